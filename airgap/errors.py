@@ -1,0 +1,118 @@
+"""Every error that airgap raises on purpose, and the exit code each one ends with.
+
+    AirgapError
+    ├── UsageError            2  wrong arguments, or an input file with a mistake in it
+    ├── Refused               3  policy, signature, serial or expiry says no
+    ├── Damaged               4  a bundle or store is damaged, incomplete or inconsistent
+    ├── RegistryError         5  a registry or the network failed
+    │   └── NotFound          5  the registry answered: no such thing
+    ├── MediaError            6  no space, read-only, I/O error on a local disk
+    └── Interrupted         130  stopped by the user; the same command goes on where it was
+
+An error carries facts, not just a sentence: what happened, where, what was expected, what was found and what to do next.
+Anything that is not an ``AirgapError`` and reaches the command line is a bug (exit code 1).
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class AirgapError(Exception):
+    """Base of all deliberate errors.
+
+    Args:
+        what: one sentence without a final full stop: what went wrong.
+        where: the file, reference, URL or volume it happened in.
+        expected: what should have been there.
+        got: what was there instead.
+        hint: what the person can do next, as an imperative sentence.
+    """
+
+    def __init__(self, what: str, *, where: str = "", expected: str = "", got: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.expected = expected
+        self.got = got
+        self.hint = hint
+
+    def facts(self) -> dict[str, str]:
+        """The non-empty facts in reading order, for a terminal or for ``--json``."""
+        named = (
+            ("error", self.what),
+            ("where", self.where),
+            ("expected", self.expected),
+            ("got", self.got),
+            ("next", self.hint),
+        )
+        return {name: value for name, value in named if value}
+
+    def __str__(self) -> str:
+        return "; ".join(value if name == "error" else f"{name}: {value}" for name, value in self.facts().items())
+
+
+class UsageError(AirgapError):
+    """Wrong arguments or a mistake in an input file."""
+
+
+class Refused(AirgapError):
+    """A trust decision went against the bundle or image: policy, signature, serial, expiry."""
+
+
+class Damaged(AirgapError):
+    """Bytes that should be there are missing, changed, or contradict each other."""
+
+
+class RegistryError(AirgapError):
+    """A registry or the network between us failed, or answered something that must not be believed."""
+
+
+class NotFound(RegistryError):
+    """The store answered clearly that the thing does not exist."""
+
+
+class MediaError(AirgapError):
+    """A local disk cannot take or give the bytes: no space, read-only, I/O error."""
+
+
+class Interrupted(AirgapError):
+    """The user stopped the work."""
+
+
+BUG = 1
+
+_EXIT_CODES: tuple[tuple[type[AirgapError], int], ...] = (
+    (UsageError, 2),
+    (Refused, 3),
+    (Damaged, 4),
+    (RegistryError, 5),
+    (MediaError, 6),
+    (Interrupted, 130),
+)
+
+
+def exit_code(error: BaseException) -> int:
+    """The process exit code for an error: the one place where errors become numbers."""
+    for kind, code in _EXIT_CODES:
+        if isinstance(error, kind):
+            return code
+    return 130 if isinstance(error, KeyboardInterrupt) else BUG
+
+
+_DISK_HINTS = {
+    errno.ENOSPC: "free some space or choose another --out, then run the same command again: it goes on where it stopped",
+    errno.EDQUOT: "raise the quota or choose another place, then run the same command again",
+    errno.EROFS: "the file system is read-only: choose a writable place",
+    errno.EACCES: "check the owner and the permissions",
+    errno.EPERM: "check the owner and the permissions",
+    errno.EFBIG: "the file system cannot hold files this large: use a smaller --volume-size, for instance fat32",
+    errno.EIO: "the disk reported an I/O error: try another disk or cable",
+}
+
+
+def disk_error(error: OSError, what: str, where: str) -> AirgapError:
+    """Turn an ``OSError`` from local storage into a ``MediaError`` that says what to do about it."""
+    reason = error.strerror or type(error).__name__
+    hint = _DISK_HINTS.get(error.errno or 0, "check the path and the disk")
+    return MediaError(f"{what}: {reason}", where=where, hint=hint)

@@ -1,0 +1,218 @@
+"""The only module that writes to local disks: safe opens, capped reads, durable writes, positioned reads and writes.
+
+Media is hostile: files are opened with ``O_NOFOLLOW`` and must be regular files, so a link, FIFO or device in place of a
+volume is an error at once instead of a hang or an escape (reference: threats 18 to 20).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from airgap.errors import AirgapError, Damaged, UsageError, disk_error
+from airgap.text import printable
+
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_regular(path: Path) -> int:
+    """Open an existing regular file for reading without following a link in its last component; the descriptor.
+
+    Raises:
+        Damaged: it is missing, a link, or not a regular file.
+        MediaError: the disk refuses.
+    """
+    where = printable(str(path))
+    try:
+        fd = os.open(path, _READ_FLAGS)
+    except FileNotFoundError as error:
+        raise Damaged("a file is missing", where=where) from error
+    except OSError as error:
+        if path.is_symlink():
+            raise Damaged("not a regular file", where=where, got="a symbolic link") from error
+        raise disk_error(error, "cannot open", where) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Damaged("not a regular file", where=where, got="a directory, FIFO, socket or device")
+    return fd
+
+
+def read_capped(path: Path, limit: int) -> bytes:
+    """Read a small regular file wholly.
+
+    Raises:
+        Damaged: missing, not regular, or larger than ``limit`` bytes.
+        MediaError: the disk refuses.
+    """
+    fd = open_regular(path)
+    try:
+        parts = []
+        left = limit + 1
+        while left and (part := os.read(fd, min(left, 1 << 20))):
+            parts.append(part)
+            left -= len(part)
+    except OSError as error:
+        raise disk_error(error, "cannot read", printable(str(path))) from error
+    finally:
+        os.close(fd)
+    if not left:
+        raise Damaged("a file is too large", where=printable(str(path)), expected=f"{limit} bytes at most")
+    return b"".join(parts)
+
+
+def read_input(path: Path, limit: int, what: str) -> bytes:
+    """Read a file that the user named (links are fine here).
+
+    Raises:
+        UsageError: it cannot be read or is larger than ``limit`` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read the {what}: {error.strerror}", where=printable(str(path))) from error
+    if len(data) > limit:
+        raise UsageError(f"the {what} is too large", where=printable(str(path)), expected=f"{limit} bytes at most")
+    return data
+
+
+def make_directory(path: Path) -> None:
+    """Create a directory and its parents where they are missing."""
+    with disk_errors("cannot create the directory", path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def write_durable(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file so that after a crash either the old or the whole new content is there."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with disk_errors("cannot write", path):
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def rename_durable(old: Path, new: Path) -> None:
+    """Rename a file or directory and make the rename survive a crash."""
+    with disk_errors("cannot rename", old):
+        old.rename(new)
+        sync_directory(new.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory's entries to the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some file systems (FUSE, CIFS) cannot sync a directory
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_at(fd: int, data: memoryview | bytes, offset: int) -> None:
+    """Write all of ``data`` at ``offset``. Raises ``OSError``."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(fd, view, offset)
+        view = view[count:]
+        offset += count
+
+
+def read_at(fd: int, buffer: memoryview, offset: int) -> int:
+    """Fill ``buffer`` from ``offset``; less than its length only at the end of the file. Raises ``OSError``."""
+    done = 0
+    while done < len(buffer) and (count := os.preadv(fd, [buffer[done:]], offset + done)):
+        done += count
+    return done
+
+
+class FileReader:
+    """A ``Reader`` over one stretch of an open file; it owns the descriptor."""
+
+    def __init__(self, fd: int, offset: int, length: int, where: str) -> None:
+        self._fd = fd
+        self._position = offset
+        self._end = offset + length
+        self._where = where
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """As ``Reader.readinto``."""
+        wanted = min(len(buffer), self._end - self._position)
+        if not wanted:
+            return 0
+        try:
+            count = read_at(self._fd, buffer[:wanted], self._position)
+        except OSError as error:
+            raise disk_error(error, "cannot read", printable(self._where)) from error
+        self._position += count
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, busy: AirgapError) -> Iterator[None]:
+    """Hold an exclusive lock on a lock file, which is created; raises ``busy`` when another process holds it."""
+    with disk_errors("cannot lock", path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise busy from None
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def disk_errors(what: str, path: Path) -> Iterator[None]:
+    """Turn every ``OSError`` of the block into a ``MediaError`` about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, what, printable(str(path))) from error
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that can still be written below ``path``, which need not exist yet."""
+    with disk_errors("cannot ask for the free space", path):
+        status = os.statvfs(existing_parent(path))
+    return status.f_bavail * status.f_frsize
+
+
+def existing_parent(path: Path) -> Path:
+    """The path itself or its nearest ancestor that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def filesystem_type(path: Path) -> str:
+    """The kernel's name of the file system ``path`` is on (``vfat``, ``exfat``, ``ext4``), or ``""`` when unknown."""
+    target = str(existing_parent(path).resolve())
+    best, kind = "", ""
+    with contextlib.suppress(OSError), Path("/proc/self/mounts").open(encoding="utf-8", errors="replace") as mounts:
+        for line in mounts:
+            point, name = line.split(" ")[1:3]
+            point = point.replace("\\040", " ").rstrip("/")
+            if (target == point or target.startswith(point + "/")) and len(point) >= len(best):
+                best, kind = point, name
+    return kind

@@ -1,0 +1,115 @@
+"""What every store can do: the protocols that the flows are written against.
+
+A registry, an OCI layout directory and a bundle are all a ``Source``; a registry and a layout are also a ``Target``. The flows
+(exporter, importer, server) know only these; the command line builds the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference, Repository
+
+
+class Reader(Protocol):
+    """A stream of one blob's bytes."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the front of ``buffer``; how many bytes, 0 at the end."""
+
+    def close(self) -> None:
+        """Let go of the connection or file. May be called twice."""
+
+
+@dataclass(frozen=True)
+class Referrers:
+    """What a store knows to refer to a subject.
+
+    ``tag_manifest`` is the fallback-tag index they were read from, where the store has no referrers API (distribution-spec,
+    "Referrers Tag Schema"): it is content of its own that must not be lost.
+    """
+
+    descriptors: tuple[Descriptor, ...]
+    tag_manifest: Manifest | None = None
+
+
+class Source(Protocol):
+    """A place to read images from. Manifests come checked against the digest they were asked for."""
+
+    def manifest(self, repository: Repository, selector: str) -> Manifest:
+        """The manifest that a tag or digest selects. Raises ``NotFound`` only when the store clearly says so."""
+
+    def referrers(self, repository: Repository, subject: Digest) -> Referrers:
+        """Everything whose ``subject`` is this digest; empty when nothing is."""
+
+    def has(self, repository: Repository, descriptor: Descriptor) -> bool:
+        """Whether the blob is there."""
+
+    def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> Reader:
+        """Stream a blob or manifest from ``offset`` on. Bytes are not verified here: wrap it in ``VerifiedReader``."""
+
+
+class Target(Protocol):
+    """A place to put images into. Nothing is visible under a name before ``tag`` and ``commit``."""
+
+    def has(self, repository: Repository, descriptor: Descriptor) -> bool:
+        """Whether the blob is there already, with the right size."""
+
+    def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:
+        """Make a blob of ``origin`` visible in ``repository`` without sending it; False when it must be sent."""
+
+    def write(self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader]) -> None:
+        """Store one blob; ``opener`` gives a verifying reader and may be called again for a retry."""
+
+    def has_manifest(self, repository: Repository, digest: Digest) -> bool:
+        """Whether the manifest is there already."""
+
+    def put_manifest(self, repository: Repository, manifest: Manifest) -> None:
+        """Store a manifest by digest, exactly as it is. Its blobs and children must be there."""
+
+    def link_referrers(
+        self, repository: Repository, subject: Digest, referrers: Sequence[Descriptor], original: Manifest | None
+    ) -> None:
+        """Make stored referrers findable from their subject, by the means this target has.
+
+        ``original`` is the source's fallback-tag index; a target that uses such tags keeps its bytes when it can.
+        """
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        """The digest a name stands for now, or None."""
+
+    def tag(self, reference: Reference, manifest: Manifest) -> None:
+        """Let a name stand for a manifest that is stored."""
+
+    def commit(self) -> None:
+        """Make everything that was tagged visible, where the target collects tags."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """One name in a browsable store: a repository path as clients ask for it, the tag (or None) and what it stands for."""
+
+    path: str
+    tag: str | None
+    descriptor: Descriptor
+
+
+class Browsable(Protocol):
+    """A store that can be served: it knows all its names and finds content by digest alone."""
+
+    def names(self) -> Iterator[Named]:
+        """Every name in the store; attachments without a tag come with ``tag=None``."""
+
+    def find_manifest(self, digest: Digest) -> Manifest:
+        """A manifest by digest. Raises ``NotFound``."""
+
+    def find_blob(self, digest: Digest) -> int | None:
+        """The size of a blob, or None when it is not there."""
+
+    def open_blob(self, digest: Digest, offset: int = 0) -> Reader:
+        """Stream a blob from ``offset``."""

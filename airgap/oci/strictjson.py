@@ -1,0 +1,112 @@
+"""JSON from outside, read so that no two parsers can disagree about it.
+
+Registries and container engines read JSON with Go, which ignores the case of keys and takes the last of two duplicates. What we
+judge must be what they will see, so anything ambiguous is refused (reference: threats 23 to 27).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from airgap.errors import Damaged
+from airgap.text import printable
+
+MAX_INTEGER = 2**53
+MAX_DEPTH = 32
+
+
+def parse_object(raw: bytes, where: str) -> dict[str, Any]:
+    """Parse one JSON object strictly.
+
+    Refused: invalid UTF-8, a byte-order mark, lone surrogates, duplicate keys at any level, ``NaN`` and ``Infinity``,
+    nesting deeper than 32, anything after the object, anything but an object.
+
+    Args:
+        raw: the bytes; the caller has capped their length.
+        where: what the bytes are, for the message.
+
+    Raises:
+        Damaged: with the reason.
+    """
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        if b"\\u" in raw:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if not isinstance(value, dict):
+            raise ValueError("it is not a JSON object")
+        _check_depth(value)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)
+        raise Damaged(f"not acceptable JSON: {reason}", where=where) from error
+    return value
+
+
+def refuse_lookalikes(value: dict[str, Any], known: Iterable[str], where: str) -> None:
+    """Refuse keys that Go would take for a known field although they are spelled differently (``Layers``, ``layerſ``)."""
+    names = {name.casefold(): name for name in known}
+    for key in value:
+        name = names.get(key.casefold())
+        if name is not None and key != name:
+            raise Damaged("a key that other parsers confuse with another", where=where, expected=name, got=printable(key))
+
+
+def integer(value: object, where: str) -> int:
+    """A whole number from 0 to below 2^53: sizes and counts."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MAX_INTEGER:
+        raise Damaged("not a valid number", where=where, expected="a whole number from 0 to 2^53", got=printable(str(value), 60))
+    return value
+
+
+def string(value: object, where: str) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise Damaged("not a string", where=where, got=printable(str(value), 60))
+    return value
+
+
+def array(value: object, where: str) -> list[Any]:
+    """A list."""
+    if not isinstance(value, list):
+        raise Damaged("not a list", where=where, got=printable(str(value), 60))
+    return value
+
+
+def mapping(value: object, where: str) -> dict[str, Any]:
+    """An object."""
+    if not isinstance(value, dict):
+        raise Damaged("not an object", where=where, got=printable(str(value), 60))
+    return value
+
+
+def canonical(value: object) -> bytes:
+    """The one way in which we write JSON: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"duplicate key {next(key for key in keys if keys.count(key) > 1)!r}")
+    return result
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _check_depth(value: object) -> None:
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

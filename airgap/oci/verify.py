@@ -1,0 +1,97 @@
+"""The one reader through which every blob passes: it hashes, counts, and refuses to end well when either is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airgap.errors import AirgapError, Damaged
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.stores import Reader
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+#: The size of the buffers that blobs stream through, in bytes.
+CHUNK = 1024 * 1024
+
+
+class VerifiedReader:
+    """Wraps a ``Reader``: raises instead of reporting the end when size or digest differ from the descriptor.
+
+    Args:
+        reader: the raw stream, positioned at ``offset``.
+        descriptor: what the bytes must turn out to be.
+        where: whose blob it is, for the message.
+        hasher: a hasher that has seen the first ``offset`` bytes, when resuming.
+        offset: how many bytes came before.
+        failure: the kind of error to raise; a registry that lies is a ``RegistryError``, a medium is ``Damaged``.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        descriptor: Descriptor,
+        where: str,
+        *,
+        hasher: _Hash | None = None,
+        offset: int = 0,
+        failure: type[AirgapError] = Damaged,
+    ) -> None:
+        self._reader = reader
+        self._descriptor = descriptor
+        self._where = where
+        self._hasher = hasher if hasher is not None else descriptor.digest.hasher()
+        self._position = offset
+        self._failure = failure
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """As ``Reader.readinto``; never delivers a byte beyond the expected size.
+
+        Raises:
+            AirgapError: of kind ``failure``, when the stream is short, long, or its digest differs.
+        """
+        left = self._descriptor.size - self._position
+        if left == 0:
+            self._finish()
+            return 0
+        count = self._reader.readinto(buffer[: min(len(buffer), left)])
+        if count == 0:
+            raise self._error("ended too early", f"{self._descriptor.size} bytes", f"{self._position} bytes")
+        self._hasher.update(buffer[:count])
+        self._position += count
+        if self._position == self._descriptor.size:
+            self._finish()
+        return count
+
+    def close(self) -> None:
+        """Close the wrapped reader."""
+        self._reader.close()
+
+    def _finish(self) -> None:
+        if self._reader.readinto(memoryview(bytearray(1))):
+            raise self._error("is longer than its descriptor says", f"{self._descriptor.size} bytes", "more")
+        found = Digest.sealed(self._hasher)
+        if found != self._descriptor.digest:
+            raise self._error("has the wrong digest", self._descriptor.digest, found)
+
+    def _error(self, what: str, expected: str, got: str) -> AirgapError:
+        return self._failure(f"blob {self._descriptor.digest} {what}", where=self._where, expected=expected, got=got)
+
+
+def read_all(reader: Reader, limit: int, where: str) -> bytes:
+    """Read a small thing wholly.
+
+    Raises:
+        Damaged: it is longer than ``limit`` bytes.
+    """
+    try:
+        result = bytearray()
+        buffer = memoryview(bytearray(min(limit + 1, 64 * 1024)))
+        while count := reader.readinto(buffer[: min(len(buffer), limit + 1 - len(result))]):
+            result += buffer[:count]
+            if len(result) > limit:
+                raise Damaged("too large", where=where, expected=f"{limit} bytes at most")
+        return bytes(result)
+    finally:
+        reader.close()

@@ -1,0 +1,65 @@
+"""Text for people: hostile strings made harmless, sizes written and read."""
+
+from __future__ import annotations
+
+import re
+
+from airgap.errors import UsageError
+
+_UNITS = {
+    "": 1, "b": 1,
+    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)", re.ASCII)
+
+
+def printable(text: str, limit: int = 400) -> str:
+    """Make text from outside safe for a terminal or a log line.
+
+    Control characters, escape sequences, bidirectional overrides and everything else outside printable ASCII and
+    ordinary letters is written as an escape; long text is cut. (reference: threat 36, terminal escapes and log forging.)
+    """
+    safe = "".join(c if c.isprintable() and not 0x2028 <= ord(c) <= 0x202E else c.encode("unicode_escape").decode() for c in text)
+    safe = re.sub("[\u200b-\u200f\u2060-\u2069\ufeff]", lambda m: m[0].encode("unicode_escape").decode(), safe)
+    return safe if len(safe) <= limit else safe[: limit - 3] + "..."
+
+
+def human_size(size: int | float) -> str:
+    """A number of bytes for a person, in decimal units as media are sold: ``4.7 GB``."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(amount) < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def parse_size(text: str) -> int:
+    """Read a size in bytes: ``4GB`` is decimal, ``4GiB`` and ``4G`` are binary, a bare number is bytes.
+
+    Raises:
+        UsageError: not a size, or not a positive one.
+    """
+    match = _SIZE.fullmatch(text.strip().lower())
+    unit = _UNITS.get(match[2]) if match else None
+    if match is None or unit is None:
+        raise UsageError("not a size", got=printable(text), expected="a number with a unit, such as 700MB, 4GiB or 25GB")
+    size = int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
+    if size <= 0:
+        raise UsageError("a size must be larger than zero", got=printable(text))
+    return size
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 image``, ``2 images``, ``3 copies``."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
+
+
+def listing(names: list[str], most: int = 20) -> str:
+    """Names for one message: all of them when few, else the first ones and how many more there are."""
+    shown = ", ".join(printable(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
