@@ -104,6 +104,33 @@ def write_durable(path: Path, data: bytes, mode: int = 0o644) -> None:
         sync_directory(path.parent)
 
 
+@contextlib.contextmanager
+def new_file(path: Path, temporary: Path) -> Iterator[int]:
+    """Give the descriptor of a new file; when the block ends well it is flushed and takes the name ``path``, else it is gone.
+
+    Args:
+        path: the final name; a file of that name is replaced.
+        temporary: the name until then, on the same file system.
+
+    The rename itself survives a crash once the caller has called :func:`sync_directory`.
+    """
+    with disk_errors("cannot create", path):
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            yield fd
+            with disk_errors("cannot write", path):
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        with disk_errors("cannot rename", temporary):
+            temporary.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
 def rename_durable(old: Path, new: Path) -> None:
     """Rename a file or directory and make the rename survive a crash."""
     with disk_errors("cannot rename", old):
@@ -159,6 +186,10 @@ class FileReader:
         self._position += count
         return count
 
+    def fileno_range(self) -> tuple[int, int, int]:
+        """The descriptor and the stretch still unread, as (descriptor, from, to), for ``os.sendfile``."""
+        return self._fd, self._position, self._end
+
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:
@@ -168,9 +199,10 @@ class FileReader:
 
 @contextlib.contextmanager
 def exclusive(path: Path, busy: AirgapError) -> Iterator[None]:
-    """Hold an exclusive lock on a lock file, which is created; raises ``busy`` when another process holds it."""
+    """Hold an exclusive lock on a directory or a lock file (created); raises ``busy`` when another process holds it."""
+    flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT
     with disk_errors("cannot lock", path):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,93 @@
+"""The names of a bundle and its files: computed, never read from a medium; safe on FAT32, exFAT, NTFS and ISO 9660/Joliet."""
+
+from __future__ import annotations
+
+import re
+
+from airgap.errors import UsageError
+from airgap.text import parse_size, printable
+
+CATALOG = "catalog.json"
+SUMS = "SHA256SUMS"
+CHECK = "CHECK.txt"
+PARTIAL = ".partial"
+JOURNAL = "journal.jsonl"
+
+BLOCK_SIZE = 16 * 1024 * 1024
+MAX_SERIAL = 2**53 - 1
+_STREAM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
+_STREAM_LIMIT = 48
+_VOLUME = re.compile(r"volume-[0-9]{4,}\.tar", re.ASCII)
+_SIGNATURE = re.compile(r"catalog\.json\.[0-9a-z]{1,64}\.(?:sig|asc)", re.ASCII)
+
+#: Named volume sizes in bytes. FAT32 ends one byte below 4 GiB; discs are what is left after their file system.
+PRESETS = {
+    "fat32": 2**32 - 1,
+    "dvd": 4_700_000_000,
+    "dvd-dl": 8_500_000_000,
+    "bd25": 25_000_000_000,
+    "bd50": 50_000_000_000,
+}
+#: Room left for catalog, signatures and the file system of a disc.
+_DISC_RESERVE = 64 * 1024 * 1024
+MIN_VOLUME = 10 * 1024
+
+
+def check_stream(name: str) -> str:
+    """The stream name, if it is one.
+
+    Raises:
+        UsageError: characters that a file system or a policy scope could stumble over.
+    """
+    if len(name) > _STREAM_LIMIT or not _STREAM.fullmatch(name):
+        raise UsageError(
+            "not a stream name",
+            got=printable(name),
+            expected=f"lower-case letters and digits, joined by single . _ or -, {_STREAM_LIMIT} at most, like prod-site",
+        )
+    return name
+
+
+def bundle_name(stream: str, serial: int) -> str:
+    """The directory of a bundle: ``prod-site-0007``."""
+    return f"{stream}-{serial:04d}"
+
+
+def volume_name(number: int) -> str:
+    """The file of volume ``number``, counted from 1."""
+    return f"volume-{number:04d}.tar"
+
+
+def is_volume(name: str) -> bool:
+    """Whether a file name claims to be a volume."""
+    return _VOLUME.fullmatch(name) is not None
+
+
+def is_signature(name: str) -> bool:
+    """Whether a file name claims to be a signature over the catalog."""
+    return _SIGNATURE.fullmatch(name) is not None
+
+
+def blob_path(digest: str) -> str:
+    """The member name of a blob inside the layout."""
+    algorithm, _, encoded = digest.partition(":")
+    return f"blobs/{algorithm}/{encoded}"
+
+
+def volume_size(text: str) -> int:
+    """A ``--volume-size`` in bytes: a preset name or a size; a hard upper bound for every volume.
+
+    Raises:
+        UsageError: not a size, or too small to hold anything.
+    """
+    preset = PRESETS.get(text.strip().lower())
+    if preset is not None:
+        return preset if text.strip().lower() == "fat32" else preset - _DISC_RESERVE
+    try:
+        size = parse_size(text)
+    except UsageError as error:
+        error.expected = f"a size such as 4GiB or 25GB, or one of {', '.join(PRESETS)}"
+        raise
+    if size < MIN_VOLUME:
+        raise UsageError("the volume size is too small", expected=f"{MIN_VOLUME} bytes at least", got=printable(text))
+    return size

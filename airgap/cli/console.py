@@ -1,0 +1,107 @@
+"""What a person or a script sees: results on stdout, everything else on stderr; bars on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from typing import Annotated, Any
+
+import typer
+from tqdm import tqdm
+
+from airgap.errors import AirgapError, exit_code
+from airgap.text import human_size, printable
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the result only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")]
+
+_STEP = 10  # plain lines every so many per cent
+_PLAIN_FROM = 64 * 1024 * 1024
+
+
+class Console:
+    """Output of one command; also the ``Progress`` of its flow.
+
+    Args:
+        as_json: the result is for a machine.
+        quiet: no progress.
+        verbose: every stage and notice, also the small ones.
+    """
+
+    def __init__(self, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+        self.as_json = as_json
+        self._quiet = quiet
+        self._verbose = verbose
+        self._bars = sys.stderr.isatty() and not quiet
+        self._bar: tqdm[Any] | None = None
+        self._lock = threading.Lock()
+        self._name, self._total, self._done, self._shown = "", 0, 0, 0
+
+    def result(self, facts: dict[str, Any], lines: list[str]) -> None:
+        """Print what the command found out: facts for ``--json``, lines for people."""
+        self._end_bar()
+        text = json.dumps(facts, indent=2, ensure_ascii=False) if self.as_json else "\n".join(lines)
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def stage(self, name: str, total: int) -> None:
+        """As ``Progress.stage``."""
+        with self._lock:
+            self._end_bar()
+            self._name, self._total, self._done, self._shown = name, total, 0, 0
+            if self._bars and total:
+                self._bar = tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, dynamic_ncols=True)
+            elif not self._quiet and (total or self._verbose or self._bars):
+                self._line(f"{name}: {human_size(total)}" if total else name)
+
+    def advance(self, count: int) -> None:
+        """As ``Progress.advance``."""
+        with self._lock:
+            self._done += count
+            if self._bar is not None:
+                self._bar.update(count)
+            elif self._total >= _PLAIN_FROM and not self._quiet:
+                percent = self._done * 100 // self._total // _STEP * _STEP
+                if percent > self._shown:
+                    self._shown = percent
+                    self._line(f"{self._name}: {percent} %")
+
+    def say(self, message: str) -> None:
+        """As ``Progress.say``."""
+        if not self._quiet:
+            with self._lock:
+                self._line(message)
+
+    def detail(self, message: str) -> None:
+        """One line for those who asked for more."""
+        if self._verbose:
+            self.say(message)
+
+    def _line(self, message: str) -> None:
+        text = f"airgap: {printable(message, 2000)}"
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def report_error(error: AirgapError, as_json: bool) -> int:
+    """Print one error, for people on stderr and with ``--json`` also on stdout; the exit code."""
+    code = exit_code(error)
+    facts = error.facts()
+    lines = [f"airgap: error: {facts.pop('error')}"]
+    for name, value in facts.items():
+        shown = "\n".join(printable(line, 1000) for line in value.split("\n"))
+        lines.append(f"  {name + ':':<10}{shown}")
+    sys.stderr.write("\n".join(lines) + "\n")
+    if as_json:
+        sys.stdout.write(json.dumps({**error.facts(), "exit_code": code}, ensure_ascii=False) + "\n")
+    return code

@@ -1,0 +1,148 @@
+"""Read what the user named: lists, locks, policies, keys, times, the state directory."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import fsio
+from airgap.bundle.catalog import format_time, parse_time
+from airgap.errors import Refused, UsageError
+from airgap.exporter.lock import Lock, is_lock
+from airgap.lists import Entry, merge_entries, parse_list
+from airgap.oci.descriptor import Platform
+from airgap.text import printable
+from airgap.trust.gpg import MAX_KEYRING
+from airgap.trust.policy import MAX_POLICY, Policy, parse_policy
+
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", envvar="AIRGAP_STATE", help="State directory (serials, history).", show_default="~/.local/state/airgap"
+    ),
+]
+PolicyOption = Annotated[
+    Path | None, typer.Option("--policy", help="The site's containers-policy.json(5) with a transport `airgap`.")
+]
+PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help="File with the passphrase of the key.")]
+
+_MAX_LIST = 256 * 1024 * 1024
+_SECRET_VARIABLE = "AIRGAP_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
+_DAYS = re.compile(r"(\d{1,5})d")
+
+
+def read_lists(names: Sequence[str], platforms: Sequence[str]) -> list[Entry] | Lock:
+    """One lock, or the entries of one or several lists; ``-`` is standard input.
+
+    Raises:
+        UsageError: a mistake in a list, or a lock among several inputs.
+    """
+    wanted = tuple(Platform.parse(text) for text in platforms)
+    entries: list[Entry] = []
+    for name in names:
+        data, shown = _read(name)
+        if is_lock(data):
+            if len(names) > 1 or wanted:
+                raise UsageError("a lock stands alone", where=shown, expected="one LOCK and no --platform, or lists")
+            return Lock.from_bytes(data, shown)
+        entries += parse_list(data, shown)
+    return merge_entries([entry if entry.platforms or not wanted else replace(entry, platforms=wanted) for entry in entries])
+
+
+def _read(name: str) -> tuple[bytes, str]:
+    if name == "-":
+        data = sys.stdin.buffer.read(_MAX_LIST + 1)
+        if len(data) > _MAX_LIST:
+            raise UsageError("the list is too large", where="standard input", expected=f"{_MAX_LIST} bytes at most")
+        return data, "standard input"
+    return fsio.read_input(Path(name), _MAX_LIST, "image list"), printable(name)
+
+
+def read_policy(path: Path | None) -> tuple[Policy, str]:
+    """The policy the site decides by, and its name: ``--policy``, else the user's or the system's containers-policy.json.
+
+    A policy that was not named on the command line counts only when it says something about bundles: the file that distributions
+    ship accepts everything and knows nothing of us.
+
+    Raises:
+        Refused: there is none, or it does not parse.
+    """
+    if path is not None:
+        return parse_policy(fsio.read_input(path, MAX_POLICY, "policy"), str(path)), str(path)
+    for candidate in (Path.home() / ".config/containers/policy.json", Path("/etc/containers/policy.json")):
+        if candidate.exists():
+            policy = parse_policy(fsio.read_input(candidate, MAX_POLICY, "policy"), str(candidate))
+            if policy.has_bundle_scope:
+                return policy, str(candidate)
+            break
+    raise Refused(
+        "no policy says which bundles to trust",
+        expected="--policy FILE, or a transport `airgap` in ~/.config/containers/policy.json or /etc/containers/policy.json",
+        hint="write one with the sender's public key: airgap policy init --key sender.pub -o policy.json",
+    )
+
+
+def read_key(name: str) -> bytes:
+    """A key file that a policy names."""
+    return fsio.read_input(Path(name), MAX_KEYRING, "key file")
+
+
+def passphrase(file: Path | None, prompt: str, confirm: bool = False) -> bytes | None:
+    """The passphrase from the environment, a file, or a prompt on a terminal; None when empty or nobody can be asked.
+
+    Raises:
+        UsageError: the file cannot be read, or the two entries differ.
+    """
+    if file is not None:
+        return fsio.read_input(file, 4096, "passphrase file").rstrip(b"\r\n") or None
+    if _SECRET_VARIABLE in os.environ:
+        return os.environb[_SECRET_VARIABLE.encode()] or None
+    if not sys.stdin.isatty():
+        return None
+    first = getpass.getpass(f"{prompt}: ")
+    if confirm and first and getpass.getpass("once more: ") != first:
+        raise UsageError("the two passphrases differ")
+    return first.encode() or None
+
+
+def created_time(text: str | None) -> str | None:
+    """``--created``, else SOURCE_DATE_EPOCH, else None. Raises ``UsageError``."""
+    if text is not None:
+        return format_time(parse_time(text))
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return None
+    if not epoch.isascii() or not epoch.isdigit() or len(epoch) > 11:
+        raise UsageError("SOURCE_DATE_EPOCH is not a number of seconds", got=printable(epoch))
+    return format_time(dt.datetime.fromtimestamp(int(epoch), dt.UTC))
+
+
+def expiry(text: str | None) -> str | dt.timedelta | None:
+    """``--expires``: a time, or a number of days such as ``90d``. Raises ``UsageError``."""
+    if text is None:
+        return None
+    days = _DAYS.fullmatch(text)
+    if days:
+        return dt.timedelta(days=int(days[1]))
+    try:
+        return format_time(parse_time(text))
+    except UsageError as error:
+        error.expected = "RFC 3339, such as 2026-01-31T12:00:00Z, or days, such as 90d"
+        raise
+
+
+def state_directory(path: Path | None) -> Path:
+    """Where the state lives: the option or AIRGAP_STATE, else the XDG state directory."""
+    if path is not None:
+        return path
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local/state") / "airgap"

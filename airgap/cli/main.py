@@ -1,0 +1,91 @@
+"""The command ``airgap``: its commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from airgap import __version__
+from airgap.cli import exporting, importing, keys
+from airgap.cli.console import report_error
+from airgap.errors import BUG, AirgapError, Interrupted, disk_error, exit_code
+
+app = typer.Typer(
+    name="airgap",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Carry container images across an air gap: signed, complete, checkable bundles on ordinary media.",
+    epilog="Exit codes: 0 done, 1 a bug, 2 usage or a bad input file, 3 refused, 4 damaged or incomplete, 5 registry or network, "
+    "6 media, 130 interrupted.",
+)
+app.add_typer(keys.keys, name="keys")
+app.add_typer(keys.policy, name="policy")
+app.command("resolve")(exporting.resolve_command)
+app.command("plan")(exporting.plan_command)
+app.command("export")(exporting.export_command)
+app.command("sign")(exporting.sign_command)
+app.command("inspect")(importing.inspect_command)
+app.command("verify")(importing.verify_command)
+app.command("import")(importing.import_command)
+app.command("serve")(importing.serve_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"airgap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and leave with the exit code that the design promises."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    code = run(sys.argv[1:])
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    if code == exit_code(Interrupted("")):
+        os._exit(code)  # threads may still be in a read from the network; nothing they do matters any more
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code. Errors are printed, never raised."""
+    as_json = "--json" in arguments
+    try:
+        get_command(app)(args=arguments, prog_name="airgap")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except AirgapError as error:
+        return report_error(error, as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return report_error(disk_error(error, "the system refused", str(error.filename or "")), as_json)
+    except Exception:  # noqa: BLE001 - the last line of defence: a bug must say so and have its own exit code
+        sys.stderr.write(f"airgap: this is a bug in airgap {__version__}; please report it with what follows\n")
+        traceback.print_exc()
+        return BUG
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
+    raise Interrupted("interrupted", hint="run the same command again: it goes on where it stopped")

@@ -1,0 +1,1 @@
+"""The connected side: list -> resolve (lock) -> plan -> fill -> seal -> sign."""

@@ -1,0 +1,213 @@
+"""One export from list to sealed bundle, resumable at every point."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airgap import fsio
+from airgap.bundle import names
+from airgap.bundle.catalog import MAX_CATALOG, Catalog, format_time
+from airgap.errors import UsageError
+from airgap.exporter import preflight
+from airgap.exporter.fill import fill
+from airgap.exporter.journal import LOCK, Journal
+from airgap.exporter.lock import Lock
+from airgap.exporter.plan import lay_out
+from airgap.exporter.resolve import resolve
+from airgap.exporter.seal import Signer, finish, is_whole, make_catalog, seal
+from airgap.lists import Entry
+from airgap.oci import strictjson
+from airgap.oci.digest import Digest
+from airgap.oci.stores import Source
+from airgap.progress import Progress
+from airgap.state import State
+from airgap.text import printable
+
+_MAX_LOCK = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the operator asked for.
+
+    Attributes:
+        wanted: the list's entries, or a lock.
+        out: the directory in which the bundle's directory is made.
+        stream: the named series.
+        serial: its number, or None for the stream's next.
+        created: RFC 3339, or None for now (kept when an export is resumed).
+        expires: RFC 3339, a period after ``created``, or None for never.
+        volume_size: the most bytes a volume may have, or None for one volume.
+        threads: how many blobs are fetched at a time.
+        restart: discard an unfinished bundle instead of going on with it.
+    """
+
+    wanted: Sequence[Entry] | Lock
+    out: Path
+    stream: str
+    serial: int | None = None
+    created: str | None = None
+    expires: str | dt.timedelta | None = None
+    volume_size: int | None = None
+    threads: int = 4
+    restart: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A sealed bundle. ``fresh`` is False when it had been finished by an earlier run."""
+
+    path: Path
+    catalog: Catalog
+    fresh: bool
+
+
+def export(request: Request, source: Source, signers: Sequence[Signer], state: State, progress: Progress) -> Exported:
+    """Make the bundle, or go on with an unfinished one.
+
+    Raises:
+        UsageError: a bundle, finished or not, of other content is in the way.
+        RegistryError: something cannot be had from the source.
+        MediaError: it does not fit, or the disk refuses.
+    """
+    serial = request.serial or _next_serial(request, state)
+    final = request.out / names.bundle_name(request.stream, serial)
+    partial = final.with_name(final.name + names.PARTIAL)
+    if is_whole(partial) and not final.exists():
+        finish(partial)
+    if final.exists():
+        return _already_there(request, final, source, state, progress)
+    lock = None
+    if request.restart or not (partial / names.JOURNAL).exists():
+        lock = _locked(request, source, progress)
+        preflight.check(lay_out(lock, request.volume_size), request.out, partial)  # nothing is created before it can succeed
+    fsio.make_directory(partial)
+    busy = UsageError(
+        "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
+    )
+    with fsio.exclusive(partial, busy):
+        return _make(request, lock, serial, partial, source, signers, state, progress)
+
+
+def _make(
+    request: Request,
+    lock: Lock | None,
+    serial: int,
+    partial: Path,
+    source: Source,
+    signers: Sequence[Signer],
+    state: State,
+    progress: Progress,
+) -> Exported:
+    lock, journal = _begin(request, lock, serial, partial) if lock else _resume(request, partial, progress)
+    try:
+        plan = lay_out(lock, request.volume_size)
+        preflight.check(plan, request.out, partial)
+        filled = fill(plan, partial, source, journal, progress, request.threads)
+    finally:
+        journal.close()
+    previous = state.last_exported(request.stream, below=serial)
+    catalog = make_catalog(
+        plan,
+        filled,
+        stream=request.stream,
+        serial=serial,
+        created=journal.header["created"],
+        expires=journal.header["expires"],
+        previous=previous.catalog if previous else None,
+    )
+    progress.stage("sealing", 0)
+    path = seal(partial, catalog, signers)
+    state.record_export(request.stream, serial, Digest.of(catalog.to_bytes()))
+    return Exported(path, catalog, fresh=True)
+
+
+def _resume(request: Request, partial: Path, progress: Progress) -> tuple[Lock, Journal]:
+    journal = Journal.resume(partial)
+    if journal.header.get("inputs") != _inputs(request):
+        journal.close()
+        raise UsageError(
+            "an unfinished export of other content is in the way",
+            where=printable(str(partial)),
+            hint="repeat the earlier command to finish it, choose another --serial, or add --restart to discard it",
+        )
+    progress.say(f"going on with the unfinished {partial.name.removesuffix(names.PARTIAL)}")
+    return Lock.from_bytes(fsio.read_capped(partial / LOCK, _MAX_LOCK), LOCK), journal
+
+
+def _begin(request: Request, lock: Lock, serial: int, partial: Path) -> tuple[Lock, Journal]:
+    _discard(partial)
+    fsio.write_durable(partial / LOCK, lock.to_bytes())
+    created = request.created or format_time(dt.datetime.now(dt.UTC))
+    header: dict[str, Any] = {
+        "schema": "airgap.journal/1",
+        "inputs": _inputs(request),
+        "stream": request.stream,
+        "serial": serial,
+        "created": created,
+        "expires": _expiry(request.expires, created),
+    }
+    return lock, Journal.begin(partial, header)
+
+
+def _locked(request: Request, source: Source, progress: Progress) -> Lock:
+    if isinstance(request.wanted, Lock):
+        return request.wanted
+    return resolve(request.wanted, source, progress, request.threads)
+
+
+def _expiry(expires: str | dt.timedelta | None, created: str) -> str | None:
+    if isinstance(expires, dt.timedelta):
+        return format_time(dt.datetime.fromisoformat(created) + expires)
+    return expires
+
+
+def _inputs(request: Request) -> str:
+    """One digest over everything that decides the bytes of the bundle."""
+    if isinstance(request.wanted, Lock):
+        wanted: Any = str(Digest.of(request.wanted.to_bytes()))
+    else:
+        wanted = [[str(entry.reference), *map(str, entry.platforms)] for entry in request.wanted]
+    facts = [wanted, request.created, str(request.expires), request.volume_size]
+    return hashlib.sha256(strictjson.canonical(facts)).hexdigest()
+
+
+def _discard(partial: Path) -> None:
+    with fsio.disk_errors("cannot discard the unfinished bundle", partial):
+        for entry in partial.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def _next_serial(request: Request, state: State) -> int:
+    """The unfinished bundle's serial where there is one, else one more than the highest in the state or in the directory."""
+    pattern = re.compile(re.escape(request.stream) + r"-(\d{4,15})(\.partial)?")
+    with fsio.disk_errors("cannot read the directory", request.out):
+        entries = list(request.out.iterdir()) if request.out.is_dir() else []
+        found = [match for entry in entries if (match := pattern.fullmatch(entry.name))]
+    unfinished = [int(match[1]) for match in found if match[2]]
+    if unfinished:
+        return max(unfinished)
+    last = state.last_exported(request.stream)
+    return 1 + max([int(match[1]) for match in found] + [last.serial if last else 0])
+
+
+def _already_there(request: Request, final: Path, source: Source, state: State, progress: Progress) -> Exported:
+    """A finished bundle of the same content is success (the last run died right after sealing it); any other is in the way."""
+    catalog = Catalog.from_bytes(fsio.read_capped(final / names.CATALOG, MAX_CATALOG))
+    plan = lay_out(_locked(request, source, progress), request.volume_size)
+    same_time = request.created in (None, catalog.created)
+    if same_time and catalog.images == plan.images and tuple(volume.size for volume in catalog.volumes) == plan.sizes:
+        state.record_export(catalog.stream, catalog.serial, Digest.of(catalog.to_bytes()))
+        return Exported(final, catalog, fresh=False)
+    raise UsageError(
+        "a bundle of that name with other content exists",
+        where=printable(str(final)),
+        hint="choose another --serial or --out; a finished bundle is never overwritten",
+    )

@@ -1,0 +1,204 @@
+"""Fill the volumes: every blob streamed from its source straight to its final place, in parallel, checked on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airgap import fsio
+from airgap.bundle import names
+from airgap.errors import Interrupted, RegistryError
+from airgap.exporter.digests import Digester
+from airgap.exporter.journal import Journal
+from airgap.exporter.plan import Placed, Plan
+from airgap.oci.digest import Digest
+from airgap.oci.stores import Source
+from airgap.oci.verify import CHUNK, VerifiedReader
+from airgap.progress import Progress
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+#: A long blob is journaled every so many bytes, so that a killed run loses at most this much of it.
+_NOTE_EVERY = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The digests of what is on disk: SHA-256 of every volume and of every block of every volume, hex."""
+
+    volumes: list[str]
+    blocks: list[list[str]]
+
+
+def fill(plan: Plan, directory: Path, source: Source, journal: Journal, progress: Progress, threads: int) -> Filled:
+    """Write all volumes into ``directory``.
+
+    Args:
+        plan: where everything goes.
+        directory: the partial bundle.
+        source: where blobs come from.
+        journal: what an earlier run has done; goes on being written.
+        progress: told about every byte.
+        threads: how many blobs are fetched at a time.
+
+    Raises:
+        RegistryError: a blob cannot be had, or is not what its descriptor says.
+        MediaError: the disk cannot take it.
+    """
+    progress.stage("fetching", plan.download)
+    files = _open_volumes(directory, len(plan.sizes))
+    digester = Digester(files, plan.sizes)
+    filler = _Filler(plan, source, journal, progress, files, digester)
+    try:
+        with fsio.disk_errors("cannot write the bundle", directory):
+            for number, size in enumerate(plan.sizes):
+                if os.fstat(files[number]).st_size > size:
+                    os.ftruncate(files[number], size)
+            filler.write_frame()
+            digester.start()
+            filler.run(threads)
+            progress.stage("flushing to the disk", 0)
+            digester.finish()
+    except (KeyboardInterrupt, Interrupted):
+        raise  # writers may still be in a read: the process is about to end, and closing files under them is not safe
+    except BaseException:
+        digester.stop()
+        _close(files)
+        raise
+    _close(files)
+    return Filled(digester.volumes, digester.blocks)
+
+
+def _open_volumes(directory: Path, count: int) -> list[int]:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    files: list[int] = []
+    with fsio.disk_errors("cannot create a volume", directory):
+        try:
+            for number in range(1, count + 1):
+                files.append(os.open(directory / names.volume_name(number), flags, 0o644))
+        except BaseException:
+            _close(files)
+            raise
+    return files
+
+
+def _close(files: Sequence[int]) -> None:
+    for fd in files:
+        os.close(fd)
+
+
+class _Filler:
+    def __init__(
+        self, plan: Plan, source: Source, journal: Journal, progress: Progress, files: Sequence[int], digester: Digester
+    ) -> None:
+        self._plan = plan
+        self._source = source
+        self._journal = journal
+        self._progress = progress
+        self._files = files
+        self._digester = digester
+        self._stop = threading.Event()
+        self._buffers = threading.local()
+
+    def write_frame(self) -> None:
+        """Headers, padding, ``oci-layout`` and ``index.json``."""
+        for step in self._plan.steps():
+            if step.content is not None:
+                fsio.write_at(self._files[step.extent.volume - 1], step.content, step.extent.offset)
+                self._digester.wrote(step.extent.volume, step.extent.offset, step.extent.length)
+
+    def run(self, threads: int) -> None:
+        """Fetch all blobs; the first failure stops the others and is raised."""
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
+        tasks = [pool.submit(self._fetch, placed) for placed in self._plan.blobs.values()]
+        try:
+            done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
+        except (KeyboardInterrupt, Interrupted):
+            self._stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        self._stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        for task in done:
+            task.result()
+
+    def _fetch(self, placed: Placed) -> None:
+        descriptor = placed.descriptor
+        hasher, done = self._recover(placed)
+        if done and done == descriptor.size:
+            return
+        try:
+            self._stream(placed, hasher, done, report=not done)
+        except RegistryError:
+            self._journal.note(descriptor.digest, 0)  # bytes that turned out wrong must not be believed by the next run
+            if not done:
+                raise
+            self._stream(placed, descriptor.digest.hasher(), 0, report=True)
+        else:
+            if done:
+                self._report(placed)
+        self._journal.note(descriptor.digest, descriptor.size)
+
+    def _recover(self, placed: Placed) -> tuple[_Hash, int]:
+        """Hash what an earlier run left of a blob; how much of it can be kept. A whole blob is kept only if its digest is right."""
+        descriptor = placed.descriptor
+        count = min(self._journal.progress.get(descriptor.digest, 0), descriptor.size)
+        hasher, buffer, at = descriptor.digest.hasher(), self._buffer(), 0
+        while at < count:
+            part = buffer[: min(len(buffer), count - at)]
+            for volume, offset, start, length in self._cut(placed, at, len(part)):
+                if fsio.read_at(self._files[volume - 1], part[start : start + length], offset) != length:
+                    return descriptor.digest.hasher(), 0
+            hasher.update(part)
+            at += len(part)
+        if count == descriptor.size and Digest.sealed(hasher) != descriptor.digest:
+            return descriptor.digest.hasher(), 0
+        if count and count == descriptor.size:
+            self._report(placed)
+        self._progress.advance(count)
+        return hasher, count
+
+    def _stream(self, placed: Placed, hasher: _Hash, position: int, report: bool) -> None:
+        descriptor, buffer, noted = placed.descriptor, self._buffer(), position
+        where = f"{placed.repository}: blob {descriptor.digest}"
+        raw = self._source.open(placed.repository, descriptor, position)
+        reader = VerifiedReader(raw, descriptor, where, hasher=hasher, offset=position, failure=RegistryError)
+        with contextlib.closing(reader):
+            while count := reader.readinto(buffer):
+                if self._stop.is_set():
+                    raise Interrupted("stopped because another part failed")
+                for volume, offset, start, length in self._cut(placed, position, count):
+                    fsio.write_at(self._files[volume - 1], buffer[start : start + length], offset)
+                    if report:
+                        self._digester.wrote(volume, offset, length)
+                position += count
+                self._progress.advance(count)
+                if position - noted >= _NOTE_EVERY:
+                    self._journal.note(descriptor.digest, position)
+                    noted = position
+
+    def _report(self, placed: Placed) -> None:
+        for extent in placed.extents:
+            self._digester.wrote(extent.volume, extent.offset, extent.length)
+
+    def _cut(self, placed: Placed, position: int, count: int) -> Iterator[tuple[int, int, int, int]]:
+        """Where ``count`` bytes of a blob from ``position`` on lie: (volume, file offset, offset in the stretch, length)."""
+        base = 0
+        for extent in placed.extents:
+            start, end = max(position, base), min(position + count, base + extent.length)
+            if start < end:
+                yield extent.volume, extent.offset + start - base, start - position, end - start
+            base += extent.length
+
+    def _buffer(self) -> memoryview:
+        if not hasattr(self._buffers, "view"):
+            self._buffers.view = memoryview(bytearray(CHUNK))
+        view: memoryview = self._buffers.view
+        return view

@@ -1,0 +1,82 @@
+"""The journal of an unfinished bundle: what was asked for, and which blobs were checked and written. A hint, never a proof."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airgap import fsio
+from airgap.bundle import names
+from airgap.errors import UsageError
+from airgap.oci import strictjson
+from airgap.text import printable
+
+LOCK = "lock.json"
+_LIMIT = 1024 * 1024 * 1024
+
+
+@dataclass
+class Journal:
+    """An append-only file of JSON lines in the partial bundle.
+
+    Attributes:
+        header: what the bundle is made of (inputs digest, serial, created, ...), fixed when it was begun.
+        progress: bytes of every blob that were written, by digest, as the lines say; a whole blob counts its size.
+    """
+
+    header: dict[str, Any]
+    progress: dict[str, int] = field(default_factory=dict)
+    _fd: int = -1
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def begin(cls, directory: Path, header: dict[str, Any]) -> Journal:
+        """Start a new journal; durable before any data is."""
+        fsio.write_durable(directory / names.JOURNAL, strictjson.canonical(header) + b"\n")
+        return cls(header)._attach(directory)
+
+    @classmethod
+    def resume(cls, directory: Path) -> Journal:
+        """Read the journal of an earlier run; a torn last line is ignored.
+
+        Raises:
+            UsageError: its first line is unreadable.
+        """
+        path = directory / names.JOURNAL
+        first, *lines = fsio.read_capped(path, _LIMIT).split(b"\n")
+        try:
+            journal = cls(json.loads(first))
+        except ValueError as error:
+            raise UsageError(
+                "the journal of the unfinished bundle is unreadable",
+                where=printable(str(path)),
+                hint="add --restart to begin this bundle anew",
+            ) from error
+        for line in lines:
+            try:
+                digest, count = json.loads(line)
+            except ValueError:
+                continue
+            journal.progress[str(digest)] = int(count)
+        return journal._attach(directory)
+
+    def note(self, digest: str, count: int) -> None:
+        """Record that the first ``count`` bytes of a blob are written."""
+        line = json.dumps([digest, count]).encode() + b"\n"
+        with self._guard:
+            os.write(self._fd, line)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _attach(self, directory: Path) -> Journal:
+        self._fd = os.open(directory / names.JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.write(self._fd, b"\n")  # ends a line that a crash tore
+        return self

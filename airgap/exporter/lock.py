@@ -1,0 +1,134 @@
+"""The lock: the image list resolved, every reference pinned, every byte that will be carried described. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from airgap.errors import Damaged, UsageError
+from airgap.oci import strictjson
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import Image
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Repository
+
+SCHEMA = "airgap.lock/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One manifest or index of the closure: its descriptor and what it points at (config and layers, or children)."""
+
+    descriptor: Descriptor
+    blobs: tuple[Descriptor, ...] = ()
+    children: tuple[Descriptor, ...] = ()
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Node:
+        """What the lock keeps of a manifest."""
+        plain = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
+        return cls(plain, tuple(manifest.blobs()), manifest.children)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the lock file."""
+        result = self.descriptor.to_json()
+        for name, items in (("blobs", self.blobs), ("children", self.children)):
+            if items:
+                result[name] = [Descriptor(d.media_type, d.digest, d.size).to_json() for d in items]
+        return result
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Node:
+        """Read one strictly. Raises ``Damaged``."""
+        fields = strictjson.mapping(value, where)
+
+        def items(name: str) -> tuple[Descriptor, ...]:
+            return tuple(Descriptor.from_json(v, f"{where}: {name}") for v in strictjson.array(fields.get(name, []), where))
+
+        return cls(Descriptor.from_json(fields, where), items("blobs"), items("children"))
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The resolved list: images in list order, and every manifest of their closures by digest."""
+
+    images: tuple[Image, ...]
+    manifests: dict[Digest, Node]
+
+    def walk(self, image: Image) -> Iterator[Node]:
+        """Every manifest of an image that is carried: root, children depth first, then attachments; each once."""
+        seen: set[Digest] = set()
+        stack = [image.root, *(attachment.descriptor for attachment in image.attachments)][::-1]
+        while stack:
+            descriptor = stack.pop()
+            if descriptor.digest in seen or descriptor.digest in image.omitted:
+                continue
+            seen.add(descriptor.digest)
+            node = self.manifests[descriptor.digest]
+            yield node
+            stack.extend(reversed(node.children))
+
+    def to_bytes(self) -> bytes:
+        """The lock file: one image and one manifest a line, so that versions compare well."""
+        images = ",\n".join(strictjson.canonical(image.to_json()).decode() for image in self.images)
+        nodes = ",\n".join(strictjson.canonical(self.manifests[digest].to_json()).decode() for digest in sorted(self.manifests))
+        return f'{{"schema":"{SCHEMA}","images":[\n{images}\n],"manifests":[\n{nodes}\n]}}\n'.encode()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, where: str) -> Lock:
+        """Read a lock file.
+
+        Raises:
+            UsageError: it is not a lock, or not a complete one.
+        """
+        try:
+            top = strictjson.parse_object(raw, where)
+            images = [
+                Image.from_json(v, f"{where}: image {i}") for i, v in enumerate(strictjson.array(top.get("images"), where), 1)
+            ]
+            nodes = [
+                Node.from_json(v, f"{where}: manifest {i}") for i, v in enumerate(strictjson.array(top.get("manifests"), where), 1)
+            ]
+            lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes})
+            for image in images:
+                list(lock.walk(image))
+        except KeyError as error:
+            raise UsageError("the lock is incomplete", where=where, expected=f"manifest {error.args[0]}") from error
+        except Damaged as error:
+            raise UsageError(error.what, where=error.where, expected=error.expected, got=error.got) from error
+        return lock
+
+
+def _items(top: dict[str, Any], name: str, where: str) -> list[Any]:
+    return strictjson.array(top.get(name), f"{where}: {name}")
+
+
+def is_lock(raw: bytes) -> bool:
+    """Whether an input file is a lock rather than an image list."""
+    return raw.lstrip()[:200].startswith(b'{"schema":"airgap.lock/')
+
+
+def placed_blobs(lock: Lock) -> Iterator[tuple[Repository, Image, Descriptor, bool]]:
+    """Every blob to carry in the order of the media: (repository to read from, image, descriptor, whether it is metadata).
+
+    Manifests and configs of all images come first, then layers in image-list order; a digest is given once. A layer that is also
+    somebody's config is metadata.
+    """
+    seen: set[Digest] = set()
+    for metadata in (True, False):
+        for image in lock.images:
+            for descriptor in _image_blobs(lock, image, metadata):
+                if descriptor.digest not in seen and descriptor.digest not in image.foreign:
+                    seen.add(descriptor.digest)
+                    yield image.reference.repository, image, descriptor, metadata
+
+
+def _image_blobs(lock: Lock, image: Image, metadata: bool) -> Iterator[Descriptor]:
+    for node in lock.walk(image):
+        if metadata:
+            yield node.descriptor
+            yield from node.blobs[:1]
+        else:
+            yield from node.blobs[1:]

@@ -1,0 +1,236 @@
+"""Resolve an image list into a lock: the whole closure of every image, or an error that names every gap.
+
+For every manifest of an image (index, nested indexes, children) and for every attachment found: its cosign tags and its
+referrers, recursively and bounded. A part that could not be asked for is an error; only a clear "not found" means there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from airgap.errors import AirgapError, Damaged, NotFound, RegistryError, UsageError
+from airgap.exporter.lock import Lock, Node
+from airgap.lists import Entry
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, digest_tag
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Repository
+from airgap.oci.selection import select_children
+from airgap.oci.stores import Source
+from airgap.progress import Progress
+from airgap.text import listing
+
+MAX_DEPTH = 4
+MAX_MANIFESTS = 10_000
+MAX_ATTACHMENTS = 1_000
+
+
+def resolve(entries: Sequence[Entry], source: Source, progress: Progress, threads: int = 4) -> Lock:
+    """Resolve every entry.
+
+    Raises:
+        UsageError: two entries clash, or a platform that was asked for is in none of an image's manifests.
+        RegistryError: one or more images, or parts of them, cannot be had; all of them are named.
+    """
+    progress.stage(f"resolving {len(entries)} images", 0)
+    with ThreadPoolExecutor(threads) as pool:
+        walks = [pool.submit(_resolve_one, entry, source) for entry in entries]
+        try:
+            outcomes = [(entry, walk.exception()) for entry, walk in zip(entries, walks, strict=True)]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    _raise_failures(outcomes)
+    images: list[Image] = []
+    manifests: dict[Digest, Node] = {}
+    for walk in walks:
+        image, nodes = walk.result()
+        images.append(image)
+        manifests.update(nodes)
+    _refuse_moved_tags(images)
+    return Lock(tuple(images), manifests)
+
+
+def _resolve_one(entry: Entry, source: Source) -> tuple[Image, dict[Digest, Node]]:
+    try:
+        return _Walk(entry, source).run()
+    except Damaged as error:  # a source that serves nonsense is the registry's failure, not a damaged bundle
+        raise RegistryError(
+            error.what, where=f"{entry.reference}: {error.where}", expected=error.expected, got=error.got
+        ) from error
+
+
+def _raise_failures(outcomes: list[tuple[Entry, BaseException | None]]) -> None:
+    failures = [(entry, error) for entry, error in outcomes if error is not None]
+    if not failures:
+        return
+    for _, error in failures:
+        if not isinstance(error, AirgapError):
+            raise error
+    if len(failures) == 1:
+        raise failures[0][1]
+    kind = UsageError if all(isinstance(error, UsageError) for _, error in failures) else RegistryError
+    hints = {error.hint for _, error in failures if isinstance(error, AirgapError) and error.hint}
+    raise kind(
+        f"{len(failures)} of {len(outcomes)} images cannot be resolved",
+        got="".join(f"\n  {entry.reference} ({entry.origin}): {_summary(error)}" for entry, error in failures),
+        hint="; ".join(sorted(hints)),
+    )
+
+
+def _summary(error: BaseException) -> str:
+    return error.what + (f": {error.got}" if error.got else "") if isinstance(error, AirgapError) else str(error)
+
+
+def _refuse_moved_tags(images: Iterable[Image]) -> None:
+    """A tag asked for both as it is and pinned to a digest must be the same image, or the far side could hold only one."""
+    seen: dict[str, Image] = {}
+    for image in images:
+        if image.reference.tag is None:
+            continue
+        name = str(image.reference.repository.tagged(image.reference.tag))
+        other = seen.setdefault(name, image)
+        if other.root.digest != image.root.digest:
+            raise UsageError(
+                "two entries of the list clash: one name, two images",
+                where=name,
+                expected="one digest for one tag",
+                got=f"{other.reference} is {other.root.digest}, {image.reference} is {image.root.digest}",
+                hint="remove one of the two entries, or pin both to the same digest",
+            )
+
+
+@dataclass
+class _Walk:
+    """The walk over one image."""
+
+    entry: Entry
+    source: Source
+    nodes: dict[Digest, Node] = field(default_factory=dict)
+    platforms: list[str] = field(default_factory=list)
+    omitted: list[Digest] = field(default_factory=list)
+    foreign: dict[Digest, None] = field(default_factory=dict)
+    attachments: dict[tuple[Digest, str | None], Attachment] = field(default_factory=dict)
+
+    @property
+    def repository(self) -> Repository:
+        return self.entry.reference.repository
+
+    def run(self) -> tuple[Image, dict[Digest, Node]]:
+        root = self.source.manifest(self.repository, self.entry.reference.selector)
+        self._descend(root, 0, root.digest)
+        if self.entry.platforms and root.is_index and not self.platforms:
+            self._refuse_platforms()
+        for digest in list(self.nodes):
+            self._find_attachments(digest, 0)
+        image = Image(
+            reference=self.entry.reference,
+            root=Descriptor(root.media_type, root.digest, len(root.raw)),
+            platforms=tuple(dict.fromkeys(self.platforms)),
+            omitted=tuple(dict.fromkeys(self.omitted)),
+            foreign=tuple(self.foreign),
+            attachments=tuple(self.attachments.values()),
+        )
+        return image, self.nodes
+
+    def _descend(self, manifest: Manifest, depth: int, path: str) -> None:
+        where = f"{self.entry.reference}: {path}"
+        if depth > MAX_DEPTH or len(self.nodes) >= MAX_MANIFESTS:
+            raise RegistryError(
+                "an image nested too deeply or with too many manifests", where=where, expected=f"{MAX_DEPTH} levels"
+            )
+        if manifest.digest in self.nodes:
+            return
+        self.nodes[manifest.digest] = Node.of(manifest)
+        self._check_layers(manifest)
+        kept = self._select(manifest) if manifest.is_index else ()
+        for child in kept:
+            found = self._fetch(child, where)
+            if child.platform is not None and not found.is_index and child.platform.os != "unknown":
+                self.platforms.append(str(child.platform))
+            self._descend(found, depth + 1, child.digest)
+
+    def _fetch(self, descriptor: Descriptor, where: str) -> Manifest:
+        if descriptor.media_type not in media.MANIFESTS:
+            raise RegistryError(
+                "a manifest of a kind that cannot be carried", where=f"{where}: {descriptor.digest}", got=descriptor.media_type
+            )
+        found = self.source.manifest(self.repository, descriptor.digest)
+        if len(found.raw) != descriptor.size or found.media_type != descriptor.media_type:
+            raise RegistryError(
+                "a manifest differs from its descriptor",
+                where=f"{where}: {descriptor.digest}",
+                expected=f"{descriptor.media_type}, {descriptor.size} bytes",
+                got=f"{found.media_type}, {len(found.raw)} bytes",
+            )
+        return found
+
+    def _select(self, index: Manifest) -> list[Descriptor]:
+        kept = select_children(index.children, self.entry.platforms)
+        self.omitted += [child.digest for child in index.children if child not in kept]
+        return kept
+
+    def _refuse_platforms(self) -> None:
+        root = self.nodes[next(iter(self.nodes))]
+        raise UsageError(
+            "an image has none of the platforms asked for",
+            where=f"{self.entry.reference} ({self.entry.origin})",
+            expected=listing([str(platform) for platform in self.entry.platforms]),
+            got=listing([str(child.platform or child.digest) for child in root.children]),
+            hint="correct the platforms or leave the image out",
+        )
+
+    def _check_layers(self, manifest: Manifest) -> None:
+        """Foreign layers travel only when the registry itself has them; their ``urls`` are never followed."""
+        for layer in manifest.layers:
+            if media.is_foreign(layer.media_type) and not self.source.has(self.repository, layer):
+                self.foreign[layer.digest] = None
+
+    def _find_attachments(self, subject: Digest, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise RegistryError("attachments nested too deeply", where=str(self.entry.reference), expected=f"{MAX_DEPTH} levels")
+        for suffix, kind in TAG_KINDS.items():
+            tag = digest_tag(subject, suffix)
+            try:
+                found = self.source.manifest(self.repository, tag)
+            except NotFound:
+                continue
+            self._attach(Attachment(kind, subject, found.descriptor, tag), found, depth)
+        referrers = self.source.referrers(self.repository, subject)
+        for descriptor in referrers.descriptors:
+            self._attach_referrer(descriptor, subject, depth)
+        if referrers.tag_manifest is not None:
+            index = referrers.tag_manifest
+            self.nodes[index.digest] = Node.of(index)
+            self._keep(Attachment(REFERRERS_TAG, subject, index.descriptor, digest_tag(subject)))
+
+    def _attach_referrer(self, descriptor: Descriptor, subject: Digest, depth: int) -> None:
+        found = self._fetch(descriptor, f"{self.entry.reference}: referrer of {subject}")
+        if found.subject is None or found.subject.digest != subject:
+            raise RegistryError(
+                "the registry lists a referrer that does not refer to its subject",
+                where=f"{self.entry.reference}: {descriptor.digest}",
+                expected=f"subject {subject}",
+                got=str(found.subject.digest) if found.subject else "no subject",
+            )
+        self._attach(Attachment(REFERRER, subject, found.descriptor), found, depth)
+
+    def _attach(self, attachment: Attachment, manifest: Manifest, depth: int) -> None:
+        if (attachment.descriptor.digest, attachment.tag) in self.attachments:
+            return
+        self._keep(attachment)
+        known = set(self.nodes)
+        platforms = list(self.platforms)
+        self._descend(manifest, 1, attachment.descriptor.digest)
+        self.platforms = platforms
+        for digest in [digest for digest in self.nodes if digest not in known]:
+            self._find_attachments(digest, depth + 1)
+
+    def _keep(self, attachment: Attachment) -> None:
+        if len(self.attachments) >= MAX_ATTACHMENTS:
+            raise RegistryError("too many attachments", where=str(self.entry.reference), expected=f"{MAX_ATTACHMENTS} at most")
+        self.attachments[attachment.descriptor.digest, attachment.tag] = attachment

@@ -1,0 +1,94 @@
+"""Seal a filled bundle: catalog, signatures, companion files, and the rename that makes it real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from airgap import __version__, fsio
+from airgap.bundle import documents, names
+from airgap.bundle.catalog import Blob, Catalog, Volume
+from airgap.exporter.fill import Filled
+from airgap.exporter.journal import LOCK
+from airgap.exporter.plan import Plan
+from airgap.oci.digest import Digest
+
+
+class Signer(Protocol):
+    """Makes the content of a signature file over the catalog's exact bytes."""
+
+    @property
+    def key_id(self) -> str:
+        """Lower-case hex that names the key."""
+
+    @property
+    def file_suffix(self) -> str:
+        """``sig`` or ``asc``."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature file's content."""
+
+
+def make_catalog(
+    plan: Plan, filled: Filled, *, stream: str, serial: int, created: str, expires: str | None, previous: Digest | None
+) -> Catalog:
+    """The catalog of a filled bundle. Pure."""
+    volumes = tuple(
+        Volume(names.volume_name(number), size, sha256, tuple(blocks))
+        for number, (size, sha256, blocks) in enumerate(zip(plan.sizes, filled.volumes, filled.blocks, strict=True), 1)
+    )
+    return Catalog(
+        stream=stream,
+        serial=serial,
+        created=created,
+        expires=expires,
+        tool=f"airgap {__version__}",
+        previous=previous,
+        base=(),
+        volume_size=plan.volume_size,
+        images=plan.images,
+        blobs={digest: Blob(placed.descriptor.size, placed.extents) for digest, placed in plan.blobs.items()},
+        volumes=volumes,
+    )
+
+
+def seal(partial: Path, catalog: Catalog, signers: Sequence[Signer]) -> Path:
+    """Write catalog, signatures and companion files, then rename the bundle to its final name, which is returned.
+
+    The volumes are on the disk already. ``CHECK.txt`` is written last: where it is, the bundle is whole and only the rename is
+    missing (:func:`finish`).
+    """
+    raw = catalog.to_bytes()
+    fsio.write_durable(partial / names.CATALOG, raw)
+    write_signatures(partial, raw, signers)
+    fsio.write_durable(partial / names.SUMS, documents.sha256sums(catalog, raw))
+    fsio.write_durable(partial / names.CHECK, documents.check_txt(catalog, raw))
+    return finish(partial)
+
+
+def write_signatures(directory: Path, raw: bytes, signers: Sequence[Signer]) -> list[Path]:
+    """Sign the catalog's exact bytes with every signer; the files written."""
+    written = []
+    for signer in signers:
+        path = directory / f"{names.CATALOG}.{signer.key_id}.{signer.file_suffix}"
+        fsio.write_durable(path, signer.sign(raw))
+        written.append(path)
+    return written
+
+
+def is_whole(partial: Path) -> bool:
+    """Whether a partial bundle lacks nothing but the rename."""
+    return (partial / names.CHECK).is_file()
+
+
+def finish(partial: Path) -> Path:
+    """Drop what only the unfinished bundle needed and rename it; the final path."""
+    final = partial.with_name(partial.name.removesuffix(names.PARTIAL))
+    with fsio.disk_errors("cannot finish the bundle", partial):
+        for leftover in (LOCK, names.JOURNAL):
+            (partial / leftover).unlink(missing_ok=True)
+        for scrap in partial.glob(".*.tmp"):
+            scrap.unlink()
+    fsio.rename_durable(partial, final)
+    return final

@@ -1,0 +1,1 @@
+"""The disconnected side: open media -> verify -> gate -> load -> tag -> state."""

@@ -1,0 +1,154 @@
+"""Walk what an image consists of, reading every manifest from the bundle; prove that nothing is missing and nothing extra."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from airgap.bundle.store import BundleStore
+from airgap.errors import Damaged, Refused
+from airgap.importer.rebuild import rebuild_index
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor, Platform
+from airgap.oci.digest import Digest
+from airgap.oci.image import REFERRERS_TAG, Attachment, Image
+from airgap.oci.manifest import Manifest
+from airgap.oci.selection import select_children
+from airgap.text import listing
+
+_MAX_DEPTH = 8
+
+
+@dataclass
+class Closure:
+    """One image as it will be loaded.
+
+    Attributes:
+        image: what the catalog says.
+        root: its manifest at the destination; another digest than the image's when an index was rebuilt.
+        manifests: every manifest, children before parents.
+        rebuilt: manifests that are not in the bundle because they were made anew, by their new digest.
+        blobs: every config and layer.
+        attachments: the attachments whose subject is loaded.
+        replaced: original digests of the indexes that were rebuilt.
+    """
+
+    image: Image
+    root: Descriptor
+    manifests: dict[Digest, Descriptor] = field(default_factory=dict)
+    rebuilt: dict[Digest, Manifest] = field(default_factory=dict)
+    blobs: dict[Digest, Descriptor] = field(default_factory=dict)
+    attachments: list[Attachment] = field(default_factory=list)
+    replaced: set[Digest] = field(default_factory=set)
+
+
+def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = ()) -> Closure:
+    """The closure of one image.
+
+    Args:
+        store: the bundle.
+        image: which image.
+        platforms: only these; indexes are rebuilt when children are left out (or were already at export).
+
+    Raises:
+        Damaged: a part is not in the bundle, or contradicts its descriptor.
+        Refused: none of the platforms is there.
+    """
+    return _Walk(store, image, platforms).run()
+
+
+def check_extraneous(store: BundleStore, closures: Collection[Closure]) -> None:
+    """Refuse a bundle with blobs that no image needs. The closures are those of all images, without a platform filter."""
+    reached = {digest for closure in closures for digest in (*closure.manifests, *closure.blobs, *closure.replaced)}
+    extra = sorted(set(store.catalog.blobs) - reached)
+    if extra:
+        raise Damaged("the catalog lists blobs that belong to no image", where=store.catalog.name, got=listing(list(extra), 5))
+
+
+class _Walk:
+    def __init__(self, store: BundleStore, image: Image, platforms: Sequence[Platform]) -> None:
+        self._store = store
+        self._image = image
+        self._platforms = platforms
+        self._closure = Closure(image, image.root)
+        self._placed: dict[Digest, Descriptor] = {}
+
+    def run(self) -> Closure:
+        closure = self._closure
+        root = self._manifest(self._image.root, 0, self._platforms)
+        if root is None:
+            raise self._none_left()
+        closure.root = root
+        loaded = set(self._placed)
+        for attachment in self._image.attachments:
+            if attachment.subject in loaded and self._manifest(attachment.descriptor, 1, ()):
+                loaded.add(attachment.descriptor.digest)
+                closure.attachments.append(attachment)
+        return closure
+
+    def _manifest(self, descriptor: Descriptor, depth: int, platforms: Sequence[Platform]) -> Descriptor | None:
+        """Take in one manifest with all below it; the descriptor it has at the destination, None when nothing of it is wanted."""
+        if descriptor.digest in self._placed:
+            return self._placed[descriptor.digest]
+        manifest = self._read(descriptor, depth)
+        placed = self._index(manifest, descriptor, depth, platforms) if manifest.is_index else descriptor
+        if placed is None:
+            return None
+        for blob in manifest.blobs():
+            if blob.digest not in self._image.foreign:
+                self._check_blob(blob, manifest)
+                self._closure.blobs[blob.digest] = blob
+        self._placed[descriptor.digest] = placed
+        self._closure.manifests[placed.digest] = placed
+        return placed
+
+    def _index(self, index: Manifest, descriptor: Descriptor, depth: int, platforms: Sequence[Platform]) -> Descriptor | None:
+        present = [child for child in index.children if child.digest not in self._image.omitted]
+        placed = {c.digest: self._manifest(c, depth + 1, platforms) for c in select_children(present, platforms)}
+        kept = {old: new for old, new in placed.items() if new is not None}
+        if len(kept) == len({child.digest for child in index.children}) and all(old == new.digest for old, new in kept.items()):
+            return descriptor
+        self._closure.replaced.add(index.digest)
+        if not kept:
+            return None
+        new = rebuild_index(index, kept)
+        self._closure.rebuilt[new.digest] = new
+        return new.descriptor
+
+    def _none_left(self) -> Refused:
+        return Refused(
+            "none of the platforms is in the image",
+            where=str(self._image.reference),
+            expected=listing([str(platform) for platform in self._platforms]),
+            got=listing(list(self._image.platforms)),
+        )
+
+    def _read(self, descriptor: Descriptor, depth: int) -> Manifest:
+        where = f"{self._image.reference}: manifest {descriptor.digest}"
+        if depth > _MAX_DEPTH:
+            raise Damaged("manifests nested too deeply", where=where)
+        blob = self._store.catalog.blobs.get(descriptor.digest)
+        if blob is None or blob.size != descriptor.size or descriptor.media_type not in media.MANIFESTS:
+            raise Damaged("a manifest is not in the catalog as its parent describes it", where=where)
+        manifest = self._store.find_manifest(descriptor.digest)
+        if manifest.media_type != descriptor.media_type:
+            raise Damaged(
+                "a manifest contradicts its descriptor", where=where, expected=descriptor.media_type, got=manifest.media_type
+            )
+        return manifest
+
+    def _check_blob(self, blob: Descriptor, manifest: Manifest) -> None:
+        listed = self._store.catalog.blobs.get(blob.digest)
+        if listed is None or listed.size != blob.size:
+            raise Damaged(
+                "a blob is not in the catalog as its manifest describes it",
+                where=f"{self._image.reference}: manifest {manifest.digest}: blob {blob.digest}",
+                expected=f"{blob.size} bytes",
+                got=f"{listed.size} bytes" if listed else "not listed",
+            )
+
+
+def referrers_index(closure: Closure, subject: Digest) -> Digest | None:
+    """The fallback-tag index that was carried for a subject, if any."""
+    found = [a.descriptor.digest for a in closure.attachments if a.kind == REFERRERS_TAG and a.subject == subject]
+    return found[0] if found else None

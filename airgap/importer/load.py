@@ -1,0 +1,221 @@
+"""Load verified images into a target: blobs, manifests children first, referrer links, tags last.
+
+Nothing is visible under a name before everything of every image is there (design section 5). Every blob is hashed while it is
+sent; what the target has already is not read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from airgap.bundle.store import BundleStore
+from airgap.errors import Interrupted
+from airgap.importer.closure import Closure, referrers_index
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import REFERRER, REFERRERS_TAG
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Reader, Target
+from airgap.oci.verify import VerifiedReader
+from airgap.progress import Progress
+
+
+@dataclass
+class Loaded:
+    """What a load did, in bytes and blobs; ``mounted`` ones were there in another repository."""
+
+    sent: int = 0
+    sent_blobs: int = 0
+    present_blobs: int = 0
+    mounted_blobs: int = 0
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count(self, name: str, size: int = 0) -> None:
+        """Add one blob to a counter; thread-safe."""
+        with self._guard:
+            setattr(self, name, getattr(self, name) + 1)
+            self.sent += size
+
+
+def load(
+    store: BundleStore,
+    closures: Sequence[Closure],
+    destinations: Mapping[Reference, Reference],
+    target: Target,
+    progress: Progress,
+    threads: int = 4,
+) -> Loaded:
+    """Put every image where it belongs, then make the names visible.
+
+    Args:
+        store: the bundle.
+        closures: the images to load.
+        destinations: the new name of every image, by source reference.
+        target: where to.
+        progress: told about every byte.
+        threads: how many blobs are sent at a time.
+
+    Raises:
+        Damaged: a blob on the media is not what the catalog says; no name was touched.
+        RegistryError, MediaError: the target failed; no name was touched unless the failure was among the names themselves.
+    """
+    loader = _Loader(store, target, progress, threads)
+    placed = [(closure, destinations[closure.image.reference]) for closure in closures]
+    loader.blobs(placed)
+    loader.manifests(placed)
+    loader.links(placed)
+    loader.tags(placed)
+    target.commit()
+    return loader.loaded
+
+
+T = TypeVar("T")
+
+
+class _Loader:
+    def __init__(self, store: BundleStore, target: Target, progress: Progress, threads: int) -> None:
+        self._store = store
+        self._target = target
+        self._progress = progress
+        self._threads = threads
+        self._stop = threading.Event()
+        self.loaded = Loaded()
+
+    def blobs(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
+        wanted: dict[Digest, tuple[Descriptor, dict[Repository, None]]] = {}
+        for closure, destination in placed:
+            for blob in closure.blobs.values():
+                wanted.setdefault(blob.digest, (blob, {}))[1][destination.repository] = None
+        self._progress.stage("loading", sum(blob.size for blob, _ in wanted.values()))
+        extents = self._store.catalog.blobs
+        in_media_order = sorted(wanted.values(), key=lambda item: extents[item[0].digest].extents)
+        self._all(self._blob, in_media_order)
+
+    def _blob(self, item: tuple[Descriptor, Iterable[Repository]]) -> None:
+        """One blob into every repository that needs it: there already, mounted from one that has it, or sent."""
+        blob, repositories = item
+        holder: Repository | None = None
+        for repository in repositories:
+            if self._target.has(repository, blob):
+                self.loaded.count("present_blobs")
+            elif holder is not None and self._target.mount(repository, blob, holder):
+                self.loaded.count("mounted_blobs")
+            else:
+                self._target.write(repository, blob, lambda: self._open(blob))
+                self.loaded.count("sent_blobs", blob.size)
+            holder = holder or repository
+        self._progress.advance(blob.size)
+
+    def _open(self, blob: Descriptor) -> Reader:
+        reader = VerifiedReader(self._store.open_blob(blob.digest), blob, self._store.place(blob.digest))
+        return _Stoppable(reader, self._stop)
+
+    def manifests(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
+        """By digest, level by level: image manifests, then the indexes over them, then the indexes over those."""
+        wanted: dict[tuple[Repository, Digest], Closure] = {}
+        for closure, destination in placed:
+            for digest in closure.manifests:
+                wanted.setdefault((destination.repository, digest), closure)
+        self._progress.stage("writing manifests", 0)
+        heights: dict[Digest, int] = {}
+        by_height: dict[int, list[tuple[Repository, Digest, Closure]]] = {}
+        for (repository, digest), closure in wanted.items():
+            height = self._height(digest, closure, heights)
+            by_height.setdefault(height, []).append((repository, digest, closure))
+        for height in sorted(by_height):
+            self._all(self._manifest, by_height[height])
+
+    def _height(self, digest: Digest, closure: Closure, known: dict[Digest, int]) -> int:
+        """0 for an image, one more than the highest child for an index."""
+        if digest not in known:
+            known[digest] = 0
+            if closure.manifests[digest].media_type in media.INDEXES:
+                children = [c.digest for c in self._read(digest, closure).children if c.digest in closure.manifests]
+                known[digest] = 1 + max((self._height(child, closure, known) for child in children), default=0)
+        return known[digest]
+
+    def _manifest(self, item: tuple[Repository, Digest, Closure]) -> None:
+        repository, digest, closure = item
+        self._target.put_manifest(repository, self._read(digest, closure))
+
+    def _read(self, digest: Digest, closure: Closure) -> Manifest:
+        return closure.rebuilt.get(digest) or self._store.find_manifest(digest)
+
+    def links(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
+        """Make referrers findable from their subjects, in every repository they were loaded into."""
+        done: set[tuple[Repository, Digest]] = set()
+        for closure, destination in placed:
+            for subject in dict.fromkeys(a.subject for a in closure.attachments if a.kind in (REFERRER, REFERRERS_TAG)):
+                if (destination.repository, subject) not in done:
+                    done.add((destination.repository, subject))
+                    self._link(closure, destination.repository, subject)
+
+    def _link(self, closure: Closure, repository: Repository, subject: Digest) -> None:
+        found = [a.descriptor.digest for a in closure.attachments if a.kind == REFERRER and a.subject == subject]
+        referrers = [self._referrer(self._read(digest, closure)) for digest in dict.fromkeys(found)]
+        original = referrers_index(closure, subject)
+        self._target.link_referrers(repository, subject, referrers, self._read(original, closure) if original else None)
+
+    @staticmethod
+    def _referrer(manifest: Manifest) -> Descriptor:
+        """A referrer as referrers lists want it: with its artifact type and annotations."""
+        return replace(manifest.descriptor, annotations=manifest.annotations)
+
+    def tags(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
+        """Attachments first, images last; a name once."""
+        self._progress.stage("tagging", 0)
+        named: dict[Reference, Manifest] = {}
+        for closure, destination in placed:
+            for attachment in closure.attachments:
+                if attachment.tag is not None and attachment.kind != REFERRERS_TAG:
+                    reference = destination.repository.tagged(attachment.tag)
+                    named[reference] = self._read(attachment.descriptor.digest, closure)
+        for reference, manifest in itertools.chain(named.items(), self._roots(placed)):
+            self._target.tag(reference, manifest)
+
+    def _roots(self, placed: Sequence[tuple[Closure, Reference]]) -> Iterable[tuple[Reference, Manifest]]:
+        for closure, destination in placed:
+            root = self._read(closure.root.digest, closure)
+            if destination.digest is None or destination.digest == root.digest:
+                yield destination, root
+            elif destination.tag is not None:  # a rebuilt index cannot keep the digest it was asked for by
+                yield destination.repository.tagged(destination.tag), root
+
+    def _all(self, work: Callable[[T], None], items: Iterable[T]) -> None:
+        """Run ``work`` over all items in parallel; the first failure stops the rest and is raised."""
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="load")
+        tasks = [pool.submit(work, item) for item in items]
+        try:
+            done, pending = wait(tasks, return_when=FIRST_EXCEPTION)
+        except (KeyboardInterrupt, Interrupted):
+            self._stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        if pending:
+            self._stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        for task in done:
+            task.result()
+
+
+class _Stoppable:
+    """A reader that ends with an error when the whole load was stopped."""
+
+    def __init__(self, reader: Reader, stop: threading.Event) -> None:
+        self._reader = reader
+        self._stop = stop
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        if self._stop.is_set():
+            raise Interrupted("stopped because another part failed")
+        return self._reader.readinto(buffer)
+
+    def close(self) -> None:
+        self._reader.close()

@@ -1,0 +1,150 @@
+"""What a layout's index.json says, and how names are added to it. No I/O here.
+
+Our own names are full references (``docker.io/library/nginx:1.27``). Other tools also write plain tags (``1.27``); such a name
+belongs to a repository called like the directory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from airgap.errors import Damaged, UsageError
+from airgap.oci import media, strictjson
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.reference import DEFAULT_HOST, Reference, Repository
+
+REF_NAME = "org.opencontainers.image.ref.name"
+_CONTAINERD_NAME = "io.containerd.image.name"
+_FIELDS = ("schemaVersion", "mediaType", "manifests", "artifactType", "subject", "annotations")
+_PLAIN = re.compile(r"[^/:@]+")
+#: A host for plain names; podman calls local images so too.
+_LOCAL_HOST = "localhost"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One descriptor in index.json and the name it carries.
+
+    Args:
+        descriptor: what it points at.
+        reference: its name, or None when it has none that can be read.
+        plain: whether the name was only a tag, so that the repository is guessed from the directory.
+    """
+
+    descriptor: Descriptor
+    reference: Reference | None
+    plain: bool
+
+
+@dataclass(frozen=True)
+class Index:
+    """A parsed index.json; ``value`` keeps all of it, known to us or not."""
+
+    value: dict[str, Any]
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def parse(cls, raw: bytes, where: str, directory: str) -> Index:
+        """Read an index.json.
+
+        Args:
+            raw: its bytes.
+            where: the file, for messages.
+            directory: the base name of the layout directory, the repository of plain names.
+
+        Raises:
+            Damaged: it is not an image index.
+        """
+        value = strictjson.parse_object(raw, where)
+        strictjson.refuse_lookalikes(value, _FIELDS, where)
+        if value.get("schemaVersion") != 2 or value.get("mediaType", media.OCI_INDEX) != media.OCI_INDEX:
+            raise Damaged("not the index of an OCI image layout", where=where, expected="schemaVersion 2, an OCI image index")
+        items = strictjson.array(value.get("manifests"), f"{where}: manifests")
+        entries = (Descriptor.from_json(item, f"{where}: manifests[{i}]") for i, item in enumerate(items))
+        return cls(value, tuple(_entry(descriptor, directory) for descriptor in entries))
+
+    @classmethod
+    def empty(cls) -> Index:
+        """The index of a new layout."""
+        return cls({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}, ())
+
+    def find(self, reference: Reference) -> Descriptor | None:
+        """What a name stands for; of several entries with one name the first counts, and full names before plain ones."""
+        return self._names.get(name_of(reference))
+
+    def merged(self, names: Mapping[str, Descriptor], unnamed: Iterable[Descriptor]) -> bytes:
+        """The bytes of this index with some names set and some descriptors without a name added.
+
+        An entry of the same name is replaced; every other one stays as it is, with all fields that we do not know.
+
+        Args:
+            names: full reference -> descriptor.
+            unnamed: added where no entry without a name points at the same digest yet.
+        """
+        left = dict(sorted(names.items()))
+        result = []
+        present: set[Digest] = set()
+        for item, entry in zip(self.value["manifests"], self.entries, strict=True):
+            name = None if entry.reference is None or entry.plain else name_of(entry.reference)
+            if name is None or name not in names:
+                result.append(item)
+            elif name in left:
+                replacement = left.pop(name)
+                same = replacement == entry.descriptor
+                result.append(item if same else named_entry(name, replacement))
+            if entry.reference is None:
+                present.add(entry.descriptor.digest)
+        result += [named_entry(name, descriptor) for name, descriptor in left.items()]
+        new = {descriptor.digest: descriptor for descriptor in unnamed if descriptor.digest not in present}
+        result += [_bare(new[digest]) for digest in sorted(new)]
+        return strictjson.canonical({**self.value, "manifests": result})
+
+    @cached_property
+    def _names(self) -> dict[str, Descriptor]:
+        found: dict[str, Descriptor] = {}
+        for entry in self.entries:
+            if entry.reference is not None and not entry.plain:
+                found.setdefault(name_of(entry.reference), entry.descriptor)
+        for entry in self.entries:
+            if entry.reference is not None and entry.plain:
+                found.setdefault(name_of(entry.reference), entry.descriptor)
+                docker = Repository(DEFAULT_HOST, f"library/{entry.reference.repository.path}")
+                found.setdefault(name_of(entry.reference.moved(docker)), entry.descriptor)
+        return found
+
+
+def name_of(reference: Reference) -> str:
+    """The name that a reference has in index.json: with the tag where there is one, else with the digest."""
+    return str(reference.repository.tagged(reference.tag) if reference.tag else reference)
+
+
+def named_entry(name: str, descriptor: Descriptor) -> dict[str, Any]:
+    """The index.json entry of a name. Nothing of the descriptor's own annotations goes in: they could hold another name."""
+    return {**_bare(descriptor), "annotations": {REF_NAME: name}}
+
+
+def _bare(descriptor: Descriptor) -> dict[str, Any]:
+    return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, artifact_type=descriptor.artifact_type).to_json()
+
+
+def _entry(descriptor: Descriptor, directory: str) -> Entry:
+    name = descriptor.annotations.get(REF_NAME, "")
+    plain = bool(_PLAIN.fullmatch(name))
+    if plain and _CONTAINERD_NAME in descriptor.annotations:  # buildx and docker save: the tag in one, all of it in the other
+        name, plain = descriptor.annotations[_CONTAINERD_NAME], False
+    try:
+        if plain:
+            return Entry(descriptor, _local(directory).tagged(name), plain=True)
+        return Entry(descriptor, Reference.parse(name) if name else None, plain=False)
+    except UsageError:  # a name in no grammar of ours: the entry stays, nameless for us
+        return Entry(descriptor, None, plain=False)
+
+
+def _local(directory: str) -> Repository:
+    path = re.sub(r"[^a-z0-9]+", "-", directory.lower()).strip("-")
+    return Repository(_LOCAL_HOST, path[:128].rstrip("-") or "layout")

@@ -1,0 +1,208 @@
+"""Reading an OCI image layout directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from airgap import fsio
+from airgap.errors import Damaged, NotFound, disk_error
+from airgap.layout.index import Index
+from airgap.oci import media, strictjson
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import digest_tag
+from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
+from airgap.oci.reference import Repository
+from airgap.oci.stores import Named, Referrers
+from airgap.text import printable
+
+MARKER = "oci-layout"
+INDEX = "index.json"
+BLOBS = "blobs"
+LAYOUT_VERSION = "1.0.0"
+#: No index.json may be larger, in bytes.
+MAX_INDEX = 64 * 1024 * 1024
+
+_Stamp = tuple[int, int, int]
+
+
+class LayoutReader:
+    """A layout directory as a ``Source`` and a ``Browsable``. May be used from several threads.
+
+    Content is found by digest alone, so the repository matters only for names. index.json is read again when it has changed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._where = printable(str(path))
+        self._cached: tuple[_Stamp, Index] | None = None
+        self._attached: tuple[Index, dict[Digest, list[Descriptor]]] | None = None
+        self._media_types: dict[Digest, str] = {}
+
+    def index(self) -> Index:
+        """What index.json says now.
+
+        Raises:
+            Damaged: there is no layout, or not one that can be read.
+        """
+        path = self.path / INDEX
+        stamp = _stamp(path)
+        if self._cached is not None and self._cached[0] == stamp:
+            return self._cached[1]
+        self._check_layout()
+        raw = fsio.read_capped(path, MAX_INDEX)
+        index = Index.parse(raw, printable(str(path)), self.path.absolute().name)
+        for entry in index.entries:
+            self._media_types.setdefault(entry.descriptor.digest, entry.descriptor.media_type)
+        if stamp is not None:
+            self._cached = (stamp, index)
+        return index
+
+    # Source
+
+    def manifest(self, repository: Repository, selector: str) -> Manifest:
+        """As ``Source.manifest``."""
+        if ":" in selector:
+            self.index()
+            return self.find_manifest(Digest.parse(selector, self._where))
+        descriptor = self.index().find(repository.tagged(selector))
+        if descriptor is None:
+            raise NotFound("the layout has no such name", where=self._where, expected=printable(f"{repository}:{selector}"))
+        return self._described(descriptor)
+
+    def referrers(self, repository: Repository, subject: Digest) -> Referrers:
+        """As ``Source.referrers``: entries of index.json with this subject, and the fallback tag where there is one."""
+        tag = self.index().find(repository.tagged(digest_tag(subject)))
+        original = None if tag is None else self._described(tag)
+        found = {descriptor.digest: descriptor for descriptor in self._attachments().get(subject, ())}
+        for child in original.children if original is not None else ():
+            found.setdefault(child.digest, child)
+        return Referrers(tuple(found.values()), original)
+
+    def has(self, repository: Repository, descriptor: Descriptor) -> bool:  # noqa: ARG002
+        """As ``Source.has`` and ``Target.has``: a regular file of the right size counts."""
+        return self.find_blob(descriptor.digest) == descriptor.size
+
+    def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> fsio.FileReader:  # noqa: ARG002
+        """As ``Source.open``.
+
+        Raises:
+            Damaged: the blob is missing or its file has another size than the descriptor says.
+        """
+        return self._reader(descriptor.digest, descriptor.size, offset)
+
+    # Browsable
+
+    def names(self) -> Iterator[Named]:
+        """As ``Browsable.names``; entries without a readable name come with an empty path and no tag."""
+        for entry in self.index().entries:
+            if entry.reference is None:
+                yield Named("", None, entry.descriptor)
+            else:
+                repository = entry.reference.repository
+                yield Named(repository.path if entry.plain else str(repository), entry.reference.tag, entry.descriptor)
+
+    def find_manifest(self, digest: Digest) -> Manifest:
+        """As ``Browsable.find_manifest``.
+
+        Raises:
+            NotFound: no such blob.
+            Damaged: its bytes are not what the digest says, or not a manifest.
+        """
+        path = self._blob_path(digest)
+        where = printable(str(path))
+        if self.find_blob(digest) is None:
+            raise NotFound("the layout has no such manifest", where=self._where, expected=digest)
+        raw = fsio.read_capped(path, MAX_MANIFEST)
+        found = Digest.of(raw, digest.algorithm)
+        if found != digest:
+            raise Damaged("a manifest has the wrong digest", where=where, expected=digest, got=found)
+        media_type = self._media_types.get(digest) or sniff_media_type(raw, where)
+        manifest = Manifest.parse(raw, media_type, where, digest.algorithm)
+        for child in manifest.children:
+            self._media_types.setdefault(child.digest, child.media_type)
+        return manifest
+
+    def find_blob(self, digest: Digest) -> int | None:
+        """As ``Browsable.find_blob``."""
+        try:
+            status = self._blob_path(digest).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise disk_error(error, "cannot look at a blob", self._where) from error
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def open_blob(self, digest: Digest, offset: int = 0) -> fsio.FileReader:
+        """As ``Browsable.open_blob``."""
+        return self._reader(digest, None, offset)
+
+    # inside
+
+    def _blob_path(self, digest: Digest) -> Path:
+        return self.path / BLOBS / digest.algorithm / digest.hex
+
+    def _described(self, descriptor: Descriptor) -> Manifest:
+        """A manifest that index.json points at: there it must be, with the size it says."""
+        try:
+            manifest = self.find_manifest(descriptor.digest)
+        except NotFound as error:
+            raise Damaged("index.json names a manifest that is missing", where=self._where, expected=descriptor.digest) from error
+        if len(manifest.raw) != descriptor.size:
+            raise Damaged(
+                f"manifest {descriptor.digest} has the wrong size",
+                where=self._where,
+                expected=f"{descriptor.size} bytes",
+                got=f"{len(manifest.raw)} bytes",
+            )
+        return manifest
+
+    def _attachments(self) -> dict[Digest, list[Descriptor]]:
+        """Subject -> what refers to it, from every manifest that index.json points at; read once."""
+        index = self.index()
+        if self._attached is None or self._attached[0] is not index:
+            found: dict[Digest, list[Descriptor]] = {}
+            pointed = {entry.descriptor.digest: entry.descriptor for entry in index.entries}
+            for descriptor in pointed.values():
+                manifest = self._described(descriptor) if descriptor.media_type in media.MANIFESTS else None
+                if manifest is not None and manifest.subject is not None:
+                    described = replace(manifest.descriptor, annotations=manifest.annotations)
+                    found.setdefault(manifest.subject.digest, []).append(described)
+            self._attached = (index, found)
+        return self._attached[1]
+
+    def _reader(self, digest: Digest, size: int | None, offset: int) -> fsio.FileReader:
+        path = self._blob_path(digest)
+        where = printable(str(path))
+        fd = fsio.open_regular(path)
+        length = os.fstat(fd).st_size
+        if offset > length or (size is not None and size != length):
+            os.close(fd)
+            raise Damaged("a blob has the wrong size", where=where, expected=f"{size or offset} bytes", got=f"{length} bytes")
+        return fsio.FileReader(fd, offset, length - offset, where)
+
+    def _check_layout(self) -> None:
+        """Refuse what is not a layout, and links in place of its directories, which ``O_NOFOLLOW`` would not notice."""
+        if not self.path.is_dir():
+            raise Damaged("there is no OCI image layout", where=self._where, got="no such directory")
+        where = printable(str(self.path / MARKER))
+        version = strictjson.parse_object(fsio.read_capped(self.path / MARKER, 4096), where).get("imageLayoutVersion")
+        if version != LAYOUT_VERSION:
+            raise Damaged(
+                "an OCI image layout of an unknown version", where=where, expected=LAYOUT_VERSION, got=printable(str(version), 40)
+            )
+        for directory in (self.path / BLOBS, self.path / BLOBS / "sha256", self.path / BLOBS / "sha512"):
+            if directory.is_symlink():
+                raise Damaged("not a directory", where=printable(str(directory)), got="a symbolic link")
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,0 +1,220 @@
+"""Adding to an OCI image layout directory.
+
+Order on disk, true at any instant: a blob has its final name only when it is whole and flushed; index.json names only what
+is stored; all names of one run appear in one replacement of index.json. A killed run leaves ``*.tmp`` files, which the next one
+removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from airgap import fsio
+from airgap.errors import Damaged, MediaError, UsageError
+from airgap.layout.index import Index, name_of
+from airgap.layout.reading import BLOBS, INDEX, LAYOUT_VERSION, MARKER, MAX_INDEX, LayoutReader
+from airgap.oci import strictjson
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import digest_tag
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Reader
+from airgap.oci.verify import CHUNK
+
+LOCK = ".airgap.lock"
+_LEFTOVER = re.compile(r"\.(?:[0-9a-f]{64}|[0-9a-f]{128}|index\.json|oci-layout)\.[0-9a-f]{8,16}\.tmp", re.ASCII)
+
+
+class LayoutStore(LayoutReader):
+    """A layout directory as a ``Source``, a ``Target`` and a ``Browsable``.
+
+    Made where it is missing, at the first write. From then to ``commit`` or ``close`` this process alone may write to it.
+    ``write``, ``put_manifest`` and ``has`` may be called from several threads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._guard = threading.Lock()
+        self._held: contextlib.ExitStack | None = None
+        self._names: dict[str, Descriptor] = {}
+        self._unnamed: dict[Digest, Descriptor] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the lock and forget the names that were not committed."""
+        self._names.clear()
+        self._unnamed.clear()
+        with self._guard:
+            if self._held is not None:
+                self._held.close()
+                self._held = None
+
+    def prepare(self) -> None:
+        """Make the layout where it is missing and lock it; every writing method does this by itself.
+
+        Raises:
+            UsageError: the path is taken by something that is not a layout.
+            MediaError: another process is writing to it, or the disk refuses.
+        """
+        with self._guard:
+            if self._held is None:
+                self._exists()
+                fsio.make_directory(self.path)
+                with contextlib.ExitStack() as stack:
+                    stack.enter_context(fsio.exclusive(self.path / LOCK, self._busy()))
+                    self._create()
+                    self._sweep()
+                    self._held = stack.pop_all()
+
+    # Target
+
+    def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:  # noqa: ARG002
+        """As ``Target.mount``: a layout has one content store, so what is there is there for all."""
+        return self.has(repository, descriptor)
+
+    def write(self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader]) -> None:  # noqa: ARG002
+        """As ``Target.write``."""
+        self.prepare()
+        path = self._blob_path(descriptor.digest)
+        reader = opener()
+        try:
+            with self._new_blob(path) as fd:
+                _copy(reader, fd, path, descriptor.size)
+        finally:
+            reader.close()
+
+    def has_manifest(self, repository: Repository, digest: Digest) -> bool:  # noqa: ARG002
+        """As ``Target.has_manifest``. The bytes are hashed: without a size there is nothing else to trust."""
+        if self.find_blob(digest) is None:
+            return False
+        try:
+            self.find_manifest(digest)
+        except Damaged:
+            return False
+        return True
+
+    def put_manifest(self, repository: Repository, manifest: Manifest) -> None:
+        """As ``Target.put_manifest``."""
+        self._media_types[manifest.digest] = manifest.media_type
+        if self.has_manifest(repository, manifest.digest):
+            return
+        self.prepare()
+        path = self._blob_path(manifest.digest)
+        with self._new_blob(path) as fd, fsio.disk_errors("cannot write", path):
+            fsio.write_at(fd, manifest.raw, 0)
+
+    def link_referrers(
+        self, repository: Repository, subject: Digest, referrers: Sequence[Descriptor], original: Manifest | None
+    ) -> None:
+        """As ``Target.link_referrers``: they go into index.json without a name, ``original`` under the fallback tag."""
+        for descriptor in referrers:
+            self._require(descriptor)
+            self._unnamed[descriptor.digest] = descriptor
+        if original is not None:
+            self.put_manifest(repository, original)
+            self.tag(repository.tagged(digest_tag(subject)), original)
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        """As ``Target.resolve``; names not yet committed do not count."""
+        if not self._exists() or not (self.path / INDEX).exists():
+            return None
+        found = self.index().find(reference)
+        return None if found is None else found.digest
+
+    def tag(self, reference: Reference, manifest: Manifest) -> None:
+        """As ``Target.tag``; visible after ``commit``."""
+        descriptor = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw), artifact_type=manifest.artifact_type)
+        self._require(descriptor)
+        self._names[name_of(reference)] = descriptor
+
+    def commit(self) -> None:
+        """As ``Target.commit``: every name at once, in one durable replacement of index.json, which then is unlocked."""
+        if self._names or self._unnamed:
+            self.prepare()
+            with fsio.disk_errors("cannot flush", self.path):
+                for directory in sorted((self.path / BLOBS).iterdir()):
+                    fsio.sync_directory(directory)
+            index = self.index()
+            raw = index.merged(self._names, self._unnamed.values())
+            if len(raw) > MAX_INDEX:
+                raise MediaError("the layout holds too many names", where=self._where, expected=f"{MAX_INDEX} bytes at most")
+            if raw != strictjson.canonical(index.value):
+                fsio.write_durable(self.path / INDEX, raw)
+        self.close()
+
+    # inside
+
+    def _exists(self) -> bool:
+        """Whether there is a layout already. Raises ``UsageError`` when there is something else."""
+        if os.path.lexists(self.path / MARKER):
+            return True
+        with fsio.disk_errors("cannot read the directory", self.path):
+            if not os.path.lexists(self.path):
+                return False
+            foreign = not self.path.is_dir() or any(not _ours(child.name) for child in self.path.iterdir())
+        if foreign:
+            raise UsageError(
+                "not an OCI image layout, and not empty",
+                where=self._where,
+                expected="a layout, an empty directory or a new path",
+                hint="choose another directory for the store",
+            )
+        return False
+
+    def _create(self) -> None:
+        """The marker first: with it the directory is ours, and a run killed here can go on."""
+        if not os.path.lexists(self.path / MARKER):
+            fsio.write_durable(self.path / MARKER, strictjson.canonical({"imageLayoutVersion": LAYOUT_VERSION}))
+        self._check_layout()
+        fsio.make_directory(self.path / BLOBS / "sha256")
+        if not os.path.lexists(self.path / INDEX):
+            fsio.write_durable(self.path / INDEX, strictjson.canonical(Index.empty().value))
+
+    def _sweep(self) -> None:
+        with fsio.disk_errors("cannot remove what an interrupted run left", self.path):
+            for directory in (self.path, *(self.path / BLOBS).iterdir()):
+                if directory.is_dir() and not directory.is_symlink():
+                    for child in directory.iterdir():
+                        if _LEFTOVER.fullmatch(child.name):
+                            child.unlink()
+
+    def _new_blob(self, path: Path) -> contextlib.AbstractContextManager[int]:
+        if not path.parent.is_dir():
+            fsio.make_directory(path.parent)
+        return fsio.new_file(path, path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp"))
+
+    def _require(self, descriptor: Descriptor) -> None:
+        if self.find_blob(descriptor.digest) != descriptor.size:
+            raise Damaged("a name for a manifest that is not stored", where=self._where, expected=descriptor.digest)
+
+    def _busy(self) -> MediaError:
+        return MediaError(
+            "another process is writing to this layout", where=self._where, hint="wait until it is done, then run the command again"
+        )
+
+
+def _ours(name: str) -> bool:
+    return name == LOCK or _LEFTOVER.fullmatch(name) is not None
+
+
+def _copy(reader: Reader, fd: int, path: Path, size: int) -> None:
+    buffer = memoryview(bytearray(min(CHUNK, size + 1)))
+    position = 0
+    while count := reader.readinto(buffer):
+        with fsio.disk_errors("cannot write", path):
+            fsio.write_at(fd, buffer[:count], position)
+        position += count

@@ -1,0 +1,121 @@
+"""An image as it is carried: its reference, its root, and everything that hangs off it. Shared by lock and catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airgap.errors import Damaged, UsageError
+from airgap.oci import strictjson
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.reference import Reference
+
+#: How an attachment is found again: by a cosign tag, as an OCI 1.1 referrer, or as the fallback index that lists referrers.
+TAG_KINDS = {".sig": "cosign-signature", ".att": "cosign-attestation", ".sbom": "cosign-sbom"}
+REFERRER = "referrer"
+REFERRERS_TAG = "referrers-tag"
+KINDS = frozenset({*TAG_KINDS.values(), REFERRER, REFERRERS_TAG})
+
+
+def digest_tag(digest: Digest, suffix: str = "") -> str:
+    """The tag that refers to a digest: ``sha256-<hex>`` plus cosign's suffix (distribution-spec, "Referrers Tag Schema")."""
+    return f"{digest.algorithm[:32]}-{digest.hex[:64] if not suffix else digest.hex}{suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One thing that hangs off an image.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        subject: the digest of the manifest it belongs to.
+        descriptor: the attachment's own manifest.
+        tag: the tag it is known by in the image's repository, or None.
+    """
+
+    kind: str
+    subject: Digest
+    descriptor: Descriptor
+    tag: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the lock and the catalog."""
+        result: dict[str, Any] = {"kind": self.kind, "subject": str(self.subject), **self.descriptor.to_json()}
+        if self.tag is not None:
+            result["tag"] = self.tag
+        return result
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Attachment:
+        """Read one strictly. Raises ``Damaged``."""
+        fields = strictjson.mapping(value, where)
+        kind, tag = strictjson.string(fields.get("kind"), where), fields.get("tag")
+        if kind not in KINDS:
+            raise Damaged("an attachment of an unknown kind", where=where, expected=", ".join(sorted(KINDS)), got=kind[:60])
+        return cls(
+            kind,
+            Digest.parse(fields.get("subject"), where),
+            Descriptor.from_json(fields, where),
+            None if tag is None else strictjson.string(tag, where),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One entry of the image list, resolved.
+
+    Attributes:
+        reference: the full source reference that was asked for.
+        root: the manifest or index it stands for.
+        platforms: what it runs on, for people.
+        omitted: children of its indexes that a platform filter left out.
+        foreign: layers that may not be distributed and that the source registry does not have.
+        attachments: everything that hangs off it or off one of its children, nearest first.
+        volumes: (in a catalog) the volumes without which it is incomplete.
+    """
+
+    reference: Reference
+    root: Descriptor
+    platforms: tuple[str, ...] = ()
+    omitted: tuple[Digest, ...] = ()
+    foreign: tuple[Digest, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    volumes: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the lock and the catalog; empty lists are left out."""
+        result: dict[str, Any] = {"reference": str(self.reference), **self.root.to_json()}
+        lists: dict[str, list[Any]] = {
+            "platforms": list(self.platforms),
+            "omitted": [str(digest) for digest in self.omitted],
+            "foreign": [str(digest) for digest in self.foreign],
+            "attachments": [attachment.to_json() for attachment in self.attachments],
+            "volumes": list(self.volumes),
+        }
+        return result | {name: items for name, items in lists.items() if items}
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Image:
+        """Read one strictly. Raises ``Damaged``."""
+        fields = strictjson.mapping(value, where)
+        text = strictjson.string(fields.get("reference"), where)
+        try:
+            reference = Reference.parse(text)
+        except UsageError as error:
+            raise Damaged(error.what, where=where, got=error.got) from error
+        if str(reference) != text:
+            raise Damaged("a reference is not written in full", where=where, expected=str(reference), got=text[:300])
+
+        def items(name: str) -> list[Any]:
+            return strictjson.array(fields.get(name, []), f"{where}: {name}")
+
+        return cls(
+            reference=reference,
+            root=Descriptor.from_json(fields, where),
+            platforms=tuple(strictjson.string(item, where) for item in items("platforms")),
+            omitted=tuple(Digest.parse(item, where) for item in items("omitted")),
+            foreign=tuple(Digest.parse(item, where) for item in items("foreign")),
+            attachments=tuple(Attachment.from_json(item, f"{where}: attachment") for item in items("attachments")),
+            volumes=tuple(strictjson.integer(item, where) for item in items("volumes")),
+        )

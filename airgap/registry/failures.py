@@ -1,0 +1,166 @@
+"""Failures of the network and refusals of registries, turned into errors that say what to do; no credential, no query."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import requests.exceptions
+import urllib3.exceptions
+
+from airgap.errors import NotFound, RegistryError
+from airgap.text import printable
+
+if TYPE_CHECKING:
+    from airgap.registry.wire import Answer
+
+#: Everything that requests, urllib3 and the socket layer raise. The first and the third are distinct trees.
+NETWORK = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
+
+#: How much of an error answer is read.
+MAX_ERROR_BODY = 64 * 1024
+
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+_LOGIN_HINT = "log in with `podman login` or `docker login`; some registries answer so for repositories that do not exist, too"
+_HINTS = {
+    401: _LOGIN_HINT,
+    403: _LOGIN_HINT,
+    413: "the registry or a proxy before it limits the size of uploads: raise that limit",
+    429: "wait, or log in: registries allow more to those they know",
+    507: "free some space at the registry",
+}
+
+
+def redact(url: str) -> str:
+    """A URL without user name, password, query and fragment: those carry signatures and tokens."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(not a URL)"
+    return printable(f"{parts.scheme}://{host}{parts.path}", 300)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed when it is made again a little later."""
+    causes = list(_chain(error))
+    if any(isinstance(cause, (ssl.SSLCertVerificationError, requests.exceptions.InvalidURL)) for cause in causes):
+        return False
+    if any(isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN for cause in causes):
+        return False
+    return not any(isinstance(cause, ssl.SSLError) and _reason(cause) in _NOT_TLS for cause in causes)
+
+
+def is_unreached(error: BaseException) -> bool:
+    """Whether no connection came about at all: then the address may be wrong, and waiting for it is no use."""
+    kinds = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, socket.gaierror, ConnectionRefusedError)
+    return any(isinstance(cause, kinds) for cause in _chain(error))
+
+
+def network_failure(error: BaseException, method: str, url: str) -> RegistryError:
+    """The error for a call that got no complete answer."""
+    what, hint = _explain(list(_chain(error)), urlsplit(url).netloc.rpartition("@")[2])
+    return RegistryError(what, where=f"{method} {redact(url)}", hint=hint)
+
+
+def refusal(answer: Answer, what: str = "") -> RegistryError:
+    """The error for an answer that is not a success; reads and finishes it.
+
+    A 404 that the registry itself gave is ``NotFound``; one from a place it redirected to only means that its storage is broken.
+    """
+    codes, said = read_errors(answer)
+    status = f"{answer.status} {printable(answer.reason, 60)}".strip()
+    hint = _HINTS.get(answer.status, "")
+    if answer.status == 400 and "too large" in said:
+        hint = "the registry limits the size of manifests"
+    if "HTTP request to an HTTPS server" in said:
+        hint = "the registry speaks TLS: do not name it with --insecure-registry"
+    kind = NotFound if answer.status == 404 and answer.own and "DENIED" not in codes else RegistryError
+    got = f"{status}: {said}" if said else status
+    return kind(what or "the registry refused", where=f"{answer.method} {redact(answer.url)}", got=got, hint=hint)
+
+
+def read_errors(answer: Answer) -> tuple[list[str], str]:
+    """The registry's error codes and what it said, made printable (distribution-spec "Error Codes")."""
+    body = _error_body(answer)
+    try:
+        errors = json.loads(body)["errors"][:3]
+        codes = [str(error["code"]) for error in errors]
+        said = "; ".join(_one_error(error) for error in errors)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text = re.sub(r"<[^>]*>", " ", body.decode("utf-8", "replace"))
+        return [], printable(" ".join(text.split()), 200)
+    return codes, printable(said, 400)
+
+
+def _error_body(answer: Answer) -> bytes:
+    try:
+        return answer.read(MAX_ERROR_BODY, truncate=True)
+    except NETWORK:
+        return b""
+
+
+def _one_error(error: dict[str, object]) -> str:
+    message = str(error.get("message") or "")
+    detail = error.get("detail")
+    more = f" ({detail})" if isinstance(detail, str) and detail else ""
+    return f"{error['code']}: {message}{more}" if message else str(error["code"])
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, those it wraps in its arguments, and its causes: each library packs the real one differently."""
+    seen: set[int] = set()
+    queue: list[object] = [error]
+    while queue and len(seen) < 50:
+        item = queue.pop(0)
+        if isinstance(item, BaseException) and id(item) not in seen:
+            seen.add(id(item))
+            yield item
+            queue += [*item.args, getattr(item, "reason", None), item.__cause__, item.__context__]
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return str(getattr(error, "reason", "") or "")
+
+
+def _explain(causes: list[BaseException], host: str) -> tuple[str, str]:
+    shown = printable(host, 120)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            why = printable(cause.verify_message or "it does not verify", 120)
+            return f"the registry's certificate is not trusted: {why}", "point SSL_CERT_FILE at a bundle with the registry's CA"
+        if isinstance(cause, ssl.SSLError):
+            return _explain_tls(cause, shown)
+        if isinstance(cause, socket.gaierror):
+            return "the registry's host name cannot be resolved", f"check the name {shown} and the DNS settings"
+        if isinstance(cause, ConnectionRefusedError):
+            return "the registry refuses connections", f"check that a registry listens on {shown}"
+    return _explain_rest(causes, shown)
+
+
+def _explain_tls(cause: ssl.SSLError, host: str) -> tuple[str, str]:
+    if _reason(cause) in _NOT_TLS:
+        return "the registry does not speak TLS", f"add --insecure-registry {host} if that is intended"
+    return f"TLS failed: {printable(_reason(cause) or 'no reason given', 80)}", "check the registry's TLS settings"
+
+
+def _explain_rest(causes: list[BaseException], host: str) -> tuple[str, str]:
+    for cause in causes:
+        if isinstance(cause, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)):
+            return "the proxy did not get us through", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+        if isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError, requests.exceptions.Timeout)):
+            return "the registry did not answer in time", f"check the network to {host}, then run the same command again"
+        if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, http.client.RemoteDisconnected):
+            return "the answer is not HTTP", f"check that {host} is a registry, and whether it speaks TLS"
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"the connection failed: {printable(cause.strerror, 80)}", "run the same command again: it goes on where it was"
+        if isinstance(cause, (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError)):
+            return "not a usable address", f"check the name {host}"
+    names = printable(" < ".join(type(cause).__name__ for cause in causes[:3]), 120)
+    return f"the connection broke ({names})", "run the same command again: it goes on where it was"

@@ -1,0 +1,185 @@
+"""A blob as a stream that survives dropped connections: what is missing is asked for again, and nothing is delivered twice."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from airgap.errors import RegistryError
+from airgap.oci.descriptor import Descriptor
+from airgap.registry.failures import NETWORK, is_transient, network_failure, redact, refusal
+from airgap.registry.transport import Call, Transport
+from airgap.registry.wire import Answer
+from airgap.text import printable
+
+#: A connection that brings less than this many bytes counts as no progress.
+_PROGRESS = 64 * 1024
+#: How often a source may ignore the range and start from the beginning: each time costs the whole way again.
+_MAX_RESTARTS = 3
+_SCRATCH = 256 * 1024
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+
+
+class BlobReader:
+    """The bytes of one blob from ``offset`` on; a ``Reader``. The length is checked here, the digest is not.
+
+    Args:
+        call: the GET for the whole blob.
+
+    Raises:
+        RegistryError: the registry does not have it, or has it in another size.
+    """
+
+    def __init__(self, transport: Transport, call: Call, descriptor: Descriptor, offset: int) -> None:
+        self._transport = transport
+        self._call = call
+        self._size = descriptor.size
+        self._what = f"blob {descriptor.digest}"
+        self._position = offset
+        self._to_skip = 0
+        self._stalls = 0
+        self._restarts = 0
+        self._brought = 0
+        self._answer: Answer | None = None
+        if offset == 0 or offset < self._size:
+            self._connect()
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """As ``Reader.readinto``.
+
+        Raises:
+            RegistryError: the blob cannot be had completely, or is longer than expected.
+        """
+        while self._answer is not None and self._position < self._size and len(buffer):
+            count, problem = 0, None
+            try:
+                self._skip(self._answer)
+                count = self._answer.readinto(buffer[: min(len(buffer), self._size - self._position)])
+            except NETWORK as error:
+                problem = error
+            if count:
+                self._position += count
+                self._brought += count
+                return count
+            self._reconnect(self._answer, problem)
+        if self._position >= self._size:
+            self._finish()
+        return 0
+
+    def close(self) -> None:
+        """Drop the connection, unless everything was read: then others may use it."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.close()
+
+    def _connect(self) -> None:
+        call = self._call
+        if self._position:
+            # A closed range: some registries answer 416 to an open one. Accept-Ranges does not matter: most do not send it.
+            call = replace(call, headers={**call.headers, "Range": f"bytes={self._position}-{self._size - 1}"})
+        answer = self._transport.call(call)
+        self._brought = 0
+        self._to_skip = 0
+        if answer.status == 206 and self._position:
+            self._check_range(answer)
+        elif answer.status == 200:
+            self._check_length(answer, self._size)
+            self._restart(answer)
+        elif answer.status >= 400:
+            raise refusal(answer)
+        else:
+            raise self._wrong(answer, "status 200, or 206 to a range", f"status {answer.status}")
+        self._answer = answer
+
+    def _restart(self, answer: Answer) -> None:
+        """The source sends everything although only the rest was asked for: what was delivered already is read past."""
+        if self._position:
+            self._to_skip = self._position
+            self._restarts += 1
+        if self._restarts > _MAX_RESTARTS:
+            raise self._wrong(answer, f"a partial response from byte {self._position} on", "the whole blob again and again")
+
+    def _check_range(self, answer: Answer) -> None:
+        text = answer.header("Content-Range").strip()
+        match = _RANGE.fullmatch(text)
+        if (
+            match is None
+            or (int(match[1]), int(match[2])) != (self._position, self._size - 1)
+            or match[3] not in ("*", str(self._size))
+        ):
+            expected = f"Content-Range: bytes {self._position}-{self._size - 1}/{self._size}"
+            raise self._wrong(answer, expected, text or "no Content-Range")
+        self._check_length(answer, self._size - self._position)
+
+    def _check_length(self, answer: Answer, expected: int) -> None:
+        if answer.length not in (None, expected):
+            raise self._wrong(answer, f"{expected} bytes", f"{answer.length} bytes")
+
+    def _skip(self, answer: Answer) -> None:
+        scratch = memoryview(bytearray(min(_SCRATCH, self._to_skip)))
+        while self._to_skip:
+            count = answer.readinto(scratch[: min(len(scratch), self._to_skip)])
+            if not count:
+                raise OSError("the response ended too early")
+            self._to_skip -= count
+
+    def _reconnect(self, answer: Answer, problem: BaseException | None) -> None:
+        """The connection broke or ended too early: go on behind what was delivered, as long as that makes progress."""
+        self.close()
+        self._stalls = 0 if self._brought >= _PROGRESS else self._stalls + 1
+        if problem is not None and not is_transient(problem):
+            raise network_failure(problem, "GET", answer.url) from None
+        if self._stalls > self._transport.options.retries:
+            why = (
+                network_failure(problem, "GET", answer.url).what
+                if problem is not None
+                else "the registry ends the response too early"
+            )
+            raise RegistryError(
+                f"{self._what} cannot be read to its end: {why}",
+                where=f"GET {redact(answer.url)}",
+                expected=f"{self._size} bytes",
+                got=f"{self._position} bytes",
+                hint="run the same command again: it goes on where it was",
+            )
+        self._transport.pause(self._stalls)
+        self._connect()
+
+    def _finish(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        try:
+            surplus = answer.length is None and answer.readinto(memoryview(bytearray(1)))
+        except NETWORK:
+            answer.close()  # every byte that was expected is here
+            return
+        if surplus:
+            raise self._wrong(answer, f"{self._size} bytes", "more")
+        answer.end()
+
+    def _wrong(self, answer: Answer, expected: str, got: str) -> RegistryError:
+        answer.close()
+        return RegistryError(
+            f"{self._what} does not come as it should",
+            where=f"GET {redact(answer.url)}",
+            expected=expected,
+            got=printable(got, 120),
+        )
+
+
+class BytesReader:
+    """Bytes that are there already, as a ``Reader``."""
+
+    def __init__(self, data: bytes, offset: int) -> None:
+        self._left = memoryview(data)[offset:]
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """As ``Reader.readinto``."""
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,150 @@
+"""Writing to registries (distribution-spec "Push"), and making referrers findable there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from airgap.errors import NotFound, RegistryError
+from airgap.oci import media, strictjson
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import digest_tag
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Reader
+from airgap.registry.failures import NETWORK, is_transient, network_failure, redact, refusal
+from airgap.registry.options import RegistryOptions
+from airgap.registry.source import RegistrySource
+from airgap.registry.transport import PUSH, Call
+from airgap.registry.upload import Uploader
+from airgap.registry.wire import Answer
+from airgap.text import printable
+
+_PASSING = frozenset({429, 500, 502, 503, 504})
+
+
+class RegistryTarget(RegistrySource):
+    """Any registry as a ``Target``, and as a ``Source``. Thread-safe."""
+
+    def __init__(self, options: RegistryOptions) -> None:
+        super().__init__(options)
+        self._uploader = Uploader(self._transport)
+        self._links_subjects: set[str] = set()
+
+    def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:
+        """As ``Target.mount``; only within one registry."""
+        return self._uploader.mount(repository, descriptor.digest, origin)
+
+    def write(self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader]) -> None:
+        """As ``Target.write``: streamed in one piece; nothing is stored when the reader raises.
+
+        Raises:
+            RegistryError: the registry does not take it, also after repeats.
+        """
+        self._uploader.write(repository, descriptor, opener, lambda: self.has(repository, descriptor))
+
+    def put_manifest(self, repository: Repository, manifest: Manifest) -> None:
+        """As ``Target.put_manifest``.
+
+        Raises:
+            RegistryError: the registry does not take it, with its own words.
+        """
+        self._put(repository, manifest.digest, manifest, lambda: self.has_manifest(repository, manifest.digest))
+
+    def tag(self, reference: Reference, manifest: Manifest) -> None:
+        """As ``Target.tag``; nothing to do for a reference without a tag."""
+        if reference.tag is not None:
+            tagged = reference.repository.tagged(reference.tag)
+            self._put(reference.repository, reference.tag, manifest, lambda: self.resolve(tagged) == manifest.digest)
+
+    def commit(self) -> None:
+        """As ``Target.commit``: tags are visible at once in a registry."""
+
+    def link_referrers(
+        self, repository: Repository, subject: Digest, referrers: Sequence[Descriptor], original: Manifest | None
+    ) -> None:
+        """As ``Target.link_referrers``: by the registry itself where it can, else by the fallback tag.
+
+        Two writers of one fallback tag can lose each other's entries; the specification knows no remedy.
+
+        Raises:
+            RegistryError: the tag is taken by something that is not an index, or cannot be moved.
+        """
+        if not referrers or repository.host in self._links_subjects or self._has_api(repository, subject):
+            return
+        tag = digest_tag(subject)
+        try:
+            current: Manifest | None = self.manifest(repository, tag)
+        except NotFound:
+            current = None
+        wanted = original if current is None and original is not None and _lists_exactly(original, referrers) else None
+        wanted = wanted or _merged(current, referrers, f"{repository}:{tag}")
+        if current is None or wanted.raw != current.raw:
+            self.tag(repository.tagged(tag), wanted)
+
+    def _has_api(self, repository: Repository, subject: Digest) -> bool:
+        return self._listed_referrers(repository, subject) is not None
+
+    def _put(self, repository: Repository, name: str, manifest: Manifest, arrived: Callable[[], bool]) -> None:
+        """PUT a manifest under a tag or digest; after a failure ask first whether it arrived all the same."""
+        call = Call(
+            "PUT", repository, f"manifests/{name}", PUSH, {"Content-Type": manifest.media_type}, body=manifest.raw, repeatable=False
+        )
+        retries = self._transport.options.retries
+        for attempt in range(retries + 1):
+            if attempt and arrived():
+                return
+            try:
+                answer = self._transport.once(call)
+            except NETWORK as error:
+                if attempt == retries or not is_transient(error):
+                    raise network_failure(error, "PUT", self._transport.url(call)) from None
+                self._transport.pause(attempt)
+                continue
+            if answer.status not in _PASSING or attempt == retries:
+                self._accept(repository, manifest, answer)
+                return
+            self._transport.pause(attempt, answer)
+
+    def _accept(self, repository: Repository, manifest: Manifest, answer: Answer) -> None:
+        if answer.status not in (200, 201):
+            raise refusal(answer, "the registry does not take a manifest")
+        answer.finish()
+        stated = answer.header("Docker-Content-Digest")
+        if stated.startswith(f"{manifest.digest.algorithm}:") and stated != manifest.digest:
+            raise RegistryError(
+                "the registry stored another manifest than the one sent",
+                where=f"PUT {redact(answer.url)}",
+                expected=manifest.digest,
+                got=printable(stated, 150),
+            )
+        if manifest.subject is not None and answer.header("OCI-Subject"):
+            with self._lock:
+                self._links_subjects.add(repository.host)
+
+
+def _lists_exactly(index: Manifest, referrers: Sequence[Descriptor]) -> bool:
+    return {child.digest for child in index.children} == {referrer.digest for referrer in referrers}
+
+
+def _merged(current: Manifest | None, referrers: Sequence[Descriptor], where: str) -> Manifest:
+    """The index under a fallback tag with the referrers added: what is there keeps its place and its words."""
+    if current is None:
+        document: dict[str, Any] = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}
+    elif current.media_type != media.OCI_INDEX:
+        raise RegistryError(
+            "the referrers tag is taken by something else", where=where, expected=media.OCI_INDEX, got=current.media_type
+        )
+    else:
+        document = strictjson.parse_object(current.raw, where)
+    listed = {str(child.digest) for child in (current.children if current else ())}
+    added = []
+    for referrer in referrers:
+        if str(referrer.digest) not in listed:
+            listed.add(str(referrer.digest))
+            added.append(referrer.to_json())
+    if current is not None and not added:
+        return current
+    document["manifests"] = [*document["manifests"], *added]
+    return Manifest.parse(strictjson.canonical(document), media.OCI_INDEX, where)

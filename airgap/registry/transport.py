@@ -1,0 +1,252 @@
+"""Calls to registries: authorised, repeated when that may help, and led through redirects without leaking anything."""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+from airgap.errors import RegistryError
+from airgap.oci.reference import Repository
+from airgap.registry.auth import Access, Authenticator, scope
+from airgap.registry.failures import NETWORK, is_transient, is_unreached, network_failure, redact
+from airgap.registry.options import Endpoint, RegistryOptions, origin
+from airgap.registry.wire import Answer, Body, Wire
+from airgap.text import printable
+
+_MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PASSING = frozenset({429, 500, 502, 503, 504})
+_MAX_WAIT = 120.0
+_FIRST_WAIT = 0.5
+
+PULL = "pull"
+PUSH = "pull,push"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a registry.
+
+    Args:
+        path: what follows ``/v2/<name>/``, or an absolute URL that the registry gave (an upload's Location, a next page).
+        actions: the token scope's actions, ``PULL`` or ``PUSH``.
+        repeatable: whether it may be made again when it is not known what became of it.
+        also: further token scopes, for a mount.
+        patience: seconds to wait for the answer, where that is not the usual time.
+    """
+
+    method: str
+    repository: Repository
+    path: str
+    actions: str = PULL
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body = None
+    repeatable: bool = True
+    also: tuple[str, ...] = ()
+    patience: float | None = None
+
+
+class Transport:
+    """Makes calls. Thread-safe; one for all registries, with one connection pool and one token cache."""
+
+    def __init__(self, options: RegistryOptions) -> None:
+        self.options = options
+        self._wire = Wire(options)
+        self._auth = Authenticator(options.credentials, self._fetch_token)
+        self._lock = threading.Lock()
+        self._reached: set[tuple[str, str, int]] = set()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._wire.close()
+
+    def url(self, call: Call) -> str:
+        """The absolute URL of a call."""
+        if "://" in call.path:
+            return call.path
+        return f"{self.options.endpoint(call.repository.host).base}/v2/{call.repository.path}/{call.path}"
+
+    def call(self, call: Call) -> Answer:
+        """Make a call until it is answered with something that will not pass by itself.
+
+        The answer may be any status; the caller must end it.
+
+        Raises:
+            RegistryError: no answer, or one that must not be followed or believed.
+        """
+        url = self.url(call)
+        for attempt in range(self.options.retries + 1):
+            last = attempt == self.options.retries or not call.repeatable
+            try:
+                answer = self.once(call)
+            except NETWORK as error:
+                if last or not self._is_worth_repeating(error, url, attempt):
+                    raise network_failure(error, call.method, url) from None
+                self.pause(attempt)
+                continue
+            if answer.status not in _PASSING or last:
+                return answer
+            self.pause(attempt, answer)
+        raise AssertionError("the last attempt returns or raises")
+
+    def fetch(self, call: Call, limit: int) -> tuple[Answer, bytes]:
+        """Make a call and read the small body of a status 200; of any other answer nothing is read yet.
+
+        Raises:
+            RegistryError: no complete answer, or one of more than ``limit`` bytes.
+        """
+        for attempt in range(self.options.retries + 1):
+            answer = self.call(call)
+            if answer.status != 200:
+                return answer, b""
+            try:
+                return answer, answer.read(limit)
+            except NETWORK as error:
+                if attempt == self.options.retries:
+                    raise network_failure(error, call.method, answer.url) from None
+            self.pause(attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def once(self, call: Call) -> Answer:
+        """Make a call a single time (twice when the registry wants a new token).
+
+        Raises:
+            RegistryError: an answer that must not be followed or believed.
+            One of ``NETWORK``: no answer.
+        """
+        endpoint = self.options.endpoint(call.repository.host)
+        url = self.url(call)
+        own = endpoint.serves(url)
+        access = Access(endpoint, call.repository.path, (scope(call.repository.path, call.actions), *call.also))
+        offered = self._auth.header(access) if own else ""
+        answer = self._follow(call, endpoint, url, offered)
+        if answer.status != 401 or not answer.own or not isinstance(call.body, bytes | None):
+            return answer
+        try:
+            renewed = self._auth.renew(access, answer.header("WWW-Authenticate"), offered)
+        except BaseException:
+            answer.close()
+            raise
+        if not renewed:
+            return answer
+        answer.finish()
+        return self._follow(call, endpoint, url, renewed)
+
+    def refresh(self, call: Call, answer: Answer) -> None:
+        """A call whose body cannot simply be sent again was answered 401: get a new token for the next attempt."""
+        endpoint = self.options.endpoint(call.repository.host)
+        access = Access(endpoint, call.repository.path, (scope(call.repository.path, call.actions), *call.also))
+        answer.finish()
+        self._auth.renew(access, answer.header("WWW-Authenticate"), self._auth.header(access))
+
+    def pause(self, attempt: int, answer: Answer | None = None) -> None:
+        """Wait before the next attempt: exponentially longer, never in step with others, and as long as the answer asks for."""
+        wait = _FIRST_WAIT * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311 -- jitter, not a secret
+        if answer is not None:
+            wait = min(max(wait, retry_after(answer)), _MAX_WAIT)
+            answer.finish()
+            host = printable(urlsplit(answer.url).netloc.rpartition("@")[2], 120)
+            if answer.status == 429:
+                self.options.say(f"registry {host} answered 429 (too many requests), waiting {wait:.0f} s")
+        self.options.sleep(min(wait, _MAX_WAIT))
+
+    def _is_worth_repeating(self, error: BaseException, url: str, attempt: int) -> bool:
+        with self._lock:
+            reached = origin(url) in self._reached
+        # A host that never answered is rather a wrong address than one that is down for a moment: do not let people wait for it.
+        return is_transient(error) and (reached or attempt == 0 or not is_unreached(error))
+
+    def _follow(self, call: Call, endpoint: Endpoint, url: str, authorization: str) -> Answer:
+        for _ in range(_MAX_REDIRECTS + 1):
+            headers = {**call.headers, "Authorization": authorization} if authorization else call.headers
+            answer = self._wire.send(call.method, url, headers, call.body, call.patience)
+            answer.own = endpoint.serves(url)
+            with self._lock:
+                self._reached.add(origin(url))
+            if answer.status not in _REDIRECTS:
+                return answer
+            target = redirect_target(answer)
+            answer.finish()
+            if call.method not in ("GET", "HEAD"):
+                raise RegistryError(
+                    "the registry redirects a call that must not be redirected",
+                    where=f"{call.method} {redact(url)}",
+                    got=redact(target),
+                )
+            if origin(target) != origin(url):
+                authorization = ""  # and it stays dropped, even if the way leads back
+            url = target
+        raise RegistryError("too many redirects", where=f"{call.method} {redact(url)}", expected=f"{_MAX_REDIRECTS} at most")
+
+    def _fetch_token(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        """Ask a token server; its redirects are not followed, they could only lead the credentials away."""
+        for attempt in range(self.options.retries + 1):
+            last = attempt == self.options.retries
+            try:
+                answer = self._wire.send(method, url, headers, body)
+            except NETWORK as error:
+                if last or not self._is_worth_repeating(error, url, attempt):
+                    raise network_failure(error, method, url) from None
+                self.pause(attempt)
+                continue
+            answer.own = False
+            with self._lock:
+                self._reached.add(origin(url))
+            if answer.status not in _PASSING or last:
+                return answer
+            self.pause(attempt, answer)
+        raise AssertionError("the last attempt returns or raises")
+
+
+def redirect_target(answer: Answer) -> str:
+    """Where a ``Location`` leads, absolute.
+
+    Raises:
+        RegistryError: nowhere, to something that is not HTTP, from TLS to no TLS, or with credentials in it.
+    """
+    location = answer.header("Location")
+    try:
+        target = urljoin(answer.url, location)
+        parts = urlsplit(target)
+        fine = bool(location and parts.hostname) and parts.scheme in ("http", "https") and "@" not in parts.netloc
+        fine = fine and bool(origin(target))
+    except ValueError:
+        fine = False
+    if not fine:
+        raise _bad_location(answer, "a Location that must not be used", "an http(s) URL without credentials")
+    if urlsplit(answer.url).scheme == "https" and parts.scheme == "http":
+        raise _bad_location(
+            answer,
+            "a Location without TLS",
+            "an https:// URL",
+            "a registry behind a TLS proxy must be told its outside address (X-Forwarded-Proto)",
+        )
+    return parts._replace(fragment="").geturl()
+
+
+def _bad_location(answer: Answer, what: str, expected: str, hint: str = "") -> RegistryError:
+    answer.close()
+    return RegistryError(
+        f"the registry answered with {what}",
+        where=f"{answer.method} {redact(answer.url)}",
+        expected=expected,
+        got=redact(answer.header("Location")),
+        hint=hint,
+    )
+
+
+def retry_after(answer: Answer) -> float:
+    """How many seconds the answer asks us to wait; 0 when it does not (RFC 9110 section 10.2.3)."""
+    text = answer.header("Retry-After").strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), _MAX_WAIT))
+    try:
+        moment = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return min(max(moment - time.time(), 0.0), _MAX_WAIT)

@@ -1,0 +1,200 @@
+"""What a browsable store offers as a registry: which repositories there are and what belongs to each.
+
+Built once, at the start. A request is then a look-up in dictionaries: nothing a client sends ever becomes a file name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from airgap.errors import Damaged, NotFound, UsageError
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Repository
+from airgap.oci.stores import Browsable, Named, Reader
+from airgap.text import printable
+
+#: Indexes may be nested this deep.
+MAX_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The little of a manifest that stays in memory."""
+
+    descriptor: Descriptor
+    children: tuple[Digest, ...]
+    blobs: tuple[Digest, ...]
+    subject: Digest | None
+
+
+@dataclass
+class Served:
+    """One repository as it is served."""
+
+    tags: dict[str, Digest] = field(default_factory=dict)
+    manifests: dict[Digest, Facts] = field(default_factory=dict)
+    blobs: set[Digest] = field(default_factory=set)
+    referrers: dict[Digest, list[Facts]] = field(default_factory=dict)
+
+    def agrees(self, other: Served) -> bool:
+        """Whether no tag stands for something else in ``other``."""
+        return all(other.tags.get(tag, digest) == digest for tag, digest in self.tags.items())
+
+    def joined(self, other: Served) -> Served:
+        """Both repositories under one name."""
+        result = Served({**self.tags, **other.tags}, {**self.manifests, **other.manifests}, self.blobs | other.blobs)
+        result.link()
+        return result
+
+    def link(self) -> None:
+        """Find out who refers to whom."""
+        self.referrers.clear()
+        for facts in self.manifests.values():
+            if facts.subject is not None:
+                self.referrers.setdefault(facts.subject, []).append(facts)
+
+
+class Catalogue:
+    """Everything a store offers, by repository name.
+
+    An image ``HOST/PATH:TAG`` is served as ``HOST/PATH`` (a port's colon written ``-``), and as ``PATH`` alone where no other host
+    has the same path with a tag that stands for something else.
+
+    Raises:
+        Damaged: a name stands for a manifest that is missing or broken, or indexes are nested more than four deep.
+    """
+
+    def __init__(self, browsable: Browsable) -> None:
+        self._browsable = browsable
+        self._facts: dict[Digest, Facts | None] = {}
+        self._attached: dict[Digest, list[Digest]] = {}
+        #: Bare paths that are not served because two hosts disagree about a tag -> the names to use instead.
+        self.ambiguous: dict[str, list[str]] = {}
+        self._repositories = self._name(self._collect())
+        self._names = sorted(self._repositories)
+        self._facts.clear()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all repositories, sorted."""
+        return self._names
+
+    def repository(self, name: str, host: str = "") -> Served | None:
+        """A repository by the name a client uses.
+
+        Args:
+            name: the path in the URL.
+            host: the registry the client believes to speak to, when it says so (containerd's ``ns`` parameter).
+        """
+        if host:
+            found = self._repositories.get(f"{host.lower().replace(':', '-')}/{name}")
+            if found is not None:
+                return found
+        return self._repositories.get(name)
+
+    def manifest(self, digest: Digest) -> Manifest:
+        """The manifest itself, read and checked again. Raises ``NotFound``."""
+        return self._browsable.find_manifest(digest)
+
+    def blob_size(self, digest: Digest) -> int | None:
+        """The size of a blob in bytes, or None when the store does not have it."""
+        return self._browsable.find_blob(digest)
+
+    def open_blob(self, digest: Digest, offset: int) -> Reader:
+        """Stream a blob from ``offset``."""
+        return self._browsable.open_blob(digest, offset)
+
+    def _collect(self) -> dict[str, Served]:
+        """Path as the store names it -> repository."""
+        roots: dict[str, list[Named]] = {}
+        for name in self._browsable.names():
+            if name.descriptor.media_type in media.MANIFESTS:
+                facts = self._known(name.descriptor.digest)
+                if facts is None:
+                    raise Damaged(
+                        "a name stands for a manifest that is missing", where=printable(name.path), got=name.descriptor.digest
+                    )
+                roots.setdefault(name.path, []).append(name)
+                if name.tag is None and facts.subject is not None:
+                    self._attached.setdefault(facts.subject, []).append(name.descriptor.digest)
+        return {path: self._walk(named) for path, named in roots.items() if path}
+
+    def _walk(self, named: Iterable[Named]) -> Served:
+        """One repository: its names, everything under them, and everything attached to that."""
+        result = Served()
+        waiting: list[tuple[Digest, int]] = []
+        for name in named:
+            waiting.append((name.descriptor.digest, 0))
+            if name.tag is not None:
+                result.tags.setdefault(name.tag, name.descriptor.digest)
+        while waiting:
+            digest, depth = waiting.pop()
+            facts = None if digest in result.manifests else self._known(digest)
+            if facts is not None:
+                if depth > MAX_DEPTH:
+                    raise Damaged("indexes are nested too deeply", where=digest, expected=f"{MAX_DEPTH} levels at most")
+                result.manifests[digest] = facts
+                result.blobs.update(facts.blobs)
+                waiting += [(child, depth + 1) for child in facts.children]
+                waiting += [(attachment, 0) for attachment in self._attached.get(digest, ())]
+        result.link()
+        return result
+
+    def _known(self, digest: Digest) -> Facts | None:
+        """The facts of a manifest, read once; None for a child that is not there (an index may be sparse)."""
+        if digest not in self._facts:
+            try:
+                manifest = self._browsable.find_manifest(digest)
+            except NotFound:
+                self._facts[digest] = None
+            else:
+                self._facts[digest] = _facts(manifest)
+        return self._facts[digest]
+
+    def _name(self, collected: dict[str, Served]) -> dict[str, Served]:
+        """Give every repository its names: with the host always, without it where that is unambiguous."""
+        result: dict[str, Served] = {}
+        bare: dict[str, list[tuple[str, Served]]] = {}
+        for path, served in sorted(collected.items()):
+            full, short = _names(path)
+            if full in result and not result[full].agrees(served):
+                raise Damaged("two registries would be served under one name", where=printable(full), got=printable(path))
+            result[full] = result[full].joined(served) if full in result else served
+            if short != full:
+                bare.setdefault(short, []).append((full, served))
+        for short, candidates in bare.items():
+            merged: Served | None = result.get(short)
+            for _, served in candidates:
+                if merged is not None and not merged.agrees(served):
+                    self.ambiguous[short] = [full for full, _ in candidates]
+                    break
+                merged = served if merged is None else merged.joined(served)
+            if merged is not None and short not in self.ambiguous:
+                result[short] = merged
+        return result
+
+
+def _facts(manifest: Manifest) -> Facts:
+    """Children that are no manifests of ours are content like any other."""
+    others = (child for child in manifest.children if child.media_type not in media.MANIFESTS)
+    return Facts(
+        descriptor=manifest.descriptor,
+        children=tuple(child.digest for child in manifest.children if child.media_type in media.MANIFESTS),
+        blobs=tuple(blob.digest for blob in (*manifest.blobs(), *others)),
+        subject=None if manifest.subject is None else manifest.subject.digest,
+    )
+
+
+def _names(path: str) -> tuple[str, str]:
+    """The name with the host and the one without; twice the same for a path that has no host."""
+    host, slash, rest = path.partition("/")
+    if slash and (set(host) & set(".:[") or host == "localhost"):
+        try:
+            return f"{Repository(host, rest).flat_host}/{rest}", rest
+        except UsageError as error:
+            raise Damaged(error.what, where=printable(path)) from error
+    return path, path

@@ -1,0 +1,157 @@
+"""What one machine remembers: serials and catalogs of every stream, exported or imported, and the history of decisions.
+
+It is the memory that keeps an old bundle out, so it fails closed: a state that cannot be read or written stops the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap import fsio
+from airgap.errors import AirgapError, MediaError, Refused
+from airgap.oci.digest import Digest
+from airgap.text import printable
+
+_FILE = "state.db"
+_APPLICATION = 0x41475031  # "AGP1"
+_SCHEMA = """
+CREATE TABLE exported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL, at TEXT NOT NULL,
+                       PRIMARY KEY (stream, serial)) STRICT;
+CREATE TABLE imported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL, target TEXT NOT NULL, at TEXT NOT NULL,
+                       PRIMARY KEY (stream, serial, target)) STRICT;
+CREATE TABLE history (id INTEGER PRIMARY KEY, at TEXT NOT NULL, event TEXT NOT NULL, stream TEXT NOT NULL, serial INTEGER NOT NULL,
+                      catalog TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A bundle that this state knows."""
+
+    serial: int
+    catalog: Digest
+
+
+class State:
+    """The state directory, opened. Use as a context manager.
+
+    Args:
+        directory: created when missing.
+
+    Raises:
+        Refused: the state is damaged.
+        MediaError: it cannot be opened or written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / _FILE
+        fsio.make_directory(directory)
+        self._connection = self._open()
+
+    def __enter__(self) -> State:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def last_exported(self, stream: str, below: int | None = None) -> Remembered | None:
+        """The highest bundle of a stream exported from here, below a serial if one is given."""
+        bound = below if below is not None else 2**62
+        return self._one(
+            "SELECT serial, catalog FROM exported WHERE stream = ? AND serial < ? ORDER BY serial DESC", (stream, bound)
+        )
+
+    def record_export(self, stream: str, serial: int, catalog: Digest) -> None:
+        """Remember a sealed bundle."""
+        with self._writing():
+            row = (stream, serial, str(catalog), _now())
+            self._connection.execute("INSERT OR REPLACE INTO exported VALUES (?, ?, ?, ?)", row)
+            self._history("export", stream, serial, catalog, "", "sealed")
+
+    def last_imported(self, stream: str) -> Remembered | None:
+        """The highest bundle of a stream that this site has taken, whatever the target."""
+        return self._one("SELECT serial, catalog FROM imported WHERE stream = ? ORDER BY serial DESC, at DESC", (stream,))
+
+    def imported_into(self, stream: str, serial: int, target: str) -> Digest | None:
+        """The catalog of this serial that was loaded into a target, or None."""
+        query = "SELECT serial, catalog FROM imported WHERE stream = ? AND serial = ? AND target = ?"
+        found = self._one(query, (stream, serial, target))
+        return found.catalog if found else None
+
+    def record_import(self, stream: str, serial: int, catalog: Digest, target: str, outcome: str) -> None:
+        """Remember a bundle that was loaded completely."""
+        with self._writing():
+            row = (stream, serial, str(catalog), target, _now())
+            self._connection.execute("INSERT OR REPLACE INTO imported VALUES (?, ?, ?, ?, ?)", row)
+            self._history("import", stream, serial, catalog, target, outcome)
+
+    def record_refusal(self, stream: str, serial: int, catalog: Digest, target: str, reason: str) -> None:
+        """Remember that a bundle was refused, and why."""
+        with self._writing():
+            self._history("refused", stream, serial, catalog, target, reason)
+
+    def _history(self, event: str, stream: str, serial: int, catalog: Digest, target: str, outcome: str) -> None:
+        row = (_now(), event, stream, serial, str(catalog), target, outcome)
+        self._connection.execute(
+            "INSERT INTO history (at, event, stream, serial, catalog, target, outcome) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+        )
+
+    def _one(self, query: str, values: tuple[object, ...]) -> Remembered | None:
+        with self._errors():
+            row = self._connection.execute(query + " LIMIT 1", values).fetchone()
+        return Remembered(row[0], Digest.parse(row[1], str(self._path))) if row else None
+
+    def _open(self) -> sqlite3.Connection:
+        with self._errors():
+            connection = sqlite3.connect(self._path, timeout=30)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._path.chmod(0o600)
+            return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA synchronous = FULL")
+        if connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION:
+            if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise self._damaged("its integrity check fails")
+            return
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise self._damaged("it is a database of something else")
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; COMMIT;")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._errors(), self._connection:
+            yield
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise MediaError(
+                f"cannot use the state: {printable(str(error))}",
+                where=printable(str(self._path)),
+                hint="name a writable directory with --state or AIRGAP_STATE",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(printable(str(error))) from error
+
+    def _damaged(self, why: str) -> AirgapError:
+        return Refused(
+            f"the state is damaged: {why}",
+            where=printable(str(self._path)),
+            hint="restore it from a backup: without it an old bundle could be taken for a new one",
+        )
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,17 @@
+"""Shared by all tests: nothing of the caller's environment decides what they see."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+_KEPT = "AIRGAP_REQUIRE_TOOLS"
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the settings that airgap, its proxies and its clock take from the environment."""
+    for name in os.environ:
+        if (name.startswith("AIRGAP_") and name != _KEPT) or name.lower().endswith("_proxy") or name == "SOURCE_DATE_EPOCH":
+            monkeypatch.delenv(name)

@@ -1,0 +1,99 @@
+"""A real docker-registry (Debian's docker/distribution 2.8) as a process of its own, for tests."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+BINARY = shutil.which("docker-registry")
+
+_CONFIG = """\
+version: 0.1
+log: {{level: info, accesslog: {{disabled: false}}}}
+storage:
+  filesystem: {{rootdirectory: {root}/data}}
+  delete: {{enabled: true}}
+  maintenance: {{uploadpurging: {{enabled: false}}}}
+http: {{addr: "{address}", secret: not-a-secret}}
+{auth}"""
+
+
+class DockerRegistry:
+    """Serves ``root/data`` on a free loopback port from construction until ``stop``; a context manager.
+
+    Args:
+        root: a directory of the test; ``root/registry.log`` gets what the registry says.
+        auth: further lines of its configuration, for instance an ``auth:`` section.
+    """
+
+    def __init__(self, root: Path, auth: str = "") -> None:
+        if BINARY is None:
+            raise FileNotFoundError("docker-registry is not installed")
+        self.root = root
+        self.log = root / "registry.log"
+        self.address = f"127.0.0.1:{_free_port()}"
+        root.mkdir(parents=True, exist_ok=True)
+        self._config = root / "config.yml"
+        self._config.write_text(_CONFIG.format(root=root, address=self.address, auth=auth))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._start()
+
+    def __enter__(self) -> DockerRegistry:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process; what it stored stays. May be called twice."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def restart(self) -> None:
+        """Stop and start again on the same port and data."""
+        self.stop()
+        self._start()
+
+    def blob_path(self, digest: str) -> Path:
+        """Where the registry keeps the bytes of a blob or manifest."""
+        algorithm, _, encoded = digest.partition(":")
+        return self.root / "data/docker/registry/v2/blobs" / algorithm / encoded[:2] / encoded / "data"
+
+    def _start(self) -> None:
+        assert BINARY is not None
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [BINARY, "serve", str(self._config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.root,
+                env={"PATH": "/usr/bin"},
+            )
+        while not self._answers():
+            if self._process.poll() is not None:
+                raise RuntimeError(f"docker-registry ended: {self.log.read_text()[-2000:]}")
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://{self.address}/v2/", timeout=5):
+                return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code == 401
+        except OSError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,93 @@
+"""Keys and signatures for tests: gpg homes with short socket paths, cosign-like key files."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+from airgap.trust import cosignkey
+
+
+@dataclass(frozen=True)
+class GpgHome:
+    """A gpg home of a test, with secret keys without passphrase."""
+
+    path: Path
+
+    def run(self, *arguments: str, data: bytes = b"", check: bool = True) -> bytes:
+        """Run gpg; what it wrote to standard output."""
+        command = ("gpg", "--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", "", *arguments)
+        environment = {**os.environ, "GNUPGHOME": str(self.path), "LC_ALL": "C"}
+        done = subprocess.run(command, input=data, capture_output=True, env=environment, check=False)
+        assert not check or done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def new_key(self, name: str, *options: str, algorithm: str = "ed25519", expires: str = "never") -> str:
+        """Make a key; its fingerprint."""
+        before = set(self.fingerprints())
+        self.run(*options, "--quick-generate-key", f"{name} <{name}@example.com>", algorithm, "sign", expires)
+        return (set(self.fingerprints()) - before).pop()
+
+    def fingerprints(self) -> list[str]:
+        """The primary fingerprints of all secret keys."""
+        lines = self.run("--with-colons", "--list-secret-keys", check=False).decode().splitlines()
+        return [b.split(":")[9] for a, b in itertools.pairwise(lines) if a.startswith("sec:")]
+
+    def export(self, *fingerprints: str, armor: bool = True) -> bytes:
+        """The public keys."""
+        return self.run(*(["--armor"] if armor else []), "--export", *fingerprints)
+
+    def detached(self, fingerprint: str, data: bytes, *options: str) -> bytes:
+        """An armored detached signature."""
+        return self.run(*options, "--armor", "--digest-algo", "SHA256", "--detach-sign", "-u", fingerprint, data=data)
+
+    def message(self, fingerprint: str, data: bytes, *options: str) -> bytes:
+        """A binary signed message."""
+        return self.run(*options, "--sign", "--digest-algo", "SHA256", "-u", fingerprint, data=data)
+
+    def revoke(self, fingerprint: str) -> None:
+        """Revoke a key with the certificate that gpg made beside it."""
+        certificate = (self.path / "openpgp-revocs.d" / f"{fingerprint}.rev").read_text(encoding="utf-8")
+        self.run("--import", data=certificate.replace(":-----BEGIN", "-----BEGIN").encode())
+
+
+@contextlib.contextmanager
+def gpg_home() -> Iterator[GpgHome]:
+    """A fresh home directly below /tmp (sockets have short paths); its agent is stopped at the end."""
+    path = Path(tempfile.mkdtemp(prefix="ag", dir="/tmp"))
+    try:
+        yield GpgHome(path)
+    finally:
+        subprocess.run(("gpgconf", "--homedir", str(path), "--kill", "all"), check=False, capture_output=True)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def cosign_private_key(pkcs8: bytes, passphrase: bytes, *, cost: int = 32768, label: str = "SIGSTORE") -> bytes:
+    """A private key file as cosign writes it. The stream cipher is checked against NaCl's published vector elsewhere."""
+    salt, nonce = os.urandom(32), os.urandom(24)
+    key = hashlib.scrypt(passphrase, salt=salt, n=cost, r=8, p=1, maxmem=2**28, dklen=32)
+    subkey = cosignkey._hsalsa20(key, nonce[:16])
+    stream = b"".join(cosignkey._salsa20_block(subkey, nonce[16:], i) for i in range(len(pkcs8) // 64 + 2))
+    sealed = bytes(a ^ b for a, b in zip(pkcs8, stream[32:], strict=False))
+    tag = Poly1305.generate_tag(stream[:32], sealed)
+    body = {
+        "kdf": {"name": "scrypt", "params": {"N": cost, "r": 8, "p": 1}, "salt": base64.b64encode(salt).decode()},
+        "cipher": {"name": "nacl/secretbox", "nonce": base64.b64encode(nonce).decode()},
+        "ciphertext": base64.b64encode(tag + sealed).decode(),
+    }
+    lines = base64.encodebytes(json.dumps(body).encode())
+    return b"-----BEGIN ENCRYPTED %s PRIVATE KEY-----\n%s-----END ENCRYPTED %s PRIVATE KEY-----\n" % (
+        (label.encode(), lines, label.encode())
+    )

@@ -1,0 +1,111 @@
+"""The import rule of docs/architecture.md: lower ranks or one's own package, third-party libraries behind one package each."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+AIRGAP = ROOT / "airgap"
+MODULES = sorted(path.relative_to(ROOT) for path in AIRGAP.rglob("*.py"))
+SOURCES = sorted(path.relative_to(ROOT) for folder in ("airgap", "tests", "scripts") for path in (ROOT / folder).rglob("*.py"))
+
+RANKS = {
+    "errors": 0,
+    "text": 1, "progress": 1,
+    "oci": 2,
+    "fsio": 3,
+    "registry": 4, "layout": 4, "bundle": 4, "trust": 4, "lists": 4, "state": 4,
+    "exporter": 5, "importer": 5, "server": 5,
+    "cli": 6,
+}  # fmt: skip
+
+#: Where each third-party library may be imported.
+HOMES = {
+    "requests": "registry", "urllib3": "registry", "certifi": "registry",
+    "typer": "cli", "click": "cli", "tqdm": "cli", "rich": "cli",
+    "yaml": "lists",
+    "cryptography": "trust",
+}  # fmt: skip
+
+
+def part_of(path: Path) -> str:
+    """``airgap/oci/digest.py`` -> ``oci``, ``airgap/text.py`` -> ``text``, ``airgap/__init__.py`` -> ``""``."""
+    name = path.parts[1].removesuffix(".py")
+    return "" if name == "__init__" else name
+
+
+def imports_of(source: str, path: Path) -> Iterator[str]:
+    """The dotted names of all modules a source file imports, wherever in it and however written."""
+    package = path.parts[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            # "from airgap import text" names a module by its alias
+            yield from ([f"airgap.{alias.name}" for alias in node.names] if module == "airgap" else [module])
+
+
+def violations(source: str, path: Path) -> list[str]:
+    """What a file imports that it may not."""
+    own = part_of(path)
+    found = []
+    for name in imports_of(source, path):
+        top, _, rest = name.partition(".")
+        part = rest.partition(".")[0]
+        if top != "airgap":
+            if top not in sys.stdlib_module_names and HOMES.get(top) != own:
+                found.append(name)
+        elif part in RANKS and part != own and (not own or RANKS[part] >= RANKS[own]):
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_module_imports_only_lower_ranks_and_its_own_package(path: Path) -> None:
+    assert part_of(path) in (*RANKS, ""), f"{path} has no rank: add it to the table here and in docs/architecture.md"
+    assert violations((ROOT / path).read_text(), path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("airgap/layout/index.py", "from airgap.registry import client"),
+        ("airgap/layout/index.py", "from airgap import bundle"),
+        ("airgap/layout/index.py", "from ..bundle import frame"),
+        ("airgap/layout/index.py", "def f():\n    import airgap.cli.main"),
+        ("airgap/text.py", "from airgap.progress import Progress"),
+        ("airgap/__init__.py", "from airgap.errors import AirgapError"),
+        ("airgap/exporter/fill.py", "import requests"),
+        ("airgap/cli/main.py", "import yaml"),
+        ("airgap/trust/keys.py", "import numpy"),
+    ],
+)
+def test_rule_notices_a_forbidden_import(path: str, source: str) -> None:
+    assert violations(source, Path(path))
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        (
+            "airgap/layout/index.py",
+            "from airgap.layout.reading import x\nfrom . import writing\nfrom airgap import fsio, __version__",
+        ),
+        ("airgap/registry/client.py", "import json, requests\nfrom urllib3.util import Retry"),
+        ("airgap/exporter/seal.py", "from airgap.trust import keys"),
+    ],
+)
+def test_rule_lets_an_allowed_import_pass(path: str, source: str) -> None:
+    assert violations(source, Path(path)) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_source_file_has_at_most_400_lines(path: Path) -> None:
+    assert len((ROOT / path).read_text().splitlines()) <= 400
