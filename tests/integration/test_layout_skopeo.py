@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,14 +11,13 @@ import pytest
 from airgap.layout import LayoutStore
 from airgap.oci.reference import Repository
 from tests.support import images
-
-pytestmark = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed (apt-get install skopeo)")
+from tests.support.tools import require
 
 WEB = "localhost:5000/shop/web:1.0"
 
 
 def skopeo(*words: str) -> str:
-    done = subprocess.run(["skopeo", "--insecure-policy", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([require("skopeo"), "--insecure-policy", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -2,111 +2,36 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from airgap.errors import Damaged, UsageError
 from airgap.layout import LayoutStore
 from airgap.oci import media
-from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
-from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Reader
-from airgap.server import Catalogue, RegistryServer
+from airgap.oci.reference import Reference
 from tests.support import images
+from tests.support.served import REPOSITORY, World, serve_everything
+from tests.support.tools import require
 
-needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed (apt-get install skopeo)")
-
-REPOSITORY = Repository("localhost:5000", "shop/web")
 PATHS = ("shop/web", "localhost-5000/shop/web")
 UNKNOWN = "sha256:" + "0" * 64
-
-
-@dataclass
-class World:
-    """A served layout with everything in it."""
-
-    address: str
-    layout: Path
-    web: images.Built
-    sbom: images.Built
-    sbom_signature: images.Built
-    plain: images.Built
-    log: list[str]
-
-    def ask(self, path: str, method: str = "GET", **headers: str) -> Reply:
-        connection = http.client.HTTPConnection(self.address, timeout=20)
-        try:
-            connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
-            response = connection.getresponse()
-            return Reply(response.status, response.headers, response.read())
-        finally:
-            connection.close()
-
-
-@dataclass
-class Reply:
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        return self.json["errors"][0]["code"]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """For tests that only ask."""
-    yield from made(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def own_world(tmp_path: Path) -> Iterator[World]:
-    """For tests that change it or look at its log."""
-    yield from made(tmp_path)
-
-
-def made(tmp_path: Path) -> Iterator[World]:
-    web = images.index([images.multi_arch("web", [images.layer("base", 5000)]), images.image([images.layer("base", 5000)])])
-    sbom = images.artifact(web, "application/spdx+json", b'{"spdx": 1}', annotations={"org.example.made": "yes"})
-    sbom_signature = images.artifact(sbom, "application/vnd.example.signature", b"signature")
-    plain = images.image([images.layer("plain")], docker=True)
-    path = tmp_path / "store"
-    with LayoutStore(path) as store:
-        images.publish(store, f"{REPOSITORY}:1.0", web)
-        images.publish(store, f"{REPOSITORY}:1.0-slim", web.children[1])
-        images.publish(store, f"{REPOSITORY}:flat", web.children[0])
-        signature = images.cosign_signature(b"payload", "c2ln")
-        images.publish_attachment(store, REPOSITORY, web.digest, ".sig", signature)
-        images.attach(store, REPOSITORY, web, [sbom], images.fallback_index([sbom]))
-        images.attach(store, REPOSITORY, sbom, [sbom_signature])
-        images.publish(store, "docker.io/library/plain:latest", plain)
-        store.commit()
-    log: list[str] = []
-    with RegistryServer(Catalogue(LayoutStore(path)), "127.0.0.1", 0, log.append) as server:
-        yield World(server.address, path, web, sbom, sbom_signature, plain, log)
+    yield from serve_everything(tmp_path_factory.mktemp("world"))
 
 
 def skopeo(*words: str) -> str:
-    done = subprocess.run(["skopeo", "--insecure-policy", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([require("skopeo"), "--insecure-policy", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@needs_skopeo
 @pytest.mark.parametrize("path", PATHS)
 def test_skopeo_copies_an_image_with_everything_under_it(world, tmp_path, path):
     flat = world.web.children[0]  # this skopeo copies no nested indexes
@@ -119,7 +44,6 @@ def test_skopeo_copies_an_image_with_everything_under_it(world, tmp_path, path):
         assert all(store.has(REPOSITORY, blob.descriptor) for blob in part.blobs)
 
 
-@needs_skopeo
 def test_skopeo_inspects_by_tag_and_digest_and_lists_tags(world):
     where = f"docker://{world.address}/shop/web"
     for reference in (f"{where}:1.0", f"{where}@{world.web.digest}"):
@@ -306,148 +230,8 @@ def test_pushes_are_refused(world, method):
     assert (reply.status, reply.code, reply.headers["Allow"]) == (405, "UNSUPPORTED", "GET, HEAD")
 
 
-def raw_exchange(address: str, request: bytes) -> bytes:
-    host, _, port = address.partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        parts = []
-        while part := connection.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
-
-
-def test_request_bodies_malformed_and_oversized_requests_are_refused_and_the_connection_closed(world):
-    body = raw_exchange(world.address, b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET /v2/ HTTP/1.1\r\n\r\n")
-    assert body.startswith(b"HTTP/1.1 400 ")
-    assert body.count(b"HTTP/1.1") == 1
-    assert raw_exchange(world.address, b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 414 ")
-    assert b" 400 " in raw_exchange(world.address, b"nonsense here and there\r\n\r\n").splitlines()[0]
-    many = b"".join(b"X-%d: y\r\n" % i for i in range(200))
-    assert raw_exchange(world.address, b"GET /v2/ HTTP/1.1\r\n" + many + b"\r\n").startswith(b"HTTP/1.1 431 ")
-    assert raw_exchange(world.address, b"BREW /v2/ HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 501 ")
-
-
-def test_several_requests_use_one_connection(world):
-    connection = http.client.HTTPConnection(world.address, timeout=20)
-    try:
-        used = set()
-        for path in ("/v2/", "/v2/no/such/tags/list", f"/v2/shop/web/manifests/{world.web.digest}", "/v2/_catalog"):
-            connection.request("GET", path)
-            connection.getresponse().read()
-            used.add(connection.sock.getsockname())
-        assert len(used) == 1
-    finally:
-        connection.close()
-
-
-def test_a_client_that_goes_away_is_no_error(own_world):
-    host, _, port = own_world.address.partition(":")
-    for _ in range(3):
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(f"GET /v2/shop/web/manifests/{own_world.web.digest} HTTP/1.1\r\n\r\n".encode())
-    assert own_world.ask("/v2/").status == 200
-    assert not [line for line in own_world.log if "failed" in line or "Traceback" in line]
-
-
-def test_requests_are_logged_in_one_harmless_line(own_world):
-    raw_exchange(own_world.address, b"GET /v2/\x1b]0;evil\x07 HTTP/1.1\r\n\r\n")
-    assert len(own_world.log) == 1
-    assert own_world.log[0].isprintable()
-
-
-def test_damage_in_the_store_is_a_500_and_not_the_wrong_bytes(own_world):
-    file = own_world.layout / "blobs" / "sha256" / own_world.web.digest.hex
-    file.write_bytes(b"x" * file.stat().st_size)
-    reply = own_world.ask("/v2/shop/web/manifests/1.0")
-    assert (reply.status, reply.code) == (500, "UNKNOWN")
-
-
 def test_containerd_may_name_the_registry_it_means(world):
     assert world.ask("/v2/shop/web/manifests/1.0?ns=localhost:5000").body == world.web.manifest.raw
-
-
-def served(path: Path, names: dict[str, images.Built]) -> Catalogue:
-    with LayoutStore(path) as store:
-        for name, built in names.items():
-            images.publish(store, name, built)
-        store.commit()
-    return Catalogue(LayoutStore(path))
-
-
-def test_two_hosts_that_agree_share_the_bare_path_and_two_that_differ_do_not(tmp_path):
-    one, two = images.image([images.layer(1)]), images.image([images.layer(2)])
-    same = {"docker.io/library/a:1": one, "quay.io/library/a:1": one, "quay.io/library/a:2": two}
-    differ = {"docker.io/library/b:1": one, "quay.io/library/b:1": two}
-    catalogue = served(tmp_path / "s", {**same, **differ})
-    assert catalogue.repository("library/a").tags == {"1": one.digest, "2": two.digest}
-    assert catalogue.repository("library/b") is None
-    assert catalogue.ambiguous == {"library/b": ["docker.io/library/b", "quay.io/library/b"]}
-    assert catalogue.repository("quay.io/library/b").tags == {"1": two.digest}
-    assert catalogue.repository("library/b", "docker.io").tags == {"1": one.digest}
-
-
-def test_a_sparse_index_is_served_without_what_is_not_there(tmp_path):
-    web = images.multi_arch("web")
-    served(tmp_path / "s", {"quay.io/a/b:1": web})
-    (tmp_path / "s" / "blobs" / "sha256" / web.children[0].digest.hex).unlink()
-    repository = Catalogue(LayoutStore(tmp_path / "s")).repository("a/b")
-    assert web.children[0].digest not in repository.manifests
-    assert {web.digest, web.children[1].digest} <= set(repository.manifests)
-
-
-def test_indexes_nested_too_deeply_are_refused(tmp_path):
-    built = images.image([images.layer("x")])
-    for _ in range(4):
-        built = images.index([built])
-    served(tmp_path / "four", {"quay.io/a/b:1": built})
-    with pytest.raises(Damaged):
-        served(tmp_path / "five", {"quay.io/a/b:1": images.index([built])})
-
-
-def test_a_taken_port_is_a_usage_error(world):
-    host, _, port = world.address.partition(":")
-    with pytest.raises(UsageError):
-        RegistryServer(Catalogue(LayoutStore(world.layout)), host, int(port), print)
-
-
-class Slow(LayoutStore):
-    """A store whose blobs are not plain files, as those of a bundle in several volumes."""
-
-    def open_blob(self, digest: Digest, offset: int = 0) -> Reader:
-        with_range = super().open_blob(digest, offset)
-
-        class Plain:
-            readinto = with_range.readinto
-            close = with_range.close
-
-        return Plain()
-
-
-def test_blobs_that_are_not_plain_files_are_copied(own_world):
-    blob = own_world.plain.blobs[1]
-    with RegistryServer(Catalogue(Slow(own_world.layout)), "127.0.0.1", 0, print) as server:
-        own_world.address = server.address
-        path = f"/v2/library/plain/blobs/{blob.descriptor.digest}"
-        assert own_world.ask(path).body == blob.raw
-        assert own_world.ask(path, Range="bytes=5-9").body == blob.raw[5:10]
-
-
-def test_a_large_blob_arrives_whole_by_way_of_many_writes(tmp_path):
-    big = images.tar_layer({"big": images.seeded("big", 12_000_000)})
-    with LayoutStore(tmp_path / "s") as store:
-        images.publish(store, "quay.io/big/one:1", images.image([big]))
-        store.commit()
-    with RegistryServer(Catalogue(LayoutStore(tmp_path / "s")), "127.0.0.1", 0, print) as server:
-        connection = http.client.HTTPConnection(server.address, timeout=20)
-        connection.request("GET", f"/v2/big/one/blobs/{big.descriptor.digest}")
-        assert connection.getresponse().read() == big.raw
-        connection.close()
-
-
-def test_a_server_that_never_served_shuts_down(tmp_path):
-    catalogue = served(tmp_path / "s", {"quay.io/a/b:1": images.image([images.layer("x")])})
-    RegistryServer(catalogue, "127.0.0.1", 0, print).shutdown()
 
 
 def test_references_are_only_ever_looked_up(world):

@@ -1,0 +1,104 @@
+"""samples/ is what its README says, served by us and loaded into a real registry."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from airgap.layout import LayoutStore
+from airgap.lists import parse_list
+from airgap.oci.image import digest_tag
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference
+from airgap.server import Catalogue, RegistryServer
+from tests.support import images
+from tests.support.dockerregistry import DockerRegistry
+from tests.support.served import Reply, World
+from tests.support.tools import require
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+WEB = Reference.parse("localhost:5000/shop/web:1.0")
+
+
+@pytest.fixture
+def layout() -> LayoutStore:
+    return LayoutStore(SAMPLES / "layout")
+
+
+def blob(layout: LayoutStore, manifest: Manifest) -> bytes:
+    [layer] = manifest.layers
+    buffer = memoryview(bytearray(layer.size))
+    reader = layout.open(WEB.repository, layer)
+    reader.readinto(buffer)
+    reader.close()
+    return bytes(buffer)
+
+
+def openssl_verifies(tmp_path: Path, payload: bytes, signature: str) -> bool:
+    (tmp_path / "payload").write_bytes(payload)
+    (tmp_path / "signature").write_bytes(base64.b64decode(signature))
+    words = ["dgst", "-sha256", "-verify", SAMPLES / "vendor.pub", "-signature", tmp_path / "signature", tmp_path / "payload"]
+    return subprocess.run([require("openssl"), *words], capture_output=True, check=False).returncode == 0
+
+
+def test_samples_stay_small():
+    assert sum(file.stat().st_size for file in SAMPLES.rglob("*") if file.is_file()) < 300_000
+
+
+def test_both_lists_name_the_same_images_and_the_layout_has_them(layout):
+    text, yaml = (parse_list((SAMPLES / name).read_bytes(), name) for name in ("images.txt", "images.yaml"))
+    assert [entry.reference for entry in text] == [entry.reference for entry in yaml]
+    assert all(layout.resolve(entry.reference) for entry in text)
+
+
+def test_the_vendor_signatures_hold_for_the_index_and_the_first_child(layout, tmp_path):
+    root = layout.manifest(WEB.repository, "1.0")
+    for digest in (root.digest, root.children[0].digest):
+        signature = layout.manifest(WEB.repository, digest_tag(digest, ".sig"))
+        payload = blob(layout, signature)
+        assert json.loads(payload)["critical"]["image"]["docker-manifest-digest"] == digest
+        assert openssl_verifies(tmp_path, payload, signature.layers[0].annotations[images.SIGNATURE_KEY])
+        assert not openssl_verifies(tmp_path, payload + b" ", signature.layers[0].annotations[images.SIGNATURE_KEY])
+
+
+def test_the_attestation_is_signed(layout, tmp_path):
+    root = layout.manifest(WEB.repository, "1.0")
+    envelope = json.loads(blob(layout, layout.manifest(WEB.repository, digest_tag(root.digest, ".att"))))
+    body, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
+    signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(body), body)
+    assert openssl_verifies(tmp_path, signed, envelope["signatures"][0]["sig"])
+
+
+def test_the_sbom_and_its_signature_are_referrers_two_deep(layout):
+    root = layout.manifest(WEB.repository, "1.0")
+    found = layout.referrers(WEB.repository, root.digest)
+    assert [d.artifact_type for d in found.descriptors] == ["application/spdx+json"]
+    assert found.tag_manifest is not None
+    assert len(layout.referrers(WEB.repository, found.descriptors[0].digest).descriptors) == 1
+
+
+def closure(layout: LayoutStore, manifest: Manifest) -> list[Manifest]:
+    return [manifest, *(m for child in manifest.children for m in closure(layout, layout.find_manifest(child.digest)))]
+
+
+def test_a_real_registry_takes_all_of_it_with_the_same_digests(layout, tmp_path):
+    require("docker-registry")
+    with DockerRegistry(tmp_path / "registry") as registry, RegistryServer(Catalogue(layout), "127.0.0.1", 0, print) as server:
+        tags = images.push_layout_to_registry(layout, registry.address, prefix="there")
+        assert len(tags) == sum(1 for name in layout.names() if name.path)
+        for name, digest in tags.items():
+            path, _, tag = name.rpartition(":")
+            for manifest in closure(layout, layout.find_manifest(digest)):
+                selector = tag if manifest.digest == digest else manifest.digest
+                assert ask(registry.address, f"/v2/{path}/manifests/{selector}", manifest).body == manifest.raw
+                ours = path.removeprefix("there/")
+                assert ask(server.address, f"/v2/{ours}/manifests/{selector}", manifest).body == manifest.raw
+
+
+def ask(address: str, path: str, manifest: Manifest) -> Reply:
+    nothing = images.image([images.layer("unused")])
+    return World(address, Path(), nothing, nothing, nothing, nothing, []).ask(path, Accept=manifest.media_type)
