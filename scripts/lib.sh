@@ -41,7 +41,7 @@ apt_install() {
     if [ -z "$APT_UPDATED" ] && as_root apt-get update -qq </dev/null >&2; then
       APT_UPDATED=1
     fi
-    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "$@" </dev/null >&2; then
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "$@" </dev/null >/dev/null; then
       return 0
     fi
     APT_UPDATED=""

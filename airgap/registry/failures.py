@@ -20,8 +20,20 @@ from airgap.text import printable
 if TYPE_CHECKING:
     from airgap.registry.wire import Answer
 
-#: Everything that requests, urllib3 and the socket layer raise. The first and the third are distinct trees.
-NETWORK = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
+#: Everything that requests, urllib3, http.client and the socket layer raise.
+NETWORK = (
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    urllib3.exceptions.ProxySchemeUnsupported,
+    http.client.HTTPException,
+    OSError,
+)
+
+_PROXY = (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError, urllib3.exceptions.ProxySchemeUnsupported)
+_TIMEOUT = (TimeoutError, urllib3.exceptions.TimeoutError, requests.exceptions.Timeout)
+_HUNG_UP = (http.client.RemoteDisconnected,)
+_NOT_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
+_NOT_A_URL = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
 
 #: How much of an error answer is read.
 MAX_ERROR_BODY = 64 * 1024
@@ -151,16 +163,17 @@ def _explain_tls(cause: ssl.SSLError, host: str) -> tuple[str, str]:
 
 
 def _explain_rest(causes: list[BaseException], host: str) -> tuple[str, str]:
+    again = "run the same command again: it goes on where it was"
+    for kinds, what, hint in (
+        (_PROXY, "the proxy did not get us through", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
+        (_TIMEOUT, "the registry did not answer in time", f"check the network to {host}, then {again}"),
+        (_HUNG_UP, "the registry closed the connection without an answer", again),
+        (_NOT_HTTP, "the answer is not HTTP", f"check that {host} is a registry, and whether it speaks TLS"),
+        (_NOT_A_URL, "not a usable address", f"check the name {host}"),
+    ):
+        if any(isinstance(cause, kinds) for cause in causes):
+            return what, hint
     for cause in causes:
-        if isinstance(cause, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)):
-            return "the proxy did not get us through", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-        if isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError, requests.exceptions.Timeout)):
-            return "the registry did not answer in time", f"check the network to {host}, then run the same command again"
-        if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, http.client.RemoteDisconnected):
-            return "the answer is not HTTP", f"check that {host} is a registry, and whether it speaks TLS"
-        if isinstance(cause, OSError) and cause.strerror:
-            return f"the connection failed: {printable(cause.strerror, 80)}", "run the same command again: it goes on where it was"
-        if isinstance(cause, (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError)):
-            return "not a usable address", f"check the name {host}"
-    names = printable(" < ".join(type(cause).__name__ for cause in causes[:3]), 120)
-    return f"the connection broke ({names})", "run the same command again: it goes on where it was"
+        if isinstance(cause, OSError) and isinstance(cause.strerror, str):
+            return f"the connection failed: {printable(cause.strerror, 80)}", again
+    return f"the connection broke ({printable(' < '.join(type(cause).__name__ for cause in causes[:3]), 120)})", again

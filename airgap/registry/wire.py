@@ -6,6 +6,7 @@ cookies and look into ``.netrc``, none of which may happen here.
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -175,7 +176,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
     """Keeps one TLS context for all connections: loading the CA bundle anew for each of them costs more than the handshake."""
 
     def __init__(self, pools: int, connections: int) -> None:
-        self._context = ssl.create_default_context(cafile=_ca_file())
+        self._context = _trust(_ca_file())
         super().__init__(pool_connections=pools, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -190,6 +191,11 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """The context verifies; there is nothing to choose per request."""
+
+
+@functools.lru_cache(maxsize=8)
+def _trust(ca_file: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_file)
 
 
 def _ca_file() -> str:

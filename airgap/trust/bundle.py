@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from airgap.errors import AirgapError, Refused
 from airgap.text import listing, plural, printable
 from airgap.trust import gpg
+from airgap.trust.keystore import ReadKey, read_keys
 from airgap.trust.policy import Policy
 from airgap.trust.requirements import (
     GPG_KEYS,
@@ -26,6 +26,7 @@ from airgap.trust.requirements import (
     SignedBaseLayer,
     SignedBy,
     SigstoreSigned,
+    describe,
     type_name,
 )
 from airgap.trust.scopes import Selected, requirements_for_stream, select
@@ -36,9 +37,6 @@ from airgap.trust.signatures import PublicKey, decode_signature, load_public_key
 MAX_SIGNATURES = 128
 #: No signature file may be larger, in bytes.
 MAX_SIGNATURE = gpg.MAX_SIGNATURE
-
-#: Reads a key file that the policy names; raises an ``AirgapError`` when it cannot.
-ReadKey: TypeAlias = Callable[[str], bytes]
 
 _NAME = re.compile(r"catalog\.json\.[0-9a-f]{16}\.(sig|asc)", re.ASCII)
 _SIGN_HINT = "have the bundle signed with the key the policy wants (airgap sign BUNDLE --key KEY), or correct the policy"
@@ -140,7 +138,7 @@ def _bundle_scopes(policy: Policy) -> Iterator[Selected]:
 def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read_key: ReadKey) -> Finding:
     if isinstance(requirement, AcceptAnything | Reject | SignedBaseLayer):
         return Finding(type_name(requirement))
-    wanted = f"{type_name(requirement)} {requirement.keys.describe() if requirement.keys else 'by a certificate'}"
+    wanted = describe(requirement)
     obstacle = _obstacle(requirement)
     if obstacle or requirement.keys is None:
         return Finding(wanted, obstacle=obstacle)
@@ -162,18 +160,6 @@ def _obstacle(requirement: SignedBy | SigstoreSigned) -> str:
     if requirement.keys is None:
         return "fulcio and pki have no meaning for a bundle: name a key instead"
     return "Rekor keys have no meaning for a bundle: take them out of the policy" if requirement.rekor else ""
-
-
-def read_keys(source: KeySource, read_key: ReadKey) -> list[bytes]:
-    """The key material of a requirement, from files or from the policy itself.
-
-    Raises:
-        AirgapError: a file cannot be read: then the whole requirement fails, even if others could be.
-        Refused: there is none.
-    """
-    if not source.paths and not any(source.datas):
-        raise Refused("the requirement names no key")
-    return [read_key(path) for path in source.paths] + list(source.datas)
 
 
 def _find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[str, bytes]) -> Finding:

@@ -1,23 +1,48 @@
-"""May this image enter: the requirements of policy.json's transport ``docker`` for its source reference."""
+"""May this image enter: the requirements of policy.json's transport ``docker`` for its source reference.
+
+All requirements of the scope must accept (AND); each is satisfied by any one signature. Bad signatures never poison good ones.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TypeVar
 
-from airgap.errors import Refused
+from airgap.errors import AirgapError, Refused
 from airgap.oci.reference import Reference
+from airgap.text import plural, printable
+from airgap.trust.evidence import MAX_SIGNATURES, Evidence, GpgSignature, SigstoreSignature
+from airgap.trust.imagesignatures import check_gpg, check_sigstore
+from airgap.trust.keystore import KeyStore, ReadKey
 from airgap.trust.policy import Policy
-from airgap.trust.requirements import AcceptAnything, Reject, Requirement, SignedBaseLayer, type_name
+from airgap.trust.requirements import (
+    GPG_KEYS,
+    AcceptAnything,
+    Reject,
+    Requirement,
+    SignedBaseLayer,
+    SignedBy,
+    SigstoreSigned,
+    describe,
+)
 from airgap.trust.scopes import requirements_for_image
+
+_Signature = TypeVar("_Signature", GpgSignature, SigstoreSignature)
+_MOST_REASONS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one requirement said about an image, and why, in one sentence."""
+    """What one requirement said about an image, and why, in one sentence; the signature and the key that decided, if any."""
 
     requirement: str
     accepted: bool
     reason: str
+    signature: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +81,103 @@ class ImageVerdict:
             )
 
 
-def judge_image(policy: Policy, reference: Reference) -> ImageVerdict:
-    """Decide whether an image may enter under the name it has at its source.
+class ImageJudge:
+    """Judges many images by one policy; keys are read once. A context manager: it holds private keyrings while open.
 
     Args:
         policy: the site's policy.
-        reference: the source reference. Where it has both tag and digest, the tag is judged: it is the tag that will move at the
-            destination, and a signature for another tag must not vouch for it.
+        read_key: reads the key files that the policy names; None when there are no signatures to check.
+        require_signed: an image is accepted only if at least one requirement asked for a signature.
+        now: when certificates of the site's own CA must be valid.
     """
-    judged = replace(reference, digest=None) if reference.tag is not None else reference
-    selected = requirements_for_image(policy, judged)
-    return ImageVerdict(reference, selected.label, tuple(_decide(requirement) for requirement in selected.requirements))
+
+    def __init__(
+        self, policy: Policy, read_key: ReadKey | None = None, *, require_signed: bool = False, now: datetime | None = None
+    ) -> None:
+        self._policy = policy
+        self._require_signed = require_signed
+        self._now = now or datetime.now(UTC)
+        self._keys = KeyStore(read_key or _no_keys)
+
+    def __enter__(self) -> ImageJudge:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._keys.close()
+
+    def judge(self, reference: Reference, evidence: Evidence | None = None) -> ImageVerdict:
+        """Decide whether a manifest may enter under the name the image has at its source.
+
+        Args:
+            reference: the source reference, of the index for every instance of it. Where it has both tag and digest, the tag is
+                judged: the tag is what will move at the destination, and a signature for another tag must not vouch for it.
+            evidence: the manifest's signatures; without them every requirement that wants one refuses.
+        """
+        judged = replace(reference, digest=None) if reference.tag is not None else reference
+        selected = requirements_for_image(self._policy, judged)
+        decisions = [self._decide(requirement, judged, evidence) for requirement in selected.requirements]
+        if self._require_signed and not any(isinstance(found, SignedBy | SigstoreSigned) for found in selected.requirements):
+            reason = "the policy asks for no signature here, and --require-signed was given"
+            decisions.append(Decision("a signature", accepted=False, reason=reason))
+        return ImageVerdict(reference, selected.label, tuple(decisions))
+
+    def _decide(self, requirement: Requirement, reference: Reference, evidence: Evidence | None) -> Decision:
+        name = describe(requirement)
+        if isinstance(requirement, AcceptAnything):
+            return Decision(name, accepted=True, reason="the policy accepts anything here")
+        if isinstance(requirement, Reject):
+            return Decision(name, accepted=False, reason="the policy rejects it")
+        if isinstance(requirement, SignedBaseLayer):
+            return Decision(name, accepted=False, reason="signedBaseLayer is never satisfied")
+        if isinstance(requirement, SignedBy) and requirement.key_type != GPG_KEYS:
+            return Decision(name, accepted=False, reason=f"keyType {requirement.key_type} is never satisfied")
+        if evidence is None:
+            return Decision(name, accepted=False, reason="no image signatures were found with it")
+        try:
+            self._keys.prepare(requirement)
+        except AirgapError as error:
+            return Decision(name, accepted=False, reason="; ".join(_facts(error)))
+        if isinstance(requirement, SigstoreSigned):
+            return _first_good(
+                name,
+                evidence.sigstore,
+                lambda found: check_sigstore(requirement, reference, evidence, found, self._keys, self._now),
+                f"no sigstore signature exists ({plural(len(evidence.gpg), 'GPG signature')})",
+            )
+        return _first_good(
+            name,
+            evidence.gpg,
+            lambda found: check_gpg(requirement, reference, evidence, found, self._keys),
+            f"no GPG signature exists ({plural(len(evidence.sigstore), 'sigstore signature')})",
+        )
 
 
-def _decide(requirement: Requirement) -> Decision:
-    kind = type_name(requirement)
-    if isinstance(requirement, AcceptAnything):
-        return Decision(kind, accepted=True, reason="the policy accepts anything here")
-    if isinstance(requirement, Reject):
-        return Decision(kind, accepted=False, reason="the policy rejects it")
-    if isinstance(requirement, SignedBaseLayer):
-        return Decision(kind, accepted=False, reason="signedBaseLayer is never satisfied")
-    return Decision(kind, accepted=False, reason="no image signatures were found with it")
+def judge_image(
+    policy: Policy, reference: Reference, evidence: Evidence | None = None, read_key: ReadKey | None = None
+) -> ImageVerdict:
+    """Judge a single image; see :meth:`ImageJudge.judge`."""
+    with ImageJudge(policy, read_key) as judge:
+        return judge.judge(reference, evidence)
+
+
+def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_Signature], str], none: str) -> Decision:
+    failures: list[str] = []
+    for signature in signatures[:MAX_SIGNATURES]:
+        label = printable(signature.name, 120)
+        try:
+            key = check(signature)
+        except AirgapError as error:
+            failures.append(f"{label}: {'; '.join(_facts(error))}")
+        else:
+            return Decision(name, accepted=True, reason=f"{label} by {key}", signature=label, key=key)
+    more = len(failures) - _MOST_REASONS
+    shown = [*failures[:_MOST_REASONS], f"and {more} more"] if more > 0 else failures
+    return Decision(name, accepted=False, reason="; ".join(shown) or none)
+
+
+def _facts(error: AirgapError) -> Iterator[str]:
+    yield from (value if name == "error" else f"{name} {value}" for name, value in error.facts().items())
+
+
+def _no_keys(path: str) -> bytes:
+    raise Refused("no key files can be read here", where=printable(path))

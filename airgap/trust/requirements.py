@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from airgap.text import printable
+
 
 @dataclass(frozen=True, slots=True)
 class MatchExact:
@@ -53,9 +55,9 @@ class KeySource:
     paths: tuple[str, ...] = ()
     datas: tuple[bytes, ...] = ()
 
-    def describe(self, field: str = "keyData") -> str:
+    def describe(self) -> str:
         """For a message: the file names, or that the policy itself holds the key."""
-        return ", ".join(self.paths) if self.paths else f"{field} in the policy"
+        return ", ".join(printable(path) for path in self.paths) or "keyData in the policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,20 @@ KEY_TYPES = (GPG_KEYS, "signedByGPGKeys", "X509Certificates", "signedByX509CAs")
 def type_name(requirement: Requirement) -> str:
     """The requirement's ``type`` as the policy spells it."""
     return _TYPE_NAMES[type(requirement)]
+
+
+def describe(requirement: Requirement) -> str:
+    """The requirement for a message: its type and where its keys are."""
+    if isinstance(requirement, SignedBy):
+        return f"signedBy {requirement.keys.describe()}"
+    if not isinstance(requirement, SigstoreSigned):
+        return type_name(requirement)
+    if requirement.fulcio is not None:
+        return f"sigstoreSigned by {requirement.fulcio.subject_email} (fulcio)"
+    if requirement.pki is not None:
+        return f"sigstoreSigned by {requirement.pki.subject_email or requirement.pki.subject_hostname} (pki)"
+    keys = requirement.keys.describe() if requirement.keys else "no key"
+    return f"sigstoreSigned {keys}" + (" and Rekor" if requirement.rekor else "")
 
 
 _TYPE_NAMES: dict[type, str] = {

@@ -17,7 +17,7 @@ from airgap.oci.reference import Reference
 from airgap.server import Catalogue, RegistryServer
 from tests.support import images
 from tests.support.dockerregistry import DockerRegistry
-from tests.support.served import Reply, World
+from tests.support.served import ask
 from tests.support.tools import require
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
@@ -94,11 +94,6 @@ def test_a_real_registry_takes_all_of_it_with_the_same_digests(layout, tmp_path)
             path, _, tag = name.rpartition(":")
             for manifest in closure(layout, layout.find_manifest(digest)):
                 selector = tag if manifest.digest == digest else manifest.digest
-                assert ask(registry.address, f"/v2/{path}/manifests/{selector}", manifest).body == manifest.raw
+                assert ask(registry.address, f"/v2/{path}/manifests/{selector}", Accept=manifest.media_type).body == manifest.raw
                 ours = path.removeprefix("there/")
-                assert ask(server.address, f"/v2/{ours}/manifests/{selector}", manifest).body == manifest.raw
-
-
-def ask(address: str, path: str, manifest: Manifest) -> Reply:
-    nothing = images.image([images.layer("unused")])
-    return World(address, Path(), nothing, nothing, nothing, nothing, []).ask(path, Accept=manifest.media_type)
+                assert ask(server.address, f"/v2/{ours}/manifests/{selector}", Accept=manifest.media_type).body == manifest.raw

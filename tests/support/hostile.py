@@ -134,6 +134,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     def handle_one_request(self) -> None:
@@ -148,8 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         request = Request(self.command, parts.path, parse_qs(parts.query, keep_blank_values=True), self.headers, body, self.path)
         owner.requests.append(request)
-        self._send(owner.app(request))
-        if limited or len(body) < length:
+        broken_off = len(body) < length and not limited
+        if not broken_off:
+            self._send(owner.app(request))
+        if limited or broken_off:
             self.close_connection = True
 
     def _send(self, reply: Reply) -> None:

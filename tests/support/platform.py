@@ -39,9 +39,7 @@ def publish_platform(address: str, work: Path, layer_size: int = 20_000) -> Publ
         layer_size: bytes of the larger layers, before compression.
     """
     base = images.layer("base", layer_size * 3)
-    web = images.index(
-        [images.image([base, images.layer(f"web {p}", layer_size)], platform=p) for p in images.PLATFORMS]
-    )
+    web = images.index([images.image([base, images.layer(f"web {p}", layer_size)], platform=p) for p in images.PLATFORMS])
     nested = images.index([images.multi_arch("inner"), images.image([base, images.layer("extra")], platform="linux/s390x")])
     single = images.image([base, images.layer("single", layer_size)])
     docker = images.multi_arch("docker", platforms=("linux/amd64", "linux/arm64"), docker=True)

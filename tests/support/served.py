@@ -49,14 +49,19 @@ class World:
     log: list[str]
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Reply:
-        """One request on a connection of its own; ``_`` in header names stands for ``-``."""
-        connection = http.client.HTTPConnection(self.address, timeout=20)
-        try:
-            connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
-            response = connection.getresponse()
-            return Reply(response.status, response.headers, response.read())
-        finally:
-            connection.close()
+        """As :func:`ask`."""
+        return ask(self.address, path, method, **headers)
+
+
+def ask(address: str, path: str, method: str = "GET", **headers: str) -> Reply:
+    """One request on a connection of its own; ``_`` in header names stands for ``-``."""
+    connection = http.client.HTTPConnection(address, timeout=20)
+    try:
+        connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+        response = connection.getresponse()
+        return Reply(response.status, response.headers, response.read())
+    finally:
+        connection.close()
 
 
 def serve_everything(tmp_path: Path) -> Iterator[World]:

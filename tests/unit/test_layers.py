@@ -36,7 +36,8 @@ HOMES = {
 def part_of(path: Path) -> str:
     """``airgap/oci/digest.py`` -> ``oci``, ``airgap/text.py`` -> ``text``, ``airgap/__init__.py`` -> ``""``."""
     name = path.parts[1].removesuffix(".py")
-    return "" if name == "__init__" else name
+    # `python -m airgap` is the command line under another name
+    return {"__init__": "", "__main__": "cli"}.get(name, name)
 
 
 def imports_of(source: str, path: Path) -> Iterator[str]:

@@ -67,7 +67,9 @@ class TokenSite:
 
     def serve(self, request: Request) -> Reply:
         if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.good:
-            return Reply(401, headers={"WWW-Authenticate": f'Bearer realm="{self.realm}",service="s p",scope="repository:a/b:pull"'})
+            return Reply(
+                401, headers={"WWW-Authenticate": f'Bearer realm="{self.realm}",service="s p",scope="repository:a/b:pull"'}
+            )
         return self.answer(request)
 
     def answer(self, request: Request) -> Reply:
@@ -165,7 +167,9 @@ def test_push_asks_for_pull_and_push_and_mount_for_the_origin_too() -> None:
         site.registry.app = lambda request: site.serve(request) if "mount" not in request.query else Reply(201)
         store.write(site.repository, BLOB, lambda: BytesReader(DATA, 0))
         assert store.has(site.repository, BLOB)
-        site.registry.app = lambda request: Reply(201) if request.headers.get("Authorization") == "Bearer t2" else site.serve(request)
+        site.registry.app = lambda request: (
+            Reply(201) if request.headers.get("Authorization") == "Bearer t2" else site.serve(request)
+        )
         assert store.mount(site.repository, BLOB, Repository(site.registry.address, "c/d"))
         scopes = [one.query["scope"] for one in site.tokens.requests]
     assert scopes == [["repository:a/b:pull,push"], ["repository:a/b:pull,push", "repository:c/d:pull"]]
@@ -212,7 +216,9 @@ def test_unusable_realm_is_refused(realm: str) -> None:
         assert "pw" not in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"token":7}', b'{"token":"a\\r\\nX: y"}', b'{"token":"x","expires_in":"soon"}', b"["])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"token":7}', b'{"token":"a\\r\\nX: y"}', b'{"token":"x","expires_in":"soon"}', b"["]
+)
 def test_nonsense_from_the_token_server_is_an_error(body: bytes) -> None:
     with TokenSite() as site, client() as store:
         site.tokens.app = lambda _: Reply(200, body)

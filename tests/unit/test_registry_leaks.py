@@ -55,7 +55,9 @@ def test_credentials_stay_dropped_when_the_way_leads_back(tmp_path: Path) -> Non
         detour.app = lambda _: Reply(302, headers={"Location": f"{server.url}/back"})
 
         def app(request: Request) -> Reply:
-            return Reply(403) if request.path == "/back" else guarded(lambda _: Reply(302, headers={"Location": detour.url}))(request)
+            return (
+                Reply(403) if request.path == "/back" else guarded(lambda _: Reply(302, headers={"Location": detour.url}))(request)
+            )
 
         server.app = app
         with client(credentials=credentials(tmp_path / "auth.json", server)) as store, pytest.raises(RegistryError):

@@ -197,7 +197,7 @@ def test_exact_reference_and_repository_ignore_what_was_asked_for(vector, config
         pytest.param("mirror.example", "x.com", "prefixmirror.example/image:1", "x.com/image:1", False, id="60"),
         pytest.param("m.example/x", "vendor.example:5000", f"m.example/x@{DIGEST}", "vendor.example:5000/x:1", False, id="61"),
         pytest.param("mirror.example/ns/image", "notlocalhost", "mirror.example/ns/image:tag", "notlocalhost:tag", False, id="62"),
-        pytest.param("m.example/n", "vendor.example/x", f"m.example/n/image@{DIGEST}", "vendor.example/x/image:9", True, id="digest"),
+        pytest.param("m.example/n", "v.example/x", f"m.example/n/image@{DIGEST}", "v.example/x/image:9", True, id="digest"),
         pytest.param("shortname", "x.com", "shortname:1", "x.com:1", False, id="27"),
     ],
 )  # fmt: skip

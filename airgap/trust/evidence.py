@@ -1,0 +1,50 @@
+"""The signatures that came with one manifest: plain values, from wherever they were carried (containers-signature(5), cosign)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from airgap.oci.digest import Digest
+
+#: The media type of a cosign signature's payload layer; anything else is not an image signature.
+SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
+SIGNATURE = "dev.cosignproject.cosign/signature"
+BUNDLE = "dev.sigstore.cosign/bundle"
+CERTIFICATE = "dev.sigstore.cosign/certificate"
+CHAIN = "dev.sigstore.cosign/chain"
+
+#: How many signatures of each kind are looked at for one manifest, as upstream does for lookaside.
+MAX_SIGNATURES = 128
+
+
+@dataclass(frozen=True)
+class GpgSignature:
+    """One GPG simple-signing blob, and a name for messages such as ``signature-1``."""
+
+    blob: bytes
+    name: str
+
+
+@dataclass(frozen=True)
+class SigstoreSignature:
+    """One layer of a cosign signature manifest: its payload, media type and annotations, and a name for messages."""
+
+    payload: bytes
+    annotations: Mapping[str, str]
+    name: str
+    media_type: str = SIMPLE_SIGNING
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All signatures of one manifest. ``manifest_digest`` is the SHA-256 of its bytes, whatever algorithm it is stored under."""
+
+    manifest_digest: Digest
+    gpg: tuple[GpgSignature, ...] = ()
+    sigstore: tuple[SigstoreSignature, ...] = field(default=())
+
+    @classmethod
+    def of(cls, manifest: bytes, gpg: Sequence[GpgSignature] = (), sigstore: Sequence[SigstoreSignature] = ()) -> Evidence:
+        """The evidence for a manifest's exact bytes."""
+        return cls(Digest.of(manifest), tuple(gpg), tuple(sigstore))

@@ -1,0 +1,73 @@
+"""An exporter's and a site's machine in one directory: keys, policy, state, and the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CREATED = "2026-01-31T12:00:00Z"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Runs ``airgap`` with its own home and state below ``root``."""
+
+    root: Path
+
+    @classmethod
+    def make(cls, root: Path, kind: str = "ecdsa") -> Site:
+        """With a key pair and a policy that trusts it."""
+        site = cls(root)
+        site.run("keys", "generate", "--out", root / "keys", "--type", kind)
+        site.run("policy", "init", "--key", site.public, "-o", site.policy)
+        return site
+
+    @property
+    def key(self) -> Path:
+        """The private key."""
+        return self.root / "keys/airgap.key"
+
+    @property
+    def public(self) -> Path:
+        """The public key."""
+        return self.root / "keys/airgap.pub"
+
+    @property
+    def policy(self) -> Path:
+        """The site's policy."""
+        return self.root / "policy.json"
+
+    def run(self, *arguments: object, state: str = "state", check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one command; fail the test with its messages when it fails."""
+        home = self.root / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "AIRGAP_STATE": str(self.root / state),
+            "AIRGAP_KEY_PASSPHRASE": "",
+            **{name: value for name, value in os.environ.items() if name in ("GNUPGHOME", "TMPDIR", "LANG")},
+        }
+        command = [sys.executable, "-m", "airgap", *map(str, arguments)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        assert not check or done.returncode == 0, f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}"
+        return done
+
+    def json(self, *arguments: object, **options: Any) -> Any:
+        """Run one command with ``--json``; the document it printed."""
+        return json.loads(self.run(*arguments, "--json", **options).stdout)
+
+    def export(self, image_list: Path, out: Path, *options: object, stream: str = "prod", serial: int = 1) -> Path:
+        """Export with a fixed time; the sealed bundle."""
+        arguments = ["--out", out, "--stream", stream, "--serial", serial, "--created", CREATED, "--key", self.key]
+        self.run("export", image_list, *arguments, *options)
+        return out / f"{stream}-{serial:04d}"
+
+    def import_(self, target: str, *paths: object, options: tuple[object, ...] = (), state: str = "site-state") -> Any:
+        """Import under the site's policy; the result as facts."""
+        return self.json("import", *paths, "--to", target, "--policy", self.policy, *options, state=state)

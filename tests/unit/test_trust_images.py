@@ -1,0 +1,458 @@
+"""May this image enter: the whole-image vectors 63 to 87 of the trust reference, and Rekor, Fulcio and PKI."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from airgap import fsio
+from airgap.errors import Refused
+from airgap.oci.digest import Digest
+from airgap.oci.reference import Reference
+from airgap.trust import evidence as ev
+from airgap.trust.images import ImageJudge, ImageVerdict, judge_image
+from airgap.trust.policy import Policy, parse_policy
+from airgap.trust.requirements import Reject
+from tests.support import signing
+from tests.support.trustkit import GpgHome, gpg_home
+
+MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}'
+NAME = "docker.io/testing/manifest"
+REJECT = {"type": "reject"}
+ACCEPT = {"type": "insecureAcceptAnything"}
+REPOSITORY = {"type": "matchRepository"}
+EXACT = {"type": "matchExact"}
+
+
+def read_key(path: str) -> bytes:
+    return fsio.read_input(Path(path), 1 << 20, "key file")
+
+
+def policy(*requirements: dict[str, Any]) -> Policy:
+    return parse_policy(json.dumps({"default": [REJECT], "transports": {"docker": {"": list(requirements)}}}).encode())
+
+
+def judged(wanted: Policy, reference: str, evidence: ev.Evidence | None) -> ImageVerdict:
+    with ImageJudge(wanted, read_key, now=signing.NOW) as judge:
+        return judge.judge(Reference.parse(reference), evidence)
+
+
+class Vendor:
+    """A gpg home with two unrelated keys, exported to files."""
+
+    def __init__(self, home: GpgHome, directory: Path) -> None:
+        self.home = home
+        self.key, self.other = home.new_key("vendor"), home.new_key("other")
+        self.file, self.other_file = directory / "public-key.gpg", directory / "public-key-2.gpg"
+        self.file.write_bytes(home.export(self.key, armor=False))
+        self.other_file.write_bytes(home.export(self.other))
+
+    def blob(self, reference: str = f"{NAME}:latest", **changes: Any) -> bytes:
+        return self.home.message(self.key, signing.payload(MANIFEST, reference, **changes))
+
+    def wanted(self, **fields: Any) -> dict[str, Any]:
+        return {"type": "signedBy", "keyType": "GPGKeys", "keyPath": str(self.file), **fields}
+
+
+@pytest.fixture(scope="module")
+def vendor(tmp_path_factory) -> Iterator[Vendor]:
+    with gpg_home() as home:
+        yield Vendor(home, tmp_path_factory.mktemp("vendor"))
+
+
+def evidence(*blobs: bytes, manifest: bytes = MANIFEST) -> ev.Evidence:
+    return ev.Evidence.of(manifest, [ev.GpgSignature(blob, f"signature-{i}") for i, blob in enumerate(blobs, 1)])
+
+
+def cosigned(*found: ev.SigstoreSignature, manifest: bytes = MANIFEST) -> ev.Evidence:
+    return ev.Evidence.of(manifest, sigstore=found)
+
+
+@pytest.fixture(scope="module")
+def gpg_cases(vendor: Vendor) -> dict[str, ev.Evidence]:
+    """The directories of upstream's fixtures, made anew."""
+    good = vendor.blob()
+    return {
+        "valid": evidence(good),
+        "valid-2": evidence(good, vendor.blob()),
+        "unsigned": evidence(),
+        "modified-manifest": evidence(good, manifest=MANIFEST + b"\n"),
+        "mixed": evidence(vendor.home.message(vendor.key, b"{}{}"), good),
+        "garbage-beside": evidence(b"garbage", b"", good),
+        "sha512-claim": evidence(vendor.blob(digest=str(Digest.of(MANIFEST, "sha512")))),
+        "upper-case-claim": evidence(vendor.blob(digest=str(Digest.of(MANIFEST)).upper())),
+        "by-digest": evidence(vendor.blob(f"{NAME}@{Digest.of(MANIFEST)}")),
+    }
+
+
+GPG_VECTORS = [
+    pytest.param([{"signedIdentity": EXACT}], "latest", "valid", True, id="63"),
+    pytest.param([{"signedIdentity": EXACT}], "latest", "valid-2", True, id="64"),
+    pytest.param([{"signedIdentity": EXACT}], "latest", "unsigned", False, id="65"),
+    pytest.param([{"signedIdentity": EXACT}], "latest", "modified-manifest", False, id="66"),
+    pytest.param([{"signedIdentity": EXACT}], "latest", "mixed", True, id="67"),
+    pytest.param([{"signedIdentity": EXACT}], "latest", "garbage-beside", True, id="67-garbage-does-not-poison"),
+    pytest.param([{"signedIdentity": EXACT}], "notlatest", "valid", False, id="68"),
+    pytest.param([{"signedIdentity": REPOSITORY}] * 2, "latest", "mixed", True, id="69"),
+    pytest.param([{}, REJECT], "latest", "mixed", False, id="70"),
+    pytest.param([REJECT], "latest", "mixed", False, id="71-reject"),
+    pytest.param([ACCEPT], "latest", "mixed", True, id="71-accept"),
+    pytest.param([ACCEPT, {"signedIdentity": EXACT}], "latest", "unsigned", False, id="accept-does-not-rescue"),
+    pytest.param([{"keyPath": "OTHER"}], "latest", "valid", False, id="76-other-key"),
+    pytest.param([{"keyPath": None, "keyData": ""}], "latest", "valid", False, id="76-empty"),
+    pytest.param([{"keyPath": None, "keyPaths": []}], "latest", "valid", False, id="76-no-paths"),
+    pytest.param([{"keyPath": None, "keyPaths": ["OTHER", "KEY"]}], "latest", "valid", True, id="74"),
+    pytest.param([{"keyPath": None, "keyPaths": ["KEY", "/nonexistent"]}], "latest", "valid", False, id="75"),
+    pytest.param(
+        [{"signedIdentity": {"type": "exactReference", "dockerReference": "this/does-not:match"}}],
+        "latest",
+        "valid",
+        False,
+        id="77",
+    ),
+    pytest.param(
+        [{"signedIdentity": {"type": "exactReference", "dockerReference": f"{NAME}:latest"}}],
+        "notlatest",
+        "valid",
+        True,
+        id="exactReference",
+    ),
+    pytest.param([{}], "latest", "sha512-claim", False, id="sha512-claim"),
+    pytest.param([{}], "latest", "upper-case-claim", False, id="upper-case-claim"),
+    pytest.param([{}], "latest", "by-digest", False, id="signed-by-digest-asked-by-tag"),
+    pytest.param([{"keyType": "X509Certificates"}], "latest", "valid", False, id="other-key-type"),
+]
+
+
+@pytest.mark.parametrize(("requirements", "tag", "case", "accepted"), GPG_VECTORS)
+def test_gpg_signed_images(vendor: Vendor, gpg_cases, requirements, tag, case, accepted) -> None:
+    files = {"KEY": str(vendor.file), "OTHER": str(vendor.other_file)}
+
+    def filled(fields: dict[str, Any]) -> dict[str, Any]:
+        if "type" in fields:
+            return fields
+        whole = {name: value for name, value in vendor.wanted(**fields).items() if value is not None}
+        for name in ("keyPath", "keyPaths"):
+            if name in whole:
+                value = whole[name]
+                whole[name] = files.get(value, value) if isinstance(value, str) else [files.get(path, path) for path in value]
+        return whole
+
+    verdict = judged(policy(*map(filled, requirements)), f"{NAME}:{tag}", gpg_cases[case])
+    assert verdict.accepted is accepted, verdict
+
+
+def test_72_an_empty_list_of_requirements_never_accepts(gpg_cases) -> None:
+    verdict = judge_image(Policy((Reject(),), {"docker": {"": ()}}), Reference.parse(NAME), gpg_cases["valid"], read_key)
+    assert not verdict.accepted
+
+
+def test_73_a_signature_by_a_subkey_counts_as_its_primary(tmp_path: Path) -> None:
+    with gpg_home() as home:
+        key = home.new_key("team")
+        home.run("--quick-add-key", key, "ed25519", "sign")
+        (tmp_path / "k").write_bytes(home.export(key))
+        found = evidence(home.message(key, signing.payload(MANIFEST, f"{NAME}:latest")))
+        wanted = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": str(tmp_path / "k")}
+        verdict = judged(policy(wanted), NAME, found)
+    assert verdict.decisions[0].key == f"OpenPGP key {key[-16:].lower()}"
+
+
+def test_a_verdict_names_the_signature_and_key_that_decided(vendor: Vendor, gpg_cases) -> None:
+    verdict = judged(policy(vendor.wanted()), NAME, gpg_cases["mixed"])
+    assert (verdict.decisions[0].signature, verdict.scope) == ("signature-2", 'transports.docker[""]')
+    assert vendor.key[-16:].lower() in verdict.reason
+    assert str(vendor.file) in verdict.decisions[0].requirement
+
+
+def test_a_refusal_says_why_each_signature_did_not_count(vendor: Vendor, gpg_cases) -> None:
+    verdict = judged(policy(vendor.wanted()), f"{NAME}:2", gpg_cases["mixed"])
+    assert "signature-1: the signed payload is malformed" in verdict.reason
+    assert "signature-2: the signature is for another name" in verdict.reason
+    with pytest.raises(Refused) as caught:
+        verdict.require()
+    assert caught.value.got == verdict.reason
+
+
+def test_signature_for_one_tag_does_not_vouch_for_another_tag_of_the_same_digest(vendor: Vendor) -> None:
+    found = evidence(vendor.blob(f"{NAME}:1.0"))
+    both = f"{NAME}:2.0@{Digest.of(MANIFEST)}"
+    assert not judged(policy(vendor.wanted()), both, found).accepted
+    assert judged(policy(vendor.wanted()), f"{NAME}@{Digest.of(MANIFEST)}", found).accepted
+
+
+def test_without_evidence_every_requirement_for_a_signature_refuses(vendor: Vendor) -> None:
+    for wanted in (
+        vendor.wanted(),
+        {"type": "sigstoreSigned", "keyPath": "/x"},
+        {"type": "signedBaseLayer", "baseLayerIdentity": EXACT},
+    ):
+        assert not judge_image(policy(wanted), Reference.parse(NAME)).accepted
+
+
+def test_require_signed_refuses_a_policy_that_accepts_anything(vendor: Vendor, gpg_cases) -> None:
+    for wanted, accepted in (([ACCEPT], False), ([ACCEPT, vendor.wanted()], True)):
+        with ImageJudge(policy(*wanted), read_key, require_signed=True) as judge:
+            assert judge.judge(Reference.parse(NAME), gpg_cases["valid"]).accepted is accepted
+
+
+def test_a_flood_of_signatures_is_cut_off(vendor: Vendor) -> None:
+    found = evidence(*[b"x"] * ev.MAX_SIGNATURES, vendor.blob())
+    verdict = judged(policy(vendor.wanted()), NAME, found)
+    assert not verdict.accepted
+    assert "more" in verdict.reason
+
+
+# Sigstore with keys
+
+
+@pytest.fixture(scope="module")
+def key() -> signing.Key:
+    return signing.Key()
+
+
+@pytest.fixture(scope="module")
+def log() -> signing.Key:
+    return signing.Key()
+
+
+def by_key(*found: signing.Key, **fields: Any) -> dict[str, Any]:
+    return {"type": "sigstoreSigned", "keyDatas": [base64.b64encode(key.pem).decode() for key in found], **fields}
+
+
+def data(key: signing.Key) -> str:
+    return base64.b64encode(key.pem).decode()
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "ed25519"])
+def test_80_cosign_signature_without_a_tag_needs_match_repository(kind) -> None:
+    key = signing.Key(kind)
+    found = cosigned(signing.cosign(key, signing.cosign_payload(MANIFEST, "192.168.64.2:5000/single")))
+    assert judged(policy(by_key(key, signedIdentity=REPOSITORY)), "192.168.64.2:5000/single:1", found).accepted
+    assert not judged(policy(by_key(key)), "192.168.64.2:5000/single:1", found).accepted, "81"
+
+
+def test_82_signature_with_a_tag_is_for_that_tag(key: signing.Key) -> None:
+    found = cosigned(signing.cosign(key, signing.cosign_payload(MANIFEST, "h.example/s:tag")))
+    assert judged(policy(by_key(key)), "h.example/s:tag", found).accepted
+    assert not judged(policy(by_key(key)), "h.example/s:othertag", found).accepted
+
+
+def test_83_other_kinds_of_signature_do_not_count_and_are_said(key: signing.Key, vendor: Vendor, gpg_cases) -> None:
+    verdict = judged(policy(by_key(key)), NAME, gpg_cases["valid"])
+    assert verdict.reason == "no sigstore signature exists (1 GPG signature)"
+    signature = signing.cosign(key, signing.cosign_payload(MANIFEST, f"{NAME}:latest"))
+    other = ev.SigstoreSignature(signature.payload, signature.annotations, "att", "application/vnd.dsse.envelope.v1+json")
+    assert not judged(policy(by_key(key)), NAME, cosigned(other)).accepted
+    assert not judged(policy(vendor.wanted()), NAME, cosigned(signature)).accepted
+
+
+def test_84_unknown_key_modified_manifest_or_broken_signature_is_refused(key: signing.Key) -> None:
+    text = signing.cosign_payload(MANIFEST, f"{NAME}:latest")
+    good = signing.cosign(key, text)
+    bad = {
+        "unknown key": cosigned(signing.cosign(signing.Key(), text)),
+        "modified manifest": cosigned(good, manifest=MANIFEST + b" "),
+        "modified payload": cosigned(ev.SigstoreSignature(text + b" ", good.annotations, "s")),
+        "no signature": cosigned(ev.SigstoreSignature(text, {}, "s")),
+        "not base64": cosigned(ev.SigstoreSignature(text, {ev.SIGNATURE: "!!"}, "s")),
+        "gpg payload": cosigned(signing.cosign(key, signing.payload(MANIFEST, f"{NAME}:latest"))),
+    }
+    for name, found in bad.items():
+        assert not judged(policy(by_key(key)), NAME, found).accepted, name
+        assert judged(policy(by_key(key)), NAME, cosigned(*found.sigstore, good)).accepted is (name != "modified manifest")
+
+
+def test_two_requirements_may_be_met_by_two_signatures(key: signing.Key, vendor: Vendor) -> None:
+    found = ev.Evidence.of(
+        MANIFEST,
+        [ev.GpgSignature(vendor.blob(), "signature-1")],
+        [signing.cosign(key, signing.cosign_payload(MANIFEST, f"{NAME}:latest"))],
+    )
+    assert judged(policy(by_key(key), vendor.wanted()), NAME, found).accepted
+    assert not judged(policy(by_key(key), vendor.wanted(keyPath=str(vendor.other_file))), NAME, found).accepted
+
+
+# Rekor
+
+
+def logged(key: signing.Key, log: signing.Key, **changes: Any) -> ev.SigstoreSignature:
+    text = signing.cosign_payload(MANIFEST, f"{NAME}:latest")
+    entry = signing.rekor_entry(changes.get("signature", key.sign(text)), changes.get("pem", key.pem), changes.get("payload", text))
+    entry |= changes.get("entry", {})
+    return signing.cosign(key, text, bundle=signing.rekor_promise(log, entry, **changes.get("content", {})))
+
+
+def test_85_logged_signature_is_accepted_with_the_right_log_and_key(key: signing.Key, log: signing.Key) -> None:
+    other = signing.Key()
+    found = cosigned(logged(key, log))
+    assert judged(policy(by_key(other, key, rekorPublicKeyData=data(log))), NAME, found).accepted
+    assert judged(policy(by_key(key, rekorPublicKeyDatas=[data(other), data(log)])), NAME, found).accepted
+    assert not judged(policy(by_key(key, rekorPublicKeyData=data(other))), NAME, found).accepted
+    without = cosigned(signing.cosign(key, signing.cosign_payload(MANIFEST, f"{NAME}:latest")))
+    assert not judged(policy(by_key(key, rekorPublicKeyData=data(log))), NAME, without).accepted
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signature": b"another"},
+        {"pem": signing.Key().pem},
+        {"payload": b"another"},
+        {"entry": {"kind": "intoto"}},
+        {"entry": {"apiVersion": "0.0.2"}},
+        {"entry": {"extra": 1}},
+        {"content": {"extra": 1}},
+        {"content": {"logIndex": -1}},
+        {"content": {"integratedTime": "1"}},
+        {"content": {"logID": "not hex"}},
+        {"content": {"body": "e30="}},
+    ],
+    ids=lambda changes: json.dumps(changes, default=str)[:40],
+)  # fmt: skip
+def test_log_entry_about_something_else_does_not_vouch_for_this_signature(key, log, changes) -> None:
+    assert not judged(policy(by_key(key, rekorPublicKeyData=data(log))), NAME, cosigned(logged(key, log, **changes))).accepted
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "junk", '{"SignedEntryTimestamp":"","Payload":null}', '{"SignedEntryTimestamp":"AAAA","Payload":{}}']
+)
+def test_malformed_promise_is_refused(key, log, text) -> None:
+    found = cosigned(signing.cosign(key, signing.cosign_payload(MANIFEST, f"{NAME}:latest"), bundle=text))
+    assert not judged(policy(by_key(key, rekorPublicKeyData=data(log))), NAME, found).accepted
+
+
+# Fulcio and PKI
+
+EMAIL, OIDC = "dev@vendor.example", "https://login.vendor.example"
+
+
+@pytest.fixture(scope="module")
+def root() -> signing.Authority:
+    return signing.authority("root")
+
+
+def keyless(certificate: signing.Authority, log: signing.Key, chain: bytes = b"", when=signing.NOW) -> ev.Evidence:
+    text = signing.cosign_payload(MANIFEST, f"{NAME}:latest")
+    entry = signing.rekor_entry(certificate.key.sign(text), certificate.pem, text)
+    bundle = signing.rekor_promise(log, entry, when)
+    return cosigned(
+        signing.cosign(certificate.key, text, bundle=bundle, certificate=certificate.pem.decode(), chain=chain.decode())
+    )
+
+
+def fulcio(root: signing.Authority, log: signing.Key, **fields: str) -> Policy:
+    rule = {"caData": base64.b64encode(root.pem).decode(), "oidcIssuer": OIDC, "subjectEmail": EMAIL, **fields}
+    return policy({"type": "sigstoreSigned", "fulcio": rule, "rekorPublicKeyData": data(log)})
+
+
+def test_86_keyless_signature_is_accepted_at_the_time_it_was_logged(root, log) -> None:
+    past = signing.NOW - timedelta(days=100)
+    certificate = signing.leaf(root, EMAIL, OIDC, when=past)
+    assert judged(fulcio(root, log), NAME, keyless(certificate, log, when=past)).accepted
+    assert not judged(fulcio(root, log), NAME, keyless(certificate, log)).accepted, "logged when the certificate had expired"
+
+
+def test_86_keyless_chain_may_come_with_the_signature_but_not_the_root(root, log) -> None:
+    middle = signing.authority("middle", root)
+    certificate = signing.leaf(middle, EMAIL, OIDC)
+    assert judged(fulcio(root, log), NAME, keyless(certificate, log, middle.pem)).accepted
+    assert judged(fulcio(root, log), NAME, keyless(certificate, log, middle.pem + root.pem)).accepted
+    assert not judged(fulcio(root, log), NAME, keyless(certificate, log)).accepted
+    stranger = signing.authority("root")
+    assert not judged(fulcio(stranger, log), NAME, keyless(certificate, log, middle.pem + root.pem)).accepted
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({"subjectEmail": "other@vendor.example"}, {}),
+        ({"oidcIssuer": "https://other.example"}, {}),
+        ({}, {"second_issuer": "https://other.example"}),
+        ({}, {"issuer": ""}),
+        ({}, {"use": ExtendedKeyUsageOID.SERVER_AUTH}),
+        ({}, {"critical": True}),
+    ],
+    ids=["email", "issuer", "issuers-disagree", "no-issuer", "not-for-code-signing", "unknown-critical-extension"],
+)
+def test_86_keyless_certificate_that_does_not_fit_is_refused(root, log, fields, options) -> None:
+    certificate = signing.leaf(root, EMAIL, **{"issuer": OIDC, **options})
+    assert not judged(fulcio(root, log, **fields), NAME, keyless(certificate, log)).accepted
+
+
+def test_86_keyless_signature_needs_certificate_and_log(root, log) -> None:
+    certificate = signing.leaf(root, EMAIL, OIDC)
+    whole = keyless(certificate, log).sigstore[0]
+    for missing in (ev.CERTIFICATE, ev.BUNDLE, ev.SIGNATURE):
+        rest = {name: text for name, text in whole.annotations.items() if name != missing}
+        assert not judged(fulcio(root, log), NAME, cosigned(ev.SigstoreSignature(whole.payload, rest, "s"))).accepted
+    other = signing.leaf(root, EMAIL, OIDC)
+    swapped = {**whole.annotations, ev.CERTIFICATE: other.pem.decode()}
+    assert not judged(fulcio(root, log), NAME, cosigned(ev.SigstoreSignature(whole.payload, swapped, "s"))).accepted
+
+
+@pytest.mark.parametrize(
+    ("parent", "middle"),
+    [
+        ({"path_length": 0}, {}),
+        ({"end": signing.NOW - timedelta(days=1)}, {}),
+        ({}, {"ca": False}),
+        ({}, {"end": signing.NOW - timedelta(days=1)}),
+    ],
+    ids=["path-too-long", "root-expired", "not-an-authority", "intermediate-expired"],
+)
+def test_86_chain_that_does_not_hold_is_refused(log, parent, middle) -> None:
+    root = signing.authority("root", **parent)
+    between = signing.authority("middle", root, **middle)
+    found = keyless(signing.leaf(between, EMAIL, OIDC), log, between.pem)
+    assert not judged(fulcio(root, log), NAME, found).accepted
+
+
+def by_pki(root: signing.Authority, **fields: str) -> Policy:
+    rule = {"caRootsData": base64.b64encode(root.pem).decode(), **fields}
+    return policy({"type": "sigstoreSigned", "pki": rule})
+
+
+def certified(certificate: signing.Authority, chain: bytes = b"") -> ev.Evidence:
+    text = signing.cosign_payload(MANIFEST, f"{NAME}:latest")
+    return cosigned(signing.cosign(certificate.key, text, certificate=certificate.pem.decode(), chain=chain.decode()))
+
+
+def test_86_certificates_of_the_sites_own_authority(root) -> None:
+    found = certified(signing.leaf(root, EMAIL, host="build.vendor.example"))
+    assert judged(by_pki(root, subjectEmail=EMAIL), NAME, found).accepted
+    assert judged(by_pki(root, subjectHostname="Build.vendor.example"), NAME, found).accepted
+    assert judged(by_pki(root, subjectEmail=EMAIL, subjectHostname="build.vendor.example"), NAME, found).accepted
+    for fields in ({"subjectEmail": "x@y"}, {"subjectHostname": "vendor.example"}, {"subjectEmail": EMAIL, "subjectHostname": "x"}):
+        assert not judged(by_pki(root, **fields), NAME, found).accepted
+    late = certified(signing.leaf(root, EMAIL, when=signing.NOW - timedelta(days=1)))
+    assert not judged(by_pki(root, subjectEmail=EMAIL), NAME, late).accepted, "a certificate of one's own CA must be valid now"
+
+
+def test_86_pki_intermediates_may_be_trusted_or_carried(root) -> None:
+    middle = signing.authority("middle", root)
+    certificate = signing.leaf(middle, EMAIL, host="*.vendor.example")
+    trusted = {"caIntermediatesData": base64.b64encode(middle.pem).decode()}
+    assert judged(by_pki(root, subjectEmail=EMAIL, **trusted), NAME, certified(certificate)).accepted
+    assert judged(by_pki(root, subjectEmail=EMAIL), NAME, certified(certificate, middle.pem)).accepted
+    assert not judged(by_pki(root, subjectEmail=EMAIL), NAME, certified(certificate)).accepted
+    for host, accepted in (
+        ("a.vendor.example", True),
+        ("a.b.vendor.example", False),
+        ("vendor.example", False),
+        (".vendor.example", False),
+    ):
+        assert judged(by_pki(root, subjectHostname=host), NAME, certified(certificate, middle.pem)).accepted is accepted
+
+
+def test_endless_loops_of_intermediates_end(root, log) -> None:
+    ring = [signing.authority("loop") for _ in range(8)]
+    certificate = signing.leaf(ring[0], EMAIL)
+    assert not judged(by_pki(root, subjectEmail=EMAIL), NAME, certified(certificate, b"".join(one.pem for one in ring))).accepted
