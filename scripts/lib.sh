@@ -65,11 +65,11 @@ make_environment() {
     say "installing python3-venv"
     apt_install python3-venv || die "python3-venv could not be installed"
   fi
-  # a moved checkout or another Python leaves an environment that cannot be mended: its scripts name the old place
-  if ! grep -qxF "$ROOT" "$VENV/.airgap-root" 2>/dev/null || ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+  # Only an environment that cannot be mended is made anew: one that was made elsewhere (its scripts name the old place) or
+  # whose Python is gone. A working one may be in use by somebody else, and may hold more than we put there.
+  if ! grep -qF "$VENV" "$VENV/bin/activate" 2>/dev/null || ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
     say "making the virtual environment .venv"
     "$python" -m venv --clear "$VENV" || die "cannot make the virtual environment $VENV"
-    printf '%s\n' "$ROOT" >"$VENV/.airgap-root"
   fi
   say "installing airgap and what it needs into .venv"
   "$VENV/bin/python" -m pip install --quiet --retries 5 --editable "$ROOT${extra:+[$extra]}" </dev/null >&2 ||

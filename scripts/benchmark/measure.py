@@ -16,7 +16,8 @@ class Measured:
     Attributes:
         wall: seconds from the first start to the last end.
         settle: seconds that `sync` took afterwards: data that was written but not on the disk yet.
-        peak_rss: bytes; the largest of its processes.
+        peak_rss: bytes; the largest of its processes. Never below this process's own size (about 25 MB): a child counts its
+            parent's resident pages at the moment of exec.
         written: bytes that its processes handed to file systems.
     """
 
@@ -40,7 +41,6 @@ def measure(commands: list[list[str]], environment: dict[str, str] | None = None
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
-    # A child counts its parent's resident pages at the moment of exec too: this process must stay a small one.
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     written = _written(process.pid)

@@ -11,7 +11,6 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from airgap.oci.digest import Digest
@@ -101,10 +100,11 @@ def authority(name: str, parent: Authority | None = None, path_length: int | Non
     key = Key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     issuer, signer = (parent.certificate.subject, parent.key) if parent else (subject, key)
+    start, end = options.get("start", NOW - timedelta(days=365)), options.get("end", NOW + timedelta(days=365))
     builder = (
         x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.private.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(options.get("start", NOW - timedelta(days=365))).not_valid_after(options.get("end", NOW + timedelta(days=365)))
+        .not_valid_before(start).not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=options.get("ca", True), path_length=path_length), critical=True)
     )  # fmt: skip
     return Authority(key, builder.sign(signer.private, hashes.SHA256()))
@@ -132,8 +132,3 @@ def leaf(parent: Authority, email: str = "", issuer: str = "", host: str = "", *
     if options.get("critical"):
         builder = builder.add_extension(x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"x"), critical=True)
     return Authority(key, builder.sign(parent.key.private, hashes.SHA256()))
-
-
-def ec_private() -> ec.EllipticCurvePrivateKey:
-    """A fresh P-256 key of the library."""
-    return ec.generate_private_key(ec.SECP256R1())

@@ -18,6 +18,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from airgap.trust import cosignkey
+from tests.support.tools import require
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class GpgHome:
 @contextlib.contextmanager
 def gpg_home() -> Iterator[GpgHome]:
     """A fresh home directly below /tmp (sockets have short paths); its agent is stopped at the end."""
+    require("gpg")
     path = Path(tempfile.mkdtemp(prefix="ag", dir="/tmp"))
     try:
         yield GpgHome(path)

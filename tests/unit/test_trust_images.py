@@ -267,7 +267,7 @@ def test_84_unknown_key_modified_manifest_or_broken_signature_is_refused(key: si
     }
     for name, found in bad.items():
         assert not judged(policy(by_key(key)), NAME, found).accepted, name
-        assert judged(policy(by_key(key)), NAME, cosigned(*found.sigstore, good)).accepted is (name != "modified manifest")
+        assert judged(policy(by_key(key)), NAME, cosigned(*found.sigstore, good)).accepted, name
 
 
 def test_two_requirements_may_be_met_by_two_signatures(key: signing.Key, vendor: Vendor) -> None:
@@ -285,7 +285,8 @@ def test_two_requirements_may_be_met_by_two_signatures(key: signing.Key, vendor:
 
 def logged(key: signing.Key, log: signing.Key, **changes: Any) -> ev.SigstoreSignature:
     text = signing.cosign_payload(MANIFEST, f"{NAME}:latest")
-    entry = signing.rekor_entry(changes.get("signature", key.sign(text)), changes.get("pem", key.pem), changes.get("payload", text))
+    signer = signing.Key() if changes.get("pem") else key
+    entry = signing.rekor_entry(changes.get("signature", key.sign(text)), signer.pem, changes.get("payload", text))
     entry |= changes.get("entry", {})
     return signing.cosign(key, text, bundle=signing.rekor_promise(log, entry, **changes.get("content", {})))
 
@@ -304,7 +305,7 @@ def test_85_logged_signature_is_accepted_with_the_right_log_and_key(key: signing
     "changes",
     [
         {"signature": b"another"},
-        {"pem": signing.Key().pem},
+        {"pem": "another"},
         {"payload": b"another"},
         {"entry": {"kind": "intoto"}},
         {"entry": {"apiVersion": "0.0.2"}},
@@ -315,7 +316,10 @@ def test_85_logged_signature_is_accepted_with_the_right_log_and_key(key: signing
         {"content": {"logID": "not hex"}},
         {"content": {"body": "e30="}},
     ],
-    ids=lambda changes: json.dumps(changes, default=str)[:40],
+    ids=[
+        "signature", "key", "payload", "kind", "version", "field-in-entry", "field-in-promise",
+        "negative-index", "time-is-text", "log-id", "body",
+    ],
 )  # fmt: skip
 def test_log_entry_about_something_else_does_not_vouch_for_this_signature(key, log, changes) -> None:
     assert not judged(policy(by_key(key, rekorPublicKeyData=data(log))), NAME, cosigned(logged(key, log, **changes))).accepted

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from airgap.errors import UsageError
 from airgap.trust import cosignkey, keys, signatures
+from tests.support.tools import require
 from tests.support.trustkit import GpgHome, cosign_private_key, gpg_home
 
 DATA = b'{"schema":"airgap.catalog/1"}\n' * 50
@@ -23,7 +24,7 @@ def no_passphrase() -> bytes | None:
 
 
 def openssl(*arguments: str, data: bytes = b"") -> bytes:
-    return subprocess.run(("openssl", *arguments), input=data, capture_output=True, check=True).stdout
+    return subprocess.run((require("openssl"), *arguments), input=data, capture_output=True, check=True).stdout
 
 
 def openssl_verifies(tmp_path: Path, public_pem: bytes, data: bytes, content: bytes, *, ed25519: bool) -> bool:
@@ -34,7 +35,7 @@ def openssl_verifies(tmp_path: Path, public_pem: bytes, data: bytes, content: by
         how = ("pkeyutl", "-verify", "-pubin", "-inkey", "pub", "-rawin", "-in", "data", "-sigfile", "sig")
     else:
         how = ("dgst", "-sha256", "-verify", "pub", "-signature", "sig", "data")
-    return subprocess.run(("openssl", *how), cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    return subprocess.run((require("openssl"), *how), cwd=tmp_path, capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ def text(
     image: str = "",
     identity: str = "",
 ) -> bytes:
-    return (
-        '{"critical":{"identity":{"docker-reference":"docker.io/library/busybox:1"%s},"image":{"docker-manifest-digest":"%s"%s},"type":"%s"%s},"optional":%s%s}'
-        % (identity, DIGEST, image, kind, critical, optional, extra)
-    ).encode()
+    """A payload as text, with more text pushed into its objects."""
+    name = f'{{"docker-reference":"docker.io/library/busybox:1"{identity}}}'
+    digest = f'{{"docker-manifest-digest":"{DIGEST}"{image}}}'
+    return f'{{"critical":{{"identity":{name},"image":{digest},"type":"{kind}"{critical}}},"optional":{optional}{extra}}}'.encode()
 
 
 GOOD = {
@@ -48,8 +48,8 @@ BAD = {
     "duplicate-unknown-in-optional": text(optional='{"x":1,"x":1}'),
     "optional-missing": text().replace(b',"optional":{}', b""),
     "timestamp-1.5": text(optional='{"timestamp":1.5}'),
-    "timestamp-2^70": text(optional='{"timestamp":%d}' % 2**70),
-    "timestamp-2^63": text(optional='{"timestamp":%d}' % 2**63),
+    "timestamp-2^70": text(optional=f'{{"timestamp":{2**70}}}'),
+    "timestamp-2^63": text(optional=f'{{"timestamp":{2**63}}}'),
     "timestamp-1e400": text(optional='{"timestamp":1e400}'),
     "timestamp-text": text(optional='{"timestamp":"1"}'),
     "timestamp-true": text(optional='{"timestamp":true}'),
