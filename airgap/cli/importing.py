@@ -14,7 +14,7 @@ from airgap.bundle.store import BundleStore
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.stores import InsecureOption, ThreadsOption, is_layout, target_builder
-from airgap.errors import MediaError, UsageError
+from airgap.errors import Interrupted, MediaError, UsageError
 from airgap.importer import run
 from airgap.importer.mapping import parse_target
 from airgap.importer.opening import Opened, open_content, read_catalog
@@ -146,6 +146,8 @@ def serve_command(
     console.say(f"serving {store} on http://{server.address}/v2/ - stop with Ctrl-C")
     try:
         server.serve_forever()
+    except Interrupted:
+        console.say("stopped")
     finally:
         server.shutdown()
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from airgap.errors import AirgapError, Damaged, NotFound, RegistryError, UsageError
 from airgap.exporter.lock import Lock, Node
 from airgap.lists import Entry
-from airgap.oci import media
-from airgap.oci.descriptor import Descriptor
+from airgap.oci import media, strictjson
+from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, digest_tag
-from airgap.oci.manifest import Manifest
+from airgap.oci.manifest import MAX_MANIFEST, Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.selection import select_children
 from airgap.oci.stores import Source
+from airgap.oci.verify import VerifiedReader, read_all
 from airgap.progress import Progress
 from airgap.text import listing
 
@@ -123,7 +124,9 @@ class _Walk:
     def run(self) -> tuple[Image, dict[Digest, Node]]:
         root = self.source.manifest(self.repository, self.entry.reference.selector)
         self._descend(root, 0, root.digest)
-        if self.entry.platforms and root.is_index and not self.platforms:
+        if not root.is_index:
+            self._read_platform(root)
+        if self.entry.platforms and not self.platforms:
             self._refuse_platforms()
         for digest in list(self.nodes):
             self._find_attachments(digest, 0)
@@ -174,13 +177,25 @@ class _Walk:
         self.omitted += [child.digest for child in index.children if child not in kept]
         return kept
 
+    def _read_platform(self, image: Manifest) -> None:
+        """A single image says in its config what it runs on (image-spec config.md)."""
+        config = image.config
+        if config is None or config.media_type not in media.CONFIGS or config.size > MAX_MANIFEST:
+            return
+        where = f"{self.entry.reference}: config {config.digest}"
+        reader = VerifiedReader(self.source.open(self.repository, config), config, where, failure=RegistryError)
+        fields = strictjson.parse_object(read_all(reader, config.size, where), where)
+        platform = Platform.from_json({name: fields.get(name, "") for name in ("os", "architecture", "variant")}, where)
+        if platform.os and (not self.entry.platforms or any(wish.covers(platform) for wish in self.entry.platforms)):
+            self.platforms.append(str(platform))
+
     def _refuse_platforms(self) -> None:
         root = self.nodes[next(iter(self.nodes))]
         raise UsageError(
             "an image has none of the platforms asked for",
             where=f"{self.entry.reference} ({self.entry.origin})",
             expected=listing([str(platform) for platform in self.entry.platforms]),
-            got=listing([str(child.platform or child.digest) for child in root.children]),
+            got=listing([str(child.platform or child.digest) for child in root.children]) or "an image of another platform",
             hint="correct the platforms or leave the image out",
         )
 

@@ -195,7 +195,10 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 @functools.lru_cache(maxsize=8)
 def _trust(ca_file: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca_file)
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (ssl.SSLError, OSError):
+        raise UsageError("the CA file cannot be used", where=printable(ca_file), expected="a PEM file of CA certificates") from None
 
 
 def _ca_file() -> str:

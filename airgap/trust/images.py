@@ -84,6 +84,8 @@ class ImageVerdict:
 class ImageJudge:
     """Judges many images by one policy; keys are read once. A context manager: it holds private keyrings while open.
 
+    For one thread at a time.
+
     Args:
         policy: the site's policy.
         read_key: reads the key files that the policy names; None when there are no signatures to check.

@@ -6,11 +6,10 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 BINARY = shutil.which("docker-registry")
+_ATTEMPTS = 5
 
 _CONFIG = """\
 version: 0.1
@@ -36,12 +35,20 @@ class DockerRegistry:
             raise FileNotFoundError("docker-registry is not installed")
         self.root = root
         self.log = root / "registry.log"
-        self.address = f"127.0.0.1:{_free_port()}"
-        root.mkdir(parents=True, exist_ok=True)
+        self.address = ""
         self._config = root / "config.yml"
-        self._config.write_text(_CONFIG.format(root=root, address=self.address, auth=auth))
         self._process: subprocess.Popen[bytes] | None = None
-        self._start()
+        root.mkdir(parents=True, exist_ok=True)
+        for attempt in range(_ATTEMPTS):
+            self.address = f"127.0.0.1:{_free_port()}"
+            self._config.write_text(_CONFIG.format(root=root, address=self.address, auth=auth))
+            try:
+                self._start()
+            except RuntimeError as error:  # the free port was taken in between
+                if "address already in use" not in str(error) or attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
 
     def __enter__(self) -> DockerRegistry:
         return self
@@ -68,6 +75,7 @@ class DockerRegistry:
 
     def _start(self) -> None:
         assert BINARY is not None
+        known = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [BINARY, "serve", str(self._config)],
@@ -77,21 +85,12 @@ class DockerRegistry:
                 cwd=self.root,
                 env={"PATH": "/usr/bin"},
             )
-        while not self._answers():
+        # Its own word for it: an answer on the port could come from somebody else's server who was faster.
+        while f"listening on {self.address}".encode() not in self.log.read_bytes()[known:]:
             if self._process.poll() is not None:
+                self._process = None
                 raise RuntimeError(f"docker-registry ended: {self.log.read_text()[-2000:]}")
-            time.sleep(0.01)
-
-    def _answers(self) -> bool:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"http://{self.address}/v2/", timeout=5):
-                return True
-        except urllib.error.HTTPError as error:
-            error.close()
-            return error.code == 401
-        except OSError:
-            return False
+            time.sleep(0.005)
 
 
 def _free_port() -> int:

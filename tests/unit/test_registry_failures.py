@@ -263,8 +263,11 @@ def test_proxy_is_taken_from_the_environment_but_not_for_this_machine(monkeypatc
         assert len(server.requests) == 1
 
 
-def test_missing_ca_file_is_the_fault_of_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+def test_missing_or_malformed_ca_file_is_the_fault_of_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with pytest.raises(UsageError):
+        client()
+    (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(UsageError):
         client()
 

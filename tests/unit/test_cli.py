@@ -1,0 +1,75 @@
+"""The command line's own promises: help with an example everywhere, usage errors, one message, the right exit code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from airgap import __version__
+from airgap.cli.main import run
+
+COMMANDS = [
+    ("resolve",), ("plan",), ("export",), ("sign",), ("inspect",), ("verify",), ("import",), ("serve",), ("keys", "generate"), ("policy", "init"),
+]  # fmt: skip
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_with_an_example(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"Example: airgap {' '.join(command)} " in re.sub(r"\s+", " ", text)
+
+
+def test_the_root_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(command[0] in text for command in COMMANDS)
+    assert "130 interrupted" in text
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"airgap {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["export"],
+        ["export", "list.txt", "--out", "x", "--stream", "s", "--key", "k", "--serial", "0"],
+        ["import", "x", "--to", "ftp://there", "--policy", "p"],
+        ["inspect", "/nowhere/at/all"],
+        ["resolve", "/nowhere/at/all.txt"],
+        ["plan", "-", "--platform", "amd64"],
+        ["serve", "/nowhere", "--listen", "nonsense"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:1]),
+)
+def test_wrong_arguments_end_with_code_2_and_without_a_traceback(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_every_command_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "README.md").read_text() + (ROOT / "scripts/demo").read_text()
+    known = {command[0] for command in COMMANDS}
+    used = set(re.findall(r"(?:^|[`;] ?)airgap ([a-z]+)", text, re.MULTILINE))
+    assert used
+    assert used <= known
+
+
+def test_keys_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "secret")
+    assert run(["keys", "generate", "--out", str(tmp_path)]) == 0
+    before = (tmp_path / "airgap.key").read_bytes()
+    assert b"ENCRYPTED" in before
+    assert (tmp_path / "airgap.key").stat().st_mode & 0o777 == 0o600
+    assert run(["keys", "generate", "--out", str(tmp_path)]) == 2
+    assert (tmp_path / "airgap.key").read_bytes() == before
+    assert "already" in capsys.readouterr().err
