@@ -14,14 +14,14 @@ from typing import Any
 from airgap import fsio
 from airgap.bundle import names
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, format_time
-from airgap.errors import UsageError
+from airgap.errors import Damaged, UsageError
 from airgap.exporter import preflight
 from airgap.exporter.fill import fill
-from airgap.exporter.journal import LOCK, Journal
+from airgap.exporter.journal import LOCK, SCHEMA, Journal, unusable
 from airgap.exporter.lock import Lock
 from airgap.exporter.plan import lay_out
 from airgap.exporter.resolve import resolve
-from airgap.exporter.seal import Signer, finish, is_whole, make_catalog, seal
+from airgap.exporter.seal import Signer, finish, is_whole, make_catalog, seal, signature_path
 from airgap.lists import Entry
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
@@ -77,13 +77,15 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
         RegistryError: something cannot be had from the source.
         MediaError: it does not fit, or the disk refuses.
     """
+    if request.serial is None and (unrecorded := _sealed_unrecorded(request, source, signers, state, progress)):
+        return unrecorded
     serial = request.serial or _next_serial(request, state)
     final = request.out / names.bundle_name(request.stream, serial)
     partial = final.with_name(final.name + names.PARTIAL)
     if is_whole(partial) and not final.exists():
         finish(partial)
     if final.exists():
-        return _already_there(request, final, source, state, progress)
+        return _already_there(request, final, source, signers, state, progress)
     lock = None
     if request.restart or not (partial / names.JOURNAL).exists():
         lock = _locked(request, source, progress)
@@ -124,8 +126,10 @@ def _make(
         previous=previous.catalog if previous else None,
     )
     progress.stage("sealing", 0)
+    digest = Digest.of(catalog.to_bytes())
+    state.record_sealing(request.stream, serial, digest)
     path = seal(partial, catalog, signers)
-    state.record_export(request.stream, serial, Digest.of(catalog.to_bytes()))
+    state.record_export(request.stream, serial, digest)
     return Exported(path, catalog, fresh=True)
 
 
@@ -139,7 +143,14 @@ def _resume(request: Request, partial: Path, progress: Progress) -> tuple[Lock, 
             hint="repeat the earlier command to finish it, choose another --serial, or add --restart to discard it",
         )
     progress.say(f"going on with the unfinished {partial.name.removesuffix(names.PARTIAL)}")
-    return Lock.from_bytes(fsio.read_capped(partial / LOCK, _MAX_LOCK), LOCK), journal
+    try:
+        raw = fsio.read_capped(partial / LOCK, _MAX_LOCK)
+    except Damaged:
+        raw = b""
+    if Digest.of(raw) != journal.header["lock"]:  # it decides what the bundle holds: a damaged one must not be believed
+        journal.close()
+        raise unusable("the lock of the unfinished bundle is missing or damaged", partial / LOCK)
+    return Lock.from_bytes(raw, LOCK), journal
 
 
 def _begin(request: Request, lock: Lock, serial: int, partial: Path) -> tuple[Lock, Journal]:
@@ -147,8 +158,9 @@ def _begin(request: Request, lock: Lock, serial: int, partial: Path) -> tuple[Lo
     fsio.write_durable(partial / LOCK, lock.to_bytes())
     created = request.created or format_time(dt.datetime.now(dt.UTC))
     header: dict[str, Any] = {
-        "schema": "airgap.journal/1",
+        "schema": SCHEMA,
         "inputs": _inputs(request),
+        "lock": Digest.of(lock.to_bytes()),
         "stream": request.stream,
         "serial": serial,
         "created": created,
@@ -181,6 +193,7 @@ def _inputs(request: Request) -> str:
 
 def _discard(partial: Path) -> None:
     with fsio.disk_errors("cannot discard the unfinished bundle", partial):
+        (partial / names.JOURNAL).unlink(missing_ok=True)  # first: without it nobody goes on with what is left
         for entry in partial.iterdir():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
@@ -194,20 +207,61 @@ def _next_serial(request: Request, state: State) -> int:
     unfinished = [int(match[1]) for match in found if match[2]]
     if unfinished:
         return max(unfinished)
-    last = state.last_exported(request.stream)
-    return 1 + max([int(match[1]) for match in found] + [last.serial if last else 0])
+    known = [found for found in (state.last_exported(request.stream), state.last_sealing(request.stream)) if found]
+    return 1 + max([int(match[1]) for match in found] + [remembered.serial for remembered in known], default=0)
 
 
-def _already_there(request: Request, final: Path, source: Source, state: State, progress: Progress) -> Exported:
+def _sealed_unrecorded(
+    request: Request, source: Source, signers: Sequence[Signer], state: State, progress: Progress
+) -> Exported | None:
+    """The bundle of a run that died between the rename and the record of it: the answer, if it is what is asked for now."""
+    mark = state.last_sealing(request.stream)
+    final = request.out / names.bundle_name(request.stream, mark.serial) if mark else None
+    if mark is None or final is None or not (final / names.CATALOG).is_file():
+        return None
+    raw = fsio.read_capped(final / names.CATALOG, MAX_CATALOG)
+    if Digest.of(raw) != mark.catalog:
+        return None
+    catalog = Catalog.from_bytes(raw)
+    same = _same_content(request, catalog, source, progress)
+    state.record_export(catalog.stream, catalog.serial, mark.catalog)
+    if not same:
+        return None
+    _require_signatures(final, signers)
+    return Exported(final, catalog, fresh=False)
+
+
+def _already_there(
+    request: Request, final: Path, source: Source, signers: Sequence[Signer], state: State, progress: Progress
+) -> Exported:
     """A finished bundle of the same content is success (the last run died right after sealing it); any other is in the way."""
-    catalog = Catalog.from_bytes(fsio.read_capped(final / names.CATALOG, MAX_CATALOG))
+    raw = fsio.read_capped(final / names.CATALOG, MAX_CATALOG)
+    catalog = Catalog.from_bytes(raw)
+    if not _same_content(request, catalog, source, progress):
+        raise UsageError(
+            "a bundle of that name with other content exists",
+            where=printable(str(final)),
+            hint="choose another --serial or --out; a finished bundle is never overwritten",
+        )
+    _require_signatures(final, signers)
+    state.record_export(catalog.stream, catalog.serial, Digest.of(raw))
+    return Exported(final, catalog, fresh=False)
+
+
+def _same_content(request: Request, catalog: Catalog, source: Source, progress: Progress) -> bool:
+    if request.created not in (None, catalog.created) or _expiry(request.expires, catalog.created) != catalog.expires:
+        return False
     plan = lay_out(_locked(request, source, progress), request.volume_size)
-    same_time = request.created in (None, catalog.created)
-    if same_time and catalog.images == plan.images and tuple(volume.size for volume in catalog.volumes) == plan.sizes:
-        state.record_export(catalog.stream, catalog.serial, Digest.of(catalog.to_bytes()))
-        return Exported(final, catalog, fresh=False)
-    raise UsageError(
-        "a bundle of that name with other content exists",
-        where=printable(str(final)),
-        hint="choose another --serial or --out; a finished bundle is never overwritten",
-    )
+    return catalog.images == plan.images and tuple(volume.size for volume in catalog.volumes) == plan.sizes
+
+
+def _require_signatures(final: Path, signers: Sequence[Signer]) -> None:
+    """A finished bundle is left as it is, so it must not be reported as signed by a key that did not sign it."""
+    missing = [signer.key_id for signer in signers if not signature_path(final, signer).is_file()]
+    if missing:
+        raise UsageError(
+            "the bundle is finished, but not signed by every key given",
+            where=printable(str(final)),
+            expected=f"a signature by {', '.join(missing)}",
+            hint="add it with: airgap sign",
+        )

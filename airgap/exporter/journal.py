@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -16,7 +17,9 @@ from airgap.oci import strictjson
 from airgap.text import printable
 
 LOCK = "lock.json"
+SCHEMA = "airgap.journal/1"
 _LIMIT = 1024 * 1024 * 1024
+_SEAL = "sha256"
 
 
 @dataclass
@@ -24,7 +27,7 @@ class Journal:
     """An append-only file of JSON lines in the partial bundle.
 
     Attributes:
-        header: what the bundle is made of (inputs digest, serial, created, ...), fixed when it was begun.
+        header: what the bundle is made of (inputs digest, lock digest, serial, created, ...), fixed when it was begun.
         progress: bytes of every blob that were written, by digest, as the lines say; a whole blob counts its size.
     """
 
@@ -36,32 +39,26 @@ class Journal:
     @classmethod
     def begin(cls, directory: Path, header: dict[str, Any]) -> Journal:
         """Start a new journal; durable before any data is."""
-        fsio.write_durable(directory / names.JOURNAL, strictjson.canonical(header) + b"\n")
+        fsio.write_durable(directory / names.JOURNAL, strictjson.canonical({**header, _SEAL: _sum(header)}) + b"\n")
         return cls(header)._attach(directory)
 
     @classmethod
     def resume(cls, directory: Path) -> Journal:
-        """Read the journal of an earlier run; a torn last line is ignored.
+        """Read the journal of an earlier run; lines that a crash tore or a disk damaged are ignored.
 
         Raises:
             UsageError: its first line is unreadable.
         """
         path = directory / names.JOURNAL
         first, *lines = fsio.read_capped(path, _LIMIT).split(b"\n")
-        try:
-            journal = cls(json.loads(first))
-        except ValueError as error:
-            raise UsageError(
-                "the journal of the unfinished bundle is unreadable",
-                where=printable(str(path)),
-                hint="add --restart to begin this bundle anew",
-            ) from error
+        header = _parse(first)
+        if not isinstance(header, dict) or header.pop(_SEAL, "") != _sum(header) or header.get("schema") != SCHEMA:
+            raise unusable("the journal of the unfinished bundle is unreadable", path)
+        journal = cls(header)
         for line in lines:
-            try:
-                digest, count = json.loads(line)
-            except ValueError:
-                continue
-            journal.progress[str(digest)] = int(count)
+            match _parse(line):
+                case [str(digest), int(count)] if count >= 0:
+                    journal.progress[digest] = count
         return journal._attach(directory)
 
     def note(self, digest: str, count: int) -> None:
@@ -71,12 +68,30 @@ class Journal:
             os.write(self._fd, line)
 
     def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Close the file; a writer that is still at work gets an error, never another file's descriptor."""
+        with self._guard:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
     def _attach(self, directory: Path) -> Journal:
         self._fd = os.open(directory / names.JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         os.write(self._fd, b"\n")  # ends a line that a crash tore
         return self
+
+
+def unusable(what: str, path: Path) -> UsageError:
+    """The error for an unfinished bundle that nothing can go on from."""
+    return UsageError(what, where=printable(str(path)), hint="add --restart to begin this bundle anew")
+
+
+def _sum(header: dict[str, Any]) -> str:
+    """What tells a damaged header: its times go into the catalog and would be signed."""
+    return hashlib.sha256(strictjson.canonical(header)).hexdigest()
+
+
+def _parse(line: bytes) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

@@ -38,13 +38,12 @@ def resolve(entries: Sequence[Entry], source: Source, progress: Progress, thread
         RegistryError: one or more images, or parts of them, cannot be had; all of them are named.
     """
     progress.stage(f"resolving {len(entries)} images", 0)
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
+    try:
         walks = [pool.submit(_resolve_one, entry, source) for entry in entries]
-        try:
-            outcomes = [(entry, walk.exception()) for entry, walk in zip(entries, walks, strict=True)]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        outcomes = [(entry, walk.exception()) for entry, walk in zip(entries, walks, strict=True)]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow registry
     _raise_failures(outcomes)
     images: list[Image] = []
     manifests: dict[Digest, Node] = {}

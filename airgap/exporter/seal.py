@@ -60,6 +60,7 @@ def seal(partial: Path, catalog: Catalog, signers: Sequence[Signer]) -> Path:
     missing (:func:`finish`).
     """
     raw = catalog.to_bytes()
+    _drop_signatures(partial)
     fsio.write_durable(partial / names.CATALOG, raw)
     write_signatures(partial, raw, signers)
     fsio.write_durable(partial / names.SUMS, documents.sha256sums(catalog, raw))
@@ -71,10 +72,23 @@ def write_signatures(directory: Path, raw: bytes, signers: Sequence[Signer]) -> 
     """Sign the catalog's exact bytes with every signer; the files written."""
     written = []
     for signer in signers:
-        path = directory / f"{names.CATALOG}.{signer.key_id}.{signer.file_suffix}"
+        path = signature_path(directory, signer)
         fsio.write_durable(path, signer.sign(raw))
         written.append(path)
     return written
+
+
+def signature_path(directory: Path, signer: Signer) -> Path:
+    """The file of one signer's signature."""
+    return directory / f"{names.CATALOG}.{signer.key_id}.{signer.file_suffix}"
+
+
+def _drop_signatures(partial: Path) -> None:
+    """A run that was killed while it sealed may have signed with other keys, or another catalog."""
+    with fsio.disk_errors("cannot remove an old signature", partial):
+        for entry in partial.iterdir():
+            if names.is_signature(entry.name):
+                entry.unlink()
 
 
 def is_whole(partial: Path) -> bool:

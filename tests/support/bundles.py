@@ -1,0 +1,87 @@
+"""Bundles made in this process, and bundles that are signed but wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airgap.bundle import names
+from airgap.bundle.catalog import Catalog
+from airgap.exporter.export import Request, export
+from airgap.exporter.seal import write_signatures
+from airgap.lists import Entry
+from airgap.oci.reference import Reference
+from airgap.oci.stores import Source
+from airgap.progress import Silent
+from airgap.state import State
+from airgap.trust.keys import KeySigner, generate
+from airgap.trust.templates import site_policy
+
+CREATED = "2026-01-31T12:00:00Z"
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Somebody who signs bundles, with a policy that trusts exactly them."""
+
+    root: Path
+    signer: KeySigner
+
+    @classmethod
+    def make(cls, root: Path) -> Sender:
+        """With a new key pair and files in ``root``."""
+        root.mkdir(parents=True, exist_ok=True)
+        pair = generate("ecdsa", None)
+        (root / "sender.key").write_bytes(pair.private_pem)
+        (root / "sender.pub").write_bytes(pair.public_pem)
+        (root / "policy.json").write_text(json.dumps(site_policy([root / "sender.pub"])))
+        return cls(root, KeySigner.load(pair.private_pem, lambda: None, "sender.key"))
+
+    @property
+    def key(self) -> Path:
+        """The private key."""
+        return self.root / "sender.key"
+
+    @property
+    def policy(self) -> Path:
+        """The policy."""
+        return self.root / "policy.json"
+
+    def bundle(self, source: Source, references: Sequence[Reference], out: Path, **options: Any) -> Path:
+        """Export with a fixed time; options are those of ``Request``, and ``signed=False``."""
+        signers = [self.signer] if options.pop("signed", True) else []
+        chosen = {"stream": "prod", "serial": 1, "created": CREATED, "threads": 1, **options}
+        request = Request([Entry(reference) for reference in references], out, **chosen)
+        with State(self.root / "exporter-state") as state:
+            return export(request, source, signers, state, Silent()).path
+
+    def resign(self, bundle: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+        """Change what the catalog says and sign it again: what a careless or broken exporter could have made."""
+        path = bundle / names.CATALOG
+        top = json.loads(path.read_bytes())
+        edit(top)
+        self.sign(bundle, json.dumps(top).encode())
+
+    def sign(self, bundle: Path, raw: bytes) -> None:
+        """Give a bundle another catalog, signed. The companion files, which follow from a catalog, are dropped."""
+        for companion in (names.SUMS, names.CHECK):
+            (bundle / companion).unlink(missing_ok=True)
+        (bundle / names.CATALOG).write_bytes(raw)
+        write_signatures(bundle, raw, [self.signer])
+
+
+def catalog_of(bundle: Path) -> Catalog:
+    """The parsed catalog."""
+    return Catalog.from_bytes((bundle / names.CATALOG).read_bytes())
+
+
+def flip(path: Path, position: int, mask: int = 0x01) -> None:
+    """Change one byte of a file; a second time changes it back."""
+    with path.open("r+b") as file:
+        file.seek(position)
+        old = file.read(1)[0]
+        file.seek(position)
+        file.write(bytes([old ^ mask]))
