@@ -65,6 +65,20 @@ def read_capped(path: Path, limit: int) -> bytes:
     return b"".join(parts)
 
 
+def read_if_there(path: Path, limit: int) -> bytes | None:
+    """Read a small regular file wholly, or None when nothing of that name exists.
+
+    Raises:
+        As :func:`read_capped`, but for a missing file.
+    """
+    try:
+        return read_capped(path, limit)
+    except Damaged as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
 def read_input(path: Path, limit: int, what: str) -> bytes:
     """Read a file that the user named (links are fine here).
 

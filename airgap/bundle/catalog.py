@@ -14,6 +14,7 @@ from airgap.errors import Damaged, UsageError
 from airgap.oci import media, strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
+from airgap.oci.reference import Reference
 from airgap.text import printable
 
 SCHEMA = "airgap.catalog/1"
@@ -127,7 +128,8 @@ class Catalog:
                 hint="the bundle was made by a newer airgap: bring that version to this site first",
             )
         _check_header(top, where)
-        volumes = tuple(_volume(item, i) for i, item in enumerate(strictjson.array(top.get("volumes"), where), 1))
+        volume_size = _volume_size(top.get("volume_size"))
+        volumes = tuple(_volume(item, i, volume_size) for i, item in enumerate(strictjson.array(top.get("volumes"), where), 1))
         blobs = strictjson.mapping(top.get("blobs"), where)
         previous = top.get("previous")
         return cls(
@@ -138,10 +140,8 @@ class Catalog:
             tool=strictjson.string(top.get("tool"), f"{where}: tool"),
             previous=None if previous is None else Digest.parse(previous, f"{where}: previous"),
             base=tuple(Digest.parse(item, f"{where}: base") for item in strictjson.array(top.get("base"), where)),
-            volume_size=None if top.get("volume_size") is None else strictjson.integer(top["volume_size"], where),
-            images=tuple(
-                Image.from_json(v, f"{where}: image {i}") for i, v in enumerate(strictjson.array(top.get("images"), where), 1)
-            ),
+            volume_size=volume_size,
+            images=_images(strictjson.array(top.get("images"), where), len(volumes)),
             blobs={
                 Digest.parse(key, where): _blob(value, f"{where}: blob {printable(key, 90)}", volumes)
                 for key, value in blobs.items()
@@ -184,11 +184,11 @@ def parse_time(text: str) -> dt.datetime:
     """Read an RFC 3339 time; a time zone is required. Raises ``UsageError``."""
     try:
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        moment = dt.datetime.min
-    if moment.tzinfo is None or "T" not in text.upper():
-        raise UsageError("not a time", expected="RFC 3339, such as 2026-01-31T12:00:00Z", got=printable(text, 60))
-    return moment.astimezone(dt.UTC)
+        if moment.tzinfo is not None and "T" in text.upper():
+            return moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise UsageError("not a time", expected="RFC 3339, such as 2026-01-31T12:00:00Z", got=printable(text, 60))
 
 
 def format_time(moment: dt.datetime) -> str:
@@ -222,13 +222,36 @@ def _stream(top: dict[str, Any]) -> str:
         raise Damaged(error.what, where=names.CATALOG, expected=error.expected, got=error.got) from error
 
 
-def _volume(value: object, number: int) -> Volume:
+def _volume_size(value: object) -> int | None:
+    where = f"{names.CATALOG}: volume_size"
+    if value is not None and strictjson.integer(value, where) < names.MIN_VOLUME:
+        raise Damaged("a volume size that nothing fits into", where=where, expected=f"{names.MIN_VOLUME} bytes at least")
+    return None if value is None else strictjson.integer(value, where)
+
+
+def _images(values: list[Any], volumes: int) -> tuple[Image, ...]:
+    images = tuple(Image.from_json(value, f"{names.CATALOG}: image {i}") for i, value in enumerate(values, 1))
+    if not images or not volumes:
+        raise Damaged("the catalog lists no images or no volumes", where=names.CATALOG)
+    roots: dict[Reference, Digest] = {}
+    for number, image in enumerate(images, 1):
+        where = f"{names.CATALOG}: image {number}"
+        if not image.volumes or not set(image.volumes) <= set(range(1, volumes + 1)):
+            raise Damaged("an image needs volumes that do not exist", where=where, got=printable(str(image.volumes), 80))
+        if roots.setdefault(image.reference, image.root.digest) != image.root.digest:
+            raise Damaged("two images have the same name", where=where, got=str(image.reference))
+    return images
+
+
+def _volume(value: object, number: int, most: int | None) -> Volume:
     where = f"{names.CATALOG}: volume {number}"
     fields = strictjson.mapping(value, where)
     size = strictjson.integer(fields.get("size"), where)
     blocks = tuple(_sha256(item, where) for item in strictjson.array(fields.get("blocks"), where))
     if fields.get("name") != names.volume_name(number) or len(blocks) != -(-size // names.BLOCK_SIZE):
         raise Damaged("a volume's name or number of blocks is wrong", where=where)
+    if most is not None and size > most:
+        raise Damaged("a volume is larger than the volume size", where=where, expected=f"{most} bytes at most", got=str(size))
     return Volume(names.volume_name(number), size, _sha256(fields.get("sha256"), where), blocks)
 
 
@@ -242,7 +265,7 @@ def _blob(value: object, where: str, volumes: tuple[Volume, ...]) -> Blob:
     if fields.get("held") is True:
         return Blob(size, (), held=True)
     extents = tuple(_extent(item, where, volumes) for item in strictjson.array(fields.get("extents"), where))
-    if sum(extent.length for extent in extents) != size:
+    if not extents or sum(extent.length for extent in extents) != size:
         raise Damaged("a blob's extents do not add up to its size", where=where, expected=str(size))
     return Blob(size, extents)
 

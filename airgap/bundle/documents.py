@@ -6,7 +6,7 @@ import hashlib
 
 from airgap.bundle import names
 from airgap.bundle.catalog import Catalog
-from airgap.text import human_size, plural
+from airgap.text import human_size, plural, printable
 
 
 def sha256sums(catalog: Catalog, raw: bytes) -> bytes:
@@ -55,7 +55,7 @@ Volumes:
 """
     text += "".join(f"  {v.name}  {v.size:>15,} bytes  {v.sha256}\n" for v in catalog.volumes)
     text += "\nImages:\n" + "".join(
-        f"  {image.reference}\n      {', '.join(image.platforms) or 'no platform stated'}"
+        f"  {image.reference}\n      {printable(', '.join(image.platforms)) or 'no platform stated'}"
         f"; volume {', '.join(map(str, image.volumes))}\n"
         for image in catalog.images
     )

@@ -58,6 +58,8 @@ def walk(members: Iterable[Member], volume_size: int | None) -> Iterator[Step]:
         head = _header(member)
         cursor.reserve(len(head) + (RECORD if member.size else 0))
         yield cursor.put(head, member)
+        if member.size == 0 and member.content is None:
+            yield cursor.skip(0, member)  # an empty blob has a place, too: it keeps its turn in the catalog
         done = 0
         while done < member.size:
             if cursor.room == 0:
@@ -89,10 +91,8 @@ def measure(members: Iterable[Member], volume_size: int | None) -> Frame:
     sizes: dict[int, int] = {}
     for step in walk(members, volume_size):
         sizes[step.extent.volume] = step.extent.offset + step.extent.length
-        if step.member.content is None and step.member.name:
-            parts = extents.setdefault(step.member.name, ())
-            if step.content is None:
-                extents[step.member.name] = (*parts, step.extent)
+        if step.content is None:
+            extents[step.member.name] = (*extents.get(step.member.name, ()), step.extent)
     return Frame(extents, tuple(sizes[volume] for volume in sorted(sizes)))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from airgap import fsio
+from airgap.bundle import names
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.frame import Extent
-from airgap.errors import NotFound
+from airgap.errors import Damaged, NotFound
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRERS_TAG
@@ -93,7 +94,10 @@ class BundleStore:
     def place(self, digest: Digest) -> str:
         """Where a blob lies, for people: ``volume-0002.tar at byte 512``."""
         blob = self.catalog.blobs[digest]
-        return ", ".join(f"{self._volumes[e.volume]} at byte {e.offset}" for e in blob.extents[:3]) or self.catalog.name
+        volumes = (self._volumes.get(e.volume, names.volume_name(e.volume)) for e in blob.extents[:3])
+        return (
+            ", ".join(f"{volume} at byte {e.offset}" for volume, e in zip(volumes, blob.extents, strict=False)) or self.catalog.name
+        )
 
 
 class _ExtentReader:
@@ -118,7 +122,11 @@ class _ExtentReader:
             skipped = min(self._skip, extent.length)
             self._skip -= skipped
             if skipped < extent.length:
-                path = self._volumes[extent.volume]
+                path = self._volumes.get(extent.volume)
+                if path is None:
+                    raise Damaged(
+                        "a volume is missing", where=names.volume_name(extent.volume), hint="bring the medium that has this volume"
+                    )
                 fd = fsio.open_regular(path)
                 return fsio.FileReader(fd, extent.offset + skipped, extent.length - skipped, str(path))
         return None

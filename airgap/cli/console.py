@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-from airgap.errors import AirgapError, exit_code
+from airgap.errors import AirgapError, Damaged, MediaError, Refused, RegistryError, UsageError, exit_code
 from airgap.text import human_size, printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
@@ -19,6 +19,16 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about w
 
 _STEP = 10  # plain lines every so many per cent
 _PLAIN_FROM = 64 * 1024 * 1024
+_LONGEST = 10_000  # characters of one line
+
+#: What to do when an error does not say it itself.
+_NEXT: dict[type[AirgapError], str] = {
+    UsageError: "correct it and run the command again",
+    Refused: "ask the sender of the bundle, or correct the policy",
+    Damaged: "copy the bundle again from the original",
+    RegistryError: "check the registry, then run the same command again",
+    MediaError: "check the disk, then run the same command again",
+}
 
 
 class Console:
@@ -42,7 +52,7 @@ class Console:
     def result(self, facts: dict[str, Any], lines: list[str]) -> None:
         """Print what the command found out: facts for ``--json``, lines for people."""
         self._end_bar()
-        text = json.dumps(facts, indent=2, ensure_ascii=False) if self.as_json else "\n".join(lines)
+        text = json.dumps(facts, indent=2) if self.as_json else "\n".join(printable(line, _LONGEST) for line in lines)
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
@@ -96,12 +106,13 @@ class Console:
 def report_error(error: AirgapError, as_json: bool) -> int:
     """Print one error, for people on stderr and with ``--json`` also on stdout; the exit code."""
     code = exit_code(error)
+    error.hint = error.hint or next((hint for kind, hint in _NEXT.items() if isinstance(error, kind)), "")
     facts = error.facts()
-    lines = [f"airgap: error: {facts.pop('error')}"]
+    lines = [f"airgap: error: {printable(facts.pop('error'), 4000)}"]
     for name, value in facts.items():
         shown = "\n".join(printable(line, 1000) for line in value.split("\n"))
         lines.append(f"  {name + ':':<10}{shown}")
     sys.stderr.write("\n".join(lines) + "\n")
     if as_json:
-        sys.stdout.write(json.dumps({**error.facts(), "exit_code": code}, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps({**error.facts(), "exit_code": code}) + "\n")
     return code

@@ -125,6 +125,7 @@ def export_command(
         threads=threads,
         restart=restart,
     )
+    inputs.check_period(request.created, request.expires)
     signers = _signers(key, passphrase_file)
     with registries(insecure, threads, console) as source, State(inputs.state_directory(state)) as memory:
         done = export(request, source, signers, memory, console)

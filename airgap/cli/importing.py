@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.stores import InsecureOption, ThreadsOption, is_layout, target_builder
 from airgap.errors import Interrupted, MediaError, UsageError
 from airgap.importer import run
+from airgap.importer.judge import Judgement
 from airgap.importer.mapping import parse_target
 from airgap.importer.opening import Opened, open_content, read_catalog
 from airgap.importer.run import Imported, Terms
@@ -29,6 +31,7 @@ from airgap.text import human_size, plural, printable
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points of its media, in any order.")
 ]
+RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images for which the policy asks no signature.")]
 AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Take a bundle although it has expired.")]
 
 
@@ -64,6 +67,7 @@ def inspect_command(
 def verify_command(
     paths: Paths,
     policy: inputs.PolicyOption = None,
+    require_signed: RequireSigned = False,
     allow_expired: AllowExpired = False,
     threads: ThreadsOption = 2,
     as_json: Json = False,
@@ -76,10 +80,17 @@ def verify_command(
     """
     console = Console(as_json, quiet, verbose)
     terms = Terms(
-        inputs.read_policy(policy)[0], inputs.read_key, dt.datetime.now(dt.UTC), allow_expired=allow_expired, threads=threads
+        policy=inputs.read_policy(policy)[0],
+        read_key=inputs.read_key,
+        now=dt.datetime.now(dt.UTC),
+        require_signed=require_signed,
+        allow_expired=allow_expired,
+        threads=threads,
     )
-    opened = run.verify(paths, terms, console)
-    console.result(_bundle_facts(opened) | {"verified": True}, [*_trust_lines(opened), "verified     complete, undamaged, trusted"])
+    opened, judgements = run.verify(paths, terms, console)
+    facts = _bundle_facts(opened) | {"verified": True, "judgements": [judgement.facts() for judgement in judgements]}
+    lines = [*_trust_lines(opened), *_judgement_lines(judgements, verbose), "verified     complete, undamaged, trusted"]
+    console.result(facts, lines)
 
 
 def import_command(
@@ -91,6 +102,7 @@ def import_command(
     ] = "",
     platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Load the complete images although volumes are missing.")] = False,
+    require_signed: RequireSigned = False,
     allow_older: Annotated[bool, typer.Option("--allow-older", help="Take an older serial than the newest taken.")] = False,
     allow_expired: AllowExpired = False,
     insecure: InsecureOption = None,
@@ -112,6 +124,7 @@ def import_command(
         policy=inputs.read_policy(policy)[0],
         read_key=inputs.read_key,
         now=dt.datetime.now(dt.UTC),
+        require_signed=require_signed,
         allow_expired=allow_expired,
         allow_older=allow_older,
         partial=partial,
@@ -120,7 +133,7 @@ def import_command(
     )
     with State(inputs.state_directory(state)) as memory:
         done = run.import_bundle(paths, spec, target_builder(spec, insecure, threads, console), terms, memory, console)
-    console.result(*_import_result(done, str(spec)))
+    console.result(*_import_result(done, str(spec), verbose))
 
 
 def serve_command(
@@ -211,12 +224,22 @@ def _trust_lines(opened: Opened) -> list[str]:
     ]
 
 
-def _import_result(done: Imported, target: str) -> tuple[dict[str, Any], list[str]]:
+def _judgement_lines(judgements: Sequence[Judgement], verbose: bool) -> list[str]:
+    """Why images were accepted: one line an image and reason, or with -v one an instance."""
+    lines: dict[str, None] = {}
+    for judgement in judgements:
+        who = f"{judgement.reference} {judgement.platform or judgement.instance.short}" if verbose else str(judgement.reference)
+        lines[f"accepted     {who}: {judgement.verdict.reason} ({judgement.verdict.scope})"] = None
+    return list(lines)
+
+
+def _import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:
     facts = _bundle_facts(done.opened) | {
         "target": target,
         "names": {str(source): str(destination) for source, destination in done.names.items()},
         "rebuilt": [str(reference) for reference in done.rebuilt],
         "left_out": [str(reference) for reference in done.left_out],
+        "judgements": [judgement.facts() for judgement in done.judgements],
         "already_there": done.loaded is None,
         "sent_bytes": done.loaded.sent if done.loaded else 0,
         "sent_blobs": done.loaded.sent_blobs if done.loaded else 0,
@@ -227,6 +250,7 @@ def _import_result(done: Imported, target: str) -> tuple[dict[str, Any], list[st
     if done.loaded is None:
         lines.append(f"nothing to do: {target} has all of it")
         return facts, lines
+    lines += _judgement_lines(done.judgements, verbose)
     lines += [f"loaded       {source} -> {destination}" for source, destination in done.names.items()]
     lines += [
         f"rebuilt      {name}: not all platforms, so its digest changed and a signature on the index no longer applies"

@@ -78,7 +78,7 @@ def read_policy(path: Path | None) -> tuple[Policy, str]:
     """
     if path is not None:
         return parse_policy(fsio.read_input(path, MAX_POLICY, "policy"), str(path)), str(path)
-    for candidate in (Path.home() / ".config/containers/policy.json", Path("/etc/containers/policy.json")):
+    for candidate in (home() / ".config/containers/policy.json", Path("/etc/containers/policy.json")):
         if candidate.exists():
             policy = parse_policy(fsio.read_input(candidate, MAX_POLICY, "policy"), str(candidate))
             if policy.has_bundle_scope:
@@ -140,9 +140,30 @@ def expiry(text: str | None) -> str | dt.timedelta | None:
         raise
 
 
+def check_period(created: str | None, expires: str | dt.timedelta | None) -> None:
+    """Refuse an expiry that is not after the creation, or beyond the calendar. Raises ``UsageError``."""
+    start = parse_time(created) if created else dt.datetime.now(dt.UTC)
+    try:
+        end = start + expires if isinstance(expires, dt.timedelta) else parse_time(expires) if expires else None
+    except OverflowError:
+        raise UsageError("an expiry beyond the calendar", expected="a year up to 9999") from None
+    if end is not None and end <= start:
+        raise UsageError(
+            "the bundle would expire before it is made", expected=f"a time after {format_time(start)}", got=format_time(end)
+        )
+
+
 def state_directory(path: Path | None) -> Path:
     """Where the state lives: the option or AIRGAP_STATE, else the XDG state directory."""
     if path is not None:
         return path
     base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local/state") / "airgap"
+    return (Path(base) if base else home() / ".local/state") / "airgap"
+
+
+def home() -> Path:
+    """The user's home directory. Raises ``UsageError`` where there is none, as for an unknown user in a container."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise UsageError("this user has no home directory", hint="set HOME, or give --policy and --state") from error

@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 from typer.main import get_command
@@ -16,7 +16,7 @@ from typer.main import get_command
 from airgap import __version__
 from airgap.cli import exporting, importing, keys
 from airgap.cli.console import report_error
-from airgap.errors import BUG, AirgapError, Interrupted, disk_error, exit_code
+from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
 
 app = typer.Typer(
     name="airgap",
@@ -39,6 +39,10 @@ app.command("inspect")(importing.inspect_command)
 app.command("verify")(importing.verify_command)
 app.command("import")(importing.import_command)
 app.command("serve")(importing.serve_command)
+
+
+#: The error of the click that typer brings along, under whatever name.
+_WrongArguments = cast(type[Exception], typer.BadParameter.__mro__[1])
 
 
 def _print_version(wanted: bool) -> None:
@@ -71,9 +75,12 @@ def run(arguments: list[str]) -> int:
     """Run one command; its exit code. Errors are printed, never raised."""
     as_json = "--json" in arguments
     try:
-        get_command(app)(args=arguments, prog_name="airgap")
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        code = get_command(app)(args=arguments, prog_name="airgap", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except _WrongArguments as error:
+        return _report_usage(error, as_json)
+    except typer.Abort:  # the end of the input where a passphrase was asked for
+        return report_error(Interrupted("no answer", hint="use --passphrase-file or AIRGAP_KEY_PASSPHRASE"), as_json)
     except AirgapError as error:
         return report_error(error, as_json)
     except BrokenPipeError:
@@ -85,6 +92,17 @@ def run(arguments: list[str]) -> int:
         traceback.print_exc()
         return BUG
     return 0
+
+
+def _report_usage(error: Any, as_json: bool) -> int:
+    """What typer found wrong with the arguments; for a command without any, that is its help."""
+    context = error.ctx
+    message = error.format_message()
+    if context is not None and message == context.get_help():
+        sys.stderr.write(message + "\n")
+        return int(error.exit_code)
+    command = context.command_path if context is not None else "airgap"
+    return report_error(UsageError(message.rstrip("."), hint=f"see {command} --help"), as_json)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler

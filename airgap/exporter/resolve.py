@@ -83,7 +83,12 @@ def _raise_failures(outcomes: list[tuple[Entry, BaseException | None]]) -> None:
 
 
 def _summary(error: BaseException) -> str:
-    return error.what + (f": {error.got}" if error.got else "") if isinstance(error, AirgapError) else str(error)
+    facts = (
+        (error.what, error.expected and f"expected {error.expected}", error.got)
+        if isinstance(error, AirgapError)
+        else (str(error),)
+    )
+    return ": ".join(fact for fact in facts if fact)
 
 
 def _refuse_moved_tags(images: Iterable[Image]) -> None:
@@ -121,7 +126,7 @@ class _Walk:
         return self.entry.reference.repository
 
     def run(self) -> tuple[Image, dict[Digest, Node]]:
-        root = self.source.manifest(self.repository, self.entry.reference.selector)
+        root = self._root()
         self._descend(root, 0, root.digest)
         if not root.is_index:
             self._read_platform(root)
@@ -138,6 +143,17 @@ class _Walk:
             attachments=tuple(self.attachments.values()),
         )
         return image, self.nodes
+
+    def _root(self) -> Manifest:
+        try:
+            return self.source.manifest(self.repository, self.entry.reference.selector)
+        except NotFound as error:
+            raise NotFound(
+                "the registry has no such image",
+                where=f"{self.entry.reference} ({self.entry.origin})" if self.entry.origin else str(self.entry.reference),
+                got=error.got,
+                hint="correct the name, the tag or the digest in the list",
+            ) from error
 
     def _descend(self, manifest: Manifest, depth: int, path: str) -> None:
         where = f"{self.entry.reference}: {path}"
@@ -161,7 +177,16 @@ class _Walk:
             raise RegistryError(
                 "a manifest of a kind that cannot be carried", where=f"{where}: {descriptor.digest}", got=descriptor.media_type
             )
-        found = self.source.manifest(self.repository, descriptor.digest)
+        try:
+            found = self.source.manifest(self.repository, descriptor.digest)
+        except NotFound as error:
+            raise RegistryError(
+                "the registry lacks a part of an image",
+                where=where,
+                expected=f"manifest {descriptor.digest}{f' ({descriptor.platform})' if descriptor.platform else ''}",
+                got=error.got,
+                hint="have it pushed there again, or ask with platforms: for those that are complete",
+            ) from error
         if len(found.raw) != descriptor.size or found.media_type != descriptor.media_type:
             raise RegistryError(
                 "a manifest differs from its descriptor",

@@ -30,6 +30,7 @@ class Closure:
         rebuilt: manifests that are not in the bundle because they were made anew, by their new digest.
         blobs: every config and layer.
         attachments: the attachments whose subject is loaded.
+        instances: the image manifests reached from the root, with their platform: what engines will pull and verify.
         replaced: original digests of the indexes that were rebuilt.
     """
 
@@ -40,6 +41,7 @@ class Closure:
     blobs: dict[Digest, Descriptor] = field(default_factory=dict)
     attachments: list[Attachment] = field(default_factory=list)
     replaced: set[Digest] = field(default_factory=set)
+    instances: list[Descriptor] = field(default_factory=list)
 
 
 def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = ()) -> Closure:
@@ -79,6 +81,7 @@ class _Walk:
         if root is None:
             raise self._none_left()
         closure.root = root
+        closure.instances = [d for d in closure.manifests.values() if d.media_type in media.IMAGES]
         loaded = set(self._placed)
         for attachment in self._image.attachments:
             if attachment.subject in loaded and self._manifest(attachment.descriptor, 1, ()):
@@ -95,7 +98,7 @@ class _Walk:
         if placed is None:
             return None
         for blob in manifest.blobs():
-            if blob.digest not in self._image.foreign:
+            if blob.digest not in self._image.foreign or not media.is_foreign(blob.media_type):
                 self._check_blob(blob, manifest)
                 self._closure.blobs[blob.digest] = blob
         self._placed[descriptor.digest] = placed

@@ -128,8 +128,8 @@ def _check_frame_bytes(catalog: Catalog, volumes: Mapping[int, Path]) -> None:
 def _compare(fd: int, offset: int, expected: bytes, path: Path) -> None:
     buffer = bytearray(len(expected))
     with fsio.disk_errors("cannot read", path):
-        fsio.read_at(fd, memoryview(buffer), offset)
-    if buffer != expected:
+        count = fsio.read_at(fd, memoryview(buffer), offset)
+    if count != len(expected) or buffer != expected:
         raise Damaged(
             "a volume is damaged between its blobs",
             where=f"{printable(str(path))}, bytes {offset} to {offset + len(expected) - 1}",

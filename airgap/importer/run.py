@@ -15,6 +15,7 @@ from airgap.errors import Refused
 from airgap.importer import closure as closures_of
 from airgap.importer.closure import Closure
 from airgap.importer.gate import check_serial
+from airgap.importer.judge import Judgement, judge_images
 from airgap.importer.load import Loaded, load
 from airgap.importer.mapping import LayoutTarget, RegistryTarget, destinations
 from airgap.importer.opening import Opened, check_expiry, open_content, read_catalog
@@ -25,7 +26,6 @@ from airgap.oci.reference import Reference
 from airgap.oci.stores import Target
 from airgap.progress import Progress
 from airgap.state import State
-from airgap.trust.images import judge_image
 from airgap.trust.policy import Policy
 
 
@@ -37,6 +37,7 @@ class Terms:
         policy: the site's containers-policy.json.
         read_key: reads a key file that the policy names.
         now: the current time, UTC.
+        require_signed: accept only images that some requirement asked a signature for.
         allow_expired, allow_older: take such a bundle deliberately.
         partial: load the images that are complete and leave the others out.
         platforms: load only these.
@@ -46,6 +47,7 @@ class Terms:
     policy: Policy
     read_key: Callable[[str], bytes]
     now: dt.datetime
+    require_signed: bool = False
     allow_expired: bool = False
     allow_older: bool = False
     partial: bool = False
@@ -63,6 +65,7 @@ class Imported:
         rebuilt: images whose index was rebuilt, so that a signature on it no longer applies.
         left_out: images not loaded because volumes are missing (only with ``partial``).
         loaded: what was sent; None when everything was there already.
+        judgements: the policy's verdict on every instance.
     """
 
     opened: Opened
@@ -70,9 +73,10 @@ class Imported:
     rebuilt: tuple[Reference, ...]
     left_out: tuple[Reference, ...]
     loaded: Loaded | None
+    judgements: tuple[Judgement, ...] = ()
 
 
-def verify(paths: Sequence[Path], terms: Terms, progress: Progress) -> Opened:
+def verify(paths: Sequence[Path], terms: Terms, progress: Progress) -> tuple[Opened, tuple[Judgement, ...]]:
     """Everything that an import would check, and every block of every volume, without a target.
 
     Raises:
@@ -83,9 +87,7 @@ def verify(paths: Sequence[Path], terms: Terms, progress: Progress) -> Opened:
     check_expiry(catalog, terms.now, terms.allow_expired)
     opened = open_content(media, catalog, verdict)
     check_volumes(catalog, opened.volumes, progress, terms.threads)
-    _judge(catalog.images, terms.policy)
-    closures_of.check_extraneous(opened.store, [closures_of.walk(opened.store, image) for image in catalog.images])
-    return opened
+    return opened, _judge(opened, _closures(opened, catalog.images, terms), terms)
 
 
 def import_bundle(
@@ -117,18 +119,18 @@ def import_bundle(
         check_serial(catalog, digest, state.last_imported(catalog.stream), terms.allow_older)
         opened = open_content(media, catalog, verdict, terms.partial)
         complete = [image for image in catalog.images if set(image.volumes) <= set(opened.volumes)]
-        _judge(complete, terms.policy)
         names = destinations(complete, spec)
         closures = _closures(opened, complete, terms)
+        judgements = _judge(opened, closures, terms)
     left_out = tuple(image.reference for image in catalog.images if image not in complete)
     rebuilt = tuple(closure.image.reference for closure in closures if closure.replaced)
     with build_target() as target:
         if state.imported_into(catalog.stream, catalog.serial, str(spec)) == digest and _all_there(closures, names, target):
-            return Imported(opened, names, rebuilt, left_out, None)
+            return Imported(opened, names, rebuilt, left_out, None, judgements)
         loaded = load(opened.store, closures, names, target, progress, terms.threads)
     if not left_out:
         state.record_import(catalog.stream, catalog.serial, digest, str(spec), f"loaded {len(closures)} images")
-    return Imported(opened, names, rebuilt, left_out, loaded)
+    return Imported(opened, names, rebuilt, left_out, loaded, judgements)
 
 
 def _closures(opened: Opened, complete: Sequence[Image], terms: Terms) -> list[Closure]:
@@ -140,9 +142,8 @@ def _closures(opened: Opened, complete: Sequence[Image], terms: Terms) -> list[C
     return [closures_of.walk(opened.store, image, terms.platforms) for image in complete]
 
 
-def _judge(images: Sequence[Image], policy: Policy) -> None:
-    for image in images:
-        judge_image(policy, image.reference).require()
+def _judge(opened: Opened, closures: Sequence[Closure], terms: Terms) -> tuple[Judgement, ...]:
+    return tuple(judge_images(opened.store, closures, terms.policy, terms.read_key, terms.now, terms.require_signed))
 
 
 def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target) -> bool:

@@ -10,12 +10,14 @@ from airgap.oci import strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
+from airgap.text import printable
 
 #: How an attachment is found again: by a cosign tag, as an OCI 1.1 referrer, or as the fallback index that lists referrers.
 TAG_KINDS = {".sig": "cosign-signature", ".att": "cosign-attestation", ".sbom": "cosign-sbom"}
 REFERRER = "referrer"
 REFERRERS_TAG = "referrers-tag"
 KINDS = frozenset({*TAG_KINDS.values(), REFERRER, REFERRERS_TAG})
+_SUFFIXES = {kind: suffix for suffix, kind in TAG_KINDS.items()}
 
 
 def digest_tag(digest: Digest, suffix: str = "") -> str:
@@ -52,13 +54,19 @@ class Attachment:
         fields = strictjson.mapping(value, where)
         kind, tag = strictjson.string(fields.get("kind"), where), fields.get("tag")
         if kind not in KINDS:
-            raise Damaged("an attachment of an unknown kind", where=where, expected=", ".join(sorted(KINDS)), got=kind[:60])
-        return cls(
-            kind,
-            Digest.parse(fields.get("subject"), where),
-            Descriptor.from_json(fields, where),
-            None if tag is None else strictjson.string(tag, where),
-        )
+            raise Damaged(
+                "an attachment of an unknown kind", where=where, expected=", ".join(sorted(KINDS)), got=printable(kind, 60)
+            )
+        subject = Digest.parse(fields.get("subject"), where)
+        wanted = None if kind == REFERRER else digest_tag(subject, _SUFFIXES.get(kind, ""))
+        if tag != wanted:  # a tag follows from kind and subject: any other could take the place of an image
+            raise Damaged(
+                "an attachment under a tag that is not its own",
+                where=where,
+                expected=wanted or "none",
+                got=printable(str(tag), 100),
+            )
+        return cls(kind, subject, Descriptor.from_json(fields, where), wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +113,19 @@ class Image:
         except UsageError as error:
             raise Damaged(error.what, where=where, got=error.got) from error
         if str(reference) != text:
-            raise Damaged("a reference is not written in full", where=where, expected=str(reference), got=text[:300])
+            raise Damaged("a reference is not written in full", where=where, expected=str(reference), got=printable(text, 300))
 
         def items(name: str) -> list[Any]:
             return strictjson.array(fields.get(name, []), f"{where}: {name}")
 
+        root = Descriptor.from_json(fields, where)
+        if reference.digest not in (None, root.digest):
+            raise Damaged(
+                "an image is not the one its reference names", where=where, expected=reference.digest or "", got=root.digest
+            )
         return cls(
             reference=reference,
-            root=Descriptor.from_json(fields, where),
+            root=root,
             platforms=tuple(strictjson.string(item, where) for item in items("platforms")),
             omitted=tuple(Digest.parse(item, where) for item in items("omitted")),
             foreign=tuple(Digest.parse(item, where) for item in items("foreign")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airgap.errors import AirgapError, Damaged
+from airgap.errors import AirgapError, Damaged, RegistryError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 #: The size of the buffers that blobs stream through, in bytes.
 CHUNK = 1024 * 1024
+
+_HINTS: dict[type[AirgapError], str] = {
+    Damaged: "copy this again from the original",
+    RegistryError: "the registry's copy is damaged: have the image pushed there again, or take it from another registry",
+}
 
 
 class VerifiedReader:
@@ -76,7 +81,8 @@ class VerifiedReader:
             raise self._error("has the wrong digest", self._descriptor.digest, found)
 
     def _error(self, what: str, expected: str, got: str) -> AirgapError:
-        return self._failure(f"blob {self._descriptor.digest} {what}", where=self._where, expected=expected, got=got)
+        what = f"blob {self._descriptor.digest} {what}"
+        return self._failure(what, where=self._where, expected=expected, got=got, hint=_HINTS.get(self._failure, ""))
 
 
 def read_all(reader: Reader, limit: int, where: str) -> bytes:

@@ -115,7 +115,7 @@ class ImageJudge:
                 judged: the tag is what will move at the destination, and a signature for another tag must not vouch for it.
             evidence: the manifest's signatures; without them every requirement that wants one refuses.
         """
-        judged = replace(reference, digest=None) if reference.tag is not None else reference
+        judged = judged_name(reference)
         selected = requirements_for_image(self._policy, judged)
         decisions = [self._decide(requirement, judged, evidence) for requirement in selected.requirements]
         if self._require_signed and not any(isinstance(found, SignedBy | SigstoreSigned) for found in selected.requirements):
@@ -152,6 +152,11 @@ class ImageJudge:
             lambda found: check_gpg(requirement, reference, evidence, found, self._keys),
             f"no GPG signature exists ({plural(len(evidence.sigstore), 'sigstore signature')})",
         )
+
+
+def judged_name(reference: Reference) -> Reference:
+    """The name that the policy is asked about: where there are a tag and a digest, the tag; see :meth:`ImageJudge.judge`."""
+    return replace(reference, digest=None) if reference.tag is not None else reference
 
 
 def judge_image(
