@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.errors import AirgapError, MediaError, Refused
+from airgap.errors import AirgapError, Damaged, MediaError, Refused
 from airgap.oci.digest import Digest
 from airgap.text import printable
 
@@ -117,28 +118,47 @@ class State:
     def _one(self, query: str, values: tuple[object, ...]) -> Remembered | None:
         with self._errors():
             row = self._connection.execute(query + " LIMIT 1", values).fetchone()
-        return Remembered(row[0], Digest.parse(row[1], str(self._path))) if row else None
+        try:
+            return Remembered(row[0], Digest.parse(row[1])) if row else None
+        except Damaged as error:
+            raise self._damaged("a catalog's digest is none") from error
 
     def _open(self) -> sqlite3.Connection:
         with self._errors():
+            if not self._path.exists():
+                self._create()
             connection = sqlite3.connect(self._path, timeout=30)
             try:
-                self._prepare(connection)
+                self._check(connection)
             except BaseException:
                 connection.close()
                 raise
-            self._path.chmod(0o600)
             return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _create(self) -> None:
+        """Make a new state under another name first: sqlite takes an empty file for a new one, but to us it is one that was lost."""
+        temporary = self._path.with_name(f".{_FILE}.{secrets.token_hex(4)}.tmp")
+        try:
+            with contextlib.closing(sqlite3.connect(temporary)) as connection:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; COMMIT;")
+            temporary.chmod(0o600)
+            try:
+                self._path.hardlink_to(temporary)  # never over a state that another process has made meanwhile
+            except FileExistsError:
+                return
+            except OSError:  # a file system without links
+                temporary.rename(self._path)
+            fsio.sync_directory(self._path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _check(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = FULL")
-        if connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION:
-            if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-                raise self._damaged("its integrity check fails")
-            return
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise self._damaged("it is a database of something else")
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; COMMIT;")
+        if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+            raise self._damaged("it is a database of something else, or empty")
+        if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise self._damaged("its integrity check fails")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -148,7 +168,8 @@ class State:
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
-            yield
+            with fsio.disk_errors("cannot use the state", self._path):
+                yield
         except sqlite3.OperationalError as error:
             raise MediaError(
                 f"cannot use the state: {printable(str(error))}",

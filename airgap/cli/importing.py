@@ -21,15 +21,28 @@ from airgap.importer.judge import Judgement
 from airgap.importer.mapping import parse_target
 from airgap.importer.opening import Opened, open_content, read_catalog
 from airgap.importer.run import Imported, Terms
+from airgap.importer.signing import SiteSigning
 from airgap.layout import LayoutReader
 from airgap.oci.descriptor import Platform
 from airgap.oci.stores import Browsable
 from airgap.server import Catalogue, RegistryServer
 from airgap.state import State
 from airgap.text import human_size, plural, printable
+from airgap.trust.gpg import GpgSigner
+from airgap.trust.keys import load_signer
 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points of its media, in any order.")
+]
+SignBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sign-by", metavar="KEY", help="Site key that signs what was accepted, under its new name; a key file or gpg:FINGERPRINT."
+    ),
+]
+LookasideOption = Annotated[
+    Path | None,
+    typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures into this lookaside tree of the destination."),
 ]
 RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images for which the policy asks no signature.")]
 AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Take a bundle although it has expired.")]
@@ -105,6 +118,9 @@ def import_command(
     require_signed: RequireSigned = False,
     allow_older: Annotated[bool, typer.Option("--allow-older", help="Take an older serial than the newest taken.")] = False,
     allow_expired: AllowExpired = False,
+    sign_by: SignBy = None,
+    lookaside: LookasideOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
     insecure: InsecureOption = None,
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -131,8 +147,9 @@ def import_command(
         platforms=tuple(Platform.parse(text) for text in platform or ()),
         threads=threads,
     )
+    signing = _signing(sign_by or [], lookaside, passphrase_file)
     with State(inputs.state_directory(state)) as memory:
-        done = run.import_bundle(paths, spec, target_builder(spec, insecure, threads, console), terms, memory, console)
+        done = run.import_bundle(paths, spec, target_builder(spec, insecure, threads, console), terms, memory, console, signing)
     console.result(*_import_result(done, str(spec), verbose))
 
 
@@ -163,6 +180,15 @@ def serve_command(
         console.say("stopped")
     finally:
         server.shutdown()
+
+
+def _signing(keys: Sequence[str], lookaside: Path | None, passphrase_file: Path | None) -> SiteSigning:
+    signers = [load_signer(key, lambda: inputs.passphrase(passphrase_file, "passphrase of the site's key")) for key in keys]
+    gpg = tuple(signer for signer in signers if isinstance(signer, GpgSigner))
+    if gpg and lookaside is None:
+        raise UsageError("GPG signatures of images need a place", where="--sign-by", expected="--lookaside DIR")
+    label = f"signed by {', '.join(signer.key_id for signer in signers)}" if signers else ""
+    return SiteSigning(tuple(s for s in signers if not isinstance(s, GpgSigner)), gpg, lookaside, label)
 
 
 def _browsable(store: Path, policy: Path | None, console: Console) -> Browsable:

@@ -1,31 +1,22 @@
-"""``airgap keys`` and ``airgap policy``: make keys, write the policy that trusts them."""
+"""``airgap keys``: make keys."""
 
 from __future__ import annotations
 
 import enum
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from airgap import fsio
-from airgap.bundle.names import check_stream
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
 from airgap.text import printable
 from airgap.trust import keys as trust_keys
-from airgap.trust.gpg import MAX_KEYRING
 from airgap.trust.signatures import load_public_key
-from airgap.trust.templates import site_policy
 
 keys = typer.Typer(no_args_is_help=True, help="Make signing keys.")
-policy = typer.Typer(no_args_is_help=True, help="Write the policy that says whom to trust.")
-
-_GPG_ARMOR = b"-----BEGIN PGP PUBLIC KEY"
 
 
 class KeyType(enum.StrEnum):
@@ -71,44 +62,3 @@ def generate(
             f"public key   {public}  (id {key_id}; the sites need this one)",
         ],
     )
-
-
-@policy.command("init")
-def init(
-    key: Annotated[
-        list[Path] | None, typer.Option("--key", help="Public key (PEM or OpenPGP) that signs bundles; may be repeated.")
-    ] = None,
-    stream: Annotated[str, typer.Option("--stream", help="Trust the keys for this stream only.")] = "",
-    any_key: Annotated[bool, typer.Option("--any", help="Any one of several keys is enough; without it all must sign.")] = False,
-    out: Annotated[str, typer.Option("--out", "-o", help="File to write; - is standard output.")] = "-",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Write a policy.json that refuses everything except bundles signed with the given keys.
-
-    Images inside a trusted bundle are accepted on the bundle's word; add scopes under transport `docker` to ask for more.
-
-    Example: airgap policy init --key keys/airgap.pub -o policy.json
-    """
-    if stream:
-        check_stream(stream)
-    pems: list[Path] = []
-    gpgs: list[Path] = []
-    for path in key or []:
-        content = fsio.read_input(path, MAX_KEYRING, "public key")
-        is_gpg = content.lstrip().startswith(_GPG_ARMOR) or b"-----BEGIN" not in content
-        if not is_gpg:
-            load_public_key(content)
-        (gpgs if is_gpg else pems).append(path.absolute())
-    text = json.dumps(site_policy(pems, gpgs, stream, any_of=any_key), indent=2) + "\n"
-    if out == "-":
-        sys.stdout.write(text)
-        return
-    destination = Path(os.fspath(out))
-    if destination.exists():
-        raise UsageError("a policy is there already", where=printable(out), hint="choose another -o; a policy is never overwritten")
-    fsio.write_durable(destination, text.encode())
-    facts = {"policy": out, "keys": [str(path) for path in [*pems, *gpgs]], "stream": stream or None}
-    lines = [f"policy       {out}", "" if key else "It refuses every bundle: add keys with --key."]
-    Console(as_json, quiet, verbose).result(facts, [line for line in lines if line])

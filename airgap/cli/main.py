@@ -14,7 +14,7 @@ import typer
 from typer.main import get_command
 
 from airgap import __version__
-from airgap.cli import exporting, importing, keys
+from airgap.cli import exporting, importing, keys, policies
 from airgap.cli.console import report_error
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     "6 media, 130 interrupted.",
 )
 app.add_typer(keys.keys, name="keys")
-app.add_typer(keys.policy, name="policy")
+app.add_typer(policies.policy, name="policy")
 app.command("resolve")(exporting.resolve_command)
 app.command("plan")(exporting.plan_command)
 app.command("export")(exporting.export_command)

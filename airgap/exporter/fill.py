@@ -18,8 +18,8 @@ from airgap.exporter.digests import Digester
 from airgap.exporter.journal import Journal
 from airgap.exporter.plan import Placed, Plan
 from airgap.oci.digest import Digest
-from airgap.oci.stores import Source
-from airgap.oci.verify import CHUNK, VerifiedReader
+from airgap.oci.stores import Reader, Source
+from airgap.oci.verify import CHUNK, BytesReader, VerifiedReader
 from airgap.progress import Progress
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class _Filler:
         self._digester = digester
         self._stop = threading.Event()
         self._buffers = threading.local()
+        self._contents = plan.contents
 
     def write_frame(self) -> None:
         """Headers, padding, ``oci-layout`` and ``index.json``."""
@@ -168,7 +169,10 @@ class _Filler:
     def _stream(self, placed: Placed, hasher: _Hash, position: int, report: bool) -> None:
         descriptor, buffer, noted = placed.descriptor, self._buffer(), position
         where = f"{placed.repository}: blob {descriptor.digest}"
-        raw = self._source.open(placed.repository, descriptor, position)
+        content = self._contents.get(descriptor.digest)
+        raw: Reader = (
+            self._source.open(placed.repository, descriptor, position) if content is None else BytesReader(content, position)
+        )
         reader = VerifiedReader(raw, descriptor, where, hasher=hasher, offset=position, failure=RegistryError)
         with contextlib.closing(reader):
             while count := reader.readinto(buffer):

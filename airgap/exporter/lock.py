@@ -94,6 +94,8 @@ class Lock:
             lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes})
             for image in images:
                 list(lock.walk(image))
+                if any(signature.content is None for signature in image.signatures):
+                    raise Damaged("a signature without its data", where=f"{where}: {image.reference}")
         except KeyError as error:
             raise UsageError("the lock is incomplete", where=where, expected=f"manifest {error.args[0]}") from error
         except Damaged as error:
@@ -126,6 +128,8 @@ def placed_blobs(lock: Lock) -> Iterator[tuple[Repository, Image, Descriptor, bo
 
 
 def _image_blobs(lock: Lock, image: Image, metadata: bool) -> Iterator[Descriptor]:
+    if metadata:
+        yield from (signature.descriptor for signature in image.signatures)
     for node in lock.walk(image):
         if metadata:
             yield node.descriptor

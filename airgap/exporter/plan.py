@@ -43,6 +43,11 @@ class Plan:
         return frame.walk(layout_members(self.lock.images, blobs), self.volume_size)
 
     @property
+    def contents(self) -> dict[Digest, bytes]:
+        """Blobs whose bytes the lock holds: signatures from lookaside stores."""
+        return {s.digest: s.content for image in self.lock.images for s in image.signatures if s.content is not None}
+
+    @property
     def download(self) -> int:
         """Bytes to fetch."""
         return sum(placed.descriptor.size for placed in self.blobs.values())
@@ -98,6 +103,8 @@ def _volumes(lock: Lock, image: Image, blobs: dict[Digest, Placed]) -> tuple[int
         for descriptor in (node.descriptor, *node.blobs):
             placed = blobs.get(descriptor.digest)
             found.update(extent.volume for extent in placed.extents) if placed else None
+    for signature in image.signatures:
+        found.update(extent.volume for extent in blobs[signature.digest].extents)
     return tuple(sorted(found))
 
 
@@ -114,7 +121,7 @@ def summary(plan: Plan) -> dict[str, Any]:
                 "reference": str(image.reference),
                 "digest": str(image.root.digest),
                 "platforms": list(image.platforms),
-                "attachments": len(image.attachments),
+                "attachments": len(image.attachments) + len(image.signatures),
                 "new_bytes": sum(fresh.values()),
                 "shared_bytes": sum(sizes.values()) - sum(fresh.values()),
                 "omitted": len(image.omitted),

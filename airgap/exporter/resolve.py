@@ -6,9 +6,10 @@ referrers, recursively and bounded. A part that could not be asked for is an err
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from airgap.errors import AirgapError, Damaged, NotFound, RegistryError, UsageError
 from airgap.exporter.lock import Lock, Node
@@ -16,7 +17,7 @@ from airgap.lists import Entry
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
-from airgap.oci.image import REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, digest_tag
+from airgap.oci.image import REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, LookasideSignature, digest_tag
 from airgap.oci.manifest import MAX_MANIFEST, Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.selection import select_children
@@ -30,7 +31,16 @@ MAX_MANIFESTS = 10_000
 MAX_ATTACHMENTS = 1_000
 
 
-def resolve(entries: Sequence[Entry], source: Source, progress: Progress, threads: int = 4) -> Lock:
+class Lookaside(Protocol):
+    """A store of GPG signatures beside the registries (containers-registries.d(5))."""
+
+    def signatures(self, repository: Repository, digest: Digest) -> tuple[bytes, ...]:
+        """All signatures of one manifest. Raises ``AirgapError`` when it cannot be asked."""
+
+
+def resolve(
+    entries: Sequence[Entry], source: Source, progress: Progress, threads: int = 4, lookaside: Lookaside | None = None
+) -> Lock:
     """Resolve every entry.
 
     Raises:
@@ -40,7 +50,7 @@ def resolve(entries: Sequence[Entry], source: Source, progress: Progress, thread
     progress.stage(f"resolving {len(entries)} images", 0)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
     try:
-        walks = [pool.submit(_resolve_one, entry, source) for entry in entries]
+        walks = [pool.submit(_resolve_one, entry, source, lookaside) for entry in entries]
         outcomes = [(entry, walk.exception()) for entry, walk in zip(entries, walks, strict=True)]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow registry
@@ -55,9 +65,9 @@ def resolve(entries: Sequence[Entry], source: Source, progress: Progress, thread
     return Lock(tuple(images), manifests)
 
 
-def _resolve_one(entry: Entry, source: Source) -> tuple[Image, dict[Digest, Node]]:
+def _resolve_one(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node]]:
     try:
-        return _Walk(entry, source).run()
+        return _Walk(entry, source, lookaside).run()
     except Damaged as error:  # a source that serves nonsense is the registry's failure, not a damaged bundle
         raise RegistryError(
             error.what, where=f"{entry.reference}: {error.where}", expected=error.expected, got=error.got
@@ -115,6 +125,7 @@ class _Walk:
 
     entry: Entry
     source: Source
+    lookaside: Lookaside | None
     nodes: dict[Digest, Node] = field(default_factory=dict)
     platforms: list[str] = field(default_factory=list)
     omitted: list[Digest] = field(default_factory=list)
@@ -132,7 +143,8 @@ class _Walk:
             self._read_platform(root)
         if self.entry.platforms and not self.platforms:
             self._refuse_platforms()
-        for digest in list(self.nodes):
+        own = list(self.nodes)
+        for digest in own:
             self._find_attachments(digest, 0)
         image = Image(
             reference=self.entry.reference,
@@ -141,6 +153,7 @@ class _Walk:
             omitted=tuple(dict.fromkeys(self.omitted)),
             foreign=tuple(self.foreign),
             attachments=tuple(self.attachments.values()),
+            signatures=tuple(self._lookaside_signatures(own)),
         )
         return image, self.nodes
 
@@ -246,6 +259,12 @@ class _Walk:
             index = referrers.tag_manifest
             self.nodes[index.digest] = Node.of(index)
             self._keep(Attachment(REFERRERS_TAG, subject, index.descriptor, digest_tag(subject)))
+
+    def _lookaside_signatures(self, digests: Iterable[Digest]) -> Iterator[LookasideSignature]:
+        if self.lookaside is not None:
+            for digest in digests:
+                for content in dict.fromkeys(self.lookaside.signatures(self.repository, digest)):
+                    yield LookasideSignature.of(digest, content)
 
     def _attach_referrer(self, descriptor: Descriptor, subject: Digest, depth: int) -> None:
         found = self._fetch(descriptor, f"{self.entry.reference}: referrer of {subject}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from airgap.exporter.fill import Filled
 from airgap.exporter.journal import LOCK
 from airgap.exporter.plan import Plan
 from airgap.oci.digest import Digest
+from airgap.oci.image import Image
 
 
 class Signer(Protocol):
@@ -47,10 +49,15 @@ def make_catalog(
         previous=previous,
         base=(),
         volume_size=plan.volume_size,
-        images=plan.images,
+        images=tuple(_without_content(image) for image in plan.images),
         blobs={digest: Blob(placed.descriptor.size, placed.extents) for digest, placed in plan.blobs.items()},
         volumes=volumes,
     )
+
+
+def _without_content(image: Image) -> Image:
+    """The lock holds small signatures whole; in a catalog they are blobs like all others."""
+    return replace(image, signatures=tuple(replace(signature, content=None) for signature in image.signatures))
 
 
 def seal(partial: Path, catalog: Catalog, signers: Sequence[Signer]) -> Path:

@@ -11,7 +11,7 @@ from airgap.importer.rebuild import rebuild_index
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
-from airgap.oci.image import REFERRERS_TAG, Attachment, Image
+from airgap.oci.image import REFERRERS_TAG, Attachment, Image, LookasideSignature
 from airgap.oci.manifest import Manifest
 from airgap.oci.selection import select_children
 from airgap.text import listing
@@ -30,7 +30,8 @@ class Closure:
         rebuilt: manifests that are not in the bundle because they were made anew, by their new digest.
         blobs: every config and layer.
         attachments: the attachments whose subject is loaded.
-        instances: the image manifests reached from the root, with their platform: what engines will pull and verify.
+        signatures: lookaside signatures of what is loaded.
+        parts: the manifests reached from the root, indexes included, without attachments.
         replaced: original digests of the indexes that were rebuilt.
     """
 
@@ -40,8 +41,14 @@ class Closure:
     rebuilt: dict[Digest, Manifest] = field(default_factory=dict)
     blobs: dict[Digest, Descriptor] = field(default_factory=dict)
     attachments: list[Attachment] = field(default_factory=list)
+    signatures: list[LookasideSignature] = field(default_factory=list)
     replaced: set[Digest] = field(default_factory=set)
-    instances: list[Descriptor] = field(default_factory=list)
+    parts: list[Descriptor] = field(default_factory=list)
+
+    @property
+    def instances(self) -> list[Descriptor]:
+        """The image manifests among the parts: what engines will pull and verify."""
+        return [part for part in self.parts if part.media_type in media.IMAGES]
 
 
 def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = ()) -> Closure:
@@ -62,6 +69,7 @@ def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = ()) -
 def check_extraneous(store: BundleStore, closures: Collection[Closure]) -> None:
     """Refuse a bundle with blobs that no image needs. The closures are those of all images, without a platform filter."""
     reached = {digest for closure in closures for digest in (*closure.manifests, *closure.blobs, *closure.replaced)}
+    reached |= {signature.digest for closure in closures for signature in closure.image.signatures}
     extra = sorted(set(store.catalog.blobs) - reached)
     if extra:
         raise Damaged("the catalog lists blobs that belong to no image", where=store.catalog.name, got=listing(list(extra), 5))
@@ -81,8 +89,11 @@ class _Walk:
         if root is None:
             raise self._none_left()
         closure.root = root
-        closure.instances = [d for d in closure.manifests.values() if d.media_type in media.IMAGES]
+        closure.parts = list(closure.manifests.values())
         loaded = set(self._placed)
+        closure.signatures = [signature for signature in self._image.signatures if signature.subject in loaded]
+        for signature in self._image.signatures:
+            self._check_blob(signature.descriptor, "lookaside signature")
         for attachment in self._image.attachments:
             if attachment.subject in loaded and self._manifest(attachment.descriptor, 1, ()):
                 loaded.add(attachment.descriptor.digest)
@@ -99,7 +110,7 @@ class _Walk:
             return None
         for blob in manifest.blobs():
             if blob.digest not in self._image.foreign or not media.is_foreign(blob.media_type):
-                self._check_blob(blob, manifest)
+                self._check_blob(blob, f"manifest {manifest.digest}")
                 self._closure.blobs[blob.digest] = blob
         self._placed[descriptor.digest] = placed
         self._closure.manifests[placed.digest] = placed
@@ -140,12 +151,12 @@ class _Walk:
             )
         return manifest
 
-    def _check_blob(self, blob: Descriptor, manifest: Manifest) -> None:
+    def _check_blob(self, blob: Descriptor, owner: str) -> None:
         listed = self._store.catalog.blobs.get(blob.digest)
         if listed is None or listed.size != blob.size:
             raise Damaged(
                 "a blob is not in the catalog as its manifest describes it",
-                where=f"{self._image.reference}: manifest {manifest.digest}: blob {blob.digest}",
+                where=f"{self._image.reference}: {owner}: blob {blob.digest}",
                 expected=f"{blob.size} bytes",
                 got=f"{listed.size} bytes" if listed else "not listed",
             )

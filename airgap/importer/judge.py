@@ -21,7 +21,7 @@ from airgap.oci.manifest import MAX_MANIFEST
 from airgap.oci.reference import Reference
 from airgap.oci.verify import VerifiedReader, read_all
 from airgap.text import plural
-from airgap.trust.evidence import MAX_SIGNATURES, SIMPLE_SIGNING, Evidence, SigstoreSignature
+from airgap.trust.evidence import MAX_SIGNATURES, SIMPLE_SIGNING, Evidence, GpgSignature, SigstoreSignature
 from airgap.trust.images import ImageJudge, ImageVerdict
 from airgap.trust.keystore import ReadKey
 from airgap.trust.policy import Policy
@@ -106,7 +106,12 @@ def _evidence(store: BundleStore, closure: Closure, digest: Digest) -> Evidence:
     for attachment in closure.image.attachments:
         if attachment.kind == _COSIGN and attachment.subject == digest:
             sigstore += _cosign_signatures(store, attachment.descriptor.digest)
-    return Evidence.of(raw, sigstore=sigstore[:MAX_SIGNATURES])
+    gpg = [
+        GpgSignature(_read(store, signature.descriptor), f"GPG signature {signature.digest.short}")
+        for signature in closure.image.signatures
+        if signature.subject == digest and signature.size <= MAX_MANIFEST
+    ]
+    return Evidence.of(raw, gpg[:MAX_SIGNATURES], sigstore[:MAX_SIGNATURES])
 
 
 def _cosign_signatures(store: BundleStore, digest: Digest) -> Iterator[SigstoreSignature]:

@@ -6,7 +6,6 @@ sent; what the target has already is not read.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -16,6 +15,15 @@ from typing import TypeVar
 from airgap.bundle.store import BundleStore
 from airgap.errors import Interrupted
 from airgap.importer.closure import Closure, referrers_index
+from airgap.importer.cosign import Signature
+from airgap.importer.signing import (
+    MERGED_KINDS,
+    SiteSigning,
+    put_signature_tag,
+    signature_tag,
+    site_signatures,
+    write_lookaside,
+)
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -29,12 +37,16 @@ from airgap.progress import Progress
 
 @dataclass
 class Loaded:
-    """What a load did, in bytes and blobs; ``mounted`` ones were there in another repository."""
+    """What a load did, in bytes and blobs; ``mounted`` ones were there in another repository.
+
+    ``dropped_signatures`` were carried but are no signatures: passed on, they would have spoiled the good ones beside them.
+    """
 
     sent: int = 0
     sent_blobs: int = 0
     present_blobs: int = 0
     mounted_blobs: int = 0
+    dropped_signatures: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, name: str, size: int = 0) -> None:
@@ -51,6 +63,7 @@ def load(
     target: Target,
     progress: Progress,
     threads: int = 4,
+    signing: SiteSigning | None = None,
 ) -> Loaded:
     """Put every image where it belongs, then make the names visible.
 
@@ -61,16 +74,18 @@ def load(
         target: where to.
         progress: told about every byte.
         threads: how many blobs are sent at a time.
+        signing: what the site adds.
 
     Raises:
         Damaged: a blob on the media is not what the catalog says; no name was touched.
         RegistryError, MediaError: the target failed; no name was touched unless the failure was among the names themselves.
     """
-    loader = _Loader(store, target, progress, threads)
+    loader = _Loader(store, target, progress, threads, signing or SiteSigning())
     placed = [(closure, destinations[closure.image.reference]) for closure in closures]
     loader.blobs(placed)
     loader.manifests(placed)
     loader.links(placed)
+    loader.signatures(placed)
     loader.tags(placed)
     target.commit()
     return loader.loaded
@@ -80,11 +95,12 @@ T = TypeVar("T")
 
 
 class _Loader:
-    def __init__(self, store: BundleStore, target: Target, progress: Progress, threads: int) -> None:
+    def __init__(self, store: BundleStore, target: Target, progress: Progress, threads: int, signing: SiteSigning) -> None:
         self._store = store
         self._target = target
         self._progress = progress
         self._threads = threads
+        self._signing = signing
         self._stop = threading.Event()
         self.loaded = Loaded()
 
@@ -168,16 +184,31 @@ class _Loader:
         """A referrer as referrers lists want it: with its artifact type and annotations."""
         return replace(manifest.descriptor, annotations=manifest.annotations)
 
-    def tags(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
-        """Attachments first, images last; a name once."""
-        self._progress.stage("tagging", 0)
-        named: dict[Reference, Manifest] = {}
+    def signatures(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
+        """Attachments known by a tag, merged with what is there and what the site adds; GPG signatures into the lookaside tree."""
+        plain: dict[Reference, Manifest] = {}
+        merged: dict[Reference, tuple[Manifest | None, list[Signature]]] = {}
         for closure, destination in placed:
             for attachment in closure.attachments:
                 if attachment.tag is not None and attachment.kind != REFERRERS_TAG:
                     reference = destination.repository.tagged(attachment.tag)
-                    named[reference] = self._read(attachment.descriptor.digest, closure)
-        for reference, manifest in itertools.chain(named.items(), self._roots(placed)):
+                    manifest = self._read(attachment.descriptor.digest, closure)
+                    if attachment.kind in MERGED_KINDS:
+                        merged[reference] = (manifest, merged.get(reference, (None, []))[1])
+                    else:
+                        plain[reference] = manifest
+            for digest, added in site_signatures(closure, destination, self._signing.cosign).items():
+                merged.setdefault(signature_tag(destination, digest), (None, []))[1].extend(added)
+            self.loaded.dropped_signatures += write_lookaside(self._store, closure, destination, self._signing)
+        for reference, (ours, site) in merged.items():
+            put_signature_tag(self._target, reference, ours, site)
+        for reference, manifest in plain.items():
+            self._target.tag(reference, manifest)
+
+    def tags(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
+        """The images themselves, last."""
+        self._progress.stage("tagging", 0)
+        for reference, manifest in self._roots(placed):
             self._target.tag(reference, manifest)
 
     def _roots(self, placed: Sequence[tuple[Closure, Reference]]) -> Iterable[tuple[Reference, Manifest]]:

@@ -19,6 +19,7 @@ from airgap.importer.judge import Judgement, judge_images
 from airgap.importer.load import Loaded, load
 from airgap.importer.mapping import LayoutTarget, RegistryTarget, destinations
 from airgap.importer.opening import Opened, check_expiry, open_content, read_catalog
+from airgap.importer.signing import SiteSigning
 from airgap.oci.descriptor import Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
@@ -97,6 +98,7 @@ def import_bundle(
     terms: Terms,
     state: State,
     progress: Progress,
+    signing: SiteSigning | None = None,
 ) -> Imported:
     """Verify a bundle and load it.
 
@@ -107,6 +109,7 @@ def import_bundle(
         terms: the site's terms.
         state: the site's memory.
         progress: told about every step.
+        signing: what the site adds after its policy passed.
 
     Raises:
         Refused, Damaged, RegistryError, MediaError: nothing became visible at the destination.
@@ -114,6 +117,7 @@ def import_bundle(
     media = Media.find(paths)
     catalog, verdict = read_catalog(media, terms.policy, terms.read_key)
     digest = Digest.of(media.catalog_raw)
+    memory = _memory_key(spec, terms, signing)
     with _remembering(state, catalog, digest, str(spec)):
         check_expiry(catalog, terms.now, terms.allow_expired)
         check_serial(catalog, digest, state.last_imported(catalog.stream), terms.allow_older)
@@ -125,12 +129,19 @@ def import_bundle(
     left_out = tuple(image.reference for image in catalog.images if image not in complete)
     rebuilt = tuple(closure.image.reference for closure in closures if closure.replaced)
     with build_target() as target:
-        if state.imported_into(catalog.stream, catalog.serial, str(spec)) == digest and _all_there(closures, names, target):
+        if state.imported_into(catalog.stream, catalog.serial, memory) == digest and _all_there(closures, names, target):
             return Imported(opened, names, rebuilt, left_out, None, judgements)
-        loaded = load(opened.store, closures, names, target, progress, terms.threads)
+        loaded = load(opened.store, closures, names, target, progress, terms.threads, signing)
     if not left_out:
-        state.record_import(catalog.stream, catalog.serial, digest, str(spec), f"loaded {len(closures)} images")
+        state.record_import(catalog.stream, catalog.serial, digest, memory, f"loaded {len(closures)} images")
     return Imported(opened, names, rebuilt, left_out, loaded, judgements)
+
+
+def _memory_key(spec: RegistryTarget | LayoutTarget, terms: Terms, signing: SiteSigning | None) -> str:
+    """What "this bundle is there already" refers to: the target, and everything that makes the outcome different."""
+    platforms = ",".join(sorted(map(str, terms.platforms)))
+    parts = (str(spec), f"only {platforms}" if platforms else "", signing.label if signing else "")
+    return " ".join(part for part in parts if part)
 
 
 def _closures(opened: Opened, complete: Sequence[Image], terms: Terms) -> list[Closure]:

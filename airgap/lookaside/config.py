@@ -111,12 +111,11 @@ def _files(directories: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for directory in directories:
         try:
-            names = sorted(name for name in os.listdir(directory) if name.endswith(".yaml"))
+            found += sorted(path for path in directory.iterdir() if path.name.endswith(".yaml"))
         except OSError as error:
             raise UsageError(
                 f"cannot read the registries.d directory: {error.strerror}", where=printable(str(directory))
             ) from error
-        found += [directory / name for name in names]
     if len(found) > _MAX_FILES:
         raise UsageError("too many registries.d files", expected=f"{_MAX_FILES} at most", got=str(len(found)))
     return found

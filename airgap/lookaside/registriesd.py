@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -143,14 +144,15 @@ class _Parser:
         for event in yaml.parse(text, yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if getattr(event, "anchor", None) is not None:
-                raise yaml.MarkedYAMLError(problem="anchors and aliases are not taken here", problem_mark=event.start_mark)
+                raise UsageError("anchors and aliases are not taken here", where=self._place(event.start_mark))
             if depth > _MAX_DEPTH:
-                raise yaml.MarkedYAMLError(problem=f"nested deeper than {_MAX_DEPTH} levels", problem_mark=event.start_mark)
+                raise UsageError(f"nested deeper than {_MAX_DEPTH} levels", where=self._place(event.start_mark))
 
-    def _place(self, mark: yaml.Mark | None) -> str:
+    def _place(self, mark: Any) -> str:
         return self._name if mark is None else f"{self._name}:{mark.line + 1}:{mark.column + 1}"
 
 
 def _kind(node: yaml.Node) -> str:
-    kinds = {yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
-    return kinds.get(type(node)) or (f"{node.tag.removeprefix(_TAG)} {node.value}" if node.value else "nothing")
+    if isinstance(node, yaml.ScalarNode):
+        return f"{node.tag.removeprefix(_TAG)} {node.value}" if node.value else "nothing"
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"

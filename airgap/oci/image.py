@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+from dataclasses import dataclass, field
 from typing import Any
 
 from airgap.errors import Damaged, UsageError
-from airgap.oci import strictjson
+from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
@@ -16,6 +17,7 @@ from airgap.text import printable
 TAG_KINDS = {".sig": "cosign-signature", ".att": "cosign-attestation", ".sbom": "cosign-sbom"}
 REFERRER = "referrer"
 REFERRERS_TAG = "referrers-tag"
+LOOKASIDE = "lookaside-signature"
 KINDS = frozenset({*TAG_KINDS.values(), REFERRER, REFERRERS_TAG})
 _SUFFIXES = {kind: suffix for suffix, kind in TAG_KINDS.items()}
 
@@ -70,6 +72,54 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class LookasideSignature:
+    """A GPG signature that a lookaside store held for one manifest: not a manifest itself, so it lives beside the attachments.
+
+    Attributes:
+        subject: the digest of the signed manifest.
+        digest, size: of the signature blob, in bytes.
+        content: the blob, in a lock; a catalog points at it only.
+    """
+
+    subject: Digest
+    digest: Digest
+    size: int
+    content: bytes | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, subject: Digest, content: bytes) -> LookasideSignature:
+        """One that was just read."""
+        return cls(subject, Digest.of(content), len(content), content)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """What points at the blob."""
+        return Descriptor(media.GPG_SIGNATURE, self.digest, self.size)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the lock (with ``data``) and the catalog."""
+        result: dict[str, Any] = {"kind": LOOKASIDE, "subject": str(self.subject), **self.descriptor.to_json()}
+        if self.content is not None:
+            result["data"] = base64.b64encode(self.content).decode("ascii")
+        return result
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> LookasideSignature:
+        """Read one strictly. Raises ``Damaged``."""
+        fields = strictjson.mapping(value, where)
+        descriptor = Descriptor.from_json(fields, where)
+        content = None
+        if "data" in fields:
+            try:
+                content = base64.b64decode(strictjson.string(fields["data"], where), validate=True)
+            except ValueError as error:
+                raise Damaged("not base64", where=f"{where}: data") from error
+            if Digest.of(content) != descriptor.digest or len(content) != descriptor.size:
+                raise Damaged("a signature's data contradicts its digest", where=where)
+        return cls(Digest.parse(fields.get("subject"), where), descriptor.digest, descriptor.size, content)
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """One entry of the image list, resolved.
 
@@ -80,6 +130,7 @@ class Image:
         omitted: children of its indexes that a platform filter left out.
         foreign: layers that may not be distributed and that the source registry does not have.
         attachments: everything that hangs off it or off one of its children, nearest first.
+        signatures: GPG signatures from a lookaside store, of its index and its instances.
         volumes: (in a catalog) the volumes without which it is incomplete.
     """
 
@@ -89,6 +140,7 @@ class Image:
     omitted: tuple[Digest, ...] = ()
     foreign: tuple[Digest, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    signatures: tuple[LookasideSignature, ...] = ()
     volumes: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -98,7 +150,7 @@ class Image:
             "platforms": list(self.platforms),
             "omitted": [str(digest) for digest in self.omitted],
             "foreign": [str(digest) for digest in self.foreign],
-            "attachments": [attachment.to_json() for attachment in self.attachments],
+            "attachments": [*(a.to_json() for a in self.attachments), *(s.to_json() for s in self.signatures)],
             "volumes": list(self.volumes),
         }
         return result | {name: items for name, items in lists.items() if items}
@@ -123,12 +175,18 @@ class Image:
             raise Damaged(
                 "an image is not the one its reference names", where=where, expected=reference.digest or "", got=root.digest
             )
+        hanging, at = items("attachments"), f"{where}: attachment"
         return cls(
             reference=reference,
             root=root,
             platforms=tuple(strictjson.string(item, where) for item in items("platforms")),
             omitted=tuple(Digest.parse(item, where) for item in items("omitted")),
             foreign=tuple(Digest.parse(item, where) for item in items("foreign")),
-            attachments=tuple(Attachment.from_json(item, f"{where}: attachment") for item in items("attachments")),
+            attachments=tuple(Attachment.from_json(item, at) for item in hanging if not _is_lookaside(item)),
+            signatures=tuple(LookasideSignature.from_json(item, at) for item in hanging if _is_lookaside(item)),
             volumes=tuple(strictjson.integer(item, where) for item in items("volumes")),
         )
+
+
+def _is_lookaside(value: object) -> bool:
+    return isinstance(value, dict) and value.get("kind") == LOOKASIDE

@@ -11,6 +11,8 @@ OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+#: A GPG simple-signing blob from a lookaside store (containers-signature(5)); it has no registered media type.
+GPG_SIGNATURE = "application/vnd.airgap.simple-signing.v1+pgp"
 OCTETS = "application/octet-stream"
 
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})

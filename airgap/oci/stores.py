@@ -57,6 +57,9 @@ class Source(Protocol):
 class Target(Protocol):
     """A place to put images into. Nothing is visible under a name before ``tag`` and ``commit``."""
 
+    def manifest(self, repository: Repository, selector: str) -> Manifest:
+        """As ``Source.manifest``: what is there already, for lists that are added to."""
+
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:
         """Whether the blob is there already, with the right size."""
 

@@ -85,6 +85,23 @@ class VerifiedReader:
         return self._failure(what, where=self._where, expected=expected, got=got, hint=_HINTS.get(self._failure, ""))
 
 
+class BytesReader:
+    """A ``Reader`` over bytes at hand."""
+
+    def __init__(self, content: bytes, offset: int = 0) -> None:
+        self._left = memoryview(content)[offset:]
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """As ``Reader.readinto``."""
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
 def read_all(reader: Reader, limit: int, where: str) -> bytes:
     """Read a small thing wholly.
 

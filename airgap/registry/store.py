@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from types import TracebackType
+from urllib.parse import urlsplit
 
-from airgap.registry.options import RegistryOptions
+from airgap.errors import UsageError
+from airgap.registry.failures import redact, refusal
+from airgap.registry.options import RegistryOptions, origin
 from airgap.registry.target import RegistryTarget
 
 
@@ -20,8 +23,43 @@ class RegistryStore(RegistryTarget):
     def __init__(self, options: RegistryOptions | None = None) -> None:
         super().__init__(RegistryOptions() if options is None else options)
 
+    def fetch_file(self, url: str, limit: int) -> bytes | None:
+        """A small file of a static web server that the operator named, such as a lookaside; None when it answers 404.
+
+        It goes the way of all calls (TLS trust, proxies, redirects, repeats), but nobody's credentials are sent, and plain HTTP is
+        taken where the URL says so: what is read this way proves itself.
+
+        Args:
+            url: absolute, ``http`` or ``https``.
+            limit: the most bytes it may have.
+
+        Raises:
+            RegistryError: the server does not deliver it and does not answer 404 either, or it is larger.
+            UsageError: not such a URL.
+        """
+        _check_url(url)
+        answer, raw = self._transport.fetch_file(url, limit)
+        if answer.status == 404:
+            answer.finish()
+            return None
+        if answer.status != 200:
+            raise refusal(answer, "the web server does not deliver a file")
+        return raw
+
     def __enter__(self) -> RegistryStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _check_url(url: str) -> None:
+    try:
+        scheme, host, _ = origin(url)
+        fine = scheme in ("http", "https") and bool(host) and "@" not in urlsplit(url).netloc
+    except ValueError:
+        fine = False
+    if not fine:
+        raise UsageError(
+            "not the URL of a file on a web server", expected="http(s)://host/path without credentials", got=redact(url)
+        )

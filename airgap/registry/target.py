@@ -89,7 +89,13 @@ class RegistryTarget(RegistrySource):
     def _put(self, repository: Repository, name: str, manifest: Manifest, arrived: Callable[[], bool]) -> None:
         """PUT a manifest under a tag or digest; after a failure ask first whether it arrived all the same."""
         call = Call(
-            "PUT", repository, f"manifests/{name}", PUSH, {"Content-Type": manifest.media_type}, body=manifest.raw, repeatable=False
+            "PUT",
+            repository,
+            f"manifests/{name}",
+            PUSH,
+            headers={"Content-Type": manifest.media_type},
+            body=manifest.raw,
+            repeatable=False,
         )
         retries = self._transport.options.retries
         for attempt in range(retries + 1):

@@ -6,7 +6,7 @@ import email.utils
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
@@ -29,7 +29,21 @@ PUSH = "pull,push"
 
 
 @dataclass(frozen=True)
-class Call:
+class Message:
+    """What a request consists of, wherever it goes.
+
+    Args:
+        patience: seconds to wait for the answer, where that is not the usual time.
+    """
+
+    method: str
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    body: Body = field(default=None, kw_only=True)
+    patience: float | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Call(Message):
     """One request to a registry.
 
     Args:
@@ -37,18 +51,13 @@ class Call:
         actions: the token scope's actions, ``PULL`` or ``PUSH``.
         repeatable: whether it may be made again when it is not known what became of it.
         also: further token scopes, for a mount.
-        patience: seconds to wait for the answer, where that is not the usual time.
     """
 
-    method: str
     repository: Repository
     path: str
     actions: str = PULL
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: Body = None
-    repeatable: bool = True
-    also: tuple[str, ...] = ()
-    patience: float | None = None
+    repeatable: bool = field(default=True, kw_only=True)
+    also: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 class Transport:
@@ -79,20 +88,7 @@ class Transport:
         Raises:
             RegistryError: no answer, or one that must not be followed or believed.
         """
-        url = self.url(call)
-        for attempt in range(self.options.retries + 1):
-            last = attempt == self.options.retries or not call.repeatable
-            try:
-                answer = self.once(call)
-            except NETWORK as error:
-                if last or not self._is_worth_repeating(error, url, attempt):
-                    raise network_failure(error, call.method, url) from None
-                self.pause(attempt)
-                continue
-            if answer.status not in _PASSING or last:
-                return answer
-            self.pause(attempt, answer)
-        raise AssertionError("the last attempt returns or raises")
+        return self._persist(call.method, self.url(call), lambda: self.once(call), call.repeatable)
 
     def fetch(self, call: Call, limit: int) -> tuple[Answer, bytes]:
         """Make a call and read the small body of a status 200; of any other answer nothing is read yet.
@@ -100,17 +96,15 @@ class Transport:
         Raises:
             RegistryError: no complete answer, or one of more than ``limit`` bytes.
         """
-        for attempt in range(self.options.retries + 1):
-            answer = self.call(call)
-            if answer.status != 200:
-                return answer, b""
-            try:
-                return answer, answer.read(limit)
-            except NETWORK as error:
-                if attempt == self.options.retries:
-                    raise network_failure(error, call.method, answer.url) from None
-            self.pause(attempt)
-        raise AssertionError("the last attempt returns or raises")
+        return self._read_small(lambda: self.call(call), limit)
+
+    def fetch_file(self, url: str, limit: int) -> tuple[Answer, bytes]:
+        """As :meth:`fetch`, for a file of a static web server that is no registry: nobody's credentials go there."""
+
+        def ask() -> Answer:
+            return self._persist("GET", url, lambda: self._follow(Message("GET"), None, url, ""))
+
+        return self._read_small(ask, limit)
 
     def once(self, call: Call) -> Answer:
         """Make a call a single time (twice when the registry wants a new token).
@@ -161,11 +155,41 @@ class Transport:
         # A host that never answered is rather a wrong address than one that is down for a moment: do not let people wait for it.
         return is_transient(error) and (reached or attempt == 0 or not is_unreached(error))
 
-    def _follow(self, call: Call, endpoint: Endpoint, url: str, authorization: str) -> Answer:
+    def _persist(self, method: str, url: str, send: Callable[[], Answer], repeatable: bool = True) -> Answer:
+        """Send until there is an answer that will not pass by itself."""
+        for attempt in range(self.options.retries + 1):
+            last = attempt == self.options.retries or not repeatable
+            try:
+                answer = send()
+            except NETWORK as error:
+                if last or not self._is_worth_repeating(error, url, attempt):
+                    raise network_failure(error, method, url) from None
+                self.pause(attempt)
+                continue
+            if answer.status not in _PASSING or last:
+                return answer
+            self.pause(attempt, answer)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read_small(self, ask: Callable[[], Answer], limit: int) -> tuple[Answer, bytes]:
+        """Ask until the small body of a status 200 is here completely."""
+        for attempt in range(self.options.retries + 1):
+            answer = ask()
+            if answer.status != 200:
+                return answer, b""
+            try:
+                return answer, answer.read(limit)
+            except NETWORK as error:
+                if attempt == self.options.retries:
+                    raise network_failure(error, answer.method, answer.url) from None
+            self.pause(attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _follow(self, call: Message, endpoint: Endpoint | None, url: str, authorization: str) -> Answer:
         for _ in range(_MAX_REDIRECTS + 1):
             headers = {**call.headers, "Authorization": authorization} if authorization else call.headers
             answer = self._wire.send(call.method, url, headers, call.body, call.patience)
-            answer.own = endpoint.serves(url)
+            answer.own = endpoint is not None and endpoint.serves(url)
             with self._lock:
                 self._reached.add(origin(url))
             if answer.status not in _REDIRECTS:
@@ -185,22 +209,15 @@ class Transport:
 
     def _fetch_token(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         """Ask a token server; its redirects are not followed, they could only lead the credentials away."""
-        for attempt in range(self.options.retries + 1):
-            last = attempt == self.options.retries
-            try:
-                answer = self._wire.send(method, url, headers, body)
-            except NETWORK as error:
-                if last or not self._is_worth_repeating(error, url, attempt):
-                    raise network_failure(error, method, url) from None
-                self.pause(attempt)
-                continue
+
+        def send() -> Answer:
+            answer = self._wire.send(method, url, headers, body)
             answer.own = False
             with self._lock:
                 self._reached.add(origin(url))
-            if answer.status not in _PASSING or last:
-                return answer
-            self.pause(attempt, answer)
-        raise AssertionError("the last attempt returns or raises")
+            return answer
+
+        return self._persist(method, url, send)
 
 
 def redirect_target(answer: Answer) -> str:

@@ -43,7 +43,14 @@ class Uploader:
             return False
         query = urlencode({"mount": digest, "from": origin.path})
         answer = self._transport.call(
-            Call("POST", repository, f"blobs/uploads/?{query}", PUSH, {"Content-Length": "0"}, also=(scope(origin.path, "pull"),))
+            Call(
+                "POST",
+                repository,
+                f"blobs/uploads/?{query}",
+                PUSH,
+                headers={"Content-Length": "0"},
+                also=(scope(origin.path, "pull"),),
+            )
         )
         if answer.status == 202:
             session = redirect_target(answer)
@@ -112,7 +119,7 @@ class Uploader:
 
     def _start(self, repository: Repository) -> str:
         """Open an upload session; its URL. Sessions that get lost expire, so this may be repeated."""
-        answer = self._transport.call(Call("POST", repository, "blobs/uploads/", PUSH, {"Content-Length": "0"}))
+        answer = self._transport.call(Call("POST", repository, "blobs/uploads/", PUSH, headers={"Content-Length": "0"}))
         if answer.status not in (201, 202):
             raise refusal(answer, "the registry does not accept an upload")
         session = redirect_target(answer)
@@ -123,7 +130,7 @@ class Uploader:
         # The Location is kept as it is: its query holds the server's state.
         url = f"{session}{'&' if '?' in session else '?'}digest={quote(descriptor.digest, safe='')}"
         headers = {"Content-Type": media.OCTETS, "Content-Length": str(descriptor.size)}
-        return Call("PUT", repository, url, PUSH, headers, patience=_PATIENCE * self._transport.options.timeout)
+        return Call("PUT", repository, url, PUSH, headers=headers, patience=_PATIENCE * self._transport.options.timeout)
 
     def _cancel(self, repository: Repository, session: str) -> None:
         try:

@@ -139,9 +139,9 @@ def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read
     if isinstance(requirement, AcceptAnything | Reject | SignedBaseLayer):
         return Finding(type_name(requirement))
     wanted = describe(requirement)
-    obstacle = _obstacle(requirement)
-    if obstacle or requirement.keys is None:
-        return Finding(wanted, obstacle=obstacle)
+    hindrance = obstacle(requirement)
+    if hindrance or requirement.keys is None:
+        return Finding(wanted, obstacle=hindrance)
     try:
         keys = read_keys(requirement.keys, read_key)
         if isinstance(requirement, SignedBy):
@@ -151,7 +151,7 @@ def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read
         return Finding(wanted, obstacle=_sentence(error))
 
 
-def _obstacle(requirement: SignedBy | SigstoreSigned) -> str:
+def obstacle(requirement: SignedBy | SigstoreSigned) -> str:
     """Why a requirement can never be satisfied by the signature of a bundle."""
     if requirement.identity is not None:
         return "signedIdentity has no meaning for a bundle: take it out of the policy"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airgap.oci.reference import Reference
@@ -86,14 +86,5 @@ def _instance_facts(name: str, verdict: ImageVerdict) -> dict[str, Any]:
         "instance": name,
         "accepted": verdict.accepted,
         "scope": verdict.scope,
-        "decisions": [
-            {
-                "requirement": decision.requirement,
-                "accepted": decision.accepted,
-                "reason": decision.reason,
-                "signature": decision.signature,
-                "key": decision.key,
-            }
-            for decision in verdict.decisions
-        ],
+        "decisions": [asdict(decision) for decision in verdict.decisions],
     }

@@ -18,7 +18,7 @@ MAX_PAYLOAD = 64 * 1024
 
 _ARMOR = re.compile(
     r"-----BEGIN PGP SIGNATURE-----[ \t]*\n((?:[A-Za-z]{1,20}: [^\n]{0,200}\n){0,8})[ \t]*\n"
-    r"((?:[A-Za-z0-9+/=]{1,76}[ \t]*\n)+?)(?:=([A-Za-z0-9+/]{4})[ \t]*\n)?-----END PGP SIGNATURE-----\s*",
+    r"((?:[A-Za-z0-9+/=]{1,76}[ \t]*\n)+?)(?:=([A-Za-z0-9+/]{4})[ \t]*\n)?-----END PGP SIGNATURE-----[ \t\n]*",
     re.ASCII,
 )
 _CRC_START, _CRC_POLYNOMIAL = 0xB704CE, 0x1864CFB

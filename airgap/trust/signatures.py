@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -100,4 +101,6 @@ def verify(key: PublicKey, data: bytes, signature: bytes) -> bool:
 def decode_signature(content: bytes) -> bytes | None:
     """The signature in a file as ``cosign sign-blob`` writes it: one line of base64; None when it is anything else."""
     text = content.decode("ascii", errors="replace").strip("\r\n")
-    return decode_base64(text) if text and "\n" not in text and "\r" not in text else None
+    signature = decode_base64(text) if text and "\n" not in text and "\r" not in text else None
+    # The last character may have bits that nothing depends on; a file with another one there is not the file that was made.
+    return signature if signature is not None and base64.b64encode(signature) == text.encode() else None

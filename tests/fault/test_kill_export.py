@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -92,7 +93,13 @@ FIXED = ("--serial", 1, "--created", CREATED)
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     require("docker-registry")
-    work = tmp_path_factory.mktemp("kill-export")
+    with make_world(tmp_path_factory.mktemp("kill-export")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def make_world(work: Path) -> Iterator[World]:
+    """Publish everything and export it once, undisturbed. scripts/crash-points uses it too."""
     keys = work / "one/airgap.key", work / "two/airgap.key"
     with DockerRegistry(work / "source") as registry, Gateway(registry.address) as gateway, crasher(work / "home") as driver:
         published = publish_platform(registry.address, work / "build")
@@ -128,6 +135,15 @@ def killed(
     return world.finished(out / f"{NAME}.partial")
 
 
+def kill_and_finish(world: World, at: str | int, out: Path, *options: object) -> set[str]:
+    """The promise: the same command again seals the same bytes and fetches no finished blob. What was finished before."""
+    finished = killed(world, at, out, *FIXED, *options)
+    world.finish(out, *FIXED, *options)
+    assert tree(out / NAME) == world.whole
+    assert not world.fetched().keys() & finished
+    return finished
+
+
 #: What is left to do when the last blob is there: each step of the sealing, and where it can be seen, what lies between.
 SEALING = [
     "before record_sealing #1",
@@ -158,21 +174,15 @@ FILLING = [
 @pytest.mark.parametrize("at", [*FILLING, *SEALING])
 def test_killed_and_run_again_seals_the_same_bytes_and_fetches_no_finished_blob(world: World, tmp_path: Path, at: str) -> None:
     out = tmp_path / "out"
-    finished = killed(world, at, out, *FIXED)
+    finished = kill_and_finish(world, at, out)
     assert finished == set(world.sizes) or at not in SEALING
-    world.finish(out, *FIXED)
-    assert tree(out / NAME) == world.whole
-    assert not world.fetched().keys() & finished
 
 
 @pytest.mark.parametrize("part", range(1, 5))
 def test_export_killed_anywhere_while_blobs_are_written(world: World, tmp_path: Path, part: int) -> None:
     out = tmp_path / "out"
     filling = [number for number, point in enumerate(world.points, 1) if " write volume" in point or " note" in point]
-    finished = killed(world, filling[len(filling) * part // 6], out, *FIXED, "--threads", part)
-    world.finish(out, *FIXED)
-    assert tree(out / NAME) == world.whole
-    assert not world.fetched().keys() & finished
+    kill_and_finish(world, filling[len(filling) * part // 6], out, "--threads", part)
 
 
 @pytest.mark.parametrize("at", ["inside note #30", "after rename CHECK.txt #1", "after rename prod-0001 #1"])

@@ -235,7 +235,9 @@ def test_a_manifest_whose_digest_lies(desk: Desk) -> None:
     assert not desk.out.exists()
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b'{"schemaVersion":1}', b"[" * 100_000, b"\xff"], ids=["nothing", "cut", "v1", "deep", "bytes"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b'{"schemaVersion":1}', b"[" * 100_000, b"\xff"], ids=["nothing", "cut", "v1", "deep", "bytes"]
+)
 def test_a_manifest_that_is_not_one(desk: Desk, raw: bytes) -> None:
     desk.spoil(lambda request: Reply(200, raw) if request.path.endswith("/manifests/1") else None)
     desk.refused(NETWORK)

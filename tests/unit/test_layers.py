@@ -19,17 +19,17 @@ RANKS = {
     "text": 1, "progress": 1,
     "oci": 2,
     "fsio": 3,
-    "registry": 4, "layout": 4, "bundle": 4, "trust": 4, "lists": 4, "state": 4,
+    "registry": 4, "layout": 4, "bundle": 4, "trust": 4, "lookaside": 4, "lists": 4, "state": 4,
     "exporter": 5, "importer": 5, "server": 5,
     "cli": 6,
 }  # fmt: skip
 
 #: Where each third-party library may be imported.
 HOMES = {
-    "requests": "registry", "urllib3": "registry", "certifi": "registry",
-    "typer": "cli", "click": "cli", "tqdm": "cli", "rich": "cli",
-    "yaml": "lists",
-    "cryptography": "trust",
+    "requests": ("registry",), "urllib3": ("registry",), "certifi": ("registry",),
+    "typer": ("cli",), "click": ("cli",), "tqdm": ("cli",), "rich": ("cli",),
+    "yaml": ("lists", "lookaside"),
+    "cryptography": ("trust",),
 }  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def violations(source: str, path: Path) -> list[str]:
         top, _, rest = name.partition(".")
         part = rest.partition(".")[0]
         if top != "airgap":
-            if top not in sys.stdlib_module_names and HOMES.get(top) != own:
+            if top not in sys.stdlib_module_names and own not in HOMES.get(top, ()):
                 found.append(name)
         elif part in RANKS and part != own and (not own or RANKS[part] >= RANKS[own]):
             found.append(name)

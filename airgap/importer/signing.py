@@ -1,0 +1,152 @@
+"""Signatures at the destination: none that is there or arrives is lost, and the site may add its own.
+
+After the policy passed, the site can sign every instance and the index under the destination name (reference: section 2.4, C). A
+key file makes cosign signatures in the ``.sig`` tag, a GPG key makes simple signatures in a lookaside tree; the vendor's stay.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from airgap import __version__
+from airgap.bundle.store import BundleStore
+from airgap.errors import Refused
+from airgap.importer import cosign
+from airgap.importer.closure import Closure
+from airgap.lookaside import merge_signatures
+from airgap.oci import strictjson
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import TAG_KINDS, digest_tag
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference
+from airgap.oci.stores import Target
+from airgap.oci.verify import BytesReader, VerifiedReader, read_all
+from airgap.trust.openpgp import check_signed_message
+
+_SIG = ".sig"
+#: Tags that are lists: what the destination has there is kept and ours is added.
+MERGED_KINDS = frozenset({TAG_KINDS[_SIG], TAG_KINDS[".att"]})
+
+
+class CosignSigner(Protocol):
+    """A key that makes raw signatures."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The base64 text of a signature over ``data``."""
+
+
+class MessageSigner(Protocol):
+    """A GPG key that makes signed messages."""
+
+    def sign_message(self, payload: bytes) -> bytes:
+        """The binary signed message."""
+
+
+@dataclass(frozen=True)
+class SiteSigning:
+    """What the site adds: cosign signers, GPG signers, the lookaside tree that GPG signatures go to, and the signers' names."""
+
+    cosign: tuple[CosignSigner, ...] = ()
+    gpg: tuple[MessageSigner, ...] = ()
+    lookaside: Path | None = None
+    label: str = ""
+
+
+def site_signatures(
+    closure: Closure, destination: Reference, signers: Iterable[CosignSigner]
+) -> dict[Digest, list[cosign.Signature]]:
+    """The site's cosign signatures of every manifest of an image, under its destination name."""
+    made: dict[Digest, list[cosign.Signature]] = {}
+    for signer in signers:
+        for part in closure.parts:
+            signed = cosign.payload(destination, part.digest)
+            raw = base64.b64decode(signer.sign(signed), validate=True)
+            made.setdefault(part.digest, []).append(cosign.signature(signed, raw))
+    return made
+
+
+def put_signature_tag(target: Target, reference: Reference, ours: Manifest | None, added: Sequence[cosign.Signature]) -> None:
+    """Let a signature tag hold what is there, what the bundle brings (``ours``, already stored) and what the site adds.
+
+    When nothing was there and nothing is added, the bundle's manifest is tagged as it is, with its own digest.
+    """
+    now = target.resolve(reference)
+    existing = target.manifest(reference.repository, now) if now is not None and (ours is None or now != ours.digest) else None
+    brought = list(ours.layers) if ours else []
+    found = list(existing.layers) if existing else []
+    site = cosign.missing([*brought, *found], (signature.descriptor for signature in added))
+    if ours is not None and not site and not cosign.missing(brought, found):
+        target.tag(reference, ours)
+    elif fresh := [*cosign.missing(found, brought), *site]:
+        contents = {signature.descriptor.digest: signature.payload for signature in added}
+        _put_merged(target, reference, [*found, *fresh], contents)
+
+
+def _put_merged(target: Target, reference: Reference, layers: Sequence[Descriptor], contents: dict[Digest, bytes]) -> None:
+    """Write the whole list anew; payloads that are not at the target yet are in ``contents``."""
+    manifest, config = cosign.manifest(layers)
+    written = {manifest.config.digest: config, **contents} if manifest.config else contents
+    for descriptor in manifest.blobs():
+        content = written.get(descriptor.digest)
+        if content is not None and not target.has(reference.repository, descriptor):
+            _write(target, reference, descriptor, content)
+    target.put_manifest(reference.repository, manifest)
+    target.tag(reference, manifest)
+
+
+def signature_tag(destination: Reference, digest: Digest) -> Reference:
+    """The tag under which cosign looks for signatures of a digest."""
+    return destination.repository.tagged(digest_tag(digest, _SIG))
+
+
+def write_lookaside(store: BundleStore, closure: Closure, destination: Reference, signing: SiteSigning) -> int:
+    """Write the vendor's and the site's GPG signatures of one image into the destination's lookaside tree.
+
+    Blobs that are no signed messages are dropped: one of them would make a container engine refuse the good ones beside it.
+
+    Returns:
+        How many were dropped.
+    """
+    if signing.lookaside is None:
+        return 0
+    dropped = 0
+    for part in closure.parts:
+        signatures = [_read(store, s.descriptor) for s in closure.signatures if s.subject == part.digest]
+        good = [content for content in signatures if _is_message(content)]
+        dropped += len(signatures) - len(good)
+        good += [signer.sign_message(_gpg_payload(destination, part.digest)) for signer in signing.gpg]
+        if good:
+            merge_signatures(signing.lookaside, destination.repository.path, part.digest, good)
+    return dropped
+
+
+def _is_message(content: bytes) -> bool:
+    try:
+        check_signed_message(content)
+    except Refused:
+        return False
+    return True
+
+
+def _gpg_payload(reference: Reference, digest: Digest) -> bytes:
+    critical = {
+        "identity": {"docker-reference": str(reference)},
+        "image": {"docker-manifest-digest": str(digest)},
+        "type": "atomic container signature",
+    }
+    return strictjson.canonical({"critical": critical, "optional": {"creator": f"airgap {__version__}"}})
+
+
+def _write(target: Target, reference: Reference, descriptor: Descriptor, content: bytes) -> None:
+    target.write(
+        reference.repository, descriptor, lambda: VerifiedReader(BytesReader(content), descriptor, f"signature for {reference}")
+    )
+
+
+def _read(store: BundleStore, blob: Descriptor) -> bytes:
+    return read_all(VerifiedReader(store.open_blob(blob.digest), blob, store.place(blob.digest)), blob.size, str(blob.digest))
