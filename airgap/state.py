@@ -136,7 +136,7 @@ class State:
             return connection
 
     def _create(self) -> None:
-        """Make a new state under another name first: sqlite takes an empty file for a new one, but to us it is one that was lost."""
+        """Make it under another name first: sqlite takes an empty file for a new database, but to us it is a state that was lost."""
         temporary = self._path.with_name(f".{_FILE}.{secrets.token_hex(4)}.tmp")
         try:
             with contextlib.closing(sqlite3.connect(temporary)) as connection:
@@ -168,11 +168,11 @@ class State:
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
-            with fsio.disk_errors("cannot use the state", self._path):
-                yield
-        except sqlite3.OperationalError as error:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise MediaError(
-                f"cannot use the state: {printable(str(error))}",
+                f"cannot use the state: {printable(why)}",
                 where=printable(str(self._path)),
                 hint="name a writable directory with --state or AIRGAP_STATE",
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,8 @@ from airgap.exporter.lock import Lock
 from airgap.exporter.plan import Plan, lay_out, summary
 from airgap.exporter.resolve import resolve
 from airgap.exporter.seal import write_signatures
+from airgap.lookaside import LookasideConfig, LookasideReader
+from airgap.registry import RegistryStore
 from airgap.state import State
 from airgap.text import human_size, plural, printable
 from airgap.trust.keys import Signer, load_signer
@@ -32,6 +35,10 @@ PlatformOption = Annotated[
 VolumeOption = Annotated[
     str | None, typer.Option("--volume-size", help="Most bytes a volume may have: 4GiB, 25GB, or fat32, dvd, dvd-dl, bd25, bd50.")
 ]
+RegistriesDOption = Annotated[
+    Path | None,
+    typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are kept."),
+]
 KeyOption = Annotated[list[str], typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")]
 
 
@@ -40,6 +47,7 @@ def resolve_command(
     lock: Annotated[str | None, typer.Option("--lock", help="Write the lock to this file; - is standard output.")] = None,
     platform: PlatformOption = None,
     insecure: InsecureOption = None,
+    registries_d: RegistriesDOption = None,
     threads: ThreadsOption = 4,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -51,7 +59,7 @@ def resolve_command(
     """
     console = Console(as_json, quiet, verbose)
     with registries(insecure, threads, console) as source:
-        found = _resolved(lists, platform, source, console, threads)
+        found = _resolved(lists, platform, source, registries_d, console, threads)
     if lock == "-":
         sys.stdout.write(found.to_bytes().decode())
         return
@@ -68,6 +76,7 @@ def plan_command(
     out: Annotated[Path | None, typer.Option("--out", help="Where the bundle will go: also check the free space there.")] = None,
     platform: PlatformOption = None,
     insecure: InsecureOption = None,
+    registries_d: RegistriesDOption = None,
     threads: ThreadsOption = 4,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -79,7 +88,7 @@ def plan_command(
     """
     console = Console(as_json, quiet, verbose)
     with registries(insecure, threads, console) as source:
-        found = _resolved(lists, platform, source, console, threads)
+        found = _resolved(lists, platform, source, registries_d, console, threads)
     plan = lay_out(found, names.volume_size(volume_size) if volume_size else None)
     facts = summary(plan)
     if out is not None:
@@ -99,6 +108,7 @@ def export_command(
     expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
     platform: PlatformOption = None,
     insecure: InsecureOption = None,
+    registries_d: RegistriesDOption = None,
     threads: ThreadsOption = 4,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
     state: inputs.StateOption = None,
@@ -128,7 +138,7 @@ def export_command(
     inputs.check_period(request.created, request.expires)
     signers = _signers(key, passphrase_file)
     with registries(insecure, threads, console) as source, State(inputs.state_directory(state)) as memory:
-        done = export(request, source, signers, memory, console)
+        done = export(replace(request, lookaside=_lookaside(source, registries_d)), source, signers, memory, console)
     console.result(*_export_result(done, signers))
 
 
@@ -153,9 +163,15 @@ def sign_command(
     Console(as_json, quiet, verbose).result(facts, [f"signed       {catalog.name}: {path.name}" for path in written])
 
 
-def _resolved(lists: list[str], platform: list[str] | None, source: Any, console: Console, threads: int) -> Lock:
+def _resolved(
+    lists: list[str], platform: list[str] | None, store: RegistryStore, directory: Path | None, console: Console, threads: int
+) -> Lock:
     wanted = inputs.read_lists(lists, platform or ())
-    return wanted if isinstance(wanted, Lock) else resolve(wanted, source, console, threads)
+    return wanted if isinstance(wanted, Lock) else resolve(wanted, store, console, threads, _lookaside(store, directory))
+
+
+def _lookaside(store: RegistryStore, directory: Path | None) -> LookasideReader:
+    return LookasideReader(LookasideConfig.load([directory] if directory else None), store.fetch_file)
 
 
 def _signers(keys: list[str], passphrase_file: Path | None) -> list[Signer]:

@@ -36,9 +36,7 @@ Paths = Annotated[
 ]
 SignBy = Annotated[
     list[str] | None,
-    typer.Option(
-        "--sign-by", metavar="KEY", help="Site key that signs what was accepted, under its new name; a key file or gpg:FINGERPRINT."
-    ),
+    typer.Option("--sign-by", metavar="KEY", help="Site key (file or gpg:FINGERPRINT) that signs what was accepted."),
 ]
 LookasideOption = Annotated[
     Path | None,

@@ -20,7 +20,7 @@ from airgap.exporter.fill import fill
 from airgap.exporter.journal import LOCK, SCHEMA, Journal, unusable
 from airgap.exporter.lock import Lock
 from airgap.exporter.plan import lay_out
-from airgap.exporter.resolve import resolve
+from airgap.exporter.resolve import Lookaside, resolve
 from airgap.exporter.seal import Signer, finish, is_whole, make_catalog, seal, signature_path
 from airgap.lists import Entry
 from airgap.oci import strictjson
@@ -47,6 +47,7 @@ class Request:
         volume_size: the most bytes a volume may have, or None for one volume.
         threads: how many blobs are fetched at a time.
         restart: discard an unfinished bundle instead of going on with it.
+        lookaside: where GPG signatures of images are kept beside the registries.
     """
 
     wanted: Sequence[Entry] | Lock
@@ -58,6 +59,7 @@ class Request:
     volume_size: int | None = None
     threads: int = 4
     restart: bool = False
+    lookaside: Lookaside | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def _begin(request: Request, lock: Lock, serial: int, partial: Path) -> tuple[Lo
 def _locked(request: Request, source: Source, progress: Progress) -> Lock:
     if isinstance(request.wanted, Lock):
         return request.wanted
-    return resolve(request.wanted, source, progress, request.threads)
+    return resolve(request.wanted, source, progress, request.threads, request.lookaside)
 
 
 def _expiry(expires: str | dt.timedelta | None, created: str) -> str | None:

@@ -70,7 +70,10 @@ def parse_registries_file(raw: bytes, name: str) -> RegistriesFile:
         if not _SCOPE.fullmatch(scope):
             raise parser.mistake(key, "not a registry, namespace or repository", "for example docker.io/library/busybox", scope)
         scopes[scope] = parser.section(key, value)
-    return RegistriesFile(None if default is None else parser.section(*default), scopes)
+    # With all of it commented out it is no section, as upstream sees it, and another file may have one.
+    if default is None or default[1].tag == f"{_TAG}null":
+        return RegistriesFile(None, scopes)
+    return RegistriesFile(parser.section(*default), scopes)
 
 
 class _Parser:

@@ -78,7 +78,7 @@ class Reference:
         if path != path.lower():
             raise _bad(text, "repository names are lower case")
         try:
-            return cls(Repository(host, path), tag if tag or digest else "latest", digest)
+            return cls(Repository(host, path), "latest" if tag is None and digest is None else tag, digest)
         except UsageError as error:
             raise _bad(text, error.what) from error
 

@@ -499,7 +499,6 @@ def shift(top: dict[str, Any]) -> None:
     first_blob(top)["extents"][0][1] += 512
 
 
-
 def drop_layer(top: dict[str, Any]) -> None:
     digest = max(top["blobs"], key=lambda name: top["blobs"][name]["size"])
     del top["blobs"][digest]
@@ -699,7 +698,9 @@ def test_a_platform_that_is_in_no_image(desk: Desk) -> None:
     desk.nothing_is_visible()
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"SQLite format 3\0" + bytes(4080)], ids=["empty", "garbage", "header only"])
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage" * 1000, b"SQLite format 3\0" + bytes(4080)], ids=["empty", "garbage", "header only"]
+)
 def test_a_damaged_state(desk: Desk, content: bytes) -> None:
     state = desk.work / "state/state.db"
     state.parent.mkdir()

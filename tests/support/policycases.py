@@ -212,7 +212,8 @@ class _Maker:
         host = name.partition("/")[0]
         chosen = self.chance.choice(
             (name, name, host, host, name.rpartition("/")[0], "vendor.example", "vendor.example:5000/x", "docker.io", "busybox",
-             "notlocalhost", "vendor.example/", "vendor.example/X", f"{name}:tag", "a..b", "-a.b", "vendor.example:5000000", "[::1]:80", "")
+             "notlocalhost", "vendor.example/", "vendor.example/X", f"{name}:tag", "a..b", "-a.b", "vendor.example:5000000", "[::1]:80",
+             "")
         )  # fmt: skip
         if chosen.startswith("["):
             self.marks.add("ipv6-host")
@@ -227,10 +228,11 @@ class _Maker:
             return same
         chosen = self.chance.choice(
             (f"{name}:other", f"vendor.example/{path}:1.36", f"vendor.example:5000/x/{path}:latest", f"{name}:1.36@{DIGEST}",
-             f"{host}/another:1", path, f"{path}:1", path.rpartition("/")[2], f"{host}/library/{path}:1", f"index.docker.io/{path}:1.36",
-             name.upper(), f"{name}:", f"{name}@sha256:{'0' * 63}", f"{name}@sha256:{'0' * 64}", f"{name}@sha512:{'0' * 128}", f"{name}@md5:{'0' * 32}",
-             f"{name}@sha384:{'0' * 96}", f" {same}", f"{same}\n", "", "0" * 64, f"{host}/a__b/c--d:1", f"{host}/a___b:1", f"{host}/{'n' * 250}:1",
-             f"{name}:{'t' * 129}", f"vendor.example:0123456/{path}:1", f"https://{same}", f"Vendor.example/{path}:1", f"{host}/-a:1", f"é/{path}:1")
+             f"{host}/another:1", path, f"{path}:1", path.rpartition("/")[2], f"{host}/library/{path}:1",
+             f"index.docker.io/{path}:1.36", name.upper(), f"{name}:", f"{name}@sha256:{'0' * 63}", f"{name}@sha256:{'0' * 64}",
+             f"{name}@sha512:{'0' * 128}", f"{name}@md5:{'0' * 32}", f"{name}@sha384:{'0' * 96}", f" {same}", f"{same}\n", "", "0" * 64,
+             f"{host}/a__b/c--d:1", f"{host}/a___b:1", f"{host}/{'n' * 250}:1", f"{name}:{'t' * 129}", f"vendor.example:0123456/{path}:1",
+             f"https://{same}", f"Vendor.example/{path}:1", f"{host}/-a:1", f"é/{path}:1")
         )  # fmt: skip
         if "sha384" in chosen:
             self.marks.add("sha384-name")
@@ -259,6 +261,8 @@ class _Maker:
     def mutated(self, document: Pairs) -> bytes:
         if self.often(0.25):
             return self.mutated_text(dump(document))
+        if self.often(0.05):
+            return self.odd_scope(document)
         objects = list(_objects(document))
         target = self.chance.choice(objects)
         change = self.chance.choice((self.replace, self.replace, self.drop, self.rename, self.add, self.double, self.swap_case))
@@ -296,11 +300,7 @@ class _Maker:
             target[place] = change(target[place])
 
     def mutated_text(self, raw: bytes) -> bytes:
-        kind = self.chance.choice(("trailing", "cut", "bom", "space", "comma", "comment", "utf8", "surrogate", "empty", "list"))
-        if kind in ("utf8", "surrogate"):
-            self.marks.add("not-unicode")
-            odd = b"\xff" if kind == "utf8" else b"\\ud800"
-            return raw[:-1] + (b"," if b"transports" not in raw else b"") + b"" + self.with_odd_scope(odd, b"transports" in raw)
+        kind = self.chance.choice(("trailing", "cut", "bom", "space", "comma", "comment", "empty", "list"))
         return {
             "trailing": raw + self.chance.choice((b"x", b"{}", b"\0", b",")),
             "cut": raw[: self.chance.randrange(len(raw))],
@@ -312,10 +312,13 @@ class _Maker:
             "list": b"[" + raw + b"]",
         }[kind]
 
-    def with_odd_scope(self, odd: bytes, has_transports: bool) -> bytes:
-        """The end of the document; a scope that is no Unicode goes where it harms nothing but strict readers."""
-        scope = b'"no-such-transport":{"%s":[{"type":"reject"}]}' % odd
-        return b',"transports":{%s}}' % scope if has_transports else b'"transports":{%s}}' % scope
+    def odd_scope(self, document: Pairs) -> bytes:
+        """A scope that is no Unicode, where it harms nobody but strict readers."""
+        self.marks.add("not-unicode")
+        scope = self.chance.choice((b'"\xff"', b'"\\ud800"'))
+        transports = next((value for key, value in document if key == "transports"), Pairs())
+        transports.append(("no-such-thing", Pairs([(scope, pairs([{"type": "reject"}]))])))
+        return dump(document)
 
 
 def _objects(value: Any) -> Any:

@@ -22,11 +22,30 @@ def test_a_digest_is_itself(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "sha256", "sha256:", HEX, f"md5:{HEX[:32]}", f"SHA256:{HEX}", f"sha256:{HEX.upper()}", f"sha256:{HEX[1:]}", f"sha256:{HEX}a",
-        f"sha512:{HEX}", f"sha256:{HEX}{HEX}", f" sha256:{HEX}", f"sha256:{HEX}\n", f"sha256:../../{HEX[6:]}", f"sha256:{HEX[:-1]}\u0661",
-        f"sha256:{HEX[:-1]}\0", f"sha256::{HEX[1:]}", None, 5, True, ["sha256", HEX], {"sha256": HEX},
+        "",
+        "sha256",
+        "sha256:",
+        HEX,
+        f"md5:{HEX[:32]}",
+        f"SHA256:{HEX}",
+        f"sha256:{HEX.upper()}",
+        f"sha256:{HEX[1:]}",
+        f"sha256:{HEX}a",
+        f"sha512:{HEX}",
+        f"sha256:{HEX}{HEX}",
+        f" sha256:{HEX}",
+        f"sha256:{HEX}\n",
+        f"sha256:../../{HEX[6:]}",
+        f"sha256:{HEX[:-1]}\u0661",
+        f"sha256:{HEX[:-1]}\0",
+        f"sha256::{HEX[1:]}",
+        None,
+        5,
+        True,
+        ["sha256", HEX],
+        {"sha256": HEX},
     ],
-)  # fmt: skip
+)
 def test_anything_else_is_damage(text: object) -> None:
     with pytest.raises(Damaged) as caught:
         Digest.parse(text, "here")

@@ -50,14 +50,29 @@ def test_an_index_that_could_be_read_as_something_else_is_refused(field: str) ->
 @pytest.mark.parametrize(
     "change",
     [
-        {"schemaVersion": 1}, {"schemaVersion": "2"}, {"mediaType": media.OCI_INDEX}, {"mediaType": 5}, {"config": {}}, {"config": []},
-        {"layers": {}}, {"layers": [None]}, {"layers": [{**LAYER, "size": -1}]}, {"layers": [{**LAYER, "size": 2**53}]},
-        {"layers": [{**LAYER, "size": "5"}]}, {"layers": [{**LAYER, "digest": "sha256:../x"}]}, {"layers": [{**LAYER, "Digest": "x"}]},
-        {"layers": [{**LAYER, "urls": "http://x"}]}, {"layers": [{**LAYER, "annotations": {"a": 1}}]}, {"layers": [{**LAYER, "mediaType": None}]},
-        {"subject": "x"}, {"artifactType": 5}, {"layers": [{**LAYER, "platform": {"os": 5}}]}, {"layers": [{**LAYER, "platform": {"OS": "x"}}]},
+        {"schemaVersion": 1},
+        {"schemaVersion": "2"},
+        {"mediaType": media.OCI_INDEX},
+        {"mediaType": 5},
+        {"config": {}},
+        {"config": []},
+        {"layers": {}},
+        {"layers": [None]},
+        {"layers": [{**LAYER, "size": -1}]},
+        {"layers": [{**LAYER, "size": 2**53}]},
+        {"layers": [{**LAYER, "size": "5"}]},
+        {"layers": [{**LAYER, "digest": "sha256:../x"}]},
+        {"layers": [{**LAYER, "Digest": "x"}]},
+        {"layers": [{**LAYER, "urls": "http://x"}]},
+        {"layers": [{**LAYER, "annotations": {"a": 1}}]},
+        {"layers": [{**LAYER, "mediaType": None}]},
+        {"subject": "x"},
+        {"artifactType": 5},
+        {"layers": [{**LAYER, "platform": {"os": 5}}]},
+        {"layers": [{**LAYER, "platform": {"OS": "x"}}]},
     ],
     ids=lambda change: json.dumps(change)[:60],
-)  # fmt: skip
+)
 def test_a_malformed_manifest_is_damage(change: dict[str, Any]) -> None:
     with pytest.raises(Damaged):
         parse({**IMAGE, **change})
@@ -144,12 +159,22 @@ def test_an_image_reads_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"reference": "x:1"}, {"reference": "docker.io/X:1"}, {"reference": 5}, {"digest": "x"}, {"size": -1}, {"platforms": "linux"}, {"platforms": [1]},
-        {"omitted": ["x"]}, {"foreign": [None]}, {"volumes": [-1]}, {"attachments": [{}]}, {"attachments": {}},
+        {"reference": "x:1"},
+        {"reference": "docker.io/X:1"},
+        {"reference": 5},
+        {"digest": "x"},
+        {"size": -1},
+        {"platforms": "linux"},
+        {"platforms": [1]},
+        {"omitted": ["x"]},
+        {"foreign": [None]},
+        {"volumes": [-1]},
+        {"attachments": [{}]},
+        {"attachments": {}},
         {"reference": f"docker.io/library/x@{Digest.of(b'other')}"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_an_image_that_is_none(changes: dict[str, Any]) -> None:
     with pytest.raises(Damaged):
         Image.from_json(entry(**changes), "here")

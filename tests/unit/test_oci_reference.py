@@ -39,11 +39,39 @@ def test_a_reference_is_expanded(text: str, full: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", " nginx", "nginx ", "docker.io/UPPER", "nginx:", "nginx:-x", "nginx:" + "x" * 129, "nginx@", "nginx@sha256:12", "nginx@md5:" + "0" * 32,
-        f"nginx@{DIGEST.upper()}", f"nginx@{DIGEST}@{DIGEST}", "a//b", "/a", "a/", "a/../b", "a/./b", "..", "ghcr.io/", "ghcr.io:port/x", "ghcr.io:123456/x",
-        "-x.io/y", "x-.io/y", "a_-b", "a..b/c", "x/\u00e9", "x\n", "x\0", "https://ghcr.io/x", "x.io/" + "a/" * 130 + "a", "x.io/y:t\u0661",
+        "",
+        " nginx",
+        "nginx ",
+        "docker.io/UPPER",
+        "nginx:",
+        "nginx:-x",
+        "nginx:" + "x" * 129,
+        "nginx@",
+        "nginx@sha256:12",
+        "nginx@md5:" + "0" * 32,
+        f"nginx@{DIGEST.upper()}",
+        f"nginx@{DIGEST}@{DIGEST}",
+        "a//b",
+        "/a",
+        "a/",
+        "a/../b",
+        "a/./b",
+        "..",
+        "ghcr.io/",
+        "ghcr.io:port/x",
+        "ghcr.io:123456/x",
+        "-x.io/y",
+        "x-.io/y",
+        "a_-b",
+        "a..b/c",
+        "x/\u00e9",
+        "x\n",
+        "x\0",
+        "https://ghcr.io/x",
+        "x.io/" + "a/" * 130 + "a",
+        "x.io/y:t\u0661",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_reference_is_a_mistake_of_the_user(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         Reference.parse(text)

@@ -82,6 +82,7 @@ def test_what_we_write_reads_as_itself_and_only_in_one_way(value: dict[str, obje
 @given(st.binary(max_size=40) | st.text(alphabet='{}[]":,0123456789.eE+-\\u \ntrfalsn', max_size=40).map(str.encode))
 def test_any_bytes_are_an_object_or_damage(raw: bytes) -> None:
     try:
-        assert isinstance(strictjson.parse_object(raw, "here"), dict)
-    except Damaged as error:
-        assert error.what.isprintable()
+        found = strictjson.parse_object(raw, "here")
+    except Damaged:
+        return
+    assert isinstance(found, dict)

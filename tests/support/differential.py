@@ -1,0 +1,261 @@
+"""The same question to skopeo and to us: policy, reference and signatures in; bad policy, rejected or accepted out.
+
+skopeo pulls from a registry of ours on loopback, to which registries.conf maps every host, with a lookaside directory per case.
+``DIFFERENCES`` is the whole list of what may differ; anything else is a failure with a reproducer.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from airgap import fsio
+from airgap.errors import Refused
+from airgap.oci.reference import Reference
+from airgap.trust import evidence as ev
+from airgap.trust.images import ImageJudge
+from airgap.trust.policy import parse_policy
+from tests.support import signatureforms
+from tests.support.policycases import CONFIG, DIGEST, GARBAGE, HOSTS, MANIFEST, Blob, Case, make
+from tests.support.signatureforms import Forge
+from tests.support.tools import require
+
+BAD, REJECTED, ACCEPTED = "bad policy", "rejected", "accepted"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something in which we and skopeo 1.9.3 may differ.
+
+    ``subject`` is ``policy`` or ``signature``. For a signature the claim is checked: without the signatures in question both must say
+    what we said with them.
+    """
+
+    name: str
+    subject: str
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...]
+    reason: str
+
+
+STRICTER = (
+    Difference("text-mode", "signature", (REJECTED,), (ACCEPTED,), "signed as text (class 01): line ends are not covered"),
+    Difference("trailing-packet", "signature", (REJECTED,), (ACCEPTED,), "packets after the message: containers-signature(5) forbids"),
+    Difference("sha1", "signature", (REJECTED,), (ACCEPTED,), "SHA-1 collides"),
+    Difference("bzip2", "signature", (REJECTED,), (ACCEPTED,), "only ZIP and ZLIB, as gpg does by default"),
+    Difference("old-order", "signature", (REJECTED,), (ACCEPTED,), "the signature before the data, as PGP 2 wrote it"),
+    Difference("large", "signature", (REJECTED,), (ACCEPTED,), "more than 64 KiB"),
+    Difference("invalid-utf8-payload", "signature", (REJECTED,), (ACCEPTED,), "a payload that is not UTF-8"),
+    Difference("deep-payload", "signature", (REJECTED,), (ACCEPTED,), "a payload nested deeper than 32 levels"),
+    Difference("sha384-name", "signature", (REJECTED,), (ACCEPTED,), "a docker-reference with a digest other than SHA-256, SHA-512"),
+    Difference("long-port", "signature", (REJECTED,), (ACCEPTED,), "a docker-reference with a port of more than five digits"),
+    Difference("not-unicode", "policy", (BAD,), (REJECTED, ACCEPTED), "a policy that is not valid Unicode"),
+    Difference("not-a-stream", "policy", (BAD,), (REJECTED, ACCEPTED), "a scope under airgap that is not a stream name"),
+    Difference("sha384-name", "policy", (BAD,), (REJECTED, ACCEPTED), "a signedIdentity with a digest other than SHA-256, SHA-512"),
+    Difference("long-port", "policy", (BAD,), (REJECTED, ACCEPTED), "a signedIdentity with a port of more than five digits"),
+)
+OTHERWISE = (
+    Difference(
+        "garbage", "signature", (ACCEPTED,), (REJECTED,), "a lookaside file that is no signature spoils its siblings there, not here"
+    ),
+    Difference("newer-field", "policy", (REJECTED, ACCEPTED), (BAD,), "sigstoreSigned fields that came after 1.9.3"),
+    Difference("ipv6-host", "policy", (REJECTED, ACCEPTED), (BAD,), "hosts such as [::1], which its grammar does not have"),
+)
+DIFFERENCES = STRICTER + OTHERWISE
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What both said; ``difference`` is the one that explains why not the same, ``report`` a reproducer when nothing does."""
+
+    ours: str
+    theirs: str
+    difference: Difference | None = None
+    report: str = ""
+
+
+@dataclass
+class Judges:
+    """Both judges, with the keys of one :class:`Forge`. A context manager: it holds a server and a directory."""
+
+    forge: Forge
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> Judges:
+        self._skopeo = require("skopeo")
+        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="airgap-differential-")))
+        port = self._stack.enter_context(_registry())
+        mapped = [f'[[registry]]\nprefix = "{host}"\nlocation = "127.0.0.1:{port}"\ninsecure = true\n' for host in HOSTS]
+        (self.directory / "registries.conf").write_text("\n".join(mapped), encoding="utf-8")
+        (self.directory / "registries.d").mkdir()
+        self._lookaside = self.directory / "lookaside"
+        (self.directory / "registries.d/default.yaml").write_text(
+            f"default-docker:\n  lookaside: file://{self._lookaside}\n", encoding="utf-8"
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def ours(self, case: Case) -> str:
+        """Our verdict."""
+        try:
+            policy = parse_policy(self.forge.filled(case.policy))
+        except Refused:
+            return BAD
+        found = ev.Evidence.of(MANIFEST, [ev.GpgSignature(blob, f"signature-{i}") for i, blob in enumerate(self._visible(case), 1)])
+        with ImageJudge(policy, lambda path: fsio.read_input(Path(path), 1 << 20, "key file")) as judge:
+            return ACCEPTED if judge.judge(Reference.parse(case.reference), found).accepted else REJECTED
+
+    def theirs(self, case: Case) -> str:
+        """skopeo's verdict."""
+        shutil.rmtree(self._lookaside, ignore_errors=True)
+        shutil.rmtree(self.directory / "out", ignore_errors=True)
+        place = self._lookaside / f"{_path(case.reference)}@{DIGEST.replace(':', '=')}"
+        place.mkdir(parents=True)
+        for number, blob in _numbered(case.blobs):
+            (place / f"signature-{number}").write_bytes(self.forge.blob(blob))
+        (self.directory / "policy.json").write_bytes(self.forge.filled(case.policy))
+        command = (
+            self._skopeo, "--policy", "policy.json", "--registries-conf", "registries.conf", "--registries.d", "registries.d",
+            "--tmpdir", str(self.directory), "copy", f"docker://{case.reference}", "dir:out",
+        )  # fmt: skip
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.directory)}
+        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, check=False, timeout=120)
+        said = done.stderr.decode(errors="replace")
+        if done.returncode == 0:
+            return ACCEPTED
+        if "Error loading trust policy" in said:
+            return BAD
+        if "Source image rejected" in said:
+            return REJECTED
+        raise AssertionError(f"skopeo said neither yes nor no: {said}\n{self.describe(case)}")
+
+    def compare(self, case: Case) -> Outcome:
+        """Ask both, and explain a difference by the list."""
+        ours, theirs = self.ours(case), self.theirs(case)
+        if ours == theirs:
+            return Outcome(ours, theirs)
+        difference = self._explained(case, ours, theirs)
+        if difference is not None:
+            return Outcome(ours, theirs, difference)
+        smallest = self._shrunk(case)
+        report = f"ours: {self.ours(smallest)}, skopeo: {self.theirs(smallest)}\n{self.describe(smallest)}"
+        return Outcome(ours, theirs, report=report)
+
+    def describe(self, case: Case) -> str:
+        """A case for a person."""
+        blobs = [f"  signature-{number}: {blob}" for number, blob in _numbered(case.blobs)]
+        return "\n".join(
+            [f"reference: {case.reference}", f"policy: {case.policy.decode(errors='backslashreplace')}", *blobs, f"marks: {set(case.marks)}"]
+        )
+
+    def _visible(self, case: Case) -> list[bytes]:
+        """The signatures up to the first gap in their numbers, as containers-signature(5) has it."""
+        return [self.forge.blob(blob) for expected, (number, blob) in enumerate(_numbered(case.blobs), 1) if number == expected]
+
+    def _explained(self, case: Case, ours: str, theirs: str) -> Difference | None:
+        visible = [blob for expected, (number, blob) in enumerate(_numbered(case.blobs), 1) if number == expected]
+        names = {name for blob in visible for name in self._names(blob)}
+        fitting = [found for found in DIFFERENCES if ours in found.ours and theirs in found.theirs]
+        for found in fitting:
+            if found.subject == "policy" and found.name in case.marks:
+                return found
+        for found in fitting:
+            if found.subject == "signature" and found.name in names:
+                rest = dataclasses.replace(case, blobs=tuple(blob for blob in visible if not self._names(blob)))
+                return found if self.ours(rest) == self.theirs(rest) == ours else None
+        return None
+
+    def _names(self, blob: Blob) -> set[str]:
+        """Which differences a signature may cause."""
+        known = {found.name for found in DIFFERENCES if found.subject == "signature"}
+        names = {blob.form} & known
+        names |= {name for name, part in (("sha384-name", "@sha384:"), ("long-port", ":0123456/")) if part in blob.reference}
+        return names | ({"garbage"} if signatureforms.is_garbage(self.forge.blob(blob)) else set())
+
+    def _shrunk(self, case: Case) -> Case:
+        """The same disagreement with fewer signatures, transports, scopes and requirements."""
+        for _ in range(40):
+            smaller = next((found for found in _smaller(case) if self._disagree(found)), None)
+            if smaller is None:
+                break
+            case = smaller
+        return case
+
+    def _disagree(self, case: Case) -> bool:
+        ours, theirs = self.ours(case), self.theirs(case)
+        return ours != theirs and self._explained(case, ours, theirs) is None
+
+
+def check_range(forge: Forge, seed: int, numbers: Sequence[int]) -> list[Outcome]:
+    """Compare the cases of a seed with these numbers."""
+    found = []
+    with Judges(forge) as judges:
+        for number in numbers:
+            outcome = judges.compare(make(seed, number))
+            report = f"case {number} of seed {seed}\n{outcome.report}" if outcome.report else ""
+            found.append(dataclasses.replace(outcome, report=report))
+    return found
+
+
+def _smaller(case: Case) -> Iterator[Case]:
+    for i in range(len(case.blobs)):
+        yield dataclasses.replace(case, blobs=case.blobs[:i] + case.blobs[i + 1 :])
+    for raw in signatureforms.smaller_json(case.policy):
+        yield dataclasses.replace(case, policy=raw)
+
+
+def _numbered(blobs: Sequence[Blob]) -> Iterator[tuple[int, Blob]]:
+    number = 0
+    for blob in blobs:
+        number += 2 if blob.gap else 1
+        yield number, blob
+
+
+def _path(reference: str) -> str:
+    """Where the registry has it: below the host, without tag or digest."""
+    return str(Reference.parse(reference).repository).partition("/")[2]
+
+
+class _Registry(BaseHTTPRequestHandler):
+    """Every repository has the one manifest under every name, and its config."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = CONFIG if "/blobs/" in self.path else MANIFEST if "/manifests/" in self.path else b"{}"
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.docker.distribution.manifest.v2+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def _registry() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Registry)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
