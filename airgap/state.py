@@ -136,7 +136,7 @@ class State:
             return connection
 
     def _create(self) -> None:
-        """Make it under another name first: sqlite takes an empty file for a new database, but to us it is a state that was lost."""
+        """Make it under another name first: sqlite takes an empty file for a new database, to us it is a state that was lost."""
         temporary = self._path.with_name(f".{_FILE}.{secrets.token_hex(4)}.tmp")
         try:
             with contextlib.closing(sqlite3.connect(temporary)) as connection:

@@ -1,22 +1,26 @@
-"""Block and volume digests, taken from what is on disk, right behind the writers while the bytes are still in the page cache."""
+"""Block and volume digests, taken from what is on disk, right behind the writers while the bytes are still in the page cache.
+
+Three threads follow the writers, because one alone could not keep up with them: one hashes blocks in the order in which they become
+whole, one hashes volumes from front to back, one asks for the bytes to be flushed to the disk.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from airgap import fsio
 from airgap.bundle.names import BLOCK_SIZE
 from airgap.oci.verify import CHUNK
 
-#: How much is hashed between two requests to flush it to the disk, in bytes.
-_FLUSH = 256 * 1024 * 1024
+#: How many whole blocks make a request to flush worthwhile (256 MiB).
+_FLUSH_BLOCKS = 16
 
 
 class Digester:
-    """Hashes volumes block by block as their bytes become whole, in one thread.
+    """Hashes and flushes volumes while they are being filled.
 
     Args:
         files: open descriptors of the volumes, in order.
@@ -27,35 +31,43 @@ class Digester:
         self._files = files
         self._sizes = sizes
         self._left = [[min(BLOCK_SIZE, size - at) for at in range(0, size, BLOCK_SIZE)] for size in sizes]
+        self._total = sum(map(len, self._left))
+        self._whole: list[tuple[int, int]] = []
         self._changed = threading.Condition()
         self._stopped = False
         self._error: BaseException | None = None
-        self.blocks: list[list[str]] = [[] for _ in sizes]
+        self.blocks: list[list[str]] = [[""] * len(left) for left in self._left]
         self.volumes: list[str] = []
-        self._thread = threading.Thread(target=self._run, name="digester", daemon=True)
+        workers: tuple[Callable[[], None], ...] = (self._hash_blocks, self._hash_volumes, self._flush)
+        self._threads = [
+            threading.Thread(target=self._run, args=(worker,), name=worker.__name__, daemon=True) for worker in workers
+        ]
 
     def start(self) -> None:
         """Begin to follow the writers."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def wrote(self, volume: int, offset: int, length: int) -> None:
         """``length`` bytes of a volume (from 1) are on disk; every byte must be reported exactly once. Any thread."""
         left = self._left[volume - 1]
-        whole = False
         with self._changed:
+            before = len(self._whole)
             while length:
                 block = offset // BLOCK_SIZE
                 count = min(length, (block + 1) * BLOCK_SIZE - offset)
                 left[block] -= count
-                whole = whole or left[block] == 0
+                if left[block] == 0:
+                    self._whole.append((volume - 1, block))
                 offset += count
                 length -= count
-            if whole:
-                self._changed.notify()
+            if len(self._whole) > before:
+                self._changed.notify_all()
 
     def finish(self) -> None:
-        """Wait until everything is hashed and flushed. Raises what the thread ran into."""
-        self._thread.join()
+        """Wait until everything is hashed and flushed. Raises what a thread ran into."""
+        for thread in self._threads:
+            thread.join()
         if self._error is not None:
             raise self._error
 
@@ -63,42 +75,65 @@ class Digester:
         """Give up early, when the writers failed."""
         with self._changed:
             self._stopped = True
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
 
-    def _run(self) -> None:
+    def _run(self, worker: Callable[[], None]) -> None:
         try:
-            buffer = memoryview(bytearray(CHUNK))
-            for number in range(len(self._files)):
-                if not self._hash_volume(number, buffer):
-                    return
+            worker()
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits in finish()
-            self._error = error
-
-    def _hash_volume(self, number: int, buffer: memoryview) -> bool:
-        fd, size = self._files[number], self._sizes[number]
-        whole = hashlib.sha256()
-        for block, start in enumerate(range(0, size, BLOCK_SIZE)):
             with self._changed:
-                self._changed.wait_for(lambda block=block: self._stopped or self._left[number][block] == 0)  # type: ignore[misc]
-                if self._stopped:
-                    return False
-            end = min(start + BLOCK_SIZE, size)
-            self.blocks[number].append(_hash_block(fd, start, end, whole, buffer))
-            if end % _FLUSH == 0:
-                os.fdatasync(fd)
-        os.fsync(fd)
-        self.volumes.append(whole.hexdigest())
-        return True
+                self._error = self._error or error
+                self._stopped = True
+                self._changed.notify_all()
 
+    def _wait(self, ready: Callable[[], bool]) -> bool:
+        """Wait until something is ready; False when the work was given up."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or ready())
+            return not self._stopped
 
-def _hash_block(fd: int, start: int, end: int, whole: hashlib._Hash, buffer: memoryview) -> str:
-    block = hashlib.sha256()
-    for at in range(start, end, len(buffer)):
-        part = buffer[: min(len(buffer), end - at)]
-        if fsio.read_at(fd, part, at) != len(part):
-            raise OSError(0, "a volume became shorter while it was written")
-        block.update(part)
-        whole.update(part)
-    return block.hexdigest()
+    def _hash_blocks(self) -> None:
+        buffer = memoryview(bytearray(CHUNK))
+        for done in range(self._total):
+            if not self._wait(lambda done=done: len(self._whole) > done):  # type: ignore[misc]
+                return
+            number, block = self._whole[done]
+            hasher = hashlib.sha256()
+            for part in self._read_block(number, block, buffer):
+                hasher.update(part)
+            self.blocks[number][block] = hasher.hexdigest()
+
+    def _hash_volumes(self) -> None:
+        buffer = memoryview(bytearray(CHUNK))
+        for number, left in enumerate(self._left):
+            hasher = hashlib.sha256()
+            for block in range(len(left)):
+                if not self._wait(lambda left=left, block=block: left[block] == 0):  # type: ignore[misc]
+                    return
+                for part in self._read_block(number, block, buffer):
+                    hasher.update(part)
+            self.volumes.append(hasher.hexdigest())
+
+    def _flush(self) -> None:
+        done = 0
+        while done < self._total:
+            goal = min(done + _FLUSH_BLOCKS, self._total)
+            if not self._wait(lambda goal=goal: len(self._whole) >= goal):  # type: ignore[misc]
+                return
+            for number in {number for number, _ in self._whole[done:goal]}:
+                os.fdatasync(self._files[number])
+            done = goal
+        for fd in self._files:
+            os.fsync(fd)
+
+    def _read_block(self, number: int, block: int, buffer: memoryview) -> Iterator[memoryview]:
+        start = block * BLOCK_SIZE
+        end = min(start + BLOCK_SIZE, self._sizes[number])
+        for at in range(start, end, len(buffer)):
+            part = buffer[: min(len(buffer), end - at)]
+            if fsio.read_at(self._files[number], part, at) != len(part):
+                raise OSError(0, "a volume became shorter while it was written")
+            yield part

@@ -178,11 +178,11 @@ def test_killed_and_run_again_seals_the_same_bytes_and_fetches_no_finished_blob(
     assert finished == set(world.sizes) or at not in SEALING
 
 
-@pytest.mark.parametrize("part", range(1, 5))
+@pytest.mark.parametrize("part", range(1, 4))
 def test_export_killed_anywhere_while_blobs_are_written(world: World, tmp_path: Path, part: int) -> None:
     out = tmp_path / "out"
     filling = [number for number, point in enumerate(world.points, 1) if " write volume" in point or " note" in point]
-    kill_and_finish(world, filling[len(filling) * part // 6], out, "--threads", part)
+    kill_and_finish(world, filling[len(filling) * part // 5], out, "--threads", part)
 
 
 @pytest.mark.parametrize("at", ["inside note #30", "after rename CHECK.txt #1", "after rename prod-0001 #1"])
@@ -322,8 +322,6 @@ def test_what_was_damaged_after_the_kill_is_noticed_and_made_good(
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("journal.jsonl", b"\n"),
-        ("journal.jsonl", b"[]\n"),
         ("journal.jsonl", b"\xff{\n"),
         ("journal.jsonl", b'{"schema":"airgap.journal/1"}\n'),
         ("journal.jsonl", None),
@@ -370,8 +368,9 @@ def test_a_finished_bundle_is_not_said_to_be_signed_by_a_key_that_did_not_sign(w
 # Ctrl-C
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("stage", ["manifests", "blobs"])
+@pytest.mark.parametrize(
+    ("stage", "number"), [("manifests", signal.SIGINT), ("blobs", signal.SIGINT), ("blobs", signal.SIGTERM)], ids=str
+)
 def test_an_interrupted_export_says_how_to_go_on_and_does(world: World, tmp_path: Path, stage: str, number: signal.Signals) -> None:
     out = tmp_path / "out"
     world.gateway.hold(lambda request: f"/big/{stage}/" in request.path)

@@ -219,8 +219,7 @@ def check_layout(site: Site, store: Path) -> set[str]:
     return set(found)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("step", ["blobs/uploads", "manifests"])
+@pytest.mark.parametrize(("step", "number"), [("blobs/uploads", signal.SIGINT), ("manifests", signal.SIGTERM)], ids=str)
 def test_an_interrupted_import_says_how_to_go_on_and_does(
     site: Site, registry: DockerRegistry, tmp_path: Path, step: str, number: signal.Signals
 ) -> None:

@@ -28,6 +28,7 @@ from tests.support import images
 from tests.support.bundles import CREATED, Sender, catalog_of, flip
 from tests.support.cli import DAMAGED, MEDIA, NETWORK, REFUSED, USAGE, failed, here, tree
 from tests.support.dockerregistry import DockerRegistry
+from tests.support.hostile import Hostile
 from tests.support.mounts import make_read_only, small_disk
 from tests.support.origin import Origin
 from tests.support.site import Site
@@ -435,9 +436,16 @@ def test_gpg_signs_and_verifies_and_another_gpg_key_does_not(desk: Desk, monkeyp
             (desk.work / f"{name}.asc").write_bytes(home.export(fingerprint))
             init = ["policy", "init", "--key", desk.work / f"{name}.asc", "-o", desk.work / f"{name}.json"]
             assert here(*init).returncode == 0
-        next(desk.bundle.glob("*.sig")).unlink()
-        assert here("sign", desk.bundle, "--key", f"gpg:{ours}").returncode == 0
+        origin = Origin()
+        with Hostile(origin.answer) as server:
+            origin.push(f"{server.address}/shop/web:1", images.multi_arch("gpg"))
+            (desk.work / "list").write_text(f"{server.address}/shop/web:1\n")
+            fixed = ["--out", desk.work / "gpg", "--stream", "prod", "--state", desk.work / "exporter"]
+            done = here("export", desk.work / "list", *fixed, "--key", f"gpg:{ours}")
+        assert done.returncode == 0, done.stderr
+    desk.bundle = desk.work / "gpg/prod-0001"
     desk.refused(REFUSED, theirs[-16:].lower(), policy=desk.work / "theirs.json")
+    desk.refused(REFUSED, desk.made.sender.signer.key_id)
     ours_policy = desk.work / "ours.json"
     armor = next(desk.bundle.glob("*.asc"))
     size = armor.stat().st_size
@@ -734,6 +742,16 @@ def test_a_state_that_became_read_only(desk: Desk) -> None:
         make_read_only(state)
         failed(desk.import_(), MEDIA)
         assert tree(desk.store) == before
+
+
+def test_an_empty_layer_arrives(desk: Desk) -> None:
+    origin = Origin()
+    empty = images.content(b"", "application/vnd.oci.image.layer.v1.tar")
+    name = origin.push("docker.io/shop/empty:1", images.image([empty, images.layer("behind the empty one")]))
+    desk.bundle = desk.made.sender.bundle(origin, [name], desk.work / "empty")
+    assert desk.verify().returncode == 0
+    desk.is_taken()
+    assert (desk.store / "blobs/sha256" / empty.descriptor.digest.hex).read_bytes() == b""
 
 
 def test_bundles_made_at_one_time_are_the_same(desk: Desk) -> None:

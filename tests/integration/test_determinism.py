@@ -40,7 +40,7 @@ class Exporter:
 
 def _late(request: Request) -> bool:
     """Every answer takes another time, so that no two runs get them in the same order; none is held back for ever."""
-    time.sleep(random.random() * 0.01)
+    time.sleep(random.random() * 0.004)
     return False
 
 
@@ -57,7 +57,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
         yield Exporter(driver, listed, lock, work / "keys/airgap.key")
 
 
-@pytest.mark.parametrize("size", [(), ("--volume-size", "30kB"), ("--volume-size", "20kB")], ids=["one", "few", "many"])
+@pytest.mark.parametrize("size", [(), ("--volume-size", "20kB")], ids=["one volume", "several"])
 def test_any_number_of_threads_and_any_place_give_the_same_bundle(
     exporter: Exporter, tmp_path: Path, size: tuple[object, ...]
 ) -> None:

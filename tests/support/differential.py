@@ -6,7 +6,6 @@ skopeo pulls from a registry of ours on loopback, to which registries.conf maps 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 import os
@@ -26,7 +25,7 @@ from airgap.trust import evidence as ev
 from airgap.trust.images import ImageJudge
 from airgap.trust.policy import parse_policy
 from tests.support import signatureforms
-from tests.support.policycases import CONFIG, DIGEST, GARBAGE, HOSTS, MANIFEST, Blob, Case, make
+from tests.support.policycases import CONFIG, DIGEST, HOSTS, MANIFEST, ODD_NAMES, Blob, Case, make
 from tests.support.signatureforms import Forge
 from tests.support.tools import require
 
@@ -37,39 +36,49 @@ BAD, REJECTED, ACCEPTED = "bad policy", "rejected", "accepted"
 class Difference:
     """Something in which we and skopeo 1.9.3 may differ.
 
-    ``subject`` is ``policy`` or ``signature``. For a signature the claim is checked: without the signatures in question both must say
-    what we said with them.
+    ``subject`` is ``policy`` or ``signature``. For a signature the claim is checked: without the signatures in question both must
+    say what we said with them.
     """
 
-    name: str
     subject: str
+    name: str
     ours: tuple[str, ...]
     theirs: tuple[str, ...]
     reason: str
 
 
+def _refused_signature(name: str, reason: str) -> Difference:
+    return Difference("signature", name, (REJECTED,), (ACCEPTED,), reason)
+
+
+def _refused_policy(name: str, reason: str) -> Difference:
+    return Difference("policy", name, (BAD,), (REJECTED, ACCEPTED), reason)
+
+
+#: Where we are stricter.
 STRICTER = (
-    Difference("text-mode", "signature", (REJECTED,), (ACCEPTED,), "signed as text (class 01): line ends are not covered"),
-    Difference("trailing-packet", "signature", (REJECTED,), (ACCEPTED,), "packets after the message: containers-signature(5) forbids"),
-    Difference("sha1", "signature", (REJECTED,), (ACCEPTED,), "SHA-1 collides"),
-    Difference("bzip2", "signature", (REJECTED,), (ACCEPTED,), "only ZIP and ZLIB, as gpg does by default"),
-    Difference("old-order", "signature", (REJECTED,), (ACCEPTED,), "the signature before the data, as PGP 2 wrote it"),
-    Difference("large", "signature", (REJECTED,), (ACCEPTED,), "more than 64 KiB"),
-    Difference("invalid-utf8-payload", "signature", (REJECTED,), (ACCEPTED,), "a payload that is not UTF-8"),
-    Difference("deep-payload", "signature", (REJECTED,), (ACCEPTED,), "a payload nested deeper than 32 levels"),
-    Difference("sha384-name", "signature", (REJECTED,), (ACCEPTED,), "a docker-reference with a digest other than SHA-256, SHA-512"),
-    Difference("long-port", "signature", (REJECTED,), (ACCEPTED,), "a docker-reference with a port of more than five digits"),
-    Difference("not-unicode", "policy", (BAD,), (REJECTED, ACCEPTED), "a policy that is not valid Unicode"),
-    Difference("not-a-stream", "policy", (BAD,), (REJECTED, ACCEPTED), "a scope under airgap that is not a stream name"),
-    Difference("sha384-name", "policy", (BAD,), (REJECTED, ACCEPTED), "a signedIdentity with a digest other than SHA-256, SHA-512"),
-    Difference("long-port", "policy", (BAD,), (REJECTED, ACCEPTED), "a signedIdentity with a port of more than five digits"),
+    _refused_signature("text-mode", "signed as text (class 01): line ends are not covered"),
+    _refused_signature("trailing-packet", "packets after the message, which containers-signature(5) forbids"),
+    _refused_signature("sha1", "signed over SHA-1, which collides"),
+    _refused_signature("bzip2", "compressed otherwise than with ZIP or ZLIB"),
+    _refused_signature("old-order", "the signature before the data, as PGP 2 wrote it"),
+    _refused_signature("large", "more than 64 KiB"),
+    _refused_signature("invalid-utf8-payload", "a payload that is not UTF-8"),
+    _refused_signature("deep-payload", "a payload nested deeper than 32 levels"),
+    _refused_signature("sha384-name", "a docker-reference with a digest other than SHA-256 or SHA-512"),
+    _refused_signature("long-port", "a docker-reference with a port of more than five digits"),
+    _refused_policy("not-unicode", "not valid Unicode"),
+    _refused_policy("not-a-stream", "a scope under airgap that is not a stream name"),
+    _refused_policy("atomic-scope", "a bad scope under atomic, a transport that Debian's skopeo is built without"),
+    _refused_policy("empty-path", "an empty keyPath in sigstoreSigned"),
+    _refused_policy("sha384-name", "a signedIdentity with a digest other than SHA-256 or SHA-512"),
+    _refused_policy("long-port", "a signedIdentity with a port of more than five digits"),
 )
+#: Where we are not stricter but later, or where a bad signature must not spoil a good one.
 OTHERWISE = (
-    Difference(
-        "garbage", "signature", (ACCEPTED,), (REJECTED,), "a lookaside file that is no signature spoils its siblings there, not here"
-    ),
-    Difference("newer-field", "policy", (REJECTED, ACCEPTED), (BAD,), "sigstoreSigned fields that came after 1.9.3"),
-    Difference("ipv6-host", "policy", (REJECTED, ACCEPTED), (BAD,), "hosts such as [::1], which its grammar does not have"),
+    Difference("signature", "garbage", (ACCEPTED,), (REJECTED,), "a file that is no signature spoils the others there, not here"),
+    Difference("policy", "newer-field", (REJECTED, ACCEPTED), (BAD,), "fields of sigstoreSigned that came after 1.9.3"),
+    Difference("policy", "ipv6-host", (REJECTED, ACCEPTED), (BAD,), "hosts such as [::1], which came after 1.9.3"),
 )
 DIFFERENCES = STRICTER + OTHERWISE
 
@@ -128,7 +137,7 @@ class Judges:
         (self.directory / "policy.json").write_bytes(self.forge.filled(case.policy))
         command = (
             self._skopeo, "--policy", "policy.json", "--registries-conf", "registries.conf", "--registries.d", "registries.d",
-            "--tmpdir", str(self.directory), "copy", f"docker://{case.reference}", "dir:out",
+            "--tmpdir", str(self.directory), "copy", "--remove-signatures", f"docker://{case.reference}", "dir:out",
         )  # fmt: skip
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.directory)}
         done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, check=False, timeout=120)
@@ -156,9 +165,8 @@ class Judges:
     def describe(self, case: Case) -> str:
         """A case for a person."""
         blobs = [f"  signature-{number}: {blob}" for number, blob in _numbered(case.blobs)]
-        return "\n".join(
-            [f"reference: {case.reference}", f"policy: {case.policy.decode(errors='backslashreplace')}", *blobs, f"marks: {set(case.marks)}"]
-        )
+        policy = case.policy.decode(errors="backslashreplace")
+        return "\n".join([f"reference: {case.reference}", f"policy: {policy}", *blobs, f"marks: {', '.join(case.marks) or 'none'}"])
 
     def _visible(self, case: Case) -> list[bytes]:
         """The signatures up to the first gap in their numbers, as containers-signature(5) has it."""
@@ -181,7 +189,7 @@ class Judges:
         """Which differences a signature may cause."""
         known = {found.name for found in DIFFERENCES if found.subject == "signature"}
         names = {blob.form} & known
-        names |= {name for name, part in (("sha384-name", "@sha384:"), ("long-port", ":0123456/")) if part in blob.reference}
+        names |= {name for part, name in ODD_NAMES.items() if part in blob.reference}
         return names | ({"garbage"} if signatureforms.is_garbage(self.forge.blob(blob)) else set())
 
     def _shrunk(self, case: Case) -> Case:

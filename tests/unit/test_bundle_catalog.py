@@ -1,0 +1,106 @@
+"""The catalog: strict both ways, and its frame follows from it. What a signed but wrong one does is in test_bad_input_import."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airgap.bundle import frame, names
+from airgap.bundle.catalog import SCHEMA, Blob, Catalog, Volume, format_time, layout_members, parse_time
+from airgap.errors import Damaged, UsageError
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import REFERRER, Attachment, Image
+from airgap.oci.reference import Reference
+
+
+def make(sizes: list[int], volume_size: int | None, serial: int = 7, expires: str | None = None) -> Catalog:
+    """A catalog whose extents and volume sizes are the canonical ones, over content that does not exist."""
+    blobs = [(Digest.of(f"blob {i}".encode()), size) for i, size in enumerate(sizes)]
+    root = Descriptor(media.OCI_MANIFEST, *blobs[0])
+    sbom = Attachment(REFERRER, root.digest, Descriptor(media.OCI_MANIFEST, Digest.of(b"sbom"), 3))
+    image = Image(Reference.parse("shop/web:1"), root, ("linux/amd64",), attachments=(sbom,), volumes=(1,))
+    measured = frame.measure(layout_members([image], blobs), volume_size)
+    volumes = tuple(
+        Volume(names.volume_name(i), size, "0" * 64, ("1" * 64,) * -(-size // names.BLOCK_SIZE))
+        for i, size in enumerate(measured.sizes, 1)
+    )
+    return Catalog(
+        stream="prod-site",
+        serial=serial,
+        created="2026-01-31T12:00:00Z",
+        expires=expires,
+        tool="airgap 1",
+        previous=Digest.of(b"previous"),
+        base=(),
+        volume_size=volume_size,
+        images=(replace(image, volumes=tuple(range(1, len(volumes) + 1))),),
+        blobs={digest: Blob(size, measured.extents[names.blob_path(digest)]) for digest, size in blobs},
+        volumes=volumes,
+    )
+
+
+catalogs = st.builds(
+    make,
+    st.lists(st.integers(0, 60_000), min_size=1, max_size=8),
+    st.none() | st.integers(names.MIN_VOLUME, 50_000),
+    st.integers(1, names.MAX_SERIAL),
+    st.none() | st.just("2027-01-01T00:00:00Z"),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(catalogs)
+def test_a_catalog_reads_as_it_was_written_and_its_frame_is_canonical(catalog: Catalog) -> None:
+    raw = catalog.to_bytes()
+    again = Catalog.from_bytes(raw)
+    assert again == catalog
+    assert again.to_bytes() == raw
+    again.check_frame()
+    assert again.members() == catalog.members()
+
+
+def test_the_bytes_are_one_top_level_entry_a_line_with_sorted_keys() -> None:
+    raw = make([100, 0, 5], None).to_bytes()
+    lines = raw.decode().splitlines()
+    keys = [line.partition(":")[0].strip('"') for line in lines[1:-1]]
+    assert keys == sorted(keys)
+    assert json.loads(raw)["schema"] == SCHEMA
+    assert raw.endswith(b"}\n")
+    assert make([100], None).name == "prod-site-0007"
+
+
+@settings(max_examples=40, deadline=None)
+@given(catalogs, st.data())
+def test_extents_or_sizes_that_are_not_canonical_are_refused(catalog: Catalog, data: st.DataObject) -> None:
+    digest = data.draw(st.sampled_from(sorted(catalog.blobs)))
+    blob = catalog.blobs[digest]
+    part = data.draw(st.integers(0, len(blob.extents) - 1))
+    shift = data.draw(st.sampled_from([-512, -1, 1, 512]))
+    moved = replace(blob.extents[part], offset=max(0, blob.extents[part].offset + shift))
+    extents = (*blob.extents[:part], moved, *blob.extents[part + 1 :])
+    with pytest.raises(Damaged):
+        replace(catalog, blobs={**catalog.blobs, digest: replace(blob, extents=extents)}).check_frame()
+    last = catalog.volumes[-1]
+    with pytest.raises(Damaged):
+        replace(catalog, volumes=(*catalog.volumes[:-1], replace(last, size=last.size + 512))).check_frame()
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T12:00:00Z", "2026-01-31T13:00:00+01:00", "2026-01-31T12:00:00.25Z"])
+def test_times_are_read_in_utc(text: str) -> None:
+    assert parse_time(text).replace(microsecond=0) == dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
+    assert format_time(parse_time(text)) == "2026-01-31T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "now", "2026-01-31", "2026-01-31T12:00:00", "2026-01-31 12:00:00Z", "9999-12-31T23:59:59-01:00", "1e9"]
+)
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_time(text)

@@ -1,0 +1,57 @@
+"""The companion files for people without our software."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle import documents
+from airgap.bundle.catalog import Catalog
+from tests.support import images
+from tests.support.bundles import Sender, catalog_of
+from tests.support.origin import Origin
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    origin = Origin()
+    references = [origin.push("docker.io/x/y:1", images.multi_arch("y"))]
+    return Sender.make(tmp_path / "sender").bundle(origin, references, tmp_path / "stick", volume_size=12_000)
+
+
+def test_both_are_functions_of_the_catalog(bundle: Path) -> None:
+    raw = (bundle / "catalog.json").read_bytes()
+    assert (bundle / "SHA256SUMS").read_bytes() == documents.sha256sums(catalog_of(bundle), raw)
+    assert (bundle / "CHECK.txt").read_bytes() == documents.check_txt(catalog_of(bundle), raw)
+
+
+def test_stock_sha256sum_accepts_the_sums_and_notices_a_change(bundle: Path) -> None:
+    command = ["sha256sum", "--strict", "-c", "SHA256SUMS"]
+    assert subprocess.run(command, cwd=bundle, capture_output=True, check=False).returncode == 0
+    (bundle / "volume-0001.tar").write_bytes(b"changed")
+    assert subprocess.run(command, cwd=bundle, capture_output=True, check=False).returncode == 1
+
+
+def test_check_txt_names_everything_a_person_needs(bundle: Path) -> None:
+    text = (bundle / "CHECK.txt").read_bytes().decode()
+    catalog = catalog_of(bundle)
+    assert text.count("\r\n") == text.count("\n")
+    for needed in (catalog.name, "sha256sum -c SHA256SUMS", "shasum", "certutil", "openssl", "gpg --verify", "tar -xMf"):
+        assert needed in text
+    for volume in catalog.volumes:
+        assert f"{volume.name}" in text
+        assert volume.sha256 in text
+    assert all(str(image.reference) in text for image in catalog.images)
+
+
+def test_what_a_registry_called_a_platform_cannot_forge_lines_or_drive_a_terminal(bundle: Path) -> None:
+    catalog = catalog_of(bundle)
+    hostile = replace(catalog.images[0], platforms=("linux/amd64\r\nwindows/x", "\x1b[2J", "\u202ecod.exe"))
+    forged: Catalog = replace(catalog, images=(hostile,))
+    text = documents.check_txt(forged, b"").decode()
+    assert len(text.splitlines()) == len(documents.check_txt(catalog, b"").decode().splitlines())
+    assert "\x1b" not in text
+    assert "\u202e" not in text
