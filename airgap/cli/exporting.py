@@ -112,6 +112,7 @@ def export_command(
     threads: ThreadsOption = 4,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
     state: inputs.StateOption = None,
+    init_state: inputs.InitStateOption = False,
     passphrase_file: inputs.PassphraseOption = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -137,7 +138,7 @@ def export_command(
     )
     inputs.check_period(request.created, request.expires)
     signers = _signers(key, passphrase_file)
-    with registries(insecure, threads, console) as source, State(inputs.state_directory(state)) as memory:
+    with registries(insecure, threads, console) as source, State(inputs.state_directory(state), begin=init_state) as memory:
         done = export(replace(request, lookaside=_lookaside(source, registries_d)), source, signers, memory, console)
     console.result(*_export_result(done, signers))
 

@@ -20,8 +20,9 @@ from airgap.importer import run
 from airgap.importer.judge import Judgement
 from airgap.importer.mapping import parse_target
 from airgap.importer.opening import Opened, open_content, read_catalog
-from airgap.importer.run import Imported, Terms
+from airgap.importer.run import Imported
 from airgap.importer.signing import SiteSigning
+from airgap.importer.terms import Terms
 from airgap.layout import LayoutReader
 from airgap.oci.descriptor import Platform
 from airgap.oci.stores import Browsable
@@ -80,6 +81,10 @@ def verify_command(
     policy: inputs.PolicyOption = None,
     require_signed: RequireSigned = False,
     allow_expired: AllowExpired = False,
+    allow_clock_behind: inputs.ClockOption = False,
+    max_age: inputs.MaxAgeOption = None,
+    revoked: inputs.RevokedOption = None,
+    state: inputs.StateOption = None,
     threads: ThreadsOption = 2,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -94,8 +99,11 @@ def verify_command(
         policy=inputs.read_policy(policy)[0],
         read_key=inputs.read_key,
         now=dt.datetime.now(dt.UTC),
+        revoked=inputs.read_revoked(revoked, inputs.state_directory(state)),
+        max_age=inputs.max_age(max_age),
         require_signed=require_signed,
         allow_expired=allow_expired,
+        allow_clock_behind=allow_clock_behind,
         threads=threads,
     )
     opened, judgements = run.verify(paths, terms, console)
@@ -116,12 +124,18 @@ def import_command(
     require_signed: RequireSigned = False,
     allow_older: Annotated[bool, typer.Option("--allow-older", help="Take an older serial than the newest taken.")] = False,
     allow_expired: AllowExpired = False,
+    allow_jump: Annotated[bool, typer.Option("--allow-jump", help="Take a serial far ahead of the last one.")] = False,
+    allow_fork: Annotated[bool, typer.Option("--allow-fork", help="Take a bundle that follows on another history.")] = False,
+    allow_clock_behind: inputs.ClockOption = False,
+    max_age: inputs.MaxAgeOption = None,
+    revoked: inputs.RevokedOption = None,
     sign_by: SignBy = None,
     lookaside: LookasideOption = None,
     passphrase_file: inputs.PassphraseOption = None,
     insecure: InsecureOption = None,
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
+    init_state: inputs.InitStateOption = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -138,15 +152,20 @@ def import_command(
         policy=inputs.read_policy(policy)[0],
         read_key=inputs.read_key,
         now=dt.datetime.now(dt.UTC),
+        revoked=inputs.read_revoked(revoked, inputs.state_directory(state)),
+        max_age=inputs.max_age(max_age),
         require_signed=require_signed,
         allow_expired=allow_expired,
         allow_older=allow_older,
+        allow_jump=allow_jump,
+        allow_fork=allow_fork,
+        allow_clock_behind=allow_clock_behind,
         partial=partial,
         platforms=tuple(Platform.parse(text) for text in platform or ()),
         threads=threads,
     )
     signing = _signing(sign_by or [], lookaside, passphrase_file)
-    with State(inputs.state_directory(state)) as memory:
+    with State(inputs.state_directory(state), begin=init_state) as memory:
         done = run.import_bundle(paths, spec, target_builder(spec, insecure, threads, console), terms, memory, console, signing)
     console.result(*_import_result(done, str(spec), verbose))
 
@@ -195,7 +214,8 @@ def _browsable(store: Path, policy: Path | None, console: Console) -> Browsable:
         return LayoutReader(path)
     media = Media.find([path])
     if policy is not None:
-        catalog, verdict = read_catalog(media, inputs.read_policy(policy)[0], inputs.read_key)
+        revoked = inputs.read_revoked(None, inputs.state_directory(None))
+        catalog, verdict = read_catalog(media, inputs.read_policy(policy)[0], inputs.read_key, revoked)
         return open_content(media, catalog, verdict).store
     console.say("no --policy: the signature of this bundle is not checked")
     catalog = Catalog.from_bytes(media.catalog_raw)
@@ -264,13 +284,14 @@ def _import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str
         "rebuilt": [str(reference) for reference in done.rebuilt],
         "left_out": [str(reference) for reference in done.left_out],
         "judgements": [judgement.facts() for judgement in done.judgements],
+        "remarks": list(done.remarks),
         "already_there": done.loaded is None,
         "sent_bytes": done.loaded.sent if done.loaded else 0,
         "sent_blobs": done.loaded.sent_blobs if done.loaded else 0,
         "present_blobs": done.loaded.present_blobs if done.loaded else 0,
         "mounted_blobs": done.loaded.mounted_blobs if done.loaded else 0,
     }
-    lines = _trust_lines(done.opened)
+    lines = [*_trust_lines(done.opened), *(f"note         {remark}" for remark in done.remarks)]
     if done.loaded is None:
         lines.append(f"nothing to do: {target} has all of it")
         return facts, lines

@@ -23,6 +23,7 @@ from airgap.oci.descriptor import Platform
 from airgap.text import printable
 from airgap.trust.gpg import MAX_KEYRING
 from airgap.trust.policy import MAX_POLICY, Policy, parse_policy
+from airgap.trust.revoked import MAX_REVOKED, Revoked
 
 StateOption = Annotated[
     Path | None,
@@ -33,10 +34,24 @@ StateOption = Annotated[
 PolicyOption = Annotated[
     Path | None, typer.Option("--policy", help="The site's containers-policy.json(5) with a transport `airgap`.")
 ]
+InitStateOption = Annotated[
+    bool, typer.Option("--init-state", help="The state was lost: begin a new one, which knows no bundle. Logged in the history.")
+]
+MaxAgeOption = Annotated[str | None, typer.Option("--max-age", metavar="DAYSd", help="Refuse bundles created longer ago: 90d.")]
+RevokedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--revoked", metavar="FILE", help="Key ids or fingerprints, one a line; also read: revoked.txt in the state directory."
+    ),
+]
+ClockOption = Annotated[
+    bool, typer.Option("--allow-clock-behind", help="Go on although this machine's clock is behind the latest time seen.")
+]
 PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help="File with the passphrase of the key.")]
 
 _MAX_LIST = 256 * 1024 * 1024
 _SECRET_VARIABLE = "AIRGAP_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
+_REVOKED = "revoked.txt"
 _DAYS = re.compile(r"(\d{1,5})d")
 
 
@@ -94,6 +109,27 @@ def read_policy(path: Path | None) -> tuple[Policy, str]:
 def read_key(name: str) -> bytes:
     """A key file that a policy names."""
     return fsio.read_input(Path(name), MAX_KEYRING, "key file")
+
+
+def read_revoked(path: Path | None, state: Path) -> Revoked:
+    """The keys that the site does not believe any more: of the file named, and of ``revoked.txt`` in the state directory.
+
+    Raises:
+        UsageError: a file cannot be read, or has a mistake in it.
+    """
+    files = ([path] if path is not None else []) + ([state / _REVOKED] if (state / _REVOKED).exists() else [])
+    found = Revoked()
+    for file in files:
+        found = found.joined(Revoked.parse(fsio.read_input(file, MAX_REVOKED, "list of revoked keys"), str(file)))
+    return found
+
+
+def max_age(text: str | None) -> dt.timedelta | None:
+    """``--max-age``. Raises ``UsageError``."""
+    days = _DAYS.fullmatch(text) if text is not None else None
+    if text is not None and days is None:
+        raise UsageError("not an age", where="--max-age", expected="days, such as 90d", got=printable(text))
+    return dt.timedelta(days=int(days[1])) if days else None
 
 
 def passphrase(file: Path | None, prompt: str, confirm: bool = False) -> bytes | None:

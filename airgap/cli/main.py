@@ -14,7 +14,7 @@ import typer
 from typer.main import get_command
 
 from airgap import __version__
-from airgap.cli import exporting, importing, keys, policies
+from airgap.cli import exporting, history, importing, keys, mirror, policies
 from airgap.cli.console import report_error
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
 
@@ -38,6 +38,8 @@ app.command("sign")(exporting.sign_command)
 app.command("inspect")(importing.inspect_command)
 app.command("verify")(importing.verify_command)
 app.command("import")(importing.import_command)
+app.command("mirror-config")(mirror.mirror_command)
+app.command("history")(history.history_command)
 app.command("serve")(importing.serve_command)
 
 

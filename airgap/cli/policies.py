@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import sys
@@ -12,16 +13,21 @@ from typing import Annotated, Any
 import typer
 
 from airgap import fsio
+from airgap.bundle.media import Media
 from airgap.bundle.names import check_stream
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.errors import Refused, UsageError
+from airgap.importer.closure import walk
+from airgap.importer.judge import verdicts
+from airgap.importer.opening import open_content, read_catalog
 from airgap.oci import strictjson
 from airgap.oci.reference import Reference
-from airgap.text import plural, printable
+from airgap.text import listing, plural, printable
 from airgap.trust.advice import Advice, advise
 from airgap.trust.explain import explain
 from airgap.trust.gpg import MAX_KEYRING
+from airgap.trust.images import ImageVerdict
 from airgap.trust.policy import MAX_POLICY, Policy, parse_policy
 from airgap.trust.requirements import Requirement
 from airgap.trust.signatures import load_public_key
@@ -103,19 +109,41 @@ def check(
 def explain_command(
     images: Annotated[list[str], typer.Argument(help="Image references, as in the image list.", show_default=False)],
     file: inputs.PolicyOption = None,
+    bundle: Annotated[
+        list[Path] | None,
+        typer.Option("--bundle", help="A bundle with the images: also judge the signatures in it; may be repeated."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Say which scope of the policy decides about an image, why that one, and what it requires.
 
-    Example: airgap policy explain docker.io/library/nginx:1.27 --policy policy.json
+    With --bundle also which requirement, signature and key decided about every instance of the image in it.
+
+    Example: airgap policy explain docker.io/library/nginx:1.27 --policy policy.json --bundle /mnt/usb
     """
     parsed, name = inputs.read_policy(file)
-    found = [explain(parsed, Reference.parse(image)) for image in images]
+    references = [Reference.parse(image) for image in images]
+    judged = _judged(parsed, bundle, references) if bundle else {}
+    found = [explain(parsed, reference, judged.get(reference)) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
     facts = {"policy": name, "images": [explanation.facts for explanation in found]}
     Console(as_json, quiet, verbose).result(facts, [f"policy {name}", *lines])
+
+
+def _judged(parsed: Policy, bundle: list[Path], references: list[Reference]) -> dict[Reference, list[tuple[str, ImageVerdict]]]:
+    """The verdicts on the instances of the images in a bundle that the policy trusts."""
+    media = Media.find(bundle)
+    opened = open_content(media, *read_catalog(media, parsed, inputs.read_key))
+    wanted = [image for image in opened.catalog.images if image.reference in references]
+    if absent := [str(reference) for reference in references if reference not in {image.reference for image in wanted}]:
+        raise UsageError("not in the bundle", where=opened.catalog.name, got=listing(absent))
+    closures = [walk(opened.store, image) for image in wanted]
+    judged: dict[Reference, list[tuple[str, ImageVerdict]]] = {}
+    for found in verdicts(opened.store, closures, parsed, inputs.read_key, dt.datetime.now(dt.UTC), require_signed=False):
+        judged.setdefault(found.reference, []).append((f"{found.platform} {found.instance}".strip(), found.verdict))
+    return judged
 
 
 def _scopes(parsed: Policy) -> Iterator[tuple[str, str, tuple[Requirement, ...]]]:

@@ -47,9 +47,14 @@ def signature(signed: bytes, raw_signature: bytes) -> Signature:
 
 
 def missing(have: Iterable[Descriptor], wanted: Iterable[Descriptor]) -> list[Descriptor]:
-    """The layers in ``wanted`` that ``have`` lacks; a layer is the same when payload and annotations are."""
+    """The layers in ``wanted`` that ``have`` lacks, each once; a layer is the same when payload and annotations are."""
     known = [(layer.digest, dict(layer.annotations)) for layer in have]
-    return [layer for layer in wanted if (layer.digest, dict(layer.annotations)) not in known]
+    found = []
+    for layer in wanted:
+        if (layer.digest, dict(layer.annotations)) not in known:
+            known.append((layer.digest, dict(layer.annotations)))
+            found.append(layer)
+    return found
 
 
 def manifest(layers: Sequence[Descriptor]) -> tuple[Manifest, bytes]:

@@ -63,7 +63,7 @@ class Judgement:
 def judge_images(
     store: BundleStore, closures: Sequence[Closure], policy: Policy, read_key: ReadKey, now: dt.datetime, require_signed: bool
 ) -> list[Judgement]:
-    """Judge everything that would be loaded.
+    """Judge everything that would be loaded, and go on only when all of it is accepted.
 
     Args:
         store: the verified bundle.
@@ -76,11 +76,10 @@ def judge_images(
     Raises:
         Refused: one or more instances are not accepted; all are named.
     """
-    with ImageJudge(policy, read_key, require_signed=require_signed, now=now) as judge:
-        found = [judgement for closure in closures for judgement in _judge_image(store, closure, judge)]
+    found = verdicts(store, closures, policy, read_key, now, require_signed)
     refused = [judgement for judgement in found if not judgement.verdict.accepted]
     if len(refused) == 1:
-        refused[0].verdict.require()
+        _refuse(refused[0])
     if refused:
         lines = [f"\n  {j.reference} {j.platform or j.instance.short}: {j.verdict.reason} ({j.verdict.scope})" for j in refused]
         more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
@@ -90,6 +89,22 @@ def judge_images(
             hint="get the images signed as the policy says, leave them out of the list, or change the policy's scope for them",
         )
     return found
+
+
+def verdicts(
+    store: BundleStore, closures: Sequence[Closure], policy: Policy, read_key: ReadKey, now: dt.datetime, require_signed: bool
+) -> list[Judgement]:
+    """The verdict on every instance, whatever it is; the arguments are those of :func:`judge_images`."""
+    with ImageJudge(policy, read_key, require_signed=require_signed, now=now) as judge:
+        return [judgement for closure in closures for judgement in _judge_image(store, closure, judge)]
+
+
+def _refuse(judgement: Judgement) -> None:
+    try:
+        judgement.verdict.require()
+    except Refused as refusal:
+        refusal.got = f"{judgement.platform or judgement.instance.short}: {refusal.got}"
+        raise
 
 
 def _judge_image(store: BundleStore, closure: Closure, judge: ImageJudge) -> Iterator[Judgement]:

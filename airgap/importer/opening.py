@@ -28,7 +28,9 @@ from airgap.oci.digest import Digest
 from airgap.text import printable
 from airgap.trust.bundle import Verdict, check_catalog_signatures, judge_stream
 from airgap.trust.policy import Policy
+from airgap.trust.revoked import Revoked
 
+_NONE = Revoked()
 _COMPANION_LIMIT = 64 * 1024 * 1024
 
 
@@ -43,32 +45,38 @@ class Opened:
     volumes: Mapping[int, Path]
 
 
-def read_catalog(media: Media, policy: Policy, read_key: Callable[[str], bytes]) -> tuple[Catalog, Verdict]:
+def read_catalog(
+    media: Media, policy: Policy, read_key: Callable[[str], bytes], revoked: Revoked = _NONE
+) -> tuple[Catalog, Verdict]:
     """Steps 2 to 4 without expiry.
 
     Args:
         media: the media found.
         policy: the site's policy.
         read_key: reads a key file that the policy names.
+        revoked: keys that the site does not believe any more, whatever the policy says.
 
     Raises:
         Refused: no, wrong or too few signatures, or the policy rejects the stream.
         Damaged: signed, but not a catalog.
     """
-    found = check_catalog_signatures(media.catalog_raw, media.signatures, policy, read_key)
+    found = check_catalog_signatures(media.catalog_raw, media.signatures, policy, read_key, revoked)
     catalog = Catalog.from_bytes(media.catalog_raw)
     return catalog, judge_stream(found, policy, catalog.stream)
 
 
-def check_expiry(catalog: Catalog, now: dt.datetime, allow_expired: bool) -> None:
-    """Refuse an expired bundle unless that is allowed."""
-    if catalog.expires is not None and parse_time(catalog.expires) <= now and not allow_expired:
+def check_expiry(catalog: Catalog, now: dt.datetime, allow_expired: bool) -> str:
+    """Refuse an expired bundle unless that is allowed; a remark when it was needed."""
+    if catalog.expires is None or parse_time(catalog.expires) > now:
+        return ""
+    if not allow_expired:
         raise Refused(
             f"the bundle {catalog.name} has expired",
             expected=f"a time before {catalog.expires}",
-            got=now.strftime("%Y-%m-%dT%H:%M:%SZ by this machine's clock"),
+            got=now.strftime("%Y-%m-%dT%H:%M:%SZ at this site"),
             hint="ask for a newer bundle, or take this one deliberately with --allow-expired",
         )
+    return f"taken although it expired at {catalog.expires} (--allow-expired)"
 
 
 def open_content(media: Media, catalog: Catalog, verdict: Verdict, partial: bool = False) -> Opened:

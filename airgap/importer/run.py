@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.bundle.catalog import Catalog
+from airgap.bundle.catalog import Catalog, parse_time
 from airgap.bundle.check import check_volumes
 from airgap.bundle.media import Media
 from airgap.errors import Refused
 from airgap.importer import closure as closures_of
 from airgap.importer.closure import Closure
-from airgap.importer.gate import check_serial
+from airgap.importer.gate import admit, check_times, next_floor
 from airgap.importer.judge import Judgement, judge_images
 from airgap.importer.load import Loaded, load
 from airgap.importer.mapping import LayoutTarget, RegistryTarget, destinations
-from airgap.importer.opening import Opened, check_expiry, open_content, read_catalog
+from airgap.importer.opening import Opened, open_content, read_catalog
 from airgap.importer.signing import SiteSigning
-from airgap.oci.descriptor import Platform
+from airgap.importer.terms import Terms
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Target
 from airgap.progress import Progress
 from airgap.state import State
-from airgap.trust.policy import Policy
-
-
-@dataclass(frozen=True)
-class Terms:
-    """The site's terms for a bundle.
-
-    Attributes:
-        policy: the site's containers-policy.json.
-        read_key: reads a key file that the policy names.
-        now: the current time, UTC.
-        require_signed: accept only images that some requirement asked a signature for.
-        allow_expired, allow_older: take such a bundle deliberately.
-        partial: load the images that are complete and leave the others out.
-        platforms: load only these.
-        threads: how many blobs move at a time.
-    """
-
-    policy: Policy
-    read_key: Callable[[str], bytes]
-    now: dt.datetime
-    require_signed: bool = False
-    allow_expired: bool = False
-    allow_older: bool = False
-    partial: bool = False
-    platforms: tuple[Platform, ...] = ()
-    threads: int = 4
+from airgap.text import plural
+from airgap.trust.bundle import Verdict
 
 
 @dataclass(frozen=True)
@@ -67,6 +41,7 @@ class Imported:
         left_out: images not loaded because volumes are missing (only with ``partial``).
         loaded: what was sent; None when everything was there already.
         judgements: the policy's verdict on every instance.
+        remarks: what is remarkable about the bundle's age and place in its stream, and what the operator allowed.
     """
 
     opened: Opened
@@ -75,6 +50,7 @@ class Imported:
     left_out: tuple[Reference, ...]
     loaded: Loaded | None
     judgements: tuple[Judgement, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def verify(paths: Sequence[Path], terms: Terms, progress: Progress) -> tuple[Opened, tuple[Judgement, ...]]:
@@ -84,8 +60,8 @@ def verify(paths: Sequence[Path], terms: Terms, progress: Progress) -> tuple[Ope
         Refused, Damaged: as an import would.
     """
     media = Media.find(paths)
-    catalog, verdict = read_catalog(media, terms.policy, terms.read_key)
-    check_expiry(catalog, terms.now, terms.allow_expired)
+    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked)
+    check_times(catalog, None, terms)
     opened = open_content(media, catalog, verdict)
     check_volumes(catalog, opened.volumes, progress, terms.threads)
     return opened, _judge(opened, _closures(opened, catalog.images, terms), terms)
@@ -115,26 +91,32 @@ def import_bundle(
         Refused, Damaged, RegistryError, MediaError: nothing became visible at the destination.
     """
     media = Media.find(paths)
-    catalog, verdict = read_catalog(media, terms.policy, terms.read_key)
     digest = Digest.of(media.catalog_raw)
+    with _remembering(state, None, digest, str(spec)):
+        catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked)
     memory = _memory_key(spec, terms, signing)
+    known = state.known(catalog.stream, catalog.serial, catalog.previous)
     with _remembering(state, catalog, digest, str(spec)):
-        check_expiry(catalog, terms.now, terms.allow_expired)
-        check_serial(catalog, digest, state.last_imported(catalog.stream), terms.allow_older)
+        remarks = tuple(admit(catalog, digest, known, terms))
         opened = open_content(media, catalog, verdict, terms.partial)
         complete = [image for image in catalog.images if set(image.volumes) <= set(opened.volumes)]
         names = destinations(complete, spec)
         closures = _closures(opened, complete, terms)
         judgements = _judge(opened, closures, terms)
+    reason = _reason(verdict, remarks)
+    floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
     left_out = tuple(image.reference for image in catalog.images if image not in complete)
     rebuilt = tuple(closure.image.reference for closure in closures if closure.replaced)
     with build_target() as target:
         if state.imported_into(catalog.stream, catalog.serial, memory) == digest and _all_there(closures, names, target):
-            return Imported(opened, names, rebuilt, left_out, None, judgements)
+            state.record_repeat(catalog.stream, catalog.serial, digest, memory, reason, floor)
+            return Imported(opened, names, rebuilt, left_out, None, judgements, remarks)
         loaded = load(opened.store, closures, names, target, progress, terms.threads, signing)
-    if not left_out:
-        state.record_import(catalog.stream, catalog.serial, digest, memory, f"loaded {len(closures)} images")
-    return Imported(opened, names, rebuilt, left_out, loaded, judgements)
+    outcome = f"loaded {plural(len(closures), 'image')}"
+    if left_out:  # it counts against older bundles all the same, but not as a bundle that is there already
+        outcome, memory = f"{outcome}, left out {len(left_out)}", f"{memory} (partial)"
+    state.record_import(catalog.stream, catalog.serial, digest, memory, outcome, reason, floor)
+    return Imported(opened, names, rebuilt, left_out, loaded, judgements, remarks)
 
 
 def _memory_key(spec: RegistryTarget | LayoutTarget, terms: Terms, signing: SiteSigning | None) -> str:
@@ -163,9 +145,16 @@ def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference]
 
 
 @contextlib.contextmanager
-def _remembering(state: State, catalog: Catalog, digest: Digest, target: str) -> Iterator[None]:
+def _remembering(state: State, catalog: Catalog | None, digest: Digest, target: str) -> Iterator[None]:
+    """Keep a refusal in the history; what an unsigned catalog says about itself is not kept."""
     try:
         yield
     except Refused as error:
-        state.record_refusal(catalog.stream, catalog.serial, digest, target, error.what)
+        facts = [f"{name} {value}" for name, value in error.facts().items() if name != "error"]
+        stream, serial = (catalog.stream, catalog.serial) if catalog else ("", 0)
+        state.record_refusal(stream, serial, digest, target, error.what, "; ".join(facts))
         raise
+
+
+def _reason(verdict: Verdict, remarks: Sequence[str]) -> str:
+    return "; ".join([verdict.scope, *verdict.reasons, *remarks])

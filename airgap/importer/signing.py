@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from airgap import __version__
 from airgap.bundle.store import BundleStore
 from airgap.errors import Refused
 from airgap.importer import cosign
@@ -46,15 +45,24 @@ class MessageSigner(Protocol):
     def sign_message(self, payload: bytes) -> bytes:
         """The binary signed message."""
 
+    def has_signed(self, message: bytes, payload: bytes) -> bool:
+        """Whether this is a good signed message of this key around just this payload."""
+
 
 @dataclass(frozen=True)
 class SiteSigning:
-    """What the site adds: cosign signers, GPG signers, the lookaside tree that GPG signatures go to, and the signers' names."""
+    """What the site adds: cosign signers, GPG signers, the lookaside tree that GPG signatures go to, and who the signers are."""
 
     cosign: tuple[CosignSigner, ...] = ()
     gpg: tuple[MessageSigner, ...] = ()
     lookaside: Path | None = None
-    label: str = ""
+    signers: str = ""
+
+    @property
+    def label(self) -> str:
+        """What makes one import's outcome differ from another's: the signers, and where GPG signatures go."""
+        place = f"lookaside {self.lookaside.absolute()}" if self.lookaside else ""
+        return f"{self.signers} {place}".strip()
 
 
 def site_signatures(
@@ -64,7 +72,7 @@ def site_signatures(
     made: dict[Digest, list[cosign.Signature]] = {}
     for signer in signers:
         for part in closure.parts:
-            signed = cosign.payload(destination, part.digest)
+            signed = cosign.payload(_pulled_name(destination), part.digest)
             raw = base64.b64decode(signer.sign(signed), validate=True)
             made.setdefault(part.digest, []).append(cosign.signature(signed, raw))
     return made
@@ -119,10 +127,22 @@ def write_lookaside(store: BundleStore, closure: Closure, destination: Reference
         signatures = [_read(store, s.descriptor) for s in closure.signatures if s.subject == part.digest]
         good = [content for content in signatures if _is_message(content)]
         dropped += len(signatures) - len(good)
-        good += [signer.sign_message(_gpg_payload(destination, part.digest)) for signer in signing.gpg]
-        if good:
-            merge_signatures(signing.lookaside, destination.repository.path, part.digest, good)
+        there = merge_signatures(signing.lookaside, destination.repository.path, part.digest, good)
+        payload = _gpg_payload(_pulled_name(destination), part.digest)
+        added = [signer.sign_message(payload) for signer in signing.gpg if not _has_signed(signer, there, payload)]
+        if added:
+            merge_signatures(signing.lookaside, destination.repository.path, part.digest, added)
     return dropped
+
+
+def _has_signed(signer: MessageSigner, messages: Iterable[bytes], payload: bytes) -> bool:
+    """A GPG signature holds the time, so a second one would not be the same: it is not made, or every import would add one."""
+    return any(signer.has_signed(message, payload) for message in messages)
+
+
+def _pulled_name(destination: Reference) -> Reference:
+    """The name that a container engine asks for: a tag pinned to a digest on the image list is pulled by the tag."""
+    return destination.repository.tagged(destination.tag) if destination.tag else destination
 
 
 def _is_message(content: bytes) -> bool:
@@ -134,12 +154,13 @@ def _is_message(content: bytes) -> bool:
 
 
 def _gpg_payload(reference: Reference, digest: Digest) -> bytes:
+    """What is signed (containers-signature(5)); without time and version, so that a later import knows it again."""
     critical = {
         "identity": {"docker-reference": str(reference)},
         "image": {"docker-manifest-digest": str(digest)},
         "type": "atomic container signature",
     }
-    return strictjson.canonical({"critical": critical, "optional": {"creator": f"airgap {__version__}"}})
+    return strictjson.canonical({"critical": critical, "optional": {"creator": "airgap"}})
 
 
 def _write(target: Target, reference: Reference, descriptor: Descriptor, content: bytes) -> None:

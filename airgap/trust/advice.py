@@ -64,7 +64,7 @@ def advise(policy: Policy, document: dict[str, object], read_key: ReadKey) -> li
         *_general(policy),
         *_scopes(policy),
         *_unsatisfiable(policy),
-        *_portability(policy, document),
+        *portability(policy, document),
         *_keys(policy, read_key),
     ]
     return sorted(dict.fromkeys(found), key=lambda advice: advice.note)
@@ -137,7 +137,8 @@ def _unsatisfiable(policy: Policy) -> Iterator[Advice]:
             yield Advice(where, "the same key is asked for twice, but each requirement needs a key of its own", "name two keys")
 
 
-def _portability(policy: Policy, document: dict[str, object]) -> Iterator[Advice]:
+def portability(policy: Policy, document: dict[str, object]) -> Iterator[Advice]:
+    """What programs of Debian 12 make of a policy that newer ones take."""
     for field in sorted(_newer_fields(document)):
         what = f"{_OLD} refuse the whole file because of sigstoreSigned.{field}"
         yield Advice("", what, "write keyPath or keyData with one key, or give those programs a file of their own")

@@ -29,6 +29,7 @@ from airgap.trust.requirements import (
     describe,
     type_name,
 )
+from airgap.trust.revoked import Revoked
 from airgap.trust.scopes import Selected, requirements_for_stream, select
 from airgap.trust.scopesyntax import AIRGAP
 from airgap.trust.signatures import PublicKey, decode_signature, load_public_key, verify
@@ -40,6 +41,7 @@ MAX_SIGNATURE = gpg.MAX_SIGNATURE
 
 _NAME = re.compile(r"catalog\.json\.[0-9a-f]{16}\.(sig|asc)", re.ASCII)
 _SIGN_HINT = "have the bundle signed with the key the policy wants (airgap sign BUNDLE --key KEY), or correct the policy"
+_NONE = Revoked()
 _NO_SCOPE_HINT = "write a policy that names the key of your bundles: airgap policy init"
 
 
@@ -76,7 +78,9 @@ class Verdict:
     signers: tuple[str, ...]
 
 
-def check_catalog_signatures(raw: bytes, signatures: Mapping[str, bytes], policy: Policy, read_key: ReadKey) -> CatalogSignatures:
+def check_catalog_signatures(
+    raw: bytes, signatures: Mapping[str, bytes], policy: Policy, read_key: ReadKey, revoked: Revoked = _NONE
+) -> CatalogSignatures:
     """Step 1: check all signatures over the raw bytes of the catalog.
 
     Args:
@@ -84,6 +88,7 @@ def check_catalog_signatures(raw: bytes, signatures: Mapping[str, bytes], policy
         signatures: the content of each signature file by its file name.
         policy: the site's policy.
         read_key: reads the key files that the policy names.
+        revoked: keys whose signatures count as none, whatever the policy says.
 
     Raises:
         Refused: no scope for bundles could be satisfied by these signatures, or there are more than 128.
@@ -93,7 +98,7 @@ def check_catalog_signatures(raw: bytes, signatures: Mapping[str, bytes], policy
     usable, broken = _sorted_out(signatures)
     scopes = list(_bundle_scopes(policy))
     requirements = dict.fromkeys(requirement for scope in scopes for requirement in scope.requirements)
-    findings = {requirement: _find(requirement, raw, usable, read_key) for requirement in requirements}
+    findings = {requirement: _find(requirement, raw, usable, read_key, revoked) for requirement in requirements}
     found = CatalogSignatures(tuple(sorted(signatures)), findings, broken)
     if not any(_is_satisfied(found, scope.requirements) for scope in scopes):
         raise _nothing_satisfied(found, scopes, policy)
@@ -135,7 +140,7 @@ def _bundle_scopes(policy: Policy) -> Iterator[Selected]:
     yield select(policy, AIRGAP, ())
 
 
-def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read_key: ReadKey) -> Finding:
+def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read_key: ReadKey, revoked: Revoked) -> Finding:
     if isinstance(requirement, AcceptAnything | Reject | SignedBaseLayer):
         return Finding(type_name(requirement))
     wanted = describe(requirement)
@@ -145,8 +150,8 @@ def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read
     try:
         keys = read_keys(requirement.keys, read_key)
         if isinstance(requirement, SignedBy):
-            return _find_openpgp(wanted, keys, raw, files)
-        return _find_raw(keys, requirement.keys, raw, files)
+            return _find_openpgp(wanted, keys, raw, files, revoked)
+        return _find_raw(keys, requirement.keys, raw, files, revoked)
     except AirgapError as error:
         return Finding(wanted, obstacle=_sentence(error))
 
@@ -162,7 +167,7 @@ def obstacle(requirement: SignedBy | SigstoreSigned) -> str:
     return "Rekor keys have no meaning for a bundle: take them out of the policy" if requirement.rekor else ""
 
 
-def _find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[str, bytes]) -> Finding:
+def _find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
     signers: dict[str, str] = {}
     failures: dict[str, str] = {}
     armored = {name: content for name, content in files.items() if name.endswith(".asc")}
@@ -172,6 +177,9 @@ def _find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping
         for name, content in armored.items():
             try:
                 good = ring.verify_detached(raw, content)
+                why = revoked.reason(good.primary, good.id, good.signer, gpg.key_id(good.signer))
+                if why is not None:
+                    raise Refused(why, got=f"key {good.id}")
                 signers[f"openpgp:{good.primary}"] = f"OpenPGP key {good.id} ({name})"
             except Refused as error:
                 failures[name] = _sentence(error)
@@ -179,7 +187,7 @@ def _find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping
     return Finding(wanted, signers, frozenset(armored.keys() - failures.keys()), failures)
 
 
-def _find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mapping[str, bytes]) -> Finding:
+def _find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
     public = [load_public_key(data) for data in keys]
     signers: dict[str, str] = {}
     failures: dict[str, str] = {}
@@ -187,10 +195,13 @@ def _find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mappi
     for name, content in encoded.items():
         signature = decode_signature(content)
         key = None if signature is None else _maker(public, raw, signature)
-        if key is not None:
-            signers[key.fingerprint] = f"{key.kind} key {key.id} ({name})"
-        else:
+        why = revoked.reason(key.fingerprint, key.id) if key is not None else None
+        if key is None:
             failures[name] = "not base64" if signature is None else "not a signature over this catalog by this key"
+        elif why is not None:
+            failures[name] = f"{why}, got key {key.id}"
+        else:
+            signers[key.fingerprint] = f"{key.kind} key {key.id} ({name})"
     wanted = f"sigstoreSigned {source.describe()} ({_ids(key.id for key in public)})"
     return Finding(wanted, signers, frozenset(encoded.keys() - failures.keys()), failures)
 

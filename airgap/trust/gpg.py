@@ -7,6 +7,7 @@ signature, good, and none of the words that mean anything else (reference: trust
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import subprocess
@@ -225,6 +226,21 @@ class GpgSigner:
     def sign_message(self, payload: bytes) -> bytes:
         """A binary signed message around ``payload``: the form of GPG simple signing."""
         return self._sign(payload, "--sign", "--no-armor")
+
+    def has_signed(self, message: bytes, payload: bytes) -> bool:
+        """Whether ``message`` is a good signed message of this key around just this payload."""
+        try:
+            if openpgp.signed_data(message) != payload:  # saves a run of gpg for nearly all messages of others
+                return False
+            with open_keyring([self._public], VERIFY_SECONDS) as ring:
+                return ring.open_signed(message)[1] == payload
+        except Refused:
+            return False
+
+    @functools.cached_property
+    def _public(self) -> bytes:
+        command = ("gpg", "--batch", "--export", self.fingerprint)
+        return _run_gpg(command, b"", _user_environment(), VERIFY_SECONDS).stdout
 
     def _sign(self, data: bytes, *how: str) -> bytes:
         command = ("gpg", "--batch", "--no-textmode", *how, "--digest-algo", "SHA256", "-u", self.fingerprint, "--output", "-")

@@ -52,12 +52,30 @@ def check_signed_message(blob: bytes) -> None:
     Raises:
         Refused: any other sequence of packets, or anything after them.
     """
+    _literal(blob)
+
+
+def signed_data(blob: bytes) -> bytes:
+    """What a signed message claims to sign; whether it does, gpg must say.
+
+    Raises:
+        Refused: as :func:`check_signed_message`.
+    """
+    body = _literal(blob)
+    # format, length of the file name, file name, date (RFC 4880, section 5.9)
+    start = 2 + body[1] + 4 if len(body) > 1 else len(body)
+    return body[start:]
+
+
+def _literal(blob: bytes) -> bytes:
+    """The body of the literal packet in the one form that is accepted."""
     found = packets(blob)
     if [tag for tag, _ in found] == [COMPRESSED]:
         found = packets(_inflated(found[0][1]))
     tags = [tag for tag, _ in found]
     if tags != [ONE_PASS, LITERAL, SIGNATURE]:
         raise Refused("not one signed OpenPGP message", expected="one-pass signature, data, signature", got=_described(tags))
+    return found[1][1]
 
 
 def packets(data: bytes) -> list[tuple[int, bytes]]:

@@ -1,6 +1,6 @@
 """Scopes of docker-style transports that are legal and yet match no image name, or fewer than people expect (pure).
 
-Scopes are compared as text with what ``scopes.image_scopes`` makes of a fully expanded name, so anything that it cannot make is dead.
+Scopes are compared as text with what ``scopes.image_scopes`` makes of a fully expanded name; what it cannot make never matches.
 """
 
 from __future__ import annotations

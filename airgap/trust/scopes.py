@@ -97,9 +97,13 @@ def image_scopes(reference: Reference) -> Iterator[str]:
     if reference.tag is not None and reference.digest is not None:
         raise UsageError("a reference with both a tag and a digest has no scope", got=str(reference))
     yield str(reference)
-    name = str(reference.repository)
+    yield from name_scopes(str(reference.repository))
+
+
+def name_scopes(name: str) -> Iterator[str]:
+    """All scopes that cover everything in a repository, a namespace or a host (``HOST[:PORT][/PATH]``), narrow to wide."""
     yield from _parents(name)
-    host = reference.repository.host.partition(":")[0]
+    host = name.partition("/")[0].partition(":")[0]
     while "." in host:
         host = host.partition(".")[2]
         yield f"*.{host}"

@@ -93,7 +93,8 @@ class Contest:
 
     def _airgap_export(self, out: Path) -> Measured:
         arguments = ["export", str(self._work / "images.txt"), "--out", str(out), "--stream", _STREAM, "--serial", "1"]
-        arguments += ["--key", str(self._key), "--created", "2024-01-01T00:00:00Z", "--state", str(self._fresh("export-state"))]
+        state = self._fresh("export-state") / "new"
+        arguments += ["--key", str(self._key), "--created", "2024-01-01T00:00:00Z", "--state", str(state)]
         return self._run_airgap(arguments)
 
     def _skopeo_export(self, layout: Path) -> Measured:
@@ -105,7 +106,7 @@ class Contest:
         read_once(self.bundle)
         with Registry(self._work, self._fresh("target")) as target:
             arguments = ["import", str(self.bundle), "--to", f"docker://{target.address}/{_PREFIX}"]
-            arguments += ["--policy", str(self._work / "policy.json"), "--state", str(state)]
+            arguments += ["--policy", str(self._work / "policy.json"), "--state", str(state / "new")]
             result = self._run_airgap(arguments)
             origin = self._source.address.replace(":", "-")
             self._compare(target, f"{_PREFIX}/{origin}/")

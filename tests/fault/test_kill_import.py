@@ -65,7 +65,9 @@ def make_site(work: Path) -> Iterator[Site]:
     """Make a bundle and import it twice, undisturbed. scripts/crash-points uses it too."""
     policy = work / "policy.json"
     with DockerRegistry(work / "source") as source, DockerRegistry(work / "target") as target, crasher(work / "home") as driver:
-        listed = publish_platform(source.address, work / "build").list_file(work)
+        web, _, single, *_ = publish_platform(source.address, work / "build").references
+        listed = work / "images.txt"
+        listed.write_text(f"{web}\n{single}\n")
         driver.run("keys", "generate", "--out", work / "keys")
         driver.run("policy", "init", "--key", work / "keys/airgap.pub", "-o", policy)
         common = ["--stream", "prod", "--serial", 1, "--key", work / "keys/airgap.key", "--state", work / "state"]
@@ -134,14 +136,14 @@ def check_names(site: Site, address: str) -> int:
 IN_REGISTRY = [
     "before write at target #1",
     "inside write at target #2",
-    "inside write at target #30",
+    "inside write at target #15",
     "after mount at target #1",
     "before put_manifest at target #1",
     "after put_manifest at target #10",
     "after link_referrers at target #1",
     "before tag at target #4",
     "after tag at target #4",
-    "after tag at target #9",
+    "after tag at target #8",
     "before record_import #1",
     "after history #1",
     "after record_import #1",
@@ -219,7 +221,9 @@ def check_layout(site: Site, store: Path) -> set[str]:
     return set(found)
 
 
-@pytest.mark.parametrize(("step", "number"), [("blobs/uploads", signal.SIGINT), ("manifests", signal.SIGTERM)], ids=str)
+@pytest.mark.parametrize(
+    ("step", "number"), [("blobs/uploads", signal.SIGINT), ("manifests", signal.SIGTERM)], ids=["blobs-SIGINT", "manifests-SIGTERM"]
+)
 def test_an_interrupted_import_says_how_to_go_on_and_does(
     site: Site, registry: DockerRegistry, tmp_path: Path, step: str, number: signal.Signals
 ) -> None:

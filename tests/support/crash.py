@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import io
 import json
 import os
 import re
@@ -30,6 +31,7 @@ from typing import Any
 
 from airgap import fsio
 from airgap.cli.main import main as airgap_main
+from airgap.cli.main import run as airgap_run
 from airgap.exporter import fill
 from airgap.exporter.journal import Journal
 from airgap.layout import LayoutStore
@@ -180,6 +182,7 @@ def _run(arguments: Sequence[str]) -> None:
 def _serve() -> None:
     """Jobs as JSON lines on standard input, results on standard output. Each job is a process of its own."""
     results = os.fdopen(os.dup(1), "w")
+    _warm_up()
     for line in sys.stdin:
         job = json.loads(line)
         pid = os.fork()
@@ -192,6 +195,12 @@ def _serve() -> None:
         _, status = os.waitpid(pid, 0)
         results.write(f"{os.waitstatus_to_exitcode(status)}\n")
         results.flush()
+
+
+def _warm_up() -> None:
+    """Let the command line load what it loads late, once for all children."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        airgap_run(["inspect", os.devnull])
 
 
 def _redirect(output: str, errors: str) -> None:

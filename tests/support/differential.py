@@ -36,8 +36,8 @@ BAD, REJECTED, ACCEPTED = "bad policy", "rejected", "accepted"
 class Difference:
     """Something in which we and skopeo 1.9.3 may differ.
 
-    ``subject`` is ``policy`` or ``signature``. For a signature the claim is checked: without the signatures in question both must
-    say what we said with them.
+    ``subject`` is ``policy``, ``key`` or ``signature``. The claim is checked: with the signatures in question left out, or made by
+    the primary key where a subkey made them, or with the key files in question missing, both must say what we said.
     """
 
     subject: str
@@ -66,7 +66,7 @@ STRICTER = (
     _refused_signature("invalid-utf8-payload", "a payload that is not UTF-8"),
     _refused_signature("deep-payload", "a payload nested deeper than 32 levels"),
     _refused_signature("sha384-name", "a docker-reference with a digest other than SHA-256 or SHA-512"),
-    _refused_signature("long-port", "a docker-reference with a port of more than five digits"),
+    Difference("key", "not-a-key", (REJECTED,), (ACCEPTED,), "one of several key files has no key in it"),
     _refused_policy("not-unicode", "not valid Unicode"),
     _refused_policy("not-a-stream", "a scope under airgap that is not a stream name"),
     _refused_policy("atomic-scope", "a bad scope under atomic, a transport that Debian's skopeo is built without"),
@@ -77,6 +77,9 @@ STRICTER = (
 #: Where we are not stricter but later, or where a bad signature must not spoil a good one.
 OTHERWISE = (
     Difference("signature", "garbage", (ACCEPTED,), (REJECTED,), "a file that is no signature spoils the others there, not here"),
+    Difference(
+        "signature", "subkey", (ACCEPTED,), (REJECTED,), "a signing subkey counts as its primary key, as upstream has it since"
+    ),
     Difference("policy", "newer-field", (REJECTED, ACCEPTED), (BAD,), "fields of sigstoreSigned that came after 1.9.3"),
     Difference("policy", "ipv6-host", (REJECTED, ACCEPTED), (BAD,), "hosts such as [::1], which came after 1.9.3"),
 )
@@ -181,15 +184,28 @@ class Judges:
                 return found
         for found in fitting:
             if found.subject == "signature" and found.name in names:
-                rest = dataclasses.replace(case, blobs=tuple(blob for blob in visible if not self._names(blob)))
+                rest = dataclasses.replace(case, blobs=tuple(self._plain(visible)))
                 return found if self.ours(rest) == self.theirs(rest) == ours else None
+        missing = case.policy.replace(b"@empty@", b"@missing@").replace(b"@not-a-key@", b"@missing@")
+        rest = dataclasses.replace(case, policy=missing)
+        if missing != case.policy and self.ours(rest) == self.theirs(rest) == ours:
+            return next((found for found in fitting if found.subject == "key"), None)
         return None
+
+    def _plain(self, blobs: Sequence[Blob]) -> Iterator[Blob]:
+        """The signatures about which there can be no difference."""
+        for blob in blobs:
+            names = self._names(blob)
+            if names <= {"subkey"}:
+                signer = f"{blob.signer}-primary" if names else blob.signer
+                yield dataclasses.replace(blob, signer=signer, gap=False)
 
     def _names(self, blob: Blob) -> set[str]:
         """Which differences a signature may cause."""
         known = {found.name for found in DIFFERENCES if found.subject == "signature"}
         names = {blob.form} & known
-        names |= {name for part, name in ODD_NAMES.items() if part in blob.reference}
+        names |= {name for part, name in ODD_NAMES.items() if part in blob.reference} & known
+        names |= {"subkey"} if blob.signer == "team" else set()
         return names | ({"garbage"} if signatureforms.is_garbage(self.forge.blob(blob)) else set())
 
     def _shrunk(self, case: Case) -> Case:
@@ -240,6 +256,7 @@ class _Registry(BaseHTTPRequestHandler):
     """Every repository has the one manifest under every name, and its config."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes
 
     def do_GET(self) -> None:
         body = CONFIG if "/blobs/" in self.path else MANIFEST if "/manifests/" in self.path else b"{}"

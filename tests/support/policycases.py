@@ -270,16 +270,15 @@ class _Maker:
         return tuple(self.blob() for _ in range(count))
 
     def blob(self) -> Blob:
-        if self.usual():
+        if self.calm and self.often(0.85):
             return Blob(reference=self.name())
-        group = self.chance.choices((PLAIN, BROKEN, GARBAGE, STRICTER), (79, 10, 4, 7))[0]
-        form = "compressed" if group is PLAIN and self.often(0.7) else self.chance.choice(group)
-        signer = self.chance.choices(SIGNERS, (64, 10, 8, 4, 4, 4, 3, 3))[0]
-        digest = self.chance.choices(
-            (DIGEST, f"sha256:{'1' * 64}", DIGEST.upper(), str(Digest.of(MANIFEST, "sha512"))), (90, 6, 2, 2)
-        )[0]
-        reference = self.name() if self.often(0.35) else self.reference
-        return Blob(signer, reference, digest, form, gap=self.often(0.05))
+        weights = (30, 20, 10, 40) if self.calm else (79, 10, 4, 7)
+        group = self.chance.choices((PLAIN, BROKEN, GARBAGE, STRICTER), weights)[0]
+        form = "compressed" if group is PLAIN and self.often(0.5) else self.chance.choice(group)
+        signer = "vendor" if self.usual() else self.chance.choices(SIGNERS, (58, 10, 8, 8, 4, 4, 4, 4))[0]
+        digests = (DIGEST, f"sha256:{'1' * 64}", DIGEST.upper(), str(Digest.of(MANIFEST, "sha512")))
+        digest = DIGEST if self.usual() else self.chance.choices(digests, (90, 6, 2, 2))[0]
+        return Blob(signer, self.name() if self.often(0.35) else self.reference, digest, form, gap=self.often(0.05))
 
     # subtly invalid policies
 

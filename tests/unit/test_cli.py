@@ -11,7 +11,9 @@ from airgap import __version__
 from airgap.cli.main import run
 
 COMMANDS = [
-    ("resolve",), ("plan",), ("export",), ("sign",), ("inspect",), ("verify",), ("import",), ("serve",), ("keys", "generate"), ("policy", "init"),
+    ("resolve",), ("plan",), ("export",), ("sign",), ("inspect",), ("verify",), ("import",), ("history",), ("serve",),
+    ("keys", "generate"),
+    ("policy", "init"), ("policy", "check"), ("policy", "explain"),
 ]  # fmt: skip
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,50 @@
+"""``airgap history``: every decision of this machine, with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from airgap.bundle.names import bundle_name, check_stream
+from airgap.cli import inputs
+from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.state import Event, State
+
+
+def history_command(
+    stream: Annotated[str, typer.Option("--stream", help="Only the bundles of this stream.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Only the latest N; 0 for all.")] = 0,
+    state: inputs.StateOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what was exported, imported and refused on this machine, when and why, the oldest first.
+
+    With -v also the catalog's digest and the reason of everything that was accepted.
+
+    Example: airgap history --stream prod-site --limit 20
+    """
+    if stream:
+        check_stream(stream)
+    directory = inputs.state_directory(state)
+    events: list[Event] = []
+    if State.exists(directory):
+        with State(directory) as memory:
+            events = memory.history(stream, limit)
+    lines = [line for event in events for line in _lines(event, verbose)]
+    Console(as_json, quiet, verbose).result({"history": [asdict(event) for event in events]}, lines or ["nothing yet"])
+
+
+def _lines(event: Event, verbose: bool) -> Iterator[str]:
+    # a bundle whose signature did not hold has no name that could be believed
+    name = bundle_name(event.stream, event.serial) if event.stream else event.catalog[:19] or "-"
+    place = f"  {event.target}" if event.target else ""
+    yield f"{event.at}  {event.event:<8}  {name}{place}: {event.outcome}"
+    if event.reason and (verbose or event.event not in ("import", "export")):
+        yield f"    {event.reason}"
+    if verbose and event.catalog:
+        yield f"    catalog {event.catalog}"

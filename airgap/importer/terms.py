@@ -1,0 +1,44 @@
+"""What a site asks of a bundle, and what its operator lets pass deliberately."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from airgap.oci.descriptor import Platform
+from airgap.trust.policy import Policy
+from airgap.trust.revoked import Revoked
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The site's terms for a bundle.
+
+    Attributes:
+        policy: the site's containers-policy.json.
+        read_key: reads a key file that the policy names.
+        now: the current time, UTC.
+        revoked: keys whose signatures on a bundle count as none.
+        max_age: refuse bundles created longer ago than this.
+        require_signed: accept only images that some requirement asked a signature for.
+        allow_expired, allow_older, allow_jump, allow_fork, allow_clock_behind: take such a bundle deliberately.
+        partial: load the images that are complete and leave the others out.
+        platforms: load only these.
+        threads: how many blobs move at a time.
+    """
+
+    policy: Policy
+    read_key: Callable[[str], bytes]
+    now: dt.datetime
+    revoked: Revoked = field(default_factory=Revoked)
+    max_age: dt.timedelta | None = None
+    require_signed: bool = False
+    allow_expired: bool = False
+    allow_older: bool = False
+    allow_jump: bool = False
+    allow_fork: bool = False
+    allow_clock_behind: bool = False
+    partial: bool = False
+    platforms: tuple[Platform, ...] = ()
+    threads: int = 4

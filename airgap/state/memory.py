@@ -1,0 +1,220 @@
+"""What one machine remembers: serials and catalogs of every stream, exported or imported, and the history of decisions."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap.errors import Damaged
+from airgap.oci.digest import Digest
+from airgap.state.place import Place
+
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A bundle that this state knows."""
+
+    serial: int
+    catalog: Digest
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a site remembers that bears on one bundle.
+
+    Attributes:
+        newest: the highest bundle of its stream taken so far.
+        same: the catalog that was taken under its serial.
+        before: the highest bundle of a lower serial.
+        predecessor: the serial under which the catalog that it calls its predecessor was taken.
+        floor: the latest time that the site has seen.
+    """
+
+    newest: Remembered | None = None
+    same: Digest | None = None
+    before: Remembered | None = None
+    predecessor: int | None = None
+    floor: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One decision in the history. ``at`` is RFC 3339 in UTC; ``reason`` says why in sentences, or is empty."""
+
+    at: str
+    event: str
+    stream: str
+    serial: int
+    catalog: str
+    target: str
+    outcome: str
+    reason: str
+
+
+class State:
+    """The state directory, opened. Use as a context manager.
+
+    Args:
+        directory: created when it does not exist. An empty mount point (a new disk) is as good; any other directory without a
+            state in it has lost one.
+        begin: where the state is lost or damaged, put what is left of it aside and begin a new one, and say so in the history.
+
+    Raises:
+        Refused: the state is damaged or lost.
+        MediaError: it cannot be opened or written.
+    """
+
+    def __init__(self, directory: Path, begin: bool = False) -> None:
+        self._place = Place(directory)
+        self._connection, lost = self._place.open(begin)
+        if lost:
+            with self._writing():
+                self._history("state", "", 0, "", "", "begun anew (--init-state)", lost)
+
+    @staticmethod
+    def exists(directory: Path) -> bool:
+        """Whether there is a state, or the directory of one that was lost."""
+        return Place(directory).exists()
+
+    def __enter__(self) -> State:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def last_exported(self, stream: str, below: int | None = None) -> Remembered | None:
+        """The highest bundle of a stream exported from here, below a serial if one is given."""
+        bound = below if below is not None else 2**62
+        return self._one(
+            "SELECT serial, catalog FROM exported WHERE stream = ? AND serial < ? ORDER BY serial DESC", (stream, bound)
+        )
+
+    def last_sealing(self, stream: str) -> Remembered | None:
+        """The bundle of a stream that was about to be sealed when its run ended, so that :meth:`record_export` was never called."""
+        query = (
+            "SELECT serial, catalog FROM history WHERE event = 'sealing' AND stream = ?"
+            " AND serial NOT IN (SELECT serial FROM exported WHERE stream = ?) ORDER BY id DESC"
+        )
+        return self._one(query, (stream, stream))
+
+    def record_sealing(self, stream: str, serial: int, catalog: Digest) -> None:
+        """Remember that a bundle is about to be sealed and get its final name."""
+        with self._writing():
+            self._history("sealing", stream, serial, catalog, "", "begun")
+
+    def record_export(self, stream: str, serial: int, catalog: Digest) -> None:
+        """Remember a sealed bundle."""
+        with self._writing():
+            row = (stream, serial, str(catalog), _now())
+            self._connection.execute("INSERT OR REPLACE INTO exported VALUES (?, ?, ?, ?)", row)
+            self._history("export", stream, serial, catalog, "", "sealed")
+
+    def last_imported(self, stream: str) -> Remembered | None:
+        """The highest bundle of a stream that this site has taken, whatever the target."""
+        return self._one("SELECT serial, catalog FROM imported WHERE stream = ? ORDER BY serial DESC, at DESC", (stream,))
+
+    def imported_into(self, stream: str, serial: int, target: str) -> Digest | None:
+        """The catalog of this serial that was loaded into a target, or None."""
+        query = "SELECT serial, catalog FROM imported WHERE stream = ? AND serial = ? AND target = ?"
+        found = self._one(query, (stream, serial, target))
+        return found.catalog if found else None
+
+    def known(self, stream: str, serial: int, previous: Digest | None) -> Known:
+        """What bears on a bundle of this stream and serial that calls ``previous`` its predecessor."""
+        query = "SELECT serial, catalog FROM imported WHERE stream = ? AND "
+        same = self._one(query + "serial = ?", (stream, serial))
+        predecessor = self._one(query + "serial < ? AND catalog = ?", (stream, serial, str(previous)))
+        return Known(
+            newest=self.last_imported(stream),
+            same=same.catalog if same else None,
+            before=self._one(query + "serial < ? ORDER BY serial DESC, at DESC", (stream, serial)),
+            predecessor=predecessor.serial if predecessor else None,
+            floor=self._floor(),
+        )
+
+    def record_import(
+        self,
+        stream: str,
+        serial: int,
+        catalog: Digest,
+        target: str,
+        outcome: str,
+        reason: str = "",
+        floor: dt.datetime | None = None,
+    ) -> None:
+        """Remember a bundle that was loaded, why, and the latest time that the site has seen."""
+        with self._writing():
+            row = (stream, serial, str(catalog), target, _now())
+            self._connection.execute("INSERT OR REPLACE INTO imported VALUES (?, ?, ?, ?, ?)", row)
+            self._keep_floor(floor)
+            self._history("import", stream, serial, catalog, target, outcome, reason)
+
+    def record_repeat(
+        self, stream: str, serial: int, catalog: Digest, target: str, reason: str = "", floor: dt.datetime | None = None
+    ) -> None:
+        """Remember that a bundle came again and everything of it was there."""
+        with self._writing():
+            self._keep_floor(floor)
+            self._history("import", stream, serial, catalog, target, "nothing to do", reason)
+
+    def record_refusal(self, stream: str, serial: int, catalog: Digest, target: str, outcome: str, reason: str = "") -> None:
+        """Remember that a bundle was refused, and why. The stream is empty and the serial 0 when they were not to be believed."""
+        with self._writing():
+            self._history("refused", stream, serial, catalog, target, outcome, reason)
+
+    def history(self, stream: str = "", limit: int = 0) -> list[Event]:
+        """Every decision, the oldest first.
+
+        Args:
+            stream: only those of this stream.
+            limit: only so many of the latest; 0 for all.
+        """
+        query = "SELECT at, event, stream, serial, catalog, target, outcome, reason FROM history WHERE ? IN ('', stream)"
+        with self._place.errors():
+            rows = self._connection.execute(f"{query} ORDER BY id DESC LIMIT ?", (stream, limit or -1)).fetchall()
+        return [Event(*row) for row in reversed(rows)]
+
+    def _history(self, event: str, stream: str, serial: int, catalog: str, target: str, outcome: str, reason: str = "") -> None:
+        row = (_now(), event, stream, serial, str(catalog), target, outcome, reason)
+        self._connection.execute(
+            "INSERT INTO history (at, event, stream, serial, catalog, target, outcome, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
+        )
+
+    def _floor(self) -> dt.datetime | None:
+        text = self._memory("floor")
+        try:
+            return None if text is None else dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC)
+        except ValueError as error:
+            raise self._place.damaged("its latest time is none") from error
+
+    def _keep_floor(self, floor: dt.datetime | None) -> None:
+        if floor is not None:
+            row = (floor.astimezone(dt.UTC).strftime(_TIME),)
+            self._connection.execute("INSERT OR REPLACE INTO memory VALUES ('floor', ?)", row)
+
+    def _memory(self, name: str) -> str | None:
+        with self._place.errors():
+            row = self._connection.execute("SELECT value FROM memory WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def _one(self, query: str, values: tuple[object, ...]) -> Remembered | None:
+        with self._place.errors():
+            row = self._connection.execute(query + " LIMIT 1", values).fetchone()
+        try:
+            return Remembered(row[0], Digest.parse(row[1])) if row else None
+        except Damaged as error:
+            raise self._place.damaged("a catalog's digest is none") from error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._place.errors(), self._connection:
+            yield
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).strftime(_TIME)

@@ -1,0 +1,203 @@
+"""Where the state lies: found, opened, begun, and refused when it is damaged or gone.
+
+It is the memory that keeps an old bundle out, so it fails closed. Beside the database lies a small marker with the same random id,
+and a state directory appears with the database in it: one without has lost it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from airgap import fsio
+from airgap.errors import MediaError, Refused
+from airgap.text import printable
+
+_FILE = "state.db"
+_MARKER = ".airgap-state"
+_VERSION = 1
+_APPLICATION = 0x41475031  # "AGP1"
+_SCHEMA = """
+CREATE TABLE exported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL, at TEXT NOT NULL,
+                       PRIMARY KEY (stream, serial)) STRICT;
+CREATE TABLE imported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL, target TEXT NOT NULL, at TEXT NOT NULL,
+                       PRIMARY KEY (stream, serial, target)) STRICT;
+CREATE TABLE history (id INTEGER PRIMARY KEY, at TEXT NOT NULL, event TEXT NOT NULL, stream TEXT NOT NULL, serial INTEGER NOT NULL,
+                      catalog TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL) STRICT;
+"""
+_SINCE_VERSION_1 = (
+    "ALTER TABLE history ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
+    "CREATE TABLE memory (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    "INSERT INTO memory VALUES ('id', lower(hex(randomblob(16))))",
+    f"PRAGMA user_version = {_VERSION}",
+)
+_BEGIN_HINT = (
+    "restore it from a backup: without it an old bundle could be taken for a new one; to begin a new one deliberately: --init-state"
+)
+
+
+class Place:
+    """A state directory; see :class:`airgap.state.State`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._path = directory / _FILE
+
+    def exists(self) -> bool:
+        """Whether there is, or was, a state."""
+        return os.path.lexists(self._directory)
+
+    def open(self, begin: bool) -> tuple[sqlite3.Connection, str]:
+        """The database; and, where a new one was begun in place of a lost one, what was wrong with that.
+
+        Args:
+            begin: put a state that is lost or damaged aside and begin anew.
+
+        Raises:
+            Refused: it is lost or damaged.
+            MediaError: the disk refuses.
+        """
+        try:
+            return self._open(), ""
+        except Refused as lost:
+            if not begin:
+                raise
+            return self._begin_again(), lost.what
+
+    def _open(self) -> sqlite3.Connection:
+        with self.errors():
+            if not os.path.lexists(self._directory):
+                self._create_directory()
+            if not self._path.exists():
+                if not self._is_new_disk():
+                    raise self._lost()
+                self._create()
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=30)
+        try:
+            self._check(connection)
+            self._check_marker(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _begin_again(self) -> sqlite3.Connection:
+        """What is left is put aside, not removed: somebody may want to find out what happened."""
+        with self.errors():
+            mark = secrets.token_hex(4)
+            for name in (_FILE, f"{_FILE}-journal", _MARKER):
+                if os.path.lexists(self._directory / name):
+                    (self._directory / name).rename(self._directory / f"{name}.lost-{mark}")
+            self._create()
+            return self._connect()
+
+    def _is_new_disk(self) -> bool:
+        """An empty mount point. Where a disk should be mounted and is not, the empty directory must not be taken for a new site."""
+        names = [entry.name for entry in self._directory.iterdir()]
+        return self._directory.is_mount() and all(name == "lost+found" or name.startswith(f".{_FILE}.") for name in names)
+
+    def _create_directory(self) -> None:
+        """Make it under another name first: a directory without a state is one that was lost."""
+        fsio.make_directory(self._directory.parent)
+        temporary = self._directory.with_name(f".{self._directory.name}.{secrets.token_hex(4)}.tmp")
+        temporary.mkdir()
+        try:
+            _make_database(temporary / _FILE)
+            try:
+                temporary.rename(self._directory)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process has made it meanwhile
+                    raise
+            fsio.sync_directory(self._directory.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _create(self) -> None:
+        """Make it under another name first: sqlite takes an empty file for a new database, to us it is a state that was lost."""
+        temporary = self._path.with_name(f".{_FILE}.{secrets.token_hex(4)}.tmp")
+        try:
+            _make_database(temporary)
+            try:
+                self._path.hardlink_to(temporary)  # never over a state that another process has made meanwhile
+            except FileExistsError:
+                return
+            except OSError:  # a file system without links
+                temporary.rename(self._path)
+            fsio.sync_directory(self._path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA synchronous = FULL")
+        if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+            raise self.damaged("it is a database of something else, or empty")
+        if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise self.damaged("its integrity check fails")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise Refused("the state was written by a newer airgap", where=printable(str(self._path)), hint="use that version")
+        if version < _VERSION:
+            _bring_up_to_date(connection)
+
+    def _check_marker(self, connection: sqlite3.Connection) -> None:
+        """The marker is written after the database: where it is missing the last run was killed, or a backup was restored."""
+        identity = connection.execute("SELECT value FROM memory WHERE name = 'id'").fetchone()
+        path = self._directory / _MARKER
+        content = f"airgap state {identity[0] if identity else ''}\n".encode()
+        marker = fsio.read_if_there(path, 1024)
+        if marker is None:
+            fsio.write_durable(path, content, 0o600)
+        elif marker != content:
+            raise self.damaged(f"its marker {_MARKER} belongs to another one")
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what sqlite and the disk say into ``Refused`` (damage) and ``MediaError``."""
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise MediaError(
+                f"cannot use the state: {printable(why)}",
+                where=printable(str(self._path)),
+                hint="name a writable directory with --state or AIRGAP_STATE",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise self.damaged(printable(str(error))) from error
+
+    def damaged(self, why: str) -> Refused:
+        """The error for a state that cannot be believed."""
+        return Refused(f"the state is damaged: {why}", where=printable(str(self._path)), hint=_BEGIN_HINT)
+
+    def _lost(self) -> Refused:
+        return Refused(
+            "the state of this machine is gone: its directory is there, the database is not",
+            where=printable(str(self._path)),
+            hint=f"mount the disk it is on, or {_BEGIN_HINT}",
+        )
+
+
+def _make_database(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = FULL")
+        script = f"BEGIN; {_SCHEMA} {'; '.join(_SINCE_VERSION_1)}; PRAGMA application_id = {_APPLICATION}; COMMIT;"
+        connection.executescript(script)
+    path.chmod(0o600)
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Add what a state of an earlier version does not have, once."""
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+            for statement in _SINCE_VERSION_1:
+                connection.execute(statement)

@@ -1,0 +1,141 @@
+"""``airgap mirror-config`` on the command line: what it writes, what it never overwrites, which keys and targets it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airgap.cli.main import run
+from tests.support.trustkit import gpg_home
+
+POLICY = {
+    "default": [{"type": "reject"}],
+    "transports": {
+        "docker": {"quay.io/team": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/etc/pki/vendor.gpg"}]},
+        "airgap": {"": [{"type": "reject"}]},
+    },
+}
+TARGET = "docker://reg.site:5000/mirror"
+
+
+class Desk:
+    """A directory with a policy in it, and the command."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root = root
+        self.out = root / "out"
+        self.capsys = capsys
+        self.policy = root / "policy.json"
+        self.policy.write_text(json.dumps(POLICY))
+
+    def run(self, *options: object, to: str = TARGET, lookaside: object = "https://reg.site/sigs") -> tuple[int, Any]:
+        """Exit code and the document printed."""
+        fixed = ["--to", to, "--format", "policy", "--policy", self.policy, "--out", self.out, "--lookaside", lookaside]
+        code = run(["mirror-config", *map(str, [*fixed, *options]), "--json"])
+        return code, json.loads(self.capsys.readouterr().out)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
+    return Desk(tmp_path, capsys)
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["mirror-config", "--help"]) == 0
+    assert "Example: airgap mirror-config --to" in re.sub(r"\s+", " ", capsys.readouterr().out)
+
+
+def test_three_files_are_written_and_the_keys_that_hosts_need_are_named(desk: Desk) -> None:
+    code, facts = desk.run()
+    assert code == 0
+    names = ["policy.json", "registries.d/airgap.yaml", "registries.conf"]
+    assert facts["files"] == [str(desk.out / name) for name in names]
+    assert all((desk.out / name).is_file() for name in names)
+    assert facts["mode"] == "original"
+    assert facts["key_files"] == ["/etc/pki/vendor.gpg"]
+
+
+def test_people_are_told_where_the_files_belong(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [
+        "--to",
+        TARGET,
+        "--format",
+        "policy",
+        "--policy",
+        str(desk.policy),
+        "--out",
+        str(desk.out),
+        "--lookaside",
+        "/srv/sigs",
+    ]
+    assert run(["mirror-config", *options]) == 0
+    text = capsys.readouterr().out
+    assert "/etc/containers/registries.conf.d/10-airgap.conf" in text
+    assert "/etc/pki/vendor.gpg" in text
+
+
+def test_a_directory_becomes_a_file_url(desk: Desk) -> None:
+    assert desk.run(lookaside=desk.root / "sigs")[0] == 0
+    assert (desk.root / "sigs").as_uri() in (desk.out / "registries.d/airgap.yaml").read_text()
+
+
+def test_same_again_is_fine_and_other_content_is_never_overwritten(desk: Desk) -> None:
+    assert desk.run()[0] == 0
+    assert desk.run()[0] == 0
+    before = {path: path.read_bytes() for path in desk.out.rglob("*") if path.is_file()}
+    code, facts = desk.run(to="docker://other.site/mirror")
+    assert code == 2
+    assert "is there already" in facts["error"]
+    assert {path: path.read_bytes() for path in desk.out.rglob("*") if path.is_file()} == before
+
+
+def test_a_site_key_chooses_the_mode_and_is_named_by_its_full_path(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gpg_home() as home:
+        (tmp_path / "site.asc").write_bytes(home.export(home.new_key("site")))
+    monkeypatch.chdir(tmp_path)
+    code, facts = desk.run("--site-key", "site.asc")
+    assert code == 0
+    assert facts["mode"] == "site"
+    assert facts["key_files"] == [str(tmp_path / "site.asc")]
+
+
+@pytest.mark.parametrize(
+    "content", [b"garbage", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n", b""], ids=["binary", "armor", "empty"]
+)
+def test_what_is_no_public_key_is_refused(desk: Desk, content: bytes) -> None:
+    (desk.root / "key").write_bytes(content)
+    code, facts = desk.run("--site-key", desk.root / "key")
+    assert code == 2
+    assert "not an OpenPGP public key" in facts["error"]
+    assert not desk.out.exists()
+
+
+def test_a_private_key_is_refused(desk: Desk) -> None:
+    assert run(["keys", "generate", "--out", str(desk.root / "keys"), "--passphrase-file", "/dev/null", "--json"]) == 0
+    with gpg_home() as home:
+        secret = home.run("--armor", "--export-secret-keys", home.new_key("site"))
+    (desk.root / "secret.asc").write_bytes(secret)
+    desk.capsys.readouterr()
+    for name in ("keys/airgap.key", "secret.asc"):
+        code, _ = desk.run("--site-key", desk.root / name)
+        assert code == 2
+    assert not desk.out.exists()
+
+
+@pytest.mark.parametrize("target", ["oci:/srv/store", "reg.site", "docker://"])
+def test_only_a_registry_can_be_pulled_from(desk: Desk, target: str) -> None:
+    assert desk.run(to=target)[0] == 2
+
+
+def test_a_loopback_or_named_registry_is_plain_http(desk: Desk) -> None:
+    assert desk.run(to="docker://localhost:5000/mirror")[0] == 0
+    assert "insecure = true" in (desk.out / "registries.conf").read_text()
+    desk.out = desk.root / "second"
+    assert desk.run("--insecure-registry", "reg.site:5000")[0] == 0
+    assert "insecure = true" in (desk.out / "registries.conf").read_text()
