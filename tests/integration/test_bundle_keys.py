@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from airgap.importer import run
+from airgap.oci.image import digest_tag
 from tests.support import images
 from tests.support.bundles import Sender
 from tests.support.cli import REFUSED, USAGE, failed, here
+from tests.support.signing import Key
 from tests.support.trustkit import gpg_home
 from tests.support.yard import ACCEPT, REJECT, Yard, key_of
 
@@ -138,6 +141,25 @@ def test_exporter_compromised_a_well_signed_bundle_does_not_excuse_an_unsigned_i
     vendor = Sender.make(yard.work / "vendor")
     policy = yard.policy([key_of(yard.sender)], {"docker.io/shop": [key_of(vendor)], "": ACCEPT})
     yard.refuses(yard.bundle(1), "does not accept the image", policy=policy)
+
+
+def test_exporter_compromised_a_signature_by_another_key_does_not_count(yard: Yard) -> None:
+    vendor, stranger = Key(), Key()
+    (yard.work / "vendor.pub").write_bytes(vendor.pem)
+    wanted = {"type": "sigstoreSigned", "keyPath": str(yard.work / "vendor.pub"), "signedIdentity": {"type": "matchRepository"}}
+    policy = yard.policy([key_of(yard.sender)], {"docker.io/shop": [wanted]})
+    image = yard.origin.shelves["docker.io/shop/web"].tags["1"]
+    payload = images.simple_signing(yard.references[0].repository, image)
+
+    def sign(key: Key) -> None:
+        signed = images.cosign_signature(payload, base64.b64encode(key.sign(payload)).decode())
+        yard.origin.push(f"docker.io/shop/web:{digest_tag(image)}.sig", signed)
+
+    sign(stranger)
+    yard.refuses(yard.bundle(1), "does not accept the image", policy=policy)
+    sign(vendor)
+    facts = yard.takes(yard.bundle(2), policy=policy)
+    assert vendor.id in facts["judgements"][0]["decisions"][0]["key"]
 
 
 def test_weak_policy_that_asks_for_no_signature_is_refused_when_signatures_are_required(yard: Yard) -> None:

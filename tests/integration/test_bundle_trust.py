@@ -1,4 +1,4 @@
-"""Attacks with bundles that are signed well: replay, freeze, fast-forward, forks, a memory that was deleted. See docs/threats.md."""
+"""Attacks with bundles that are signed well: replay, freeze, fast-forward, forks, a deleted memory. See docs/threats.md."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from airgap import __version__
 from airgap.cli.main import run
 
 COMMANDS = [
-    ("resolve",), ("plan",), ("export",), ("sign",), ("inspect",), ("verify",), ("import",), ("history",), ("serve",),
+    ("resolve",), ("plan",), ("export",), ("sign",), ("inspect",), ("verify",), ("import",), ("mirror-config",), ("history",), ("serve",),
     ("keys", "generate"),
     ("policy", "init"), ("policy", "check"), ("policy", "explain"),
 ]  # fmt: skip
@@ -61,7 +61,7 @@ def test_wrong_arguments_end_with_code_2_and_without_a_traceback(arguments: list
 def test_every_command_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / "README.md").read_text() + (ROOT / "scripts/demo").read_text()
     known = {command[0] for command in COMMANDS}
-    used = set(re.findall(r"(?:^|[`;] ?)airgap ([a-z]+)", text, re.MULTILINE))
+    used = set(re.findall(r"(?:^|[`;] ?)airgap ([a-z-]+)", text, re.MULTILINE))
     assert used
     assert used <= known
 
