@@ -290,6 +290,7 @@ def _import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str
         "sent_blobs": done.loaded.sent_blobs if done.loaded else 0,
         "present_blobs": done.loaded.present_blobs if done.loaded else 0,
         "mounted_blobs": done.loaded.mounted_blobs if done.loaded else 0,
+        "dropped_signatures": done.loaded.dropped_signatures if done.loaded else 0,
     }
     lines = [*_trust_lines(done.opened), *(f"note         {remark}" for remark in done.remarks)]
     if done.loaded is None:
@@ -302,5 +303,7 @@ def _import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str
         for name in done.rebuilt
     ]
     lines += [f"left out     {name}: volumes are missing" for name in done.left_out]
+    if done.loaded.dropped_signatures:
+        lines.append(f"dropped      {plural(done.loaded.dropped_signatures, 'lookaside file')} that is no signature")
     lines.append(f"sent         {human_size(done.loaded.sent)} in {plural(done.loaded.sent_blobs, 'blob')}")
     return facts, lines

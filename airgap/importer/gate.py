@@ -14,7 +14,6 @@ import datetime as dt
 
 from airgap.bundle.catalog import Catalog, format_time, parse_time
 from airgap.errors import Refused
-from airgap.importer.opening import check_expiry
 from airgap.importer.terms import Terms
 from airgap.oci.digest import Digest
 from airgap.state import Known, Remembered
@@ -96,6 +95,20 @@ def check_created(catalog: Catalog, time: dt.datetime, allow_behind: bool) -> st
             hint=_CLOCK_HINT,
         )
     return f"taken although it was created in the future, at {catalog.created} (--allow-clock-behind)"
+
+
+def check_expiry(catalog: Catalog, now: dt.datetime, allow_expired: bool) -> str:
+    """Refuse an expired bundle unless that is allowed; a remark when it was needed."""
+    if catalog.expires is None or parse_time(catalog.expires) > now:
+        return ""
+    if not allow_expired:
+        raise Refused(
+            f"the bundle {catalog.name} has expired",
+            expected=f"a time before {catalog.expires}",
+            got=f"{format_time(now)} at this site",
+            hint="ask for a newer bundle, or take this one deliberately with --allow-expired",
+        )
+    return f"taken although it expired at {catalog.expires} (--allow-expired)"
 
 
 def check_age(catalog: Catalog, time: dt.datetime, max_age: dt.timedelta | None) -> None:

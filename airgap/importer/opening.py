@@ -5,14 +5,13 @@ The order is the security property; each step may only use what the steps before
 1. find the catalog and the signature files (nothing is parsed, every read is capped)
 2. signatures over the catalog's raw bytes
 3. strict parsing
-4. the policy's scope for the stream, expiry
+4. the policy's scope for the stream; after it time and serial (gate.py)
 5. the companion files, every volume present with its exact size
 6. every byte between the blobs, by recomputing the tar frame
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.bundle import documents, frame, names
-from airgap.bundle.catalog import Catalog, parse_time
+from airgap.bundle.catalog import Catalog
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
-from airgap.errors import Damaged, Refused
+from airgap.errors import Damaged
 from airgap.oci.digest import Digest
 from airgap.text import printable
 from airgap.trust.bundle import Verdict, check_catalog_signatures, judge_stream
@@ -48,7 +47,7 @@ class Opened:
 def read_catalog(
     media: Media, policy: Policy, read_key: Callable[[str], bytes], revoked: Revoked = _NONE
 ) -> tuple[Catalog, Verdict]:
-    """Steps 2 to 4 without expiry.
+    """Steps 2 to 4.
 
     Args:
         media: the media found.
@@ -63,20 +62,6 @@ def read_catalog(
     found = check_catalog_signatures(media.catalog_raw, media.signatures, policy, read_key, revoked)
     catalog = Catalog.from_bytes(media.catalog_raw)
     return catalog, judge_stream(found, policy, catalog.stream)
-
-
-def check_expiry(catalog: Catalog, now: dt.datetime, allow_expired: bool) -> str:
-    """Refuse an expired bundle unless that is allowed; a remark when it was needed."""
-    if catalog.expires is None or parse_time(catalog.expires) > now:
-        return ""
-    if not allow_expired:
-        raise Refused(
-            f"the bundle {catalog.name} has expired",
-            expected=f"a time before {catalog.expires}",
-            got=now.strftime("%Y-%m-%dT%H:%M:%SZ at this site"),
-            hint="ask for a newer bundle, or take this one deliberately with --allow-expired",
-        )
-    return f"taken although it expired at {catalog.expires} (--allow-expired)"
 
 
 def open_content(media: Media, catalog: Catalog, verdict: Verdict, partial: bool = False) -> Opened:

@@ -135,7 +135,6 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two writes
-    disable_nagle_algorithm = True
     server: _Server
 
     def handle_one_request(self) -> None:

@@ -11,8 +11,8 @@ from airgap import __version__
 from airgap.cli.main import run
 
 COMMANDS = [
-    ("resolve",), ("plan",), ("export",), ("sign",), ("inspect",), ("verify",), ("import",), ("mirror-config",), ("history",), ("serve",),
-    ("keys", "generate"),
+    ("resolve",), ("plan",), ("export",), ("sign",), ("inspect",), ("verify",), ("import",), ("mirror-config",), ("history",),
+    ("serve",), ("keys", "generate"),
     ("policy", "init"), ("policy", "check"), ("policy", "explain"),
 ]  # fmt: skip
 ROOT = Path(__file__).parents[2]

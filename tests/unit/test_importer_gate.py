@@ -9,8 +9,7 @@ import pytest
 
 from airgap.bundle.catalog import Catalog, parse_time
 from airgap.errors import Refused
-from airgap.importer.gate import check_serial
-from airgap.importer.opening import check_expiry
+from airgap.importer.gate import check_expiry, check_serial
 from airgap.oci.digest import Digest
 from airgap.state import Remembered
 from tests.unit.test_bundle_catalog import make
