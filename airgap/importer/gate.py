@@ -1,6 +1,6 @@
 """May this bundle enter now? Serials, links and times against the site's memory. Pure.
 
-1. the clock of this machine is not behind the latest time the site has seen, and the bundle is not from the future
+1. the clock of this machine is not behind the latest time the site has seen; a bundle from the future is remarked
 2. not expired, and not older than the site wants, by the later of clock and latest time seen
 3. the serial: not older, not another bundle of a serial already taken, not a leap
 4. the link: the bundle that this one calls its predecessor is the one that was taken here
@@ -59,11 +59,11 @@ def check_times(catalog: Catalog, floor: dt.datetime | None, terms: Terms) -> li
         terms: the site's terms.
 
     Raises:
-        Refused: the clock was set back, or the bundle is from the future, expired, or too old.
+        Refused: the clock was set back, or the bundle is expired or too old.
     """
     time = terms.now if floor is None else max(terms.now, floor)
     remarks = _remark(check_clock(terms.now, floor, terms.allow_clock_behind))
-    remarks += _remark(check_created(catalog, time if terms.allow_clock_behind else terms.now, terms.allow_clock_behind))
+    remarks += _remark(remark_future(catalog, time))
     remarks += _remark(check_expiry(catalog, time, terms.allow_expired))
     check_age(catalog, time, terms.max_age)
     return remarks
@@ -83,18 +83,11 @@ def check_clock(now: dt.datetime, floor: dt.datetime | None, allow_behind: bool)
     return f"taken although the clock says {format_time(now)} and this site has seen {format_time(floor)} (--allow-clock-behind)"
 
 
-def check_created(catalog: Catalog, time: dt.datetime, allow_behind: bool) -> str:
-    """Refuse a bundle from the future: this machine's clock is behind, or that of the exporter was wrong."""
-    if parse_time(catalog.created) <= time + SKEW:
+def remark_future(catalog: Catalog, now: dt.datetime) -> str:
+    """Say that a bundle comes from the future. Its sender is trusted, so this machine's clock may be the wrong one."""
+    if parse_time(catalog.created) <= now + SKEW:
         return ""
-    if not allow_behind:
-        raise Refused(
-            f"the bundle {catalog.name} was created in the future",
-            expected=f"a time before {format_time(time + SKEW)}",
-            got=catalog.created,
-            hint=_CLOCK_HINT,
-        )
-    return f"taken although it was created in the future, at {catalog.created} (--allow-clock-behind)"
+    return f"it was created in the future, at {catalog.created}: this machine's clock says {format_time(now)} and may be behind"
 
 
 def check_expiry(catalog: Catalog, now: dt.datetime, allow_expired: bool) -> str:

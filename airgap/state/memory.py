@@ -60,8 +60,7 @@ class State:
     """The state directory, opened. Use as a context manager.
 
     Args:
-        directory: created when it does not exist. An empty mount point (a new disk) is as good; any other directory without a
-            state in it has lost one.
+        directory: created when it does not exist; an empty one is as good. Any other directory without a state has lost it.
         begin: where the state is lost or damaged, put what is left of it aside and begin a new one, and say so in the history.
 
     Raises:

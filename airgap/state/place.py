@@ -1,7 +1,7 @@
 """Where the state lies: found, opened, begun, and refused when it is damaged or gone.
 
-It is the memory that keeps an old bundle out, so it fails closed. Beside the database lies a small marker with the same random id,
-and a state directory appears with the database in it: one without has lost it.
+It is the memory that keeps an old bundle out, so it fails closed. Beside the database lies a small marker with the same random id:
+a directory with the marker, or anything else, but without the database has lost it. An empty directory is a new site.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Place:
             if not os.path.lexists(self._directory):
                 self._create_directory()
             if not self._path.exists():
-                if not self._is_new_disk():
+                if not self._is_empty():
                     raise self._lost()
                 self._create()
             return self._connect()
@@ -100,13 +100,13 @@ class Place:
             self._create()
             return self._connect()
 
-    def _is_new_disk(self) -> bool:
-        """An empty mount point. Where a disk should be mounted and is not, the empty directory must not be taken for a new site."""
+    def _is_empty(self) -> bool:
+        """Nothing in it but what a new disk has: somebody made the directory for us."""
         names = [entry.name for entry in self._directory.iterdir()]
-        return self._directory.is_mount() and all(name == "lost+found" or name.startswith(f".{_FILE}.") for name in names)
+        return all(name == "lost+found" or name.startswith(f".{_FILE}.") for name in names)
 
     def _create_directory(self) -> None:
-        """Make it under another name first: a directory without a state is one that was lost."""
+        """Make it under another name first, so that it appears with the database in it or not at all."""
         fsio.make_directory(self._directory.parent)
         temporary = self._directory.with_name(f".{self._directory.name}.{secrets.token_hex(4)}.tmp")
         temporary.mkdir()
