@@ -25,9 +25,12 @@ def check_volumes(catalog: Catalog, paths: Mapping[int, Path], progress: Progres
         MediaError: a disk cannot be read.
     """
     progress.stage("checking volumes", catalog.total_size)
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         checks = {n: pool.submit(_check_volume, catalog.volumes[n - 1], path, progress) for n, path in paths.items()}
         bad = {number: blocks for number, check in checks.items() if (blocks := check.result())}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow disk
     if not bad:
         return
     total = len(catalog.volumes)

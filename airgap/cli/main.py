@@ -108,4 +108,11 @@ def _report_usage(error: Any, as_json: bool) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(again, _leave)
     raise Interrupted("interrupted", hint="run the same command again: it goes on where it stopped")
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
+    """Somebody insists: leave at once, in the middle of whatever is being cleaned up."""
+    os._exit(exit_code(Interrupted("")))
