@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from airgap.errors import UsageError
+from airgap.oci.stream import MAX_STREAM, is_stream
 from airgap.text import parse_size, printable
 
 CATALOG = "catalog.json"
@@ -15,8 +16,6 @@ JOURNAL = "journal.jsonl"
 
 BLOCK_SIZE = 16 * 1024 * 1024
 MAX_SERIAL = 2**53 - 1
-_STREAM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
-_STREAM_LIMIT = 48
 _VOLUME = re.compile(r"volume-[0-9]{4,}\.tar", re.ASCII)
 _SIGNATURE = re.compile(r"catalog\.json\.[0-9a-z]{1,64}\.(?:sig|asc)", re.ASCII)
 
@@ -39,11 +38,11 @@ def check_stream(name: str) -> str:
     Raises:
         UsageError: characters that a file system or a policy scope could stumble over.
     """
-    if len(name) > _STREAM_LIMIT or not _STREAM.fullmatch(name):
+    if not is_stream(name):
         raise UsageError(
             "not a stream name",
             got=printable(name),
-            expected=f"lower-case letters and digits, joined by single . _ or -, {_STREAM_LIMIT} at most, like prod-site",
+            expected=f"lower-case letters and digits, joined by single . _ or -, {MAX_STREAM} at most, like prod-site",
         )
     return name
 

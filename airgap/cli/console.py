@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-from airgap.errors import AirgapError, Damaged, MediaError, Refused, RegistryError, UsageError, exit_code
+from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, Refused, RegistryError, UsageError, exit_code
 from airgap.text import human_size, printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
@@ -112,7 +112,8 @@ def report_error(error: AirgapError, as_json: bool) -> int:
     for name, value in facts.items():
         shown = "\n".join(printable(line, 1000) for line in value.split("\n"))
         lines.append(f"  {name + ':':<10}{shown}")
-    sys.stderr.write("\n".join(lines) + "\n")
+    begin = "\n" if isinstance(error, Interrupted) and sys.stderr.isatty() else ""  # behind the bar and the terminal's ^C
+    sys.stderr.write(begin + "\n".join(lines) + "\n")
     if as_json:
         sys.stdout.write(json.dumps({**error.facts(), "exit_code": code}) + "\n")
     return code

@@ -166,20 +166,3 @@ class BlobReader:
             expected=expected,
             got=printable(got, 120),
         )
-
-
-class BytesReader:
-    """Bytes that are there already, as a ``Reader``."""
-
-    def __init__(self, data: bytes, offset: int) -> None:
-        self._left = memoryview(data)[offset:]
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        """As ``Reader.readinto``."""
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count
-
-    def close(self) -> None:
-        """Nothing to let go of."""

@@ -17,9 +17,10 @@ from airgap.oci.image import digest_tag
 from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referrers
+from airgap.oci.verify import BytesReader
 from airgap.registry.failures import read_errors, redact, refusal
 from airgap.registry.options import RegistryOptions
-from airgap.registry.reader import BlobReader, BytesReader
+from airgap.registry.reader import BlobReader
 from airgap.registry.transport import PUSH, Call, Transport
 from airgap.registry.wire import Answer
 from airgap.text import printable

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from airgap.errors import Refused, UsageError
 from airgap.oci.reference import Reference
+from airgap.oci.stream import is_stream
 from airgap.text import printable
 from airgap.trust.policy import Policy
 from airgap.trust.requirements import Requirement
-from airgap.trust.scopesyntax import AIRGAP, is_stream
+from airgap.trust.scopesyntax import AIRGAP
 
 
 @dataclass(frozen=True, slots=True)

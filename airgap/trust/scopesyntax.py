@@ -9,11 +9,11 @@ import posixpath
 import re
 from collections.abc import Callable
 
+from airgap.oci.stream import MAX_STREAM, is_stream
+
 #: Bundles are judged under this transport; podman and skopeo know no such transport and leave its scopes alone.
 AIRGAP = "airgap"
-MAX_STREAM = 48
 
-_STREAM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
 _ATOMIC = re.compile(r"[^/]*(?:/[^:/]*(?:/[^:/]*(?::[^:/]*)?)?)?")
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}", re.ASCII)
@@ -26,11 +26,6 @@ def expected_scope(transport: str, scope: str) -> str:
         return ""
     valid, expected = rule
     return "" if valid(scope) else expected
-
-
-def is_stream(text: str) -> bool:
-    """Whether a text can be the name of a stream."""
-    return len(text) <= MAX_STREAM and _STREAM.fullmatch(text) is not None
 
 
 def _is_path(scope: str) -> bool:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from airgap.errors import UsageError
+from airgap.oci.stream import MAX_STREAM, is_stream
 from airgap.text import printable
 from airgap.trust.requirements import GPG_KEYS
-from airgap.trust.scopesyntax import AIRGAP, MAX_STREAM, is_stream
+from airgap.trust.scopesyntax import AIRGAP
 
 _REJECT = {"type": "reject"}
 

@@ -22,9 +22,8 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import MAX_MANIFEST, Manifest
 from airgap.oci.reference import Repository
-from airgap.oci.verify import VerifiedReader, read_all
+from airgap.oci.verify import BytesReader, VerifiedReader, read_all
 from airgap.registry import CredentialStore, RegistryStore
-from airgap.registry.reader import BytesReader
 from tests.support import images
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.hostile import Hostile, Reply, Request, client

@@ -16,10 +16,9 @@ from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
-from airgap.oci.verify import read_all
+from airgap.oci.verify import BytesReader, read_all
 from airgap.registry import CredentialStore
 from airgap.registry.auth import Challenge, parse_challenges
-from airgap.registry.reader import BytesReader
 from tests.support.hostile import Hostile, Reply, Request, client, ranged
 
 CANARY = "canary-4711"

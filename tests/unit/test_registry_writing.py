@@ -13,9 +13,8 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.verify import VerifiedReader
+from airgap.oci.verify import BytesReader, VerifiedReader
 from airgap.registry import RegistryStore
-from airgap.registry.reader import BytesReader
 from tests.support.hostile import HANG_UP, Hostile, Reply, Request, client
 
 DATA = bytes(range(256)) * 20_000

@@ -1,0 +1,15 @@
+"""The names of streams: what a bundle is called and what the policy's transport ``airgap`` has as scopes."""
+
+from __future__ import annotations
+
+import re
+
+#: Characters a stream name may have at most, so that every file system takes the bundle's directory.
+MAX_STREAM = 48
+
+_STREAM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
+
+
+def is_stream(text: str) -> bool:
+    """Whether a text is a stream name: lower-case letters and digits, joined by single ``.``, ``_`` or ``-``."""
+    return len(text) <= MAX_STREAM and _STREAM.fullmatch(text) is not None
