@@ -44,6 +44,9 @@ LookasideOption = Annotated[
     typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures into this lookaside tree of the destination."),
 ]
 RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images for which the policy asks no signature.")]
+UnnamedBundles = Annotated[
+    bool, typer.Option("--accept-unnamed-bundles", help="Let a cosign 3 bundle that names no image vouch by key and digest.")
+]
 AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Take a bundle although it has expired.")]
 
 
@@ -80,6 +83,7 @@ def verify_command(
     paths: Paths,
     policy: inputs.PolicyOption = None,
     require_signed: RequireSigned = False,
+    accept_unnamed_bundles: UnnamedBundles = False,
     allow_expired: AllowExpired = False,
     allow_clock_behind: inputs.ClockOption = False,
     max_age: inputs.MaxAgeOption = None,
@@ -102,6 +106,7 @@ def verify_command(
         revoked=inputs.read_revoked(revoked, inputs.state_directory(state)),
         max_age=inputs.max_age(max_age),
         require_signed=require_signed,
+        accept_unnamed_bundles=accept_unnamed_bundles,
         allow_expired=allow_expired,
         allow_clock_behind=allow_clock_behind,
         threads=threads,
@@ -122,6 +127,7 @@ def import_command(
     platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Load the complete images although volumes are missing.")] = False,
     require_signed: RequireSigned = False,
+    accept_unnamed_bundles: UnnamedBundles = False,
     allow_older: Annotated[bool, typer.Option("--allow-older", help="Take an older serial than the newest taken.")] = False,
     allow_expired: AllowExpired = False,
     allow_jump: Annotated[bool, typer.Option("--allow-jump", help="Take a serial far ahead of the last one.")] = False,
@@ -155,6 +161,7 @@ def import_command(
         revoked=inputs.read_revoked(revoked, inputs.state_directory(state)),
         max_age=inputs.max_age(max_age),
         require_signed=require_signed,
+        accept_unnamed_bundles=accept_unnamed_bundles,
         allow_expired=allow_expired,
         allow_older=allow_older,
         allow_jump=allow_jump,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from airgap.bundle.store import BundleStore
@@ -16,12 +17,21 @@ from airgap.errors import Refused
 from airgap.importer.closure import Closure
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import TAG_KINDS
+from airgap.oci.image import REFERRER, TAG_KINDS
 from airgap.oci.manifest import MAX_MANIFEST
 from airgap.oci.reference import Reference
 from airgap.oci.verify import VerifiedReader, read_all
 from airgap.text import plural
-from airgap.trust.evidence import MAX_SIGNATURES, SIMPLE_SIGNING, Evidence, GpgSignature, SigstoreSignature
+from airgap.trust.evidence import (
+    MAX_BUNDLE,
+    MAX_SIGNATURES,
+    SIGSTORE_BUNDLE,
+    SIMPLE_SIGNING,
+    Evidence,
+    GpgSignature,
+    SigstoreBundle,
+    SigstoreSignature,
+)
 from airgap.trust.images import ImageJudge, ImageVerdict
 from airgap.trust.keystore import ReadKey
 from airgap.trust.policy import Policy
@@ -61,7 +71,13 @@ class Judgement:
 
 
 def judge_images(
-    store: BundleStore, closures: Sequence[Closure], policy: Policy, read_key: ReadKey, now: dt.datetime, require_signed: bool
+    store: BundleStore,
+    closures: Sequence[Closure],
+    policy: Policy,
+    read_key: ReadKey,
+    now: dt.datetime,
+    require_signed: bool,
+    unnamed_bundles: bool = False,
 ) -> list[Judgement]:
     """Judge everything that would be loaded, and go on only when all of it is accepted.
 
@@ -72,11 +88,12 @@ def judge_images(
         read_key: reads a key file that the policy names.
         now: the current time.
         require_signed: accept only what some requirement asked a signature for.
+        unnamed_bundles: accept cosign 3 bundles that name no image by key and digest.
 
     Raises:
         Refused: one or more instances are not accepted; all are named.
     """
-    found = verdicts(store, closures, policy, read_key, now, require_signed)
+    found = verdicts(store, closures, policy, read_key, now, require_signed, unnamed_bundles)
     refused = [judgement for judgement in found if not judgement.verdict.accepted]
     if len(refused) == 1:
         _refuse(refused[0])
@@ -92,10 +109,16 @@ def judge_images(
 
 
 def verdicts(
-    store: BundleStore, closures: Sequence[Closure], policy: Policy, read_key: ReadKey, now: dt.datetime, require_signed: bool
+    store: BundleStore,
+    closures: Sequence[Closure],
+    policy: Policy,
+    read_key: ReadKey,
+    now: dt.datetime,
+    require_signed: bool,
+    unnamed_bundles: bool = False,
 ) -> list[Judgement]:
     """The verdict on every instance, whatever it is; the arguments are those of :func:`judge_images`."""
-    with ImageJudge(policy, read_key, require_signed=require_signed, now=now) as judge:
+    with ImageJudge(policy, read_key, require_signed=require_signed, now=now, unnamed_bundles=unnamed_bundles) as judge:
         return [judgement for closure in closures for judgement in _judge_image(store, closure, judge)]
 
 
@@ -126,7 +149,21 @@ def _evidence(store: BundleStore, closure: Closure, digest: Digest) -> Evidence:
         for signature in closure.image.signatures
         if signature.subject == digest and signature.size <= MAX_MANIFEST
     ]
-    return Evidence.of(raw, gpg[:MAX_SIGNATURES], sigstore[:MAX_SIGNATURES])
+    bundles = list(islice(_bundles(store, closure, digest), MAX_SIGNATURES))
+    return Evidence.of(raw, gpg[:MAX_SIGNATURES], sigstore[:MAX_SIGNATURES], bundles)
+
+
+def _bundles(store: BundleStore, closure: Closure, digest: Digest) -> Iterator[SigstoreBundle]:
+    """The cosign 3 bundles among one instance's referrers: one layer each, not too large, and here."""
+    for attachment in closure.image.attachments:
+        if attachment.kind != REFERRER or attachment.subject != digest:
+            continue
+        manifest = store.find_manifest(attachment.descriptor.digest)
+        if len(manifest.layers) != 1 or SIGSTORE_BUNDLE not in (manifest.artifact_type, manifest.layers[0].media_type):
+            continue
+        layer = manifest.layers[0]
+        if layer.size <= MAX_BUNDLE and layer.digest in store.catalog.blobs:  # it may be one that was left at its source
+            yield SigstoreBundle(_read(store, layer), f"cosign bundle {attachment.descriptor.digest.short}")
 
 
 def _cosign_signatures(store: BundleStore, digest: Digest) -> Iterator[SigstoreSignature]:

@@ -62,8 +62,8 @@ def verify(paths: Sequence[Path], terms: Terms, progress: Progress) -> tuple[Ope
     media = Media.find(paths)
     catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked)
     check_times(catalog, None, terms)
+    check_volumes(catalog, media.locate(catalog), progress, terms.threads)  # first, because it names all damage there is
     opened = open_content(media, catalog, verdict)
-    check_volumes(catalog, opened.volumes, progress, terms.threads)
     return opened, _judge(opened, _closures(opened, catalog.images, terms), terms)
 
 
@@ -136,7 +136,8 @@ def _closures(opened: Opened, complete: Sequence[Image], terms: Terms) -> list[C
 
 
 def _judge(opened: Opened, closures: Sequence[Closure], terms: Terms) -> tuple[Judgement, ...]:
-    return tuple(judge_images(opened.store, closures, terms.policy, terms.read_key, terms.now, terms.require_signed))
+    unnamed = terms.accept_unnamed_bundles
+    return tuple(judge_images(opened.store, closures, terms.policy, terms.read_key, terms.now, terms.require_signed, unnamed))
 
 
 def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target) -> bool:

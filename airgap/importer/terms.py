@@ -22,6 +22,7 @@ class Terms:
         revoked: keys whose signatures on a bundle count as none.
         max_age: refuse bundles created longer ago than this.
         require_signed: accept only images that some requirement asked a signature for.
+        accept_unnamed_bundles: cosign 3 bundles that name no image count when their key and digest are right.
         allow_expired, allow_older, allow_jump, allow_fork, allow_clock_behind: take such a bundle deliberately.
         partial: load the images that are complete and leave the others out.
         platforms: load only these.
@@ -34,6 +35,7 @@ class Terms:
     revoked: Revoked = field(default_factory=Revoked)
     max_age: dt.timedelta | None = None
     require_signed: bool = False
+    accept_unnamed_bundles: bool = False
     allow_expired: bool = False
     allow_older: bool = False
     allow_jump: bool = False

@@ -14,6 +14,10 @@ BUNDLE = "dev.sigstore.cosign/bundle"
 CERTIFICATE = "dev.sigstore.cosign/certificate"
 CHAIN = "dev.sigstore.cosign/chain"
 
+#: The artifact and layer type of a cosign 3 bundle, which hangs off an image as a referrer; none may be larger, in bytes.
+SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+MAX_BUNDLE = 4 * 1024 * 1024
+
 #: How many signatures of each kind are looked at for one manifest, as upstream does for lookaside.
 MAX_SIGNATURES = 128
 
@@ -37,14 +41,29 @@ class SigstoreSignature:
 
 
 @dataclass(frozen=True)
+class SigstoreBundle:
+    """One cosign 3 bundle as it was found, and a name for messages."""
+
+    raw: bytes
+    name: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All signatures of one manifest. ``manifest_digest`` is the SHA-256 of its bytes, whatever algorithm it is stored under."""
 
     manifest_digest: Digest
     gpg: tuple[GpgSignature, ...] = ()
     sigstore: tuple[SigstoreSignature, ...] = field(default=())
+    bundles: tuple[SigstoreBundle, ...] = ()
 
     @classmethod
-    def of(cls, manifest: bytes, gpg: Sequence[GpgSignature] = (), sigstore: Sequence[SigstoreSignature] = ()) -> Evidence:
+    def of(
+        cls,
+        manifest: bytes,
+        gpg: Sequence[GpgSignature] = (),
+        sigstore: Sequence[SigstoreSignature] = (),
+        bundles: Sequence[SigstoreBundle] = (),
+    ) -> Evidence:
         """The evidence for a manifest's exact bytes."""
-        return cls(Digest.of(manifest), tuple(gpg), tuple(sigstore))
+        return cls(Digest.of(manifest), tuple(gpg), tuple(sigstore), tuple(bundles))

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from airgap.errors import AirgapError, Refused
 from airgap.oci.reference import Reference
 from airgap.text import plural, printable
-from airgap.trust.evidence import MAX_SIGNATURES, Evidence, GpgSignature, SigstoreSignature
+from airgap.trust.evidence import MAX_SIGNATURES, Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
 from airgap.trust.imagesignatures import check_gpg, check_sigstore
 from airgap.trust.keystore import KeyStore, ReadKey
 from airgap.trust.policy import Policy
@@ -29,8 +29,11 @@ from airgap.trust.requirements import (
     describe,
 )
 from airgap.trust.scopes import requirements_for_image
+from airgap.trust.sigstorebundle import check_bundle
 
-_Signature = TypeVar("_Signature", GpgSignature, SigstoreSignature)
+_Sigstore: TypeAlias = SigstoreSignature | SigstoreBundle
+_Signature = TypeVar("_Signature", bound=GpgSignature | _Sigstore)
+_UNNAMED = "names no image (--accept-unnamed-bundles)"
 _MOST_REASONS = 8
 
 
@@ -43,6 +46,14 @@ class Decision:
     reason: str
     signature: str = ""
     key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Good:
+    """A signature was good: by this key; ``note`` is what people must know about it."""
+
+    key: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +102,21 @@ class ImageJudge:
         read_key: reads the key files that the policy names; None when there are no signatures to check.
         require_signed: an image is accepted only if at least one requirement asked for a signature.
         now: when certificates of the site's own CA must be valid.
+        unnamed_bundles: a cosign 3 bundle that names no image is enough when its key and digest are right.
     """
 
     def __init__(
-        self, policy: Policy, read_key: ReadKey | None = None, *, require_signed: bool = False, now: datetime | None = None
+        self,
+        policy: Policy,
+        read_key: ReadKey | None = None,
+        *,
+        require_signed: bool = False,
+        now: datetime | None = None,
+        unnamed_bundles: bool = False,
     ) -> None:
         self._policy = policy
         self._require_signed = require_signed
+        self._unnamed_bundles = unnamed_bundles
         self._now = now or datetime.now(UTC)
         self._keys = KeyStore(read_key or _no_keys)
 
@@ -140,18 +159,25 @@ class ImageJudge:
         except AirgapError as error:
             return Decision(name, accepted=False, reason="; ".join(_facts(error)))
         if isinstance(requirement, SigstoreSigned):
+            found: list[_Sigstore] = [*evidence.sigstore[:MAX_SIGNATURES], *evidence.bundles[:MAX_SIGNATURES]]
             return _first_good(
                 name,
-                evidence.sigstore,
-                lambda found: check_sigstore(requirement, reference, evidence, found, self._keys, self._now),
+                found,
+                lambda one: self._check_sigstore(requirement, reference, evidence, one),
                 f"no sigstore signature exists ({plural(len(evidence.gpg), 'GPG signature')})",
             )
         return _first_good(
             name,
-            evidence.gpg,
-            lambda found: check_gpg(requirement, reference, evidence, found, self._keys),
-            f"no GPG signature exists ({plural(len(evidence.sigstore), 'sigstore signature')})",
+            evidence.gpg[:MAX_SIGNATURES],
+            lambda found: _Good(check_gpg(requirement, reference, evidence, found, self._keys)),
+            f"no GPG signature exists ({plural(len(evidence.sigstore) + len(evidence.bundles), 'sigstore signature')})",
         )
+
+    def _check_sigstore(self, requirement: SigstoreSigned, reference: Reference, evidence: Evidence, found: _Sigstore) -> _Good:
+        if isinstance(found, SigstoreSignature):
+            return _Good(check_sigstore(requirement, reference, evidence, found, self._keys, self._now))
+        vouched = check_bundle(requirement, reference, evidence, found, self._keys, accept_unnamed=self._unnamed_bundles)
+        return _Good(vouched.key, "" if vouched.named else _UNNAMED)
 
 
 def judged_name(reference: Reference) -> Reference:
@@ -167,16 +193,17 @@ def judge_image(
         return judge.judge(reference, evidence)
 
 
-def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_Signature], str], none: str) -> Decision:
+def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_Signature], _Good], none: str) -> Decision:
     failures: list[str] = []
-    for signature in signatures[:MAX_SIGNATURES]:
+    for signature in signatures:
         label = printable(signature.name, 120)
         try:
-            key = check(signature)
+            good = check(signature)
         except AirgapError as error:
             failures.append(f"{label}: {'; '.join(_facts(error))}")
         else:
-            return Decision(name, accepted=True, reason=f"{label} by {key}", signature=label, key=key)
+            reason = f"{label} by {good.key}" + (f", {good.note}" if good.note else "")
+            return Decision(name, accepted=True, reason=reason, signature=label, key=good.key)
     more = len(failures) - _MOST_REASONS
     shown = [*failures[:_MOST_REASONS], f"and {more} more"] if more > 0 else failures
     return Decision(name, accepted=False, reason="; ".join(shown) or none)

@@ -34,11 +34,24 @@ def resize(blob: dict[str, Any], by: int) -> None:
     blob["extents"][0][2] += by
 
 
+def drop_manifest(top: dict[str, Any]) -> None:
+    del top["blobs"][top["images"][0]["digest"]]
+
+
+def swap_manifest_digest(top: dict[str, Any]) -> None:
+    """The manifest's bytes stay; catalog and image call them by another digest."""
+    image = top["images"][0]
+    top["blobs"]["sha256:" + "9" * 64] = top["blobs"].pop(image["digest"])
+    image["digest"] = "sha256:" + "9" * 64
+
+
 def attachment(top: dict[str, Any]) -> dict[str, Any]:
     return next(image for image in top["images"] if "attachments" in image)["attachments"][0]
 
 
 EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "vector 79: no manifest": drop_manifest,
+    "vector 79: manifest digest error": swap_manifest_digest,
     "unknown schema": lambda top: top.update(schema="airgap.catalog/2"),
     "no schema": lambda top: top.pop("schema"),
     "stream like a path": lambda top: top.update(stream="../../etc"),

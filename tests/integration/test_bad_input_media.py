@@ -196,7 +196,7 @@ def test_a_volume_of_another_bundle_with_the_right_size(site: SiteDesk) -> None:
     )
     assert (stranger / site.volume(2).name).stat().st_size == site.volume(2).stat().st_size
     shutil.copy(stranger / site.volume(2).name, site.volume(2))
-    site.refused(DAMAGED, site.volume(2).name, "copy this volume again")
+    site.refused(DAMAGED, site.volume(2).name, "again from the original")
 
 
 def test_two_volumes_in_each_others_place(site: SiteDesk) -> None:
