@@ -60,7 +60,7 @@ class State:
     """The state directory, opened. Use as a context manager.
 
     Args:
-        directory: created when it does not exist; an empty one is as good. Any other directory without a state has lost it.
+        directory: created when it does not exist; one that never had a state is as good.
         begin: where the state is lost or damaged, put what is left of it aside and begin a new one, and say so in the history.
 
     Raises:

@@ -1,7 +1,7 @@
 """Where the state lies: found, opened, begun, and refused when it is damaged or gone.
 
 It is the memory that keeps an old bundle out, so it fails closed. Beside the database lies a small marker with the same random id:
-a directory with the marker, or anything else, but without the database has lost it. An empty directory is a new site.
+a directory with the marker but without the database has lost it. A directory without either is that of a new site.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Place:
             if not os.path.lexists(self._directory):
                 self._create_directory()
             if not self._path.exists():
-                if not self._is_empty():
+                if os.path.lexists(self._directory / _MARKER):
                     raise self._lost()
                 self._create()
             return self._connect()
@@ -99,11 +99,6 @@ class Place:
                     (self._directory / name).rename(self._directory / f"{name}.lost-{mark}")
             self._create()
             return self._connect()
-
-    def _is_empty(self) -> bool:
-        """Nothing in it but what a new disk has: somebody made the directory for us."""
-        names = [entry.name for entry in self._directory.iterdir()]
-        return all(name == "lost+found" or name.startswith(f".{_FILE}.") for name in names)
 
     def _create_directory(self) -> None:
         """Make it under another name first, so that it appears with the database in it or not at all."""
@@ -180,7 +175,7 @@ class Place:
 
     def _lost(self) -> Refused:
         return Refused(
-            "the state of this machine is gone: its directory is there, the database is not",
+            "the state of this machine is gone: its marker is there, the database is not",
             where=printable(str(self._path)),
             hint=f"mount the disk it is on, or {_BEGIN_HINT}",
         )
