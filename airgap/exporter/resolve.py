@@ -141,7 +141,7 @@ class _Walk:
         self._descend(root, 0, root.digest)
         if not root.is_index:
             self._read_platform(root)
-        if self.entry.platforms and not self.platforms:
+        if self.entry.platforms and root.is_index and not self.platforms:
             self._refuse_platforms()
         own = list(self.nodes)
         for digest in own:
@@ -215,7 +215,7 @@ class _Walk:
         return kept
 
     def _read_platform(self, image: Manifest) -> None:
-        """A single image says in its config what it runs on (image-spec config.md)."""
+        """A single image says in its config what it runs on (image-spec config.md). It is carried whatever was asked for."""
         config = image.config
         if config is None or config.media_type not in media.CONFIGS or config.size > MAX_MANIFEST:
             return
@@ -223,7 +223,7 @@ class _Walk:
         reader = VerifiedReader(self.source.open(self.repository, config), config, where, failure=RegistryError)
         fields = strictjson.parse_object(read_all(reader, config.size, where), where)
         platform = Platform.from_json({name: fields.get(name, "") for name in ("os", "architecture", "variant")}, where)
-        if platform.os and (not self.entry.platforms or any(wish.covers(platform) for wish in self.entry.platforms)):
+        if platform.os:
             self.platforms.append(str(platform))
 
     def _refuse_platforms(self) -> None:
@@ -232,7 +232,7 @@ class _Walk:
             "an image has none of the platforms asked for",
             where=f"{self.entry.reference} ({self.entry.origin})",
             expected=listing([str(platform) for platform in self.entry.platforms]),
-            got=listing([str(child.platform or child.digest) for child in root.children]) or "an image of another platform",
+            got=listing([str(child.platform or child.digest) for child in root.children]),
             hint="correct the platforms or leave the image out",
         )
 

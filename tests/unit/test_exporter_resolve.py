@@ -80,6 +80,13 @@ def test_a_platform_wish_leaves_children_out_and_says_so(origin: Origin) -> None
     assert carried(lock) == {web.digest, web.children[1].digest}
 
 
+def test_a_single_image_is_carried_whatever_platform_was_asked_for_and_says_its_own(origin: Origin) -> None:
+    origin.push("docker.io/library/one:1", images.image([images.layer("one")], platform="linux/amd64"))
+    lock = resolved(origin, entry("docker.io/library/one:1", "linux/arm64"))
+    assert lock.images[0].platforms == ("linux/amd64",)
+    assert lock.images[0].omitted == ()
+
+
 def test_a_platform_that_is_not_there_is_the_users_mistake(origin: Origin) -> None:
     origin.push(f"{NAME}:1", images.multi_arch("web"))
     with pytest.raises(UsageError) as caught:
