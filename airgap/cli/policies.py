@@ -21,6 +21,7 @@ from airgap.errors import Refused, UsageError
 from airgap.importer.closure import walk
 from airgap.importer.judge import verdicts
 from airgap.importer.opening import open_content, read_catalog
+from airgap.importer.terms import Terms
 from airgap.oci import strictjson
 from airgap.oci.reference import Reference
 from airgap.text import listing, plural, printable
@@ -141,7 +142,7 @@ def _judged(parsed: Policy, bundle: list[Path], references: list[Reference]) -> 
         raise UsageError("not in the bundle", where=opened.catalog.name, got=listing(absent))
     closures = [walk(opened.store, image) for image in wanted]
     judged: dict[Reference, list[tuple[str, ImageVerdict]]] = {}
-    for found in verdicts(opened.store, closures, parsed, inputs.read_key, dt.datetime.now(dt.UTC), require_signed=False):
+    for found in verdicts(opened.store, closures, Terms(parsed, inputs.read_key, dt.datetime.now(dt.UTC))):
         judged.setdefault(found.reference, []).append((f"{found.platform} {found.instance}".strip(), found.verdict))
     return judged
 

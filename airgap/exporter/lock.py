@@ -103,10 +103,6 @@ class Lock:
         return lock
 
 
-def _items(top: dict[str, Any], name: str, where: str) -> list[Any]:
-    return strictjson.array(top.get(name), f"{where}: {name}")
-
-
 def is_lock(raw: bytes) -> bool:
     """Whether an input file is a lock rather than an image list."""
     return raw.lstrip()[:200].startswith(b'{"schema":"airgap.lock/')

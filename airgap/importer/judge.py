@@ -6,7 +6,6 @@ An instance is an image manifest reached from the image's root: what a container
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Any
 from airgap.bundle.store import BundleStore
 from airgap.errors import Refused
 from airgap.importer.closure import Closure
+from airgap.importer.terms import Terms
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, TAG_KINDS
@@ -33,8 +33,6 @@ from airgap.trust.evidence import (
     SigstoreSignature,
 )
 from airgap.trust.images import ImageJudge, ImageVerdict
-from airgap.trust.keystore import ReadKey
-from airgap.trust.policy import Policy
 
 _COSIGN = TAG_KINDS[".sig"]
 _SHOWN = 10
@@ -70,30 +68,18 @@ class Judgement:
         }
 
 
-def judge_images(
-    store: BundleStore,
-    closures: Sequence[Closure],
-    policy: Policy,
-    read_key: ReadKey,
-    now: dt.datetime,
-    require_signed: bool,
-    unnamed_bundles: bool = False,
-) -> list[Judgement]:
+def judge_images(store: BundleStore, closures: Sequence[Closure], terms: Terms) -> list[Judgement]:
     """Judge everything that would be loaded, and go on only when all of it is accepted.
 
     Args:
         store: the verified bundle.
         closures: the images as they will be loaded.
-        policy: the site's policy; transport ``docker``, scope by source reference.
-        read_key: reads a key file that the policy names.
-        now: the current time.
-        require_signed: accept only what some requirement asked a signature for.
-        unnamed_bundles: accept cosign 3 bundles that name no image by key and digest.
+        terms: the site's terms: its policy (transport ``docker``, scope by source reference) and what else it asks of images.
 
     Raises:
         Refused: one or more instances are not accepted; all are named.
     """
-    found = verdicts(store, closures, policy, read_key, now, require_signed, unnamed_bundles)
+    found = verdicts(store, closures, terms)
     refused = [judgement for judgement in found if not judgement.verdict.accepted]
     if len(refused) == 1:
         _refuse(refused[0])
@@ -108,17 +94,12 @@ def judge_images(
     return found
 
 
-def verdicts(
-    store: BundleStore,
-    closures: Sequence[Closure],
-    policy: Policy,
-    read_key: ReadKey,
-    now: dt.datetime,
-    require_signed: bool,
-    unnamed_bundles: bool = False,
-) -> list[Judgement]:
+def verdicts(store: BundleStore, closures: Sequence[Closure], terms: Terms) -> list[Judgement]:
     """The verdict on every instance, whatever it is; the arguments are those of :func:`judge_images`."""
-    with ImageJudge(policy, read_key, require_signed=require_signed, now=now, unnamed_bundles=unnamed_bundles) as judge:
+    unnamed = terms.accept_unnamed_bundles
+    with ImageJudge(
+        terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed_bundles=unnamed
+    ) as judge:
         return [judgement for closure in closures for judgement in _judge_image(store, closure, judge)]
 
 

@@ -136,8 +136,7 @@ def _closures(opened: Opened, complete: Sequence[Image], terms: Terms) -> list[C
 
 
 def _judge(opened: Opened, closures: Sequence[Closure], terms: Terms) -> tuple[Judgement, ...]:
-    unnamed = terms.accept_unnamed_bundles
-    return tuple(judge_images(opened.store, closures, terms.policy, terms.read_key, terms.now, terms.require_signed, unnamed))
+    return tuple(judge_images(opened.store, closures, terms))
 
 
 def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target) -> bool:
