@@ -1,0 +1,111 @@
+"""A stream of YAML or JSON documents: what each of them is, told by its content, and who looks for images in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from airgap.discover.compose import find_in_compose, is_compose
+from airgap.discover.findings import TEMPLATE_HINT, Sheet
+from airgap.discover.kubernetes import SCHEMAS, find_in_kubernetes, is_kubernetes
+from airgap.discover.kustomize import find_in_kustomization, is_kustomization
+from airgap.discover.loose import find_possible
+from airgap.discover.nodes import Fields, Items, Node, Problem, Scalar, compose, split_documents
+
+# A document without any of these words names no image: it is not even parsed, and so no mistake in it is anybody's business.
+_RELEVANT = re.compile(
+    r"image|repository|containers|services|package|resources|components|docker://|oci://|monitoring\.coreos|elastic\.co|kubeadm",
+    re.IGNORECASE,
+)
+_EMBEDDED = re.compile(r"^[ \t-]*[\"']?\w*image\w*[\"']?[ \t]*:|^[ \t-]*(repository|repo)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+# What helm template and its like write above each document.
+_SOURCE = re.compile(r"^# Source: (\S{1,300})\s*$", re.MULTILINE)
+_COMMENTS = re.compile(r"(?:---[^\n]*\n|\s*\n|#[^\n]*\n)+")
+_DEEPEST = 3
+
+Values = Callable[[], Mapping[str, str]]
+
+
+def find_in_documents(text: str, name: str, values: Values, sheet: Sheet) -> None:
+    """Note the images of all documents of one file.
+
+    Args:
+        name: the file's own name, without its directory.
+        values: gives the variables of the ``.env`` file beside it.
+    """
+    templates = False
+    for first, chunk in split_documents(text):
+        if not _RELEVANT.search(chunk) or _only_directives(chunk):
+            continue
+        part = sheet.part(inside=_source(chunk))
+        roots, problems = compose(chunk, first)
+        for root in roots:
+            _document(root, name, values, part)
+            _embedded(root, part, 0, set())
+        if problems and "{{" in chunk:
+            if not templates:
+                part.unresolved(problems[0].line, "a template that is not rendered", "", TEMPLATE_HINT)
+            templates = True
+        else:
+            _problems(problems, part)
+
+
+def _only_directives(chunk: str) -> bool:
+    """Whether it is what may stand before the first ``---``: ``%YAML 1.2`` and comments."""
+    return chunk.lstrip().startswith("%") and all(line.strip()[:1] in ("", "%", "#") for line in chunk.split("\n"))
+
+
+def _problems(problems: list[Problem], sheet: Sheet) -> None:
+    for problem in problems[:20]:
+        sheet.unresolved(problem.line, "not valid YAML", problem.what, "correct it, and discover it again")
+
+
+def _source(chunk: str) -> str:
+    """The template that a document was rendered from, when a comment at its top says so."""
+    top = _COMMENTS.match(chunk)
+    found = _SOURCE.search(top[0]) if top else None
+    return found[1] if found and found[1].isprintable() else ""
+
+
+def _document(root: Node, name: str, values: Values, sheet: Sheet) -> None:
+    if isinstance(root, Items):  # kubectl and some generators print a bare list of objects
+        for item in root.items:
+            _document(item, "", values, sheet)
+    elif isinstance(root, Fields):
+        if is_kustomization(root, name):
+            find_in_kustomization(root, sheet)
+        elif is_kubernetes(root):
+            find_in_kubernetes(root, sheet)
+        elif is_compose(root, name):
+            find_in_compose(root, values(), sheet)
+        else:
+            find_possible(root, sheet)
+
+
+def _embedded(root: Node, sheet: Sheet, depth: int, seen: set[int]) -> None:
+    """Look through documents in texts: of ConfigMaps, of annotations, of values for a chart in a HelmChart or an Application."""
+    for node in _texts(root, seen):
+        if depth < _DEEPEST and _EMBEDDED.search(node.text):
+            part = sheet.part(sure=False)
+            for first, chunk in split_documents(node.text):
+                line = node.line + first if node.literal else node.line
+                roots, _ = compose(chunk, line, node.literal)  # what does not parse was no document
+                for inner in roots:
+                    _document(inner, "", dict, part)
+                    _embedded(inner, part, depth + 1, set())
+
+
+def _texts(node: Node, seen: set[int]) -> Iterator[Scalar]:
+    """The texts of several lines below a node, each once however many aliases name it; secrets and schemas left out."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, Scalar):
+        if "\n" in node.text:
+            yield node
+    elif isinstance(node, Items):
+        for item in node.items:
+            yield from _texts(item, seen)
+    elif node.text("kind") not in SCHEMAS:
+        for _, value in node.entries:
+            yield from _texts(value, seen)

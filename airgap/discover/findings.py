@@ -1,0 +1,215 @@
+"""What is found, and how sure it is: an image, something that could not be resolved, or a note. Nothing is dropped in silence."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from airgap.discover.variables import expand
+from airgap.errors import UsageError
+from airgap.oci.reference import Reference
+from airgap.text import printable
+
+#: No search may find more, counted with every place something is found in.
+MAX_FINDINGS = 200_000
+TEMPLATE_HINT = "render it first: helm template RELEASE CHART | airgap discover -"
+
+# Words that stand where an image belongs, but that something fills in later.
+_FILLED_IN = {"auto": "Istio puts its proxy's image there: add that of the Istio release"}
+_NOT_CONTAINERS = re.compile(r"\.(png|jpe?g|gif|svg|ico|webp|img|iso|qcow2|raw|vmdk|ya?ml|json|js|css|html?)$", re.IGNORECASE)
+_LOCAL = "localhost/"
+_LOCAL_SOURCE = re.compile(r"(?:oci-archive|docker-archive|containers-storage|docker-daemon|ostree|sif):|(?:oci|dir):[/.]")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something was found: the file as the user knows it, the line from 1, and the file that was rendered into it."""
+
+    file: str
+    line: int
+    inside: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} ({self.inside})" if self.inside else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """An image at one place.
+
+    Attributes:
+        sure: an image for certain; else something that looks like one.
+        written: as the file has it, before anything was expanded.
+        remark: what a person should know about it.
+    """
+
+    reference: Reference
+    place: Place
+    sure: bool
+    written: str
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to tell about one place. ``got`` is what the file says there, made printable."""
+
+    place: Place
+    what: str
+    got: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}" + (f": {self.got}" if self.got else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What a kustomization puts in place of images of the name ``old``; with an empty ``version`` they keep their tag."""
+
+    old: str
+    new: str
+    version: str
+    place: Place
+
+
+@dataclass
+class Findings:
+    """Everything one search found.
+
+    Attributes:
+        images: in the order of their discovery.
+        unresolved: what may hide an image that is in no list now; also files that could not be read.
+        notes: what is good to know.
+        overrides: of all kustomizations.
+    """
+
+    images: list[Find] = field(default_factory=list)
+    unresolved: list[Remark] = field(default_factory=list)
+    notes: list[Remark] = field(default_factory=list)
+    overrides: list[Override] = field(default_factory=list)
+
+    def check_size(self) -> None:
+        """Raise ``UsageError`` when more was found than anybody can mean."""
+        if len(self.images) + len(self.unresolved) + len(self.notes) > MAX_FINDINGS:
+            raise UsageError("too much was found", expected=f"{MAX_FINDINGS} places at most", hint="name fewer directories")
+
+
+class Sheet:
+    """What one file is found to hold.
+
+    Args:
+        file: its name as the user knows it.
+        findings: where everything goes.
+        sure: whether an image in it counts as one; else as a possible one only.
+        inside: the file that was rendered into this part of it, such as a chart's template.
+    """
+
+    def __init__(self, file: str, findings: Findings, *, sure: bool = True, inside: str = "") -> None:
+        self.file = file
+        self.sure = sure
+        self.inside = inside
+        self.findings = findings
+        self.followed: list[tuple[str, int]] = []
+
+    def part(self, *, sure: bool = True, inside: str = "") -> Sheet:
+        """The same file, for a part of it."""
+        other = Sheet(self.file, self.findings, sure=self.sure and sure, inside=inside or self.inside)
+        other.followed = self.followed
+        return other
+
+    def image(self, text: str, line: int, *, sure: bool = True, remark: str = "", written: str = "") -> None:
+        """Note what stands where an image belongs; what is not one is unresolved, or dropped when it was only possible.
+
+        Args:
+            text: what the file says, or what became of it.
+            sure: the place holds images and nothing else.
+            written: what the file says, where ``text`` is not that.
+        """
+        written = written or text
+        if not (sure and self.sure):
+            self._possible(text.strip(), line, remark, written)
+            return
+        text = text.strip().removeprefix("docker://")
+        expanded = expand(text, {})
+        if not self._explained(text, line, written, expanded.missing):
+            reference = self._reference(expanded.text, line, written)
+            if reference is not None:
+                default = f"{expanded.defaults[0]} has its default" if expanded.defaults else ""
+                self._found(reference, line, True, written, remark or default)
+
+    def unresolved(self, line: int, what: str, got: str = "", hint: str = "") -> None:
+        """Note something that may hide an image; ``got`` may be hostile. In a part that is only possible it is a note."""
+        if self.sure:
+            self.findings.unresolved.append(Remark(self.place(line), what, printable(got, 200), hint))
+        else:
+            self.note(line, what, got)
+        self.findings.check_size()
+
+    def note(self, line: int, what: str, got: str = "") -> None:
+        """Note something that is good to know; ``got`` may be hostile."""
+        self.findings.notes.append(Remark(self.place(line), what, printable(got, 200)))
+        self.findings.check_size()
+
+    def override(self, old: str, new: str, version: str, line: int) -> None:
+        """Note what a kustomization puts in place of an image."""
+        self.findings.overrides.append(Override(old, new, version, self.place(line)))
+
+    def follow(self, path: str, line: int) -> None:
+        """Ask for another file, named relative to this one, to be looked through too."""
+        self.followed.append((path, line))
+
+    def place(self, line: int) -> Place:
+        """That line of the file."""
+        return Place(self.file, line, self.inside)
+
+    def _explained(self, text: str, line: int, written: str, missing: tuple[str, ...]) -> bool:
+        """Whether the text is something else than a reference, and that has been noted."""
+        if not text:
+            self.unresolved(line, "an empty image", hint="something fills it in later: add what that is")
+        elif text in _FILLED_IN:
+            self.unresolved(line, "an image that is filled in later", written, _FILLED_IN[text])
+        elif "{{" in text:
+            self.unresolved(line, "an image made by a template", written, TEMPLATE_HINT)
+        elif missing:
+            names = ", ".join(printable(name, 60) for name in missing[:3])
+            self.unresolved(line, f"no value for {names}", written, "give it a value or a default, or add the image to the list")
+        elif _LOCAL_SOURCE.match(text):
+            self.unresolved(
+                line, "an image of this machine, in no registry", written, "give it to airgap resolve as a source of its own"
+            )
+        elif text.startswith(_LOCAL):
+            self.note(line, "an image built on the machine itself, in no registry", written)
+        else:
+            return False
+        return True
+
+    def _reference(self, text: str, line: int, written: str) -> Reference | None:
+        try:
+            return Reference.parse(text)
+        except UsageError as error:
+            self.unresolved(line, error.what, written, "correct it, or add the image to the list")
+            return None
+
+    def _possible(self, text: str, line: int, remark: str, written: str) -> None:
+        text = text.removeprefix("docker://")
+        if looks_like_image(text):
+            self._found(Reference.parse(text), line, False, written, remark)
+
+    def _found(self, reference: Reference, line: int, sure: bool, written: str, remark: str) -> None:
+        self.findings.images.append(Find(reference, self.place(line), sure, written, remark))
+        self.findings.check_size()
+
+
+def looks_like_image(text: str) -> bool:
+    """Whether a text is written like an image that a person means: with a path or a tag, and not a file's name."""
+    if not set(text) & {"/", ":", "@"} or text.startswith(_LOCAL) or len(text) > 512:
+        return False
+    last = text.rpartition("/")[2]
+    if ":" not in last and "@" not in last and _NOT_CONTAINERS.search(last):
+        return False
+    try:
+        Reference.parse(text)
+    except UsageError:
+        return False
+    return True

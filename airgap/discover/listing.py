@@ -1,0 +1,201 @@
+"""What a search found, in order: images with all their places; and the image list that ``airgap resolve`` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airgap.discover.findings import Find, Findings, Override, Place, Remark, Sheet
+from airgap.oci.reference import Reference, Repository
+from airgap.text import listing, plural, printable
+
+_MOST_PLACES = 3
+_MOST_REMARKS = 1000
+_WIDEST = 2000
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image and all the places that name it; ``remarks`` are what a person should know about it."""
+
+    reference: Reference
+    places: tuple[Place, ...]
+    remarks: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"reference": str(self.reference), "places": [_place(place) for place in self.places], "remarks": list(self.remarks)}
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The result of a search, sorted.
+
+    Attributes:
+        images: the list; each reference once, and no tag with two digests.
+        possible: what looks like an image and is not in ``images``.
+        unresolved: what may hide an image that is in neither.
+        notes: what is good to know.
+        files: how many files were looked at.
+    """
+
+    images: tuple[Image, ...]
+    possible: tuple[Image, ...]
+    unresolved: tuple[Remark, ...]
+    notes: tuple[Remark, ...]
+    files: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "images": [image.to_json() for image in self.images],
+            "possible": [image.to_json() for image in self.possible],
+            "unresolved": [_remark(remark) for remark in self.unresolved],
+            "notes": [_remark(remark) for remark in self.notes],
+            "files": self.files,
+        }
+
+
+def collect(findings: Findings, files: int, include_possible: bool = False) -> Discovery:
+    """Put in order what was found.
+
+    Args:
+        files: how many files were looked at.
+        include_possible: take possible images for sure ones.
+    """
+    found = [*findings.images, *_renamed(findings)]
+    certain = {(find.place, find.written) for find in found if find.sure}
+    found = [find for find in found if find.sure or (find.place, find.written) not in certain]
+    sure = {find.reference for find in found if find.sure or include_possible}
+    images = _unclashed(_joined((find for find in found if find.reference in sure), findings.overrides))
+    possible = _joined((find for find in found if find.reference not in sure), ())
+    return Discovery(tuple(images), tuple(possible), _sorted(findings.unresolved), _sorted(findings.notes), files)
+
+
+def as_text(discovery: Discovery) -> str:
+    """The images as a plain text list, with comments that say where they come from and what is missing."""
+    lines = [*_heading(discovery)]
+    for image in discovery.images:
+        # in brackets a line would begin like YAML
+        name = f"docker://{image.reference}" if str(image.reference).startswith("[") else str(image.reference)
+        lines += [_comment(_origin(image)), name]
+    return _whole([*lines, *_tail(discovery)])
+
+
+def as_yaml(discovery: Discovery) -> str:
+    """The same as :func:`as_text` as a YAML list."""
+    lines = [*_heading(discovery), "images:"]
+    for image in discovery.images:
+        lines += ["  " + _comment(_origin(image)), f'  - "{image.reference}"']
+    return _whole([*lines, *_tail(discovery)])
+
+
+def _renamed(findings: Findings) -> Iterator[Find]:
+    """What kustomizations that give a new name and no tag make of the images they replace."""
+    renames: dict[str, list[Override]] = {}
+    for override in findings.overrides:
+        if not override.version and override.new != override.old:
+            renames.setdefault(override.old, []).append(override)
+    for find in findings.images if renames else ():
+        old, version = _split(find.written)
+        for override in renames.get(old, ()):
+            sheet = Sheet("", Findings(), sure=False)
+            sheet.image(override.new + version, 0, sure=False)
+            for made in sheet.findings.images:
+                yield Find(made.reference, override.place, False, made.written, f"in place of {printable(find.written)}")
+
+
+def _joined(found: Iterable[Find], overrides: Sequence[Override]) -> list[Image]:
+    replaced = {override.old: override for override in overrides}
+    places: dict[Reference, dict[Place, None]] = {}
+    remarks: dict[Reference, dict[str, None]] = {}
+    for find in found:
+        places.setdefault(find.reference, {})[find.place] = None
+        said = remarks.setdefault(find.reference, {})
+        old, version = _split(find.written)
+        override = replaced.get(old)
+        if find.remark:
+            said[printable(find.remark, 200)] = None
+        elif override is not None and override.place != find.place:
+            said[f"{override.place} puts {printable(override.new + (override.version or version), 200)} in its place"] = None
+        if find.reference.tag == "latest" and find.reference.digest is None and ":latest" not in find.written:
+            said["no tag, so latest"] = None
+    ordered = sorted(places, key=str)
+    return [Image(reference, tuple(sorted(places[reference])), tuple(remarks[reference])) for reference in ordered]
+
+
+def _unclashed(images: list[Image]) -> list[Image]:
+    """Take the tag from images that have it with different digests: a list that says both is refused."""
+    pins: dict[tuple[Repository, str | None], set[str]] = {}
+    for image in images:
+        if image.reference.digest is not None:
+            pins.setdefault((image.reference.repository, image.reference.tag), set()).add(image.reference.digest)
+    made: dict[Reference, Image] = {}
+    for image in images:
+        reference, remarks = image.reference, image.remarks
+        if reference.tag and reference.digest and len(pins[reference.repository, reference.tag]) > 1:
+            remarks = (*remarks, f"the tag {reference.tag} has another digest elsewhere, so it is left out")
+            reference = reference.at(reference.digest)
+        known = made.get(reference, Image(reference, ()))
+        places = tuple(sorted({*known.places, *image.places}))
+        made[reference] = Image(reference, places, tuple(dict.fromkeys((*known.remarks, *remarks))))
+    return sorted(made.values(), key=lambda image: str(image.reference))
+
+
+def _split(written: str) -> tuple[str, str]:
+    """An image as it is written: its name, and the tag and digest with their signs."""
+    name = written.partition("@")[0]
+    if ":" in name.rpartition("/")[2]:
+        name = name.rpartition(":")[0]
+    return name, written[len(name) :]
+
+
+def _heading(discovery: Discovery) -> list[str]:
+    count = plural(len(discovery.images), "image")
+    return [_comment(f"{count} found by airgap discover in {plural(discovery.files, 'file')}"), ""]
+
+
+def _origin(image: Image) -> str:
+    shown = "; ".join(str(place) for place in image.places[:_MOST_PLACES])
+    more = len(image.places) - _MOST_PLACES
+    also = f" and {plural(more, 'more place')}" if more > 0 else ""
+    return f"{shown}{also}" + (f" - {listing(list(image.remarks), 3)}" if image.remarks else "")
+
+
+def _tail(discovery: Discovery) -> Iterator[str]:
+    possible = [f"{image.reference}  {_origin(image)}" for image in discovery.possible]
+    unresolved = [str(remark) for remark in discovery.unresolved]
+    notes = [str(remark) for remark in discovery.notes]
+    yield from _section("Not resolved, so not in the list: what it stands for may be missing on the far side", unresolved)
+    yield from _section("Possible images, not in the list (--include-possible takes them in)", possible)
+    yield from _section("Notes", notes)
+
+
+def _section(title: str, lines: list[str]) -> Iterator[str]:
+    if lines:
+        yield ""
+        yield _comment(f"{title} ({len(lines)}):")
+        yield from (_comment(f"  {line}") for line in lines[:_MOST_REMARKS])
+        if len(lines) > _MOST_REMARKS:
+            yield _comment(f"  and {len(lines) - _MOST_REMARKS} more")
+
+
+def _comment(text: str) -> str:
+    return f"# {printable(text, _WIDEST)}"
+
+
+def _whole(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _sorted(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+    return tuple(sorted(dict.fromkeys(remarks), key=lambda remark: (remark.place, remark.what, remark.got)))
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {"file": place.file, "line": place.line, **({"inside": place.inside} if place.inside else {})}
+
+
+def _remark(remark: Remark) -> dict[str, Any]:
+    return {**_place(remark.place), "what": remark.what, "got": remark.got, "hint": remark.hint}
