@@ -51,12 +51,29 @@ apt_install() {
   return 1
 }
 
+python_headers() { "$(find_python)" -c 'import sysconfig; print(sysconfig.get_path("include"))'; }
+
+# Whether the C extension can be built here; without it airgap works, slowly.
+can_compile() { printf '#include <Python.h>\n' | cc -I "$(python_headers)" -fsyntax-only -x c - >/dev/null 2>&1; }
+
+install_compiler() {
+  local packages=(gcc libc6-dev)
+  [ -e "$(python_headers)/Python.h" ] || packages+=(python3-dev)
+  if may_install; then
+    say "installing Debian packages: ${packages[*]}"
+    apt_install "${packages[@]}" || say "some packages could not be installed"
+  fi
+}
+
 # make_environment [EXTRA]: .venv with this project in it, editable; nothing happens when it is there and up to date.
 make_environment() {
   local extra="${1:-}" python wanted stamp
   stamp="$VENV/.airgap-${extra:-plain}"
-  wanted="$ROOT $(sha256sum <"$ROOT/pyproject.toml")"
-  if [ -x "$VENV/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && "$VENV/bin/python" -c 'import airgap' 2>/dev/null; then
+  # a compiler that was not there before, and changes to the C sources, build the extension again
+  [ "$extra" != dev ] || can_compile || install_compiler
+  wanted="$ROOT $(cat "$ROOT/pyproject.toml" "$ROOT/setup.py" "$ROOT"/airgap/*.[ch] | sha256sum) $(can_compile && echo compiled || echo plain)"
+  if [ -x "$VENV/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && "$VENV/bin/python" -c 'import airgap' 2>/dev/null &&
+    { [[ "$wanted" = *" plain" ]] || "$VENV/bin/python" -c 'import airgap._deflate' 2>/dev/null; }; then
     return
   fi
   python="$(find_python)"

@@ -1,0 +1,1 @@
+"""Patches: a blob made from another one; gzip blobs by way of their DEFLATE tokens."""

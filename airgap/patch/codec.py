@@ -1,0 +1,262 @@
+"""Patches: a blob made from another one, byte for byte (docs/format.md, "Patches").
+
+A gzip layer is first turned into tokens (``tokens.py``), because two gzip files of nearly the same text have next to nothing in
+common, but their tokens do. The token stream is taken apart into columns (``columns.py``), because bytes of one kind compress
+better among themselves. What is compressed then is a segment of the new stream against a window of the base's around the same
+place, column by column. Both are bounded, so memory does not grow with the layer.
+
+Nothing here is trusted: a rebuilt blob is checked by whoever reads it, as any blob is (``oci/verify``).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from airgap.errors import Damaged
+from airgap.oci.stores import Reader
+from airgap.oci.verify import CHUNK
+from airgap.patch import columns, zstd
+from airgap.patch.columns import Columns
+from airgap.patch.tokens import GzipReader, TokenReader
+from airgap.patch.zstd import Effort, Prefix
+
+#: gzip layers by way of their tokens, and anything else as it is.
+DEFLATE = "deflate-tokens/1"
+PLAIN = "bytes/1"
+CODECS = (DEFLATE, PLAIN)
+
+MAGIC = b"AGPATCH1"
+#: A stream is cut into pieces of so many bytes; windows consist of whole ones.
+PIECE = 1 << 20
+#: What the format allows: pieces of a window, and bytes of a segment. A reader needs about the sum of both in memory.
+MAX_WINDOW = 128
+MAX_SEGMENT = 64 << 20
+
+#: The first piece of the window and how many there are.
+_WINDOW = struct.Struct("<II")
+#: For every column: its bytes in this segment, and those of its frame.
+_COLUMN = struct.Struct("<II")
+
+Opener = Callable[[], Reader]
+
+
+def make(new: Opener, base: Opener | None, scale: float, codec: str, effort: Effort) -> Iterator[bytes]:
+    """The pieces of a patch, in order.
+
+    Args:
+        new: opens the blob to be made.
+        base: opens the blob it will be made from, or None.
+        scale: the base's size by the new one's.
+        codec: one of ``CODECS``.
+        effort: how hard to try.
+
+    Raises:
+        Unrepresentable: one of the two is not a gzip file whose bits the tokens can give back.
+        AirgapError: whatever reading them raises.
+    """
+    yield MAGIC
+    stream = _Pieces(new(), codec)
+    window: _Window | None = None
+    try:
+        window = _Window(_Pieces(base(), codec)) if base else None
+        done = 0
+        while segment := stream.read(effort.segment):
+            if window:
+                window.around(int((done + len(segment) / 2) * scale), effort.window)
+            done += len(segment)
+            yield from _pack(_joined(segment), window, effort)
+        yield _WINDOW.pack(0, 0) + _COLUMN.pack(0, 0) * _width(codec)
+    finally:
+        stream.close()
+        if window:
+            window.close()
+
+
+def rebuild(patch: Reader, base: Opener | None, codec: str, where: str) -> Reader:
+    """The blob that a patch makes, as a stream.
+
+    Args:
+        patch: the patch, from its first byte; owned by the result.
+        base: opens the blob it applies to.
+        codec: one of ``CODECS``.
+        where: what it is, for messages.
+
+    Raises (when read):
+        Damaged: not a patch, or not one for this base.
+    """
+    segments = _Rebuilt(patch, base, codec, where)
+    return GzipReader(segments, where) if codec == DEFLATE else segments
+
+
+def _joined(segment: list[tuple[bytes, ...]]) -> list[bytes]:
+    """The columns of several pieces, which are taken away."""
+    parts = [b"".join(piece[number] for piece in segment) for number in range(len(segment[0]))]
+    segment.clear()
+    return parts
+
+
+def _pack(parts: list[bytes], window: _Window | None, effort: Effort) -> Iterator[bytes]:
+    frames = [
+        zstd.compress(part, window.prefix(number) if window else None, effort) if part else b"" for number, part in enumerate(parts)
+    ]
+    yield _WINDOW.pack(*(window.place if window else (0, 0)))
+    yield from (_COLUMN.pack(len(part), len(frame)) for part, frame in zip(parts, frames, strict=True))
+    yield from frames
+
+
+class _Pieces:
+    """A blob's stream in pieces, each taken apart into columns."""
+
+    def __init__(self, reader: Reader, codec: str) -> None:
+        self._reader = TokenReader(reader) if codec == DEFLATE else reader
+        self._columns = _columns(codec)
+
+    def read(self, count: int) -> list[tuple[bytes, ...]]:
+        """The next pieces, less only at the end."""
+        found: list[tuple[bytes, ...]] = []
+        while len(found) < count and (data := _read_up_to(self._reader, PIECE)):
+            found.append(self._columns.split(data))
+        return found
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _Window:
+    """Some pieces of the base's stream that follow each other; it moves forward."""
+
+    def __init__(self, pieces: _Pieces) -> None:
+        self._source = pieces
+        self._pieces: deque[tuple[bytes, ...]] = deque()
+        self._first = 0
+        self._ended = False
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The first piece and how many there are."""
+        return self._first, len(self._pieces)
+
+    def around(self, middle: int, count: int) -> None:
+        """Move to ``count`` pieces around a place, or as near to it as the stream and the way already gone permit."""
+        while self._first + len(self._pieces) < middle + (count + 1) // 2 and self._advance():
+            if len(self._pieces) > count:
+                self._drop()
+
+    def to(self, first: int, count: int) -> bool:
+        """Move to exactly these pieces; False when the stream has no such, or has gone past them."""
+        while self._first < first and (self._pieces or self._advance()):
+            self._drop()
+        while len(self._pieces) < count and self._advance():
+            pass
+        return self.place == (first, count)
+
+    def prefix(self, column: int) -> Prefix | None:
+        """One column of the window."""
+        data = b"".join(piece[column] for piece in self._pieces)
+        return Prefix(data) if data else None
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _drop(self) -> None:
+        self._pieces.popleft()
+        self._first += 1
+
+    def _advance(self) -> bool:
+        if not self._ended:
+            found = self._source.read(1)
+            self._pieces.extend(found)
+            self._ended = not found
+        return not self._ended
+
+
+class _Rebuilt:
+    """The stream that a patch holds, as a ``Reader``."""
+
+    def __init__(self, patch: Reader, base: Opener | None, codec: str, where: str) -> None:
+        self._patch = patch
+        self._window = _Window(_Pieces(base(), codec)) if base else None
+        self._columns = _columns(codec)
+        self._width = _width(codec)
+        self._where = where
+        self._left = memoryview(b"")
+        self._begun = self._ended = False
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        while not self._left and not self._ended:
+            self._left = memoryview(b"")  # before the next segment is made
+            self._left = memoryview(self._segment())
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+    def close(self) -> None:
+        self._patch.close()
+        if self._window:
+            self._window.close()
+
+    def _segment(self) -> bytes:
+        if not self._begun and self._exactly(len(MAGIC)) != MAGIC:
+            raise self._damaged("does not begin as a patch does")
+        self._begun = True
+        place = _WINDOW.unpack(self._exactly(_WINDOW.size))
+        sizes = [_COLUMN.unpack(self._exactly(_COLUMN.size)) for _ in range(self._width)]
+        if place == (0, 0) and not any(map(any, sizes)):
+            return self._finish()
+        total = sum(size for size, _ in sizes)
+        if not 0 < total <= MAX_SEGMENT or place[1] > MAX_WINDOW or any(frame > size + CHUNK for size, frame in sizes):
+            raise self._damaged("has a segment beyond the limits of the format")
+        if place[1] and not (self._window and self._window.to(*place)):
+            raise self._damaged("refers to something that its base does not have")
+        parts = tuple(self._part(number, size, packed, place[1] > 0) for number, (size, packed) in enumerate(sizes))
+        try:
+            return self._columns.join(parts)
+        except ValueError as error:
+            raise self._damaged("makes no sense") from error
+
+    def _part(self, column: int, size: int, packed: int, windowed: bool) -> bytes:
+        frame = self._exactly(packed)
+        prefix = self._window.prefix(column) if windowed and size and self._window else None
+        data = zstd.decompress(frame, prefix, size) if size else frame
+        if data is None or len(data) != size:
+            raise self._damaged("does not apply to its base")
+        return data
+
+    def _finish(self) -> bytes:
+        if _read_up_to(self._patch, 1):
+            raise self._damaged("goes on after its end")
+        self._ended = True
+        return b""
+
+    def _exactly(self, count: int) -> bytes:
+        data = _read_up_to(self._patch, count)
+        if len(data) != count:
+            raise self._damaged("ends too early")
+        return data
+
+    def _damaged(self, what: str) -> Damaged:
+        return Damaged(f"a patch {what}", where=self._where, hint="copy this again from the original")
+
+
+def _columns(codec: str) -> Columns:
+    return columns.of_tokens() if codec == DEFLATE else columns.Single()
+
+
+def _width(codec: str) -> int:
+    return columns.OF_TOKENS if codec == DEFLATE else 1
+
+
+def _read_up_to(reader: Reader, count: int) -> bytes:
+    """``count`` bytes, less only at the end. Memory is asked for as the bytes come, not as somebody promised them."""
+    parts: list[bytes] = []
+    while count:
+        buffer = bytearray(min(count, CHUNK))
+        got = reader.readinto(memoryview(buffer))
+        if not got:
+            break
+        parts.append(bytes(memoryview(buffer)[:got]))
+        count -= got
+    return b"".join(parts)
