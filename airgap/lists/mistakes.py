@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airgap.errors import UsageError
 from airgap.text import plural, printable
 
-_MOST_SHOWN = 20
+_MOST_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,20 @@ class Mistakes:
                 got="\n".join(lines),
                 hint="correct them and run the same command again",
             )
+
+
+def together(errors: Sequence[UsageError]) -> UsageError:
+    """One error of those of several files, none of their mistakes left out."""
+    if len(errors) == 1:
+        return errors[0]
+    # only a report of several mistakes has more than one line
+    lines = [line for error in errors for line in (error.got.split("\n") if "\n" in error.got else [_line(error)])]
+    return UsageError(
+        f"mistakes in {plural(len(errors), 'image list')}",
+        where=", ".join(error.where for error in errors),
+        got="\n".join(lines),
+        hint="correct them and run the same command again",
+    )
 
 
 def _line(error: UsageError) -> str:

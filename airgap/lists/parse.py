@@ -1,30 +1,48 @@
-"""One image list: from bytes to text to entries. The kind of list is told from its content, never from its name."""
+"""One image list: from bytes to text to wishes. The kind of list is told from its content, never from its name."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+import yaml
 
 from airgap.errors import UsageError
-from airgap.lists.entry import Entry
+from airgap.lists import hauler, imgpkg, ocmirror
+from airgap.lists.entry import Entry, Wishes, merge_wishes
 from airgap.lists.mistakes import Mistakes, Spot
+from airgap.lists.placed import Places, by_name, placed_images
+from airgap.lists.skopeosync import is_skopeo_sync, parse_skopeo_sync
 from airgap.lists.values import MAX_ENTRIES, too_many, wished_reference
-from airgap.lists.yamllist import parse_yaml
+from airgap.lists.yamllist import TOP_KEYS, parse_yaml_list
+from airgap.lists.yamltree import Reader, compose, peek, plain
+from airgap.oci.places import is_place
 
 #: No image list may be larger, in bytes.
 MAX_INPUT = 16 * 1024 * 1024
 
 # Everything that a person cannot see or that some reader takes for a line end: it would hide what a list really asks for.
 _INVISIBLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-_YAML_START = re.compile(r"---(\s|$)|%YAML|[\[{&*!|>]|-(\s|$)|(\"[^\"]*\"|'[^']*'|[^\s#:\"']+)\s*:(\s|$)|\?\s")
+_YAML_START = re.compile(r"---(\s|$)|%YAML|[\[{&*!|>]|-(\s|$)|(\"[^\"]*\"|'[^']*'|[^\s#\"']+?)\s*:(\s|$)|\?\s")
 _COMMENT = re.compile(r"(^|\s)#.*")
 
+_Parser = Callable[[yaml.Node, Reader], Wishes]
+#: Manifests that say what they are: the group of their ``apiVersion``, the kinds (any, where empty), the versions, the parser.
+_MANIFESTS: tuple[tuple[str, str, tuple[str, ...], _Parser], ...] = (
+    (hauler.GROUP, "", hauler.VERSIONS, hauler.parse_hauler),
+    (ocmirror.GROUP, ocmirror.KIND, ocmirror.VERSIONS, ocmirror.parse_oc_mirror),
+    (imgpkg.GROUP, imgpkg.KIND, imgpkg.VERSIONS, imgpkg.parse_images_lock),
+)
+_KINDS = "kind: Images (hauler), ImageSetConfiguration (oc-mirror) or ImagesLock (imgpkg)"
 
-def parse_list(data: bytes, name: str) -> list[Entry]:
-    """Read an image list: YAML (or JSON) with ``images:``, or plain text with one reference a line.
+
+def parse_list(data: bytes, name: str, places: Places = by_name) -> Wishes:
+    """Read an image list of any kind that docs/lists.md names.
 
     Args:
         data: the file's bytes, UTF-8, at most ``MAX_INPUT``.
         name: the file's name, for messages and origins.
+        places: tells which images a place means that is not a registry.
 
     Raises:
         UsageError: the list has a mistake (with file:line:column) or several (all of them in one error), or is empty.
@@ -33,16 +51,16 @@ def parse_list(data: bytes, name: str) -> list[Entry]:
     if len(data) > MAX_INPUT:
         raise UsageError("the image list is too large", where=mistakes.name, expected=f"{MAX_INPUT} bytes at most")
     text = _decode(data, mistakes)
-    entries = parse_yaml(text, mistakes) if _looks_like_yaml(text) else _parse_text(text, mistakes)
+    wishes = _parse_yaml(text, mistakes, places) if _looks_like_yaml(text) else Wishes(tuple(_parse_text(text, mistakes, places)))
     mistakes.raise_any()
-    if not entries:
+    if not wishes.wanted:
         raise UsageError(
             "the image list is empty",
             where=f"{mistakes.name}:1:1",
             expected="one reference a line, or YAML with images: and a list of references",
             got="no reference at all",
         )
-    return entries
+    return wishes
 
 
 def _decode(data: bytes, mistakes: Mistakes) -> str:
@@ -82,7 +100,38 @@ def _looks_like_yaml(text: str) -> bool:
     return False
 
 
-def _parse_text(text: str, mistakes: Mistakes) -> list[Entry]:
+def _parse_yaml(text: str, mistakes: Mistakes, places: Places) -> Wishes:
+    reader = Reader(mistakes, places=places)
+    documents = compose(text, mistakes)
+    found = [_document(root, reader) for root in documents]
+    mistakes.raise_any()
+    for count, wish in enumerate(wish for one in found for wish in one.wanted):
+        if count == MAX_ENTRIES:
+            line = int(wish.origin.rpartition(":")[2])
+            too_many(Spot(line, 1), mistakes)
+            return Wishes()
+    return found[0] if len(found) == 1 else merge_wishes(found)
+
+
+def _document(root: yaml.Node, reader: Reader) -> Wishes:
+    top = peek(root)
+    group, kind = plain(top.get("apiVersion")), plain(top.get("kind"))
+    for prefix, only, versions, parser in _MANIFESTS:
+        if group.startswith(prefix) and "kind" in top and only in ("", kind):
+            if group not in versions:
+                reader.wrong(top["apiVersion"], f"a version of {kind} that is not known", " or ".join(versions), got=group)
+                return Wishes()
+            return parser(root, reader)
+    if "kind" in top:
+        hint = "images in Kubernetes manifests are found by: airgap discover"
+        reader.wrong(top["kind"], "not an image list", _KINDS, got=f"{group} {kind}".strip(), hint=hint)
+        return Wishes()
+    if not any(key in top for key in TOP_KEYS) and is_skopeo_sync(root):
+        return parse_skopeo_sync(root, reader)
+    return parse_yaml_list(root, reader)
+
+
+def _parse_text(text: str, mistakes: Mistakes, places: Places) -> list[Entry]:
     entries: list[Entry] = []
     for number, line in enumerate(text.split("\n"), 1):
         content = _COMMENT.sub("", line).strip()
@@ -92,6 +141,10 @@ def _parse_text(text: str, mistakes: Mistakes) -> list[Entry]:
         if len(entries) == MAX_ENTRIES:
             too_many(spot, mistakes)
             break
+        if is_place(content):
+            placed = placed_images(content, places, spot, mistakes)
+            entries += [Entry(reference, (), mistakes.origin(spot), source=source) for reference, source in placed]
+            continue
         reference = wished_reference(content, spot, mistakes)
         if reference is not None:
             entries.append(Entry(reference, (), mistakes.origin(spot)))

@@ -1,13 +1,18 @@
-"""The values inside an image list, whatever its kind: references and platforms as people write them."""
+"""The values inside an image list, whatever its kind: references, repositories, platforms and registries as people write them."""
 
 from __future__ import annotations
 
 import re
 
+import yaml
+
 from airgap.errors import UsageError
 from airgap.lists.mistakes import Mistakes, Spot
+from airgap.lists.placed import placed_images
+from airgap.lists.yamltree import Reader, spot_of
 from airgap.oci.descriptor import Platform
-from airgap.oci.reference import Reference
+from airgap.oci.places import is_place
+from airgap.oci.reference import DEFAULT_HOST, Reference, Repository
 
 #: No image list may ask for more images.
 MAX_ENTRIES = 100_000
@@ -16,13 +21,41 @@ MAX_ENTRIES = 100_000
 _PLATFORM = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){1,2}", re.IGNORECASE | re.ASCII)
 
 
-def wished_reference(text: str, spot: Spot, mistakes: Mistakes) -> Reference | None:
-    """A reference, with or without skopeo's ``docker://`` before it; None when it is a mistake."""
+def wished_reference(text: str, spot: Spot, mistakes: Mistakes, registry: str = "") -> Reference | None:
+    """A reference, with or without skopeo's ``docker://`` before it; None when it is a mistake.
+
+    Args:
+        registry: where names without a host are; Docker Hub when empty.
+    """
+    name = text.removeprefix("docker://")
     try:
-        return Reference.parse(text.removeprefix("docker://"))
+        reference = Reference.parse(name)
+        hostless = reference.repository.host == DEFAULT_HOST and not name.startswith((f"{DEFAULT_HOST}/", f"index.{DEFAULT_HOST}/"))
+        return Reference.parse(f"{registry}/{name}") if registry and hostless else reference
     except UsageError as error:
         mistakes.add_error(spot, error)
         return None
+
+
+def wished_repository(text: str, spot: Spot, mistakes: Mistakes, registry: str = "") -> Repository | None:
+    """A repository, without tag and digest; None when it is a mistake."""
+    if "@" in text or ":" in text.removeprefix("docker://").rpartition("/")[2]:
+        mistakes.add(spot, "not a repository", expected="a name without tag and digest, such as quay.io/team/app", got=text)
+        return None
+    reference = wished_reference(text, spot, mistakes, registry)
+    return None if reference is None else reference.repository
+
+
+def wished_registry(text: str, spot: Spot, mistakes: Mistakes) -> str:
+    """``HOST[:PORT]``, with or without a path: what stands before names without a host. Empty when it is a mistake."""
+    try:
+        found = Reference.parse(f"{text}/name")
+        if str(found.repository) in (f"{text}/name", f"{text}/library/name"):
+            return text
+    except UsageError:
+        pass
+    mistakes.add(spot, "not a registry", expected="HOST[:PORT] or HOST[:PORT]/path, such as quay.io", got=text)
+    return ""
 
 
 def wished_platform(text: str, spot: Spot, mistakes: Mistakes) -> Platform | None:
@@ -31,6 +64,33 @@ def wished_platform(text: str, spot: Spot, mistakes: Mistakes) -> Platform | Non
         return Platform.parse(text)
     mistakes.add(spot, "not a platform", expected="os/architecture[/variant], such as linux/arm64", got=text)
     return None
+
+
+def read_reference(reader: Reader, node: yaml.Node, registry: str = "", what: str = "an image reference") -> Reference | None:
+    """The reference that a node holds; None when it is a mistake."""
+    text = reader.text(node, what)
+    return None if text is None else wished_reference(text, spot_of(node), reader.mistakes, registry)
+
+
+def read_images(reader: Reader, node: yaml.Node, registry: str = "") -> list[tuple[Reference, str]]:
+    """The images that a node asks for, each with its source (``Entry.source``); none when it is a mistake."""
+    text = reader.text(node, "an image reference")
+    if text is not None and is_place(text):
+        return placed_images(text, reader.places, spot_of(node), reader.mistakes)
+    reference = None if text is None else wished_reference(text, spot_of(node), reader.mistakes, registry)
+    return [] if reference is None else [(reference, "")]
+
+
+def read_repository(reader: Reader, node: yaml.Node, registry: str = "") -> Repository | None:
+    """The repository that a node holds; None when it is a mistake."""
+    text = reader.text(node, "a repository")
+    return None if text is None else wished_repository(text, spot_of(node), reader.mistakes, registry)
+
+
+def read_platform(reader: Reader, node: yaml.Node) -> Platform | None:
+    """The platform that a node holds; None when it is a mistake."""
+    text = reader.text(node, "a platform")
+    return None if text is None else wished_platform(text, spot_of(node), reader.mistakes)
 
 
 def too_many(spot: Spot, mistakes: Mistakes) -> None:

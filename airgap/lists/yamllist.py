@@ -1,169 +1,194 @@
-"""Our YAML image list, read from nodes instead of values so that every mistake has its line and column.
+"""Our own YAML image list. Its schema is in docs/lists.md.
 
-    defaults:                      # optional
-      platforms: [linux/amd64]     # for every image without its own
+    defaults:                        # optional; for every image without its own
+      registry: quay.io              # where names without a host are
+      platforms: [linux/amd64]
+      attachments: true              # or false, or a list of kinds
+      attachments-from: [quay.io/team/signatures]
     images:
       - nginx:1.27
-      - name: quay.io/prometheus/prometheus:v2.53.1
+      - name: quay.io/prometheus/prometheus
         platforms: [linux/amd64, linux/arm64]
+        tags: {semver: ^2.53, newest: 3, exclude: [v2.53.0], exclude-regex: ['-rc']}
 
 JSON with the same content is YAML too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import yaml
 
-from airgap.lists.entry import Entry
-from airgap.lists.mistakes import Mistakes, Spot
-from airgap.lists.values import MAX_ENTRIES, too_many, wished_platform, wished_reference
+from airgap.errors import UsageError
+from airgap.lists.entry import Entry, Selection, Wish, Wishes
+from airgap.lists.semver import Range
+from airgap.lists.tags import MAX_CHOSEN, Pattern, TagRule
+from airgap.lists.values import read_images, read_platform, read_repository, wished_registry
+from airgap.lists.yamltree import Reader, spot_of
 from airgap.oci.descriptor import Platform
+from airgap.oci.image import LOOKASIDE, REFERRER, REFERRERS_TAG, TAG_KINDS
+from airgap.oci.reference import Repository
 
-_MAX_DEPTH = 16
-_STRING = "tag:yaml.org,2002:str"
-_KINDS = {yaml.ScalarNode: "a single value", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
-
-
-class _Loader(yaml.SafeLoader):
-    """Composes nodes, but takes no alias (a small file could stand for a huge one) and no deep nesting (it recurses)."""
-
-    _depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not taken here", problem_mark=event.start_mark)
-        if self._depth == _MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"nested deeper than {_MAX_DEPTH} levels", problem_mark=event.start_mark)
-        self._depth += 1
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self._depth -= 1
+#: The kinds of attachments a list can ask for; the tag that lists referrers belongs to the referrers.
+ATTACHMENTS = (*TAG_KINDS.values(), REFERRER, LOOKASIDE)
+TOP_KEYS = ("images", "defaults")
+_CHOICES = ("platforms", "attachments", "attachments-from")
+_RULE = ("regex", "semver", "newest", "exclude", "exclude-regex")
 
 
-def parse_yaml(text: str, mistakes: Mistakes) -> list[Entry]:
-    """The entries of a YAML list; what is wrong with it goes into ``mistakes``."""
-    root = _compose(text, mistakes)
-    if root is None:
-        return []
-    if not isinstance(root, yaml.MappingNode):
-        mistakes.add(_spot(root), "not an image list", expected="a mapping with images: and a list of references", got=_kind(root))
-        return []
-    fields = _fields(root, ("images", "defaults"), mistakes)
-    defaults = _defaults(fields.get("defaults"), mistakes)
+@dataclass(frozen=True)
+class _Choices:
+    """What can be said for all images and for each."""
+
+    registry: str = ""
+    platforms: tuple[Platform, ...] = ()
+    attachments: frozenset[str] | None = None
+    attachment_repositories: tuple[Repository, ...] = ()
+
+
+def parse_yaml_list(root: yaml.Node, reader: Reader) -> Wishes:
+    """Read one document; what is wrong with it goes into the reader's mistakes."""
+    fields = reader.fields(root, "the image list", TOP_KEYS, "a mapping with images: and a list of references")
+    defaults = _defaults(fields.get("defaults"), reader)
     images = fields.get("images")
     if images is None:
-        mistakes.add(_spot(root), "the list has no images", expected="images: and a list of references", got=", ".join(fields))
-        return []
-    return _entries(images, defaults, mistakes)
+        if isinstance(root, yaml.MappingNode):
+            reader.wrong(root, "the list has no images", "images: and a list of references", got=", ".join(fields))
+        return Wishes()
+    return Wishes(tuple(wish for node in reader.items(images, "images") for wish in _wishes(node, defaults, reader)))
 
 
-def _compose(text: str, mistakes: Mistakes) -> yaml.Node | None:
-    try:
-        loader = _Loader(text)
-        try:
-            return loader.get_single_node()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        spot = Spot(mark.line + 1, mark.column + 1) if mark else Spot(1, 1)
-        mistakes.add(spot, "not valid YAML", got=str(error.problem or error))
-    except yaml.YAMLError as error:
-        mistakes.add(Spot(1, 1), "not valid YAML", got=str(error))
-    return None
-
-
-def _entries(images: yaml.Node, defaults: tuple[Platform, ...], mistakes: Mistakes) -> list[Entry]:
-    entries: list[Entry] = []
-    for number, node in enumerate(_items(images, "images", mistakes)):
-        if number == MAX_ENTRIES:
-            too_many(_spot(node), mistakes)
-            break
-        entry = _entry(node, defaults, mistakes)
-        if entry is not None:
-            entries.append(entry)
-    return entries
-
-
-def _entry(node: yaml.Node, defaults: tuple[Platform, ...], mistakes: Mistakes) -> Entry | None:
-    name, platforms = node, defaults
-    if isinstance(node, yaml.MappingNode):
-        fields = _fields(node, ("name", "platforms"), mistakes)
-        if "platforms" in fields:
-            platforms = _platforms(fields["platforms"], mistakes)
-        if "name" not in fields:
-            mistakes.add(_spot(node), "an image has no name", expected="name: and a reference", got=", ".join(fields))
-            return None
-        name = fields["name"]
-    text = _text(name, "an image reference", mistakes)
-    reference = None if text is None else wished_reference(text, _spot(name), mistakes)
-    return None if reference is None else Entry(reference, platforms, mistakes.origin(_spot(name)))
-
-
-def _defaults(node: yaml.Node | None, mistakes: Mistakes) -> tuple[Platform, ...]:
+def _defaults(node: yaml.Node | None, reader: Reader) -> _Choices:
     if node is None:
-        return ()
+        return _Choices()
+    fields = reader.fields(node, "defaults", ("registry", *_CHOICES))
+    registry = ""
+    if "registry" in fields:
+        text = reader.text(fields["registry"], "a registry")
+        registry = "" if text is None else wished_registry(text, spot_of(fields["registry"]), reader.mistakes)
+    return _chosen(fields, _Choices(registry), reader)
+
+
+def _wishes(node: yaml.Node, defaults: _Choices, reader: Reader) -> Iterator[Wish]:
     if not isinstance(node, yaml.MappingNode):
-        mistakes.add(_spot(node), "defaults: is of the wrong type", expected="a mapping with platforms:", got=_kind(node))
-        return ()
-    fields = _fields(node, ("platforms",), mistakes)
-    return _platforms(fields["platforms"], mistakes) if "platforms" in fields else ()
+        yield from _entry(node, defaults, reader)
+        return
+    fields = reader.fields(node, "an image", ("name", "tags", *_CHOICES))
+    choices = _chosen(fields, defaults, reader)
+    name, tags = fields.get("name"), fields.get("tags")
+    if name is None:
+        reader.wrong(node, "an image has no name", "name: and a reference", got=", ".join(fields))
+    elif tags is None:
+        yield from _entry(name, choices, reader)
+    elif isinstance(tags, yaml.SequenceNode):
+        yield from _tagged(name, tags, choices, reader)
+    else:
+        yield from _selection(name, tags, choices, reader)
 
 
-def _platforms(node: yaml.Node, mistakes: Mistakes) -> tuple[Platform, ...]:
-    found: dict[Platform, None] = {}
-    for item in _items(node, "platforms", mistakes):
-        text = _text(item, "a platform", mistakes)
-        platform = None if text is None else wished_platform(text, _spot(item), mistakes)
-        if platform is not None:
-            found[platform] = None
-    if isinstance(node, yaml.SequenceNode) and not node.value:
-        mistakes.add(
-            _spot(node), "platforms: is empty", expected="at least one, or no platforms: at all for every platform", got="[]"
-        )
-    return tuple(found)
+def _entry(name: yaml.Node, choices: _Choices, reader: Reader) -> Iterator[Entry]:
+    for reference, source in read_images(reader, name, choices.registry):
+        origin = reader.origin(name)
+        yield Entry(reference, choices.platforms, origin, choices.attachments, choices.attachment_repositories, source)
 
 
-def _fields(node: yaml.MappingNode, known: tuple[str, ...], mistakes: Mistakes) -> dict[str, yaml.Node]:
-    fields: dict[str, yaml.Node] = {}
-    for key_node, value in node.value:
-        key = _text(key_node, "a key", mistakes)
-        if key is None:
-            continue
-        if key not in known:
-            mistakes.add(_spot(key_node), "an unknown key", expected=" or ".join(known), got=key)
-        elif key in fields:
-            mistakes.add(_spot(key_node), "a key that is there twice", expected=f"{key}: once", got=key)
-        else:
-            fields[key] = value
-    return fields
+def _tagged(name: yaml.Node, tags: yaml.Node, choices: _Choices, reader: Reader) -> Iterator[Entry]:
+    """``tags:`` as a list: one image for each."""
+    template = _template(name, TagRule(), choices, reader)
+    for node in reader.items(tags, "tags", few=True):
+        text = reader.text(node, "a tag")
+        if text is not None and template is not None:
+            try:
+                yield replace(template.entry(text), origin=reader.origin(node))
+            except UsageError as error:
+                reader.mistakes.add_error(spot_of(node), error)
 
 
-def _items(node: yaml.Node, key: str, mistakes: Mistakes) -> Iterable[yaml.Node]:
-    if isinstance(node, yaml.SequenceNode):
-        items: list[yaml.Node] = node.value
-        return items
-    mistakes.add(_spot(node), f"{key}: is of the wrong type", expected="a list", got=_kind(node))
-    return ()
+def _selection(name: yaml.Node, tags: yaml.Node, choices: _Choices, reader: Reader) -> Iterator[Selection]:
+    expected = f"a list of tags, or a mapping with {', '.join(_RULE)}"
+    fields = reader.fields(tags, "tags", _RULE, expected)
+    newest = reader.count(fields["newest"], "newest", MAX_CHOSEN) if "newest" in fields else None
+    leaves_out = reader.items(fields["exclude"], "exclude", few=True) if "exclude" in fields else []
+    excluded = [reader.text(node, "a tag") for node in leaves_out]
+    rule = TagRule(
+        patterns=_patterns(fields, "regex", reader),
+        versions=read_range(fields["semver"], reader) if "semver" in fields else None,
+        newest=newest,
+        excluded=frozenset(tag for tag in excluded if tag is not None),
+        excluded_patterns=_patterns(fields, "exclude-regex", reader),
+    )
+    if isinstance(tags, yaml.MappingNode) and "regex" not in fields and "semver" not in fields:
+        # `newest` of all tags would be `stable` or `latest`, which nobody means
+        hint = "semver: '*' means every release, regex: '' every tag"
+        reader.wrong(tags, "tags: does not say which", "regex: or semver:", got=", ".join(fields) or "nothing", hint=hint)
+    selection = _template(name, rule, choices, reader)
+    if selection is not None:
+        yield selection
 
 
-def _text(node: yaml.Node, what: str, mistakes: Mistakes) -> str | None:
-    if isinstance(node, yaml.ScalarNode) and node.tag == _STRING:
-        return str(node.value)
-    expected = f"{what} (in quotes, if it looks like a number)" if isinstance(node, yaml.ScalarNode) else what
-    mistakes.add(_spot(node), "of the wrong type", expected=expected, got=_kind(node))
-    return None
+def _template(name: yaml.Node, rule: TagRule, choices: _Choices, reader: Reader) -> Selection | None:
+    repository = read_repository(reader, name, choices.registry)
+    if repository is None:
+        return None
+    where = reader.origin(name)
+    return Selection(repository, rule, choices.platforms, where, choices.attachments, choices.attachment_repositories)
 
 
-def _kind(node: yaml.Node) -> str:
+def _patterns(fields: dict[str, yaml.Node], key: str, reader: Reader) -> tuple[Pattern, ...]:
+    nodes = reader.items(fields[key], key, few=True) if key in fields else []
+    found = [read_pattern(node, reader) for node in nodes]
+    return tuple(pattern for pattern in found if pattern is not None)
+
+
+def read_pattern(node: yaml.Node, reader: Reader) -> Pattern | None:
+    """The regular expression that a node holds; None when it is a mistake."""
+    text = reader.text(node, "a regular expression")
+    try:
+        return None if text is None else Pattern.parse(text)
+    except UsageError as error:
+        reader.mistakes.add_error(spot_of(node), error)
+        return None
+
+
+def read_range(node: yaml.Node, reader: Reader) -> Range | None:
+    """The range of versions that a node holds; None when it is a mistake."""
+    text = reader.text(node, "a range of versions")
+    try:
+        return None if text is None else Range.parse(text)
+    except UsageError as error:
+        reader.mistakes.add_error(spot_of(node), error)
+        return None
+
+
+def _chosen(fields: dict[str, yaml.Node], before: _Choices, reader: Reader) -> _Choices:
+    """The choices that some fields make, over those made before."""
+    choices = before
+    if "platforms" in fields:
+        found = [read_platform(reader, node) for node in reader.items(fields["platforms"], "platforms", few=False)]
+        if isinstance(fields["platforms"], yaml.SequenceNode) and not found:
+            reader.wrong(
+                fields["platforms"], "platforms: is empty", "at least one, or no platforms: at all for every platform", got="[]"
+            )
+        choices = replace(choices, platforms=tuple(dict.fromkeys(platform for platform in found if platform is not None)))
+    if "attachments" in fields:
+        choices = replace(choices, attachments=_attachments(fields["attachments"], reader))
+    if "attachments-from" in fields:
+        nodes = reader.items(fields["attachments-from"], "attachments-from", few=True)
+        others = [read_repository(reader, node, before.registry) for node in nodes]
+        choices = replace(choices, attachment_repositories=tuple(dict.fromkeys(other for other in others if other is not None)))
+    return choices
+
+
+def _attachments(node: yaml.Node, reader: Reader) -> frozenset[str] | None:
     if isinstance(node, yaml.ScalarNode):
-        return f"{node.tag.rpartition(':')[2]} {node.value!r}" if node.value else "nothing"
-    return _KINDS.get(type(node), "something else")
-
-
-def _spot(node: yaml.Node) -> Spot:
-    return Spot(node.start_mark.line + 1, node.start_mark.column + 1)
+        return None if reader.flag(node, "attachments") in (True, None) else frozenset()
+    kinds = set()
+    for item in reader.items(node, "attachments", few=True):
+        text = reader.text(item, "a kind of attachment")
+        if text in ATTACHMENTS:
+            kinds.add(text)
+        elif text is not None:
+            reader.wrong(item, "not a kind of attachment", " or ".join(ATTACHMENTS), got=text)
+    return frozenset(kinds | ({REFERRERS_TAG} if REFERRER in kinds else set()))

@@ -1,0 +1,96 @@
+"""Hauler's manifests of kind ``Images`` (content.hauler.cattle.io/v1 and v1alpha1).
+
+    kind: Images
+    metadata: {name: x, annotations: {hauler.dev/registry: quay.io, hauler.dev/platform: linux/amd64}}
+    spec: {images: [{name: busybox:stable, platform: linux/amd64, key: cosign.pub}]}
+
+Names, platforms and the default registry are taken as they are; what verifies or renames is answered with a notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from airgap.lists.entry import Entry, Wishes
+from airgap.lists.values import read_platform, read_reference, wished_registry
+from airgap.lists.yamltree import Reader, peek, plain, spot_of
+from airgap.oci.descriptor import Platform
+
+GROUP = "content.hauler.cattle.io/"
+VERSIONS = (f"{GROUP}v1", f"{GROUP}v1alpha1")
+_ANNOTATION = "hauler.dev/"
+_VERIFIES = (
+    "key",
+    "use-tlog-verify",
+    "certificate-identity",
+    "certificate-identity-regexp",
+    "certificate-oidc-issuer",
+    "certificate-oidc-issuer-regexp",
+    "certificate-github-workflow-repository",
+)
+_UNDONE = {
+    **dict.fromkeys(_VERIFIES, "signatures are carried, and judged by the policy.json of the site"),
+    "rewrite": "names at the destination are made by import --map",
+}
+_TOP = ("apiVersion", "kind", "metadata", "spec")
+
+
+def parse_hauler(root: yaml.Node, reader: Reader) -> Wishes:
+    """Read one document of Hauler's; what is wrong with it goes into the reader's mistakes."""
+    top = peek(root)
+    kind = plain(top["kind"])
+    if kind != "Images":
+        hint = "take it out of this file, and carry it in another way"
+        reader.wrong(top["kind"], f"{kind} are not carried by airgap", "kind: Images", got=f"kind: {kind}", hint=hint)
+        return Wishes()
+    fields = reader.fields(root, "the manifest", _TOP)
+    defaults, registry, notices = _annotations(fields.get("metadata"), reader)
+    spec = reader.fields(fields["spec"], "spec", ("images",)) if "spec" in fields else {}
+    if "images" not in spec:
+        reader.wrong(root, "the manifest has no images", "spec: with images: and a list", got=", ".join(fields))
+        return Wishes()
+    wanted: list[Entry] = []
+    for node in reader.items(spec["images"], "images"):
+        image = reader.fields(node, "an image", ("name", "platform", *_UNDONE))
+        notices += _undone(image, reader)
+        wanted += _entry(node, image, defaults, registry, reader)
+    return Wishes(tuple(wanted), (), tuple(notices))
+
+
+def _entry(
+    node: yaml.Node, image: dict[str, yaml.Node], defaults: tuple[Platform, ...], registry: str, reader: Reader
+) -> Iterator[Entry]:
+    platforms = _platforms(image["platform"], reader) if "platform" in image else defaults
+    if "name" not in image:
+        if isinstance(node, yaml.MappingNode):
+            reader.wrong(node, "an image has no name", "name: and a reference", got=", ".join(image))
+        return
+    reference = read_reference(reader, image["name"], registry)
+    if reference is not None:
+        yield Entry(reference, platforms, reader.origin(image["name"]))
+
+
+def _annotations(metadata: yaml.Node | None, reader: Reader) -> tuple[tuple[Platform, ...], str, list[str]]:
+    """What the annotations say for all images: platforms, registry, and notices of what is not done."""
+    annotations = peek(metadata).get("annotations") if metadata is not None else None
+    if annotations is None:
+        return (), "", []
+    pairs = reader.pairs(annotations, "annotations")
+    said = {name.removeprefix(_ANNOTATION): value for name, _, value in pairs if name.startswith(_ANNOTATION)}
+    platforms = _platforms(said["platform"], reader) if "platform" in said else ()
+    text = reader.text(said["registry"], "a registry") if "registry" in said else None
+    registry = wished_registry(text, spot_of(said["registry"]), reader.mistakes) if text else ""
+    return platforms, registry, _undone(said, reader)
+
+
+def _platforms(node: yaml.Node, reader: Reader) -> tuple[Platform, ...]:
+    if plain(node) == "" and isinstance(node, yaml.ScalarNode):  # Hauler takes it for all platforms
+        return ()
+    platform = read_platform(reader, node)
+    return () if platform is None else (platform,)
+
+
+def _undone(fields: dict[str, yaml.Node], reader: Reader) -> list[str]:
+    return [f"{reader.origin(fields[name])}: {name}: is not used here: {why}" for name, why in _UNDONE.items() if name in fields]
