@@ -1,0 +1,153 @@
+"""``airgap receipt``: a statement of what a registry or store holds, the base of the next bundle."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import __version__, fsio
+from airgap.bundle.catalog import format_time
+from airgap.bundle.holdings import Holdings
+from airgap.bundle.names import bundle_name
+from airgap.bundle.receipt import Receipt, Taken, check_site
+from airgap.cli import inputs
+from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.stores import Reach, ThreadsOption, reaching, registry
+from airgap.errors import UsageError
+from airgap.exporter.seal import write_signatures
+from airgap.importer.mapping import LayoutTarget, RegistryTarget, parse_target
+from airgap.importer.scan import Part, scan, scan_store
+from airgap.layout import LayoutStore
+from airgap.oci.stream import MAX_STREAM, is_stream
+from airgap.state import State
+from airgap.text import human_size, plural
+from airgap.trust.keys import Signer
+from airgap.trust.receipts import signature_paths
+
+
+@reaching
+def receipt_command(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR.")],
+    out: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="The receipt; - is standard output.")],
+    key: Annotated[list[str] | None, typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")] = None,
+    site: Annotated[str, typer.Option("--site", metavar="NAME", help="The site's name.", show_default="this host's name")] = "",
+    repository: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--repository", metavar="PATH", help="Only this repository below TARGET; may be repeated. Asks for no catalog."
+        ),
+    ] = None,
+    trust_manifests: Annotated[
+        bool, typer.Option("--trust-manifests", help="Do not ask the registry for every blob: what manifests name is there.")
+    ] = False,
+    reach: Reach = Reach(),
+    threads: ThreadsOption = 4,
+    state: inputs.StateOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write down, and sign, what a registry or store holds: `airgap export --since FILE` then carries only what is new.
+
+    Works on registries that airgap never filled. The signature lies beside the receipt: FILE.<key id>.sig or .asc.
+
+    Example: airgap receipt docker://registry.site:5000/mirror -o plant-7.receipt --site plant-7 --key site.key
+    """
+    console = Console(as_json, quiet, verbose)
+    spec = parse_target(target)
+    name = check_site(site or _host_name())
+    if out == "-" and key:
+        raise UsageError("a receipt on standard output has no place for a signature", hint="write it to a file, or leave out --key")
+    signers = inputs.signers(key or (), passphrase_file)
+    if isinstance(spec, LayoutTarget):
+        if repository or trust_manifests:
+            raise UsageError("--repository and --trust-manifests are for registries", got=str(spec))
+        held = scan_store(LayoutStore(spec.directory), console)
+    else:
+        part = Part(spec.host, spec.prefix, tuple(path.strip("/") for path in repository or ()))
+        with registry(reach, threads, console) as store:
+            held = scan(store, part, console, threads, trust_manifests=trust_manifests)
+    made = Receipt(
+        site=name,
+        created=inputs.created_time(None) or format_time(dt.datetime.now(dt.UTC)),
+        tool=f"airgap {__version__}",
+        target=str(spec),
+        streams=_streams(inputs.state_directory(state), spec),
+        holdings=held,
+    )
+    raw = made.to_bytes()
+    if out == "-":
+        sys.stdout.write(raw.decode())
+        return
+    written = _write(Path(out), raw, signers)
+    console.result(_facts(made, raw, [Path(out), *written]), _lines(made, raw, Path(out), written, signers))
+
+
+def _host_name() -> str:
+    """This machine's name, made to fit."""
+    name = socket.gethostname().lower()
+    return name if is_stream(name) else re.sub(r"[^a-z0-9]+", "-", name)[:MAX_STREAM].strip("-")
+
+
+def _streams(directory: Path, spec: RegistryTarget | LayoutTarget) -> Mapping[str, Taken]:
+    """The newest bundles that this machine remembers to have loaded there."""
+    if not State.exists(directory):
+        return {}
+    with State(directory) as memory:
+        return {stream: Taken(one.serial, one.catalog) for stream, one in memory.taken_into(str(spec)).items()}
+
+
+def _write(path: Path, raw: bytes, signers: Sequence[Signer]) -> list[Path]:
+    """Write the receipt and its signatures; those of a former receipt go first, so that none ever lies beside another's bytes."""
+    for old in signature_paths(path):
+        with fsio.disk_errors("cannot remove an old signature", old):
+            old.unlink()
+    fsio.write_durable(path, raw)
+    return write_signatures(path.parent, raw, signers, path.name)
+
+
+def _counts(held: Holdings) -> dict[str, int]:
+    return {
+        "repositories": len({name.rpartition(":")[0] for name in held.images}),
+        "tags": len(held.images),
+        "manifests": len(held.manifests),
+        "blobs": len(held.blobs) - len(held.manifests),
+        "bytes": held.size,
+    }
+
+
+def _facts(made: Receipt, raw: bytes, written: Sequence[Path]) -> dict[str, Any]:
+    return {
+        "receipt": str(written[0]),
+        "site": made.site,
+        "target": made.target,
+        "created": made.created,
+        "streams": {stream: {"serial": one.serial, "catalog": one.catalog} for stream, one in sorted(made.streams.items())},
+        **_counts(made.holdings),
+        "receipt_bytes": len(raw),
+        "signatures": [str(path) for path in written[1:]],
+    }
+
+
+def _lines(made: Receipt, raw: bytes, path: Path, written: Sequence[Path], signers: Sequence[Signer]) -> list[str]:
+    counts = _counts(made.holdings)
+    content = [
+        plural(counts[name], word) for name, word in (("repositories", "repository"), ("tags", "tag"), ("manifests", "manifest"))
+    ]
+    bundles = [bundle_name(stream, one.serial) for stream, one in sorted(made.streams.items())]
+    lines = [
+        f"receipt      {path}: {human_size(len(raw))}",
+        f"site         {made.site}, {made.target}",
+        f"holds        {', '.join(content)}, {plural(counts['blobs'], 'blob')}, {human_size(counts['bytes'])}",
+        f"bundles      {', '.join(bundles) or 'none that this machine remembers'}",
+    ]
+    lines += [f"signed by    {who.describe()}: {file.name}" for who, file in zip(signers, written, strict=True)]
+    return lines if signers else [*lines, "NOT signed: an exporter can only believe it (sign with --key)"]
