@@ -3,42 +3,179 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
+import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from airgap.cli.console import Console
+from airgap.errors import UsageError
 from airgap.importer.mapping import LayoutTarget, RegistryTarget
 from airgap.layout import LayoutStore
+from airgap.lists import RegistrySettings
 from airgap.oci.stores import Target
-from airgap.registry import RegistryOptions, RegistryStore
+from airgap.registry import (
+    Bucket,
+    CredentialStore,
+    Login,
+    MirroredSource,
+    RegistryOptions,
+    RegistryStore,
+    certs_directories,
+    load_rules,
+)
+from airgap.text import parse_size, printable
 
 InsecureOption = Annotated[
     list[str] | None,
     typer.Option(
         "--insecure-registry",
-        help="HOST[:PORT] spoken to over plain HTTP; may be repeated. Loopback always is.",
+        help="HOST[:PORT] spoken to over plain HTTP, or TLS that nobody vouches for; may be repeated. Loopback always is.",
         metavar="HOST[:PORT]",
     ),
+]
+CertDirOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cert-dir",
+        metavar="[HOST=]DIR",
+        help="CA (*.crt) and client certificate (*.cert, *.key) of one registry, or of all; may be repeated. Default: certs.d.",
+    ),
+]
+AuthfileOption = Annotated[
+    Path | None,
+    typer.Option("--authfile", metavar="FILE", help="Credentials of registries, from nowhere else. See `airgap login`."),
+]
+RegistriesConfOption = Annotated[
+    Path | None,
+    typer.Option("--registries-conf", metavar="FILE", help="Mirrors, blocked and insecure registries. Default: containers' own."),
+]
+LimitRateOption = Annotated[
+    str | None, typer.Option("--limit-rate", metavar="SIZE", help="Move at most so many bytes a second in all, such as 10MB.")
+]
+PerHostOption = Annotated[
+    int,
+    typer.Option("--per-host", min=0, max=64, metavar="N", help="At most N transfers at a time with one registry; 0: --threads."),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=64, help="How many blobs move at a time.")]
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How the operator wants registries to be reached: what the options of one command said."""
+
+    insecure: tuple[str, ...] = ()
+    cert_dir: tuple[str, ...] = ()
+    authfile: Path | None = None
+    registries_conf: Path | None = None
+    limit_rate: str | None = None
+    per_host: int = 0
+
+    def options(
+        self,
+        threads: int,
+        console: Console,
+        settings: Sequence[RegistrySettings] = (),
+        credentials: CredentialStore | None = None,
+    ) -> RegistryOptions:
+        """What the registry client is told.
+
+        Args:
+            settings: what image lists say about some registries; what the operator says counts more.
+            credentials: in place of the auth files.
+
+        Raises:
+            UsageError: a file that was named does not exist or has a mistake in it, or a size is none.
+        """
+        everywhere, directories = _cert_dirs(self.cert_dir)
+        listed = {one.host: one.cert_dir for one in settings if one.cert_dir is not None}
+        return RegistryOptions(
+            insecure=frozenset(self.insecure) | {one.host for one in settings if one.tls_verify is False},
+            cert_dirs={**listed, **directories},
+            cert_dir=everywhere,
+            certs_d=certs_directories(os.environ),
+            logins={one.registry: Login(one.username, one.password or "") for one in settings if one.username is not None},
+            credentials=credentials or CredentialStore.from_environment(authfile=self.authfile),
+            rules=load_rules(self.registries_conf, os.environ),
+            bucket=None if self.limit_rate is None else Bucket(parse_size(self.limit_rate.removesuffix("/s"))),
+            per_host=self.per_host,
+            connections=threads + 2,
+            say=console.say,
+        )
+
+
+def reaching(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :class:`Reach`, in the place of its parameter ``reach``."""
+    signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
+    shown: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if name == "reach":
+            shown += [_option(name, kind, default) for name, (kind, default) in _REACH.items()]
+        else:
+            shown.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        said: dict[str, Any] = {name: given.pop(name) for name in _REACH}
+        said |= {name: tuple(said[name] or ()) for name in ("insecure", "cert_dir")}
+        command(**given, reach=Reach(**said))
+
+    del run.__wrapped__  # typer would look for the options there
+    run.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown} | {"return": None}
+    return run
+
+
+_REACH: dict[str, tuple[Any, Any]] = {
+    "insecure": (InsecureOption, None),
+    "cert_dir": (CertDirOption, None),
+    "authfile": (AuthfileOption, None),
+    "registries_conf": (RegistriesConfOption, None),
+    "limit_rate": (LimitRateOption, None),
+    "per_host": (PerHostOption, 0),
+}
+
+
+def _option(name: str, kind: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _cert_dirs(given: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
+    """What ``--cert-dir`` says of all registries, and of single ones."""
+    everywhere, directories = None, {}
+    for text in given:
+        host, equals, name = text.rpartition("=")
+        path = Path(name)
+        if not path.is_dir():
+            raise UsageError("--cert-dir does not name a directory", got=printable(text), expected="[HOST[:PORT]=]DIR")
+        if equals:
+            directories[host] = path
+        else:
+            everywhere = path
+    return everywhere, directories
+
+
 @contextlib.contextmanager
-def registries(insecure: Sequence[str] | None, threads: int, console: Console) -> Iterator[RegistryStore]:
-    """All registries of the world, as one store."""
-    options = RegistryOptions(insecure=frozenset(insecure or ()), connections=threads + 2, say=console.say)
-    store = RegistryStore(options)
-    try:
+def registries(reach: Reach, threads: int, console: Console, settings: Sequence[RegistrySettings] = ()) -> Iterator[MirroredSource]:
+    """All registries of the world as one source, read where registries.conf says."""
+    with MirroredSource(reach.options(threads, console, settings)) as source:
+        yield source
+
+
+@contextlib.contextmanager
+def registry(reach: Reach, threads: int, console: Console) -> Iterator[RegistryStore]:
+    """Registries by their own names, whatever mirrors they have: to write to, or to see what they have themselves."""
+    with RegistryStore(reach.options(threads, console)) as store:
         yield store
-    finally:
-        store.close()
 
 
 def target_builder(
-    spec: RegistryTarget | LayoutTarget, insecure: Sequence[str] | None, threads: int, console: Console
+    spec: RegistryTarget | LayoutTarget, reach: Reach, threads: int, console: Console
 ) -> Callable[[], contextlib.AbstractContextManager[Target]]:
     """What opens the target when the time has come."""
 
@@ -48,7 +185,7 @@ def target_builder(
             with contextlib.closing(LayoutStore(spec.directory)) as layout:
                 yield layout
         else:
-            with registries(insecure, threads, console) as store:
+            with registry(reach, threads, console) as store:
                 yield store
 
     return build

@@ -1,7 +1,23 @@
 """Registries as sources and targets of images, over the OCI distribution-spec. The only package that knows ``requests``."""
 
-from airgap.registry.credentials import Credential, CredentialStore
+from airgap.registry.certificates import certs_directories
+from airgap.registry.credentials import Credential, CredentialStore, Login
+from airgap.registry.limits import Bucket
+from airgap.registry.mirrors import MirroredSource
 from airgap.registry.options import RegistryOptions
+from airgap.registry.rulefiles import load_rules
+from airgap.registry.rules import Rules
 from airgap.registry.store import RegistryStore
 
-__all__ = ["Credential", "CredentialStore", "RegistryOptions", "RegistryStore"]
+__all__ = [
+    "Bucket",
+    "Credential",
+    "CredentialStore",
+    "Login",
+    "MirroredSource",
+    "RegistryOptions",
+    "RegistryStore",
+    "Rules",
+    "certs_directories",
+    "load_rules",
+]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from airgap.errors import RegistryError
-from airgap.registry.credentials import Credential, CredentialStore
+from airgap.registry.credentials import Credential
 from airgap.registry.failures import redact, refusal
 from airgap.registry.options import Endpoint
 from airgap.registry.wire import Answer
@@ -75,16 +75,26 @@ class Authenticator:
     """Gives every call its ``Authorization`` header. Thread-safe; a token is fetched once for all threads.
 
     Args:
-        fetch: makes one call (method, URL, headers, body) with repeats but without authorisation or cross-site surprises.
+        credential: who we are to a registry (its host as references name it) and a repository there.
+        fetch: makes one call (method, URL, headers, body, for which registry) with repeats but without authorisation or cross-site
+            surprises.
     """
 
-    def __init__(self, credentials: CredentialStore, fetch: Callable[[str, str, Mapping[str, str], bytes | None], Answer]) -> None:
-        self._credentials = credentials
+    def __init__(
+        self,
+        credential: Callable[[str, str], Credential | None],
+        fetch: Callable[[str, str, Mapping[str, str], bytes | None, Endpoint], Answer],
+    ) -> None:
+        self._credential = credential
         self._fetch = fetch
         self._lock = threading.Lock()
         self._busy: dict[Access, threading.Lock] = {}
         self._challenges: dict[str, Challenge] = {}
         self._tokens: dict[Access, _Token] = {}
+
+    def was_asked(self, endpoint: Endpoint) -> bool:
+        """Whether the registry has asked who we are."""
+        return endpoint.base in self._challenges
 
     def header(self, access: Access) -> str:
         """The header's value for a call, ``""`` as long as the registry has not asked for any."""
@@ -92,7 +102,7 @@ class Authenticator:
         if challenge is None:
             return ""
         if challenge.scheme == "basic":
-            credential = self._credentials.lookup(access.endpoint.host, access.path)
+            credential = self._credential(access.endpoint.host, access.path)
             return credential.basic() if credential is not None and credential.username else ""
         return f"Bearer {self._token(access, challenge)}"
 
@@ -142,17 +152,21 @@ class Authenticator:
 
     def _request(self, access: Access, challenge: Challenge) -> _Token:
         realm = _checked_realm(challenge.realm, access.endpoint)
-        credential = self._credentials.lookup(access.endpoint.host, access.path)
+        credential = self._credential(access.endpoint.host, access.path)
         if credential is not None and credential.identity_token:
             answer = self._fetch(
-                "POST", realm, {"Content-Type": "application/x-www-form-urlencoded"}, _refresh(access, challenge, credential)
+                "POST",
+                realm,
+                {"Content-Type": "application/x-www-form-urlencoded"},
+                _refresh(access, challenge, credential),
+                access.endpoint,
             )
         else:
             fields = [("service", challenge.service)] if challenge.service else []
             fields += [("scope", one) for one in access.scopes]
             joint = "&" if urlsplit(realm).query else "?"
             headers = {} if credential is None else {"Authorization": credential.basic()}
-            answer = self._fetch("GET", f"{realm}{joint}{urlencode(fields)}", headers, None)
+            answer = self._fetch("GET", f"{realm}{joint}{urlencode(fields)}", headers, None, access.endpoint)
         if answer.status != 200:
             raise refusal(answer, f"the token server of {printable(access.endpoint.host, 120)} refused")
         return _read_token(answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -39,6 +40,22 @@ class Credential:
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
+@dataclass(frozen=True)
+class Login:
+    """A name and password that the operator gave for one registry, beside all auth files."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+def primary_file(environment: Mapping[str, str]) -> Path:
+    """The auth file that a login is written to, and that is read first (containers-auth.json(5))."""
+    if environment.get("REGISTRY_AUTH_FILE"):
+        return Path(environment["REGISTRY_AUTH_FILE"])
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    return Path(runtime, "containers/auth.json") if runtime else Path(f"/run/containers/{os.getuid()}/auth.json")
+
+
 class CredentialStore:
     """Looks credentials up in auth files, the first file that knows the registry wins.
 
@@ -55,15 +72,22 @@ class CredentialStore:
         self._found: dict[tuple[str, str], Credential | None] = {}
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> CredentialStore:
-        """The files that podman, skopeo and docker would look into."""
+    def from_environment(cls, environment: Mapping[str, str] | None = None, authfile: Path | None = None) -> CredentialStore:
+        """The files that podman, skopeo and docker would look into.
+
+        Args:
+            authfile: the only file to look into, when the operator named one.
+
+        Raises:
+            UsageError: ``authfile`` does not exist.
+        """
         env = os.environ if environment is None else environment
+        if authfile is not None:
+            if not authfile.is_file():
+                raise UsageError("the auth file does not exist", where=printable(str(authfile)), hint="log in with `airgap login`")
+            return cls((authfile,), env)
         home = Path(env["HOME"]) if env.get("HOME") else None
-        files = []
-        if env.get("REGISTRY_AUTH_FILE"):
-            files.append(Path(env["REGISTRY_AUTH_FILE"]))
-        elif env.get("XDG_RUNTIME_DIR"):
-            files.append(Path(env["XDG_RUNTIME_DIR"]) / "containers/auth.json")
+        files = [primary_file(env)]
         if env.get("XDG_CONFIG_HOME"):
             files.append(Path(env["XDG_CONFIG_HOME"]) / "containers/auth.json")
         elif home:
@@ -92,7 +116,7 @@ class CredentialStore:
 
     def _search(self, host: str, path: str) -> Credential | None:
         if self._documents is None:
-            self._documents = [(file, _read(file)) for file in self._files if file.is_file()]
+            self._documents = [(file, read_auth_file(file)) for file in self._files if _exists(file)]
         for file, document in self._documents:
             found = self._ask_helper(document, host) or _find_entry(document, host, path, str(file))
             if found is not None:
@@ -100,12 +124,15 @@ class CredentialStore:
         return None
 
     def _ask_helper(self, document: dict[str, Any], host: str) -> Credential | None:
-        helpers = {_registry_of(key): name for key, name in _object(document.get("credHelpers")).items()}
-        name = helpers.get(_normal(host)) or document.get("credsStore")
-        if not isinstance(name, str) or not name:
-            return None
-        server = _HUB_KEY if host in _HUB_NAMES else host
-        return run_helper(name, server, self._environment)
+        name = helper_of(document, host)
+        return run_helper(name, _server(host), self._environment) if name else None
+
+
+def helper_of(document: Mapping[str, Any], host: str) -> str:
+    """The credential helper that an auth file names for a registry, ``""`` when it names none."""
+    helpers = {_registry_of(key): name for key, name in _object(document.get("credHelpers")).items()}
+    name = helpers.get(_normal(host)) or document.get("credsStore")
+    return name if isinstance(name, str) else ""
 
 
 def run_helper(name: str, server: str, environment: Mapping[str, str] | None = None) -> Credential | None:
@@ -114,11 +141,9 @@ def run_helper(name: str, server: str, environment: Mapping[str, str] | None = N
     Raises:
         RegistryError: the helper is not there, fails, hangs, or answers nonsense. Its output is never shown.
     """
-    if not _HELPER_NAME.fullmatch(name):
-        raise UsageError("not a valid name of a credential helper", got=printable(name))
-    status, answer = _run([f"docker-credential-{name}", "get"], server.encode() + b"\n", environment)
+    status, answer = _run(name, "get", server, server.encode() + b"\n", environment)
     if status != 0:
-        if b"not found" in answer.lower() or b"no credentials" in answer.lower():
+        if _has_none(answer):
             return None
         raise _helper_failed(name, server, f"exit status {status}")
     try:
@@ -129,18 +154,49 @@ def run_helper(name: str, server: str, environment: Mapping[str, str] | None = N
     return Credential("", "", secret) if username == "<token>" else Credential(username, secret)
 
 
-def _run(command: list[str], given: bytes, environment: Mapping[str, str] | None) -> tuple[int, bytes]:
-    name = command[0].removeprefix("docker-credential-")
+def tell_helper(name: str, action: str, what: Mapping[str, str] | str, environment: Mapping[str, str] | None = None) -> bool:
+    """Have ``docker-credential-NAME`` store a credential (``ServerURL``, ``Username``, ``Secret``) or erase that of a registry.
+
+    Returns:
+        False when there was none to erase.
+
+    Raises:
+        RegistryError: the helper is not there, fails or hangs. Its output is never shown.
+    """
+    if isinstance(what, str):
+        server = _server(what)
+        given = server.encode() + b"\n"
+    else:
+        server = _server(what["ServerURL"])
+        given = json.dumps({**what, "ServerURL": server}).encode()
+    status, answer = _run(name, action, server, given, environment)
+    if status != 0 and not (action == "erase" and _has_none(answer)):
+        raise _helper_failed(name, server, f"exit status {status}")
+    return status == 0
+
+
+def _has_none(answer: bytes) -> bool:
+    return b"not found" in answer.lower() or b"no credentials" in answer.lower()
+
+
+def _server(host: str) -> str:
+    """What helpers call a registry."""
+    return _HUB_KEY if host in _HUB_NAMES else host
+
+
+def _run(name: str, action: str, server: str, given: bytes, environment: Mapping[str, str] | None) -> tuple[int, bytes]:
+    if not _HELPER_NAME.fullmatch(name):
+        raise UsageError("not a valid name of a credential helper", got=printable(name))
     try:
         process = subprocess.Popen(
-            command,
+            [f"docker-credential-{name}", action],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=None if environment is None else dict(environment),
         )
     except OSError as error:
-        raise _helper_failed(name, given.decode().strip(), error.strerror or "cannot start") from None
+        raise _helper_failed(name, server, error.strerror or "cannot start") from None
     watchdog = threading.Timer(_HELPER_SECONDS, process.kill)
     watchdog.start()
     try:
@@ -167,30 +223,38 @@ def _helper_failed(name: str, server: str, got: str) -> RegistryError:
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_auth_file(file: Path) -> dict[str, Any]:
+    """The document in an auth file. Raises ``UsageError``."""
     try:
         return strictjson.parse_object(fsio.read_input(file, _MAX_FILE, "auth file"), printable(str(file)))
     except Damaged as error:
         raise UsageError(error.what, where=error.where, hint="correct the auth file or log in again") from None
 
 
+def _exists(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a directory above that is not for us
+        return False
+
+
 def _find_entry(document: dict[str, Any], host: str, path: str, where: str) -> Credential | None:
     entries = _object(document.get("auths"))
-    for wanted in _scopes(_normal(host), path):
+    for wanted in scopes(_normal(host), path):
         for key, entry in entries.items():
-            if _entry_key(key) == wanted and (found := _read_entry(_object(entry), f"{where}: auths: {printable(key)}")):
+            if entry_key(key) == wanted and (found := _read_entry(_object(entry), f"{where}: auths: {printable(key)}")):
                 return found
     return None
 
 
-def _scopes(host: str, path: str) -> Iterator[str]:
+def scopes(host: str, path: str) -> Iterator[str]:
     """The most specific first: ``host/a/b``, ``host/a``, ``host``."""
     parts = path.split("/") if path else []
     for length in range(len(parts), -1, -1):
         yield "/".join((host, *parts[:length]))
 
 
-def _entry_key(key: str) -> str:
+def entry_key(key: str) -> str:
     """A key of ``auths`` in one form. Keys that are URLs, as docker writes them, stand for the whole registry."""
     bare = re.sub(r"^https?://", "", key)
     if bare != key:

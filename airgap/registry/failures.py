@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests.exceptions
 import urllib3.exceptions
 
-from airgap.errors import NotFound, RegistryError
+from airgap.errors import AirgapError, NotFound, RegistryError
 from airgap.text import printable
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ _NOT_A_URL = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueEr
 MAX_ERROR_BODY = 64 * 1024
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-_LOGIN_HINT = "log in with `podman login` or `docker login`; some registries answer so for repositories that do not exist, too"
+_NEEDS_CERTIFICATE = "the registry refused us before a word was said: it may ask for a client certificate, or for another one"
+_LOGIN_HINT = "log in with `airgap login HOST`; some registries answer so for repositories that do not exist, too"
 _HINTS = {
     401: _LOGIN_HINT,
     403: _LOGIN_HINT,
@@ -47,6 +48,10 @@ _HINTS = {
     429: "wait, or log in: registries allow more to those they know",
     507: "free some space at the registry",
 }
+
+
+class Unreached(RegistryError):
+    """No connection to the registry came about: another place that has the same may be asked instead."""
 
 
 def redact(url: str) -> str:
@@ -77,8 +82,13 @@ def is_unreached(error: BaseException) -> bool:
 
 def network_failure(error: BaseException, method: str, url: str) -> RegistryError:
     """The error for a call that got no complete answer."""
-    what, hint = _explain(list(_chain(error)), urlsplit(url).netloc.rpartition("@")[2])
-    return RegistryError(what, where=f"{method} {redact(url)}", hint=hint)
+    causes = list(_chain(error))
+    what, hint = _explain(causes, urlsplit(url).netloc.rpartition("@")[2])
+    kind = Unreached if is_unreached(error) else RegistryError
+    trusted = next((note for cause in causes for note in getattr(cause, "__notes__", [])), "")
+    untrusted = trusted and any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
+    expected = f"a certificate that leads to a CA in {printable(trusted)}" if untrusted else ""
+    return kind(what, where=f"{method} {redact(url)}", expected=expected, hint=hint)
 
 
 def refusal(answer: Answer, what: str = "") -> RegistryError:
@@ -91,11 +101,20 @@ def refusal(answer: Answer, what: str = "") -> RegistryError:
     hint = _HINTS.get(answer.status, "")
     if answer.status == 400 and "too large" in said:
         hint = "the registry limits the size of manifests"
-    if "HTTP request to an HTTPS server" in said:
-        hint = "the registry speaks TLS: do not name it with --insecure-registry"
+    plain = answer.status == 400 and answer.url.startswith("http:")
+    if plain and (answer.method == "HEAD" or "HTTP request to an HTTPS server" in said):
+        host = printable(urlsplit(answer.url).netloc, 120)
+        hint = f"if the registry speaks TLS, put its CA into certs.d/{host}/ca.crt or --cert-dir {host}=DIR"
+    if answer.status == 400 and "SSL certificate" in said:
+        hint = "put client.cert and client.key of the registry into certs.d or --cert-dir: see docs/registries.md"
     kind = NotFound if answer.status == 404 and answer.own and "DENIED" not in codes else RegistryError
     got = f"{status}: {said}" if said else status
     return kind(what or "the registry refused", where=f"{answer.method} {redact(answer.url)}", got=got, hint=hint)
+
+
+def unbelievable(error: AirgapError) -> RegistryError:
+    """What a registry sends is its own fault, not that of a bundle, a store or the user. Raised from its cause."""
+    return RegistryError(error.what, where=error.where, expected=error.expected, got=error.got, hint=error.hint)
 
 
 def read_errors(answer: Answer) -> tuple[list[str], str]:
@@ -145,8 +164,7 @@ def _explain(causes: list[BaseException], host: str) -> tuple[str, str]:
     shown = printable(host, 120)
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            why = printable(cause.verify_message or "it does not verify", 120)
-            return f"the registry's certificate is not trusted: {why}", "point SSL_CERT_FILE at a bundle with the registry's CA"
+            return _explain_certificate(cause, shown)
         if isinstance(cause, ssl.SSLError):
             return _explain_tls(cause, shown)
         if isinstance(cause, socket.gaierror):
@@ -156,9 +174,25 @@ def _explain(causes: list[BaseException], host: str) -> tuple[str, str]:
     return _explain_rest(causes, shown)
 
 
+#: OpenSSL's codes for a certificate that is too old or not yet valid, and for one that is for other names or addresses.
+_OUTDATED, _OTHER_NAME = frozenset({9, 10}), frozenset({62, 64})
+
+
+def _explain_certificate(cause: ssl.SSLCertVerificationError, host: str) -> tuple[str, str]:
+    why = printable(cause.verify_message or "it does not verify", 200)
+    hint = f"put the PEM of its CA into ~/.config/containers/certs.d/{host}/ca.crt or --cert-dir, if you trust it"
+    if cause.verify_code in _OUTDATED:
+        hint = f"have the certificate of {host} renewed, and check the clock of this machine"
+    elif cause.verify_code in _OTHER_NAME:
+        hint = "call the registry by a name that its certificate is for"
+    return f"the registry's certificate is not trusted: {why}", hint
+
+
 def _explain_tls(cause: ssl.SSLError, host: str) -> tuple[str, str]:
     if _reason(cause) in _NOT_TLS:
         return "the registry does not speak TLS", f"add --insecure-registry {host} if that is intended"
+    if "CERTIFICATE_REQUIRED" in _reason(cause) or "HANDSHAKE_FAILURE" in _reason(cause) or "BAD_CERTIFICATE" in _reason(cause):
+        return _NEEDS_CERTIFICATE, f"put client.cert and client.key into ~/.config/containers/certs.d/{host}/ or --cert-dir"
     return f"TLS failed: {printable(_reason(cause) or 'no reason given', 80)}", "check the registry's TLS settings"
 
 

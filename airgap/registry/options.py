@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from airgap.oci.reference import DEFAULT_HOST
-from airgap.registry.credentials import CredentialStore
+from airgap.registry.credentials import Credential, CredentialStore, Login, scopes
+from airgap.registry.limits import Bucket
+from airgap.registry.rules import Rules
 
 #: Docker Hub's name in references is not the name of its API host.
 _API_HOSTS = {DEFAULT_HOST: "registry-1.docker.io"}
@@ -23,8 +26,16 @@ class RegistryOptions:
     """How registries are spoken to.
 
     Args:
-        insecure: ``HOST[:PORT]`` of registries spoken to over plain HTTP. Loopback hosts always are, as docker does it.
-            There is no way to accept a TLS certificate that does not verify.
+        insecure: ``HOST[:PORT]`` of registries that may be spoken to over plain HTTP, or TLS that nobody vouches for.
+            Loopback hosts are spoken to over plain HTTP without being named, as docker does it, unless there are certificates.
+        cert_dirs: by ``HOST[:PORT]``, the directory with the registry's CA (``*.crt``) and our client certificate (``*.cert``,
+            ``*.key``), as in containers-certs.d(5).
+        cert_dir: such a directory for all registries that have none of their own.
+        certs_d: where directories named ``HOST[:PORT]`` are looked for.
+        rules: what registries.conf says.
+        logins: by ``HOST[:PORT]`` or ``HOST[:PORT]/path``, a name and password that count before those of ``credentials``.
+        bucket: lets so many bytes of blobs pass in a second; None for no limit.
+        per_host: how many manifests and blobs may be under way at a time with one registry; 0 for no limit.
         connections: how many idle connections are kept per host, shared by all threads.
         retries: how often an idempotent call is repeated after a failure that may pass.
         timeout: seconds without a byte after which a connection counts as broken.
@@ -35,6 +46,13 @@ class RegistryOptions:
     """
 
     insecure: frozenset[str] = frozenset()
+    cert_dirs: Mapping[str, Path] = field(default_factory=dict)
+    cert_dir: Path | None = None
+    certs_d: tuple[Path, ...] = ()
+    logins: Mapping[str, Login] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
+    bucket: Bucket | None = None
+    per_host: int = 0
     connections: int = 8
     retries: int = 5
     timeout: float = 60.0
@@ -43,18 +61,42 @@ class RegistryOptions:
     sleep: Callable[[float], None] = time.sleep
     credentials: CredentialStore = field(default_factory=CredentialStore.from_environment)
 
-    def endpoint(self, host: str) -> Endpoint:
-        """Where the API of the registry that references call ``host`` is."""
-        plain = host in self.insecure or is_loopback(host)
+    def is_insecure(self, host: str, path: str = "") -> bool:
+        """Whether the operator called this registry, or registries.conf this place of it, insecure."""
+        return host in self.insecure or self.rules.is_insecure(host, path)
+
+    def credential(self, host: str, path: str) -> Credential | None:
+        """Who we are to a repository: the operator's own word first, then the auth files.
+
+        Raises:
+            As ``CredentialStore.lookup``.
+        """
+        for name in scopes(host, path):
+            if name in self.logins:
+                return Credential(self.logins[name].user, self.logins[name].password)
+        return self.credentials.lookup(host, path)
+
+    def endpoint(self, host: str, *, insecure: bool | None = None) -> Endpoint:
+        """Where the API of the registry that references call ``host`` is, as far as that can be told without asking it.
+
+        Args:
+            insecure: whether it is; by default what the options say of the whole registry.
+        """
+        plain = (self.is_insecure(host) if insecure is None else insecure) or is_loopback(host)
         return Endpoint(host, f"{'http' if plain else 'https'}://{_API_HOSTS.get(host, host)}")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One registry: its name in references and the base URL of its API."""
+    """One registry: its name in references, the base URL of its API, and whether its certificate must prove itself."""
 
     host: str
     base: str
+    verified: bool = True
+
+    def with_tls(self) -> Endpoint:
+        """The same registry, spoken to over TLS."""
+        return replace(self, base="https" + self.base.removeprefix("https").removeprefix("http"))
 
     @property
     def plain(self) -> bool:

@@ -41,8 +41,17 @@ class BlobReader:
         self._restarts = 0
         self._brought = 0
         self._answer: Answer | None = None
-        if offset == 0 or offset < self._size:
-            self._connect()
+        self._bucket = transport.options.bucket
+        self._piece = self._size if self._bucket is None else self._bucket.piece
+        self._release = transport.slots.acquire(call.repository.host)
+        try:
+            if offset == 0 or offset < self._size:
+                self._connect()
+            else:
+                self._release()
+        except BaseException:
+            self._release()
+            raise
 
     def readinto(self, buffer: memoryview, /) -> int:
         """As ``Reader.readinto``.
@@ -54,12 +63,14 @@ class BlobReader:
             count, problem = 0, None
             try:
                 self._skip(self._answer)
-                count = self._answer.readinto(buffer[: min(len(buffer), self._size - self._position)])
+                count = self._answer.readinto(buffer[: min(len(buffer), self._size - self._position, self._piece)])
             except NETWORK as error:
                 problem = error
             if count:
                 self._position += count
                 self._brought += count
+                if self._bucket is not None:
+                    self._bucket.take(count)
                 return count
             self._reconnect(self._answer, problem)
         if self._position >= self._size:
@@ -68,6 +79,10 @@ class BlobReader:
 
     def close(self) -> None:
         """Drop the connection, unless everything was read: then others may use it."""
+        self._drop()
+        self._release()
+
+    def _drop(self) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.close()
@@ -125,7 +140,7 @@ class BlobReader:
 
     def _reconnect(self, answer: Answer, problem: BaseException | None) -> None:
         """The connection broke or ended too early: go on behind what was delivered, as long as that makes progress."""
-        self.close()
+        self._drop()
         self._stalls = 0 if self._brought >= _PROGRESS else self._stalls + 1
         if problem is not None and not is_transient(problem):
             raise network_failure(problem, "GET", answer.url) from None
@@ -146,6 +161,7 @@ class BlobReader:
         self._connect()
 
     def _finish(self) -> None:
+        self._release()
         answer, self._answer = self._answer, None
         if answer is None:
             return

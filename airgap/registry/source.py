@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
-from urllib.parse import urljoin
-
-import requests.utils
 
 from airgap.errors import Damaged, NotFound, RegistryError
 from airgap.oci import media
@@ -18,7 +15,8 @@ from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader
-from airgap.registry.failures import read_errors, redact, refusal
+from airgap.registry.failures import read_errors, redact, refusal, unbelievable
+from airgap.registry.listing import next_page
 from airgap.registry.options import RegistryOptions
 from airgap.registry.reader import BlobReader
 from airgap.registry.transport import PUSH, Call, Transport
@@ -59,7 +57,7 @@ class RegistrySource:
         Raises:
             RegistryError: neither way gives a believable answer.
         """
-        listed = self._listed_referrers(repository, subject)
+        listed = self.listed_referrers(repository, subject)
         if listed is not None:
             return Referrers(listed)
         try:
@@ -72,14 +70,58 @@ class RegistrySource:
         _check_count(len(index.children), where)
         return Referrers(index.children, index)
 
+    def listed_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """What the referrers API lists; None when the registry has no such API: then they are under the fallback tag.
+
+        Raises:
+            RegistryError: the answer cannot be believed.
+        """
+        if repository.host in self._without_api:
+            return None
+        found: dict[Digest, Descriptor] = {}
+        where = f"referrers/{subject}"
+        for _ in range(_MAX_PAGES):
+            answer, raw = self._transport.fetch(Call("GET", repository, where, headers={"Accept": media.OCI_INDEX}), MAX_MANIFEST)
+            if not found and _is_no_api(answer):
+                return self._no_api(repository, answer)
+            page, following = self._referrers_page(repository, answer, raw)
+            for descriptor in page:
+                found.setdefault(descriptor.digest, descriptor)
+            _check_count(len(found), f"{repository}@{subject}")
+            if following is None:
+                return tuple(found.values())
+            where = following
+        raise RegistryError(
+            "the list of referrers does not end", where=f"{repository}@{subject}", expected=f"{_MAX_PAGES} pages at most"
+        )
+
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:
         """Whether the blob is there.
 
         Raises:
             RegistryError: it is there with another size, or the registry does not tell.
         """
+        found = self.measure(repository, descriptor)
+        if found not in (None, descriptor.size):
+            raise RegistryError(
+                f"blob {descriptor.digest} has another size there",
+                where=str(repository),
+                expected=f"{descriptor.size} bytes",
+                got=f"{found} bytes",
+                hint="the registry's copy is damaged: delete it there and run the same command again",
+            )
+        return found is not None
+
+    def measure(self, repository: Repository, descriptor: Descriptor) -> int | None:
+        """The size in bytes that a blob or manifest has there, None when it is not there.
+
+        Where the registry says that it is there and not how large it is, the descriptor is believed.
+
+        Raises:
+            RegistryError: the registry does not tell.
+        """
         if descriptor.media_type in media.MANIFESTS:
-            return self.has_manifest(repository, descriptor.digest)
+            return descriptor.size if self.has_manifest(repository, descriptor.digest) else None
         call = Call("HEAD", repository, f"blobs/{descriptor.digest}")
         answer = self._ask(call)
         found = answer.length
@@ -89,19 +131,12 @@ class RegistrySource:
             found = _total(answer)
         if answer.status == 416 and descriptor.size == 0:
             answer.finish()
-            return True
+            return 0
         if answer.status not in (200, 206):
-            return _absent(answer)
+            _absent(answer)
+            return None
         answer.close() if answer.method == "GET" else answer.finish()
-        if found not in (None, descriptor.size):
-            raise RegistryError(
-                f"blob {descriptor.digest} has another size there",
-                where=str(repository),
-                expected=f"{descriptor.size} bytes",
-                got=f"{found} bytes",
-                hint="the registry's copy is damaged: delete it there and run the same command again",
-            )
-        return True
+        return descriptor.size if found is None else found
 
     def has_manifest(self, repository: Repository, digest: Digest) -> bool:
         """As ``Target.has_manifest``."""
@@ -152,27 +187,6 @@ class RegistrySource:
         except NotFound:
             return None
 
-    def _listed_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """What the referrers API lists; None when the registry has no such API."""
-        if repository.host in self._without_api:
-            return None
-        found: dict[Digest, Descriptor] = {}
-        where = f"referrers/{subject}"
-        for _ in range(_MAX_PAGES):
-            answer, raw = self._transport.fetch(Call("GET", repository, where, headers={"Accept": media.OCI_INDEX}), MAX_MANIFEST)
-            if not found and _is_no_api(answer):
-                return self._no_api(repository, answer)
-            page, following = self._referrers_page(repository, answer, raw)
-            for descriptor in page:
-                found.setdefault(descriptor.digest, descriptor)
-            _check_count(len(found), f"{repository}@{subject}")
-            if following is None:
-                return tuple(found.values())
-            where = following
-        raise RegistryError(
-            "the list of referrers does not end", where=f"{repository}@{subject}", expected=f"{_MAX_PAGES} pages at most"
-        )
-
     def _referrers_page(self, repository: Repository, answer: Answer, raw: bytes) -> tuple[tuple[Descriptor, ...], str | None]:
         if answer.status != 200:
             raise refusal(answer)
@@ -184,23 +198,8 @@ class RegistrySource:
         try:
             page = Manifest.parse(raw, answer.media_type, redact(answer.url)).children
         except Damaged as error:
-            raise _unbelievable(error) from error
-        return page, self._next_page(repository, answer)
-
-    def _next_page(self, repository: Repository, answer: Answer) -> str | None:
-        for link in requests.utils.parse_header_links(answer.header("Link")[:8192]):
-            if link.get("rel") == "next" and link.get("url"):
-                target = urljoin(answer.url, link["url"])
-                try:
-                    same = self._transport.options.endpoint(repository.host).serves(target)
-                except ValueError:
-                    same = False
-                if not same:
-                    raise RegistryError(
-                        "the list of referrers goes on at another host", where=redact(answer.url), got=redact(target)
-                    )
-                return target
-        return None
+            raise unbelievable(error) from error
+        return page, next_page(self._transport.endpoint(Call("GET", repository, "")), answer, "the list of referrers")
 
     def _no_api(self, repository: Repository, answer: Answer) -> tuple[Descriptor, ...] | None:
         codes = [] if answer.status == 200 else read_errors(answer)[0]
@@ -215,21 +214,14 @@ def _checked_manifest(raw: bytes, content_type: str, repository: Repository, sel
     where = f"{repository}@{asked}" if asked else f"{repository}:{selector}"
     algorithm = asked.algorithm if asked else "sha256"
     found = Digest.of(raw, algorithm)
-    if asked is not None and found != asked:
-        raise RegistryError(
-            "the registry delivered another manifest than the one asked for", where=where, expected=asked, got=found
-        )
     try:
+        if asked is not None and found != asked:
+            raise Damaged("the registry delivered another manifest than the one asked for", where=where, expected=asked, got=found)
         legacy = ".distribution.manifest.v1+" in content_type
         media_type = content_type if content_type in media.MANIFESTS or legacy else sniff_media_type(raw, where)
         return Manifest.parse(raw, media_type, where, algorithm)
     except Damaged as error:
-        raise _unbelievable(error) from error
-
-
-def _unbelievable(error: Damaged) -> RegistryError:
-    """What a registry sends is its own fault, not that of a bundle or store."""
-    return RegistryError(error.what, where=error.where, expected=error.expected, got=error.got, hint=error.hint)
+        raise unbelievable(error) from error
 
 
 def _absent(answer: Answer) -> bool:

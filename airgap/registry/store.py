@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import TracebackType
 from urllib.parse import urlsplit
 
 from airgap.errors import UsageError
+from airgap.oci.reference import Repository
 from airgap.registry.failures import redact, refusal
+from airgap.registry.listing import Listing
 from airgap.registry.options import RegistryOptions, origin
 from airgap.registry.target import RegistryTarget
 
@@ -22,6 +25,7 @@ class RegistryStore(RegistryTarget):
 
     def __init__(self, options: RegistryOptions | None = None) -> None:
         super().__init__(RegistryOptions() if options is None else options)
+        self._listing = Listing(self._transport)
 
     def fetch_file(self, url: str, limit: int) -> bytes | None:
         """A small file of a static web server that the operator named, such as a lookaside; None when it answers 404.
@@ -45,6 +49,23 @@ class RegistryStore(RegistryTarget):
         if answer.status != 200:
             raise refusal(answer, "the web server does not deliver a file")
         return raw
+
+    def repositories(self, host: str) -> Iterator[Repository]:
+        """All repositories of a registry, as its catalog lists them (distribution API "Catalog"); page by page.
+
+        Raises:
+            RegistryError: it has no catalog, does not show it to us, or what it lists must not be believed.
+        """
+        return self._listing.repositories(host)
+
+    def tags(self, repository: Repository) -> Iterator[str]:
+        """All tags of a repository (distribution-spec "Listing Tags"), page by page; no tag is listed twice in a row.
+
+        Raises:
+            NotFound: the registry says that it does not have the repository.
+            RegistryError: it refuses, or what it lists must not be believed: not a tag, a list without end or in a circle.
+        """
+        return self._listing.tags(repository)
 
     def __enter__(self) -> RegistryStore:
         return self

@@ -84,7 +84,7 @@ class RegistryTarget(RegistrySource):
             self.tag(repository.tagged(tag), wanted)
 
     def _has_api(self, repository: Repository, subject: Digest) -> bool:
-        return self._listed_referrers(repository, subject) is not None
+        return self.listed_referrers(repository, subject) is not None
 
     def _put(self, repository: Repository, name: str, manifest: Manifest, arrived: Callable[[], bool]) -> None:
         """PUT a manifest under a tag or digest; after a failure ask first whether it arrived all the same."""

@@ -8,12 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from airgap.errors import RegistryError
 from airgap.oci.reference import Repository
 from airgap.registry.auth import Access, Authenticator, scope
+from airgap.registry.endpoints import Endpoints
 from airgap.registry.failures import NETWORK, is_transient, is_unreached, network_failure, redact
+from airgap.registry.limits import Slots, read_quota
 from airgap.registry.options import Endpoint, RegistryOptions, origin
 from airgap.registry.wire import Answer, Body, Wire
 from airgap.text import printable
@@ -34,30 +37,77 @@ class Message:
 
     Args:
         patience: seconds to wait for the answer, where that is not the usual time.
+        repeatable: whether it may be made again when it is not known what became of it.
     """
 
     method: str
     headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     body: Body = field(default=None, kw_only=True)
     patience: float | None = field(default=None, kw_only=True)
+    repeatable: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Call(Message):
-    """One request to a registry.
+    """One request to a registry about one repository.
 
     Args:
         path: what follows ``/v2/<name>/``, or an absolute URL that the registry gave (an upload's Location, a next page).
         actions: the token scope's actions, ``PULL`` or ``PUSH``.
-        repeatable: whether it may be made again when it is not known what became of it.
         also: further token scopes, for a mount.
     """
 
     repository: Repository
     path: str
     actions: str = PULL
-    repeatable: bool = field(default=True, kw_only=True)
     also: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @property
+    def host(self) -> str:
+        """The registry as references name it."""
+        return self.repository.host
+
+    @property
+    def name(self) -> str:
+        """The repository's path."""
+        return self.repository.path
+
+    @property
+    def below(self) -> str:
+        """What follows ``/v2/``."""
+        return f"{self.repository.path}/{self.path}"
+
+    def access(self, endpoint: Endpoint) -> Access:
+        """What a token must allow."""
+        return Access(endpoint, self.repository.path, (scope(self.repository.path, self.actions), *self.also))
+
+
+@dataclass(frozen=True)
+class HostCall(Message):
+    """One request to a registry about all of it.
+
+    Args:
+        path: what follows ``/v2/``, or an absolute URL that the registry gave.
+        name: the repository or namespace whose credentials count; ``""`` for those of the whole registry.
+        scopes: what a token must allow (distribution "Token Scope Documentation").
+    """
+
+    host: str
+    path: str
+    name: str = field(default="", kw_only=True)
+    scopes: tuple[str, ...] = field(default=("registry:catalog:*",), kw_only=True)
+
+    @property
+    def below(self) -> str:
+        """What follows ``/v2/``."""
+        return self.path
+
+    def access(self, endpoint: Endpoint) -> Access:
+        """What a token must allow."""
+        return Access(endpoint, self.name, self.scopes)
+
+
+AnyCall: TypeAlias = Call | HostCall
 
 
 class Transport:
@@ -66,21 +116,36 @@ class Transport:
     def __init__(self, options: RegistryOptions) -> None:
         self.options = options
         self._wire = Wire(options)
-        self._auth = Authenticator(options.credentials, self._fetch_token)
+        self._endpoints = Endpoints(options, self._wire)
+        self._auth = Authenticator(options.credential, self._fetch_token)
+        self.slots = Slots(options.per_host)
         self._lock = threading.Lock()
+        self._low: set[str] = set()
         self._reached: set[tuple[str, str, int]] = set()
+
+    def asked(self, host: str) -> bool:
+        """Whether a registry has asked who we are."""
+        return self._auth.was_asked(self._endpoints.find(host))
 
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()
 
-    def url(self, call: Call) -> str:
+    def endpoint(self, call: AnyCall) -> Endpoint:
+        """Where the call's registry is.
+
+        Raises:
+            Refused: registries.conf blocks it.
+        """
+        return self._endpoints.find(call.host, call.name)
+
+    def url(self, call: AnyCall) -> str:
         """The absolute URL of a call."""
         if "://" in call.path:
             return call.path
-        return f"{self.options.endpoint(call.repository.host).base}/v2/{call.repository.path}/{call.path}"
+        return f"{self.endpoint(call).base}/v2/{call.below}"
 
-    def call(self, call: Call) -> Answer:
+    def call(self, call: AnyCall) -> Answer:
         """Make a call until it is answered with something that will not pass by itself.
 
         The answer may be any status; the caller must end it.
@@ -90,13 +155,14 @@ class Transport:
         """
         return self._persist(call.method, self.url(call), lambda: self.once(call), call.repeatable)
 
-    def fetch(self, call: Call, limit: int) -> tuple[Answer, bytes]:
+    def fetch(self, call: AnyCall, limit: int) -> tuple[Answer, bytes]:
         """Make a call and read the small body of a status 200; of any other answer nothing is read yet.
 
         Raises:
             RegistryError: no complete answer, or one of more than ``limit`` bytes.
         """
-        return self._read_small(lambda: self.call(call), limit)
+        with self.slots.held(call.host):
+            return self._read_small(lambda: self.call(call), limit)
 
     def fetch_file(self, url: str, limit: int) -> tuple[Answer, bytes]:
         """As :meth:`fetch`, for a file of a static web server that is no registry: nobody's credentials go there."""
@@ -106,17 +172,17 @@ class Transport:
 
         return self._read_small(ask, limit)
 
-    def once(self, call: Call) -> Answer:
+    def once(self, call: AnyCall) -> Answer:
         """Make a call a single time (twice when the registry wants a new token).
 
         Raises:
             RegistryError: an answer that must not be followed or believed.
             One of ``NETWORK``: no answer.
         """
-        endpoint = self.options.endpoint(call.repository.host)
+        endpoint = self.endpoint(call)
         url = self.url(call)
         own = endpoint.serves(url)
-        access = Access(endpoint, call.repository.path, (scope(call.repository.path, call.actions), *call.also))
+        access = call.access(endpoint)
         offered = self._auth.header(access) if own else ""
         answer = self._follow(call, endpoint, url, offered)
         if answer.status != 401 or not answer.own or not isinstance(call.body, bytes | None):
@@ -133,8 +199,7 @@ class Transport:
 
     def refresh(self, call: Call, answer: Answer) -> None:
         """A call whose body cannot simply be sent again was answered 401: get a new token for the next attempt."""
-        endpoint = self.options.endpoint(call.repository.host)
-        access = Access(endpoint, call.repository.path, (scope(call.repository.path, call.actions), *call.also))
+        access = call.access(self.endpoint(call))
         answer.finish()
         self._auth.renew(access, answer.header("WWW-Authenticate"), self._auth.header(access))
 
@@ -188,8 +253,10 @@ class Transport:
     def _follow(self, call: Message, endpoint: Endpoint | None, url: str, authorization: str) -> Answer:
         for _ in range(_MAX_REDIRECTS + 1):
             headers = {**call.headers, "Authorization": authorization} if authorization else call.headers
-            answer = self._wire.send(call.method, url, headers, call.body, call.patience)
+            answer = self._wire.send(call.method, url, headers, call.body, call.patience, endpoint)
             answer.own = endpoint is not None and endpoint.serves(url)
+            if answer.own:
+                self._watch_quota(answer)
             with self._lock:
                 self._reached.add(origin(url))
             if answer.status not in _REDIRECTS:
@@ -207,11 +274,23 @@ class Transport:
             url = target
         raise RegistryError("too many redirects", where=f"{call.method} {redact(url)}", expected=f"{_MAX_REDIRECTS} at most")
 
-    def _fetch_token(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+    def _watch_quota(self, answer: Answer) -> None:
+        """Say once for each registry that its allowance is running out: before it refuses."""
+        quota = read_quota(answer.header("ratelimit-limit"), answer.header("ratelimit-remaining"))
+        if quota is None or not quota.is_low:
+            return
+        host = printable(urlsplit(answer.url).netloc, 120)
+        with self._lock:
+            known = host in self._low
+            self._low.add(host)
+        if not known:
+            self.options.say(f"registry {host} will give us {quota}; with `airgap login` it may give more")
+
+    def _fetch_token(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, endpoint: Endpoint) -> Answer:
         """Ask a token server; its redirects are not followed, they could only lead the credentials away."""
 
         def send() -> Answer:
-            answer = self._wire.send(method, url, headers, body)
+            answer = self._wire.send(method, url, headers, body, endpoint=endpoint)
             answer.own = False
             with self._lock:
                 self._reached.add(origin(url))

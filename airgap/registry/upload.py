@@ -16,6 +16,7 @@ from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
 from airgap.registry.auth import scope
 from airgap.registry.failures import NETWORK, is_transient, network_failure, redact, refusal
+from airgap.registry.limits import Bucket
 from airgap.registry.transport import PUSH, Call, Transport, redirect_target
 from airgap.registry.wire import Answer
 from airgap.text import printable
@@ -79,8 +80,9 @@ class Uploader:
         for attempt in range(retries + 1):
             if attempt and arrived():
                 return
-            if self._attempt(repository, descriptor, opener, attempt, last=attempt == retries):
-                return
+            with self._transport.slots.held(repository.host):
+                if self._attempt(repository, descriptor, opener, attempt, last=attempt == retries):
+                    return
 
     def _attempt(
         self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader], attempt: int, *, last: bool
@@ -91,7 +93,7 @@ class Uploader:
             session = self._start(repository)
             call = self._put(repository, descriptor, session)
             try:
-                answer = self._transport.once(replace(call, body=_Body(reader, descriptor)))
+                answer = self._transport.once(replace(call, body=_Body(reader, descriptor, self._transport.options.bucket)))
             except NETWORK as error:
                 if last or not is_transient(error):
                     raise network_failure(error, "PUT", session) from None
@@ -142,11 +144,12 @@ class Uploader:
 class _Body(Iterator[memoryview]):
     """Feeds a reader to the socket through one buffer: each piece is sent before the next one is asked for."""
 
-    def __init__(self, reader: Reader, descriptor: Descriptor) -> None:
+    def __init__(self, reader: Reader, descriptor: Descriptor, bucket: Bucket | None) -> None:
+        self._bucket = bucket
         self._reader = reader
         self._descriptor = descriptor
         self._left = descriptor.size
-        self._buffer = memoryview(bytearray(min(CHUNK, max(descriptor.size, 1))))
+        self._buffer = memoryview(bytearray(min(CHUNK if bucket is None else bucket.piece, CHUNK, max(descriptor.size, 1))))
 
     def __next__(self) -> memoryview:
         if not self._left:
@@ -158,6 +161,8 @@ class _Body(Iterator[memoryview]):
                 f"blob {self._descriptor.digest} ended too early", expected=f"{size} bytes", got=f"{size - self._left} bytes"
             )
         self._left -= count
+        if self._bucket is not None:
+            self._bucket.take(count)
         return self._buffer[:count]
 
     def _end(self) -> NoReturn:

@@ -6,23 +6,22 @@ cookies and look into ``.netrc``, none of which may happen here.
 
 from __future__ import annotations
 
-import functools
 import os
 import ssl
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import certifi
 import requests
 import requests.adapters
 import requests.utils
+import urllib3
 
 from airgap import __version__
-from airgap.errors import RegistryError, UsageError
+from airgap.errors import RegistryError
+from airgap.registry.certificates import Certificates, unverified
 from airgap.registry.failures import MAX_ERROR_BODY, NETWORK, redact
-from airgap.registry.options import RegistryOptions, is_loopback
+from airgap.registry.options import Endpoint, RegistryOptions, is_loopback, origin
 from airgap.text import printable
 
 #: Bytes asked for at once. Measured: faster than 64 KiB and 1 MiB, it stays in the processor's cache until it is hashed; and this
@@ -123,21 +122,36 @@ class Answer:
 
 
 class Wire:
-    """Sends single requests over pooled connections. Thread-safe."""
+    """Sends single requests over pooled connections. Thread-safe.
+
+    Attributes:
+        certificates: whom TLS trusts.
+    """
 
     def __init__(self, options: RegistryOptions) -> None:
         self._options = options
-        self._adapter = _Adapter(_POOLS, options.connections)
+        self.certificates = Certificates(options.cert_dirs, options.cert_dir, options.certs_d)
+        self._adapter = _Adapter(_POOLS, options.connections, self.certificates.default)
         self._proxies = _proxies()
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: Body = None, patience: float | None = None) -> Answer:
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body = None,
+        patience: float | None = None,
+        endpoint: Endpoint | None = None,
+    ) -> Answer:
         """One request, one answer, no redirects, no repeats.
 
         Args:
             body: bytes, or an iterator whose length the ``Content-Length`` header tells.
             patience: seconds to wait for the answer, where that is not the usual time.
+            endpoint: the registry on whose behalf this is sent, wherever it goes: its CA is trusted there, too.
 
         Raises:
+            UsageError: the registry's certs.d directory cannot be used.
             RegistryError: the answer is compressed although we said that it must not be.
             One of ``NETWORK``: no answer.
         """
@@ -150,7 +164,13 @@ class Wire:
         # The connect time also limits each send on a fresh connection, so it must not be short where a body follows.
         connect = self._options.connect_timeout if body is None else self._options.timeout
         proxies = {} if self._is_direct(url) else self._proxies
-        response = self._adapter.send(prepared, stream=True, timeout=(connect, patience or self._options.timeout), proxies=proxies)
+        timeout = (connect, patience or self._options.timeout)
+        try:
+            context = self._context(url, endpoint)
+            response = self._adapter.send(prepared, stream=True, timeout=timeout, verify=context, proxies=proxies)  # type: ignore[arg-type]
+        except requests.exceptions.SSLError as error:
+            error.add_note(self.certificates.trusted(_netloc(url) if endpoint is None else endpoint.host))
+            raise
         answer = Answer(method, response)
         encoding = answer.header("Content-Encoding").strip().lower()
         if encoding not in ("", "identity"):
@@ -167,54 +187,60 @@ class Wire:
         """Close all idle connections."""
         self._adapter.close()
 
+    def _context(self, url: str, endpoint: Endpoint | None) -> ssl.SSLContext:
+        if endpoint is None:
+            return self.certificates.own(_netloc(url))
+        if not endpoint.verified and origin(url)[1] == origin(endpoint.base)[1]:
+            return unverified()
+        if endpoint.serves(url):
+            return self.certificates.own(endpoint.host)
+        return self.certificates.beside(_netloc(url), endpoint.host)
+
     def _is_direct(self, url: str) -> bool:
-        host = urlsplit(url).netloc.rpartition("@")[2]
-        return not self._proxies or is_loopback(host) or bool(requests.utils.should_bypass_proxies(url, None))
+        return not self._proxies or is_loopback(_netloc(url)) or bool(requests.utils.should_bypass_proxies(url, None))
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Keeps one TLS context for all connections: loading the CA bundle anew for each of them costs more than the handshake."""
+    """Takes the TLS context of each request as its ``verify``: loading CA files anew costs more than the handshake.
 
-    def __init__(self, pools: int, connections: int) -> None:
-        self._context = _trust(_ca_file())
+    Attributes:
+        proxy_context: for proxies that are themselves spoken to over TLS.
+    """
+
+    def __init__(self, pools: int, connections: int, proxy_context: ssl.SSLContext) -> None:
+        self.proxy_context = proxy_context
         super().__init__(pool_connections=pools, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        manager = super().proxy_manager_for(proxy, proxy_ssl_context=self.proxy_context, **kwargs)
+        manager.pool_classes_by_scheme = _POOL_CLASSES
+        return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        place, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return place, {}
+        place, _ = super().build_connection_pool_key_attributes(request, True, cert)
+        return place, {"ssl_context": verify} if place["scheme"] == "https" else {}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """The context verifies; there is nothing to choose per request."""
 
 
-@functools.lru_cache(maxsize=8)
-def _trust(ca_file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (ssl.SSLError, OSError):
-        raise UsageError("the CA file cannot be used", where=printable(ca_file), expected="a PEM file of CA certificates") from None
+class _Pool(urllib3.HTTPSConnectionPool):
+    """Connects without urllib3's warning: whether a certificate is verified is the operator's word, and the transport says so."""
+
+    def _validate_conn(self, conn: Any) -> None:
+        if conn.is_closed:
+            conn.connect()
 
 
-def _ca_file() -> str:
-    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        chosen = os.environ.get(variable)
-        if chosen:
-            if not Path(chosen).is_file():
-                raise UsageError(
-                    f"{variable} does not name a file", got=printable(chosen), expected="a PEM file of CA certificates"
-                )
-            return chosen
-    default = ssl.get_default_verify_paths()
-    for candidate in (default.cafile, default.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt"):
-        if candidate and Path(candidate).is_file():
-            return candidate
-    return certifi.where()
+_POOL_CLASSES = {"http": urllib3.HTTPConnectionPool, "https": _Pool}
+
+
+def _netloc(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _proxies() -> dict[str, str]:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.x509.oid import NameOID
 
 from airgap.errors import Damaged, NotFound, RegistryError
 from airgap.oci import media
@@ -25,12 +19,11 @@ from airgap.oci.reference import Repository
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
 from airgap.registry import CredentialStore, RegistryStore
 from tests.support import images
-from tests.support.dockerregistry import DockerRegistry
-from tests.support.hostile import Hostile, Reply, Request, client
+from tests.support.dockerregistry import PASSWORD, USER, DockerRegistry, htpasswd
+from tests.support.hostile import client
+from tests.support.tokenserver import TokenServer
 from tests.support.tools import require
 
-#: bcrypt of "site-password", cheap on purpose.
-HTPASSWD = "site:$2b$04$F2v6drUc0zCfD9PU5QnJAeDrntRVzZsl/cY8joLa4z8rg5bp.5sRu\n"
 BIG = images.seeded("big", 3_000_000)
 
 
@@ -203,55 +196,17 @@ def test_client_goes_on_after_the_registry_was_restarted(tmp_path: Path) -> None
 
 def test_basic_credentials_open_a_guarded_registry(tmp_path: Path) -> None:
     require("docker-registry")
-    (tmp_path / "htpasswd").write_text(HTPASSWD)
-    with DockerRegistry(tmp_path / "r", f"auth: {{htpasswd: {{realm: site, path: {tmp_path}/htpasswd}}}}\n") as registry:
+    with DockerRegistry(tmp_path / "r", htpasswd(tmp_path)) as registry:
         repository = Repository(registry.address, "a")
         with client() as anonymous, pytest.raises(RegistryError) as caught:
             send(anonymous, repository, b"x")
         assert "log in" in caught.value.hint
-        secret = base64.b64encode(b"site:site-password").decode()
+        secret = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         (tmp_path / "auth.json").write_text(json.dumps({"auths": {registry.address: {"auth": secret}}}))
         with client(credentials=CredentialStore((tmp_path / "auth.json",))) as known:
             built = images.image([images.layer("guarded")])
             known.tag(repository.tagged("v1"), push(known, repository, built))
             assert known.resolve(repository.tagged("v1")) == built.digest
-
-
-class TokenServer:
-    """Signs the tokens that docker-registry accepts (distribution "Token Authentication Implementation")."""
-
-    def __init__(self, root: Path) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "token server")])
-        now = datetime.datetime.now(datetime.UTC)
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(self._key.public_key())
-        builder = (
-            builder.serial_number(1).not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
-        )
-        self._certificate = builder.sign(self._key, hashes.SHA256())
-        (root / "bundle.pem").write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
-        self.server = Hostile(self.issue)
-        self.config = (
-            f"auth: {{token: {{realm: '{self.server.url}/token', service: site, issuer: us, rootcertbundle: {root}/bundle.pem}}}}\n"
-        )
-
-    def issue(self, request: Request) -> Reply:
-        der = self._certificate.public_bytes(serialization.Encoding.DER)
-        header = {"typ": "JWT", "alg": "ES256", "x5c": [base64.b64encode(der).decode()]}
-        granted = [scope.split(":") for scope in request.query["scope"]]
-        now = int(time.time())
-        claims = {
-            "iss": "us", "sub": "me", "aud": "site", "exp": now + 300, "nbf": now - 10, "iat": now, "jti": "1",
-            "access": [{"type": kind, "name": name, "actions": actions.split(",")} for kind, name, actions in granted],
-        }  # fmt: skip
-        signed = ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
-        r, s = utils.decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-        token = f"{signed}.{_base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
-        return Reply(200, json.dumps({"token": token, "expires_in": 300}).encode())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def test_signed_tokens_with_our_scopes_are_enough_for_all_calls(tmp_path: Path) -> None:

@@ -11,6 +11,10 @@ from pathlib import Path
 BINARY = shutil.which("docker-registry")
 _ATTEMPTS = 5
 
+#: Who may enter a registry with ``htpasswd``; the password is a canary, not to be seen anywhere.
+USER, PASSWORD = "site", "site-password"
+_HTPASSWD = f"{USER}:$2b$04$F2v6drUc0zCfD9PU5QnJAeDrntRVzZsl/cY8joLa4z8rg5bp.5sRu\n"  # bcrypt, cheap on purpose
+
 _CONFIG = """\
 version: 0.1
 log: {{level: info, accesslog: {{disabled: false}}}}
@@ -18,7 +22,7 @@ storage:
   filesystem: {{rootdirectory: {root}/data}}
   delete: {{enabled: true}}
   maintenance: {{uploadpurging: {{enabled: false}}}}
-http: {{addr: "{address}", secret: not-a-secret}}
+http: {{addr: "{address}", secret: not-a-secret{http}}}
 {auth}"""
 
 
@@ -28,9 +32,10 @@ class DockerRegistry:
     Args:
         root: a directory of the test; ``root/registry.log`` gets what the registry says.
         auth: further lines of its configuration, for instance an ``auth:`` section.
+        tls: the fields of ``http.tls``, for instance ``certificate: FILE, key: FILE``.
     """
 
-    def __init__(self, root: Path, auth: str = "") -> None:
+    def __init__(self, root: Path, auth: str = "", tls: str = "") -> None:
         if BINARY is None:
             raise FileNotFoundError("docker-registry is not installed")
         self.root = root
@@ -41,7 +46,8 @@ class DockerRegistry:
         root.mkdir(parents=True, exist_ok=True)
         for attempt in range(_ATTEMPTS):
             self.address = f"127.0.0.1:{_free_port()}"
-            self._config.write_text(_CONFIG.format(root=root, address=self.address, auth=auth))
+            http = f", tls: {{{tls}}}" if tls else ""
+            self._config.write_text(_CONFIG.format(root=root, address=self.address, auth=auth, http=http))
             try:
                 self._start()
             except RuntimeError as error:  # the free port was taken in between
@@ -91,6 +97,13 @@ class DockerRegistry:
                 self._process = None
                 raise RuntimeError(f"docker-registry ended: {self.log.read_text()[-2000:]}")
             time.sleep(0.005)
+
+
+def htpasswd(directory: Path) -> str:
+    """The configuration (``auth``) of a registry that wants ``USER`` and ``PASSWORD``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "htpasswd").write_text(_HTPASSWD)
+    return f"auth: {{htpasswd: {{realm: site, path: {directory}/htpasswd}}}}\n"
 
 
 def _free_port() -> int:

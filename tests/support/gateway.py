@@ -9,8 +9,11 @@ from types import TracebackType
 
 from tests.support.hostile import HANG_UP, Hostile, Reply, Request
 
-_PASSED_ON = ("Content-Type", "Content-Range", "Docker-Content-Digest", "Docker-Upload-UUID", "Location", "Range", "OCI-Subject")
-_SENT_ON = ("Accept", "Content-Type", "Content-Range", "Range", "Host")
+_PASSED_ON = (
+    "Content-Type", "Content-Range", "Docker-Content-Digest", "Docker-Upload-UUID", "Location", "Range", "OCI-Subject",
+    "WWW-Authenticate",
+)  # fmt: skip
+_SENT_ON = ("Accept", "Authorization", "Content-Type", "Content-Range", "Range", "Host")
 
 
 class Gateway:
@@ -19,11 +22,15 @@ class Gateway:
     Attributes:
         address: where clients find it.
         stuck: set as soon as a request waits.
+        before: may answer a request in the registry's place.
+        tamper: makes what clients get out of what the registry answered.
     """
 
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
         self._holds: Callable[[Request], bool] = lambda _: False
+        self.before: Callable[[Request], Reply | None] = lambda _: None
+        self.tamper: Callable[[Request, Reply], Reply] = lambda _, reply: reply
         self._released = threading.Event()
         self.stuck = threading.Event()
         self._server = Hostile(self._answer)
@@ -57,6 +64,8 @@ class Gateway:
             self.stuck.set()
             self._released.wait()
             return HANG_UP
+        if (own := self.before(request)) is not None:
+            return own
         headers = {name: request.headers[name] for name in _SENT_ON if name in request.headers}
         connection = http.client.HTTPConnection(self._upstream)
         try:
@@ -67,4 +76,4 @@ class Gateway:
             connection.close()
         passed = {name: response.headers[name] for name in _PASSED_ON if name in response.headers}
         length = int(response.headers.get("Content-Length", 0)) if request.method == "HEAD" else None
-        return Reply(response.status, body, passed, length)
+        return self.tamper(request, Reply(response.status, body, passed, length))

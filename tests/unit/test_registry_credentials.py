@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from airgap.errors import AirgapError, RegistryError, UsageError
 from airgap.registry import Credential, CredentialStore
 from airgap.registry.credentials import run_helper
+
+#: Where the containers tools keep logins of a user without XDG_RUNTIME_DIR.
+RUN = f"/run/containers/{os.getuid()}/auth.json"
 
 
 def auth(name: str, password: str = "pw") -> dict[str, str]:
@@ -88,11 +92,11 @@ def test_first_file_that_knows_the_registry_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environment", "files"),
     [
-        ({"HOME": "/h"}, ["/h/.config/containers/auth.json", "/h/.docker/config.json"]),
+        ({"HOME": "/h"}, [RUN, "/h/.config/containers/auth.json", "/h/.docker/config.json"]),
         ({"XDG_RUNTIME_DIR": "/r"}, ["/r/containers/auth.json"]),
         ({"REGISTRY_AUTH_FILE": "/a", "XDG_RUNTIME_DIR": "/r", "DOCKER_CONFIG": "/d"}, ["/a", "/d/config.json"]),
-        ({"HOME": "/h", "XDG_CONFIG_HOME": "/c"}, ["/c/containers/auth.json", "/h/.docker/config.json"]),
-        ({}, []),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "/c"}, [RUN, "/c/containers/auth.json", "/h/.docker/config.json"]),
+        ({}, [RUN]),
     ],
 )
 def test_files_are_those_of_podman_and_docker(environment: dict[str, str], files: list[str]) -> None:
