@@ -11,8 +11,9 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from airgap.errors import AirgapError, Damaged, UsageError, disk_error
 from airgap.text import printable
@@ -209,6 +210,73 @@ class FileReader:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class Tree(Protocol):
+    """Files by relative name, wherever they lie: in a directory, or in an archive that is never unpacked."""
+
+    def check(self, directories: Sequence[str]) -> None:
+        """Refuse what is not a tree, and links in place of these directories. Raises ``Damaged``."""
+
+    def stamp(self, name: str) -> tuple[int, int, int] | None:
+        """What changes when the file changes; None when it is not there."""
+
+    def size(self, name: str) -> int | None:
+        """The size of a regular file in bytes, or None when there is none of that name."""
+
+    def read(self, name: str, limit: int) -> bytes:
+        """A small file wholly. Raises ``Damaged`` when it is missing or larger than ``limit`` bytes."""
+
+    def open(self, name: str, size: int | None, offset: int) -> FileReader:
+        """Stream a file from ``offset``. Raises ``Damaged`` when it is missing or not of this size (None: any)."""
+
+
+class DirectoryTree:
+    """A directory as a ``Tree``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check(self, directories: Sequence[str]) -> None:
+        """As ``Tree.check``: ``O_NOFOLLOW`` would not notice a link in the middle of a path."""
+        if not self.path.is_dir():
+            got = "not a directory" if self.path.exists() else "no such directory"
+            raise Damaged("there is no directory to read from", where=printable(str(self.path)), got=got)
+        for name in directories:
+            if (self.path / name).is_symlink():
+                raise Damaged("not a directory", where=printable(str(self.path / name)), got="a symbolic link")
+
+    def stamp(self, name: str) -> tuple[int, int, int] | None:
+        """As ``Tree.stamp``."""
+        try:
+            status = (self.path / name).lstat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def size(self, name: str) -> int | None:
+        """As ``Tree.size``."""
+        try:
+            status = (self.path / name).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise disk_error(error, "cannot look at a file", printable(str(self.path / name))) from error
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def read(self, name: str, limit: int) -> bytes:
+        """As ``Tree.read``."""
+        return read_capped(self.path / name, limit)
+
+    def open(self, name: str, size: int | None, offset: int) -> FileReader:
+        """As ``Tree.open``."""
+        where = printable(str(self.path / name))
+        fd = open_regular(self.path / name)
+        length = os.fstat(fd).st_size
+        if offset > length or (size is not None and size != length):
+            os.close(fd)
+            raise Damaged("a blob has the wrong size", where=where, expected=f"{size or offset} bytes", got=f"{length} bytes")
+        return FileReader(fd, offset, length - offset, where)
 
 
 @contextlib.contextmanager

@@ -17,11 +17,13 @@ from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import DEFAULT_HOST, Reference, Repository
+from airgap.text import listing, plural, printable
 
 REF_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
 _FIELDS = ("schemaVersion", "mediaType", "manifests", "artifactType", "subject", "annotations")
 _PLAIN = re.compile(r"[^/:@]+")
+_ATTACHMENT = re.compile(r"sha(?:256|512)-[0-9a-f]{32,128}(?:\.|$)", re.ASCII)
 #: A host for plain names; podman calls local images so too.
 _LOCAL_HOST = "localhost"
 
@@ -77,6 +79,29 @@ class Index:
         """What a name stands for; of several entries with one name the first counts, and full names before plain ones."""
         return self._names.get(name_of(reference))
 
+    def images(self) -> tuple[Entry, ...]:
+        """What an image list can mean: the entries that have a name and are no attachment, or all where none has a name."""
+        named = [entry for entry in self.entries if entry.reference is not None]
+        return tuple(entry for entry in named if not _is_attachment(entry)) if named else self.entries
+
+    def pick(self, name: str, where: str) -> Entry:
+        """The image of a name, as it stands in index.json or in full; ``""`` is the only one.
+
+        Raises:
+            UsageError: there is none of that name, or a name is needed.
+        """
+        images = self.images()
+        found = [entry for entry in images if not name or name in _spellings(entry)]
+        if len({entry.descriptor.digest for entry in found}) != 1:
+            have = listing([_spellings(entry)[0] for entry in images if _spellings(entry)]) or plural(len(images), "image")
+            raise UsageError(
+                "the layout has no such image" if name and not found else "the layout holds several images, or none",
+                where=where,
+                expected="the name of one of its images",
+                got=f"{printable(name, 200)}; it has {have}" if name else have,
+            )
+        return found[0]
+
     def merged(self, names: Mapping[str, Descriptor], unnamed: Iterable[Descriptor]) -> bytes:
         """The bytes of this index with some names set and some descriptors without a name added.
 
@@ -126,6 +151,16 @@ def name_of(reference: Reference) -> str:
 def named_entry(name: str, descriptor: Descriptor) -> dict[str, Any]:
     """The index.json entry of a name. Nothing of the descriptor's own annotations goes in: they could hold another name."""
     return {**_bare(descriptor), "annotations": {REF_NAME: name}}
+
+
+def _is_attachment(entry: Entry) -> bool:
+    return entry.reference is not None and _ATTACHMENT.match(entry.reference.tag or "") is not None
+
+
+def _spellings(entry: Entry) -> list[str]:
+    stated = entry.descriptor.annotations.get(REF_NAME, "")
+    full = [] if entry.reference is None or entry.plain else [str(entry.reference)]
+    return list(dict.fromkeys(text for text in (*full, stated) if text))
 
 
 def _bare(descriptor: Descriptor) -> dict[str, Any]:

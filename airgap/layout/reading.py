@@ -1,15 +1,13 @@
-"""Reading an OCI image layout directory."""
+"""Reading an OCI image layout."""
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from airgap import fsio
-from airgap.errors import Damaged, NotFound, disk_error
+from airgap.errors import Damaged, NotFound
+from airgap.fsio import DirectoryTree, FileReader, Tree
 from airgap.layout.index import Index
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
@@ -27,19 +25,22 @@ LAYOUT_VERSION = "1.0.0"
 #: No index.json may be larger, in bytes.
 MAX_INDEX = 64 * 1024 * 1024
 
-_Stamp = tuple[int, int, int]
-
 
 class LayoutReader:
-    """A layout directory as a ``Source`` and a ``Browsable``. May be used from several threads.
+    """A layout as a ``Source`` and a ``Browsable``. May be used from several threads.
 
     Content is found by digest alone, so the repository matters only for names. index.json is read again when it has changed.
+
+    Args:
+        path: the directory, or the archive that ``tree`` reads.
+        tree: where the files really are; the directory, when left out.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tree: Tree | None = None) -> None:
         self.path = path
+        self._tree = DirectoryTree(path) if tree is None else tree
         self._where = printable(str(path))
-        self._cached: tuple[_Stamp, Index] | None = None
+        self._cached: tuple[tuple[int, int, int], Index] | None = None
         self._attached: tuple[Index, dict[Digest, list[Descriptor]]] | None = None
         self._media_types: dict[Digest, str] = {}
 
@@ -49,13 +50,12 @@ class LayoutReader:
         Raises:
             Damaged: there is no layout, or not one that can be read.
         """
-        path = self.path / INDEX
-        stamp = _stamp(path)
+        stamp = self._tree.stamp(INDEX)
         if self._cached is not None and self._cached[0] == stamp:
             return self._cached[1]
         self._check_layout()
-        raw = fsio.read_capped(path, MAX_INDEX)
-        index = Index.parse(raw, printable(str(path)), self.path.absolute().name)
+        raw = self._tree.read(INDEX, MAX_INDEX)
+        index = Index.parse(raw, self._at(INDEX), self.path.absolute().name)
         for entry in index.entries:
             self._media_types.setdefault(entry.descriptor.digest, entry.descriptor.media_type)
         if stamp is not None:
@@ -87,7 +87,7 @@ class LayoutReader:
         """As ``Source.has`` and ``Target.has``: a regular file of the right size counts."""
         return self.find_blob(descriptor.digest) == descriptor.size
 
-    def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> fsio.FileReader:  # noqa: ARG002
+    def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> FileReader:  # noqa: ARG002
         """As ``Source.open``.
 
         Raises:
@@ -113,11 +113,11 @@ class LayoutReader:
             NotFound: no such blob.
             Damaged: its bytes are not what the digest says, or not a manifest.
         """
-        path = self._blob_path(digest)
-        where = printable(str(path))
+        name = _blob_name(digest)
+        where = self._at(name)
         if self.find_blob(digest) is None:
             raise NotFound("the layout has no such manifest", where=self._where, expected=digest)
-        raw = fsio.read_capped(path, MAX_MANIFEST)
+        raw = self._tree.read(name, MAX_MANIFEST)
         found = Digest.of(raw, digest.algorithm)
         if found != digest:
             raise Damaged("a manifest has the wrong digest", where=where, expected=digest, got=found)
@@ -129,22 +129,16 @@ class LayoutReader:
 
     def find_blob(self, digest: Digest) -> int | None:
         """As ``Browsable.find_blob``."""
-        try:
-            status = self._blob_path(digest).lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise disk_error(error, "cannot look at a blob", self._where) from error
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
+        return self._tree.size(_blob_name(digest))
 
-    def open_blob(self, digest: Digest, offset: int = 0) -> fsio.FileReader:
+    def open_blob(self, digest: Digest, offset: int = 0) -> FileReader:
         """As ``Browsable.open_blob``."""
         return self._reader(digest, None, offset)
 
     # inside
 
     def _blob_path(self, digest: Digest) -> Path:
-        return self.path / BLOBS / digest.algorithm / digest.hex
+        return self.path / _blob_name(digest)
 
     def _described(self, descriptor: Descriptor) -> Manifest:
         """A manifest that index.json points at: there it must be, with the size it says."""
@@ -175,34 +169,22 @@ class LayoutReader:
             self._attached = (index, found)
         return self._attached[1]
 
-    def _reader(self, digest: Digest, size: int | None, offset: int) -> fsio.FileReader:
-        path = self._blob_path(digest)
-        where = printable(str(path))
-        fd = fsio.open_regular(path)
-        length = os.fstat(fd).st_size
-        if offset > length or (size is not None and size != length):
-            os.close(fd)
-            raise Damaged("a blob has the wrong size", where=where, expected=f"{size or offset} bytes", got=f"{length} bytes")
-        return fsio.FileReader(fd, offset, length - offset, where)
+    def _reader(self, digest: Digest, size: int | None, offset: int) -> FileReader:
+        return self._tree.open(_blob_name(digest), size, offset)
+
+    def _at(self, name: str) -> str:
+        return printable(f"{self.path}/{name}")
 
     def _check_layout(self) -> None:
         """Refuse what is not a layout, and links in place of its directories, which ``O_NOFOLLOW`` would not notice."""
-        if not self.path.is_dir():
-            raise Damaged("there is no OCI image layout", where=self._where, got="no such directory")
-        where = printable(str(self.path / MARKER))
-        version = strictjson.parse_object(fsio.read_capped(self.path / MARKER, 4096), where).get("imageLayoutVersion")
+        self._tree.check((BLOBS, f"{BLOBS}/sha256", f"{BLOBS}/sha512"))
+        where = self._at(MARKER)
+        version = strictjson.parse_object(self._tree.read(MARKER, 4096), where).get("imageLayoutVersion")
         if version != LAYOUT_VERSION:
             raise Damaged(
                 "an OCI image layout of an unknown version", where=where, expected=LAYOUT_VERSION, got=printable(str(version), 40)
             )
-        for directory in (self.path / BLOBS, self.path / BLOBS / "sha256", self.path / BLOBS / "sha512"):
-            if directory.is_symlink():
-                raise Damaged("not a directory", where=printable(str(directory)), got="a symbolic link")
 
 
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+def _blob_name(digest: Digest) -> str:
+    return f"{BLOBS}/{digest.algorithm}/{digest.hex}"

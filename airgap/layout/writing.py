@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -79,6 +79,25 @@ class LayoutStore(LayoutReader):
                     self._create()
                     self._sweep()
                     self._held = stack.pop_all()
+
+    def blobs(self) -> Iterator[tuple[Digest, int]]:
+        """Every blob in the directory with its size in bytes, whether or not a name leads to it; sorted. Nothing is hashed.
+
+        Raises:
+            Damaged: there is no layout, or not one that can be read.
+        """
+        self.index()
+        directory = self.path / BLOBS
+        with fsio.disk_errors("cannot read the directory", directory):
+            names = [f"{below.name}:{entry.name}" for below in directory.iterdir() if below.is_dir() for entry in below.iterdir()]
+        for name in sorted(names):
+            try:
+                digest = Digest.parse(name)
+            except Damaged:  # what an interrupted run left, or nothing of ours
+                continue
+            size = self.find_blob(digest)
+            if size is not None:
+                yield digest, size
 
     # Target
 

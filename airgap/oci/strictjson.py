@@ -18,10 +18,18 @@ MAX_DEPTH = 32
 
 
 def parse_object(raw: bytes, where: str) -> dict[str, Any]:
-    """Parse one JSON object strictly.
+    """Parse one JSON object strictly; anything but an object is refused, see :func:`parse`."""
+    value = parse(raw, where)
+    if not isinstance(value, dict):
+        raise Damaged("not acceptable JSON: it is not a JSON object", where=where)
+    return value
+
+
+def parse(raw: bytes, where: str) -> Any:
+    """Parse one JSON value strictly.
 
     Refused: invalid UTF-8, a byte-order mark, lone surrogates, duplicate keys at any level, ``NaN`` and ``Infinity``,
-    nesting deeper than 32, anything after the object, anything but an object.
+    nesting deeper than 32, anything after the value.
 
     Args:
         raw: the bytes; the caller has capped their length.
@@ -34,8 +42,6 @@ def parse_object(raw: bytes, where: str) -> dict[str, Any]:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
         if b"\\u" in raw:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
-        if not isinstance(value, dict):
-            raise ValueError("it is not a JSON object")
         _check_depth(value)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)

@@ -1,0 +1,142 @@
+"""Writing one archive for whoever loads images from files: skopeo, podman, Docker old and new, containerd, k3s and RKE2.
+
+It is an OCI layout in a tar, and with ``docker`` at the same time what ``docker save`` makes: manifest.json points into the
+layout's blobs, as Docker 25 and later write it. Every image is in index.json under its full name, in the annotations that skopeo
+and containerd look for, so nothing has to be translated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from airgap.archives.collecting import Collecting, is_attachment, name_of, only_image
+from airgap.archives.tarwriter import TarWriter
+from airgap.archives.tree import TarTree
+from airgap.errors import AirgapError, Damaged, UsageError
+from airgap.oci import media, strictjson
+from airgap.oci.descriptor import Descriptor, Platform
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference
+from airgap.oci.stores import Reader
+from airgap.text import printable
+
+_REF_NAME = "org.opencontainers.image.ref.name"
+_CONTAINERD_NAME = "io.containerd.image.name"
+_INDEX = "index.json"
+_MAX_INDEX = 64 * 1024 * 1024
+
+
+class ArchiveTarget(Collecting):
+    """A new archive as a ``Target``: ``oci-archive:``, ``docker-archive:``, or one file in k3s' images directory.
+
+    ``write`` may be called from several threads; each blob is written once, to where it stays.
+
+    Args:
+        path: the archive; nothing may be there yet.
+        docker: also write manifest.json. It has one image for each name, so of an index with several platforms one is chosen;
+            index.json has all of them.
+        platform: the one for manifest.json; needed only where an index has several.
+        attachments: name attachments in index.json. k3s and RKE2 take every name for an image that can run.
+    """
+
+    def __init__(self, path: Path, *, docker: bool = False, platform: Platform | None = None, attachments: bool = True) -> None:
+        super().__init__(str(path))
+        self._tar = TarWriter(path)
+        self._offsets: dict[Digest, int] = {}
+        self._docker = docker
+        self._platform = platform
+        self._attachments = attachments
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        """As ``Target.resolve``: the same import a second time has nothing to do."""
+        try:
+            tree = TarTree(self._tar.path)
+        except AirgapError:  # nothing there, or nothing of ours: then the first write says so
+            return None
+        with contextlib.closing(tree), contextlib.suppress(Damaged):
+            index = strictjson.parse_object(tree.read(_INDEX, _MAX_INDEX), self._where)
+            for item in strictjson.array(index.get("manifests"), self._where):
+                descriptor = Descriptor.from_json(item, self._where)
+                if descriptor.annotations.get(_REF_NAME) == name_of(reference):
+                    return descriptor.digest
+        return None
+
+    def tag(self, reference: Reference, manifest: Manifest) -> None:
+        """As ``Target.tag``.
+
+        Raises:
+            UsageError: manifest.json needs one image, and the index has several or none.
+        """
+        super().tag(reference, manifest)
+        if self._docker and not is_attachment(reference):
+            self._chosen(reference, manifest)
+
+    def commit(self) -> None:
+        """As ``Target.commit``: the archive appears, whole."""
+        if not self._attachments:
+            self._drop_attachments()
+        for digest in sorted(self._manifests):
+            self._tar.add(_path(digest), self._manifests[digest].raw)
+        if self._docker:
+            items = [item for reference, manifest in self._images().items() for item in self._item(reference, manifest)]
+            self._tar.add("manifest.json", strictjson.canonical(items))
+        self._tar.add("oci-layout", strictjson.canonical({"imageLayoutVersion": "1.0.0"}))
+        index = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": list(self._entries())}
+        self._tar.add(_INDEX, strictjson.canonical(index))
+        self._tar.finish()
+
+    def close(self) -> None:
+        """Remove what was not committed."""
+        self._tar.close()
+
+    # inside
+
+    def _store(self, descriptor: Descriptor, reader: Reader) -> None:
+        offset = self._tar.stream(_path(descriptor.digest), reader, descriptor.size)
+        with self._guard:
+            self._offsets[descriptor.digest] = offset
+
+    def _read(self, digest: Digest, offset: int) -> Reader:
+        return self._tar.read(self._offsets[digest] + offset, self._blobs[digest] - offset)
+
+    def _entries(self) -> Iterable[dict[str, Any]]:
+        for reference in sorted(self._names, key=str):
+            if self._attachments or not is_attachment(reference):
+                name = name_of(reference)
+                yield {**_bare(self._names[reference].descriptor), "annotations": {_REF_NAME: name, _CONTAINERD_NAME: name}}
+        for digest in sorted(self._referrers) if self._attachments else ():
+            yield _bare(self._referrers[digest])
+
+    def _item(self, reference: Reference, manifest: Manifest) -> Iterable[dict[str, Any]]:
+        image = self._chosen(reference, manifest)
+        if image.config is not None and image.config.media_type in media.CONFIGS:
+            tags = [str(reference.repository.tagged(reference.tag))] if reference.tag else None
+            layers = [_path(layer.digest) for layer in image.layers]
+            yield {"Config": _path(image.config.digest), "RepoTags": tags, "Layers": layers}
+
+    def _chosen(self, reference: Reference, manifest: Manifest) -> Manifest:
+        found = manifest
+        while found.is_index:
+            child = only_image(found, self._platform)
+            if child is None or child.digest not in self._manifests:
+                raise UsageError(
+                    "a docker archive holds one platform of an image",
+                    where=str(reference),
+                    expected=str(self._platform or "--platform"),
+                    got=", ".join(printable(str(child.platform)) for child in found.children if child.platform) or "none of them",
+                    hint="choose one platform that the image has",
+                )
+            found = self._manifests[child.digest]
+        return found
+
+
+def _path(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _bare(descriptor: Descriptor) -> dict[str, Any]:
+    return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, artifact_type=descriptor.artifact_type).to_json()

@@ -1,0 +1,163 @@
+"""One ``Source`` over registries and all other places: what was to come from an archive comes from there and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from airgap.errors import Damaged, NotFound
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Reader, Referrers, Source
+
+Signatures = Callable[[Repository, Digest], tuple[bytes, ...]]
+
+
+def no_signatures(repository: Repository, digest: Digest) -> tuple[bytes, ...]:  # noqa: ARG001
+    """What a place answers that cannot hold GPG signatures."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where one image really comes from.
+
+    Attributes:
+        source: the archive or directory.
+        repository: the repository the image belongs to in there, for its attachments.
+        root: the image.
+        signatures: the GPG signatures that the place keeps for a manifest.
+        where: the place, for messages.
+    """
+
+    source: Source
+    repository: Repository
+    root: Manifest
+    where: str
+    signatures: Signatures = no_signatures
+
+
+class Sources:
+    """All places of one job as one ``Source`` that is also its own store of GPG signatures. As thread-safe as its parts.
+
+    A repository may have images from several places. Digests are looked for in each of them, then in the registry if the job also
+    wants something of that repository from there; a registry is never asked about images that were to come from elsewhere.
+
+    Args:
+        registry: answers for everything else.
+        lookaside: the GPG signatures of what comes from registries.
+        origins: where the images come from that do not come from a registry, by the reference they will be known by.
+        asked: the repositories of which something is wanted from the registry.
+    """
+
+    def __init__(
+        self, registry: Source, lookaside: Signatures, origins: Mapping[Reference, Origin], asked: Set[Repository]
+    ) -> None:
+        self._registry = registry
+        self._lookaside = lookaside
+        self._tags = {(ref.repository, ref.tag): origin for ref, origin in origins.items() if ref.tag is not None}
+        self._origins: dict[Repository, list[Origin]] = {}
+        for reference, origin in origins.items():
+            self._origins.setdefault(reference.repository, []).append(origin)
+        self._asked = asked
+
+    def manifest(self, repository: Repository, selector: str) -> Manifest:
+        """As ``Source.manifest``; one from an archive comes only when the archive holds all of its blobs.
+
+        Raises:
+            NotFound: none of the places has it.
+            Damaged: an archive has it, but not whole, or lacks what an image there lists.
+        """
+        named = self._tags.get((repository, selector))
+        if named is not None:
+            return _whole(named, named.root)
+        # tags of other images are the registry's to tell; an archive is only asked for what hangs off its own
+        inside = ":" in selector or selector.startswith(("sha256-", "sha512-"))
+        for origin in self._origins.get(repository, ()) if inside else ():
+            try:
+                return _whole(origin, origin.source.manifest(origin.repository, selector))
+            except NotFound:
+                continue
+        if self._from_registry(repository):
+            return self._registry.manifest(repository, selector)
+        if ":" in selector:  # somebody lists it, or it would not be asked for
+            raise Damaged(
+                "a manifest is missing",
+                where=self._places(repository),
+                expected=selector,
+                hint="make this copy again from the original, or ask with platforms: for those that are complete",
+            )
+        raise NotFound("no such manifest", where=self._places(repository), expected=f"{repository}:{selector}")
+
+    def referrers(self, repository: Repository, subject: Digest) -> Referrers:
+        """As ``Source.referrers``: what all the places of the repository know together."""
+        found: dict[Digest, Descriptor] = {}
+        original: Manifest | None = None
+        for source, inside in self._all(repository):
+            known = source.referrers(inside, subject)
+            original = original or known.tag_manifest
+            for descriptor in known.descriptors:
+                found.setdefault(descriptor.digest, descriptor)
+        return Referrers(tuple(found.values()), original)
+
+    def has(self, repository: Repository, descriptor: Descriptor) -> bool:
+        """As ``Source.has``."""
+        return any(source.has(inside, descriptor) for source, inside in self._all(repository))
+
+    def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> Reader:
+        """As ``Source.open``."""
+        for origin in self._origins.get(repository, ()):
+            if _holds(origin, descriptor):
+                return origin.source.open(origin.repository, descriptor, offset)
+        if self._from_registry(repository):
+            return self._registry.open(repository, descriptor, offset)
+        raise NotFound("no such blob", where=self._places(repository), expected=descriptor.digest)
+
+    def signatures(self, repository: Repository, digest: Digest) -> tuple[bytes, ...]:
+        """The GPG signatures of a manifest, in the order of the places that hold it."""
+        found: list[bytes] = []
+        for origin in self._origins.get(repository, ()):
+            found += origin.signatures(origin.repository, digest)
+        if self._from_registry(repository):
+            found += self._lookaside(repository, digest)
+        return tuple(dict.fromkeys(found))
+
+    def _from_registry(self, repository: Repository) -> bool:
+        return repository in self._asked or repository not in self._origins
+
+    def _all(self, repository: Repository) -> Iterator[tuple[Source, Repository]]:
+        for origin in self._origins.get(repository, ()):
+            yield origin.source, origin.repository
+        if self._from_registry(repository):
+            yield self._registry, repository
+
+    def _places(self, repository: Repository) -> str:
+        return ", ".join(dict.fromkeys(origin.where for origin in self._origins.get(repository, ())))
+
+
+def _holds(origin: Origin, descriptor: Descriptor) -> bool:
+    if origin.source.has(origin.repository, descriptor):
+        return True
+    if descriptor.media_type not in media.MANIFESTS:
+        return False
+    try:  # a place may keep manifests apart from blobs
+        origin.source.manifest(origin.repository, descriptor.digest)
+    except NotFound:
+        return False
+    return True
+
+
+def _whole(origin: Origin, manifest: Manifest) -> Manifest:
+    """The manifest, when its blobs are there with their sizes: better known now than after hours of writing."""
+    for blob in manifest.blobs():
+        if not origin.source.has(origin.repository, blob) and not media.is_foreign(blob.media_type):
+            raise Damaged(
+                "a part of an image is missing, or has the wrong size",
+                where=origin.where,
+                expected=f"{blob.digest} with {blob.size} bytes",
+                hint="make this copy again from the original",
+            )
+    return manifest

@@ -1,0 +1,104 @@
+"""Writing a tar with several threads: every member gets its place when it begins, so blobs stream straight to where they stay."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tarfile
+import threading
+from pathlib import Path
+
+from airgap import fsio
+from airgap.errors import UsageError
+from airgap.oci.stores import Reader
+from airgap.oci.verify import CHUNK
+from airgap.text import printable
+
+_BLOCK = 512
+_END = 2 * _BLOCK
+
+
+class TarWriter:
+    """A new archive with fixed metadata (mode 0644, uid and gid 0, time 0); it has its name only when it is finished.
+
+    Args:
+        path: the archive; nothing may be there yet. Begun at the first member.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        self._guard = threading.Lock()
+        self._fd = -1
+        self._end = 0
+
+    def add(self, name: str, content: bytes) -> None:
+        """A member whose content is at hand. Raises ``MediaError``, and ``UsageError`` when the path is taken."""
+        at = self._reserve(name, len(content))
+        with fsio.disk_errors("cannot write", self.path):
+            fsio.write_at(self._fd, content, at)
+
+    def stream(self, name: str, reader: Reader, size: int) -> int:
+        """A member whose content comes from a verifying reader; the offset of its content. Raises as :meth:`add`."""
+        at = position = self._reserve(name, size)
+        buffer = memoryview(bytearray(min(CHUNK, size + 1)))
+        while count := reader.readinto(buffer):
+            with fsio.disk_errors("cannot write", self.path):
+                fsio.write_at(self._fd, buffer[:count], position)
+            position += count
+        return at
+
+    def read(self, offset: int, size: int) -> Reader:
+        """What was written at ``offset``."""
+        return fsio.FileReader(os.dup(self._fd), offset, size, str(self.path))
+
+    def finish(self) -> None:
+        """Make the archive appear under its name, whole and flushed."""
+        self._begin()
+        with fsio.disk_errors("cannot write", self.path):
+            os.ftruncate(self._fd, self._end + _END)
+            os.fsync(self._fd)
+            self._refuse_taken()
+            self._temporary.rename(self.path)
+            fsio.sync_directory(self.path.parent)
+        self._let_go()
+
+    def close(self) -> None:
+        """Remove what is not finished."""
+        if self._fd >= 0:
+            self._let_go()
+            with contextlib.suppress(OSError):
+                self._temporary.unlink()
+
+    def _let_go(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+    def _reserve(self, name: str, size: int) -> int:
+        info = tarfile.TarInfo(name)
+        info.size = size
+        header = info.tobuf(tarfile.GNU_FORMAT)
+        with self._guard:
+            self._begin()
+            start = self._end
+            self._end += len(header) + -(-size // _BLOCK) * _BLOCK
+        with fsio.disk_errors("cannot write", self.path):
+            fsio.write_at(self._fd, header, start)
+        return start + len(header)
+
+    def _begin(self) -> None:
+        if self._fd < 0:
+            self._refuse_taken()
+            fsio.make_directory(self.path.parent)
+            with fsio.disk_errors("cannot create", self.path):
+                self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+    def _refuse_taken(self) -> None:
+        if os.path.lexists(self.path):
+            raise UsageError(
+                "the archive exists already",
+                where=printable(str(self.path)),
+                expected="a new file",
+                hint="choose another name, or move the old one away: archives are never added to",
+            )

@@ -1,0 +1,66 @@
+"""Places that hold images, written with skopeo's transport names (containers-transports(5)): ``oci-archive:/srv/app.tar:1.0``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airgap.errors import UsageError
+from airgap.text import printable
+
+#: Transports whose rest is ``PATH[:NAME]``. skopeo, too, ends the path at the first colon.
+_PATH_AND_NAME = frozenset({"oci", "oci-archive", "docker-archive", "bundle"})
+_PATH = frozenset({"dir"})
+_NAME = frozenset({"containers-storage", "docker-daemon"})
+TRANSPORTS = _PATH_AND_NAME | _PATH | _NAME
+#: What a person may write, for messages.
+EXPECTED = (
+    "docker://REF, oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF|:@INDEX], dir:DIR, containers-storage:REF, "
+    "docker-daemon:REF or bundle:DIR[:REF]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place that is not a registry.
+
+    Attributes:
+        transport: one of ``TRANSPORTS``.
+        path: the file or directory; empty for the stores of container engines.
+        name: the image in it, as the place calls it; empty when none is said.
+    """
+
+    transport: str
+    path: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read ``TRANSPORT:REST``.
+
+        Raises:
+            UsageError: an unknown transport, no path, or no name where one is needed.
+        """
+        transport, colon, rest = text.partition(":")
+        if not colon or transport not in TRANSPORTS:
+            raise UsageError("not a place that holds images", got=printable(text), expected=EXPECTED)
+        if transport in _NAME:
+            path, name = "", rest
+        elif transport in _PATH:
+            path, name = rest, ""
+        else:
+            path, _, name = rest.partition(":")
+        if not (path or name) or (transport not in _NAME and not path) or "\0" in rest:
+            raise UsageError("a transport without a place", got=printable(text), expected=EXPECTED)
+        return cls(transport, path, name)
+
+    def called(self, name: str) -> Place:
+        """The same place, with an image in it."""
+        return Place(self.transport, self.path, name)
+
+    def __str__(self) -> str:
+        return ":".join(part for part in (self.transport, self.path, self.name) if part)
+
+
+def is_place(text: str) -> bool:
+    """Whether a text names a place other than a registry. An image called ``oci`` is written ``docker.io/library/oci``."""
+    return text.partition(":")[0] in TRANSPORTS and ":" in text
