@@ -7,11 +7,14 @@ import os
 import pytest
 
 _KEPT = "AIRGAP_REQUIRE_TOOLS"
+_REMOVED = frozenset(
+    {"SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "CONTAINERS_REGISTRIES_CONF"}
+)
 
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the settings that airgap, its proxies and its clock take from the environment."""
     for name in os.environ:
-        if (name.startswith("AIRGAP_") and name != _KEPT) or name.lower().endswith("_proxy") or name == "SOURCE_DATE_EPOCH":
+        if (name.startswith("AIRGAP_") and name != _KEPT) or name.lower().endswith("_proxy") or name in _REMOVED:
             monkeypatch.delenv(name)

@@ -15,6 +15,7 @@ from airgap.oci import media, strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference
+from airgap.patch.codec import CODECS
 from airgap.text import printable
 
 SCHEMA = "airgap.catalog/1"
@@ -26,12 +27,37 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 
 @dataclass(frozen=True, slots=True)
+class Patch:
+    """How a blob that is not carried is made.
+
+    Attributes:
+        codec: the name and version of the method, one of ``patch.CODECS``.
+        base: the blob that the patch applies to, held by the site or carried whole; None where the patch alone will do.
+        blob: the patch itself, a blob like any other.
+    """
+
+    codec: str
+    base: Digest | None
+    blob: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Blob:
-    """Where a blob is: its size and its extents, or nowhere in this bundle because the site holds it already."""
+    """Where a blob is: its extents; or nowhere in this bundle, because the site holds it already or because it is made by a patch.
+
+    Attributes:
+        size: in bytes.
+        extents: its stretches of the volumes, in order.
+        held: the site has it.
+        repositories: where the base of the bundle had a held blob: hints for finding it, never names to write to.
+        patch: how it is made.
+    """
 
     size: int
-    extents: tuple[Extent, ...]
+    extents: tuple[Extent, ...] = ()
     held: bool = False
+    repositories: tuple[str, ...] = ()
+    patch: Patch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +95,22 @@ class Catalog:
     def total_size(self) -> int:
         """Bytes of all volumes."""
         return sum(volume.size for volume in self.volumes)
+
+    def savings(self) -> dict[str, int]:
+        """What need not be carried: how many blobs are held and patched, and their bytes; and the bytes of the patches.
+
+        What patches are made from is not counted as held.
+        """
+        bases = {blob.patch.base for blob in self.blobs.values() if blob.patch}
+        held = [blob.size for digest, blob in self.blobs.items() if blob.held and digest not in bases]
+        patched = [(blob.size, self.blobs[blob.patch.blob].size) for blob in self.blobs.values() if blob.patch]
+        return {
+            "held_blobs": len(held),
+            "held_bytes": sum(held),
+            "patched_blobs": len(patched),
+            "patched_bytes": sum(size for size, _ in patched),
+            "patch_bytes": sum(size for _, size in patched),
+        }
 
     def members(self) -> list[Member]:
         """The files of the layout in the order of the media."""
@@ -130,7 +172,6 @@ class Catalog:
         _check_header(top, where)
         volume_size = _volume_size(top.get("volume_size"))
         volumes = tuple(_volume(item, i, volume_size) for i, item in enumerate(strictjson.array(top.get("volumes"), where), 1))
-        blobs = strictjson.mapping(top.get("blobs"), where)
         previous = top.get("previous")
         return cls(
             stream=_stream(top),
@@ -142,10 +183,7 @@ class Catalog:
             base=tuple(Digest.parse(item, f"{where}: base") for item in strictjson.array(top.get("base"), where)),
             volume_size=volume_size,
             images=_images(strictjson.array(top.get("images"), where), len(volumes)),
-            blobs={
-                Digest.parse(key, where): _blob(value, f"{where}: blob {printable(key, 90)}", volumes)
-                for key, value in blobs.items()
-            },
+            blobs=_blobs(strictjson.mapping(top.get("blobs"), where), volumes),
             volumes=volumes,
         )
 
@@ -202,7 +240,10 @@ def _entry(descriptor: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _blob_json(blob: Blob) -> dict[str, Any]:
     if blob.held:
-        return {"size": blob.size, "held": True}
+        return {"size": blob.size, "held": True, "repositories": list(blob.repositories)}
+    if blob.patch is not None:
+        patch = {"codec": blob.patch.codec, "base": blob.patch.base, "blob": blob.patch.blob}
+        return {"size": blob.size, "patch": patch}
     return {"size": blob.size, "extents": [[e.volume, e.offset, e.length] for e in blob.extents]}
 
 
@@ -259,15 +300,57 @@ def _sha256(value: object, where: str) -> str:
     return Digest.parse(f"sha256:{value}", where).hex
 
 
+def _blobs(values: dict[str, Any], volumes: tuple[Volume, ...]) -> dict[Digest, Blob]:
+    where = names.CATALOG
+    blobs = {
+        Digest.parse(key, where): _blob(value, f"{where}: blob {printable(key, 90)}", volumes) for key, value in values.items()
+    }
+    for digest, blob in blobs.items():
+        if blob.patch is not None:
+            _check_patch(blob.patch, blobs, f"{where}: blob {digest}")
+    return blobs
+
+
+def _check_patch(patch: Patch, blobs: Mapping[Digest, Blob], where: str) -> None:
+    """A patch is carried, and what it applies to is held, carried whole, or made by a patch alone: two steps make any blob."""
+    carried, base = blobs.get(patch.blob), blobs.get(patch.base) if patch.base else None
+    if carried is None or not carried.extents:
+        raise Damaged("a patch is not in the bundle", where=where, expected=patch.blob)
+    if patch.base is not None and (base is None or (base.patch is not None and base.patch.base is not None)):
+        raise Damaged("a patch applies to a blob that is neither held nor in the bundle", where=where, expected=patch.base)
+    if patch.codec not in CODECS:
+        raise Damaged(
+            "a patch of an unknown kind",
+            where=where,
+            expected=", ".join(CODECS),
+            got=printable(patch.codec, 60),
+            hint="the bundle was made by a newer airgap: bring that version to this site first",
+        )
+
+
 def _blob(value: object, where: str, volumes: tuple[Volume, ...]) -> Blob:
     fields = strictjson.mapping(value, where)
     size = strictjson.integer(fields.get("size"), where)
-    if fields.get("held") is True:
-        return Blob(size, (), held=True)
+    if len(fields.keys() & {"held", "patch", "extents"}) != 1 or fields.get("held", True) is not True:
+        raise Damaged("a blob must be carried, held or made by a patch, and only one of these", where=where)
+    if "held" in fields:
+        repositories = strictjson.array(fields.get("repositories", []), where)
+        return Blob(size, held=True, repositories=tuple(strictjson.string(name, where) for name in repositories))
+    if "patch" in fields:
+        return Blob(size, patch=_patch(strictjson.mapping(fields["patch"], where), where))
     extents = tuple(_extent(item, where, volumes) for item in strictjson.array(fields.get("extents"), where))
     if not extents or sum(extent.length for extent in extents) != size:
         raise Damaged("a blob's extents do not add up to its size", where=where, expected=str(size))
     return Blob(size, extents)
+
+
+def _patch(fields: dict[str, Any], where: str) -> Patch:
+    base = fields.get("base")
+    return Patch(
+        codec=strictjson.string(fields.get("codec"), where),
+        base=None if base is None else Digest.parse(base, where),
+        blob=Digest.parse(fields.get("blob"), where),
+    )
 
 
 def _extent(value: object, where: str, volumes: tuple[Volume, ...]) -> Extent:

@@ -1,22 +1,24 @@
-"""A bundle as a ``Source`` and ``Browsable``: blobs read from their extents, straight off the media."""
+"""A bundle as a ``Source`` and ``Browsable``: blobs read from their extents, straight off the media, or made by their patches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from airgap import fsio
 from airgap.bundle import names
-from airgap.bundle.catalog import Catalog
+from airgap.bundle.catalog import Catalog, Patch
 from airgap.bundle.frame import Extent
-from airgap.errors import Damaged, NotFound
+from airgap.errors import Damaged, NotFound, RegistryError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRERS_TAG
 from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Named, Reader, Referrers
-from airgap.oci.verify import VerifiedReader, read_all
+from airgap.oci.verify import CHUNK, VerifiedReader, read_all, skipped
+from airgap.patch.codec import rebuild
 
 
 class BundleStore:
@@ -25,10 +27,14 @@ class BundleStore:
     Args:
         catalog: the catalog.
         volumes: the file of every volume, by number (``Media.locate``).
+
+    Attributes:
+        outside: opens a blob that the site holds; None as long as nobody knows where.
     """
 
     def __init__(self, catalog: Catalog, volumes: Mapping[int, Path]) -> None:
         self.catalog = catalog
+        self.outside: Callable[[Digest], Reader] | None = None
         self._volumes = volumes
         self._names = {(n.path, n.tag or n.descriptor.digest): n.descriptor for n in self.names()}
         self._kinds = {n.descriptor.digest: n.descriptor.media_type for n in self.names()}
@@ -80,24 +86,77 @@ class BundleStore:
         return Manifest.parse(raw, self._kinds.get(digest) or sniff_media_type(raw, where), where, digest.algorithm)
 
     def find_blob(self, digest: Digest) -> int | None:
-        """As ``Browsable.find_blob``."""
+        """As ``Browsable.find_blob``. A blob that is made by a patch is there when what it is made from is."""
         blob = self.catalog.blobs.get(digest)
-        return None if blob is None or blob.held else blob.size
+        if blob is None or (blob.held and self.outside is None):
+            return None
+        base = blob.patch.base if blob.patch else None
+        return blob.size if base is None or self.find_blob(base) is not None else None
 
     def open_blob(self, digest: Digest, offset: int = 0) -> Reader:
-        """As ``Browsable.open_blob``."""
+        """As ``Browsable.open_blob``. One that is made by a patch is made anew up to ``offset``."""
         blob = self.catalog.blobs.get(digest)
-        if blob is None or blob.held:
+        if blob is None:
             raise NotFound("no such blob in the bundle", where=self.catalog.name, got=str(digest))
+        if blob.held:
+            return skipped(self._open_held(digest), offset)
+        if blob.patch is not None:
+            return skipped(self._rebuilt(digest, blob.patch), offset)
         return _ExtentReader(self._volumes, blob.extents, offset)
+
+    def _rebuilt(self, digest: Digest, patch: Patch) -> Reader:
+        where = f"{self.place(digest)}: blob {digest}"
+        openers = [lambda: VerifiedReader(self.open_blob(patch.blob), self._descriptor(patch.blob), self.place(patch.blob))]
+        if (base := patch.base) is not None:
+            openers.append(lambda: self._base(base))
+        made = rebuild(openers[0](), openers[1] if base else None, patch.codec, where)
+        return _MadeReader(VerifiedReader(made, self._descriptor(digest), where), openers)
+
+    def _open_held(self, digest: Digest) -> Reader:
+        if self.outside is None:
+            raise Damaged("a blob is needed that the bundle does not carry", where=self.catalog.name, got=str(digest))
+        return self.outside(digest)
+
+    def _base(self, digest: Digest) -> VerifiedReader:
+        held = self.catalog.blobs[digest].held
+        failure = RegistryError if held else Damaged
+        where = f"{'the base at the site' if held else self.place(digest)}: blob {digest}"
+        return VerifiedReader(self.open_blob(digest), self._descriptor(digest), where, failure=failure)
+
+    def _descriptor(self, digest: Digest) -> Descriptor:
+        return Descriptor("", digest, self.catalog.blobs[digest].size)
 
     def place(self, digest: Digest) -> str:
         """Where a blob lies, for people: ``volume-0002.tar at byte 512``."""
         blob = self.catalog.blobs[digest]
+        if blob.patch is not None:
+            return f"patch in {self.place(blob.patch.blob)}"
         volumes = (self._volumes.get(e.volume, names.volume_name(e.volume)) for e in blob.extents[:3])
         return (
             ", ".join(f"{volume} at byte {e.offset}" for volume, e in zip(volumes, blob.extents, strict=False)) or self.catalog.name
         )
+
+
+class _MadeReader:
+    """A blob that is made by a patch. When that fails, its parts are read to their ends: the error should name the one to blame."""
+
+    def __init__(self, reader: Reader, parts: Sequence[Callable[[], Reader]]) -> None:
+        self._reader = reader
+        self._parts = parts
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        try:
+            return self._reader.readinto(buffer)
+        except Damaged:
+            scratch = memoryview(bytearray(CHUNK))
+            for opener in self._parts:
+                with contextlib.closing(opener()) as part:
+                    while part.readinto(scratch):
+                        pass
+            raise
+
+    def close(self) -> None:
+        self._reader.close()
 
 
 class _ExtentReader:

@@ -47,7 +47,9 @@ def discover_command(
     Looks through Kubernetes YAML and JSON, what helm template and kustomize build print, Compose files, Quadlet units and
     Containerfiles, told by their content. What cannot be resolved is said with its file and line, never left out in silence.
 
-    Example: helm template web ./chart | airgap discover - deploy/ -o images.txt
+    Example: airgap discover deploy/ compose.yaml -o images.txt
+
+    Example: helm template web ./chart | airgap discover - -o images.txt
     """
     console = Console(as_json, quiet, verbose)
     found = discover(paths, sys.stdin.buffer.read, include_possible=include_possible)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,90 +13,23 @@ from airgap import fsio
 from airgap.bundle import names
 from airgap.bundle.catalog import MAX_CATALOG, Catalog
 from airgap.cli import inputs
+from airgap.cli.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, check_level, check_patch, open_bases
 from airgap.cli.console import Console, Json, Quiet, Verbose
-from airgap.cli.stores import InsecureOption, ThreadsOption, registries
+from airgap.cli.places import PlaceOptions
+from airgap.cli.planning import Lists, PlatformOption, RegistriesDOption, VolumeOption, asked_for, lookaside_of
+from airgap.cli.sources import BundlePolicyOption, ScratchOption, Shelf, UnverifiedOption
+from airgap.cli.stores import Reach, ThreadsOption, reaching, registries
 from airgap.errors import UsageError
-from airgap.exporter import preflight
 from airgap.exporter.export import Exported, Request, export
-from airgap.exporter.lock import Lock
-from airgap.exporter.plan import Plan, lay_out, summary
-from airgap.exporter.resolve import resolve
 from airgap.exporter.seal import write_signatures
-from airgap.lookaside import LookasideConfig, LookasideReader
-from airgap.registry import RegistryStore
 from airgap.state import State
 from airgap.text import human_size, plural, printable
-from airgap.trust.keys import Signer, load_signer
+from airgap.trust.keys import Signer
 
-Lists = Annotated[list[str], typer.Argument(metavar="LIST...", help="Image lists (text or YAML) or one lock; - is standard input.")]
-PlatformOption = Annotated[
-    list[str] | None, typer.Option("--platform", help="Only this platform, such as linux/arm64; may be repeated.")
-]
-VolumeOption = Annotated[
-    str | None, typer.Option("--volume-size", help="Most bytes a volume may have: 4GiB, 25GB, or fat32, dvd, dvd-dl, bd25, bd50.")
-]
-RegistriesDOption = Annotated[
-    Path | None,
-    typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are kept."),
-]
 KeyOption = Annotated[list[str], typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")]
 
 
-def resolve_command(
-    lists: Lists,
-    lock: Annotated[str | None, typer.Option("--lock", help="Write the lock to this file; - is standard output.")] = None,
-    platform: PlatformOption = None,
-    insecure: InsecureOption = None,
-    registries_d: RegistriesDOption = None,
-    threads: ThreadsOption = 4,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Pin every reference of an image list to a digest, with all platforms, signatures and referrers.
-
-    Example: airgap resolve images.txt --lock images.lock
-    """
-    console = Console(as_json, quiet, verbose)
-    with registries(insecure, threads, console) as source:
-        found = _resolved(lists, platform, source, registries_d, console, threads)
-    if lock == "-":
-        sys.stdout.write(found.to_bytes().decode())
-        return
-    if lock is not None:
-        fsio.write_durable(Path(lock), found.to_bytes())
-    images = [image.to_json() for image in found.images]
-    lines = [f"{image.reference}  {image.root.digest}  {_extent(image.to_json())}" for image in found.images]
-    console.result({"images": images, "manifests": len(found.manifests), "lock": lock}, lines)
-
-
-def plan_command(
-    lists: Lists,
-    volume_size: VolumeOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where the bundle will go: also check the free space there.")] = None,
-    platform: PlatformOption = None,
-    insecure: InsecureOption = None,
-    registries_d: RegistriesDOption = None,
-    threads: ThreadsOption = 4,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Show what an export would fetch and write, before a byte moves.
-
-    Example: airgap plan images.txt --volume-size fat32 --out /mnt/usb
-    """
-    console = Console(as_json, quiet, verbose)
-    with registries(insecure, threads, console) as source:
-        found = _resolved(lists, platform, source, registries_d, console, threads)
-    plan = lay_out(found, names.volume_size(volume_size) if volume_size else None)
-    facts = summary(plan)
-    if out is not None:
-        preflight.check(plan, out, out / "none")
-        facts["free"] = fsio.free_bytes(out)
-    console.result(facts, _plan_lines(plan, facts))
-
-
+@reaching
 def export_command(
     lists: Lists,
     out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
@@ -107,8 +40,15 @@ def export_command(
     created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
     platform: PlatformOption = None,
-    insecure: InsecureOption = None,
+    reach: Reach = Reach(),
     registries_d: RegistriesDOption = None,
+    scratch: ScratchOption = None,
+    bundle_policy: BundlePolicyOption = None,
+    accept_unverified: UnverifiedOption = False,
+    since: SinceOption = None,
+    since_key: SinceKeyOption = None,
+    patch: PatchOption = "auto",
+    patch_level: PatchLevelOption = "default",
     threads: ThreadsOption = 4,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
     state: inputs.StateOption = None,
@@ -122,25 +62,39 @@ def export_command(
 
     Interrupted? Run the same command again: it goes on where it stopped.
 
+    With --since the bundle leaves out what the far side has, and carries new versions of layers as patches of the old ones.
+
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --volume-size fat32
+
+    Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --since site.receipt
     """
     console = Console(as_json, quiet, verbose)
-    request = Request(
-        wanted=inputs.read_lists(lists, platform or ()),
-        out=out,
-        stream=names.check_stream(stream),
-        serial=serial,
-        created=inputs.created_time(created),
-        expires=inputs.expiry(expires),
-        volume_size=names.volume_size(volume_size) if volume_size else None,
-        threads=threads,
-        restart=restart,
-    )
-    inputs.check_period(request.created, request.expires)
-    signers = _signers(key, passphrase_file)
-    with registries(insecure, threads, console) as source, State(inputs.state_directory(state), begin=init_state) as memory:
-        done = export(replace(request, lookaside=_lookaside(source, registries_d)), source, signers, memory, console)
-    console.result(*_export_result(done, signers))
+    with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, state, console.say)) as shelf:
+        wanted, settings = asked_for(lists, platform, console, shelf)
+        request = Request(
+            wanted=wanted,
+            out=out,
+            stream=names.check_stream(stream),
+            serial=serial,
+            created=inputs.created_time(created),
+            expires=inputs.expiry(expires),
+            volume_size=names.volume_size(volume_size) if volume_size else None,
+            threads=threads,
+            restart=restart,
+            patch=check_patch(patch),
+            effort=check_level(patch_level),
+        )
+        inputs.check_period(request.created, request.expires)
+        signers = inputs.signers(key, passphrase_file)
+        with (
+            registries(reach, threads, console, settings) as store,
+            State(inputs.state_directory(state), begin=init_state) as memory,
+            open_bases(Since(since or (), since_key or (), threads), reach, console) as bases,
+        ):
+            source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
+            request = replace(request, lookaside=source, tags=store, bases=bases)
+            done = export(request, source, signers, memory, console)
+    console.result(*export_result(done, signers))
 
 
 def sign_command(
@@ -159,56 +113,13 @@ def sign_command(
     if not raw or bundle.name.endswith(names.PARTIAL):
         raise UsageError("not a sealed bundle", where=printable(str(bundle)), expected=f"a directory with {names.CATALOG}")
     catalog = Catalog.from_bytes(raw)
-    written = write_signatures(bundle, raw, _signers(key, passphrase_file))
+    written = write_signatures(bundle, raw, inputs.signers(key, passphrase_file))
     facts = {"bundle": catalog.name, "signatures": [path.name for path in written]}
     Console(as_json, quiet, verbose).result(facts, [f"signed       {catalog.name}: {path.name}" for path in written])
 
 
-def _resolved(
-    lists: list[str], platform: list[str] | None, store: RegistryStore, directory: Path | None, console: Console, threads: int
-) -> Lock:
-    wanted = inputs.read_lists(lists, platform or ())
-    return wanted if isinstance(wanted, Lock) else resolve(wanted, store, console, threads, _lookaside(store, directory))
-
-
-def _lookaside(store: RegistryStore, directory: Path | None) -> LookasideReader:
-    return LookasideReader(LookasideConfig.load([directory] if directory else None), store.fetch_file)
-
-
-def _signers(keys: list[str], passphrase_file: Path | None) -> list[Signer]:
-    def ask() -> bytes | None:
-        return inputs.passphrase(passphrase_file, "passphrase of the key")
-
-    signers = {signer.key_id: signer for signer in (load_signer(key, ask) for key in keys)}
-    return list(signers.values())
-
-
-def _extent(image: dict[str, Any]) -> str:
-    platforms, attachments = image.get("platforms", []), image.get("attachments", [])
-    return f"{plural(len(platforms), 'platform')}, {plural(len(attachments), 'attachment')}"
-
-
-def _plan_lines(plan: Plan, facts: dict[str, Any]) -> list[str]:
-    width = max(len(row["reference"]) for row in facts["images"])
-    lines = [f"{'image':<{width}}  {'new':>10}  {'shared':>10}  platforms"]
-    for row in facts["images"]:
-        new, shared = human_size(row["new_bytes"]), human_size(row["shared_bytes"])
-        notes = f", {plural(row['attachments'], 'attachment')}" if row["attachments"] else ""
-        lines.append(f"{row['reference']:<{width}}  {new:>10}  {shared:>10}  {', '.join(row['platforms']) or '-'}{notes}")
-        lines += [
-            f"{'':<{width}}  not carried (its licence forbids it, the registry lacks it): {digest}" for digest in row["foreign"]
-        ]
-    lines.append("")
-    lines += [f"{volume['name']}  {human_size(volume['size']):>10}" for volume in facts["volumes"][:20]]
-    if len(plan.sizes) > 20:
-        lines.append(f"... {plural(len(plan.sizes), 'volume')} in all")
-    lines.append(f"fetch {human_size(plan.download)} in {plural(facts['blobs'], 'blob')}, write {human_size(plan.written)}")
-    if "free" in facts:
-        lines.append(f"free there: {human_size(facts['free'])}")
-    return lines
-
-
-def _export_result(done: Exported, signers: list[Signer]) -> tuple[dict[str, Any], list[str]]:
+def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, Any], list[str]]:
+    """What an export made, as facts and for people."""
     catalog = done.catalog
     facts = {
         "bundle": str(done.path),
@@ -218,6 +129,7 @@ def _export_result(done: Exported, signers: list[Signer]) -> tuple[dict[str, Any
         "blobs": len(catalog.blobs),
         "volumes": len(catalog.volumes),
         "bytes": catalog.total_size,
+        **catalog.savings(),
         "signers": [signer.key_id for signer in signers],
         "already_there": not done.fresh,
     }
@@ -225,7 +137,20 @@ def _export_result(done: Exported, signers: list[Signer]) -> tuple[dict[str, Any
     lines = [
         f"{'sealed' if done.fresh else 'there'}       {done.path}".replace("there       ", "there        "),
         f"content      {size}",
+        *_savings_lines(facts),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",
         f"check        cd {done.path} && sha256sum -c {names.SUMS}",
     ]
     return facts, lines
+
+
+def _savings_lines(facts: dict[str, Any]) -> list[str]:
+    lines = []
+    if facts["held_blobs"]:
+        lines.append(
+            f"held         {plural(facts['held_blobs'], 'blob')}, {human_size(facts['held_bytes'])}: the far side has them"
+        )
+    if facts["patched_blobs"]:
+        before, after = human_size(facts["patched_bytes"]), human_size(facts["patch_bytes"])
+        lines.append(f"patched      {plural(facts['patched_blobs'], 'layer')}: {after} in place of {before}")
+    return lines

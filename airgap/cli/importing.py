@@ -14,13 +14,12 @@ from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
-from airgap.cli.stores import InsecureOption, ThreadsOption, is_layout, target_builder
+from airgap.cli.stores import Reach, ThreadsOption, is_layout, reaching, target_builder
 from airgap.errors import Interrupted, MediaError, UsageError
 from airgap.importer import run
-from airgap.importer.judge import Judgement
 from airgap.importer.mapping import parse_target
 from airgap.importer.opening import Opened, open_content, read_catalog
-from airgap.importer.run import Imported
+from airgap.importer.run import Destination, Imported
 from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
 from airgap.layout import LayoutReader
@@ -30,6 +29,7 @@ from airgap.server import Catalogue, RegistryServer
 from airgap.state import State
 from airgap.text import human_size, plural, printable
 from airgap.trust.gpg import GpgSigner
+from airgap.trust.judging import Judgement
 from airgap.trust.keys import load_signer
 
 Paths = Annotated[
@@ -79,9 +79,17 @@ def inspect_command(
     Console(as_json, quiet, verbose).result(facts, _inspect_lines(catalog, media))
 
 
+@reaching
 def verify_command(
     paths: Paths,
     policy: inputs.PolicyOption = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Also rebuild every layer that is carried as a patch.")] = False,
+    held_at: Annotated[
+        str,
+        typer.Option(
+            "--held-at", metavar="TARGET", help="Where the blobs are that an incremental bundle builds on; implies --deep."
+        ),
+    ] = "",
     require_signed: RequireSigned = False,
     accept_unnamed_bundles: UnnamedBundles = False,
     allow_expired: AllowExpired = False,
@@ -89,6 +97,7 @@ def verify_command(
     max_age: inputs.MaxAgeOption = None,
     revoked: inputs.RevokedOption = None,
     state: inputs.StateOption = None,
+    reach: Reach = Reach(),
     threads: ThreadsOption = 2,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -111,12 +120,21 @@ def verify_command(
         allow_clock_behind=allow_clock_behind,
         threads=threads,
     )
-    opened, judgements = run.verify(paths, terms, console)
-    facts = _bundle_facts(opened) | {"verified": True, "judgements": [judgement.facts() for judgement in judgements]}
-    lines = [*_trust_lines(opened), *_judgement_lines(judgements, verbose), "verified     complete, undamaged, trusted"]
-    console.result(facts, lines)
+    spec = parse_target(held_at) if held_at else None
+    destination = Destination(spec, target_builder(spec, reach, threads, console)) if spec else None
+    done = run.verify(paths, terms, console, deep or destination is not None, destination)
+    facts = _bundle_facts(done.opened) | {"verified": True, "judgements": [judgement.facts() for judgement in done.judgements]}
+    lines = [*_trust_lines(done.opened), *_judgement_lines(done.judgements, verbose)]
+    if done.rebuilt is not None:
+        facts |= {"rebuilt_blobs": done.rebuilt.count, "not_rebuilt": [str(digest) for digest in done.rebuilt.skipped]}
+        lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
+        if done.rebuilt.skipped:
+            skipped = plural(len(done.rebuilt.skipped), "blob")
+            lines.append(f"not rebuilt  {skipped}: made from what the site holds; say where that is with --held-at TARGET")
+    console.result(facts, [*lines, "verified     complete, undamaged, trusted"])
 
 
+@reaching
 def import_command(
     paths: Paths,
     to: Annotated[str, typer.Option("--to", metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR.")],
@@ -138,7 +156,7 @@ def import_command(
     sign_by: SignBy = None,
     lookaside: LookasideOption = None,
     passphrase_file: inputs.PassphraseOption = None,
-    insecure: InsecureOption = None,
+    reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
@@ -173,7 +191,8 @@ def import_command(
     )
     signing = _signing(sign_by or [], lookaside, passphrase_file)
     with State(inputs.state_directory(state), begin=init_state) as memory:
-        done = run.import_bundle(paths, spec, target_builder(spec, insecure, threads, console), terms, memory, console, signing)
+        destination = Destination(spec, target_builder(spec, reach, threads, console))
+        done = run.import_bundle(paths, destination, terms, memory, console, signing)
     console.result(*_import_result(done, str(spec), verbose))
 
 
@@ -297,6 +316,7 @@ def _import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str
         "sent_blobs": done.loaded.sent_blobs if done.loaded else 0,
         "present_blobs": done.loaded.present_blobs if done.loaded else 0,
         "mounted_blobs": done.loaded.mounted_blobs if done.loaded else 0,
+        "rebuilt_blobs": done.loaded.rebuilt_blobs if done.loaded else 0,
         "dropped_signatures": done.loaded.dropped_signatures if done.loaded else 0,
     }
     lines = [*_trust_lines(done.opened), *(f"note         {remark}" for remark in done.remarks)]
@@ -312,5 +332,6 @@ def _import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str
     lines += [f"left out     {name}: volumes are missing" for name in done.left_out]
     if done.loaded.dropped_signatures:
         lines.append(f"dropped      {plural(done.loaded.dropped_signatures, 'lookaside file')} that is no signature")
-    lines.append(f"sent         {human_size(done.loaded.sent)} in {plural(done.loaded.sent_blobs, 'blob')}")
+    made = f", {done.loaded.rebuilt_blobs} of them rebuilt from patches" if done.loaded.rebuilt_blobs else ""
+    lines.append(f"sent         {human_size(done.loaded.sent)} in {plural(done.loaded.sent_blobs, 'blob')}{made}")
     return facts, lines

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +17,13 @@ from airgap import fsio
 from airgap.bundle.catalog import format_time, parse_time
 from airgap.errors import Refused, UsageError
 from airgap.exporter.lock import Lock, is_lock
-from airgap.lists import Entry, merge_entries, parse_list
+from airgap.lists import Wishes, merge_wishes, parse_list, together
+from airgap.lists.placed import Places
 from airgap.oci.descriptor import Platform
+from airgap.oci.places import is_place
 from airgap.text import printable
 from airgap.trust.gpg import MAX_KEYRING
+from airgap.trust.keys import Signer, load_signer
 from airgap.trust.policy import MAX_POLICY, Policy, parse_policy
 from airgap.trust.revoked import MAX_REVOKED, Revoked
 
@@ -55,25 +57,35 @@ _REVOKED = "revoked.txt"
 _DAYS = re.compile(r"(\d{1,5})d")
 
 
-def read_lists(names: Sequence[str], platforms: Sequence[str]) -> list[Entry] | Lock:
-    """One lock, or the entries of one or several lists; ``-`` is standard input.
+def read_lists(names: Sequence[str], platforms: Sequence[str], places: Places) -> Wishes | Lock:
+    """One lock, or what one or several lists of any kinds ask for; ``-`` is standard input.
+
+    A place such as ``oci-archive:FILE`` is a list of its own, with one line. ``places`` tells which images a place means.
 
     Raises:
-        UsageError: a mistake in a list, or a lock among several inputs.
+        UsageError: a mistake in a list, lists that contradict each other, or a lock among several inputs.
     """
     wanted = tuple(Platform.parse(text) for text in platforms)
-    entries: list[Entry] = []
+    found: list[Wishes] = []
+    mistakes: list[UsageError] = []
     for name in names:
         data, shown = _read(name)
         if is_lock(data):
             if len(names) > 1 or wanted:
                 raise UsageError("a lock stands alone", where=shown, expected="one LOCK and no --platform, or lists")
             return Lock.from_bytes(data, shown)
-        entries += parse_list(data, shown)
-    return merge_entries([entry if entry.platforms or not wanted else replace(entry, platforms=wanted) for entry in entries])
+        try:
+            found.append(parse_list(data, shown, places).for_platforms(wanted))
+        except UsageError as error:
+            mistakes.append(error)
+    if mistakes:
+        raise together(mistakes)
+    return merge_wishes(found)
 
 
 def _read(name: str) -> tuple[bytes, str]:
+    if is_place(name):
+        return name.encode("utf-8", "surrogateescape"), "LIST"
     if name == "-":
         data = sys.stdin.buffer.read(_MAX_LIST + 1)
         if len(data) > _MAX_LIST:
@@ -148,6 +160,15 @@ def passphrase(file: Path | None, prompt: str, confirm: bool = False) -> bytes |
     if confirm and first and getpass.getpass("once more: ") != first:
         raise UsageError("the two passphrases differ")
     return first.encode() or None
+
+
+def signers(keys: Sequence[str], passphrase_file: Path | None) -> list[Signer]:
+    """What ``--key`` names, each key once. Raises ``UsageError``."""
+
+    def ask() -> bytes | None:
+        return passphrase(passphrase_file, "passphrase of the key")
+
+    return list({signer.key_id: signer for signer in (load_signer(key, ask) for key in keys)}.values())
 
 
 def created_time(text: str | None) -> str | None:

@@ -14,7 +14,20 @@ import typer
 from typer.main import get_command
 
 from airgap import __version__
-from airgap.cli import exporting, history, importing, keys, mirror, policies
+from airgap.cli import (
+    comparing,
+    discover,
+    exporting,
+    history,
+    importing,
+    keys,
+    login,
+    merging,
+    mirror,
+    planning,
+    policies,
+    receipts,
+)
 from airgap.cli.console import report_error
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
 
@@ -31,16 +44,22 @@ app = typer.Typer(
 )
 app.add_typer(keys.keys, name="keys")
 app.add_typer(policies.policy, name="policy")
-app.command("resolve")(exporting.resolve_command)
-app.command("plan")(exporting.plan_command)
+app.command("discover")(discover.discover_command)
+app.command("resolve")(planning.resolve_command)
+app.command("plan")(planning.plan_command)
 app.command("export")(exporting.export_command)
 app.command("sign")(exporting.sign_command)
+app.command("merge")(merging.merge_command)
 app.command("inspect")(importing.inspect_command)
+app.command("diff")(comparing.diff_command)
 app.command("verify")(importing.verify_command)
 app.command("import")(importing.import_command)
 app.command("mirror-config")(mirror.mirror_command)
+app.command("receipt")(receipts.receipt_command)
 app.command("history")(history.history_command)
 app.command("serve")(importing.serve_command)
+app.command("login")(login.login_command)
+app.command("logout")(login.logout_command)
 
 
 #: The error of the click that typer brings along, under whatever name.

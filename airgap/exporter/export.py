@@ -6,8 +6,8 @@ import datetime as dt
 import hashlib
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,24 @@ from airgap.bundle import names
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, format_time
 from airgap.errors import Damaged, UsageError
 from airgap.exporter import preflight
+from airgap.exporter.bases import Base, check_bases, held_by
+from airgap.exporter.candidates import attempts_for, open_base
 from airgap.exporter.fill import fill
 from airgap.exporter.journal import LOCK, SCHEMA, Journal, unusable
-from airgap.exporter.lock import Lock
-from airgap.exporter.plan import lay_out
+from airgap.exporter.lock import MAX_LOCK, Lock
+from airgap.exporter.patching import SCRATCH, Sources, make_patches
+from airgap.exporter.plan import Made, Plan, lay_out
 from airgap.exporter.resolve import Lookaside, resolve
 from airgap.exporter.seal import Signer, finish, is_whole, make_catalog, seal, signature_path
-from airgap.lists import Entry
+from airgap.exporter.selecting import Tags, expand
+from airgap.lists import Wish
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Source
+from airgap.patch.zstd import EFFORTS
 from airgap.progress import Progress
-from airgap.state import State
+from airgap.state import Remembered, State
 from airgap.text import printable
-
-_MAX_LOCK = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Request:
     """What the operator asked for.
 
     Attributes:
-        wanted: the list's entries, or a lock.
+        wanted: the list's entries and rules over tags, or a lock.
         out: the directory in which the bundle's directory is made.
         stream: the named series.
         serial: its number, or None for the stream's next.
@@ -48,9 +51,15 @@ class Request:
         threads: how many blobs are fetched at a time.
         restart: discard an unfinished bundle instead of going on with it.
         lookaside: where GPG signatures of images are kept beside the registries.
+        tags: what lists the tags that the rules choose from.
+        bases: what the far side has already.
+        patch: ``never``, ``auto`` (where a base has an earlier version) or ``always``.
+        effort: how hard to try to make patches small: a key of ``patch.zstd.EFFORTS``.
+        given: patches that the source has already, of layers that it does not have (a merge).
+        follows: a bundle of the stream that this one comes after, whether it was exported from here or not.
     """
 
-    wanted: Sequence[Entry] | Lock
+    wanted: Sequence[Wish] | Lock
     out: Path
     stream: str
     serial: int | None = None
@@ -60,6 +69,12 @@ class Request:
     threads: int = 4
     restart: bool = False
     lookaside: Lookaside | None = None
+    tags: Tags | None = None
+    bases: Sequence[Base] = ()
+    patch: str = "auto"
+    effort: str = "default"
+    given: Mapping[Digest, Made] = field(default_factory=dict)
+    follows: Remembered | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +105,10 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
         return _already_there(request, final, source, signers, state, progress)
     lock = None
     if request.restart or not (partial / names.JOURNAL).exists():
+        check_bases(request.bases, request.stream, serial, lambda number: _exported(state, request.stream, number))
         lock = _locked(request, source, progress)
-        preflight.check(lay_out(lock, request.volume_size), request.out, partial)  # nothing is created before it can succeed
+        if request.patch == "never" or not (request.bases or request.patch == "always"):
+            preflight.check(_lay_out(request, lock), request.out, partial)  # nothing is created before it can succeed
     fsio.make_directory(partial)
     busy = UsageError(
         "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
@@ -112,12 +129,13 @@ def _make(
 ) -> Exported:
     lock, journal = _begin(request, lock, serial, partial) if lock else _resume(request, partial, progress)
     try:
-        plan = lay_out(lock, request.volume_size)
+        plan = _lay_out(request, lock, _patches(request, lock, partial / SCRATCH, source, progress))
         preflight.check(plan, request.out, partial)
         filled = fill(plan, partial, source, journal, progress, request.threads)
     finally:
         journal.close()
-    previous = state.last_exported(request.stream, below=serial)
+    known = [found for found in (state.last_exported(request.stream, below=serial), request.follows) if found]
+    previous = max(known, key=lambda found: found.serial, default=None)
     catalog = make_catalog(
         plan,
         filled,
@@ -126,6 +144,7 @@ def _make(
         created=journal.header["created"],
         expires=journal.header["expires"],
         previous=previous.catalog if previous else None,
+        base=[base.digest for base in request.bases],
     )
     progress.stage("sealing", 0)
     digest = Digest.of(catalog.to_bytes())
@@ -146,7 +165,7 @@ def _resume(request: Request, partial: Path, progress: Progress) -> tuple[Lock, 
         )
     progress.say(f"going on with the unfinished {partial.name.removesuffix(names.PARTIAL)}")
     try:
-        raw = fsio.read_capped(partial / LOCK, _MAX_LOCK)
+        raw = fsio.read_capped(partial / LOCK, MAX_LOCK)
     except Damaged:
         raw = b""
     if Digest.of(raw) != journal.header["lock"]:  # it decides what the bundle holds: a damaged one must not be believed
@@ -174,7 +193,23 @@ def _begin(request: Request, lock: Lock, serial: int, partial: Path) -> tuple[Lo
 def _locked(request: Request, source: Source, progress: Progress) -> Lock:
     if isinstance(request.wanted, Lock):
         return request.wanted
-    return resolve(request.wanted, source, progress, request.threads, request.lookaside)
+    entries = expand(request.wanted, request.tags, progress)
+    return resolve(entries, source, progress, request.threads, request.lookaside)
+
+
+def _lay_out(request: Request, lock: Lock, patches: Mapping[Digest, Made] | None = None) -> Plan:
+    return lay_out(lock, request.volume_size, held_by(request.bases), {**request.given, **(patches or {})})
+
+
+def _patches(request: Request, lock: Lock, scratch: Path, source: Source, progress: Progress) -> dict[Digest, Made]:
+    tried = attempts_for(lock, request.bases, request.patch, source, request.given)
+    sources = Sources(source.open, lambda repository, layer: open_base(request.bases, source, repository, layer))
+    return make_patches(tried, sources, scratch, EFFORTS[request.effort], progress, request.threads)
+
+
+def _exported(state: State, stream: str, serial: int) -> Digest | None:
+    found = state.last_exported(stream, below=serial + 1)
+    return found.catalog if found and found.serial == serial else None
 
 
 def _expiry(expires: str | dt.timedelta | None, created: str) -> str | None:
@@ -188,8 +223,12 @@ def _inputs(request: Request) -> str:
     if isinstance(request.wanted, Lock):
         wanted: Any = str(Digest.of(request.wanted.to_bytes()))
     else:
-        wanted = [[str(entry.reference), *map(str, entry.platforms)] for entry in request.wanted]
+        wanted = [wish.facts() for wish in request.wanted]  # rules, not what they chose: newer tags must not stop a resume
     facts = [wanted, request.created, str(request.expires), request.volume_size]
+    if request.bases or request.patch == "always":
+        facts += [[base.digest for base in request.bases], request.patch, request.effort]
+    if request.given:
+        facts.append([made.patch.blob for _, made in sorted(request.given.items())])
     return hashlib.sha256(strictjson.canonical(facts)).hexdigest()
 
 
@@ -209,8 +248,9 @@ def _next_serial(request: Request, state: State) -> int:
     unfinished = [int(match[1]) for match in found if match[2]]
     if unfinished:
         return max(unfinished)
-    known = [found for found in (state.last_exported(request.stream), state.last_sealing(request.stream)) if found]
-    return 1 + max([int(match[1]) for match in found] + [remembered.serial for remembered in known], default=0)
+    remembered = (state.last_exported(request.stream), state.last_sealing(request.stream), request.follows)
+    known = [found for found in remembered if found]
+    return 1 + max([int(match[1]) for match in found] + [bundle.serial for bundle in known], default=0)
 
 
 def _sealed_unrecorded(
@@ -253,7 +293,13 @@ def _already_there(
 def _same_content(request: Request, catalog: Catalog, source: Source, progress: Progress) -> bool:
     if request.created not in (None, catalog.created) or _expiry(request.expires, catalog.created) != catalog.expires:
         return False
-    plan = lay_out(_locked(request, source, progress), request.volume_size)
+    if catalog.base != tuple(base.digest for base in request.bases):
+        return False
+    plan = _lay_out(request, _locked(request, source, progress))
+    if any(blob.patch for blob in catalog.blobs.values()):  # their sizes are known only to who makes them again
+        if request.patch == "never" or request.volume_size != catalog.volume_size:
+            return False
+        return [replace(image, volumes=()) for image in catalog.images] == [replace(image, volumes=()) for image in plan.images]
     return catalog.images == plan.images and tuple(volume.size for volume in catalog.volumes) == plan.sizes
 
 

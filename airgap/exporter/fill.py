@@ -80,6 +80,10 @@ def _open_volumes(directory: Path, count: int) -> list[int]:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     files: list[int] = []
     with fsio.disk_errors("cannot create a volume", directory):
+        wanted = {names.volume_name(number) for number in range(1, count + 1)}
+        for entry in directory.iterdir():
+            if names.is_volume(entry.name) and entry.name not in wanted:  # of a run that had fewer patches
+                entry.unlink()
         try:
             for number in range(1, count + 1):
                 files.append(os.open(directory / names.volume_name(number), flags, 0o644))
@@ -107,6 +111,7 @@ class _Filler:
         self._stop = threading.Event()
         self._buffers = threading.local()
         self._contents = plan.contents
+        self._paths = plan.files
 
     def write_frame(self) -> None:
         """Headers, padding, ``oci-layout`` and ``index.json``."""
@@ -169,11 +174,9 @@ class _Filler:
     def _stream(self, placed: Placed, hasher: _Hash, position: int, report: bool) -> None:
         descriptor, buffer, noted = placed.descriptor, self._buffer(), position
         where = f"{placed.repository}: blob {descriptor.digest}"
-        content = self._contents.get(descriptor.digest)
-        raw: Reader = (
-            self._source.open(placed.repository, descriptor, position) if content is None else BytesReader(content, position)
+        reader = VerifiedReader(
+            self._open(placed, position), descriptor, where, hasher=hasher, offset=position, failure=RegistryError
         )
-        reader = VerifiedReader(raw, descriptor, where, hasher=hasher, offset=position, failure=RegistryError)
         with contextlib.closing(reader):
             while count := reader.readinto(buffer):
                 if self._stop.is_set():
@@ -187,6 +190,15 @@ class _Filler:
                 if position - noted >= _NOTE_EVERY:
                     self._journal.note(descriptor.digest, position)
                     noted = position
+
+    def _open(self, placed: Placed, position: int) -> Reader:
+        """A blob from where it is: in the lock, made here, or at its source."""
+        descriptor = placed.descriptor
+        if (content := self._contents.get(descriptor.digest)) is not None:
+            return BytesReader(content, position)
+        if (path := self._paths.get(descriptor.digest)) is not None:
+            return fsio.FileReader(fsio.open_regular(path), position, descriptor.size - position, str(path))
+        return self._source.open(placed.repository, descriptor, position)
 
     def _report(self, placed: Placed) -> None:
         for extent in placed.extents:

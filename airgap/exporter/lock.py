@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from airgap.errors import Damaged, UsageError
@@ -12,31 +13,41 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.manifest import Manifest
+from airgap.oci.places import Place
 from airgap.oci.reference import Repository
+from airgap.text import printable
 
 SCHEMA = "airgap.lock/1"
+#: No lock is larger, in bytes.
+MAX_LOCK = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One manifest or index of the closure: its descriptor and what it points at (config and layers, or children)."""
+    """One manifest or index of the closure: its descriptor and what it points at (config and layers, or children).
+
+    ``repository`` is where it is fetched from, with its blobs, when that is not the image's own: attachments may be kept elsewhere.
+    """
 
     descriptor: Descriptor
     blobs: tuple[Descriptor, ...] = ()
     children: tuple[Descriptor, ...] = ()
+    repository: Repository | None = None
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Node:
+    def of(cls, manifest: Manifest, repository: Repository | None = None) -> Node:
         """What the lock keeps of a manifest."""
         plain = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
-        return cls(plain, tuple(manifest.blobs()), manifest.children)
+        return cls(plain, tuple(manifest.blobs()), manifest.children, repository)
 
     def to_json(self) -> dict[str, Any]:
         """As in the lock file."""
         result = self.descriptor.to_json()
         for name, items in (("blobs", self.blobs), ("children", self.children)):
             if items:
-                result[name] = [Descriptor(d.media_type, d.digest, d.size).to_json() for d in items]
+                result[name] = [Descriptor(d.media_type, d.digest, d.size, d.platform).to_json() for d in items]
+        if self.repository is not None:
+            result["repository"] = str(self.repository)
         return result
 
     @classmethod
@@ -47,15 +58,33 @@ class Node:
         def items(name: str) -> tuple[Descriptor, ...]:
             return tuple(Descriptor.from_json(v, f"{where}: {name}") for v in strictjson.array(fields.get(name, []), where))
 
-        return cls(Descriptor.from_json(fields, where), items("blobs"), items("children"))
+        repository = fields.get("repository")
+        return cls(
+            Descriptor.from_json(fields, where),
+            items("blobs"),
+            items("children"),
+            None if repository is None else _repository(strictjson.string(repository, where), where),
+        )
+
+
+def _repository(text: str, where: str) -> Repository:
+    host, _, path = text.partition("/")
+    try:
+        return Repository(host, path)
+    except UsageError as error:
+        raise Damaged(error.what, where=where, expected=error.expected, got=error.got) from error
 
 
 @dataclass(frozen=True)
 class Lock:
-    """The resolved list: images in list order, and every manifest of their closures by digest."""
+    """The resolved list: images in list order, and every manifest of their closures by digest.
+
+    ``places`` says of images that do not come from a registry where they come from (``oci.places``), by full reference.
+    """
 
     images: tuple[Image, ...]
     manifests: dict[Digest, Node]
+    places: Mapping[str, str] = field(default_factory=dict)
 
     def walk(self, image: Image) -> Iterator[Node]:
         """Every manifest of an image that is carried: root, children depth first, then attachments; each once."""
@@ -74,7 +103,8 @@ class Lock:
         """The lock file: one image and one manifest a line, so that versions compare well."""
         images = ",\n".join(strictjson.canonical(image.to_json()).decode() for image in self.images)
         nodes = ",\n".join(strictjson.canonical(self.manifests[digest].to_json()).decode() for digest in sorted(self.manifests))
-        return f'{{"schema":"{SCHEMA}","images":[\n{images}\n],"manifests":[\n{nodes}\n]}}\n'.encode()
+        places = f',"places":{strictjson.canonical(self.places).decode()}' if self.places else ""
+        return f'{{"schema":"{SCHEMA}","images":[\n{images}\n],"manifests":[\n{nodes}\n]{places}}}\n'.encode()
 
     @classmethod
     def from_bytes(cls, raw: bytes, where: str) -> Lock:
@@ -91,7 +121,10 @@ class Lock:
             nodes = [
                 Node.from_json(v, f"{where}: manifest {i}") for i, v in enumerate(strictjson.array(top.get("manifests"), where), 1)
             ]
-            lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes})
+            places = strictjson.mapping(top.get("places", {}), f"{where}: places")
+            for name, place in places.items():
+                Place.parse(strictjson.string(place, f"{where}: places: {printable(name)}"))
+            lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes}, places)
             for image in images:
                 list(lock.walk(image))
                 if any(signature.content is None for signature in image.signatures):
@@ -105,7 +138,7 @@ class Lock:
 
 def is_lock(raw: bytes) -> bool:
     """Whether an input file is a lock rather than an image list."""
-    return raw.lstrip()[:200].startswith(b'{"schema":"airgap.lock/')
+    return re.match(rb'\s{0,200}\{\s{0,200}"schema"\s{0,20}:\s{0,20}"airgap\.lock/', raw) is not None
 
 
 def placed_blobs(lock: Lock) -> Iterator[tuple[Repository, Image, Descriptor, bool]]:
@@ -117,18 +150,16 @@ def placed_blobs(lock: Lock) -> Iterator[tuple[Repository, Image, Descriptor, bo
     seen: set[Digest] = set()
     for metadata in (True, False):
         for image in lock.images:
-            for descriptor in _image_blobs(lock, image, metadata):
+            for repository, descriptor in _image_blobs(lock, image, metadata):
                 if descriptor.digest not in seen and descriptor.digest not in image.foreign:
                     seen.add(descriptor.digest)
-                    yield image.reference.repository, image, descriptor, metadata
+                    yield repository, image, descriptor, metadata
 
 
-def _image_blobs(lock: Lock, image: Image, metadata: bool) -> Iterator[Descriptor]:
+def _image_blobs(lock: Lock, image: Image, metadata: bool) -> Iterator[tuple[Repository, Descriptor]]:
+    own = image.reference.repository
     if metadata:
-        yield from (signature.descriptor for signature in image.signatures)
+        yield from ((own, signature.descriptor) for signature in image.signatures)
     for node in lock.walk(image):
-        if metadata:
-            yield node.descriptor
-            yield from node.blobs[:1]
-        else:
-            yield from node.blobs[1:]
+        blobs = (node.descriptor, *node.blobs[:1]) if metadata else node.blobs[1:]
+        yield from ((node.repository or own, blob) for blob in blobs)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from airgap.bundle import frame, names
-from airgap.bundle.catalog import layout_members
+from airgap.bundle.catalog import Blob, Patch, layout_members
 from airgap.bundle.frame import Extent, Step
+from airgap.bundle.holdings import Held
 from airgap.errors import RegistryError
 from airgap.exporter.lock import Lock, placed_blobs
+from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Repository
+from airgap.trust.evidence import MAX_BUNDLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +31,39 @@ class Placed:
     metadata: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A patch that was made and proved: how it is used, its size in bytes, and the file it lies in until it is in its place.
+
+    One that is carried on from another bundle has no file: it is read from the source as other blobs are.
+    """
+
+    patch: Patch
+    size: int
+    path: Path | None
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The whole layout. ``sizes`` are the bytes of every volume; ``images`` know the volumes they need."""
+    """The whole layout.
+
+    Attributes:
+        lock: what is carried.
+        volume_size: the most bytes a volume may have, or None for one volume.
+        images: they know the volumes they need.
+        blobs: everything that is written, patches included.
+        sizes: bytes of every volume.
+        held: blobs that are not carried because the site has them; those that only a patch needs, too.
+        patched: blobs that are made from a patch.
+    """
 
     lock: Lock
     volume_size: int | None
     images: tuple[Image, ...]
     blobs: dict[Digest, Placed]
     sizes: tuple[int, ...]
+    held: Mapping[Digest, Held] = field(default_factory=dict)
+    patched: Mapping[Digest, tuple[Descriptor, Made]] = field(default_factory=dict)
 
     def steps(self) -> Iterator[Step]:
         """Every stretch of every volume in order (``frame.walk``)."""
@@ -48,6 +76,18 @@ class Plan:
         return {s.digest: s.content for image in self.lock.images for s in image.signatures if s.content is not None}
 
     @property
+    def files(self) -> dict[Digest, Path]:
+        """Blobs that were made here: patches."""
+        return {made.patch.blob: made.path for _, made in self.patched.values() if made.path is not None}
+
+    @property
+    def catalog_blobs(self) -> dict[Digest, Blob]:
+        """What the catalog says of every blob."""
+        found = {digest: Blob(placed.descriptor.size, placed.extents) for digest, placed in self.blobs.items()}
+        found |= {digest: Blob(held.size, held=True, repositories=held.repositories) for digest, held in self.held.items()}
+        return found | {digest: Blob(one.size, patch=made.patch) for digest, (one, made) in self.patched.items()}
+
+    @property
     def download(self) -> int:
         """Bytes to fetch."""
         return sum(placed.descriptor.size for placed in self.blobs.values())
@@ -58,28 +98,66 @@ class Plan:
         return sum(self.sizes)
 
 
-def lay_out(lock: Lock, volume_size: int | None) -> Plan:
+def lay_out(
+    lock: Lock,
+    volume_size: int | None,
+    held: Mapping[Digest, Held] | None = None,
+    patches: Mapping[Digest, Made] | None = None,
+) -> Plan:
     """Fix the place of every byte.
 
     Args:
         lock: the resolved list.
         volume_size: the most bytes a volume may have, or None for one volume.
+        held: what the site has.
+        patches: the patches that were made, by the digest of what they make.
 
     Raises:
         RegistryError: two images describe one digest with different sizes.
     """
+    held, patches = held or {}, patches or {}
+    free = holdable(lock)
+    absent = {digest: held[digest] for digest in free & held.keys()}
     order: dict[Digest, tuple[Repository, Descriptor, bool]] = {}
+    patched: dict[Digest, tuple[Descriptor, Made]] = {}
+    sizes: dict[Digest, int] = {}
     for repository, _, descriptor, metadata in placed_blobs(lock):
+        sizes[descriptor.digest] = descriptor.size
+        if descriptor.digest in absent:
+            continue
+        if descriptor.digest in free and (made := patches.get(descriptor.digest)):
+            patched[descriptor.digest] = descriptor, made
+            descriptor, metadata = Descriptor(media.OCTETS, made.patch.blob, made.size), False
         order[descriptor.digest] = (repository, descriptor, metadata)
-    _check_sizes(lock, {digest: descriptor.size for digest, (_, descriptor, _) in order.items()})
+    _check_sizes(lock, sizes)
+    bases = {made.patch.base for _, made in patched.values() if made.patch.base}
+    absent |= {digest: held[digest] for digest in (bases & held.keys()) - order.keys()}  # a base may be carried as well
     sized = [(digest, descriptor.size) for digest, (_, descriptor, _) in order.items()]
     computed = frame.measure(layout_members(lock.images, sized), volume_size)
     blobs = {
         digest: Placed(repository, descriptor, computed.extents[names.blob_path(digest)], metadata)
         for digest, (repository, descriptor, metadata) in order.items()
     }
-    images = tuple(replace(image, volumes=_volumes(lock, image, blobs)) for image in lock.images)
-    return Plan(lock, volume_size, images, blobs, computed.sizes)
+    plan = Plan(lock, volume_size, (), blobs, computed.sizes, absent, patched)
+    return replace(plan, images=tuple(replace(image, volumes=_volumes(plan, image)) for image in lock.images))
+
+
+def holdable(lock: Lock) -> set[Digest]:
+    """The blobs that need not be carried whole: because the site has them, or because a patch makes them.
+
+    Not so manifests, and what small parts attachments have: by them the importer decides, before it asks the destination anything.
+    """
+    found: set[Digest] = set()
+    judged: set[Digest] = set()
+    for image in lock.images:
+        attached = {attachment.descriptor.digest for attachment in image.attachments}
+        inside = True
+        for node in lock.walk(image):
+            inside = inside and node.descriptor.digest not in attached  # attachments come last
+            judged |= {blob.digest for blob in node.blobs if not inside and blob.size <= MAX_BUNDLE} | {node.descriptor.digest}
+            found |= {blob.digest for blob in node.blobs}
+        judged |= {signature.digest for signature in image.signatures}
+    return found - judged
 
 
 def _check_sizes(lock: Lock, sizes: dict[Digest, int]) -> None:
@@ -96,15 +174,18 @@ def _check_sizes(lock: Lock, sizes: dict[Digest, int]) -> None:
                     )
 
 
-def _volumes(lock: Lock, image: Image, blobs: dict[Digest, Placed]) -> tuple[int, ...]:
+def _volumes(plan: Plan, image: Image) -> tuple[int, ...]:
     """The volumes an image needs; volume 1 always, for its index."""
     found = {1}
-    for node in lock.walk(image):
-        for descriptor in (node.descriptor, *node.blobs):
-            placed = blobs.get(descriptor.digest)
-            found.update(extent.volume for extent in placed.extents) if placed else None
-    for signature in image.signatures:
-        found.update(extent.volume for extent in blobs[signature.digest].extents)
+    needed = [d.digest for node in plan.lock.walk(image) for d in (node.descriptor, *node.blobs)]
+    needed += [signature.digest for signature in image.signatures]
+    while needed:
+        digest = needed.pop()
+        if placed := plan.blobs.get(digest):
+            found.update(extent.volume for extent in placed.extents)
+        elif digest in plan.patched:
+            patch = plan.patched[digest][1].patch
+            needed += [patch.blob, *([patch.base] if patch.base else [])]
     return tuple(sorted(found))
 
 
@@ -114,7 +195,8 @@ def summary(plan: Plan) -> dict[str, Any]:
     rows = []
     for image in plan.images:
         sizes = {d.digest: d.size for node in plan.lock.walk(image) for d in (node.descriptor, *node.blobs)}
-        fresh = {digest: size for digest, size in sizes.items() if digest not in seen and digest in plan.blobs}
+        held = {digest: size for digest, size in sizes.items() if digest in plan.held}
+        fresh = {d: size for d, size in sizes.items() if d not in seen and (d in plan.blobs or d in plan.patched)}
         seen |= set(sizes)
         rows.append(
             {
@@ -123,11 +205,21 @@ def summary(plan: Plan) -> dict[str, Any]:
                 "platforms": list(image.platforms),
                 "attachments": len(image.attachments) + len(image.signatures),
                 "new_bytes": sum(fresh.values()),
-                "shared_bytes": sum(sizes.values()) - sum(fresh.values()),
+                "shared_bytes": sum(sizes.values()) - sum(fresh.values()) - sum(held.values()),
+                "held_bytes": sum(held.values()),
                 "omitted": len(image.omitted),
                 "foreign": [str(digest) for digest in image.foreign],
                 "volumes": list(image.volumes),
             }
         )
     volumes = [{"name": names.volume_name(i), "size": size} for i, size in enumerate(plan.sizes, 1)]
-    return {"images": rows, "volumes": volumes, "blobs": len(plan.blobs), "download": plan.download, "bundle": plan.written}
+    held_parts = [held.size for digest, held in plan.held.items() if digest in seen]
+    return {
+        "images": rows,
+        "volumes": volumes,
+        "blobs": len(plan.blobs),
+        "download": plan.download,
+        "bundle": plan.written,
+        "held_blobs": len(held_parts),
+        "held_bytes": sum(held_parts),
+    }

@@ -17,7 +17,7 @@ from airgap.lists import Entry
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
-from airgap.oci.image import REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, LookasideSignature, digest_tag
+from airgap.oci.image import LOOKASIDE, REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, LookasideSignature, digest_tag
 from airgap.oci.manifest import MAX_MANIFEST, Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.selection import select_children
@@ -60,15 +60,19 @@ def resolve(
     for walk in walks:
         image, nodes = walk.result()
         images.append(image)
-        manifests.update(nodes)
+        for digest, node in nodes.items():
+            if node.repository is not None or digest not in manifests:  # a place that is named holds for every image
+                manifests[digest] = node
     _refuse_moved_tags(images)
-    return Lock(tuple(images), manifests)
+    return Lock(tuple(images), manifests, {str(entry.reference): entry.source for entry in entries if entry.source})
 
 
 def _resolve_one(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node]]:
     try:
         return _Walk(entry, source, lookaside).run()
-    except Damaged as error:  # a source that serves nonsense is the registry's failure, not a damaged bundle
+    except Damaged as error:  # a registry that serves nonsense is the registry's failure, not a damaged bundle
+        if entry.source:
+            raise
         raise RegistryError(
             error.what, where=f"{entry.reference}: {error.where}", expected=error.expected, got=error.got
         ) from error
@@ -83,7 +87,8 @@ def _raise_failures(outcomes: list[tuple[Entry, BaseException | None]]) -> None:
             raise error
     if len(failures) == 1:
         raise failures[0][1]
-    kind = UsageError if all(isinstance(error, UsageError) for _, error in failures) else RegistryError
+    kinds: tuple[type[AirgapError], ...] = (UsageError, Damaged)
+    kind = next((kind for kind in kinds if all(isinstance(error, kind) for _, error in failures)), RegistryError)
     hints = {error.hint for _, error in failures if isinstance(error, AirgapError) and error.hint}
     raise kind(
         f"{len(failures)} of {len(outcomes)} images cannot be resolved",
@@ -138,7 +143,7 @@ class _Walk:
 
     def run(self) -> tuple[Image, dict[Digest, Node]]:
         root = self._root()
-        self._descend(root, 0, root.digest)
+        self._descend(root, 0, root.digest, self.repository)
         if not root.is_index:
             self._read_platform(root)
         if self.entry.platforms and root.is_index and not self.platforms:
@@ -168,7 +173,7 @@ class _Walk:
                 hint="correct the name, the tag or the digest in the list",
             ) from error
 
-    def _descend(self, manifest: Manifest, depth: int, path: str) -> None:
+    def _descend(self, manifest: Manifest, depth: int, path: str, place: Repository) -> None:
         where = f"{self.entry.reference}: {path}"
         if depth > MAX_DEPTH or len(self.nodes) >= MAX_MANIFESTS:
             raise RegistryError(
@@ -176,22 +181,22 @@ class _Walk:
             )
         if manifest.digest in self.nodes:
             return
-        self.nodes[manifest.digest] = Node.of(manifest)
-        self._check_layers(manifest)
+        self.nodes[manifest.digest] = Node.of(manifest, None if place == self.repository else place)
+        self._check_layers(manifest, place)
         kept = self._select(manifest) if manifest.is_index else ()
         for child in kept:
-            found = self._fetch(child, where)
+            found = self._fetch(child, where, place)
             if child.platform is not None and not found.is_index and child.platform.os != "unknown":
                 self.platforms.append(str(child.platform))
-            self._descend(found, depth + 1, child.digest)
+            self._descend(found, depth + 1, child.digest, place)
 
-    def _fetch(self, descriptor: Descriptor, where: str) -> Manifest:
+    def _fetch(self, descriptor: Descriptor, where: str, place: Repository) -> Manifest:
         if descriptor.media_type not in media.MANIFESTS:
             raise RegistryError(
                 "a manifest of a kind that cannot be carried", where=f"{where}: {descriptor.digest}", got=descriptor.media_type
             )
         try:
-            found = self.source.manifest(self.repository, descriptor.digest)
+            found = self.source.manifest(place, descriptor.digest)
         except NotFound as error:
             raise RegistryError(
                 "the registry lacks a part of an image",
@@ -236,38 +241,61 @@ class _Walk:
             hint="correct the platforms or leave the image out",
         )
 
-    def _check_layers(self, manifest: Manifest) -> None:
+    def _check_layers(self, manifest: Manifest, place: Repository) -> None:
         """Foreign layers travel only when the registry itself has them; their ``urls`` are never followed."""
         for layer in manifest.layers:
-            if media.is_foreign(layer.media_type) and not self.source.has(self.repository, layer):
+            if media.is_foreign(layer.media_type) and not self.source.has(place, layer):
                 self.foreign[layer.digest] = None
 
     def _find_attachments(self, subject: Digest, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise RegistryError("attachments nested too deeply", where=str(self.entry.reference), expected=f"{MAX_DEPTH} levels")
+        for place in (self.repository, *self.entry.attachment_repositories):
+            self._find_tagged(subject, depth, place)
+            if self.entry.wants(REFERRER):
+                self._find_referrers(subject, depth, place)
+
+    def _find_tagged(self, subject: Digest, depth: int, place: Repository) -> None:
         for suffix, kind in TAG_KINDS.items():
+            if not self.entry.wants(kind):
+                continue
             tag = digest_tag(subject, suffix)
             try:
-                found = self.source.manifest(self.repository, tag)
+                found = self.source.manifest(place, tag)
             except NotFound:
                 continue
-            self._attach(Attachment(kind, subject, found.descriptor, tag), found, depth)
-        referrers = self.source.referrers(self.repository, subject)
+            self._refuse_rival(tag, found, place)
+            self._attach(Attachment(kind, subject, found.descriptor, tag), found, depth, place)
+
+    def _find_referrers(self, subject: Digest, depth: int, place: Repository) -> None:
+        referrers = self.source.referrers(place, subject)
         for descriptor in referrers.descriptors:
-            self._attach_referrer(descriptor, subject, depth)
-        if referrers.tag_manifest is not None:
-            index = referrers.tag_manifest
+            self._attach_referrer(descriptor, subject, depth, place)
+        index = referrers.tag_manifest
+        if index is not None and place == self.repository:  # another repository's list of its referrers is not this one's
             self.nodes[index.digest] = Node.of(index)
             self._keep(Attachment(REFERRERS_TAG, subject, index.descriptor, digest_tag(subject)))
 
+    def _refuse_rival(self, tag: str, found: Manifest, place: Repository) -> None:
+        """At the destination there is one repository, and a tag is one manifest: neither of two may be lost silently."""
+        other = next((digest for digest, known in self.attachments if known == tag and digest != found.digest), None)
+        if other is not None:
+            raise RegistryError(
+                "two repositories hold different attachments under one tag",
+                where=f"{self.entry.reference}: {tag}",
+                expected=f"{other}, as found before",
+                got=f"{found.digest} in {place}",
+                hint="leave one of the repositories out of attachments-from:",
+            )
+
     def _lookaside_signatures(self, digests: Iterable[Digest]) -> Iterator[LookasideSignature]:
-        if self.lookaside is not None:
+        if self.lookaside is not None and self.entry.wants(LOOKASIDE):
             for digest in digests:
                 for content in dict.fromkeys(self.lookaside.signatures(self.repository, digest)):
                     yield LookasideSignature.of(digest, content)
 
-    def _attach_referrer(self, descriptor: Descriptor, subject: Digest, depth: int) -> None:
-        found = self._fetch(descriptor, f"{self.entry.reference}: referrer of {subject}")
+    def _attach_referrer(self, descriptor: Descriptor, subject: Digest, depth: int, place: Repository) -> None:
+        found = self._fetch(descriptor, f"{self.entry.reference}: referrer of {subject}", place)
         if found.subject is None or found.subject.digest != subject:
             raise RegistryError(
                 "the registry lists a referrer that does not refer to its subject",
@@ -275,15 +303,15 @@ class _Walk:
                 expected=f"subject {subject}",
                 got=str(found.subject.digest) if found.subject else "no subject",
             )
-        self._attach(Attachment(REFERRER, subject, found.descriptor), found, depth)
+        self._attach(Attachment(REFERRER, subject, found.descriptor), found, depth, place)
 
-    def _attach(self, attachment: Attachment, manifest: Manifest, depth: int) -> None:
+    def _attach(self, attachment: Attachment, manifest: Manifest, depth: int, place: Repository) -> None:
         if (attachment.descriptor.digest, attachment.tag) in self.attachments:
             return
         self._keep(attachment)
         known = set(self.nodes)
         platforms = list(self.platforms)
-        self._descend(manifest, 1, attachment.descriptor.digest)
+        self._descend(manifest, 1, attachment.descriptor.digest, place)
         self.platforms = platforms
         for digest in [digest for digest in self.nodes if digest not in known]:
             self._find_attachments(digest, depth + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Protocol
 
 from airgap import __version__, fsio
 from airgap.bundle import documents, names
-from airgap.bundle.catalog import Blob, Catalog, Volume
+from airgap.bundle.catalog import Catalog, Volume
 from airgap.exporter.fill import Filled
 from airgap.exporter.journal import LOCK
+from airgap.exporter.patching import SCRATCH
 from airgap.exporter.plan import Plan
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
@@ -33,7 +35,15 @@ class Signer(Protocol):
 
 
 def make_catalog(
-    plan: Plan, filled: Filled, *, stream: str, serial: int, created: str, expires: str | None, previous: Digest | None
+    plan: Plan,
+    filled: Filled,
+    *,
+    stream: str,
+    serial: int,
+    created: str,
+    expires: str | None,
+    previous: Digest | None,
+    base: Sequence[Digest] = (),
 ) -> Catalog:
     """The catalog of a filled bundle. Pure."""
     volumes = tuple(
@@ -47,10 +57,10 @@ def make_catalog(
         expires=expires,
         tool=f"airgap {__version__}",
         previous=previous,
-        base=(),
+        base=tuple(base),
         volume_size=plan.volume_size,
         images=tuple(_without_content(image) for image in plan.images),
-        blobs={digest: Blob(placed.descriptor.size, placed.extents) for digest, placed in plan.blobs.items()},
+        blobs=plan.catalog_blobs,
         volumes=volumes,
     )
 
@@ -75,19 +85,19 @@ def seal(partial: Path, catalog: Catalog, signers: Sequence[Signer]) -> Path:
     return finish(partial)
 
 
-def write_signatures(directory: Path, raw: bytes, signers: Sequence[Signer]) -> list[Path]:
-    """Sign the catalog's exact bytes with every signer; the files written."""
+def write_signatures(directory: Path, raw: bytes, signers: Sequence[Signer], name: str = names.CATALOG) -> list[Path]:
+    """Sign the exact bytes of the catalog (or of another document, ``name``) with every signer; the files written."""
     written = []
     for signer in signers:
-        path = signature_path(directory, signer)
+        path = signature_path(directory, signer, name)
         fsio.write_durable(path, signer.sign(raw))
         written.append(path)
     return written
 
 
-def signature_path(directory: Path, signer: Signer) -> Path:
+def signature_path(directory: Path, signer: Signer, name: str = names.CATALOG) -> Path:
     """The file of one signer's signature."""
-    return directory / f"{names.CATALOG}.{signer.key_id}.{signer.file_suffix}"
+    return directory / f"{name}.{signer.key_id}.{signer.file_suffix}"
 
 
 def _drop_signatures(partial: Path) -> None:
@@ -111,5 +121,7 @@ def finish(partial: Path) -> Path:
             (partial / leftover).unlink(missing_ok=True)
         for scrap in partial.glob(".*.tmp"):
             scrap.unlink()
+        if (partial / SCRATCH).is_dir():
+            shutil.rmtree(partial / SCRATCH)
     fsio.rename_durable(partial, final)
     return final

@@ -70,6 +70,12 @@ def check_extraneous(store: BundleStore, closures: Collection[Closure]) -> None:
     """Refuse a bundle with blobs that no image needs. The closures are those of all images, without a platform filter."""
     reached = {digest for closure in closures for digest in (*closure.manifests, *closure.blobs, *closure.replaced)}
     reached |= {signature.digest for closure in closures for signature in closure.image.signatures}
+    todo = list(reached)
+    while todo:  # what blobs are made from belongs to them
+        blob = store.catalog.blobs.get(todo.pop())
+        parts = {blob.patch.blob, *([blob.patch.base] if blob.patch.base else [])} if blob and blob.patch else set()
+        todo += parts - reached
+        reached |= parts
     extra = sorted(set(store.catalog.blobs) - reached)
     if extra:
         raise Damaged("the catalog lists blobs that belong to no image", where=store.catalog.name, got=listing(list(extra), 5))
@@ -94,6 +100,8 @@ class _Walk:
         closure.signatures = [signature for signature in self._image.signatures if signature.subject in loaded]
         for signature in self._image.signatures:
             self._check_blob(signature.descriptor, "lookaside signature")
+            if not self._store.catalog.blobs[signature.digest].extents:  # it is needed before the destination is asked anything
+                raise Damaged("a signature is not in the bundle", where=f"{self._image.reference}: {signature.digest}")
         for attachment in self._image.attachments:
             if attachment.subject in loaded and self._manifest(attachment.descriptor, 1, ()):
                 loaded.add(attachment.descriptor.digest)
@@ -142,8 +150,8 @@ class _Walk:
         if depth > _MAX_DEPTH:
             raise Damaged("manifests nested too deeply", where=where)
         blob = self._store.catalog.blobs.get(descriptor.digest)
-        if blob is None or blob.size != descriptor.size or descriptor.media_type not in media.MANIFESTS:
-            raise Damaged("a manifest is not in the catalog as its parent describes it", where=where)
+        if blob is None or blob.size != descriptor.size or descriptor.media_type not in media.MANIFESTS or not blob.extents:
+            raise Damaged("a manifest is not in the bundle as its parent describes it", where=where)
         manifest = self._store.find_manifest(descriptor.digest)
         if manifest.media_type != descriptor.media_type:
             raise Damaged(

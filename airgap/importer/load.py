@@ -6,12 +6,15 @@ sent; what the target has already is not read.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from airgap.bundle.frame import Extent
 from airgap.bundle.store import BundleStore
 from airgap.errors import Interrupted
 from airgap.importer.closure import Closure, referrers_index
@@ -37,7 +40,7 @@ from airgap.progress import Progress
 
 @dataclass
 class Loaded:
-    """What a load did, in bytes and blobs; ``mounted`` ones were there in another repository.
+    """What a load did, in bytes and blobs; ``mounted`` ones were there in another repository, ``rebuilt`` ones were sent, too.
 
     ``dropped_signatures`` were carried but are no signatures: passed on, they would have spoiled the good ones beside them.
     """
@@ -46,6 +49,7 @@ class Loaded:
     sent_blobs: int = 0
     present_blobs: int = 0
     mounted_blobs: int = 0
+    rebuilt_blobs: int = 0
     dropped_signatures: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -64,6 +68,7 @@ def load(
     progress: Progress,
     threads: int = 4,
     signing: SiteSigning | None = None,
+    held: Mapping[Digest, Repository] | None = None,
 ) -> Loaded:
     """Put every image where it belongs, then make the names visible.
 
@@ -75,12 +80,13 @@ def load(
         progress: told about every byte.
         threads: how many blobs are sent at a time.
         signing: what the site adds.
+        held: where at the target the blobs are that the bundle does not carry (``held.locate``).
 
     Raises:
         Damaged: a blob on the media is not what the catalog says; no name was touched.
         RegistryError, MediaError: the target failed; no name was touched unless the failure was among the names themselves.
     """
-    loader = _Loader(store, target, progress, threads, signing or SiteSigning())
+    loader = _Loader(store, target, progress, threads, signing or SiteSigning(), held or {})
     placed = [(closure, destinations[closure.image.reference]) for closure in closures]
     loader.blobs(placed)
     loader.manifests(placed)
@@ -95,8 +101,19 @@ T = TypeVar("T")
 
 
 class _Loader:
-    def __init__(self, store: BundleStore, target: Target, progress: Progress, threads: int, signing: SiteSigning) -> None:
+    def __init__(
+        self,
+        store: BundleStore,
+        target: Target,
+        progress: Progress,
+        threads: int,
+        signing: SiteSigning,
+        held: Mapping[Digest, Repository],
+    ) -> None:
         self._store = store
+        self._held = held
+        # rebuilding takes a core and memory, sending takes neither
+        self._rebuilding = threading.Semaphore(max(1, min(threads, os.cpu_count() or 1)))
         self._target = target
         self._progress = progress
         self._threads = threads
@@ -110,24 +127,35 @@ class _Loader:
             for blob in closure.blobs.values():
                 wanted.setdefault(blob.digest, (blob, {}))[1][destination.repository] = None
         self._progress.stage("loading", sum(blob.size for blob, _ in wanted.values()))
-        extents = self._store.catalog.blobs
-        in_media_order = sorted(wanted.values(), key=lambda item: extents[item[0].digest].extents)
+        in_media_order = sorted(wanted.values(), key=lambda item: self._place(item[0].digest))
         self._all(self._blob, in_media_order)
+
+    def _place(self, digest: Digest) -> tuple[Extent, ...]:
+        """Where the bytes begin that a blob is made of; held ones come first."""
+        blob = self._store.catalog.blobs[digest]
+        return self._store.catalog.blobs[blob.patch.blob].extents if blob.patch else blob.extents
 
     def _blob(self, item: tuple[Descriptor, Iterable[Repository]]) -> None:
         """One blob into every repository that needs it: there already, mounted from one that has it, or sent."""
         blob, repositories = item
-        holder: Repository | None = None
+        holder = self._held.get(blob.digest)
         for repository in repositories:
             if self._target.has(repository, blob):
                 self.loaded.count("present_blobs")
             elif holder is not None and self._target.mount(repository, blob, holder):
                 self.loaded.count("mounted_blobs")
             else:
-                self._target.write(repository, blob, lambda: self._open(blob))
-                self.loaded.count("sent_blobs", blob.size)
+                self._send(repository, blob)
             holder = holder or repository
         self._progress.advance(blob.size)
+
+    def _send(self, repository: Repository, blob: Descriptor) -> None:
+        rebuilt = self._store.catalog.blobs[blob.digest].patch is not None
+        with self._rebuilding if rebuilt else contextlib.nullcontext():
+            self._target.write(repository, blob, lambda: self._open(blob))
+        self.loaded.count("sent_blobs", blob.size)
+        if rebuilt:
+            self.loaded.count("rebuilt_blobs")
 
     def _open(self, blob: Descriptor) -> Reader:
         reader = VerifiedReader(self._store.open_blob(blob.digest), blob, self._store.place(blob.digest))

@@ -10,24 +10,28 @@ from pathlib import Path
 from airgap.bundle.catalog import Catalog, parse_time
 from airgap.bundle.check import check_volumes
 from airgap.bundle.media import Media
-from airgap.errors import Refused
+from airgap.errors import Damaged, Refused
 from airgap.importer import closure as closures_of
 from airgap.importer.closure import Closure
+from airgap.importer.deep import Rebuilt, rebuild_all
 from airgap.importer.gate import admit, check_times, next_floor
-from airgap.importer.judge import Judgement, judge_images
+from airgap.importer.held import locate, require_codecs
+from airgap.importer.judge import judge_images
 from airgap.importer.load import Loaded, load
 from airgap.importer.mapping import LayoutTarget, RegistryTarget, destinations
 from airgap.importer.opening import Opened, open_content, read_catalog
 from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
+from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
-from airgap.oci.reference import Reference
+from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Target
 from airgap.progress import Progress
 from airgap.state import State
 from airgap.text import plural
 from airgap.trust.bundle import Verdict
+from airgap.trust.judging import Judgement
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,34 @@ class Imported:
     remarks: tuple[str, ...] = ()
 
 
-def verify(paths: Sequence[Path], terms: Terms, progress: Progress) -> tuple[Opened, tuple[Judgement, ...]]:
-    """Everything that an import would check, and every block of every volume, without a target.
+@dataclass(frozen=True)
+class Destination:
+    """A target: as the operator named it, and what opens it when the time has come."""
+
+    spec: RegistryTarget | LayoutTarget
+    build: Callable[[], contextlib.AbstractContextManager[Target]]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A bundle that passed: the bundle, the policy's verdict on every instance, and what was rebuilt, if that was asked for."""
+
+    opened: Opened
+    judgements: tuple[Judgement, ...]
+    rebuilt: Rebuilt | None = None
+
+
+def verify(
+    paths: Sequence[Path], terms: Terms, progress: Progress, deep: bool = False, destination: Destination | None = None
+) -> Verified:
+    """Everything that an import would check, and every block of every volume, without loading anything.
+
+    Args:
+        paths: bundle directories or mount points.
+        terms: the site's terms.
+        progress: told about every step.
+        deep: also rebuild every blob that is carried as a patch.
+        destination: where the blobs are that the bundle does not carry; without it, patches of those are not rebuilt.
 
     Raises:
         Refused, Damaged: as an import would.
@@ -64,13 +94,22 @@ def verify(paths: Sequence[Path], terms: Terms, progress: Progress) -> tuple[Ope
     check_times(catalog, None, terms)
     check_volumes(catalog, media.locate(catalog), progress, terms.threads)  # first, because it names all damage there is
     opened = open_content(media, catalog, verdict)
-    return opened, _judge(opened, _closures(opened, catalog.images, terms), terms)
+    closures = _closures(opened, catalog.images, terms)
+    judgements = _judge(opened, closures, terms)
+    if not deep:
+        return Verified(opened, judgements)
+    require_codecs(catalog)
+    if destination is None:
+        return Verified(opened, judgements, rebuild_all(opened.store, progress, terms.threads))
+    with destination.build() as target:
+        held = locate(catalog, closures, destinations(catalog.images, destination.spec), destination.spec, target, terms.threads)
+        _read_outside(opened, held, target)
+        return Verified(opened, judgements, rebuild_all(opened.store, progress, terms.threads))
 
 
 def import_bundle(
     paths: Sequence[Path],
-    spec: RegistryTarget | LayoutTarget,
-    build_target: Callable[[], contextlib.AbstractContextManager[Target]],
+    destination: Destination,
     terms: Terms,
     state: State,
     progress: Progress,
@@ -80,8 +119,7 @@ def import_bundle(
 
     Args:
         paths: bundle directories or mount points.
-        spec: the target as named by the operator; decides names.
-        build_target: opens the target; called only after everything was verified.
+        destination: the target; its name decides names, and it is opened only after everything was verified.
         terms: the site's terms.
         state: the site's memory.
         progress: told about every step.
@@ -90,6 +128,7 @@ def import_bundle(
     Raises:
         Refused, Damaged, RegistryError, MediaError: nothing became visible at the destination.
     """
+    spec = destination.spec
     media = Media.find(paths)
     digest = Digest.of(media.catalog_raw)
     with _remembering(state, None, digest, str(spec)):
@@ -107,16 +146,54 @@ def import_bundle(
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
     left_out = tuple(image.reference for image in catalog.images if image not in complete)
     rebuilt = tuple(closure.image.reference for closure in closures if closure.replaced)
-    with build_target() as target:
+    with destination.build() as target:
         if state.imported_into(catalog.stream, catalog.serial, memory) == digest and _all_there(closures, names, target):
             state.record_repeat(catalog.stream, catalog.serial, digest, memory, reason, floor)
             return Imported(opened, names, rebuilt, left_out, None, judgements, remarks)
-        loaded = load(opened.store, closures, names, target, progress, terms.threads, signing)
+        held = _hold(opened, closures, names, spec, target, terms, state, digest)
+        loaded = load(opened.store, closures, names, target, progress, terms.threads, signing, held)
     outcome = f"loaded {plural(len(closures), 'image')}"
     if left_out:  # it counts against older bundles all the same, but not as a bundle that is there already
         outcome, memory = f"{outcome}, left out {len(left_out)}", f"{memory} (partial)"
     state.record_import(catalog.stream, catalog.serial, digest, memory, outcome, reason, floor)
     return Imported(opened, names, rebuilt, left_out, loaded, judgements, remarks)
+
+
+def _hold(
+    opened: Opened,
+    closures: Sequence[Closure],
+    names: Mapping[Reference, Reference],
+    spec: RegistryTarget | LayoutTarget,
+    target: Target,
+    terms: Terms,
+    state: State,
+    digest: Digest,
+) -> dict[Digest, Repository]:
+    """Prove that what the bundle does not carry is at the destination, and let its store read it there."""
+    catalog = opened.catalog
+    require_codecs(catalog)
+    try:
+        held = locate(catalog, closures, names, spec, target, terms.threads)
+    except Damaged as error:
+        error.hint = f"{_progress_so_far(catalog, state)}; {error.hint}"
+        state.record_refusal(catalog.stream, catalog.serial, digest, str(spec), error.what, error.got)
+        raise
+    _read_outside(opened, held, target)
+    return held
+
+
+def _read_outside(opened: Opened, held: Mapping[Digest, Repository], target: Target) -> None:
+    """Let the bundle's store read at the destination what the bundle does not carry."""
+    blobs = opened.catalog.blobs
+    opened.store.outside = lambda digest: target.open(held[digest], Descriptor("", digest, blobs[digest].size))
+
+
+def _progress_so_far(catalog: Catalog, state: State) -> str:
+    """Why blobs may be missing: what this site has taken of the stream, and which of the bundle's bases it has never seen."""
+    newest = state.last_imported(catalog.stream)
+    if newest is None:
+        return f"this site has taken no bundle of stream {catalog.stream} yet"
+    return f"the newest bundle of stream {catalog.stream} that this site has taken is serial {newest.serial}"
 
 
 def _memory_key(spec: RegistryTarget | LayoutTarget, terms: Terms, signing: SiteSigning | None) -> str:

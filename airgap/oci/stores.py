@@ -63,6 +63,9 @@ class Target(Protocol):
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:
         """Whether the blob is there already, with the right size."""
 
+    def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> Reader:
+        """As ``Source.open``: what is there already, from which other blobs can be made."""
+
     def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:
         """Make a blob of ``origin`` visible in ``repository`` without sending it; False when it must be sent."""
 

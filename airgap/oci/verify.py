@@ -102,6 +102,14 @@ class BytesReader:
         """Nothing to let go of."""
 
 
+def skipped(reader: Reader, offset: int) -> Reader:
+    """The same reader, ``offset`` bytes on."""
+    buffer = memoryview(bytearray(min(offset, CHUNK)))
+    while offset and (count := reader.readinto(buffer[: min(offset, CHUNK)])):
+        offset -= count
+    return reader
+
+
 def read_all(reader: Reader, limit: int, where: str) -> bytes:
     """Read a small thing wholly.
 

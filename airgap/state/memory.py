@@ -117,6 +117,22 @@ class State:
         """The highest bundle of a stream that this site has taken, whatever the target."""
         return self._one("SELECT serial, catalog FROM imported WHERE stream = ? ORDER BY serial DESC, at DESC", (stream,))
 
+    def taken_into(self, target: str) -> dict[str, Remembered]:
+        """The newest bundle of every stream that was loaded into a target, or into a part of it, however much of the bundle.
+
+        Args:
+            target: as ``record_import`` was told; what follows after a space there says how, what follows after ``/`` where in it.
+        """
+        query = (
+            "SELECT stream, serial, catalog FROM imported WHERE target = ? OR substr(target, 1, ?) IN (?, ?) ORDER BY serial, at"
+        )
+        with self._place.errors():
+            rows = self._connection.execute(query, (target, len(target) + 1, f"{target} ", f"{target}/")).fetchall()
+        try:
+            return {stream: Remembered(serial, Digest.parse(catalog)) for stream, serial, catalog in rows}
+        except Damaged as error:
+            raise self._place.damaged("a catalog's digest is none") from error
+
     def imported_into(self, stream: str, serial: int, target: str) -> Digest | None:
         """The catalog of this serial that was loaded into a target, or None."""
         query = "SELECT serial, catalog FROM imported WHERE stream = ? AND serial = ? AND target = ?"

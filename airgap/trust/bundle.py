@@ -150,8 +150,8 @@ def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read
     try:
         keys = read_keys(requirement.keys, read_key)
         if isinstance(requirement, SignedBy):
-            return _find_openpgp(wanted, keys, raw, files, revoked)
-        return _find_raw(keys, requirement.keys, raw, files, revoked)
+            return find_openpgp(wanted, keys, raw, files, revoked)
+        return find_raw(keys, requirement.keys, raw, files, revoked)
     except AirgapError as error:
         return Finding(wanted, obstacle=_sentence(error))
 
@@ -167,7 +167,8 @@ def obstacle(requirement: SignedBy | SigstoreSigned) -> str:
     return "Rekor keys have no meaning for a bundle: take them out of the policy" if requirement.rekor else ""
 
 
-def _find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
+def find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
+    """What the detached OpenPGP signatures among ``files`` are worth with these keys. Raises ``AirgapError``: a key is none."""
     signers: dict[str, str] = {}
     failures: dict[str, str] = {}
     armored = {name: content for name, content in files.items() if name.endswith(".asc")}
@@ -187,7 +188,8 @@ def _find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping
     return Finding(wanted, signers, frozenset(armored.keys() - failures.keys()), failures)
 
 
-def _find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
+def find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
+    """What the raw signatures in base64 among ``files`` are worth with these keys. Raises ``AirgapError``: a key is none."""
     public = [load_public_key(data) for data in keys]
     signers: dict[str, str] = {}
     failures: dict[str, str] = {}
@@ -197,7 +199,7 @@ def _find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mappi
         key = None if signature is None else _maker(public, raw, signature)
         why = revoked.reason(key.fingerprint, key.id) if key is not None else None
         if key is None:
-            failures[name] = "not base64" if signature is None else "not a signature over this catalog by this key"
+            failures[name] = "not base64" if signature is None else "not a signature over these bytes by this key"
         elif why is not None:
             failures[name] = f"{why}, got key {key.id}"
         else:

@@ -13,6 +13,7 @@ from typing import Any
 
 from airgap.importer import run
 from airgap.importer.mapping import parse_target
+from airgap.importer.run import Destination
 from airgap.importer.terms import Terms
 from airgap.layout import LayoutStore
 from airgap.oci.reference import Reference
@@ -91,7 +92,9 @@ class Yard:
         wanted = Terms(parse_policy(self.sender.policy.read_bytes()), lambda name: Path(name).read_bytes(), now, **terms)
         target = parse_target(f"oci:{self.store}", "")
         with State(self.state) as state:
-            run.import_bundle([bundle], target, lambda: contextlib.closing(LayoutStore(self.store)), wanted, state, Silent())
+            run.import_bundle(
+                [bundle], Destination(target, lambda: contextlib.closing(LayoutStore(self.store))), wanted, state, Silent()
+            )
 
 
 def key_of(sender: Sender) -> dict[str, Any]:

@@ -18,8 +18,8 @@ RANKS = {
     "errors": 0,
     "text": 1, "progress": 1,
     "oci": 2,
-    "fsio": 3,
-    "registry": 4, "layout": 4, "bundle": 4, "trust": 4, "lookaside": 4, "lists": 4, "state": 4,
+    "fsio": 3, "patch": 3,
+    "registry": 4, "layout": 4, "archives": 4, "bundle": 4, "trust": 4, "lookaside": 4, "lists": 4, "discover": 4, "state": 4,
     "exporter": 5, "importer": 5, "server": 5,
     "cli": 6,
 }  # fmt: skip
@@ -28,8 +28,10 @@ RANKS = {
 HOMES = {
     "requests": ("registry",), "urllib3": ("registry",), "certifi": ("registry",),
     "typer": ("cli",), "click": ("cli",), "tqdm": ("cli",), "rich": ("cli",),
-    "yaml": ("lists", "lookaside"),
+    "yaml": ("lists", "lookaside", "discover"),
     "cryptography": ("trust",),
+    "backports": ("patch",),
+    "re2": ("lists",),
 }  # fmt: skip
 
 

@@ -1,0 +1,162 @@
+"""What ``--since`` names: a receipt, an earlier bundle or its catalog, or a registry or store to look through."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import __version__, fsio
+from airgap.bundle import names
+from airgap.bundle.catalog import MAX_CATALOG, Catalog, format_time
+from airgap.bundle.holdings import Holdings
+from airgap.bundle.media import Media
+from airgap.bundle.receipt import MAX_RECEIPT, Receipt
+from airgap.bundle.store import BundleStore
+from airgap.cli import inputs
+from airgap.cli.console import Console
+from airgap.cli.stores import Reach, registry
+from airgap.errors import Damaged, UsageError
+from airgap.exporter.bases import Base, of_catalog
+from airgap.importer.mapping import LayoutTarget, RegistryTarget, parse_target
+from airgap.importer.scan import Part, scan, scan_store
+from airgap.layout import LayoutReader, LayoutStore
+from airgap.oci.digest import Digest
+from airgap.patch.zstd import EFFORTS
+from airgap.text import printable
+from airgap.trust.receipts import check_receipt_signatures, signature_files
+
+SinceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--since",
+        metavar="BASE",
+        help="What the far side has already: a receipt, an earlier bundle or its catalog.json, docker://HOST[/PREFIX] or oci:DIR; "
+        "may be repeated.",
+    ),
+]
+SinceKeyOption = Annotated[
+    list[Path] | None, typer.Option("--since-key", metavar="FILE", help="The site's public key: receipts must be signed by it.")
+]
+PatchOption = Annotated[
+    str,
+    typer.Option(
+        "--patch", metavar="never|auto|always", help="Carry layers as patches of earlier versions (auto), or of any others."
+    ),
+]
+PatchLevelOption = Annotated[
+    str, typer.Option("--patch-level", metavar="fast|default|best", help="How hard to try to make patches small.")
+]
+
+
+@dataclass(frozen=True)
+class Since:
+    """What the operator said about bases."""
+
+    names: Sequence[str]
+    keys: Sequence[Path]
+    threads: int
+
+
+@contextlib.contextmanager
+def open_bases(since: Since, reach: Reach, console: Console) -> Iterator[list[Base]]:
+    """Read every base.
+
+    Raises:
+        UsageError: one is nothing that can be a base.
+        Refused: a receipt that the site's keys have not signed.
+        RegistryError: a registry cannot be looked through.
+    """
+    with contextlib.ExitStack() as stack:
+        yield [_open(name, since, reach, console, stack) for name in since.names]
+
+
+def check_patch(text: str) -> str:
+    """``--patch``. Raises ``UsageError``."""
+    return _one_of(text, "--patch", ("never", "auto", "always"))
+
+
+def check_level(text: str) -> str:
+    """``--patch-level``. Raises ``UsageError``."""
+    return _one_of(text, "--patch-level", tuple(EFFORTS))
+
+
+def _one_of(text: str, option: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise UsageError("an unknown choice", where=option, expected=" or ".join(known), got=printable(text))
+    return text
+
+
+def _open(name: str, since: Since, reach: Reach, console: Console, stack: contextlib.ExitStack) -> Base:
+    if name.startswith(("docker://", "oci:")):
+        return _scanned(name, since, reach, console, stack)
+    path = Path(name)
+    if path.is_dir():
+        return _catalog(name, Media.find([path]).catalog_raw, path, console)
+    raw = fsio.read_input(path, max(MAX_RECEIPT, MAX_CATALOG), "base")
+    if raw.lstrip()[:200].find(b"airgap.receipt/") >= 0:
+        return _receipt(path, raw, since, console)
+    beside = path.name == names.CATALOG and (path.parent / names.volume_name(1)).exists()
+    return _catalog(name, raw, path.parent if beside else None, console)
+
+
+def _catalog(name: str, raw: bytes, directory: Path | None, console: Console) -> Base:
+    """A base from a catalog, with the volumes that lie in ``directory``: by them it is known better what the far side has where."""
+    with _reading(name):
+        catalog = Catalog.from_bytes(raw)
+    store = None
+    if directory is not None:
+        try:
+            store = BundleStore(catalog, Media.find([directory]).locate(catalog))
+        except Damaged as error:
+            console.say(f"base {printable(name)}: {error.what}: old layers are read from their source")
+    return of_catalog(name, raw, catalog, store)
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Damaged as error:
+        raise UsageError(
+            f"not a base: {error.what}",
+            where=printable(name),
+            expected="a receipt, an earlier bundle, its catalog.json, docker://HOST[/PREFIX] or oci:DIR",
+            got=error.got,
+        ) from error
+
+
+def _receipt(path: Path, raw: bytes, since: Since, console: Console) -> Base:
+    where = printable(str(path))
+    if since.keys:
+        keys = [inputs.read_key(str(key)) for key in since.keys]
+        signers = check_receipt_signatures(raw, signature_files(path), keys, where)
+        console.say(f"receipt {where}: signed by {', '.join(signers)}")
+    else:
+        console.say(f"receipt {where}: its signature is not checked (--since-key)")
+    with _reading(where):
+        receipt = Receipt.from_bytes(raw, where)
+    return Base(where, Digest.of(raw), receipt.holdings, receipt=receipt)
+
+
+def _scanned(name: str, since: Since, reach: Reach, console: Console, stack: contextlib.ExitStack) -> Base:
+    spec = parse_target(name)
+    content: LayoutReader | None = None
+    if isinstance(spec, RegistryTarget):
+        with registry(reach, since.threads, console) as store:
+            holdings = scan(store, Part(spec.host, spec.prefix), console, since.threads)
+    elif isinstance(spec, LayoutTarget):
+        content = stack.enter_context(contextlib.closing(LayoutStore(spec.directory)))
+        holdings = scan_store(content, console)
+    return Base(name, _as_receipt(name, holdings), holdings, content=content)
+
+
+def _as_receipt(name: str, holdings: Holdings) -> Digest:
+    """A scan is known by the digest of what a receipt would say, whenever it was made."""
+    moment = format_time(dt.datetime.fromtimestamp(0, dt.UTC))
+    return Digest.of(Receipt("scan", moment, f"airgap {__version__}", name, {}, holdings).to_bytes())

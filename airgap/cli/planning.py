@@ -1,0 +1,236 @@
+"""The connected side's first steps: resolve a list into a lock, and show what an export would do."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import fsio
+from airgap.archives import Sources as Origins
+from airgap.bundle import names
+from airgap.bundle.difference import compare
+from airgap.cli import inputs
+from airgap.cli.bases import PatchOption, Since, SinceKeyOption, SinceOption, check_patch, open_bases
+from airgap.cli.comparing import image_lines, of_lock
+from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.places import PlaceOptions
+from airgap.cli.sources import BundlePolicyOption, ScratchOption, Shelf, UnverifiedOption
+from airgap.cli.stores import Reach, ThreadsOption, reaching, registries
+from airgap.errors import Refused, UsageError
+from airgap.exporter import preflight
+from airgap.exporter.bases import held_by
+from airgap.exporter.candidates import attempts_for, estimate
+from airgap.exporter.lock import MAX_LOCK, Lock
+from airgap.exporter.plan import Plan, lay_out, summary
+from airgap.exporter.resolve import resolve
+from airgap.exporter.selecting import Tags, expand
+from airgap.lists import RegistrySettings, Wish
+from airgap.lookaside import LookasideConfig, LookasideReader
+from airgap.registry import MirroredSource
+from airgap.text import human_size, parse_size, plural, printable
+
+Lists = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="LIST...", help="Image lists (docs/lists.md), places such as oci-archive:FILE, or one lock; - is stdin."
+    ),
+]
+PlatformOption = Annotated[
+    list[str] | None, typer.Option("--platform", help="Only this platform, such as linux/arm64; may be repeated.")
+]
+VolumeOption = Annotated[
+    str | None, typer.Option("--volume-size", help="Most bytes a volume may have: 4GiB, 25GB, or fat32, dvd, dvd-dl, bd25, bd50.")
+]
+RegistriesDOption = Annotated[
+    Path | None,
+    typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are kept."),
+]
+
+
+@reaching
+def resolve_command(
+    lists: Lists,
+    lock: Annotated[str | None, typer.Option("--lock", help="Write the lock to this file; - is standard output.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Show what moved since the last lock, then replace it.")] = False,
+    allow_lost: Annotated[
+        bool, typer.Option("--allow-lost-signatures", help="Update although signatures are gone that the last lock has.")
+    ] = False,
+    platform: PlatformOption = None,
+    reach: Reach = Reach(),
+    registries_d: RegistriesDOption = None,
+    scratch: ScratchOption = None,
+    bundle_policy: BundlePolicyOption = None,
+    accept_unverified: UnverifiedOption = False,
+    threads: ThreadsOption = 4,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Pin every reference of an image list to a digest, with all platforms, signatures and referrers.
+
+    Example: airgap resolve images.txt --lock images.lock
+
+    Example: airgap resolve images.txt --lock images.lock --update
+    """
+    console = Console(as_json, quiet, verbose)
+    last = _last_lock(lock) if update else None
+    with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, None, console.say)) as shelf:
+        wanted, settings = asked_for(lists, platform, console, shelf)
+        with registries(reach, threads, console, settings) as store:
+            source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
+            found = locked(wanted, store, source, console, threads)
+    if lock == "-":
+        sys.stdout.write(found.to_bytes().decode())
+        return
+    changes = _changes(lock or "", last, found, allow_lost) if last else None
+    if lock is not None:
+        fsio.write_durable(Path(lock), found.to_bytes())
+    if changes is not None:
+        console.result(changes, [*image_lines(changes), f"updated      {lock}"])
+        return
+    images = [image.to_json() for image in found.images]
+    lines = [f"{image.reference}  {image.root.digest}  {_extent(image.to_json())}" for image in found.images]
+    console.result({"images": images, "manifests": len(found.manifests), "lock": lock}, lines)
+
+
+def _last_lock(name: str | None) -> Lock:
+    if name is None or name == "-":
+        raise UsageError("--update needs the lock that it updates", expected="--lock FILE")
+    return Lock.from_bytes(fsio.read_input(Path(name), MAX_LOCK, "lock"), printable(name))
+
+
+def _changes(name: str, last: Lock, found: Lock, allow_lost: bool) -> dict[str, Any]:
+    """What has happened since the last lock.
+
+    Raises:
+        Refused: a signature is gone, be it that it was taken away or that what replaced an image has none.
+    """
+    facts = compare(of_lock(f"{name} as it was", last), of_lock(f"{name} as it is now", found))
+    lost = [change for change in (*facts["moved"], *facts["changed"]) if change["signatures_lost"]]
+    if lost and not allow_lost:
+        raise Refused(
+            "signatures are gone that the last lock has",
+            where=printable(name),
+            expected="what was signed stays signed",
+            got="".join(f"\n  {change['reference']}: {plural(change['signatures_lost'], 'signature')} lost" for change in lost),
+            hint="find out why; the lock was left as it was. To go on without them: --allow-lost-signatures",
+        )
+    return facts
+
+
+@reaching
+def plan_command(
+    lists: Lists,
+    volume_size: VolumeOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the bundle will go: also check the free space there.")] = None,
+    platform: PlatformOption = None,
+    reach: Reach = Reach(),
+    registries_d: RegistriesDOption = None,
+    scratch: ScratchOption = None,
+    bundle_policy: BundlePolicyOption = None,
+    accept_unverified: UnverifiedOption = False,
+    since: SinceOption = None,
+    since_key: SinceKeyOption = None,
+    patch: PatchOption = "auto",
+    rate: Annotated[
+        str, typer.Option("--rate", metavar="SIZE", help="Bytes a second to reckon with, such as 10MB: how long will it take?")
+    ] = "",
+    threads: ThreadsOption = 4,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what an export would fetch and write, before a byte moves.
+
+    Example: airgap plan images.txt --volume-size fat32 --out /mnt/usb --rate 10MB
+
+    Example: airgap plan images.txt --since /srv/prod-site-0001
+    """
+    bytes_a_second = parse_size(rate.removesuffix("/s")) if rate else 0
+    console = Console(as_json, quiet, verbose)
+    asked = Since(since or (), since_key or (), threads)
+    with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, None, console.say)) as shelf:
+        wanted, settings = asked_for(lists, platform, console, shelf)
+        with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:
+            source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
+            found = locked(wanted, store, source, console, threads)
+            tried = attempts_for(found, bases, check_patch(patch), source)
+    plan = lay_out(found, names.volume_size(volume_size) if volume_size else None, held_by(bases))
+    facts = summary(plan) | {"patches_tried": len(tried), "patches_save": estimate(tried)}
+    if bytes_a_second:
+        facts["seconds"] = math.ceil(plan.download / bytes_a_second)
+    if out is not None:
+        preflight.check(plan, out, out / "none")
+        facts["free"] = fsio.free_bytes(out)
+    console.result(facts, _plan_lines(plan, facts))
+
+
+def locked(wanted: Lock | Sequence[Wish], tags: Tags, source: Origins, console: Console, threads: int) -> Lock:
+    """What the lists ask for, every reference pinned."""
+    if isinstance(wanted, Lock):
+        return wanted
+    return resolve(expand(wanted, tags, console), source, console, threads, source)
+
+
+def asked_for(
+    lists: list[str], platform: list[str] | None, console: Console, shelf: Shelf
+) -> tuple[Lock | Sequence[Wish], Sequence[RegistrySettings]]:
+    """What the lists ask for, and how they want registries to be spoken to; what is not done is said."""
+    found = inputs.read_lists(lists, platform or (), shelf.images)
+    if isinstance(found, Lock):
+        return found, ()
+    for notice in found.notices:
+        console.say(notice)
+    return found.wanted, found.registries
+
+
+def lookaside_of(store: MirroredSource, directory: Path | None) -> LookasideReader:
+    return LookasideReader(LookasideConfig.load([directory] if directory else None), store.fetch_file)
+
+
+def _extent(image: dict[str, Any]) -> str:
+    platforms, attachments = image.get("platforms", []), image.get("attachments", [])
+    return f"{plural(len(platforms), 'platform')}, {plural(len(attachments), 'attachment')}"
+
+
+def _plan_lines(plan: Plan, facts: dict[str, Any]) -> list[str]:
+    lines = [*_table(plan, facts), ""]
+    lines += [f"{volume['name']}  {human_size(volume['size']):>10}" for volume in facts["volumes"][:20]]
+    if len(plan.sizes) > 20:
+        lines.append(f"... {plural(len(plan.sizes), 'volume')} in all")
+    lines.append(f"fetch {human_size(plan.download)} in {plural(facts['blobs'], 'blob')}, write {human_size(plan.written)}")
+    if facts["patches_tried"]:
+        count = plural(facts["patches_tried"], "layer")
+        lines.append(f"patches for {count} will save about {human_size(facts['patches_save'])} of that (an estimate; export tells)")
+    if "seconds" in facts:
+        lines.append(f"takes about {dt.timedelta(seconds=facts['seconds'])} (hours:minutes:seconds) at that rate")
+    if "free" in facts:
+        lines.append(f"free there: {human_size(facts['free'])}")
+    return lines
+
+
+def _table(plan: Plan, facts: dict[str, Any]) -> list[str]:
+    """One row an image: bytes that only it brings, that images before it bring, that the far side has."""
+    columns = ["new", "shared", *(["held"] if plan.held else [])]
+    width = max(len("image"), *(len(row["reference"]) for row in facts["images"]))
+
+    def row(name: str, cells: Sequence[str], rest: str) -> str:
+        return f"{name:<{width}}  {'  '.join(f'{cell:>10}' for cell in cells)}  {rest}".rstrip()
+
+    lines = [row("image", columns, "platforms")]
+    for image in facts["images"]:
+        notes = f", {plural(image['attachments'], 'attachment')}" if image["attachments"] else ""
+        sizes = [human_size(image[f"{column}_bytes"]) for column in columns]
+        lines.append(row(image["reference"], sizes, f"{', '.join(image['platforms']) or '-'}{notes}"))
+        lines += [
+            row("", (), f"not carried (its licence forbids it, the registry lacks it): {digest}") for digest in image["foreign"]
+        ]
+    new = sum(image["new_bytes"] for image in facts["images"])
+    totals = [human_size(new), "", *([human_size(facts["held_bytes"])] if plan.held else [])]
+    return [*lines, row("all", totals, plural(len(facts["images"]), "image"))]

@@ -1,0 +1,224 @@
+"""Which layer a new layer is made from: the one that is most probably nearly the same. Pure but for asking for old manifests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from airgap.errors import Damaged, RegistryError
+from airgap.exporter.bases import Base, held_by
+from airgap.exporter.lock import Lock, Node
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Repository
+from airgap.oci.stores import Reader, Source
+from airgap.patch import codec
+
+#: Smaller layers are not worth a patch, in bytes.
+SMALLEST = 32 * 1024
+#: The most that two layers may differ and still be tried, in the unit of :func:`_distance`; within one bundle a layer must come
+#: nearer, because what is made from another one cannot be a base itself, and its sibling of another platform may need it.
+_FAR = 2.5
+_NEAR = 1.5
+_MAX_NODES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer where an image has it: the repository to read it from, platform, place among the image's layers, and the image."""
+
+    repository: Repository
+    platform: str
+    position: int
+    descriptor: Descriptor
+    image: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A patch worth trying.
+
+    Attributes:
+        repository: where the new layer is read from.
+        new: the new layer.
+        base: the layer it may be made from; None to try it alone.
+        origin: the repository that the base can be read from, when nobody has it at hand.
+        codec: one of ``patch.codec.CODECS``.
+        inside: the base is carried by this bundle.
+    """
+
+    repository: Repository
+    new: Descriptor
+    base: Descriptor | None
+    origin: Repository | None
+    codec: str
+    inside: bool = False
+
+
+def method(media_type: str) -> str:
+    """The codec for a layer of this media type, or an empty string where there is none: zstd layers are carried whole."""
+    if media_type.endswith(("tar+gzip", "tar.gzip")):
+        return codec.DEFLATE
+    return codec.PLAIN if media_type.endswith(".tar") else ""
+
+
+def new_layers(lock: Lock, held: Collection[Digest]) -> list[Layer]:
+    """Every place of every layer that is to be carried and that a patch could make, in list order."""
+    found = []
+    for image in lock.images:
+        for platform, node in _instances(lock, lock.manifests[image.root.digest], set()):
+            for position, layer in enumerate(node.blobs[1:]):
+                fits = layer.size >= SMALLEST and method(layer.media_type) and layer.digest not in held
+                if fits and layer.digest not in image.foreign:
+                    repository = node.repository or image.reference.repository
+                    found.append(Layer(repository, platform, position, layer, node.descriptor.digest))
+    return found
+
+
+def old_layers(lock: Lock, bases: Sequence[Base], source: Source) -> list[Layer]:
+    """The layers of the earlier versions of these images that the bases hold, as far as their manifests can be had.
+
+    Args:
+        lock: what will be exported.
+        bases: what the far side has.
+        source: where old manifests are read from when no base has them at hand.
+    """
+    found: dict[Layer, None] = {}
+    for repository in dict.fromkeys(image.reference.repository for image in lock.images):
+        for base in bases:
+            roots = dict.fromkeys(root for name, root in base.holdings.images.items() if _is_same(name, repository))
+            found |= dict.fromkeys(layer for root in roots for layer in _layers_of(base, repository, root, source))
+    return list(found)
+
+
+def attempts(new: Sequence[Layer], old: Sequence[Layer], always: bool) -> list[Attempt]:
+    """What to try, one attempt a layer.
+
+    Args:
+        new: the layers to carry.
+        old: the layers that the far side has.
+        always: where it has nothing similar, try a layer of this bundle, else the layer alone.
+    """
+    places: dict[Digest, list[Layer]] = {}
+    for layer in new:
+        places.setdefault(layer.descriptor.digest, []).append(layer)
+    chosen: list[Attempt] = []
+    alone: list[Layer] = []
+    for found in places.values():
+        if near := _nearest(found, old):
+            chosen.append(_attempt(found[0], near))
+        elif always:
+            inside = _nearest(found, alone, _NEAR)
+            chosen.append(_attempt(found[0], inside, inside=True))
+            alone += [] if inside else found
+    return chosen
+
+
+def _attempt(new: Layer, base: Layer | None, inside: bool = False) -> Attempt:
+    how = method(new.descriptor.media_type)
+    if base is None:
+        return Attempt(new.repository, new.descriptor, None, None, how)
+    return Attempt(new.repository, new.descriptor, base.descriptor, base.repository, how, inside)
+
+
+def attempts_for(lock: Lock, bases: Sequence[Base], patch: str, source: Source, given: Collection[Digest] = ()) -> list[Attempt]:
+    """What to try for a lock.
+
+    Args:
+        lock: what will be exported.
+        bases: what the far side has.
+        patch: ``never``, ``auto`` or ``always``.
+        source: where old manifests are read from when no base has them at hand.
+        given: layers that there are patches of already.
+    """
+    if patch == "never" or not (bases or patch == "always"):
+        return []
+    new = new_layers(lock, held_by(bases).keys() | set(given))
+    return attempts(new, old_layers(lock, bases, source) if new else (), patch == "always")
+
+
+def open_base(bases: Sequence[Base], source: Source, repository: Repository, layer: Descriptor) -> Reader:
+    """A base's bytes from where they are cheapest: an earlier bundle or store at hand, else the source by digest."""
+    for base in bases:
+        if base.content is not None and base.content.find_blob(layer.digest) == layer.size:
+            return base.content.open_blob(layer.digest)
+    return source.open(repository, layer)
+
+
+def _instances(
+    lock: Lock, root: Node, seen: set[tuple[Digest, str]], platform: str = "", depth: int = 0
+) -> Iterator[tuple[str, Node]]:
+    """The images below an index, each once for a platform, however often it is listed (``seen``)."""
+    if root.descriptor.media_type in media.IMAGES:
+        yield platform, root
+    for child in root.children if depth < 8 else ():
+        key = child.digest, str(child.platform or platform)
+        if child.digest in lock.manifests and key not in seen:
+            seen.add(key)
+            yield from _instances(lock, lock.manifests[child.digest], seen, key[1], depth + 1)
+
+
+def _layers_of(base: Base, repository: Repository, root: Digest, source: Source) -> Iterator[Layer]:
+    todo = [(root, "")]
+    seen: set[tuple[Digest, str]] = set()
+    while todo and len(seen) < _MAX_NODES:
+        digest, platform = todo.pop()
+        if (digest, platform) in seen:
+            continue
+        seen.add((digest, platform))
+        manifest = _manifest(base, repository, digest, source)
+        if manifest is None:
+            continue
+        todo += [(child.digest, str(child.platform or platform)) for child in manifest.children]
+        for position, layer in enumerate(manifest.layers):
+            if layer.size >= SMALLEST and method(layer.media_type) and layer.digest in base.holdings.blobs:
+                yield Layer(repository, platform, position, layer, digest)
+
+
+def _manifest(base: Base, repository: Repository, digest: Digest, source: Source) -> Manifest | None:
+    """An old manifest; None when it is not to be had any more: then there is no patch, and nothing is lost."""
+    try:
+        if base.content is not None and base.content.find_blob(digest) is not None:
+            return base.content.find_manifest(digest)
+        return source.manifest(repository, digest)
+    except (RegistryError, Damaged):
+        return None
+
+
+def _is_same(name: str, repository: Repository) -> bool:
+    """Whether a name in a base is one of this source repository: by its own name, or by what a mapping makes of it."""
+    path = name.partition("@")[0]
+    path = path.rpartition(":")[0] if ":" in path.rpartition("/")[2] else path
+    kept = f"{repository.flat_host}/{repository.path}"
+    return path == str(repository) or path in (kept, repository.path) or path.endswith((f"/{kept}", f"/{repository.path}"))
+
+
+def _nearest(places: Sequence[Layer], among: Sequence[Layer], least: float = _FAR) -> Layer | None:
+    """The nearest one; never one of the same image, whose layers have nothing in common."""
+    best: Layer | None = None
+    for place in places:
+        for other in among:
+            if other.image != place.image and (distance := _distance(place, other)) < least:
+                best, least = other, distance
+    return best
+
+
+def _distance(one: Layer, other: Layer) -> float:
+    """How unlike two layers probably are: sizes on a logarithmic scale, plus what their places say."""
+    if method(one.descriptor.media_type) != method(other.descriptor.media_type):
+        return math.inf
+    size = abs(math.log(one.descriptor.size / other.descriptor.size))
+    return (
+        size
+        + (one.repository != other.repository)
+        + 0.7 * (one.platform != other.platform)
+        + 0.2 * (one.position != other.position)
+    )
+
+
+def estimate(tried: Sequence[Attempt]) -> int:
+    """About how many bytes patches save: seven eighths of a layer with an old version, a third of one with a sibling."""
+    return sum(attempt.new.size * 7 // 8 if attempt.base and not attempt.inside else attempt.new.size // 3 for attempt in tried)

@@ -1,0 +1,123 @@
+"""Find what an incremental bundle does not carry: prove that the destination has it, before anything is written there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from airgap.bundle.catalog import Catalog
+from airgap.errors import Damaged, UsageError
+from airgap.importer.closure import Closure
+from airgap.importer.mapping import LayoutTarget, RegistryTarget
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Target
+from airgap.patch import zstd
+from airgap.text import plural, printable
+
+#: A bundle may name so many places for a blob, and so many missing blobs are listed.
+_MAX_HINTS = 64
+_MAX_LISTED = 1000
+
+
+def locate(
+    catalog: Catalog,
+    closures: Sequence[Closure],
+    names: Mapping[Reference, Reference],
+    spec: RegistryTarget | LayoutTarget,
+    target: Target,
+    threads: int,
+) -> dict[Digest, Repository]:
+    """Where at the destination every held blob is that these images need, be it as a part or as the base of a patch.
+
+    Args:
+        catalog: the verified catalog.
+        closures: the images as they will be loaded.
+        names: their destinations, by source reference.
+        spec: the target as the operator named it.
+        target: the target itself; it is only asked.
+        threads: how many questions are asked at a time.
+
+    Raises:
+        Damaged: some are not there; all of them are named.
+    """
+    wanted = _wanted(catalog, closures, names)
+    with ThreadPoolExecutor(threads, thread_name_prefix="held") as pool:
+        found = dict(zip(wanted, pool.map(lambda item: _find(catalog, spec, target, *item), wanted.items()), strict=True))
+    missing = [digest for digest, repository in found.items() if repository is None]
+    if missing:
+        raise _missing(catalog, missing, closures, spec)
+    return {digest: repository for digest, repository in found.items() if repository is not None}
+
+
+def require_codecs(catalog: Catalog) -> None:
+    """Make sure that this machine can apply the patches of a bundle, before anything is touched.
+
+    Raises:
+        UsageError: a library is missing.
+    """
+    if any(blob.patch for blob in catalog.blobs.values()):
+        zstd.require()
+
+
+def _wanted(
+    catalog: Catalog, closures: Sequence[Closure], names: Mapping[Reference, Reference]
+) -> dict[Digest, dict[Repository, None]]:
+    """The held blobs, each with the repositories that will need it."""
+    wanted: dict[Digest, dict[Repository, None]] = {}
+    for closure in closures:
+        repository = names[closure.image.reference].repository
+        for digest in _held(catalog, closure.blobs):
+            wanted.setdefault(digest, {})[repository] = None
+    return wanted
+
+
+def _held(catalog: Catalog, blobs: Iterable[Digest]) -> Iterator[Digest]:
+    for digest in blobs:
+        blob = catalog.blobs[digest]
+        if blob.held:
+            yield digest
+        elif blob.patch and blob.patch.base:
+            yield from _held(catalog, [blob.patch.base])
+
+
+def _find(
+    catalog: Catalog, spec: RegistryTarget | LayoutTarget, target: Target, digest: Digest, users: Mapping[Repository, None]
+) -> Repository | None:
+    blob = catalog.blobs[digest]
+    descriptor = Descriptor("", digest, blob.size)
+    places = dict.fromkeys([*users, *_hinted(spec, blob.repositories[:_MAX_HINTS])])
+    return next((repository for repository in places if target.has(repository, descriptor)), None)
+
+
+def _hinted(spec: RegistryTarget | LayoutTarget, hints: Iterable[str]) -> Iterator[Repository]:
+    """Where a blob may be, by what the base said: a source repository, or a path at this very target. These are only read from."""
+    for hint in hints:
+        host, _, path = hint.partition("/")
+        with contextlib.suppress(UsageError):
+            yield spec.repository(Repository(host, path))
+        with contextlib.suppress(UsageError):
+            if isinstance(spec, RegistryTarget):
+                yield Repository(spec.host, hint)
+
+
+def _missing(
+    catalog: Catalog, missing: Sequence[Digest], closures: Sequence[Closure], spec: RegistryTarget | LayoutTarget
+) -> Damaged:
+    lines = []
+    for digest in missing[:_MAX_LISTED]:
+        users = [str(c.image.reference) for c in closures if digest in _held(catalog, c.blobs)]
+        more = f" and {len(users) - 1} more" if len(users) > 1 else ""
+        lines.append(f"\n  {digest}  {catalog.blobs[digest].size} bytes, for {printable(users[0])}{more}")
+    if len(missing) > _MAX_LISTED:
+        lines.append(f"\n  and {len(missing) - _MAX_LISTED} more")
+    return Damaged(
+        f"the destination lacks {plural(len(missing), 'blob')} that {catalog.name} does not carry",
+        where=str(spec),
+        expected=f"what the base of the bundle said is there ({', '.join(base for base in catalog.base) or 'no base is named'})",
+        got="".join(lines),
+        hint="import the bundles before this one first, or into the same target as them; "
+        "or send a receipt of this site (airgap receipt) to the sender and ask for a bundle made --since it",
+    )
