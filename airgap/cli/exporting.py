@@ -15,6 +15,17 @@ from airgap.bundle.catalog import MAX_CATALOG, Catalog
 from airgap.cli import inputs
 from airgap.cli.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, check_level, check_patch, open_bases
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.gates import (
+    Asked,
+    AttachOption,
+    GateOption,
+    GateTimeoutOption,
+    RequireSignedOption,
+    UnnamedOption,
+    VerifyOption,
+    outcome_facts,
+    outcome_lines,
+)
 from airgap.cli.places import PlaceOptions
 from airgap.cli.planning import Lists, PlatformOption, RegistriesDOption, VolumeOption, asked_for, lookaside_of
 from airgap.cli.sources import BundlePolicyOption, ScratchOption, Shelf, UnverifiedOption
@@ -49,6 +60,12 @@ def export_command(
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
     patch_level: PatchLevelOption = "default",
+    verify_images: VerifyOption = None,
+    require_signed: RequireSignedOption = False,
+    accept_unnamed_bundles: UnnamedOption = False,
+    gate: GateOption = None,
+    gate_timeout: GateTimeoutOption = 3600,
+    attach: AttachOption = None,
     threads: ThreadsOption = 4,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
     state: inputs.StateOption = None,
@@ -66,11 +83,17 @@ def export_command(
 
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --volume-size fat32
 
+    With --verify-images and --gate every image must pass before the bundle is sealed; --attach adds SBOMs and scan results.
+
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --since site.receipt
+
+    Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --verify-images policy.json
+    --gate "trivy image --exit-code 1 --severity CRITICAL {registry}" --attach docker.io/library/nginx:1.27::sbom-spdx=nginx.json
     """
     console = Console(as_json, quiet, verbose)
+    asked = Asked(verify_images, require_signed, accept_unnamed_bundles, gate or (), gate_timeout, attach or (), scratch)
     with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, state, console.say)) as shelf:
-        wanted, settings = asked_for(lists, platform, console, shelf)
+        wanted, settings = asked_for(lists, platform, reach, console, shelf)
         request = Request(
             wanted=wanted,
             out=out,
@@ -83,6 +106,9 @@ def export_command(
             restart=restart,
             patch=check_patch(patch),
             effort=check_level(patch_level),
+            attached=asked.attached(),
+            terms=asked.terms(),
+            gates=asked.gates(console),
         )
         inputs.check_period(request.created, request.expires)
         signers = inputs.signers(key, passphrase_file)
@@ -132,12 +158,14 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         **catalog.savings(),
         "signers": [signer.key_id for signer in signers],
         "already_there": not done.fresh,
+        **outcome_facts(done),
     }
     size = f"{plural(len(catalog.images), 'image')}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
     lines = [
         f"{'sealed' if done.fresh else 'there'}       {done.path}".replace("there       ", "there        "),
         f"content      {size}",
         *_savings_lines(facts),
+        *outcome_lines(done),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",
         f"check        cd {done.path} && sha256sum -c {names.SUMS}",
     ]

@@ -7,7 +7,7 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -57,10 +57,11 @@ _REVOKED = "revoked.txt"
 _DAYS = re.compile(r"(\d{1,5})d")
 
 
-def read_lists(names: Sequence[str], platforms: Sequence[str], places: Places) -> Wishes | Lock:
+def read_lists(names: Sequence[str], platforms: Sequence[str], places: Places, expand: Callable[[str], str] = str) -> Wishes | Lock:
     """One lock, or what one or several lists of any kinds ask for; ``-`` is standard input.
 
-    A place such as ``oci-archive:FILE`` is a list of its own, with one line. ``places`` tells which images a place means.
+    A place such as ``oci-archive:FILE`` is a list of its own, with one line. ``places`` tells which images a place means,
+    ``expand`` what a short name is an alias of.
 
     Raises:
         UsageError: a mistake in a list, lists that contradict each other, or a lock among several inputs.
@@ -75,7 +76,7 @@ def read_lists(names: Sequence[str], platforms: Sequence[str], places: Places) -
                 raise UsageError("a lock stands alone", where=shown, expected="one LOCK and no --platform, or lists")
             return Lock.from_bytes(data, shown)
         try:
-            found.append(parse_list(data, shown, places).for_platforms(wanted))
+            found.append(parse_list(data, shown, places, expand).for_platforms(wanted))
         except UsageError as error:
             mistakes.append(error)
     if mistakes:

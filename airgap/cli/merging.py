@@ -105,7 +105,8 @@ def merge_command(
         done = export(request, chain, signers, memory, console)
     facts, lines = export_result(done, signers)
     merged = [link.catalog.name for link in links]
-    console.result({**facts, "merged": merged, "notes": notes}, [f"merged       {', '.join(merged)}", *lines])
+    later = f"next         make later bundles --since {done.path}: a site that took only this one has nothing older"
+    console.result({**facts, "merged": merged, "notes": notes}, [f"merged       {', '.join(merged)}", *lines, later])
 
 
 def _complete(request: Request, chain: Chain, bases: Sequence[Base], memory: State) -> tuple[Request, list[str]]:

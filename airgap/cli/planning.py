@@ -81,7 +81,7 @@ def resolve_command(
     console = Console(as_json, quiet, verbose)
     last = _last_lock(lock) if update else None
     with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, None, console.say)) as shelf:
-        wanted, settings = asked_for(lists, platform, console, shelf)
+        wanted, settings = asked_for(lists, platform, reach, console, shelf)
         with registries(reach, threads, console, settings) as store:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
             found = locked(wanted, store, source, console, threads)
@@ -156,7 +156,7 @@ def plan_command(
     console = Console(as_json, quiet, verbose)
     asked = Since(since or (), since_key or (), threads)
     with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, None, console.say)) as shelf:
-        wanted, settings = asked_for(lists, platform, console, shelf)
+        wanted, settings = asked_for(lists, platform, reach, console, shelf)
         with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
             found = locked(wanted, store, source, console, threads)
@@ -179,10 +179,10 @@ def locked(wanted: Lock | Sequence[Wish], tags: Tags, source: Origins, console: 
 
 
 def asked_for(
-    lists: list[str], platform: list[str] | None, console: Console, shelf: Shelf
+    lists: list[str], platform: list[str] | None, reach: Reach, console: Console, shelf: Shelf
 ) -> tuple[Lock | Sequence[Wish], Sequence[RegistrySettings]]:
     """What the lists ask for, and how they want registries to be spoken to; what is not done is said."""
-    found = inputs.read_lists(lists, platform or (), shelf.images)
+    found = inputs.read_lists(lists, platform or (), shelf.images, reach.rules.expand)
     if isinstance(found, Lock):
         return found, ()
     for notice in found.notices:

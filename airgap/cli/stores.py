@@ -14,8 +14,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from airgap.cli.console import Console
+from airgap.cli.files import FileOptions, file_target
 from airgap.errors import UsageError
-from airgap.importer.mapping import LayoutTarget, RegistryTarget
+from airgap.importer.mapping import FileTarget, LayoutTarget, TargetSpec
 from airgap.layout import LayoutStore
 from airgap.lists import RegistrySettings
 from airgap.oci.stores import Target
@@ -26,6 +27,7 @@ from airgap.registry import (
     MirroredSource,
     RegistryOptions,
     RegistryStore,
+    Rules,
     certs_directories,
     load_rules,
 )
@@ -76,6 +78,11 @@ class Reach:
     limit_rate: str | None = None
     per_host: int = 0
 
+    @property
+    def rules(self) -> Rules:
+        """What registries.conf says. Raises ``UsageError``."""
+        return load_rules(self.registries_conf, os.environ)
+
     def options(
         self,
         threads: int,
@@ -101,7 +108,7 @@ class Reach:
             certs_d=certs_directories(os.environ),
             logins={one.registry: Login(one.username, one.password or "") for one in settings if one.username is not None},
             credentials=credentials or CredentialStore.from_environment(authfile=self.authfile),
-            rules=load_rules(self.registries_conf, os.environ),
+            rules=self.rules,
             bucket=None if self.limit_rate is None else Bucket(parse_size(self.limit_rate.removesuffix("/s"))),
             per_host=self.per_host,
             connections=threads + 2,
@@ -175,13 +182,16 @@ def registry(reach: Reach, threads: int, console: Console) -> Iterator[RegistryS
 
 
 def target_builder(
-    spec: RegistryTarget | LayoutTarget, reach: Reach, threads: int, console: Console
-) -> Callable[[], contextlib.AbstractContextManager[Target]]:
-    """What opens the target when the time has come."""
+    spec: TargetSpec, reach: Reach, threads: int, console: Console, files: FileOptions = FileOptions()
+) -> Callable[[str], contextlib.AbstractContextManager[Target]]:
+    """What opens the target when the time has come; it is told the name of the bundle."""
 
     @contextlib.contextmanager
-    def build() -> Iterator[Target]:
-        if isinstance(spec, LayoutTarget):
+    def build(bundle: str) -> Iterator[Target]:
+        if isinstance(spec, FileTarget):
+            with file_target(spec, bundle, files) as target:
+                yield target
+        elif isinstance(spec, LayoutTarget):
             with contextlib.closing(LayoutStore(spec.directory)) as layout:
                 yield layout
         else:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 from airgap.errors import Damaged, RegistryError
 from airgap.exporter.bases import Base, held_by
@@ -22,8 +24,11 @@ SMALLEST = 32 * 1024
 #: The most that two layers may differ and still be tried, in the unit of :func:`_distance`; within one bundle a layer must come
 #: nearer, because what is made from another one cannot be a base itself, and its sibling of another platform may need it.
 _FAR = 2.5
-_NEAR = 1.5
+_NEAR = 1.0
 _MAX_NODES = 1000
+#: So many earlier versions of an image are looked at.
+_MAX_ROOTS = 16
+_DIGEST_TAG = re.compile(r":sha(?:256|512)-[0-9a-f]{64,}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +92,25 @@ def old_layers(lock: Lock, bases: Sequence[Base], source: Source) -> list[Layer]
         source: where old manifests are read from when no base has them at hand.
     """
     found: dict[Layer, None] = {}
-    for repository in dict.fromkeys(image.reference.repository for image in lock.images):
+    tags: dict[Repository, list[str]] = {}
+    for image in lock.images:
+        tags.setdefault(image.reference.repository, []).append(image.reference.tag or "")
+    for repository, wanted in tags.items():
         for base in bases:
-            roots = dict.fromkeys(root for name, root in base.holdings.images.items() if _is_same(name, repository))
+            names = [name for name in base.holdings.images if _is_same(name, repository)]
+            roots = dict.fromkeys(base.holdings.images[name] for name in _most_alike(names, wanted))
             found |= dict.fromkeys(layer for root in roots for layer in _layers_of(base, repository, root, source))
     return list(found)
+
+
+def _most_alike(names: Sequence[str], tags: Sequence[str]) -> list[str]:
+    """The names whose tags begin most like one of the wanted tags: a site may have taken hundreds. None of attachments."""
+
+    def alike(name: str) -> tuple[int, str]:
+        own = name.rpartition(":")[2]
+        return max(len(commonprefix((tag, own))) for tag in tags), name  # noqa: RUF071 -- tags are no paths
+
+    return sorted((name for name in names if not _DIGEST_TAG.search(name)), key=alike, reverse=True)[:_MAX_ROOTS]
 
 
 def attempts(new: Sequence[Layer], old: Sequence[Layer], always: bool) -> list[Attempt]:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from airgap.errors import AirgapError, Damaged, NotFound, RegistryError, UsageError
+from airgap.errors import AirgapError, Damaged, NotFound, Refused, RegistryError, UsageError
 from airgap.exporter.lock import Lock, Node
 from airgap.lists import Entry
 from airgap.oci import media, strictjson
@@ -87,7 +87,7 @@ def _raise_failures(outcomes: list[tuple[Entry, BaseException | None]]) -> None:
             raise error
     if len(failures) == 1:
         raise failures[0][1]
-    kinds: tuple[type[AirgapError], ...] = (UsageError, Damaged)
+    kinds: tuple[type[AirgapError], ...] = (UsageError, Refused, Damaged)
     kind = next((kind for kind in kinds if all(isinstance(error, kind) for _, error in failures)), RegistryError)
     hints = {error.hint for _, error in failures if isinstance(error, AirgapError) and error.hint}
     raise kind(

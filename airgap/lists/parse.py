@@ -36,13 +36,14 @@ _MANIFESTS: tuple[tuple[str, str, tuple[str, ...], _Parser], ...] = (
 _KINDS = "kind: Images (hauler), ImageSetConfiguration (oc-mirror) or ImagesLock (imgpkg)"
 
 
-def parse_list(data: bytes, name: str, places: Places = by_name) -> Wishes:
+def parse_list(data: bytes, name: str, places: Places = by_name, expand: Callable[[str], str] = str) -> Wishes:
     """Read an image list of any kind that docs/lists.md names.
 
     Args:
         data: the file's bytes, UTF-8, at most ``MAX_INPUT``.
         name: the file's name, for messages and origins.
         places: tells which images a place means that is not a registry.
+        expand: what a short name is an alias of (containers-registries.conf(5), "aliases").
 
     Raises:
         UsageError: the list has a mistake (with file:line:column) or several (all of them in one error), or is empty.
@@ -51,7 +52,10 @@ def parse_list(data: bytes, name: str, places: Places = by_name) -> Wishes:
     if len(data) > MAX_INPUT:
         raise UsageError("the image list is too large", where=mistakes.name, expected=f"{MAX_INPUT} bytes at most")
     text = _decode(data, mistakes)
-    wishes = _parse_yaml(text, mistakes, places) if _looks_like_yaml(text) else Wishes(tuple(_parse_text(text, mistakes, places)))
+    if _looks_like_yaml(text):
+        wishes = _parse_yaml(text, Reader(mistakes, places=places, expand=expand))
+    else:
+        wishes = Wishes(tuple(_parse_text(text, mistakes, places, expand)))
     mistakes.raise_any()
     if not wishes.wanted:
         raise UsageError(
@@ -100,8 +104,8 @@ def _looks_like_yaml(text: str) -> bool:
     return False
 
 
-def _parse_yaml(text: str, mistakes: Mistakes, places: Places) -> Wishes:
-    reader = Reader(mistakes, places=places)
+def _parse_yaml(text: str, reader: Reader) -> Wishes:
+    mistakes = reader.mistakes
     documents = compose(text, mistakes)
     found = [_document(root, reader) for root in documents]
     mistakes.raise_any()
@@ -131,7 +135,7 @@ def _document(root: yaml.Node, reader: Reader) -> Wishes:
     return parse_yaml_list(root, reader)
 
 
-def _parse_text(text: str, mistakes: Mistakes, places: Places) -> list[Entry]:
+def _parse_text(text: str, mistakes: Mistakes, places: Places, expand: Callable[[str], str]) -> list[Entry]:
     entries: list[Entry] = []
     for number, line in enumerate(text.split("\n"), 1):
         content = _COMMENT.sub("", line).strip()
@@ -145,7 +149,7 @@ def _parse_text(text: str, mistakes: Mistakes, places: Places) -> list[Entry]:
             placed = placed_images(content, places, spot, mistakes)
             entries += [Entry(reference, (), mistakes.origin(spot), source=source) for reference, source in placed]
             continue
-        reference = wished_reference(content, spot, mistakes)
+        reference = wished_reference(content, spot, mistakes, expand=expand)
         if reference is not None:
             entries.append(Entry(reference, (), mistakes.origin(spot)))
     return entries

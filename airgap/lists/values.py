@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import yaml
 
@@ -21,13 +22,17 @@ MAX_ENTRIES = 100_000
 _PLATFORM = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){1,2}", re.IGNORECASE | re.ASCII)
 
 
-def wished_reference(text: str, spot: Spot, mistakes: Mistakes, registry: str = "") -> Reference | None:
+def wished_reference(
+    text: str, spot: Spot, mistakes: Mistakes, registry: str = "", expand: Callable[[str], str] = str
+) -> Reference | None:
     """A reference, with or without skopeo's ``docker://`` before it; None when it is a mistake.
 
     Args:
         registry: where names without a host are; Docker Hub when empty.
+        expand: what short names are aliases of, when ``registry`` is empty.
     """
     name = text.removeprefix("docker://")
+    name = name if registry else expand(name)
     try:
         reference = Reference.parse(name)
         hostless = reference.repository.host == DEFAULT_HOST and not name.startswith((f"{DEFAULT_HOST}/", f"index.{DEFAULT_HOST}/"))
@@ -37,12 +42,14 @@ def wished_reference(text: str, spot: Spot, mistakes: Mistakes, registry: str = 
         return None
 
 
-def wished_repository(text: str, spot: Spot, mistakes: Mistakes, registry: str = "") -> Repository | None:
+def wished_repository(
+    text: str, spot: Spot, mistakes: Mistakes, registry: str = "", expand: Callable[[str], str] = str
+) -> Repository | None:
     """A repository, without tag and digest; None when it is a mistake."""
     if "@" in text or ":" in text.removeprefix("docker://").rpartition("/")[2]:
         mistakes.add(spot, "not a repository", expected="a name without tag and digest, such as quay.io/team/app", got=text)
         return None
-    reference = wished_reference(text, spot, mistakes, registry)
+    reference = wished_reference(text, spot, mistakes, registry, expand)
     return None if reference is None else reference.repository
 
 
@@ -69,7 +76,7 @@ def wished_platform(text: str, spot: Spot, mistakes: Mistakes) -> Platform | Non
 def read_reference(reader: Reader, node: yaml.Node, registry: str = "", what: str = "an image reference") -> Reference | None:
     """The reference that a node holds; None when it is a mistake."""
     text = reader.text(node, what)
-    return None if text is None else wished_reference(text, spot_of(node), reader.mistakes, registry)
+    return None if text is None else wished_reference(text, spot_of(node), reader.mistakes, registry, reader.expand)
 
 
 def read_images(reader: Reader, node: yaml.Node, registry: str = "") -> list[tuple[Reference, str]]:
@@ -77,14 +84,14 @@ def read_images(reader: Reader, node: yaml.Node, registry: str = "") -> list[tup
     text = reader.text(node, "an image reference")
     if text is not None and is_place(text):
         return placed_images(text, reader.places, spot_of(node), reader.mistakes)
-    reference = None if text is None else wished_reference(text, spot_of(node), reader.mistakes, registry)
+    reference = None if text is None else wished_reference(text, spot_of(node), reader.mistakes, registry, reader.expand)
     return [] if reference is None else [(reference, "")]
 
 
 def read_repository(reader: Reader, node: yaml.Node, registry: str = "") -> Repository | None:
     """The repository that a node holds; None when it is a mistake."""
     text = reader.text(node, "a repository")
-    return None if text is None else wished_repository(text, spot_of(node), reader.mistakes, registry)
+    return None if text is None else wished_repository(text, spot_of(node), reader.mistakes, registry, reader.expand)
 
 
 def read_platform(reader: Reader, node: yaml.Node) -> Platform | None:

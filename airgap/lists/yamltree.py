@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import yaml
 
@@ -91,11 +91,20 @@ class Reader:
         mistakes: receives what is wrong.
         shows_values: whether messages may show values; not where some of them are secrets.
         places: tells which images a place means that is not a registry.
+        expand: what a short name is an alias of.
     """
 
-    def __init__(self, mistakes: Mistakes, *, shows_values: bool = True, places: Places = by_name) -> None:
+    def __init__(
+        self,
+        mistakes: Mistakes,
+        *,
+        shows_values: bool = True,
+        places: Places = by_name,
+        expand: Callable[[str], str] = str,
+    ) -> None:
         self.mistakes = mistakes
         self.places = places
+        self.expand = expand
         self._shows_values = shows_values
 
     def wrong(self, node: yaml.Node, what: str, expected: str = "", *, got: str | None = None, hint: str = "") -> None:

@@ -253,3 +253,9 @@ def test_every_wish_knows_its_line() -> None:
 def test_the_example_of_the_documentation_is_a_list() -> None:
     text = (SAMPLES.parents[1] / "docs/lists.md").read_text()
     assert len(parsed(text.partition("```yaml\n")[2].partition("```")[0]).wanted) == 4
+
+
+@pytest.mark.parametrize("text", ["fedora:40\n", "images: ['fedora:40']\n"], ids=["text", "yaml"])
+def test_a_short_name_is_what_its_alias_says(text: str) -> None:
+    found = parse_list(text.encode(), "list", expand=lambda name: name.replace("fedora", "registry.example/fedora"))
+    assert [str(wish.reference) for wish in found.wanted if isinstance(wish, Entry)] == ["registry.example/fedora:40"]
