@@ -33,6 +33,8 @@ PIECE = 1 << 20
 #: What the format allows: pieces of a window, and bytes of a segment. A reader needs about the sum of both in memory.
 MAX_WINDOW = 128
 MAX_SEGMENT = 64 << 20
+#: zstd makes no use of a shorter prefix, so there is none.
+MIN_PREFIX = 8
 
 #: The first piece of the window and how many there are.
 _WINDOW = struct.Struct("<II")
@@ -57,16 +59,16 @@ def make(new: Opener, base: Opener | None, scale: float, codec: str, effort: Eff
         AirgapError: whatever reading them raises.
     """
     yield MAGIC
-    stream = _Pieces(new(), codec)
-    window: _Window | None = None
+    stream = _Pieces(new, codec)
+    window = _Window(_Pieces(base, codec)) if base else None
     try:
-        window = _Window(_Pieces(base(), codec)) if base else None
         done = 0
         while segment := stream.read(effort.segment):
             if window:
                 window.around(int((done + len(segment) / 2) * scale), effort.window)
             done += len(segment)
-            yield from _pack(_joined(segment), window, effort)
+            yield from _pack(segment, window, effort)
+            segment.clear()  # before the next one is read
         yield _WINDOW.pack(0, 0) + _COLUMN.pack(0, 0) * _width(codec)
     finally:
         stream.close()
@@ -90,38 +92,42 @@ def rebuild(patch: Reader, base: Opener | None, codec: str, where: str) -> Reade
     return GzipReader(segments, where) if codec == DEFLATE else segments
 
 
-def _joined(segment: list[tuple[bytes, ...]]) -> list[bytes]:
-    """The columns of several pieces, which are taken away."""
-    parts = [b"".join(piece[number] for piece in segment) for number in range(len(segment[0]))]
-    segment.clear()
-    return parts
-
-
-def _pack(parts: list[bytes], window: _Window | None, effort: Effort) -> Iterator[bytes]:
-    frames = [
-        zstd.compress(part, window.prefix(number) if window else None, effort) if part else b"" for number, part in enumerate(parts)
-    ]
-    yield _WINDOW.pack(*(window.place if window else (0, 0)))
-    yield from (_COLUMN.pack(len(part), len(frame)) for part, frame in zip(parts, frames, strict=True))
+def _pack(segment: list[tuple[bytes, ...]], window: _Window | None, effort: Effort) -> Iterator[bytes]:
+    head, frames = [_WINDOW.pack(*(window.place if window else (0, 0)))], []
+    for number in range(len(segment[0])):
+        part = b"".join(piece[number] for piece in segment)
+        prefix = window.prefix(number) if window and part else None
+        frames.append(zstd.compress(part, prefix, effort) if part else b"")
+        head.append(_COLUMN.pack(len(part), len(frames[-1])))
+    yield from head
     yield from frames
 
 
 class _Pieces:
-    """A blob's stream in pieces, each taken apart into columns."""
+    """A blob's stream in pieces, each taken apart into columns. The blob is opened when the first one is wanted."""
 
-    def __init__(self, reader: Reader, codec: str) -> None:
-        self._reader = TokenReader(reader) if codec == DEFLATE else reader
+    def __init__(self, opener: Opener, codec: str, where: str = "") -> None:
+        self._opener = opener
+        self._codec = codec
+        self._where = where
+        self._reader: Reader | None = None
         self._columns = _columns(codec)
 
     def read(self, count: int) -> list[tuple[bytes, ...]]:
         """The next pieces, less only at the end."""
+        reader = self._reader = self._reader or self._open()
         found: list[tuple[bytes, ...]] = []
-        while len(found) < count and (data := _read_up_to(self._reader, PIECE)):
+        while len(found) < count and (data := _read_up_to(reader, PIECE)):
             found.append(self._columns.split(data))
         return found
 
     def close(self) -> None:
-        self._reader.close()
+        if self._reader:
+            self._reader.close()
+
+    def _open(self) -> Reader:
+        reader = self._opener()
+        return TokenReader(reader, self._where) if self._codec == DEFLATE else reader
 
 
 class _Window:
@@ -155,7 +161,7 @@ class _Window:
     def prefix(self, column: int) -> Prefix | None:
         """One column of the window."""
         data = b"".join(piece[column] for piece in self._pieces)
-        return Prefix(data) if data else None
+        return Prefix(data) if len(data) >= MIN_PREFIX else None
 
     def close(self) -> None:
         self._source.close()
@@ -177,12 +183,13 @@ class _Rebuilt:
 
     def __init__(self, patch: Reader, base: Opener | None, codec: str, where: str) -> None:
         self._patch = patch
-        self._window = _Window(_Pieces(base(), codec)) if base else None
+        self._window = _Window(_Pieces(base, codec, where)) if base else None
         self._columns = _columns(codec)
         self._width = _width(codec)
         self._where = where
         self._left = memoryview(b"")
         self._begun = self._ended = False
+        self._whole = True  # all segments so far consist of whole pieces
 
     def readinto(self, buffer: memoryview, /) -> int:
         while not self._left and not self._ended:
@@ -206,9 +213,7 @@ class _Rebuilt:
         sizes = [_COLUMN.unpack(self._exactly(_COLUMN.size)) for _ in range(self._width)]
         if place == (0, 0) and not any(map(any, sizes)):
             return self._finish()
-        total = sum(size for size, _ in sizes)
-        if not 0 < total <= MAX_SEGMENT or place[1] > MAX_WINDOW or any(frame > size + CHUNK for size, frame in sizes):
-            raise self._damaged("has a segment beyond the limits of the format")
+        self._check(place[1], sizes)
         if place[1] and not (self._window and self._window.to(*place)):
             raise self._damaged("refers to something that its base does not have")
         parts = tuple(self._part(number, size, packed, place[1] > 0) for number, (size, packed) in enumerate(sizes))
@@ -216,6 +221,14 @@ class _Rebuilt:
             return self._columns.join(parts)
         except ValueError as error:
             raise self._damaged("makes no sense") from error
+
+    def _check(self, window: int, sizes: list[tuple[int, int]]) -> None:
+        total = sum(size for size, _ in sizes)
+        if not 0 < total <= MAX_SEGMENT or window > MAX_WINDOW or any(frame > size + CHUNK for size, frame in sizes):
+            raise self._damaged("has a segment beyond the limits of the format")
+        if not self._whole:  # only the last may be less: else a patch could ask for a window, which is work, for every few bytes
+            raise self._damaged("goes on after its last segment")
+        self._whole = total % PIECE == 0
 
     def _part(self, column: int, size: int, packed: int, windowed: bool) -> bytes:
         frame = self._exactly(packed)
@@ -252,11 +265,8 @@ def _width(codec: str) -> int:
 def _read_up_to(reader: Reader, count: int) -> bytes:
     """``count`` bytes, less only at the end. Memory is asked for as the bytes come, not as somebody promised them."""
     parts: list[bytes] = []
-    while count:
-        buffer = bytearray(min(count, CHUNK))
-        got = reader.readinto(memoryview(buffer))
-        if not got:
-            break
-        parts.append(bytes(memoryview(buffer)[:got]))
+    buffer = memoryview(bytearray(min(count, CHUNK)))
+    while count and (got := reader.readinto(buffer[:count])):
+        parts.append(bytes(buffer[:got]))
         count -= got
     return b"".join(parts)

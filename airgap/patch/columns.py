@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from airgap.patch import pycolumns
-from airgap.patch.tokens import HAS_EXTENSION
+from airgap.patch import pycolumns, tokens
 
 try:
     from airgap import _columns
@@ -28,7 +27,7 @@ class Columns(Protocol):
 
 def of_tokens() -> Columns:
     """For a token stream: literals, runs, distances, lengths, framing."""
-    return _columns.Columns() if HAS_EXTENSION and _columns is not None else pycolumns.Columns()
+    return _columns.Columns() if tokens.HAS_EXTENSION and _columns is not None else pycolumns.Columns()
 
 
 class Single:

@@ -16,7 +16,7 @@ _MODULE = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd
 class Effort:
     """How hard to look for what two token streams have in common.
 
-    Long-distance matching finds nearly all of it, so its settings count for more than the level (measured: docs/format.md).
+    Long-distance matching finds nearly all of it, so its settings count for more than the level (docs/adr/0011).
 
     Attributes:
         level: zstd's level, for what is new.
@@ -79,7 +79,7 @@ def decompress(frame: bytes, prefix: Prefix | None, size: int) -> bytes | None:
 
 
 class Prefix:
-    """Bytes that both sides have and that a frame may refer to (zstd's ``--patch-from``). It keeps a copy."""
+    """Bytes that both sides have and that a frame may refer to (zstd's ``--patch-from``); at least 8. It keeps a copy."""
 
     def __init__(self, data: bytes) -> None:
         self.value = _library().ZstdDict(data, is_raw=True).as_prefix
