@@ -4,6 +4,7 @@
     ├── UsageError            2  wrong arguments, or an input file with a mistake in it
     ├── Refused               3  policy, signature, serial or expiry says no
     ├── Damaged               4  a bundle or store is damaged, incomplete or inconsistent
+    │   └── BaseMissing       4  the destination lacks what an incremental bundle builds on
     ├── RegistryError         5  a registry or the network failed
     │   └── NotFound          5  the registry answered: no such thing
     ├── MediaError            6  no space, read-only, I/O error on a local disk
@@ -62,6 +63,10 @@ class Refused(AirgapError):
 
 class Damaged(AirgapError):
     """Bytes that should be there are missing, changed, or contradict each other."""
+
+
+class BaseMissing(Damaged):
+    """The bundle is whole, but what it builds on is not at the destination: the bundles before it must come first."""
 
 
 class RegistryError(AirgapError):

@@ -21,6 +21,8 @@ def printable(text: str, limit: int = 400) -> str:
     Control characters, escape sequences, bidirectional overrides and everything else outside printable ASCII and
     ordinary letters is written as an escape; long text is cut. (reference: threat 36, terminal escapes and log forging.)
     """
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     safe = "".join(c if c.isprintable() and not 0x2028 <= ord(c) <= 0x202E else c.encode("unicode_escape").decode() for c in text)
     safe = re.sub("[\u200b-\u200f\u2060-\u2069\ufeff]", lambda m: m[0].encode("unicode_escape").decode(), safe)
     return safe if len(safe) <= limit else safe[: limit - 3] + "..."
@@ -53,10 +55,10 @@ def parse_size(text: str) -> int:
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 image``, ``2 images``, ``3 copies``."""
+    """``1 image``, ``2 images``, ``3 copies``, ``4 days``."""
     if count == 1:
         return f"1 {noun}"
-    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{count} {noun}s"
 
 
 def listing(names: list[str], most: int = 20) -> str:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# a slow machine is no failure: no test has a time limit
+settings.register_profile("airgap", deadline=None)
+settings.load_profile("airgap")
 
 _KEPT = "AIRGAP_REQUIRE_TOOLS"
 _REMOVED = frozenset(

@@ -23,7 +23,7 @@ from airgap.cli.console import Console
 from airgap.cli.stores import Reach, registry
 from airgap.errors import Damaged, UsageError
 from airgap.exporter.bases import Base, of_catalog
-from airgap.importer.mapping import LayoutTarget, RegistryTarget, parse_target
+from airgap.importer.mapping import LayoutTarget, RegistryTarget, parse_store
 from airgap.importer.scan import Part, scan, scan_store
 from airgap.layout import LayoutReader, LayoutStore
 from airgap.oci.digest import Digest
@@ -145,7 +145,7 @@ def _receipt(path: Path, raw: bytes, since: Since, console: Console) -> Base:
 
 
 def _scanned(name: str, since: Since, reach: Reach, console: Console, stack: contextlib.ExitStack) -> Base:
-    spec = parse_target(name)
+    spec = parse_store(name)
     content: LayoutReader | None = None
     if isinstance(spec, RegistryTarget):
         with registry(reach, since.threads, console) as store:

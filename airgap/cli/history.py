@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -12,11 +14,15 @@ from airgap.bundle.names import bundle_name, check_stream
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.state import Event, State
+from airgap.text import plural
 
 
 def history_command(
     stream: Annotated[str, typer.Option("--stream", help="Only the bundles of this stream.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Only the latest N; 0 for all.")] = 0,
+    generations: Annotated[
+        bool, typer.Option("--generations", help="Instead: the bundles that each target holds, for prune and rollback.")
+    ] = False,
     state: inputs.StateOption = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -26,17 +32,35 @@ def history_command(
 
     With -v also the catalog's digest and the reason of everything that was accepted.
 
-    Example: airgap history --stream prod-site --limit 20
+    Example: airgap history --stream prod-site --limit 20, or airgap history --generations
     """
     if stream:
         check_stream(stream)
     directory = inputs.state_directory(state)
+    if generations:
+        Console(as_json, quiet, verbose).result(*_generations(directory, stream))
+        return
     events: list[Event] = []
     if State.exists(directory):
         with State(directory) as memory:
             events = memory.history(stream, limit)
     lines = [line for event in events for line in _lines(event, verbose)]
     Console(as_json, quiet, verbose).result({"history": [asdict(event) for event in events]}, lines or ["nothing yet"])
+
+
+def _generations(directory: Path, stream: str) -> tuple[dict[str, Any], list[str]]:
+    facts: list[dict[str, Any]] = []
+    lines: list[str] = []
+    with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
+        for target in memory.generations.targets() if memory is not None else ():
+            for one in memory.generations.read(target) if memory is not None else ():
+                if stream in ("", one.stream):
+                    images = sum(brought.image for brought in one.brought)
+                    facts.append({**asdict(one), "target": target, "brought": [asdict(brought) for brought in one.brought]})
+                    notes = [word for word, holds in (("in force", one.in_force), ("pruned", one.pruned)) if holds]
+                    content = ", ".join([plural(images, "image"), *notes])
+                    lines.append(f"{one.at}  {bundle_name(one.stream, one.serial)}  {target}: {content}")
+    return {"generations": facts}, lines or ["none yet"]
 
 
 def _lines(event: Event, verbose: bool) -> Iterator[str]:

@@ -1,35 +1,34 @@
-"""The disconnected side's commands: inspect, verify, import, serve."""
+"""The disconnected side's commands: inspect, verify, import."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.media import Media
-from airgap.bundle.store import BundleStore
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
-from airgap.cli.stores import Reach, ThreadsOption, is_layout, reaching, target_builder
-from airgap.errors import Interrupted, MediaError, UsageError
+from airgap.cli.files import FileOptions, ScratchOption, takes_signatures, with_signatures
+from airgap.cli.maps import MapOption, read_map
+from airgap.cli.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines
+from airgap.cli.stores import Reach, ThreadsOption, reaching, target_builder
+from airgap.errors import UsageError
 from airgap.importer import run
-from airgap.importer.mapping import parse_target
-from airgap.importer.opening import Opened, open_content, read_catalog
-from airgap.importer.run import Destination, Imported
+from airgap.importer.mapping import parse_store, parse_target
+from airgap.importer.preview import preview
+from airgap.importer.run import Destination
 from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
-from airgap.layout import LayoutReader
 from airgap.oci.descriptor import Platform
-from airgap.oci.stores import Browsable
-from airgap.server import Catalogue, RegistryServer
 from airgap.state import State
-from airgap.text import human_size, plural, printable
+from airgap.text import human_size, plural
 from airgap.trust.gpg import GpgSigner
-from airgap.trust.judging import Judgement
 from airgap.trust.keys import load_signer
 
 Paths = Annotated[
@@ -120,11 +119,11 @@ def verify_command(
         allow_clock_behind=allow_clock_behind,
         threads=threads,
     )
-    spec = parse_target(held_at) if held_at else None
+    spec = parse_store(held_at) if held_at else None
     destination = Destination(spec, target_builder(spec, reach, threads, console)) if spec else None
     done = run.verify(paths, terms, console, deep or destination is not None, destination)
-    facts = _bundle_facts(done.opened) | {"verified": True, "judgements": [judgement.facts() for judgement in done.judgements]}
-    lines = [*_trust_lines(done.opened), *_judgement_lines(done.judgements, verbose)]
+    facts = bundle_facts(done.opened) | {"verified": True, "judgements": [judgement.facts() for judgement in done.judgements]}
+    lines = [*trust_lines(done.opened), *judgement_lines(done.judgements, verbose)]
     if done.rebuilt is not None:
         facts |= {"rebuilt_blobs": done.rebuilt.count, "not_rebuilt": [str(digest) for digest in done.rebuilt.skipped]}
         lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
@@ -137,12 +136,24 @@ def verify_command(
 @reaching
 def import_command(
     paths: Paths,
-    to: Annotated[str, typer.Option("--to", metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="TARGET",
+            help="docker://HOST[:PORT][/PREFIX] or oci:DIR; or a new oci-archive:FILE, docker-archive:FILE, dir:DIR, k3s:DIR; or "
+            "containers-storage:.",
+        ),
+    ],
     policy: inputs.PolicyOption = None,
-    rule: Annotated[
-        str, typer.Option("--map", help="keep-host (default) or strip-host: the source host in destination names.")
-    ] = "",
+    rules: MapOption = None,
     platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Verify everything and say what would be done; write nothing.")
+    ] = False,
+    replace_names: Annotated[
+        bool, typer.Option("--replace-names", help="Let names be moved that an earlier import gave to another repository's images.")
+    ] = False,
     partial: Annotated[bool, typer.Option("--partial", help="Load the complete images although volumes are missing.")] = False,
     require_signed: RequireSigned = False,
     accept_unnamed_bundles: UnnamedBundles = False,
@@ -156,6 +167,7 @@ def import_command(
     sign_by: SignBy = None,
     lookaside: LookasideOption = None,
     passphrase_file: inputs.PassphraseOption = None,
+    scratch: ScratchOption = None,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -168,10 +180,11 @@ def import_command(
 
     Interrupted? Run the same command again. Importing the same bundle twice does nothing the second time.
 
-    Example: airgap import /mnt/usb --to docker://registry.site:5000/mirror --policy policy.json
+    Example: airgap import /mnt/usb --to docker://registry.site:5000/mirror --policy policy.json --map prefix=docker.io/library=base
+    --dry-run
     """
     console = Console(as_json, quiet, verbose)
-    spec = parse_target(to, rule)
+    spec = parse_target(to, read_map(rules))
     terms = Terms(
         policy=inputs.read_policy(policy)[0],
         read_key=inputs.read_key,
@@ -186,73 +199,36 @@ def import_command(
         allow_fork=allow_fork,
         allow_clock_behind=allow_clock_behind,
         partial=partial,
+        replace_names=replace_names,
         platforms=tuple(Platform.parse(text) for text in platform or ()),
         threads=threads,
     )
-    signing = _signing(sign_by or [], lookaside, passphrase_file)
-    with State(inputs.state_directory(state), begin=init_state) as memory:
-        destination = Destination(spec, target_builder(spec, reach, threads, console))
+    if dry_run:
+        _preview(paths, Destination(spec, target_builder(spec, reach, threads, console)), terms, state, console)
+        return
+    given = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=not takes_signatures(spec))
+    with with_signatures(spec, given) as signing, State(inputs.state_directory(state), begin=init_state) as memory:
+        files = FileOptions.of(terms.platforms, scratch, signing)
+        destination = Destination(spec, target_builder(spec, reach, threads, console, files))
         done = run.import_bundle(paths, destination, terms, memory, console, signing)
-    console.result(*_import_result(done, str(spec), verbose))
+    console.result(*import_result(done, str(spec), verbose))
 
 
-def serve_command(
-    store: Annotated[Path, typer.Argument(metavar="STORE|BUNDLE", help="An OCI layout directory, or a bundle's directory.")],
-    listen: Annotated[
-        str, typer.Option("--listen", metavar="HOST:PORT", help="Address; port 0 picks a free one.")
-    ] = "127.0.0.1:5000",
-    policy: inputs.PolicyOption = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Serve a store or a bundle as a read-only registry. A bundle is verified by --policy; without it nobody vouches for it.
-
-    Example: airgap serve /srv/store --listen 0.0.0.0:5000
-    """
-    console = Console(False, quiet, verbose)
-    host, port = _address(listen)
-    content = _browsable(store, policy, console)
-    try:
-        server = RegistryServer(Catalogue(content), host, port, console.detail)
-    except OSError as error:
-        raise MediaError(f"cannot listen: {error.strerror}", where=printable(listen), hint="choose another --listen") from error
-    console.say(f"serving {store} on http://{server.address}/v2/ - stop with Ctrl-C")
-    try:
-        server.serve_forever()
-    except Interrupted:
-        console.say("stopped")
-    finally:
-        server.shutdown()
+def _preview(paths: Sequence[Path], destination: Destination, terms: Terms, state: Path | None, console: Console) -> None:
+    directory = inputs.state_directory(state)
+    with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
+        found = preview(paths, destination, terms, memory, console)
+    console.result(*preview_result(found, str(destination.spec)))
 
 
-def _signing(keys: Sequence[str], lookaside: Path | None, passphrase_file: Path | None) -> SiteSigning:
+def site_signing(keys: Sequence[str], lookaside: Path | None, passphrase_file: Path | None, *, needs_place: bool) -> SiteSigning:
+    """What the site adds, by the options of the command line. Raises ``UsageError``."""
     signers = [load_signer(key, lambda: inputs.passphrase(passphrase_file, "passphrase of the site's key")) for key in keys]
     gpg = tuple(signer for signer in signers if isinstance(signer, GpgSigner))
-    if gpg and lookaside is None:
+    if gpg and lookaside is None and needs_place:
         raise UsageError("GPG signatures of images need a place", where="--sign-by", expected="--lookaside DIR")
     label = f"signed by {', '.join(signer.key_id for signer in signers)}" if signers else ""
     return SiteSigning(tuple(s for s in signers if not isinstance(s, GpgSigner)), gpg, lookaside, label)
-
-
-def _browsable(store: Path, policy: Path | None, console: Console) -> Browsable:
-    path = Path(str(store).removeprefix("oci:"))
-    if is_layout(path):
-        return LayoutReader(path)
-    media = Media.find([path])
-    if policy is not None:
-        revoked = inputs.read_revoked(None, inputs.state_directory(None))
-        catalog, verdict = read_catalog(media, inputs.read_policy(policy)[0], inputs.read_key, revoked)
-        return open_content(media, catalog, verdict).store
-    console.say("no --policy: the signature of this bundle is not checked")
-    catalog = Catalog.from_bytes(media.catalog_raw)
-    return BundleStore(catalog, media.locate(catalog))
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise UsageError("not an address to listen on", got=printable(text), expected="HOST:PORT, such as 127.0.0.1:5000")
-    return host.strip("[]"), int(port)
 
 
 def _inspect_lines(catalog: Catalog, media: Media) -> list[str]:
@@ -267,71 +243,3 @@ def _inspect_lines(catalog: Catalog, media: Media) -> list[str]:
     lines += [f"volume       {v.name}  {v.size} bytes  {v.sha256}" for v in catalog.volumes]
     lines += [f"signature    {name} (not checked here)" for name in sorted(media.signatures)]
     return lines
-
-
-def _bundle_facts(opened: Opened) -> dict[str, Any]:
-    catalog = opened.catalog
-    return {
-        "bundle": catalog.name,
-        "stream": catalog.stream,
-        "serial": catalog.serial,
-        "catalog": str(opened.digest),
-        "images": len(catalog.images),
-        "volumes": len(catalog.volumes),
-        "bytes": catalog.total_size,
-        "scope": opened.verdict.scope,
-        "signers": list(opened.verdict.signers),
-        "reasons": list(opened.verdict.reasons),
-    }
-
-
-def _trust_lines(opened: Opened) -> list[str]:
-    catalog = opened.catalog
-    size = f"{plural(len(catalog.images), 'image')}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
-    return [
-        f"bundle       {catalog.name}: {size}",
-        f"signed by    {', '.join(opened.verdict.signers) or 'nobody: the policy accepts anything'}",
-    ]
-
-
-def _judgement_lines(judgements: Sequence[Judgement], verbose: bool) -> list[str]:
-    """Why images were accepted: one line an image and reason, or with -v one an instance."""
-    lines: dict[str, None] = {}
-    for judgement in judgements:
-        who = f"{judgement.reference} {judgement.platform or judgement.instance.short}" if verbose else str(judgement.reference)
-        lines[f"accepted     {who}: {judgement.verdict.reason} ({judgement.verdict.scope})"] = None
-    return list(lines)
-
-
-def _import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:
-    facts = _bundle_facts(done.opened) | {
-        "target": target,
-        "names": {str(source): str(destination) for source, destination in done.names.items()},
-        "rebuilt": [str(reference) for reference in done.rebuilt],
-        "left_out": [str(reference) for reference in done.left_out],
-        "judgements": [judgement.facts() for judgement in done.judgements],
-        "remarks": list(done.remarks),
-        "already_there": done.loaded is None,
-        "sent_bytes": done.loaded.sent if done.loaded else 0,
-        "sent_blobs": done.loaded.sent_blobs if done.loaded else 0,
-        "present_blobs": done.loaded.present_blobs if done.loaded else 0,
-        "mounted_blobs": done.loaded.mounted_blobs if done.loaded else 0,
-        "rebuilt_blobs": done.loaded.rebuilt_blobs if done.loaded else 0,
-        "dropped_signatures": done.loaded.dropped_signatures if done.loaded else 0,
-    }
-    lines = [*_trust_lines(done.opened), *(f"note         {remark}" for remark in done.remarks)]
-    if done.loaded is None:
-        lines.append(f"nothing to do: {target} has all of it")
-        return facts, lines
-    lines += _judgement_lines(done.judgements, verbose)
-    lines += [f"loaded       {source} -> {destination}" for source, destination in done.names.items()]
-    lines += [
-        f"rebuilt      {name}: not all platforms, so its digest changed and a signature on the index no longer applies"
-        for name in done.rebuilt
-    ]
-    lines += [f"left out     {name}: volumes are missing" for name in done.left_out]
-    if done.loaded.dropped_signatures:
-        lines.append(f"dropped      {plural(done.loaded.dropped_signatures, 'lookaside file')} that is no signature")
-    made = f", {done.loaded.rebuilt_blobs} of them rebuilt from patches" if done.loaded.rebuilt_blobs else ""
-    lines.append(f"sent         {human_size(done.loaded.sent)} in {plural(done.loaded.sent_blobs, 'blob')}{made}")
-    return facts, lines

@@ -53,7 +53,7 @@ PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help
 
 _MAX_LIST = 256 * 1024 * 1024
 _SECRET_VARIABLE = "AIRGAP_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
-_REVOKED = "revoked.txt"
+REVOKED = "revoked.txt"
 _DAYS = re.compile(r"(\d{1,5})d")
 
 
@@ -130,7 +130,7 @@ def read_revoked(path: Path | None, state: Path) -> Revoked:
     Raises:
         UsageError: a file cannot be read, or has a mistake in it.
     """
-    files = ([path] if path is not None else []) + ([state / _REVOKED] if (state / _REVOKED).exists() else [])
+    files = ([path] if path is not None else []) + ([state / REVOKED] if (state / REVOKED).exists() else [])
     found = Revoked()
     for file in files:
         found = found.joined(Revoked.parse(fsio.read_input(file, MAX_REVOKED, "list of revoked keys"), str(file)))

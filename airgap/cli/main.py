@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -26,7 +27,10 @@ from airgap.cli import (
     mirror,
     planning,
     policies,
+    pruning,
     receipts,
+    serving,
+    watching,
 )
 from airgap.cli.console import report_error
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
@@ -56,12 +60,16 @@ app.command("verify")(importing.verify_command)
 app.command("import")(importing.import_command)
 app.command("mirror-config")(mirror.mirror_command)
 app.command("receipt")(receipts.receipt_command)
+app.command("prune")(pruning.prune_command)
+app.command("rollback")(pruning.rollback_command)
 app.command("history")(history.history_command)
-app.command("serve")(importing.serve_command)
+app.command("serve")(serving.serve_command)
+app.command("watch")(watching.watch_command)
 app.command("login")(login.login_command)
 app.command("logout")(login.logout_command)
 
 
+_M_MMAP_THRESHOLD = -3  # mallopt(3)
 #: The error of the click that typer brings along, under whatever name.
 _WrongArguments = cast(type[Exception], typer.BadParameter.__mro__[1])
 
@@ -81,6 +89,7 @@ def _root(
 
 def main() -> None:
     """Run the command line and leave with the exit code that the design promises."""
+    _give_memory_back()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     code = run(sys.argv[1:])
@@ -90,6 +99,16 @@ def main() -> None:
     if code == exit_code(Interrupted("")):
         os._exit(code)  # threads may still be in a read from the network; nothing they do matters any more
     sys.exit(code)
+
+
+def _give_memory_back() -> None:
+    """Let glibc hand large blocks back as soon as they are free.
+
+    By itself it keeps them for the thread that had them, and several threads that rebuild layers would keep a multiple of what one
+    needs (measured: 552 against 367 MB). Other C libraries have no such switch and no need of it.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
 def run(arguments: list[str]) -> int:

@@ -22,7 +22,7 @@ from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registry
 from airgap.errors import UsageError
 from airgap.exporter.seal import write_signatures
-from airgap.importer.mapping import LayoutTarget, RegistryTarget, parse_target
+from airgap.importer.mapping import LayoutTarget, StoreSpec, parse_store
 from airgap.importer.scan import Part, scan, scan_store
 from airgap.layout import LayoutStore
 from airgap.oci.stream import MAX_STREAM, is_stream
@@ -62,7 +62,7 @@ def receipt_command(
     Example: airgap receipt docker://registry.site:5000/mirror -o plant-7.receipt --site plant-7 --key site.key
     """
     console = Console(as_json, quiet, verbose)
-    spec = parse_target(target)
+    spec = parse_store(target)
     name = check_site(site or _host_name())
     if out == "-" and key:
         raise UsageError("a receipt on standard output has no place for a signature", hint="write it to a file, or leave out --key")
@@ -97,7 +97,7 @@ def _host_name() -> str:
     return name if is_stream(name) else re.sub(r"[^a-z0-9]+", "-", name)[:MAX_STREAM].strip("-")
 
 
-def _streams(directory: Path, spec: RegistryTarget | LayoutTarget) -> Mapping[str, Taken]:
+def _streams(directory: Path, spec: StoreSpec) -> Mapping[str, Taken]:
     """The newest bundles that this machine remembers to have loaded there."""
     if not State.exists(directory):
         return {}

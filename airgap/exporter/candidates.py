@@ -21,10 +21,8 @@ from airgap.patch import codec
 
 #: Smaller layers are not worth a patch, in bytes.
 SMALLEST = 32 * 1024
-#: The most that two layers may differ and still be tried, in the unit of :func:`_distance`; within one bundle a layer must come
-#: nearer, because what is made from another one cannot be a base itself, and its sibling of another platform may need it.
+#: The most that two layers may differ and still be tried, in the unit of :func:`_distance`.
 _FAR = 2.5
-_NEAR = 1.0
 _MAX_NODES = 1000
 #: So many earlier versions of an image are looked at.
 _MAX_ROOTS = 16
@@ -130,7 +128,7 @@ def attempts(new: Sequence[Layer], old: Sequence[Layer], always: bool) -> list[A
         if near := _nearest(found, old):
             chosen.append(_attempt(found[0], near))
         elif always:
-            inside = _nearest(found, alone, _NEAR)
+            inside = _nearest(found, alone, same_repository=True)
             chosen.append(_attempt(found[0], inside, inside=True))
             alone += [] if inside else found
     return chosen
@@ -215,12 +213,22 @@ def _is_same(name: str, repository: Repository) -> bool:
     return path == str(repository) or path in (kept, repository.path) or path.endswith((f"/{kept}", f"/{repository.path}"))
 
 
-def _nearest(places: Sequence[Layer], among: Sequence[Layer], least: float = _FAR) -> Layer | None:
-    """The nearest one; never one of the same image, whose layers have nothing in common."""
+def _nearest(places: Sequence[Layer], among: Sequence[Layer], same_repository: bool = False) -> Layer | None:
+    """The nearest one; never one of the same image, whose layers have nothing in common.
+
+    Args:
+        places: where the layer is.
+        among: what it may be made from.
+        same_repository: only from other platforms and versions of the same image: within one bundle what is made from another
+            layer cannot be a base itself, and its sibling may need it.
+    """
     best: Layer | None = None
+    least = _FAR
     for place in places:
         for other in among:
-            if other.image != place.image and (distance := _distance(place, other)) < least:
+            if other.image == place.image or (same_repository and other.repository != place.repository):
+                continue
+            if (distance := _distance(place, other)) < least:
                 best, least = other, distance
     return best
 
@@ -234,7 +242,7 @@ def _distance(one: Layer, other: Layer) -> float:
         size
         + (one.repository != other.repository)
         + 0.7 * (one.platform != other.platform)
-        + 0.2 * (one.position != other.position)
+        + 0.5 * (one.position != other.position)
     )
 
 

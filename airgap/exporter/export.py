@@ -14,12 +14,15 @@ from typing import Any
 from airgap import fsio
 from airgap.bundle import names
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, format_time
-from airgap.errors import Damaged, UsageError
+from airgap.errors import Damaged, Refused, UsageError
 from airgap.exporter import preflight
+from airgap.exporter.attach import Attached, attach
 from airgap.exporter.bases import Base, check_bases, held_by
 from airgap.exporter.candidates import attempts_for, open_base
 from airgap.exporter.fill import fill
+from airgap.exporter.gates import Gates, Outcome, run_gates, unsealed
 from airgap.exporter.journal import LOCK, SCHEMA, Journal, unusable
+from airgap.exporter.judge import ImageTerms, judge_images
 from airgap.exporter.lock import MAX_LOCK, Lock
 from airgap.exporter.patching import SCRATCH, Sources, make_patches
 from airgap.exporter.plan import Made, Plan, lay_out
@@ -34,6 +37,7 @@ from airgap.patch.zstd import EFFORTS
 from airgap.progress import Progress
 from airgap.state import Remembered, State
 from airgap.text import printable
+from airgap.trust.judging import Judgement
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class Request:
         effort: how hard to try to make patches small: a key of ``patch.zstd.EFFORTS``.
         given: patches that the source has already, of layers that it does not have (a merge).
         follows: a bundle of the stream that this one comes after, whether it was exported from here or not.
+        attached: files that become referrers of the images.
+        terms: by what images are judged before anything of them is fetched; None: they are not.
+        gates: what they must pass before the bundle is sealed.
     """
 
     wanted: Sequence[Wish] | Lock
@@ -75,15 +82,28 @@ class Request:
     effort: str = "default"
     given: Mapping[Digest, Made] = field(default_factory=dict)
     follows: Remembered | None = None
+    attached: Sequence[Attached] = ()
+    terms: ImageTerms | None = None
+    gates: Gates | None = None
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A sealed bundle. ``fresh`` is False when it had been finished by an earlier run."""
+    """A sealed bundle.
+
+    Attributes:
+        path: its directory.
+        catalog: its catalog.
+        fresh: False when it had been finished by an earlier run.
+        judgements: the policy's verdict on every instance, when one was asked for.
+        outcomes: what the gates said.
+    """
 
     path: Path
     catalog: Catalog
     fresh: bool
+    judgements: Sequence[Judgement] = ()
+    outcomes: Sequence[Outcome] = ()
 
 
 def export(request: Request, source: Source, signers: Sequence[Signer], state: State, progress: Progress) -> Exported:
@@ -91,6 +111,7 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
 
     Raises:
         UsageError: a bundle, finished or not, of other content is in the way.
+        Refused: an image does not pass.
         RegistryError: something cannot be had from the source.
         MediaError: it does not fit, or the disk refuses.
     """
@@ -103,10 +124,11 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
         finish(partial)
     if final.exists():
         return _already_there(request, final, source, signers, state, progress)
-    lock = None
+    lock, judged = None, None
     if request.restart or not (partial / names.JOURNAL).exists():
         check_bases(request.bases, request.stream, serial, lambda number: _exported(state, request.stream, number))
         lock = _locked(request, source, progress)
+        judged = _judge(request, lock, source, progress)
         if request.patch == "never" or not (request.bases or request.patch == "always"):
             preflight.check(_lay_out(request, lock), request.out, partial)  # nothing is created before it can succeed
     fsio.make_directory(partial)
@@ -114,12 +136,13 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
         "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
     )
     with fsio.exclusive(partial, busy):
-        return _make(request, lock, serial, partial, source, signers, state, progress)
+        return _make(request, lock, judged, serial, partial, source, signers, state, progress)
 
 
 def _make(
     request: Request,
     lock: Lock | None,
+    judged: Sequence[Judgement] | None,
     serial: int,
     partial: Path,
     source: Source,
@@ -129,6 +152,7 @@ def _make(
 ) -> Exported:
     lock, journal = _begin(request, lock, serial, partial) if lock else _resume(request, partial, progress)
     try:
+        judged = _judge(request, lock, source, progress) if judged is None else judged
         plan = _lay_out(request, lock, _patches(request, lock, partial / SCRATCH, source, progress))
         preflight.check(plan, request.out, partial)
         filled = fill(plan, partial, source, journal, progress, request.threads)
@@ -146,12 +170,13 @@ def _make(
         previous=previous.catalog if previous else None,
         base=[base.digest for base in request.bases],
     )
+    outcomes = _gate(request, catalog, partial, lock, source, progress)
     progress.stage("sealing", 0)
     digest = Digest.of(catalog.to_bytes())
     state.record_sealing(request.stream, serial, digest)
     path = seal(partial, catalog, signers)
     state.record_export(request.stream, serial, digest)
-    return Exported(path, catalog, fresh=True)
+    return Exported(path, catalog, True, judged, outcomes)
 
 
 def _resume(request: Request, partial: Path, progress: Progress) -> tuple[Lock, Journal]:
@@ -192,9 +217,21 @@ def _begin(request: Request, lock: Lock, serial: int, partial: Path) -> tuple[Lo
 
 def _locked(request: Request, source: Source, progress: Progress) -> Lock:
     if isinstance(request.wanted, Lock):
-        return request.wanted
-    entries = expand(request.wanted, request.tags, progress)
-    return resolve(entries, source, progress, request.threads, request.lookaside)
+        found = request.wanted
+    else:
+        entries = expand(request.wanted, request.tags, progress)
+        found = resolve(entries, source, progress, request.threads, request.lookaside)
+    return attach(found, request.attached, request.created)
+
+
+def _judge(request: Request, lock: Lock, source: Source, progress: Progress) -> list[Judgement]:
+    return judge_images(lock, source, request.terms, progress, request.threads) if request.terms else []
+
+
+def _gate(request: Request, catalog: Catalog, directory: Path, lock: Lock, source: Source, progress: Progress) -> list[Outcome]:
+    if request.gates is None:
+        return []
+    return run_gates(request.gates, unsealed(catalog, directory, lock, source, request.bases), lock, progress, request.threads)
 
 
 def _lay_out(request: Request, lock: Lock, patches: Mapping[Digest, Made] | None = None) -> Plan:
@@ -227,6 +264,8 @@ def _inputs(request: Request) -> str:
     facts = [wanted, request.created, str(request.expires), request.volume_size]
     if request.bases or request.patch == "always":
         facts += [[base.digest for base in request.bases], request.patch, request.effort]
+    if request.attached:
+        facts.append([one.facts() for one in request.attached])
     if request.given:
         facts.append([made.patch.blob for _, made in sorted(request.given.items())])
     return hashlib.sha256(strictjson.canonical(facts)).hexdigest()
@@ -267,10 +306,7 @@ def _sealed_unrecorded(
     catalog = Catalog.from_bytes(raw)
     same = _same_content(request, catalog, source, progress)
     state.record_export(catalog.stream, catalog.serial, mark.catalog)
-    if not same:
-        return None
-    _require_signatures(final, signers)
-    return Exported(final, catalog, fresh=False)
+    return _finished(request, final, catalog, same, source, signers, progress) if same else None
 
 
 def _already_there(
@@ -279,28 +315,52 @@ def _already_there(
     """A finished bundle of the same content is success (the last run died right after sealing it); any other is in the way."""
     raw = fsio.read_capped(final / names.CATALOG, MAX_CATALOG)
     catalog = Catalog.from_bytes(raw)
-    if not _same_content(request, catalog, source, progress):
+    same = _same_content(request, catalog, source, progress)
+    if same is None:
         raise UsageError(
             "a bundle of that name with other content exists",
             where=printable(str(final)),
             hint="choose another --serial or --out; a finished bundle is never overwritten",
         )
-    _require_signatures(final, signers)
+    done = _finished(request, final, catalog, same, source, signers, progress)
     state.record_export(catalog.stream, catalog.serial, Digest.of(raw))
-    return Exported(final, catalog, fresh=False)
+    return done
 
 
-def _same_content(request: Request, catalog: Catalog, source: Source, progress: Progress) -> bool:
+def _finished(
+    request: Request,
+    final: Path,
+    catalog: Catalog,
+    lock: Lock,
+    source: Source,
+    signers: Sequence[Signer],
+    progress: Progress,
+) -> Exported:
+    """A bundle that an earlier run has sealed: it may have been asked less of its images than this one."""
+    _require_signatures(final, signers)
+    try:
+        judged = _judge(request, lock, source, progress)
+        return Exported(final, catalog, False, judged, _gate(request, catalog, final, lock, source, progress))
+    except Refused as error:
+        error.hint = f"{catalog.name} was sealed by an earlier run and is left as it is: do not carry it"
+        raise
+
+
+def _same_content(request: Request, catalog: Catalog, source: Source, progress: Progress) -> Lock | None:
+    """What is asked for, when a finished bundle is just that."""
     if request.created not in (None, catalog.created) or _expiry(request.expires, catalog.created) != catalog.expires:
-        return False
+        return None
     if catalog.base != tuple(base.digest for base in request.bases):
-        return False
-    plan = _lay_out(request, _locked(request, source, progress))
+        return None
+    lock = _locked(request, source, progress)
+    plan = _lay_out(request, lock)
     if any(blob.patch for blob in catalog.blobs.values()):  # their sizes are known only to who makes them again
         if request.patch == "never" or request.volume_size != catalog.volume_size:
-            return False
-        return [replace(image, volumes=()) for image in catalog.images] == [replace(image, volumes=()) for image in plan.images]
-    return catalog.images == plan.images and tuple(volume.size for volume in catalog.volumes) == plan.sizes
+            return None
+        bare = [replace(image, volumes=()) for image in plan.images]
+        return lock if [replace(image, volumes=()) for image in catalog.images] == bare else None
+    same = catalog.images == plan.images and tuple(volume.size for volume in catalog.volumes) == plan.sizes
+    return lock if same else None
 
 
 def _require_signatures(final: Path, signers: Sequence[Signer]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -80,11 +81,19 @@ class Lock:
     """The resolved list: images in list order, and every manifest of their closures by digest.
 
     ``places`` says of images that do not come from a registry where they come from (``oci.places``), by full reference.
+    ``made`` are manifests and blobs that exist nowhere else, because they were made for this bundle (``attach``).
     """
 
     images: tuple[Image, ...]
     manifests: dict[Digest, Node]
     places: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[Digest, bytes] = field(default_factory=dict)
+
+    @property
+    def contents(self) -> dict[Digest, bytes]:
+        """Everything whose bytes the lock holds: what was made here, and signatures from lookaside stores."""
+        signatures = (signature for image in self.images for signature in image.signatures)
+        return {**self.made, **{s.digest: s.content for s in signatures if s.content is not None}}
 
     def walk(self, image: Image) -> Iterator[Node]:
         """Every manifest of an image that is carried: root, children depth first, then attachments; each once."""
@@ -104,7 +113,9 @@ class Lock:
         images = ",\n".join(strictjson.canonical(image.to_json()).decode() for image in self.images)
         nodes = ",\n".join(strictjson.canonical(self.manifests[digest].to_json()).decode() for digest in sorted(self.manifests))
         places = f',"places":{strictjson.canonical(self.places).decode()}' if self.places else ""
-        return f'{{"schema":"{SCHEMA}","images":[\n{images}\n],"manifests":[\n{nodes}\n]{places}}}\n'.encode()
+        data = {digest: base64.b64encode(content).decode("ascii") for digest, content in self.made.items()}
+        made = f',"made":{strictjson.canonical(data).decode()}' if data else ""
+        return f'{{"schema":"{SCHEMA}","images":[\n{images}\n],"manifests":[\n{nodes}\n]{places}{made}}}\n'.encode()
 
     @classmethod
     def from_bytes(cls, raw: bytes, where: str) -> Lock:
@@ -124,7 +135,8 @@ class Lock:
             places = strictjson.mapping(top.get("places", {}), f"{where}: places")
             for name, place in places.items():
                 Place.parse(strictjson.string(place, f"{where}: places: {printable(name)}"))
-            lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes}, places)
+            made = _made(strictjson.mapping(top.get("made", {}), f"{where}: made"), f"{where}: made")
+            lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes}, places, made)
             for image in images:
                 list(lock.walk(image))
                 if any(signature.content is None for signature in image.signatures):
@@ -134,6 +146,19 @@ class Lock:
         except Damaged as error:
             raise UsageError(error.what, where=error.where, expected=error.expected, got=error.got) from error
         return lock
+
+
+def _made(fields: dict[str, Any], where: str) -> dict[Digest, bytes]:
+    found: dict[Digest, bytes] = {}
+    for name, text in fields.items():
+        digest = Digest.parse(name, where)
+        try:
+            found[digest] = base64.b64decode(strictjson.string(text, where), validate=True)
+        except ValueError as error:
+            raise Damaged("not base64", where=f"{where}: {digest}") from error
+        if Digest.of(found[digest], digest.algorithm) != digest:
+            raise Damaged("data that contradicts its digest", where=f"{where}: {digest}")
+    return found
 
 
 def is_lock(raw: bytes) -> bool:

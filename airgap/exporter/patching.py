@@ -35,7 +35,7 @@ from airgap.progress import Progress
 #: The directory in the unfinished bundle where patches lie until they are in their places.
 SCRATCH = "patches"
 #: A patch must be smaller than this part of what it makes; else the layer is carried whole, which costs the far side less work.
-_WORTH = 0.9
+_WORTH = 0.95
 _MAX_NOTE = 4096
 
 Open = Callable[[Repository, Descriptor], Reader]

@@ -20,6 +20,9 @@ from airgap.oci.image import Image
 from airgap.oci.reference import Repository
 from airgap.trust.evidence import MAX_BUNDLE
 
+#: A base layer may be in hundreds of repositories: so many are named, and where the image goes is looked at anyway.
+_MAX_HINTS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -72,8 +75,8 @@ class Plan:
 
     @property
     def contents(self) -> dict[Digest, bytes]:
-        """Blobs whose bytes the lock holds: signatures from lookaside stores."""
-        return {s.digest: s.content for image in self.lock.images for s in image.signatures if s.content is not None}
+        """Blobs whose bytes the lock holds (``Lock.contents``)."""
+        return self.lock.contents
 
     @property
     def files(self) -> dict[Digest, Path]:
@@ -84,7 +87,7 @@ class Plan:
     def catalog_blobs(self) -> dict[Digest, Blob]:
         """What the catalog says of every blob."""
         found = {digest: Blob(placed.descriptor.size, placed.extents) for digest, placed in self.blobs.items()}
-        found |= {digest: Blob(held.size, held=True, repositories=held.repositories) for digest, held in self.held.items()}
+        found |= {d: Blob(held.size, held=True, repositories=held.repositories[:_MAX_HINTS]) for d, held in self.held.items()}
         return found | {digest: Blob(one.size, patch=made.patch) for digest, (one, made) in self.patched.items()}
 
     @property

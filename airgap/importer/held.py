@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from airgap.bundle.catalog import Catalog
-from airgap.errors import Damaged, UsageError
+from airgap.errors import BaseMissing, UsageError
 from airgap.importer.closure import Closure
-from airgap.importer.mapping import LayoutTarget, RegistryTarget
+from airgap.importer.mapping import FileTarget, RegistryTarget, TargetSpec
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
@@ -26,7 +26,7 @@ def locate(
     catalog: Catalog,
     closures: Sequence[Closure],
     names: Mapping[Reference, Reference],
-    spec: RegistryTarget | LayoutTarget,
+    spec: TargetSpec,
     target: Target,
     threads: int,
 ) -> dict[Digest, Repository]:
@@ -41,9 +41,17 @@ def locate(
         threads: how many questions are asked at a time.
 
     Raises:
-        Damaged: some are not there; all of them are named.
+        BaseMissing: some are not there; all of them are named.
+        UsageError: the target is new, so it cannot have any.
     """
     wanted = _wanted(catalog, closures, names)
+    if wanted and isinstance(spec, FileTarget):
+        raise UsageError(
+            f"{catalog.name} builds on {plural(len(wanted), 'blob')} that it does not carry, and a new target has none",
+            where=str(spec),
+            expected="a registry or an oci: store that took the bundles before it",
+            hint="join it with the bundles that it builds on first: airgap merge",
+        )
     with ThreadPoolExecutor(threads, thread_name_prefix="held") as pool:
         found = dict(zip(wanted, pool.map(lambda item: _find(catalog, spec, target, *item), wanted.items()), strict=True))
     missing = [digest for digest, repository in found.items() if repository is None]
@@ -84,7 +92,7 @@ def _held(catalog: Catalog, blobs: Iterable[Digest]) -> Iterator[Digest]:
 
 
 def _find(
-    catalog: Catalog, spec: RegistryTarget | LayoutTarget, target: Target, digest: Digest, users: Mapping[Repository, None]
+    catalog: Catalog, spec: TargetSpec, target: Target, digest: Digest, users: Mapping[Repository, None]
 ) -> Repository | None:
     blob = catalog.blobs[digest]
     descriptor = Descriptor("", digest, blob.size)
@@ -92,7 +100,7 @@ def _find(
     return next((repository for repository in places if target.has(repository, descriptor)), None)
 
 
-def _hinted(spec: RegistryTarget | LayoutTarget, hints: Iterable[str]) -> Iterator[Repository]:
+def _hinted(spec: TargetSpec, hints: Iterable[str]) -> Iterator[Repository]:
     """Where a blob may be, by what the base said: a source repository, or a path at this very target. These are only read from."""
     for hint in hints:
         host, _, path = hint.partition("/")
@@ -103,9 +111,7 @@ def _hinted(spec: RegistryTarget | LayoutTarget, hints: Iterable[str]) -> Iterat
                 yield Repository(spec.host, hint)
 
 
-def _missing(
-    catalog: Catalog, missing: Sequence[Digest], closures: Sequence[Closure], spec: RegistryTarget | LayoutTarget
-) -> Damaged:
+def _missing(catalog: Catalog, missing: Sequence[Digest], closures: Sequence[Closure], spec: TargetSpec) -> BaseMissing:
     lines = []
     for digest in missing[:_MAX_LISTED]:
         users = [str(c.image.reference) for c in closures if digest in _held(catalog, c.blobs)]
@@ -113,7 +119,7 @@ def _missing(
         lines.append(f"\n  {digest}  {catalog.blobs[digest].size} bytes, for {printable(users[0])}{more}")
     if len(missing) > _MAX_LISTED:
         lines.append(f"\n  and {len(missing) - _MAX_LISTED} more")
-    return Damaged(
+    return BaseMissing(
         f"the destination lacks {plural(len(missing), 'blob')} that {catalog.name} does not carry",
         where=str(spec),
         expected=f"what the base of the bundle said is there ({', '.join(base for base in catalog.base) or 'no base is named'})",

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from airgap.errors import UsageError
+from airgap.importer.renaming import KEEP, Rules, parse_rules
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference, Repository
-from airgap.text import printable
+from airgap.text import listing, printable
 
 
-class Rule(enum.StrEnum):
-    """How a source repository becomes a path under the target's prefix."""
+class Form(enum.StrEnum):
+    """A target that is new with every import, by its transport's name."""
 
-    KEEP_HOST = "keep-host"
-    STRIP_HOST = "strip-host"
+    OCI_ARCHIVE = "oci-archive"
+    DOCKER_ARCHIVE = "docker-archive"
+    DIRECTORY = "dir"
+    STORAGE = "containers-storage"
+    K3S = "k3s"
 
 
 @dataclass(frozen=True)
@@ -27,15 +32,22 @@ class RegistryTarget:
 
     host: str
     prefix: str
-    rule: Rule = Rule.KEEP_HOST
+    rules: Rules = KEEP
 
     def __str__(self) -> str:
         return f"docker://{self.host}" + (f"/{self.prefix}" if self.prefix else "")
 
     def repository(self, source: Repository) -> Repository:
         """Where a source repository goes: ``docker.io/library/nginx`` -> ``HOST/PREFIX/docker.io/library/nginx``."""
-        parts = (self.prefix, source.flat_host if self.rule is Rule.KEEP_HOST else "", source.path)
-        return Repository(self.host, "/".join(part for part in parts if part))
+        return self._at(self.rules.place(source)[0])
+
+    def destination(self, source: Reference) -> Reference:
+        """Where an image goes; rules for single images may change its tag."""
+        path, tag = self.rules.place(source.repository, source.tag)
+        return Reference(self._at(path), tag, source.digest)
+
+    def _at(self, path: str) -> Repository:
+        return Repository(self.host, "/".join(part for part in (self.prefix, path) if part))
 
 
 @dataclass(frozen=True)
@@ -51,47 +63,140 @@ class LayoutTarget:
         """The source repository itself."""
         return source
 
+    def destination(self, source: Reference) -> Reference:
+        """The source reference itself."""
+        return source
 
-def parse_target(text: str, rule: str = "") -> RegistryTarget | LayoutTarget:
+
+@dataclass(frozen=True)
+class FileTarget:
+    """An archive, a directory or an engine's storage: images keep their full source references.
+
+    Attributes:
+        form: which of them.
+        place: the path; of a storage what skopeo writes in brackets, ``""`` for the user's own.
+    """
+
+    form: Form
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.form}:{self.place if self.form is Form.STORAGE else self.path.absolute()}"
+
+    @property
+    def path(self) -> Path:
+        """The file or directory."""
+        return Path(self.place)
+
+    def repository(self, source: Repository) -> Repository:
+        """The source repository itself."""
+        return source
+
+    def destination(self, source: Reference) -> Reference:
+        """The source reference itself."""
+        return source
+
+
+#: A target that can be asked what it holds; and any target.
+StoreSpec: TypeAlias = RegistryTarget | LayoutTarget
+TargetSpec: TypeAlias = RegistryTarget | LayoutTarget | FileTarget
+
+_STORES = "docker://HOST[:PORT][/PREFIX] or oci:DIR"
+_FILES = "oci-archive:FILE, docker-archive:FILE, dir:DIR, containers-storage: or k3s:DIR"
+
+
+def parse_target(text: str, rules: Rules | str = "") -> TargetSpec:
     """Read a TARGET.
+
+    Args:
+        rules: what ``--map`` said, parsed or as one rule.
 
     Raises:
         UsageError: an unknown transport or rule, or a name that cannot be one.
     """
+    chosen = parse_rules([rules] if rules else []) if isinstance(rules, str) else rules
     transport, _, rest = text.partition(":")
-    try:
-        chosen = Rule(rule or Rule.KEEP_HOST)
-    except ValueError as error:
-        raise UsageError("an unknown mapping rule", got=printable(rule), expected=" or ".join(Rule)) from error
     if transport == "docker" and rest.startswith("//") and len(rest) > 2:
         host, _, prefix = rest[2:].partition("/")
-        RegistryTarget(host, prefix.strip("/"), chosen).repository(Repository("example.org", "check"))
-        return RegistryTarget(host, prefix.strip("/"), chosen)
-    if transport == "oci" and rest:
-        if rule:
-            raise UsageError("an OCI layout keeps full source references: --map does not apply", got=printable(rule))
-        return LayoutTarget(Path(rest))
-    raise UsageError("not a target", got=printable(text), expected="docker://HOST[:PORT][/PREFIX] or oci:DIR")
+        found = RegistryTarget(host, prefix.strip("/"), chosen)
+        RegistryTarget(host, found.prefix).repository(Repository("example.org", "check"))
+        return found
+    forms = {form.value: form for form in Form}
+    if (transport == "oci" and rest) or (transport in forms and (rest or transport == Form.STORAGE) and ":" in text):
+        if chosen.said:
+            raise UsageError(
+                "images keep their full source references here: --map is for registries",
+                where=printable(text),
+                got=printable(str(chosen)),
+            )
+        return LayoutTarget(Path(rest)) if transport == "oci" else FileTarget(forms[transport], _place(forms[transport], rest))
+    raise UsageError("not a target", got=printable(text), expected=f"{_STORES}; for an import also {_FILES}")
 
 
-def destinations(images: Iterable[Image], target: RegistryTarget | LayoutTarget) -> dict[Reference, Reference]:
+def parse_store(text: str) -> StoreSpec:
+    """Read a TARGET that can be asked what it holds.
+
+    Raises:
+        UsageError: as :func:`parse_target`, or it is written anew by every import.
+    """
+    spec = parse_target(text)
+    if isinstance(spec, FileTarget):
+        raise UsageError("a target that cannot be asked what it holds", got=printable(text), expected=_STORES)
+    return spec
+
+
+def destinations(images: Iterable[Image], target: TargetSpec) -> dict[Reference, Reference]:
     """The destination of every image.
 
     Raises:
-        UsageError: two different images would get the same name.
+        UsageError: two different images would get the same name, or two repositories one name because of ``flatten``.
     """
     taken: dict[str, tuple[Reference, Digest]] = {}
     result: dict[Reference, Reference] = {}
     for image in images:
-        destination = image.reference.moved(target.repository(image.reference.repository))
-        name = str(destination.repository.tagged(destination.tag)) if destination.tag else str(destination)
+        destination = target.destination(image.reference)
+        name = tagged_name(destination)
         other, digest = taken.setdefault(name, (image.reference, image.root.digest))
         if digest != image.root.digest:
             raise UsageError(
                 "two images would get the same name",
                 where=name,
                 got=f"{other} and {image.reference}",
-                hint="keep the source host in the name (leave out --map strip-host) or import into different prefixes",
+                hint="keep the source host in the name (leave out --map strip-host), give one of them a name of its own "
+                "(--map image=SOURCE=NAME) or import into different prefixes",
             )
         result[image.reference] = destination
+    _check_flattened(result, target)
     return result
+
+
+def tagged_name(reference: Reference) -> str:
+    """The name that would be moved: the tag where there is one, else the digest."""
+    return str(reference.repository.tagged(reference.tag)) if reference.tag else str(reference)
+
+
+def _check_flattened(names: Mapping[Reference, Reference], target: TargetSpec) -> None:
+    """``a/b-c`` and ``a-b/c`` become one flat name: nobody who sees it could tell which one was meant."""
+    if not isinstance(target, RegistryTarget) or not target.rules.flat:
+        return
+    owners: dict[Repository, str] = {}
+    for source, destination in names.items():
+        path = target.rules.unflattened(source.repository, source.tag)
+        other = owners.setdefault(destination.repository, path)
+        if other != path:
+            raise UsageError(
+                "two repositories would get the same flat name",
+                where=str(destination.repository),
+                got=listing([other, path]),
+                hint="give one of them a name of its own: --map prefix=SOURCE=NAME",
+            )
+
+
+def _place(form: Form, text: str) -> str:
+    if form is Form.STORAGE and text and not (text.startswith("[") and text.endswith("]")):
+        raise UsageError(
+            "images keep their own names in a storage",
+            got=printable(f"{form}:{text}"),
+            expected="containers-storage: or containers-storage:[DRIVER@ROOT+RUNROOT]",
+        )
+    return text

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from airgap.errors import UsageError
-from airgap.importer.mapping import RegistryTarget, Rule
+from airgap.importer.mapping import RegistryTarget
+from airgap.importer.mirrors import quoted, registries_conf
+from airgap.importer.renaming import Rule
 from airgap.lookaside.places import check_base
 from airgap.oci.reference import Repository
 from airgap.text import listing, printable
@@ -88,7 +90,19 @@ class Mirror:
         return f"{self.target.host}/{self.target.prefix}".rstrip("/")
 
     def name(self, source: str) -> str:
-        """Where a source host, namespace or repository is: ``docker.io/library`` -> ``HOST/PREFIX/docker.io/library``."""
+        """Where a source host, namespace or repository is: ``docker.io/library`` -> ``HOST/PREFIX/docker.io/library``.
+
+        Raises:
+            UsageError: the rules for names tear apart what is below it.
+        """
+        if not self.target.rules.is_plain:
+            raise UsageError(
+                "vendors' signatures cannot be asked for under names that were made by these rules",
+                where="--map",
+                expected="keep-host or strip-host",
+                got=printable(str(self.target.rules)),
+                hint="use mode site with a site key, or mode original without one",
+            )
         host, _, path = source.partition("/")
         moved = str(self.target.repository(Repository(host, f"{path}/x".lstrip("/"))))
         return moved.removesuffix("/x")
@@ -114,7 +128,12 @@ class MirrorConfig:
 
 
 def mirror_config(
-    mode: Mode, mirror: Mirror, policy: SitePolicy, sources: Sequence[str] = (), site_keys: Sequence[SiteKey] = ()
+    mode: Mode,
+    mirror: Mirror,
+    policy: SitePolicy,
+    sources: Sequence[str] = (),
+    site_keys: Sequence[SiteKey] = (),
+    routes: Mapping[str, str] | None = None,
 ) -> MirrorConfig:
     """Write the configuration.
 
@@ -124,6 +143,8 @@ def mirror_config(
         policy: the site's; its docker scopes name the vendors. Other transports are copied, its default is not: that is reject.
         sources: source hosts, namespaces or repositories beside those that the policy names.
         site_keys: the keys that sign at import. Each of them must have signed; in the first two modes beside the vendor.
+        routes: for mode original, where the beginnings of source names lead; by default what ``keep-host`` or ``strip-host`` makes
+            of the sources.
 
     Raises:
         UsageError: what is asked for cannot be said in these files, or something needed for it is missing.
@@ -136,7 +157,7 @@ def mirror_config(
         rules = _rules(policy, sources, mode, warnings)
         if mode is Mode.ORIGINAL:
             docker = _original(mirror, policy, rules, site_keys)
-            moved = {name: mirror.name(name) for name in _outermost(_name_of(scope) for scope in rules)}
+            moved = dict(routes) if routes is not None else _locations(mirror, rules)
         else:
             docker = _internal(mirror, rules, site_keys, warnings)
         warnings += _unsigned(docker)
@@ -146,7 +167,7 @@ def mirror_config(
     return MirrorConfig(
         policy=text,
         registries_d=_registries_d(mirror, requirements),
-        registries_conf=_registries_conf(mirror, moved),
+        registries_conf=registries_conf(moved, insecure=mirror.insecure),
         key_files=tuple(dict.fromkeys(_key_files(requirements))),
         warnings=tuple(dict.fromkeys(warnings)),
     )
@@ -219,6 +240,10 @@ def _name_of(scope: str) -> str:
     return f"{head}/{last.partition(':')[0]}" if slash else scope
 
 
+def _locations(mirror: Mirror, rules: Scopes) -> dict[str, str]:
+    return {name: mirror.name(name) for name in _outermost(_name_of(scope) for scope in rules)}
+
+
 def _outermost(names: Iterable[str]) -> list[str]:
     """The names that are below no other one."""
     found: list[str] = []
@@ -234,7 +259,8 @@ def _original(mirror: Mirror, policy: SitePolicy, rules: Scopes, site_keys: Sequ
     docker = {scope: [_portable(requirement) for requirement in found] for scope, found in {**rules, **wildcards}.items()}
     for scope in rules:
         host = scope.partition("/")[0]
-        docker[scope] += _site_requirements(site_keys, _remap(host, mirror.name(host)))
+        if site_keys:
+            docker[scope] += _site_requirements(site_keys, _remap(host, mirror.name(host)))
     return docker
 
 
@@ -252,7 +278,7 @@ def _internal(mirror: Mirror, rules: Scopes, site_keys: Sequence[SiteKey], warni
 
 def _check_hosts(mirror: Mirror, hosts: Sequence[str]) -> None:
     """Refuse when a name at the target does not tell whose signature it needs."""
-    if mirror.target.rule is Rule.STRIP_HOST and len(hosts) > 1:
+    if mirror.target.rules.rest is Rule.STRIP_HOST and len(hosts) > 1:
         raise UsageError(
             "mode internal cannot tell apart the vendors of several hosts when names lost their host (strip-host)",
             got=listing(list(hosts), 8),
@@ -351,23 +377,9 @@ def _registries_d(mirror: Mirror, requirements: Sequence[Requirement]) -> str:
             "GPG signatures are asked for and there is no place for them",
             expected="--lookaside, the directory given to airgap import, or the URL under which it is served",
         )
-    lines = ["# Written by airgap mirror-config: a file for /etc/containers/registries.d.", "docker:", f"  {_quoted(mirror.root)}:"]
+    lines = ["# Written by airgap mirror-config: a file for /etc/containers/registries.d.", "docker:", f"  {quoted(mirror.root)}:"]
     if mirror.lookaside:
         check_base(mirror.lookaside)
-        lines.append(f"    lookaside: {_quoted(mirror.lookaside)}")
+        lines.append(f"    lookaside: {quoted(mirror.lookaside)}")
     lines.append(f"    use-sigstore-attachments: {'true' if 'sigstoreSigned' in kinds else 'false'}")
     return "\n".join(lines) + "\n"
-
-
-def _registries_conf(mirror: Mirror, moved: Mapping[str, str]) -> str:
-    """``location``, never a ``mirror``: a mirror falls back to the registry that cannot be reached from here."""
-    lines = ["# Written by airgap mirror-config: a file for /etc/containers/registries.conf.d."]
-    for source, location in moved.items():
-        lines += ["", "[[registry]]", f"prefix = {_quoted(source)}", f"location = {_quoted(location)}"]
-        lines += ["insecure = true"] if mirror.insecure else []
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    """A string that YAML and TOML read alike."""
-    return json.dumps(text)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airgap.bundle.catalog import Catalog, parse_time
 from airgap.bundle.check import check_volumes
 from airgap.bundle.media import Media
-from airgap.errors import Damaged, Refused
+from airgap.errors import Damaged, Refused, UsageError
 from airgap.importer import closure as closures_of
+from airgap.importer.bringing import brought
 from airgap.importer.closure import Closure
 from airgap.importer.deep import Rebuilt, rebuild_all
+from airgap.importer.fitting import check_fits
 from airgap.importer.gate import admit, check_times, next_floor
 from airgap.importer.held import locate, require_codecs
 from airgap.importer.judge import judge_images
 from airgap.importer.load import Loaded, load
-from airgap.importer.mapping import LayoutTarget, RegistryTarget, destinations
+from airgap.importer.mapping import FileTarget, TargetSpec, destinations, tagged_name
 from airgap.importer.opening import Opened, open_content, read_catalog
 from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
@@ -26,9 +29,9 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Target
+from airgap.oci.stores import Limited, Target
 from airgap.progress import Progress
-from airgap.state import State
+from airgap.state import Name, State
 from airgap.text import plural
 from airgap.trust.bundle import Verdict
 from airgap.trust.judging import Judgement
@@ -46,6 +49,7 @@ class Imported:
         loaded: what was sent; None when everything was there already.
         judgements: the policy's verdict on every instance.
         remarks: what is remarkable about the bundle's age and place in its stream, and what the operator allowed.
+        not_held: attachments that the target has no place for.
     """
 
     opened: Opened
@@ -55,14 +59,15 @@ class Imported:
     loaded: Loaded | None
     judgements: tuple[Judgement, ...] = ()
     remarks: tuple[str, ...] = ()
+    not_held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A target: as the operator named it, and what opens it when the time has come."""
+    """A target: as the operator named it, and what opens it for the bundle of a name when the time has come."""
 
-    spec: RegistryTarget | LayoutTarget
-    build: Callable[[], contextlib.AbstractContextManager[Target]]
+    spec: TargetSpec
+    build: Callable[[str], contextlib.AbstractContextManager[Target]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def verify(
     require_codecs(catalog)
     if destination is None:
         return Verified(opened, judgements, rebuild_all(opened.store, progress, terms.threads))
-    with destination.build() as target:
+    with destination.build(catalog.name) as target:
         held = locate(catalog, closures, destinations(catalog.images, destination.spec), destination.spec, target, terms.threads)
         _read_outside(opened, held, target)
         return Verified(opened, judgements, rebuild_all(opened.store, progress, terms.threads))
@@ -137,33 +142,114 @@ def import_bundle(
     known = state.known(catalog.stream, catalog.serial, catalog.previous)
     with _remembering(state, catalog, digest, str(spec)):
         remarks = tuple(admit(catalog, digest, known, terms))
-        opened = open_content(media, catalog, verdict, terms.partial)
-        complete = [image for image in catalog.images if set(image.volumes) <= set(opened.volumes)]
-        names = destinations(complete, spec)
-        closures = _closures(opened, complete, terms)
-        judgements = _judge(opened, closures, terms)
+        found = examine(open_content(media, catalog, verdict, terms.partial), spec, terms)
+    opened, names, closures, left_out = found.opened, found.names, found.closures, found.left_out
+    check_taken(found, spec, state.names(str(spec)), terms)
     reason = _reason(verdict, remarks)
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
-    left_out = tuple(image.reference for image in catalog.images if image not in complete)
-    rebuilt = tuple(closure.image.reference for closure in closures if closure.replaced)
-    with destination.build() as target:
-        if state.imported_into(catalog.stream, catalog.serial, memory) == digest and _all_there(closures, names, target):
+    done = Imported(opened, names, found.rebuilt, left_out, None, found.judgements, remarks)
+    with destination.build(catalog.name) as target:
+        known_there = state.imported_into(catalog.stream, catalog.serial, memory) == digest
+        if known_there and _all_there(closures, names, target, terms.threads):
             state.record_repeat(catalog.stream, catalog.serial, digest, memory, reason, floor)
-            return Imported(opened, names, rebuilt, left_out, None, judgements, remarks)
+            if not state.generations.knows(str(spec), catalog.stream, catalog.serial):
+                _remember_generation(found, spec, target, terms, state, digest, signing)
+            return done
         held = _hold(opened, closures, names, spec, target, terms, state, digest)
         loaded = load(opened.store, closures, names, target, progress, terms.threads, signing, held)
+        not_held = tuple(target.left_out) if isinstance(target, Limited) else ()
+        _remember_generation(found, spec, target, terms, state, digest, signing)
     outcome = f"loaded {plural(len(closures), 'image')}"
     if left_out:  # it counts against older bundles all the same, but not as a bundle that is there already
         outcome, memory = f"{outcome}, left out {len(left_out)}", f"{memory} (partial)"
-    state.record_import(catalog.stream, catalog.serial, digest, memory, outcome, reason, floor)
-    return Imported(opened, names, rebuilt, left_out, loaded, judgements, remarks)
+    state.record_import(catalog.stream, catalog.serial, digest, memory, outcome, reason, floor, _placed(found, spec))
+    return replace(done, loaded=loaded, not_held=not_held)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A bundle that passed, as it would be loaded.
+
+    Attributes:
+        opened: the bundle.
+        names: the destination of every image, by source reference.
+        closures: the images.
+        left_out: the images that are not complete.
+        judgements: the policy's verdict on every instance.
+    """
+
+    opened: Opened
+    names: Mapping[Reference, Reference]
+    closures: Sequence[Closure]
+    left_out: tuple[Reference, ...]
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def rebuilt(self) -> tuple[Reference, ...]:
+        """Images whose index is not the original one."""
+        return tuple(closure.image.reference for closure in self.closures if closure.replaced)
+
+
+def examine(opened: Opened, spec: TargetSpec, terms: Terms) -> Examined:
+    """Find out what of a bundle would be loaded and under which names, and judge it.
+
+    Raises:
+        Refused, Damaged: it does not pass.
+        UsageError: it does not fit the target, or two images would get one name.
+    """
+    complete = [image for image in opened.catalog.images if set(image.volumes) <= set(opened.volumes)]
+    names = destinations(complete, spec)
+    closures = _closures(opened, complete, terms)
+    judgements = _judge(opened, closures, terms)
+    check_fits(spec, opened.store, closures)
+    left_out = tuple(image.reference for image in opened.catalog.images if image not in complete)
+    return Examined(opened, names, closures, left_out, judgements)
+
+
+def _placed(found: Examined, spec: TargetSpec) -> list[tuple[str, Name]]:
+    """The names that an import makes, for the site's memory."""
+    placed = [(found.names[closure.image.reference], closure) for closure in found.closures]
+    return [(str(spec), Name(tagged_name(name), str(one.image.reference), one.root.digest)) for name, one in placed]
+
+
+def _remember_generation(
+    found: Examined,
+    spec: TargetSpec,
+    target: Target,
+    terms: Terms,
+    state: State,
+    digest: Digest,
+    signing: SiteSigning | None,
+) -> None:
+    """What is made anew by every import can be neither pruned nor rolled back."""
+    if not isinstance(spec, FileTarget):
+        catalog = found.opened.catalog
+        rows = brought(found.closures, found.names, target, signing, terms.threads)
+        state.record_generation(str(spec), catalog.stream, catalog.serial, digest, rows)
+
+
+def check_taken(found: Examined, spec: TargetSpec, taken: Sequence[Name], terms: Terms) -> None:
+    """Refuse to move a name that an earlier import gave to an image of another repository."""
+    owners = {one.name: one for one in taken}
+    for _, name in [] if terms.replace_names else _placed(found, spec):
+        owner = owners.get(name.name)
+        if owner is None or owner.digest == name.digest:
+            continue
+        if Reference.parse(owner.source).repository != Reference.parse(name.source).repository:
+            raise UsageError(
+                "a name at the target belongs to another image",
+                where=name.name,
+                expected=f"an image of the repository of {owner.source}, for which an earlier import made the name",
+                got=name.source,
+                hint="map one of them to another name (--map, see docs/targets.md), or let it go: --replace-names",
+            )
 
 
 def _hold(
     opened: Opened,
     closures: Sequence[Closure],
     names: Mapping[Reference, Reference],
-    spec: RegistryTarget | LayoutTarget,
+    spec: TargetSpec,
     target: Target,
     terms: Terms,
     state: State,
@@ -196,7 +282,7 @@ def _progress_so_far(catalog: Catalog, state: State) -> str:
     return f"the newest bundle of stream {catalog.stream} that this site has taken is serial {newest.serial}"
 
 
-def _memory_key(spec: RegistryTarget | LayoutTarget, terms: Terms, signing: SiteSigning | None) -> str:
+def _memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> str:
     """What "this bundle is there already" refers to: the target, and everything that makes the outcome different."""
     platforms = ",".join(sorted(map(str, terms.platforms)))
     parts = (str(spec), f"only {platforms}" if platforms else "", signing.label if signing else "")
@@ -216,9 +302,15 @@ def _judge(opened: Opened, closures: Sequence[Closure], terms: Terms) -> tuple[J
     return tuple(judge_images(opened.store, closures, terms))
 
 
-def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target) -> bool:
-    """Whether every name at the target stands for what this bundle would make of it."""
-    return all(target.resolve(names[closure.image.reference]) == closure.root.digest for closure in closures)
+def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target, threads: int) -> bool:
+    """Whether every name at the target stands for what this bundle would make of it, and no blob was lost there since."""
+    if any(target.resolve(names[closure.image.reference]) != closure.root.digest for closure in closures):
+        return False
+    if isinstance(target, Limited):  # these appear whole or not at all, and do not look into what an earlier run made
+        return True
+    wanted = {(names[closure.image.reference].repository, blob) for closure in closures for blob in closure.blobs.values()}
+    with ThreadPoolExecutor(threads, thread_name_prefix="there") as pool:
+        return all(pool.map(lambda item: target.has(*item), wanted))
 
 
 @contextlib.contextmanager

@@ -51,17 +51,21 @@ class MessageSigner(Protocol):
 
 @dataclass(frozen=True)
 class SiteSigning:
-    """What the site adds: cosign signers, GPG signers, the lookaside tree that GPG signatures go to, and who the signers are."""
+    """What the site adds: cosign signers, GPG signers, the lookaside tree that GPG signatures go to, and who the signers are.
+
+    ``kept`` is whether that tree is there for longer than one import.
+    """
 
     cosign: tuple[CosignSigner, ...] = ()
     gpg: tuple[MessageSigner, ...] = ()
     lookaside: Path | None = None
     signers: str = ""
+    kept: bool = True
 
     @property
     def label(self) -> str:
         """What makes one import's outcome differ from another's: the signers, and where GPG signatures go."""
-        place = f"lookaside {self.lookaside.absolute()}" if self.lookaside else ""
+        place = f"lookaside {self.lookaside.absolute()}" if self.lookaside and self.kept else ""
         return f"{self.signers} {place}".strip()
 
 

@@ -24,6 +24,7 @@ class Terms:
         require_signed: accept only images that some requirement asked a signature for.
         accept_unnamed_bundles: cosign 3 bundles that name no image count when their key and digest are right.
         allow_expired, allow_older, allow_jump, allow_fork, allow_clock_behind: take such a bundle deliberately.
+        replace_names: let names at the target that belong to other repositories be moved.
         partial: load the images that are complete and leave the others out.
         platforms: load only these.
         threads: how many blobs move at a time.
@@ -41,6 +42,7 @@ class Terms:
     allow_jump: bool = False
     allow_fork: bool = False
     allow_clock_behind: bool = False
+    replace_names: bool = False
     partial: bool = False
     platforms: tuple[Platform, ...] = ()
     threads: int = 4

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -94,6 +94,13 @@ class Target(Protocol):
 
     def commit(self) -> None:
         """Make everything that was tagged visible, where the target collects tags."""
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A ``Target`` that has no place for some things: after ``commit`` they are named in ``left_out``."""
+
+    left_out: list[str]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from airgap.registry.certificates import certs_directories
 from airgap.registry.credentials import Credential, CredentialStore, Login
+from airgap.registry.deletion import PrunableRegistry
 from airgap.registry.limits import Bucket
 from airgap.registry.mirrors import MirroredSource
 from airgap.registry.options import RegistryOptions
@@ -15,6 +16,7 @@ __all__ = [
     "CredentialStore",
     "Login",
     "MirroredSource",
+    "PrunableRegistry",
     "RegistryOptions",
     "RegistryStore",
     "Rules",

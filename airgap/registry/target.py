@@ -22,6 +22,8 @@ from airgap.registry.wire import Answer
 from airgap.text import printable
 
 _PASSING = frozenset({429, 500, 502, 503, 504})
+#: Refusals that have nothing to do with what is there.
+_NOT_NOW = frozenset({401, 404, 429})
 
 
 class RegistryTarget(RegistrySource):
@@ -109,13 +111,14 @@ class RegistryTarget(RegistrySource):
                 self._transport.pause(attempt)
                 continue
             if answer.status not in _PASSING or attempt == retries:
-                self._accept(repository, manifest, answer)
+                self._accept(repository, name, manifest, answer)
                 return
             self._transport.pause(attempt, answer)
 
-    def _accept(self, repository: Repository, manifest: Manifest, answer: Answer) -> None:
+    def _accept(self, repository: Repository, name: str, manifest: Manifest, answer: Answer) -> None:
         if answer.status not in (200, 201):
-            raise refusal(answer, "the registry does not take a manifest")
+            self._refused(repository, name, manifest, refusal(answer, "the registry does not take a manifest"), answer.status)
+            return
         answer.finish()
         stated = answer.header("Docker-Content-Digest")
         if stated.startswith(f"{manifest.digest.algorithm}:") and stated != manifest.digest:
@@ -128,6 +131,30 @@ class RegistryTarget(RegistrySource):
         if manifest.subject is not None and answer.header("OCI-Subject"):
             with self._lock:
                 self._links_subjects.add(repository.host)
+
+    def _refused(self, repository: Repository, name: str, manifest: Manifest, error: RegistryError, status: int) -> None:
+        """Some refuse what they have already, and some never let a tag be moved: find out which.
+
+        Raises:
+            RegistryError: it is neither there nor taken.
+        """
+        if status in _NOT_NOW or status >= 500:
+            raise error
+        if status == 413 or "too large" in error.got:
+            error.what = f"the registry does not take a manifest of {len(manifest.raw)} bytes"
+            error.hint = "the registry, or a proxy before it, limits the size of manifests: raise that limit"
+            raise error
+        there = self._head_manifest(repository, name)
+        if there == manifest.digest:
+            return
+        if there is not None:
+            error.what = "the tag stands for another image and the registry does not let it be moved: it seems to be immutable"
+            error.where = f"{repository}:{name}"
+            error.expected, error.got = manifest.digest, f"{there}; {error.got}"
+            error.hint = (
+                "import under another name (--map image=SOURCE:TAG=PATH:TAG), or let the registry allow new content of tags"
+            )
+        raise error
 
 
 def _lists_exactly(index: Manifest, referrers: Sequence[Descriptor]) -> bool:

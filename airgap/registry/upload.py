@@ -1,13 +1,15 @@
-"""Sending blobs: one upload session, one PUT, streamed (distribution-spec "POST then PUT" and "Mounting a blob")."""
+"""Sending blobs: one upload session, one PUT, streamed (distribution-spec "POST then PUT" and "Mounting a blob").
+
+What is too large for that, or died on the way, goes on in pieces (``chunks``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NoReturn
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from airgap.errors import AirgapError, Damaged, RegistryError
+from airgap.errors import AirgapError, Damaged, NotFound, RegistryError
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -15,16 +17,13 @@ from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
 from airgap.registry.auth import scope
+from airgap.registry.chunks import LOST, PATIENCE, BodySizes, ChunkedUploader, Session, finishing
 from airgap.registry.failures import NETWORK, is_transient, network_failure, redact, refusal
 from airgap.registry.limits import Bucket
 from airgap.registry.transport import PUSH, Call, Transport, redirect_target
 from airgap.registry.wire import Answer
-from airgap.text import printable
+from airgap.text import human_size, printable
 
-#: Statuses of a PUT after which a new session may succeed: the session was lost, the token ran out, or the server had a bad moment.
-_LOST = frozenset({401, 404, 408, 416, 429, 500, 502, 503, 504})
-#: A registry may need long to store a large blob after its last byte, before it answers.
-_PATIENCE = 5
 _MAX_REFUSALS = 2
 
 
@@ -33,6 +32,8 @@ class Uploader:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._sizes = BodySizes()
+        self._chunks = ChunkedUploader(transport, self._sizes, self._start)
 
     def mount(self, repository: Repository, digest: Digest, origin: Repository) -> bool:
         """Ask the registry to link a blob of another of its repositories; False when it must be sent.
@@ -66,7 +67,7 @@ class Uploader:
     def write(
         self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader], arrived: Callable[[], bool]
     ) -> None:
-        """Send a blob, again from the start when the connection breaks.
+        """Send a blob; when the connection breaks it goes on where it was if the registry allows it, else from the start.
 
         Args:
             opener: gives a reader of the whole blob, once per attempt.
@@ -78,16 +79,24 @@ class Uploader:
         """
         retries = self._transport.options.retries
         for attempt in range(retries + 1):
-            if attempt and arrived():
+            # Not before every repeat: with a fixed number of requests, who refuses each third would refuse the same one for ever.
+            if attempt % 2 and arrived():
                 return
             with self._transport.slots.held(repository.host):
-                if self._attempt(repository, descriptor, opener, attempt, last=attempt == retries):
+                if self._sizes.fits(repository.host, descriptor.size):
+                    outcome = self._attempt(repository, descriptor, opener, attempt, last=attempt == retries)
+                else:
+                    outcome = None
+                if outcome is None or isinstance(outcome, RegistryError):
+                    self._in_pieces(repository, descriptor, opener, outcome)
+                    return
+                if outcome:
                     return
 
     def _attempt(
         self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader], attempt: int, *, last: bool
-    ) -> bool:
-        """Send once; False when it should be tried again, after a pause that was made here."""
+    ) -> bool | RegistryError:
+        """Send once; False when it should be tried again, after a pause that was made here, and an error when in smaller pieces."""
         reader = opener()
         try:
             session = self._start(repository)
@@ -98,7 +107,7 @@ class Uploader:
                 if last or not is_transient(error):
                     raise network_failure(error, "PUT", session) from None
                 self._transport.pause(attempt)
-                return False
+                return self._go_on(Session(repository, descriptor, session), opener)
             except AirgapError:
                 self._cancel(repository, session)
                 raise
@@ -107,12 +116,41 @@ class Uploader:
         if answer.status == 201:
             _check_digest(answer, descriptor.digest)
             return True
+        if answer.status == 413 and self._sizes.refused(repository.host, descriptor.size):
+            too_large = refusal(answer, "the registry does not take a blob")
+            self._cancel(repository, session)
+            return too_large
         self._before_next(call, answer, attempt, last=last)
         return False
 
+    def _in_pieces(
+        self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader], why: RegistryError | None
+    ) -> None:
+        """Send a blob for which one request is not enough; ``why`` is what the registry said to that."""
+        if why is not None:
+            self._transport.options.say(
+                f"registry {repository.host} refuses {human_size(descriptor.size)} at a time: smaller pieces"
+            )
+        try:
+            answer = self._chunks.send(repository, descriptor, opener)
+        except NotFound:  # it does not know pieces: then its first word is the one to act on
+            if why is None:
+                raise
+            raise why from None
+        _check_digest(answer, descriptor.digest)
+
+    def _go_on(self, session: Session, opener: Callable[[], Reader]) -> bool:
+        """After the connection broke: send the rest, where the registry still has the beginning."""
+        found = self._chunks.found(session)
+        if found is None:
+            return False
+        answer = self._chunks.send(session.repository, session.descriptor, opener, found)
+        _check_digest(answer, session.descriptor.digest)
+        return True
+
     def _before_next(self, call: Call, answer: Answer, attempt: int, *, last: bool) -> None:
         """Wait, and get a new token where that was the reason; raises when another attempt would end the same way."""
-        hopeless = answer.status not in _LOST or (answer.status in (401, 404, 416) and attempt >= _MAX_REFUSALS)
+        hopeless = answer.status not in LOST or (answer.status in (401, 404, 416) and attempt >= _MAX_REFUSALS)
         if last or hopeless:
             raise refusal(answer, "the registry does not take a blob")
         if answer.status == 401 and answer.own:
@@ -125,14 +163,14 @@ class Uploader:
         if answer.status not in (201, 202):
             raise refusal(answer, "the registry does not accept an upload")
         session = redirect_target(answer)
+        self._sizes.at_least(repository.host, answer.header("OCI-Chunk-Min-Length"))
         answer.finish()
         return session
 
     def _put(self, repository: Repository, descriptor: Descriptor, session: str) -> Call:
-        # The Location is kept as it is: its query holds the server's state.
-        url = f"{session}{'&' if '?' in session else '?'}digest={quote(descriptor.digest, safe='')}"
+        url = finishing(session, descriptor)
         headers = {"Content-Type": media.OCTETS, "Content-Length": str(descriptor.size)}
-        return Call("PUT", repository, url, PUSH, headers=headers, patience=_PATIENCE * self._transport.options.timeout)
+        return Call("PUT", repository, url, PUSH, headers=headers, patience=PATIENCE * self._transport.options.timeout)
 
     def _cancel(self, repository: Repository, session: str) -> None:
         try:

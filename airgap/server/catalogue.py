@@ -15,6 +15,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Browsable, Named, Reader
+from airgap.oci.verify import VerifiedReader, read_all
 from airgap.text import printable
 
 #: Indexes may be nested this deep.
@@ -74,6 +75,8 @@ class Catalogue:
         self._attached: dict[Digest, list[Digest]] = {}
         #: Bare paths that are not served because two hosts disagree about a tag -> the names to use instead.
         self.ambiguous: dict[str, list[str]] = {}
+        #: The names that say all there is: with the host, where a repository has one.
+        self.full_names: list[str] = []
         self._repositories = self._name(self._collect())
         self._names = sorted(self._repositories)
         self._facts.clear()
@@ -99,6 +102,14 @@ class Catalogue:
     def manifest(self, digest: Digest) -> Manifest:
         """The manifest itself, read and checked again. Raises ``NotFound``."""
         return self._browsable.find_manifest(digest)
+
+    def manifest_bytes(self, facts: Facts) -> bytes:
+        """A manifest of which the facts are known, read and hashed again. Raises ``NotFound`` or ``Damaged``."""
+        descriptor = facts.descriptor
+        if self._browsable.find_blob(descriptor.digest) is None:
+            raise NotFound("a manifest is gone", got=descriptor.digest)
+        reader = VerifiedReader(self._browsable.open_blob(descriptor.digest), descriptor, f"manifest {descriptor.digest}")
+        return read_all(reader, descriptor.size, descriptor.digest)
 
     def blob_size(self, digest: Digest) -> int | None:
         """The size of a blob in bytes, or None when the store does not have it."""
@@ -166,6 +177,7 @@ class Catalogue:
             result[full] = result[full].joined(served) if full in result else served
             if short != full:
                 bare.setdefault(short, []).append((full, served))
+        self.full_names = sorted(result)
         for short, candidates in bare.items():
             merged: Served | None = result.get(short)
             for _, served in candidates:

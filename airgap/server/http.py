@@ -1,269 +1,368 @@
-"""The HTTP side of ``airgap serve``: threads, sockets, bodies. Read-only, HTTP/1.1 with keep-alive."""
+"""The HTTP side of ``airgap serve``: one thread watches all connections, others answer those that have something to say.
+
+A connection that waits costs a descriptor and nothing else, so clients that are slow or silent on purpose bind no thread. Blobs go
+from the file to the socket inside the kernel where there is no TLS. Read-only, HTTP/1.1 with keep-alive.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import socket
-import sys
+import ssl
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Self
 
 from airgap.errors import AirgapError, UsageError
 from airgap.oci.stores import Reader
-from airgap.server.catalogue import Catalogue
-from airgap.server.routes import Answer, answer, problem
+from airgap.server.connection import Connection, Filled
+from airgap.server.monitor import Monitor
+from airgap.server.wire import Answer, Refusal, Request, problem, response_head, take_request
 from airgap.text import printable
 
-#: So many connections are served at once; more wait in the backlog. Each uses a socket and at most one file.
-MAX_CONNECTIONS = 128
-#: Seconds after which a silent connection is closed.
-IDLE = 60
-_BUFFER = 256 * 1024
-_SENDFILE = 8 * 1024 * 1024
+#: Answers one request. Raises ``AirgapError`` when the store itself failed.
+Service = Callable[[Request], Answer]
+
+_WAITS = {Filled.READ: select.EPOLLIN, Filled.WRITE: select.EPOLLOUT}
+_TICK = 0.5
+#: Seconds for which a thread stays with a client that was just answered: most have the next request ready, and the way
+#: through the other thread and back takes longer than answering it.
+_SOON = 0.02
 
 
-@runtime_checkable
-class _PlainFile(Protocol):
-    """A reader whose bytes are one stretch of one open file, so that the kernel can send them."""
+@dataclass(frozen=True)
+class Limits:
+    """What a client may use up.
 
-    def fileno_range(self) -> tuple[int, int, int]: ...
-
-
-class RegistryServer:
-    """A read-only registry over a catalogue.
-
-    Used as a context manager it serves in a thread of its own; ``serve_forever`` serves in this one.
-
-    Args:
-        catalogue: what is served.
-        host: the address to listen on.
-        port: the port; 0 takes a free one.
-        log: gets one line for each request; called from many threads.
-
-    Raises:
-        UsageError: the address cannot be listened on.
+    Attributes:
+        connections: open at once; more wait in the kernel. Each uses a socket, and while it is answered a thread and one file.
+        head: seconds for a whole request head, the TLS handshake included.
+        idle: seconds between two requests.
+        patience: seconds after which a waiting connection may be closed when all are taken and another client wants one.
     """
 
-    def __init__(self, catalogue: Catalogue, host: str, port: int, log: Callable[[str], None]) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            self._http = _Server(catalogue, log, family, host, port)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UsageError(
-                f"cannot listen: {printable(reason)}",
-                where=printable(f"{host}:{port}"),
-                hint="choose another --listen HOST:PORT; port 0 takes a free one",
-            ) from error
+    connections: int = 512
+    head: float = 20.0
+    idle: float = 60.0
+    patience: float = 5.0
+
+
+USUAL = Limits()
+
+
+@dataclass(frozen=True)
+class Listener:
+    """An address, and what answers there."""
+
+    host: str
+    port: int
+    service: Service
+
+
+class HttpServer:
+    """Serves in threads of its own while used as a context manager.
+
+    Args:
+        listeners: the addresses; port 0 takes a free one.
+        monitor: is told what happens.
+        tls: gives the TLS settings for a new connection; None for plain HTTP.
+        limits: what a client may use up.
+
+    Attributes:
+        addresses: of the listeners, each as a client writes it.
+
+    Raises:
+        UsageError: an address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        monitor: Monitor,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        limits: Limits = USUAL,
+    ) -> None:
+        self._listeners = listeners
+        self._monitor = monitor
+        self._tls = tls
+        self._limits = limits
+        self._guard = threading.Lock()
+        self._open: set[Connection] = set()
+        self._parked: dict[int, tuple[Connection, float]] = {}
+        self._stopping = threading.Event()
+        self._until = 0.0
         self._thread: threading.Thread | None = None
-        self._serving = False
+        with contextlib.ExitStack() as stack:
+            self._sockets = {found.fileno(): (found, n) for n, one in enumerate(listeners) for found in [_listen(one, stack)]}
+            self._epoll = stack.enter_context(select.epoll())
+            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            stack.callback(os.close, self._wake)
+            self._resources = stack.pop_all()
+        self.addresses = [_written(found) for found, _ in self._sockets.values()]
+        self._accepting = True
+        self._closed = False
+        for fd in (*self._sockets, self._wake):
+            self._epoll.register(fd, select.EPOLLIN)
+        self._pool = ThreadPoolExecutor(limits.connections, "serve")
 
     @property
     def address(self) -> str:
-        """``HOST:PORT`` as a client writes it."""
-        host, port = self._http.server_address[:2]
-        name = host.decode() if isinstance(host, bytes) else str(host)
-        return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+        """``HOST:PORT`` of the first listener as a client writes it."""
+        return self.addresses[0]
 
-    def serve_forever(self) -> None:
-        """Serve until ``shutdown`` is called from another thread, or a ``KeyboardInterrupt``."""
-        self._serving = True
-        try:
-            self._http.serve_forever(poll_interval=0.1)
-        finally:
-            self._http.close_everything()
+    @property
+    def running(self) -> bool:
+        """Whether connections are watched."""
+        return self._thread is not None and self._thread.is_alive()
 
-    def shutdown(self) -> None:
-        """Stop serving, close every connection, and wait for the threads."""
-        if self._serving:
-            self._http.shutdown()
-        self._http.close_everything()
+    @property
+    def stopping(self) -> bool:
+        """Whether no new requests are taken any more."""
+        return self._stopping.is_set()
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self.serve_forever, name="registry", daemon=True)
-        self._serving = True  # ``shutdown`` may come before the thread has begun: then it ends at once
+        self._thread = threading.Thread(target=self._run, name="connections", daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.shutdown()
+
+    def shutdown(self, grace: float = 0.0) -> None:
+        """Take no more requests, finish the answers under way for up to ``grace`` seconds, then close everything."""
+        if self._closed:
+            return
+        self._closed = True
+        self._until = time.monotonic() + grace
+        self._stopping.set()
+        os.eventfd_write(self._wake, 1)
         if self._thread is not None:
             self._thread.join()
+        self._pool.shutdown()
+        self._resources.close()
 
+    # the thread that watches
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, catalogue: Catalogue, log: Callable[[str], None], family: int, host: str, port: int) -> None:
-        self.catalogue = catalogue
-        self.log = log
-        self.address_family = family
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._connections: dict[socket.socket, threading.Thread] = {}
-        self._guard = threading.Lock()
-        self._stopping = threading.Event()
-        super().__init__((host, port), _Handler)
-
-    def server_bind(self) -> None:
-        """As ``TCPServer``; ``HTTPServer`` would ask the name service for our name, which an offline host has to wait for."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread when there is a slot for it."""
-        while not self._slots.acquire(timeout=0.2):
-            if self._stopping.is_set():
-                self.shutdown_request(request)
-                return
-        thread = threading.Thread(target=self._serve, args=(request, client_address), daemon=True)
-        with self._guard:
-            self._connections[request] = thread
-        thread.start()
-
-    def _serve(self, request: Any, client_address: Any) -> None:
+    def _run(self) -> None:
         try:
-            self.process_request_thread(request, client_address)
+            while not self._stopping.is_set():
+                self._turn(_TICK)
+                self._expire()
+                self._make_room()
         finally:
-            with self._guard:
-                self._connections.pop(request, None)
-            self._slots.release()
+            self._drain()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A client that went away is daily business; anything else is said in one line."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, (ConnectionError, TimeoutError)):
-            self.log(printable(f"connection failed: {type(error).__name__}: {error}"))
+    def _turn(self, timeout: float) -> None:
+        for fd, _ in self._epoll.poll(timeout):
+            if fd in self._sockets:
+                self._accept(*self._sockets[fd])
+            elif fd == self._wake:
+                os.eventfd_read(fd)
+            else:
+                with self._guard:
+                    found = self._parked.pop(fd, None)
+                if found is not None:
+                    self._pool.submit(self._work, found[0])
 
-    def shutdown(self) -> None:
-        """As ``BaseServer.shutdown``, also when all slots are taken."""
-        self._stopping.set()
-        super().shutdown()
-
-    def close_everything(self) -> None:
-        """Close the listening socket and every connection, and wait for their threads."""
-        self._stopping.set()
-        self.server_close()
-        with self._guard:
-            left = dict(self._connections)
-        for connection in left:
+    def _accept(self, listening: socket.socket, number: int) -> None:
+        for _ in range(64):
+            if len(self._open) >= self._limits.connections:
+                self._accept_from_now_on(False)
+                return
             try:
-                connection.shutdown(socket.SHUT_RDWR)
+                plain, address = listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._monitor.trouble("descriptors", f"cannot take a connection: {error.strerror}")
+                    self._accept_from_now_on(False)
+                    return
+                continue
+            try:
+                connection = Connection(plain, str(address[0]), number, self._tls() if self._tls else None)
             except OSError:
-                continue  # it has just closed by itself
-        for thread in left.values():
-            thread.join(timeout=5)
+                self._monitor.client_failed("client")
+                continue
+            connection.deadline = time.monotonic() + self._limits.head
+            with self._guard:
+                self._open.add(connection)
+            self._monitor.connections.inc()
+            self._epoll.register(connection.fileno(), 0)
+            self._park(connection, select.EPOLLIN)
 
+    def _accept_from_now_on(self, wanted: bool) -> None:
+        self._accepting = wanted
+        for fd in self._sockets:
+            self._epoll.modify(fd, select.EPOLLIN if wanted else 0)
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.1"  # else a malformed request line is answered without a status line, as HTTP/0.9
-    server_version = "airgap"
-    sys_version = ""
-    timeout = IDLE
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
-        """Pull and content discovery."""
-        if self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0").strip() != "0":
-            self._refuse(problem(HTTPStatus.BAD_REQUEST, "UNSUPPORTED", "a request body is not wanted"))
+    def _make_room(self) -> None:
+        """When all connections are taken, close the one that has waited longest, if it has waited for long."""
+        if self._accepting:
             return
-        try:
-            headers = {name.lower(): text for name, text in self.headers.items()}
-            self._send(answer(self.server.catalogue, self.path, headers))
-        except AirgapError as error:
-            self.server.log(printable(f"{self.command} {self.path}: {error}"))
-            self._refuse(problem(HTTPStatus.INTERNAL_SERVER_ERROR, "UNKNOWN", "the store behind this registry failed"))
+        with self._guard:
+            oldest = next(iter(self._parked.values()), None) if len(self._open) >= self._limits.connections else None
+            if oldest is not None and time.monotonic() - oldest[1] > self._limits.patience:
+                del self._parked[oldest[0].fileno()]
+            else:
+                oldest = None
+        if oldest is not None:
+            self._drop(oldest[0])
+        if len(self._open) < self._limits.connections:
+            self._accept_from_now_on(True)
 
-    do_HEAD = do_GET  # noqa: N815
+    def _expire(self) -> None:
+        now = time.monotonic()
+        with self._guard:
+            late = [connection for connection, _ in self._parked.values() if connection.deadline < now]
+            for connection in late:
+                del self._parked[connection.fileno()]
+        for connection in late:
+            if not connection.idle:
+                self._monitor.client_failed("timeout")
+            self._drop(connection)
 
-    def _read_only(self) -> None:
-        message = "this registry is read-only"
-        self._refuse(problem(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED", message, {"Allow": "GET, HEAD"}))
-
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _read_only  # noqa: N815
-
-    def handle_expect_100(self) -> bool:
-        """Never invite a body: it is going to be refused."""
-        return True
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Requests that http.server itself refuses: malformed, too long, unknown methods."""
-        self.command = getattr(self, "command", "") or ""
-        self._refuse(problem(HTTPStatus(code), "UNSUPPORTED", HTTPStatus(code).phrase))
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """One harmless line for each request."""
-        self.server.log(printable(f"{self.client_address[0]} {format % args}"))
-
-    def _refuse(self, refusal: Answer) -> None:
-        """Answer and close: what may follow on this connection is a body that nobody reads."""
-        self.close_connection = True
-        self._send(refusal)
-
-    def _send(self, reply: Answer) -> None:
-        if reply.blob is None or self.command == "HEAD":
-            self._head(reply)
-            if self.command != "HEAD":
-                self.wfile.write(reply.body)
-            return
-        reader = self.server.catalogue.open_blob(reply.blob, reply.start)
-        try:
-            self._head(reply)
-            try:
-                self._stream(reader, reply.length)
-            except (AirgapError, OSError) as error:  # too late for a status: the client sees a short body
-                self.close_connection = True
-                if not isinstance(error, (ConnectionError, TimeoutError)):
-                    self.server.log(printable(f"{self.command} {self.path}: {error}"))
-        finally:
-            reader.close()
-
-    def _head(self, reply: Answer) -> None:
-        self.send_response(reply.status)
-        self.send_header("Docker-Distribution-API-Version", "registry/2.0")
-        for name, text in reply.headers.items():
-            self.send_header(name, text)
-        self.send_header("Content-Length", str(reply.length))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-
-    def _stream(self, reader: Reader, length: int) -> None:
-        if isinstance(reader, _PlainFile):
-            fd, start, end = reader.fileno_range()
-            _send_file(self.connection, fd, start, min(end, start + length))
-            self.close_connection |= end - start < length
-            return
-        buffer = memoryview(bytearray(min(_BUFFER, length)))
-        while length:
-            count = reader.readinto(buffer[: min(len(buffer), length)])
-            if not count:
-                self.close_connection = True
+    def _drain(self) -> None:
+        """Finish what is under way, as long as there is time for it."""
+        self._stopping.set()
+        for listening, _ in self._sockets.values():
+            listening.close()
+        while True:
+            with self._guard:
+                waiting = [connection for connection, _ in self._parked.values()]
+                self._parked.clear()
+            for connection in waiting:
+                self._drop(connection)
+            with self._guard:
+                left = list(self._open)
+            if not left:
                 return
-            self.wfile.write(buffer[:count])
-            length -= count
+            if time.monotonic() >= self._until:
+                for connection in left:
+                    connection.break_off()
+            self._epoll.poll(0.05)
 
+    # the threads that answer
 
-def _send_file(connection: socket.socket, fd: int, position: int, end: int) -> None:
-    """Let the kernel send a stretch of a file. Raises ``OSError``; ``TimeoutError`` when the client takes nothing for long."""
-    while position < end:
+    def _park(self, connection: Connection, events: int) -> None:
+        """Watch a connection again; it may be another thread's from here on."""
+        fd = connection.fileno()
+        with self._guard:
+            self._parked[fd] = connection, time.monotonic()
+        with contextlib.suppress(OSError):  # when it was closed meanwhile, because everything stops
+            self._epoll.modify(fd, events | select.EPOLLONESHOT)
+
+    def _drop(self, connection: Connection) -> None:
+        connection.close()
+        with self._guard:
+            self._open.discard(connection)
+        self._monitor.connections.dec()
+        if not self._accepting:
+            os.eventfd_write(self._wake, 1)
+
+    def _work(self, connection: Connection) -> None:
+        events = 0
         try:
-            count = os.sendfile(connection.fileno(), fd, position, min(end - position, _SENDFILE))
-        except BlockingIOError:  # sockets with a timeout are non-blocking underneath
-            poll = select.poll()
-            poll.register(connection, select.POLLOUT)
-            if not poll.poll(IDLE * 1000):
-                raise TimeoutError("the client takes nothing") from None
-            continue
-        if not count:
-            raise ConnectionError("the file became shorter")
-        position += count
+            events = self._advance(connection)
+        except ssl.SSLError:
+            self._monitor.client_failed("tls")
+        except TimeoutError:
+            self._monitor.client_failed("timeout")
+        except OSError:
+            self._monitor.client_failed("client")
+        except Exception as error:  # noqa: BLE001 - the last line of defence: one connection must not take the others along
+            self._monitor.trouble("bug", f"{type(error).__name__}: {error}")
+        if events:
+            self._park(connection, events)
+        else:
+            self._drop(connection)
+
+    def _advance(self, connection: Connection) -> int:
+        """Answer everything that has come whole; the events to wait for, 0 when the connection is done with."""
+        while True:
+            try:
+                request = take_request(connection.received, connection.client)
+            except Refusal as refusal:
+                nobody = Request("-", "-", {}, False, connection.client)
+                self._send(connection, nobody, refusal.answer, None, time.monotonic())
+                connection.linger()
+                return 0
+            if request is None:
+                filled = connection.fill()
+                if filled is Filled.END:
+                    return 0
+                if connection.idle and connection.received:
+                    connection.idle, connection.deadline = False, time.monotonic() + self._limits.head
+                if filled is not Filled.SOME and not (connection.idle and connection.speaks_within(_SOON)):
+                    return _WAITS[filled]
+            elif not self._respond(connection, request):
+                return 0
+            else:
+                connection.idle, connection.deadline = True, time.monotonic() + self._limits.idle
+
+    def _respond(self, connection: Connection, request: Request) -> bool:
+        """Answer one request; whether the connection can be used again."""
+        start, reader = time.monotonic(), None
+        self._monitor.in_flight.inc()
+        try:
+            try:
+                reply = self._listeners[connection.listener].service(request)
+                if reply.content is not None and request.method != "HEAD":
+                    reader = reply.content()
+            except AirgapError as error:
+                self._monitor.trouble("store", f"{request.method} {request.target}: {error}")
+                message = "the store behind this registry failed"
+                reply = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "UNKNOWN", message)
+            return self._send(connection, request, reply, reader, start)
+        finally:
+            self._monitor.in_flight.dec()
+            if reader is not None:
+                reader.close()
+
+    def _send(self, connection: Connection, request: Request, reply: Answer, reader: Reader | None, start: float) -> bool:
+        sent, keep = 0, request.keep_alive and not self._stopping.is_set()
+        head = response_head(reply, keep)
+        try:
+            if reader is not None:
+                sent = connection.stream(head, reader, reply.length)
+            elif request.method == "HEAD":
+                connection.send(head)
+            else:
+                connection.send(head, reply.body)
+                sent = reply.length
+        except AirgapError as error:  # too late for a status: the client sees a short body
+            self._monitor.trouble("store", f"{request.target}: {error}")
+        finally:
+            self._monitor.answered(request, reply, sent, time.monotonic() - start)
+        return keep and (reader is None or sent == reply.length)
+
+
+def _written(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen(listener: Listener, stack: contextlib.ExitStack) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    found = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.setblocking(False)
+        found.bind((listener.host, listener.port))
+        found.listen(512)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"cannot listen: {printable(reason)}",
+            where=printable(f"{listener.host}:{listener.port}"),
+            hint="choose another HOST:PORT; port 0 takes a free one",
+        ) from error
+    return found

@@ -1,4 +1,4 @@
-"""What to answer to a request (distribution-spec "Endpoints"); pure look-up, no sockets.
+"""What the registry answers to a request (distribution-spec "Endpoints"); pure look-up, no sockets.
 
 Requests are untrusted: every part is matched against a grammar first, and everything that is not a look-up is refused.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
 from airgap.errors import Damaged, NotFound
@@ -16,11 +17,13 @@ from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.server.catalogue import Catalogue, Facts, Served
+from airgap.server.wire import JSON, Answer, problem
 from airgap.text import printable
 
-JSON = "application/json"
 #: So many entries in one answer at most; the rest is behind a ``Link``.
 PAGE = 1000
+#: A list of referrers is an index, and so many bytes are as large as clients let one be with a good margin.
+MAX_LIST = 2 * 1024 * 1024
 
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*", re.ASCII)
@@ -30,23 +33,6 @@ _NAME_LIMIT = 255
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 Query = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A response. The body is ``body``, or the stretch ``start`` to ``end`` (exclusive) of the blob ``blob``."""
-
-    status: HTTPStatus = HTTPStatus.OK
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    blob: Digest | None = None
-    start: int = 0
-    end: int = 0
-
-    @property
-    def length(self) -> int:
-        """The Content-Length, in bytes."""
-        return len(self.body) if self.blob is None else self.end - self.start
 
 
 def answer(catalogue: Catalogue, target: str, headers: Mapping[str, str]) -> Answer:
@@ -61,44 +47,50 @@ def answer(catalogue: Catalogue, target: str, headers: Mapping[str, str]) -> Ans
         AirgapError: the store itself failed.
     """
     path, _, text = target.partition("?")
+    query: Query = {}
     try:
-        query = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True, max_num_fields=16).items()}
+        if text:
+            query = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True, max_num_fields=16).items()}
     except ValueError:
         return problem(HTTPStatus.BAD_REQUEST, "UNSUPPORTED", "too many query parameters")
     path = unquote(path)
     if path in ("/v2", "/v2/"):
-        return _json({})
+        return Answer.of(b"{}", JSON).at("base")
     if path == "/v2/_catalog":
-        return _listing(path, query, "repositories", catalogue.names, {})
+        return _listing(path, query, "repositories", catalogue.names, {}).at("catalog")
     tags, content = _TAGS.fullmatch(path), _CONTENT.fullmatch(path)
-    found = tags or content
-    if found is None:
-        return problem(HTTPStatus.NOT_FOUND, "UNSUPPORTED", "no such endpoint")
-    name = found[1]
-    if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
-        return problem(HTTPStatus.BAD_REQUEST, "NAME_INVALID", "not a repository name")
-    served = catalogue.repository(name, query.get("ns", ""))
-    if served is None:
-        return _unknown_name(catalogue, name)
-    if content is None:
-        return _listing(path, query, "tags", sorted(served.tags, key=_lexical), {"name": name})
-    return _ENDPOINTS[content[2]](catalogue, served, Request(path, content[3], query, headers))
+    if content is not None:
+        request = Request(path, content[1], content[3], query, headers)
+        return _in_repository(catalogue, request, _ENDPOINTS[content[2]]).at(content[2])
+    if tags is not None:
+        return _in_repository(catalogue, Request(path, tags[1], "", query, headers), _tags).at("tags")
+    return problem(HTTPStatus.NOT_FOUND, "UNSUPPORTED", "no such endpoint")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """A request inside one repository: ``what`` is a tag or digest."""
+    """A request inside the repository ``name``: ``what`` is a tag or digest."""
 
     path: str
+    name: str
     what: str
     query: Query
     headers: Mapping[str, str]
 
 
-def problem(status: HTTPStatus, code: str, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """An error as distribution-spec "Error Codes" wants it."""
-    body = strictjson.canonical({"errors": [{"code": code, "message": message}]})
-    return Answer(status, {"Content-Type": JSON, **(headers or {})}, body)
+def _in_repository(catalogue: Catalogue, request: Request, endpoint: Endpoint) -> Answer:
+    if len(request.name) > _NAME_LIMIT or not _NAME.fullmatch(request.name):
+        return problem(HTTPStatus.BAD_REQUEST, "NAME_INVALID", "not a repository name")
+    served = catalogue.repository(request.name, request.query.get("ns", ""))
+    if served is None and endpoint is _referrers:
+        served = Served()  # a registry with this endpoint must never answer 404 there ("Listing Referrers")
+    if served is None:
+        return _unknown_name(catalogue, request.name)
+    return endpoint(catalogue, served, request)
+
+
+def _tags(catalogue: Catalogue, served: Served, request: Request) -> Answer:  # noqa: ARG001 - one signature for all endpoints
+    return _listing(request.path, request.query, "tags", sorted(served.tags, key=_lexical), {"name": request.name})
 
 
 def _manifest(catalogue: Catalogue, served: Served, request: Request) -> Answer:
@@ -108,12 +100,12 @@ def _manifest(catalogue: Catalogue, served: Served, request: Request) -> Answer:
     missing = problem(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "no such manifest here")
     if digest is None or digest not in served.manifests:
         return missing
+    facts = served.manifests[digest]
     try:
-        manifest = catalogue.manifest(digest)
+        raw = catalogue.manifest_bytes(facts)
     except NotFound:
         return missing
-    headers = {"Content-Type": manifest.media_type, "Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
-    return Answer(headers=headers, body=manifest.raw)
+    return Answer.of(raw, facts.descriptor.media_type, {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'})
 
 
 def _blob(catalogue: Catalogue, served: Served, request: Request) -> Answer:
@@ -125,7 +117,7 @@ def _blob(catalogue: Catalogue, served: Served, request: Request) -> Answer:
         return problem(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "no such blob here")
     etag = f'"{digest}"'
     headers = {"Content-Type": media.OCTETS, "Docker-Content-Digest": digest, "ETag": etag, "Accept-Ranges": "bytes"}
-    whole = Answer(headers=headers, blob=digest, end=size)
+    whole = Answer(headers=headers, content=lambda: catalogue.open_blob(digest, 0), length=size)
     wanted = request.headers.get("range")
     if wanted is None or request.headers.get("if-range", etag) != etag:
         return whole
@@ -135,9 +127,9 @@ def _blob(catalogue: Catalogue, served: Served, request: Request) -> Answer:
     start, end = stretch
     if start >= end:
         unsatisfiable = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
-        return problem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "RANGE_INVALID", "the range is outside the blob", unsatisfiable)
+        return problem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "SIZE_INVALID", "the range is outside the blob", unsatisfiable)
     partial = {**headers, "Content-Range": f"bytes {start}-{end - 1}/{size}"}
-    return replace(whole, status=HTTPStatus.PARTIAL_CONTENT, headers=partial, start=start, end=end)
+    return Answer(HTTPStatus.PARTIAL_CONTENT, partial, content=lambda: catalogue.open_blob(digest, start), length=end - start)
 
 
 def byte_range(text: str, size: int) -> tuple[int, int] | None:
@@ -164,11 +156,19 @@ def _referrers(catalogue: Catalogue, served: Served, request: Request) -> Answer
         return _bad_digest()
     wanted = request.query.get("artifactType", "")
     found = {f.descriptor.digest: f for f in served.referrers.get(subject, ()) if wanted in ("", f.descriptor.artifact_type)}
-    digests, headers = _page(request.path, request.query, sorted(found))
-    entries = [_described(catalogue, found[Digest.parse(digest)]).to_json() for digest in digests]
+    rest, count = _rest(request.query, sorted(found))
+    entries: list[dict[str, Any]] = []
+    size = 0
+    for digest in rest[:count]:
+        entry = _described(catalogue, found[Digest.parse(digest)]).to_json()
+        size += len(strictjson.canonical(entry))
+        if entries and size > MAX_LIST:
+            break
+        entries.append(entry)
     body = strictjson.canonical({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": entries})
     applied = {"OCI-Filters-Applied": "artifactType"} if wanted else {}
-    return Answer(headers={"Content-Type": media.OCI_INDEX, **applied, **headers}, body=body)
+    more = _more(request.path, request.query, count, rest[: len(entries)], rest)
+    return Answer.of(body, media.OCI_INDEX, {**applied, **more})
 
 
 def _described(catalogue: Catalogue, facts: Facts) -> Descriptor:
@@ -176,7 +176,9 @@ def _described(catalogue: Catalogue, facts: Facts) -> Descriptor:
     return replace(facts.descriptor, annotations=catalogue.manifest(facts.descriptor.digest).annotations)
 
 
-_ENDPOINTS: dict[str, Callable[[Catalogue, Served, Request], Answer]] = {
+Endpoint = Callable[[Catalogue, Served, Request], Answer]
+
+_ENDPOINTS: dict[str, Endpoint] = {
     "manifests": _manifest,
     "blobs": _blob,
     "referrers": _referrers,
@@ -186,21 +188,25 @@ _ENDPOINTS: dict[str, Callable[[Catalogue, Served, Request], Answer]] = {
 def _listing(path: str, query: Query, label: str, items: Sequence[str], fixed: Mapping[str, str]) -> Answer:
     count = query.get("n")
     if count is not None and not re.fullmatch(r"\d{1,9}", count, re.ASCII):
-        return problem(HTTPStatus.BAD_REQUEST, "PAGINATION_NUMBER_INVALID", "n must be a whole number")
-    page, headers = _page(path, query, items)
-    return _json({**fixed, label: page}, headers)
+        return problem(HTTPStatus.BAD_REQUEST, "UNSUPPORTED", "n must be a whole number")
+    rest, most = _rest(query, items)
+    more = _more(path, query, most, rest[:most], rest)
+    return Answer.of(strictjson.canonical({**fixed, label: rest[:most]}), JSON, more)
 
 
-def _page(path: str, query: Query, items: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The part of sorted ``items`` after ``last``, ``n`` at most, and the ``Link`` to the rest ("Listing Tags")."""
+def _rest(query: Query, items: Sequence[str]) -> tuple[list[str], int]:
+    """The part of sorted ``items`` after ``last``, and how many of it are wanted at most ("Listing Tags")."""
     last = query.get("last")
     rest = [item for item in items if last is None or _lexical(item) > _lexical(last)]
-    count = min(PAGE, int(query["n"])) if re.fullmatch(r"\d{1,9}", query.get("n", ""), re.ASCII) else PAGE
-    page = rest[:count]
+    return rest, min(PAGE, int(query["n"])) if re.fullmatch(r"\d{1,9}", query.get("n", ""), re.ASCII) else PAGE
+
+
+def _more(path: str, query: Query, count: int, page: Sequence[str], rest: Sequence[str]) -> dict[str, str]:
+    """The ``Link`` to what comes after a page, when something does."""
     if not page or len(page) == len(rest):
-        return page, {}
+        return {}
     kept = "".join(f"&{name}={quote(query[name], safe='')}" for name in ("artifactType", "ns") if name in query)
-    return page, {"Link": f'<{quote(path, safe="/:")}?n={count}&last={quote(page[-1], safe="")}{kept}>; rel="next"'}
+    return {"Link": f'<{quote(path, safe="/:")}?n={count}&last={quote(page[-1], safe="")}{kept}>; rel="next"'}
 
 
 def _lexical(text: str) -> tuple[str, str]:
@@ -225,7 +231,3 @@ def _unknown_name(catalogue: Catalogue, name: str) -> Answer:
         message = f"several registries have this repository with different images; ask for one of: {', '.join(others)}"
         return problem(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN", printable(message))
     return problem(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN", "no such repository here")
-
-
-def _json(value: object, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(headers={"Content-Type": JSON, **(headers or {})}, body=strictjson.canonical(value))

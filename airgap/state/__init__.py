@@ -1,5 +1,6 @@
 """The state directory: what a site or exporter remembers (design section 6)."""
 
-from airgap.state.memory import Event, Known, Remembered, State
+from airgap.state.generations import Brought, Generation
+from airgap.state.memory import Event, Known, Name, Remembered, State
 
-__all__ = ["Event", "Known", "Remembered", "State"]
+__all__ = ["Brought", "Event", "Generation", "Known", "Name", "Remembered", "State"]

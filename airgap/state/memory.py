@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.errors import Damaged
 from airgap.oci.digest import Digest
+from airgap.state.generations import Brought, Generations
 from airgap.state.place import Place
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -21,6 +22,21 @@ class Remembered:
 
     serial: int
     catalog: Digest
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a name at a target stands for since the last import that moved it.
+
+    Attributes:
+        name: the destination, by tag where there is one.
+        source: the source reference that it was made from.
+        digest: of the image.
+    """
+
+    name: str
+    source: str
+    digest: Digest
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,7 @@ class State:
     def __init__(self, directory: Path, begin: bool = False) -> None:
         self._place = Place(directory)
         self._connection, lost = self._place.open(begin)
+        self.generations = Generations(self._place, self._connection)
         if lost:
             with self._writing():
                 self._history("state", "", 0, "", "", "begun anew (--init-state)", lost)
@@ -133,6 +150,20 @@ class State:
         except Damaged as error:
             raise self._place.damaged("a catalog's digest is none") from error
 
+    def names(self, target: str) -> list[Name]:
+        """The names at a target, and at the parts of it, that imports from here have made; sorted.
+
+        Args:
+            target: as the names were recorded for, or the beginning of its path.
+        """
+        query = "SELECT name, source, digest FROM names WHERE target = ? OR substr(target, 1, ?) = ? ORDER BY name, at"
+        with self._place.errors():
+            rows = self._connection.execute(query, (target, len(target) + 1, f"{target}/")).fetchall()
+        try:
+            return list({name: Name(name, source, Digest.parse(digest)) for name, source, digest in rows}.values())
+        except Damaged as error:
+            raise self._place.damaged("an image's digest is none") from error
+
     def imported_into(self, stream: str, serial: int, target: str) -> Digest | None:
         """The catalog of this serial that was loaded into a target, or None."""
         query = "SELECT serial, catalog FROM imported WHERE stream = ? AND serial = ? AND target = ?"
@@ -161,13 +192,36 @@ class State:
         outcome: str,
         reason: str = "",
         floor: dt.datetime | None = None,
+        names: Iterable[tuple[str, Name]] = (),
     ) -> None:
-        """Remember a bundle that was loaded, why, and the latest time that the site has seen."""
+        """Remember a bundle that was loaded, why, the latest time that the site has seen, and the names at each target."""
         with self._writing():
             row = (stream, serial, str(catalog), target, _now())
             self._connection.execute("INSERT OR REPLACE INTO imported VALUES (?, ?, ?, ?, ?)", row)
+            rows = ((place, one.name, one.source, str(one.digest), _now()) for place, one in names)
+            self._connection.executemany("INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?)", rows)
             self._keep_floor(floor)
             self._history("import", stream, serial, catalog, target, outcome, reason)
+
+    def record_generation(self, target: str, stream: str, serial: int, catalog: Digest, brought: Iterable[Brought]) -> None:
+        """Remember what a bundle brought to a target; the names there stand for it now."""
+        with self._writing():
+            self.generations.keep(target, stream, serial, catalog, _now(), brought)
+
+    def record_rollback(self, target: str, stream: str, serial: int, moved: Sequence[Brought], outcome: str) -> None:
+        """Remember that the names of a stream stand for an earlier (or later) generation again."""
+        with self._writing():
+            self.generations.put_in_force(target, stream, serial, moved)
+            self._history("rollback", stream, serial, "", target, outcome)
+
+    def record_prune(
+        self, target: str, gone: Sequence[tuple[str, int, Brought]], touched: Sequence[tuple[str, int]], outcome: str
+    ) -> None:
+        """Remember what was removed from a target; see :meth:`Generations.forget`."""
+        with self._writing():
+            self.generations.forget(target, gone, touched)
+            for stream, serial in touched:
+                self._history("prune", stream, serial, "", target, outcome)
 
     def record_repeat(
         self, stream: str, serial: int, catalog: Digest, target: str, reason: str = "", floor: dt.datetime | None = None

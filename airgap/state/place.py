@@ -21,7 +21,7 @@ from airgap.text import printable
 
 _FILE = "state.db"
 _MARKER = ".airgap-state"
-_VERSION = 1
+_VERSION = 3
 _APPLICATION = 0x41475031  # "AGP1"
 _SCHEMA = """
 CREATE TABLE exported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL, at TEXT NOT NULL,
@@ -31,11 +31,23 @@ CREATE TABLE imported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TE
 CREATE TABLE history (id INTEGER PRIMARY KEY, at TEXT NOT NULL, event TEXT NOT NULL, stream TEXT NOT NULL, serial INTEGER NOT NULL,
                       catalog TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL) STRICT;
 """
-_SINCE_VERSION_1 = (
-    "ALTER TABLE history ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
-    "CREATE TABLE memory (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-    "INSERT INTO memory VALUES ('id', lower(hex(randomblob(16))))",
-    f"PRAGMA user_version = {_VERSION}",
+#: What every version has added to the one before it.
+_STEPS = (
+    (
+        "ALTER TABLE history ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
+        "CREATE TABLE memory (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+        "INSERT INTO memory VALUES ('id', lower(hex(randomblob(16))))",
+    ),
+    (
+        "CREATE TABLE names (target TEXT NOT NULL, name TEXT NOT NULL, source TEXT NOT NULL, digest TEXT NOT NULL,"
+        " at TEXT NOT NULL, PRIMARY KEY (target, name)) STRICT",
+    ),
+    (
+        "CREATE TABLE generations (target TEXT NOT NULL, stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL,"
+        " at TEXT NOT NULL, force INTEGER NOT NULL, pruned INTEGER NOT NULL, PRIMARY KEY (target, stream, serial)) STRICT",
+        "CREATE TABLE brought (target TEXT NOT NULL, stream TEXT NOT NULL, serial INTEGER NOT NULL, name TEXT NOT NULL,"
+        " digest TEXT NOT NULL, image INTEGER NOT NULL, PRIMARY KEY (target, stream, serial, name)) STRICT, WITHOUT ROWID",
+    ),
 )
 _BEGIN_HINT = (
     "restore it from a backup: without it an old bundle could be taken for a new one; to begin a new one deliberately: --init-state"
@@ -184,7 +196,7 @@ class Place:
 def _make_database(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
-        script = f"BEGIN; {_SCHEMA} {'; '.join(_SINCE_VERSION_1)}; PRAGMA application_id = {_APPLICATION}; COMMIT;"
+        script = f"BEGIN; {_SCHEMA} {'; '.join(_statements(0))}; PRAGMA application_id = {_APPLICATION}; COMMIT;"
         connection.executescript(script)
     path.chmod(0o600)
 
@@ -193,6 +205,10 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     """Add what a state of an earlier version does not have, once."""
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
-            for statement in _SINCE_VERSION_1:
-                connection.execute(statement)
+        for statement in _statements(connection.execute("PRAGMA user_version").fetchone()[0]):
+            connection.execute(statement)
+
+
+def _statements(version: int) -> list[str]:
+    """What leads from a version to this one."""
+    return [statement for step in _STEPS[version:] for statement in step] + [f"PRAGMA user_version = {_VERSION}"]

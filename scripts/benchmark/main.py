@@ -1,24 +1,16 @@
-"""The command line of scripts/bench: build the corpus, run the rounds, print the ratios."""
+"""The command line of scripts/bench: the contest with skopeo; the other parts are named by the first argument."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 
-from benchmark import corpus
+from benchmark import corpus, incremental, patches, serving, stage
 from benchmark.contest import Contest, Round
-from benchmark.measure import measure
 from benchmark.registry import Registry
-
-ROOT = Path(__file__).resolve().parents[2]
 
 _DESCRIPTION = """\
 Compares airgap with skopeo on a corpus of real images: eight images for two platforms that share bases, made of Debian's packages
@@ -34,27 +26,27 @@ One warm-up round, then rounds in which the order changes. Page cache warm for b
 _EPILOG = """\
 needs: docker-registry, skopeo, dpkg-deb, apt-get (Debian), pip, Python 3.11; 8 GB of disk. Example:
   scripts/bench --runs 5 --json result.json
+other parts, each with --help:
+  scripts/bench incremental   bytes that a bundle of v2 carries to a site with v1, checked with skopeo as the witness
+  scripts/bench patches       speed and memory of patches, beside gzip -dc of the same layers
+  scripts/bench serve         64 parallel pulls from airgap serve, beside nginx with the same files
 """
+
+_PARTS = {"incremental": incremental.main, "patches": patches.main, "serve": serving.main}
 
 
 def main() -> int:
     """Run the benchmark; the exit code."""
+    part = _PARTS.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if part:
+        return part(sys.argv[2:])
     options = _options()
     cache = options.cache.absolute()
-    cache.mkdir(parents=True, exist_ok=True)
-    chosen = _prepare(cache, options.version)
+    chosen = stage.prepare(cache)[options.version]
     if options.build_only:
         return 0
-    work = Path(tempfile.mkdtemp(prefix="work-", dir=options.work or cache))
-    _say(f"work directory {work} ({_file_system(work)})")
-    try:
-        with Registry(work, cache / "registry", readonly=True) as source:
-            rounds = _rounds(Contest(work, options.airgap, chosen, source), options)
-    finally:
-        if options.keep:
-            _say(f"kept: {work}")
-        else:
-            shutil.rmtree(work)
+    with stage.work_directory(options) as work, Registry(work, cache / "registry", readonly=True) as source:
+        rounds = _rounds(Contest(work, options.airgap, chosen, source), options)
     result = {direction: _summary(direction, done) for direction, done in rounds.items()}
     if options.json:
         facts = {"corpus": {"images": len(chosen.names), "unique_bytes": chosen.unique_bytes, "copied_bytes": chosen.copied_bytes}}
@@ -63,54 +55,16 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airgap-bench"
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--cache", type=Path, default=cache, help="where the corpus is kept (default: %(default)s)")
-    parser.add_argument("--work", type=Path, help="where the runs write, on the disk to be measured (default: in the cache)")
+    parser = stage.parser("scripts/bench", _DESCRIPTION, _EPILOG)
+    stage.add_airgap(parser)
     parser.add_argument("--runs", type=int, default=5, help="rounds that count, after one to warm up (default: %(default)s)")
     parser.add_argument("--only", choices=("export", "import"), help="one direction only (import still exports once)")
     parser.add_argument("--version", choices=corpus.VERSIONS, default="v1", help="version of the corpus (default: %(default)s)")
-    parser.add_argument("--airgap", default=str(ROOT / ".venv/bin/airgap"), help="the airgap command (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to a file")
-    parser.add_argument("--keep", action="store_true", help="do not remove the work directory")
     parser.add_argument("--build-only", action="store_true", help="build the corpus and stop")
     options = parser.parse_args()
     if options.runs < 1:
         parser.error("--runs must be 1 at least")
     return options
-
-
-def _prepare(cache: Path, version: str) -> corpus.Corpus:
-    built = {}
-    for name in corpus.VERSIONS:
-        if not (cache / f"corpus-{name}").exists():
-            _say(f"building corpus {name} in {cache}: downloads packages, compresses layers")
-            # in a process of its own: this one must stay small (see measure.py)
-            code = "import sys, pathlib; from benchmark import corpus; corpus.build(pathlib.Path(sys.argv[1]), sys.argv[2])"
-            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-            subprocess.run([sys.executable, "-c", code, str(cache), name], check=True, env=environment)
-        built[name] = corpus.build(cache, name)
-        facts = f"{len(built[name].names)} images x 2 platforms, {built[name].unique_bytes / 1e6:.0f} MB of blobs"
-        _say(f"corpus {name}: {facts} ({built[name].copied_bytes / 1e6:.0f} MB without sharing)")
-    _push(cache, built)
-    return built[version]
-
-
-def _push(cache: Path, built: dict[str, corpus.Corpus]) -> None:
-    if (cache / "registry").exists():
-        return
-    storage = cache / "registry.partial"
-    shutil.rmtree(storage, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix="push-", dir=cache))
-    copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--all", "--dest-tls-verify=false"]
-    with Registry(work, storage) as registry:
-        for one in built.values():
-            _say(f"pushing {one.layout.name} into the source registry's storage")
-            measure([[*copy, f"oci:{one.layout}:{name}", f"docker://{registry.address}/{name}"] for name in one.names])
-    shutil.rmtree(work)
-    storage.rename(cache / "registry")
 
 
 def _rounds(contest: Contest, options: argparse.Namespace) -> dict[str, list[Round]]:
@@ -161,13 +115,3 @@ def _summary(direction: str, rounds: list[Round]) -> dict[str, object]:
         elif isinstance(value, float) and name.endswith("seconds"):
             print(f"  {name:20} {value:>15.2f} s")
     return summary
-
-
-def _file_system(path: Path) -> str:
-    done = subprocess.run(["stat", "-f", "-c", "%T", str(path)], check=True, stdout=subprocess.PIPE, text=True)
-    kind = done.stdout.strip()
-    return f"{kind}: in memory, not on a disk" if kind in ("tmpfs", "ramfs") else kind
-
-
-def _say(text: str) -> None:
-    print(f"== {text}", file=sys.stderr, flush=True)

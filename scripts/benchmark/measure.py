@@ -69,6 +69,11 @@ def size_on_disk(directory: Path) -> int:
     return sum(sizes.values())
 
 
+def size_of_files(directory: Path) -> int:
+    """Bytes in the files below a directory."""
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
 def read_once(directory: Path) -> None:
     """Bring the files below a directory into the page cache."""
     buffer = bytearray(1 << 20)

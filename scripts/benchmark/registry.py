@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import subprocess
 import time
@@ -22,7 +23,8 @@ http:
   addr: 127.0.0.1:{port}
 """
 
-_ACCEPT = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_ACCEPT = f"application/vnd.oci.image.index.v1+json, {_MANIFEST}"
 
 
 class Registry:
@@ -70,6 +72,33 @@ class Registry:
                 return str(answer.headers["Docker-Content-Digest"])
         except OSError as error:
             return f"none ({error})"
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Whether a repository answers for a blob."""
+        request = urllib.request.Request(f"http://{self.address}/v2/{repository}/blobs/{digest}", method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=30):
+                return True
+        except OSError:
+            return False
+
+    def put_blob(self, repository: str, data: bytes) -> str:
+        """Push a small blob; its digest."""
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        begin = urllib.request.Request(f"http://{self.address}/v2/{repository}/blobs/uploads/", method="POST")
+        with urllib.request.urlopen(begin, timeout=30) as answer:
+            place = answer.headers["Location"]
+        self._put(f"{place}{'&' if '?' in place else '?'}digest={digest}", data, "application/octet-stream")
+        return digest
+
+    def put_manifest(self, repository: str, tag: str, data: bytes) -> None:
+        """Push an image manifest under a tag."""
+        self._put(f"http://{self.address}/v2/{repository}/manifests/{tag}", data, _MANIFEST)
+
+    def _put(self, url: str, data: bytes, kind: str) -> None:
+        request = urllib.request.Request(url, data, {"Content-Type": kind}, method="PUT")
+        with urllib.request.urlopen(request, timeout=30):
+            pass
 
 
 def _free_port() -> int:

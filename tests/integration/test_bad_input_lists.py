@@ -11,6 +11,9 @@ from tests.support.desks import OperatorDesk
 from tests.support.tools import require
 from tests.support.trustkit import gpg_home
 
+HAULER = "kind: Images\nspec:\n  images:\n  "
+OC_MIRROR = "kind: ImageSetConfiguration\nmirror:\n  additionalImages: [{name: x}]\n"
+
 
 @pytest.mark.parametrize(
     ("text", "place", "says"),
@@ -22,8 +25,18 @@ from tests.support.trustkit import gpg_home
         ("images: [nginx:1\n", "2:1", "not valid YAML"),
         ("nginx@sha256:123\n", "1:1", "not a sha256 digest"),
         ("# nothing\n", "1:1", "empty"),
+        ("images:\n  - name: x\n    tags:\n      semver: new\n", "4:15", "not a range of versions"),
+        ("images:\n  - name: x\n    tags: {regex: '(a'}\n", "3:19", "not a regular expression"),
+        ("quay.io:\n  images:\n    x: [1.0]\n  images-by-semver: {y: latest}\n", "4:25", "not a range of versions"),
+        (f"apiVersion: content.hauler.cattle.io/v1\n{HAULER}- name: x\n    platfrom: a/b\n", "6:5", "unknown key"),
+        (f"apiVersion: mirror.openshift.io/v2alpha1\n{OC_MIRROR}  operators: [{{catalog: x}}]\n", "5:3", "not carried by airgap"),
+        ("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: x:1\n", "4:10", "without a digest"),
+        ("apiVersion: v1\nkind: Pod\n", "2:7", "airgap discover"),
     ],
-    ids=["case", "two tags", "key", "platform", "yaml", "digest", "empty"],
+    ids=[
+        *("case", "two tags", "key", "platform", "yaml", "digest", "empty", "range", "regex"),
+        *("skopeo", "hauler", "oc-mirror", "imgpkg", "kubernetes"),
+    ],
 )
 def test_a_typo_in_the_list_is_found_to_the_column(operator: OperatorDesk, text: str, place: str, says: str) -> None:
     path = operator.work / "list"
@@ -38,6 +51,19 @@ def test_several_typos_are_told_together(operator: OperatorDesk) -> None:
     facts = operator.refused(USAGE, "2 mistakes in the image list", image_list=path)
     assert f"{path}:2:1" in facts["got"]
     assert f"{path}:3:1" in facts["got"]
+
+
+def test_mistakes_in_several_lists_are_told_together(operator: OperatorDesk) -> None:
+    paths = [operator.work / name for name in "abc"]
+    for path, text in zip(paths, ("fine:1\n", "Bad:1\n", "images:\n- Worse\n- 1.0\n"), strict=True):
+        path.write_text(text)
+    command = ["export", *paths, *operator.command()[2:]]
+    facts = failed(here(*command), USAGE, "mistakes in 2 image lists")
+    assert [line.partition(": ")[0] for line in facts["got"].split("\n")] == [
+        f"{paths[1]}:1:1",
+        f"{paths[2]}:2:3",
+        f"{paths[2]}:3:3",
+    ]
 
 
 def test_two_entries_that_pin_one_tag_to_two_digests(operator: OperatorDesk) -> None:

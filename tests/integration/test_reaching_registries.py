@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shutil
+import subprocess
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -222,6 +224,22 @@ def test_mirror_that_lacks_half_of_the_blobs_is_enough_where_it_has_them(stock: 
         assert fetched == set(lacking)
         site.import_(f"docker://{target.address}/mirror", bundle)
         check_arrived(stock, target.address, "mirror/origin.example/")
+
+
+def test_one_registries_conf_leads_skopeo_and_us_to_the_same_image(stock: Stock, site: Site, tmp_path: Path) -> None:
+    require("skopeo")
+    with stock.registry(tmp_path / "origin") as origin, DockerRegistry(tmp_path / "empty") as empty:
+        conf = '[[registry]]\nprefix = "*.example"\nblocked = true\n'
+        for location in (empty.address, f"{origin.address}/shop"):
+            conf += f'[[registry.mirror]]\nlocation = "{location}"\ninsecure = true\n'
+        file = rules(site, conf)
+        line = ["skopeo", "--registries-conf", file, "inspect", "--raw", "docker://team.example/web:1.0"]
+        digest = hashlib.sha256(subprocess.run(line, capture_output=True, check=True).stdout).hexdigest()
+        (site.root / "images.txt").write_text("team.example/web:1.0\n")
+        assert (
+            f"team.example/web:1.0  sha256:{digest}"
+            in site.run("resolve", site.root / "images.txt", "--registries-conf", file).stdout
+        )
 
 
 def test_blocked_registry_is_refused_before_any_request_to_read_or_to_write(stock: Stock, site: Site, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from airgap.layout import LayoutStore
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader
 from airgap.server import Catalogue, RegistryServer
-from airgap.server.http import MAX_CONNECTIONS
+from airgap.server.http import Limits
 from tests.support import images
 from tests.support.served import World, serve_everything
 
@@ -135,7 +135,7 @@ def test_a_server_that_never_served_shuts_down(own_world):
 
 def test_more_clients_than_slots_are_all_served_with_bounded_descriptors(own_world):
     host, _, port = own_world.address.partition(":")
-    clients = [socket.create_connection((host, int(port)), timeout=60) for _ in range(MAX_CONNECTIONS + 20)]
+    clients = [socket.create_connection((host, int(port)), timeout=60) for _ in range(Limits().connections + 20)]
     for client in clients:
         client.sendall(b"GET /v2/ HTTP/1.1\r\nConnection: close\r\n\r\n")
     for client in clients:

@@ -20,7 +20,7 @@ version: 0.1
 log: {{level: info, accesslog: {{disabled: false}}}}
 storage:
   filesystem: {{rootdirectory: {root}/data}}
-  delete: {{enabled: true}}
+  delete: {{enabled: {delete}}}
   maintenance: {{uploadpurging: {{enabled: false}}}}
 http: {{addr: "{address}", secret: not-a-secret{http}}}
 {auth}"""
@@ -33,9 +33,10 @@ class DockerRegistry:
         root: a directory of the test; ``root/registry.log`` gets what the registry says.
         auth: further lines of its configuration, for instance an ``auth:`` section.
         tls: the fields of ``http.tls``, for instance ``certificate: FILE, key: FILE``.
+        delete: whether manifests can be deleted.
     """
 
-    def __init__(self, root: Path, auth: str = "", tls: str = "") -> None:
+    def __init__(self, root: Path, auth: str = "", tls: str = "", delete: bool = True) -> None:
         if BINARY is None:
             raise FileNotFoundError("docker-registry is not installed")
         self.root = root
@@ -47,7 +48,8 @@ class DockerRegistry:
         for attempt in range(_ATTEMPTS):
             self.address = f"127.0.0.1:{_free_port()}"
             http = f", tls: {{{tls}}}" if tls else ""
-            self._config.write_text(_CONFIG.format(root=root, address=self.address, auth=auth, http=http))
+            settings = {"root": root, "address": self.address, "auth": auth, "http": http, "delete": str(delete).lower()}
+            self._config.write_text(_CONFIG.format(**settings))
             try:
                 self._start()
             except RuntimeError as error:  # the free port was taken in between

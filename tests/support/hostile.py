@@ -114,10 +114,12 @@ class _Server(ThreadingHTTPServer):
             with contextlib.suppress(OSError):  # among them ssl.SSLError
                 if self._tls is not None:
                     request = self._tls.wrap_socket(raw, server_side=True)
+                    with self._lock:
+                        self._open.add(request)
                 self.finish_request(request, client_address)
         finally:
             with self._lock:
-                self._open.discard(raw)
+                self._open -= {raw, request}
             request.close()
             raw.close()
 

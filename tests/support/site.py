@@ -51,7 +51,7 @@ class Site:
             "HOME": str(home),
             "AIRGAP_STATE": str(self.root / state),
             "AIRGAP_KEY_PASSPHRASE": "",
-            **{name: value for name, value in os.environ.items() if name in ("GNUPGHOME", "TMPDIR", "LANG")},
+            **{name: value for name, value in os.environ.items() if name in ("GNUPGHOME", "TMPDIR", "LANG", "DOCKER_HOST")},
         }
         command = [sys.executable, "-m", "airgap", *map(str, arguments)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import json
@@ -29,14 +30,19 @@ SPDX = "application/spdx+json"
 
 def text(seed: str, size: int = 300_000, version: int = 1) -> bytes:
     """Lines of words, of which every version changes a few; about three times as long as their gzip."""
-    source = random.Random(seed)
-    words = ["".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=source.randint(3, 11))) for _ in range(3000)]
-    lines = [f"{' '.join(source.choices(words, k=10))}\n" for _ in range(size // 85)]
+    lines = list(_lines(seed, size))
     for step in range(2, version + 1):
         change = random.Random(f"{seed} {step}")
         for _ in range(5):
             lines[change.randrange(len(lines))] = f"changed in version {step}: {change.random()}\n"
     return "".join(lines).encode()
+
+
+@functools.cache
+def _lines(seed: str, size: int) -> tuple[str, ...]:
+    source = random.Random(seed)
+    words = ["".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=source.randint(3, 11))) for _ in range(3000)]
+    return tuple(f"{' '.join(source.choices(words, k=10))}\n" for _ in range(size // 85))
 
 
 def tar(files: dict[str, bytes]) -> bytes:

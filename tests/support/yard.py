@@ -93,7 +93,7 @@ class Yard:
         target = parse_target(f"oci:{self.store}", "")
         with State(self.state) as state:
             run.import_bundle(
-                [bundle], Destination(target, lambda: contextlib.closing(LayoutStore(self.store))), wanted, state, Silent()
+                [bundle], Destination(target, lambda _: contextlib.closing(LayoutStore(self.store))), wanted, state, Silent()
             )
 
 

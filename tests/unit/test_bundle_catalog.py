@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgap.bundle import frame, names
-from airgap.bundle.catalog import SCHEMA, Blob, Catalog, Volume, format_time, layout_members, parse_time
+from airgap.bundle.catalog import SCHEMA, Blob, Catalog, Patch, Volume, format_time, layout_members, parse_time
 from airgap.errors import Damaged, UsageError
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
@@ -74,6 +75,79 @@ def test_the_bytes_are_one_top_level_entry_a_line_with_sorted_keys() -> None:
     assert json.loads(raw)["schema"] == SCHEMA
     assert raw.endswith(b"}\n")
     assert make([100], None).name == "prod-site-0007"
+
+
+WHOLE, ALONE, ON_CARRIED, ON_HELD, TWICE, HELD = (Digest.of(name.encode()) for name in ("w", "alone", "c", "h", "twice", "held"))
+FIRST = Digest.of(b"blob 0")
+
+
+def saving(sizes: list[int], hints: list[str], codec: str = "deflate-tokens/1") -> Catalog:
+    """A catalog with a held blob, and with patches of every permitted kind; the carried blobs are the patches."""
+    made = make([100, *sizes], None)
+    patch = Digest.of(f"blob {len(sizes)}".encode())
+    more = {
+        HELD: Blob(2**53 - 1, held=True, repositories=tuple(hints)),
+        ALONE: Blob(5, patch=Patch(codec, None, patch)),
+        ON_CARRIED: Blob(0, patch=Patch(codec, FIRST, patch)),
+        ON_HELD: Blob(7, patch=Patch("bytes/1", HELD, patch)),
+        TWICE: Blob(8, patch=Patch(codec, ALONE, patch)),
+    }
+    return replace(made, base=(FIRST, HELD), blobs={**made.blobs, **more})
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 60_000), min_size=1, max_size=4), st.lists(st.text(max_size=30), max_size=4))
+def test_what_is_held_and_patched_reads_as_it_was_written_and_takes_no_place(sizes: list[int], hints: list[str]) -> None:
+    catalog = saving(sizes, hints)
+    again = Catalog.from_bytes(catalog.to_bytes())
+    assert again == catalog
+    assert again.to_bytes() == catalog.to_bytes()
+    again.check_frame()
+    assert again.members() == make([100, *sizes], None).members()
+    facts = again.savings()
+    assert (facts["patched_blobs"], facts["patched_bytes"], facts["patch_bytes"]) == (4, 20, 4 * sizes[-1])
+
+
+CARRIED = {"size": 0, "extents": [[1, 0, 0]]}
+WRONG_BLOBS: dict[str, dict[str, Any]] = {
+    "nowhere": {"size": 5},
+    "not held": {"size": 5, "held": False},
+    "perhaps held": {"size": 5, "held": 1},
+    "held and carried": {**CARRIED, "held": True},
+    "not held and carried": {**CARRIED, "held": False},
+    "patched and carried": {**CARRIED, "patch": {"codec": "bytes/1", "base": None, "blob": FIRST}},
+    "patched and held": {"size": 5, "held": True, "patch": {"codec": "bytes/1", "base": None, "blob": FIRST}},
+    "negative": {"size": -1, "held": True},
+    "huge": {"size": 2**53, "held": True},
+    "half": {"size": 1.5, "held": True},
+    "text for a size": {"size": "5", "held": True},
+    "a hint that is no text": {"size": 5, "held": True, "repositories": [5]},
+    "hints that are no list": {"size": 5, "held": True, "repositories": "a"},
+    "a patch that is no object": {"size": 5, "patch": FIRST},
+    "a patch without a codec": {"size": 5, "patch": {"base": None, "blob": FIRST}},
+    "a patch without a blob": {"size": 5, "patch": {"codec": "bytes/1", "base": None}},
+    "a codec that is no text": {"size": 5, "patch": {"codec": 1, "base": None, "blob": FIRST}},
+    "an unknown codec": {"size": 5, "patch": {"codec": "bytes/2", "base": None, "blob": FIRST}},
+    "a negative size of a patched one": {"size": -5, "patch": {"codec": "bytes/1", "base": None, "blob": FIRST}},
+    "a patch that is not carried": {"size": 5, "patch": {"codec": "bytes/1", "base": None, "blob": HELD}},
+    "a patch that does not exist": {"size": 5, "patch": {"codec": "bytes/1", "base": None, "blob": Digest.of(b"?")}},
+    "a patch that is itself made by one": {"size": 5, "patch": {"codec": "bytes/1", "base": None, "blob": ALONE}},
+    "its own patch": {"size": 5, "patch": {"codec": "bytes/1", "base": None, "blob": WHOLE}},
+    "its own base": {"size": 5, "patch": {"codec": "bytes/1", "base": WHOLE, "blob": FIRST}},
+    "a base that does not exist": {"size": 5, "patch": {"codec": "bytes/1", "base": Digest.of(b"?"), "blob": FIRST}},
+    "a base that is no digest": {"size": 5, "patch": {"codec": "bytes/1", "base": "x", "blob": FIRST}},
+    "a chain of bases": {"size": 5, "patch": {"codec": "bytes/1", "base": ON_HELD, "blob": FIRST}},
+}
+
+
+@pytest.mark.parametrize("name", WRONG_BLOBS)
+def test_a_blob_that_is_not_clearly_carried_held_or_patched_is_refused(name: str) -> None:
+    top = json.loads(saving([10], []).to_bytes())
+    top["blobs"][WHOLE] = WRONG_BLOBS[name]
+    with pytest.raises(Damaged) as caught:
+        Catalog.from_bytes(json.dumps(top).encode())
+    assert caught.value.where.startswith("catalog.json")
+    assert name != "an unknown codec" or "newer airgap" in caught.value.hint
 
 
 @settings(max_examples=40, deadline=None)

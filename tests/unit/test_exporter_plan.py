@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from airgap.bundle.catalog import Blob, Patch
+from airgap.bundle.holdings import Held
 from airgap.bundle.names import MIN_VOLUME
 from airgap.errors import RegistryError, UsageError
 from airgap.exporter.lock import Lock, is_lock, placed_blobs
-from airgap.exporter.plan import lay_out, summary
+from airgap.exporter.plan import Made, holdable, lay_out, summary
 from airgap.exporter.resolve import resolve
 from airgap.lists import Entry
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.progress import Silent
+from airgap.trust.evidence import MAX_BUNDLE
 from tests.support import images
 from tests.support.origin import Origin
 
@@ -38,6 +42,7 @@ def test_a_lock_reads_as_it_was_written(lock: Lock) -> None:
     assert again.images == lock.images
     assert again.to_bytes() == raw
     assert is_lock(raw)
+    assert is_lock(raw.replace(b'{"schema":', b'\n{\n  "schema" : ', 1))
     assert not is_lock(b"nginx:1\n")
     assert lay_out(again, 20_000).blobs == lay_out(lock, 20_000).blobs
 
@@ -87,6 +92,79 @@ def test_images_know_the_volumes_they_need(lock: Lock, volume_size: int | None) 
             for descriptor in (node.descriptor, *node.blobs):
                 needed |= {extent.volume for extent in plan.blobs[descriptor.digest].extents}
         assert set(image.volumes) == needed
+
+
+def layer_named(lock: Lock, image: int, position: int) -> Descriptor:
+    """A layer of the first instance of an image."""
+    return next(node for node in lock.walk(lock.images[image]) if node.blobs).blobs[1 + position]
+
+
+def made(base: Digest | None, size: int = 700) -> Made:
+    return Made(Patch("deflate-tokens/1", base, Digest.of(f"patch {base}".encode())), size, Path("/none"))
+
+
+def test_what_is_held_is_not_carried_and_patches_take_the_place_of_what_they_make(lock: Lock) -> None:
+    shared, own = layer_named(lock, 0, 0), layer_named(lock, 1, 1)
+    held = {shared.digest: Held(shared.size, tuple(f"a/{n}" for n in range(100))), Digest.of(b"old"): Held(5, ("a/old",))}
+    patches = {own.digest: made(Digest.of(b"old"))}
+    whole, plan = lay_out(lock, None), lay_out(lock, None, held, patches)
+    assert plan == lay_out(lock, None, held, patches)
+    assert whole.blobs.keys() - plan.blobs.keys() == {shared.digest, own.digest}
+    assert plan.blobs.keys() - whole.blobs.keys() == {made(Digest.of(b"old")).patch.blob}
+    assert plan.written < whole.written - shared.size - own.size + 700 + 2000
+    assert set(plan.held) == {shared.digest, Digest.of(b"old")}
+    blobs = plan.catalog_blobs
+    assert blobs[shared.digest].held
+    assert len(blobs[shared.digest].repositories) == 16
+    assert blobs[own.digest] == Blob(own.size, patch=patches[own.digest].patch)
+    assert blobs[Digest.of(b"old")] == Blob(5, held=True, repositories=("a/old",))
+    assert plan.files == {patches[own.digest].patch.blob: Path("/none")}
+
+
+def test_what_is_held_but_not_asked_for_is_not_in_the_bundle(lock: Lock) -> None:
+    held = {Digest.of(b"old"): Held(5), lock.images[0].root.digest: Held(lock.images[0].root.size)}
+    assert lay_out(lock, None, held) == lay_out(lock, None)
+
+
+@pytest.mark.parametrize("volume_size", [8_000, 20_000])
+def test_images_need_the_volumes_of_their_patches_and_of_what_those_are_made_from(lock: Lock, volume_size: int) -> None:
+    shared, web, tool = layer_named(lock, 0, 0), layer_named(lock, 0, 1), layer_named(lock, 1, 1)
+    patches = {tool.digest: made(web.digest, 30_000), web.digest: made(None, 900), shared.digest: made(None, 25_000)}
+    plan = lay_out(lock, volume_size, {}, patches)
+    volumes = {digest: {extent.volume for extent in placed.extents} for digest, placed in plan.blobs.items()}
+    needed = {1} | volumes[patches[tool.digest].patch.blob] | volumes[made(None).patch.blob]
+    assert needed <= set(plan.images[1].volumes)
+
+
+def test_a_base_that_is_carried_all_the_same_is_not_called_held(lock: Lock) -> None:
+    """A big part of an attachment is carried whole although the site has it, and may still be the base of a patch."""
+    (sbom,) = (node for node in lock.walk(lock.images[0]) if node.blobs and node.blobs[1].size == 2)
+    kept, own = sbom.blobs[1], layer_named(lock, 1, 1)
+    plan = lay_out(lock, None, {kept.digest: Held(kept.size)}, {own.digest: made(kept.digest)})
+    assert plan.held == {}
+    assert plan.catalog_blobs[kept.digest].extents
+    assert plan.catalog_blobs[own.digest].patch == made(kept.digest).patch
+
+
+def test_manifests_signatures_and_small_parts_of_attachments_are_always_carried() -> None:
+    origin = Origin()
+    web = images.image([images.layer("web", 40_000)])
+    name = origin.push("docker.io/shop/web:1", web)
+    payload = images.simple_signing(name.repository, web.digest)
+    signature, sbom = images.cosign_signature(payload, "c2ln"), images.artifact(web, "application/spdx+json", b"small")
+    large = images.artifact(web, "application/big", bytes(MAX_BUNDLE + 1))
+    origin.push(f"{name.repository}:{images.digest_tag(web.digest, '.sig')}", signature)
+    for attached in (sbom, large):
+        origin.push(str(name.repository), attached)
+    lock = resolve([Entry(name)], origin, Silent())
+    everything = {d.digest: Held(d.size) for node in lock.manifests.values() for d in (node.descriptor, *node.blobs)}
+    patches = {digest: made(None) for digest in everything}
+    free = {blob.descriptor.digest for blob in (*web.blobs, large.blobs[1])}
+    assert holdable(lock) == free
+    assert set(lay_out(lock, None, everything).held) == free
+    assert set(lay_out(lock, None, {}, patches).patched) == free
+    always = {part.digest for part in (web, signature, sbom, large)} | {Digest.of(payload), Digest.of(b"small")}
+    assert always <= lay_out(lock, None, everything, patches).blobs.keys()
 
 
 def test_shared_bytes_are_counted_once(lock: Lock) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgap.errors import UsageError
-from airgap.importer.mapping import LayoutTarget, RegistryTarget, Rule, destinations, parse_target
+from airgap.importer.mapping import LayoutTarget, RegistryTarget, destinations, parse_target
+from airgap.importer.renaming import Rule, Rules
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -77,7 +78,11 @@ def test_one_image_under_two_sources_may_share_a_name() -> None:
         ("docker://r.site/x\n", ""),
         ("oci:", ""),
         ("r.site/x", ""),
-        ("dir:/x", ""),
+        ("dir:", ""),
+        ("k3s:", ""),
+        ("dir:/x", "strip-host"),
+        ("containers-storage", ""),
+        ("containers-storage:name", ""),
         ("docker://r.site", "rename"),
         ("oci:/x", "strip-host"),
         ("docker://user:secret@r.site/x", ""),
@@ -102,7 +107,7 @@ host = st.from_regex(r"[a-z]{1,4}\.[a-z]{2}(:[0-9]{1,4})?", fullmatch=True)
 @given(host, st.lists(component, max_size=2), host, st.lists(component, min_size=1, max_size=3), st.sampled_from(Rule))
 def test_every_name_stays_below_host_and_prefix(to: str, prefix: list[str], source: str, path: list[str], rule: Rule) -> None:
     reference = Reference.parse(f"{source}/{'/'.join(path)}:1")
-    moved = RegistryTarget(to, "/".join(prefix), rule).repository(reference.repository)
+    moved = RegistryTarget(to, "/".join(prefix), Rules(rest=rule)).repository(reference.repository)
     assert moved.host == to
     assert moved.path.startswith("/".join([*prefix, ""]))
     assert moved.path.endswith(reference.repository.path)

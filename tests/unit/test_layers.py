@@ -32,6 +32,7 @@ HOMES = {
     "cryptography": ("trust",),
     "backports": ("patch",),
     "re2": ("lists",),
+    "bcrypt": ("server",), "prometheus_client": ("server",),
 }  # fmt: skip
 
 

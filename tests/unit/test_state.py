@@ -12,7 +12,7 @@ import pytest
 
 from airgap.errors import MediaError, Refused
 from airgap.oci.digest import Digest
-from airgap.state import Known, Remembered, State
+from airgap.state import Known, Name, Remembered, State
 from tests.support.mounts import small_disk
 
 ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
@@ -233,3 +233,31 @@ def test_a_floor_that_is_no_time_is_refused(tmp_path: Path) -> None:
         connection.commit()
     with State(tmp_path / "state") as state, pytest.raises(Refused):
         state.known("prod", 3, None)
+
+
+def test_newest_bundles_of_a_target_whatever_part_of_it_and_however_much(tmp_path: Path) -> None:
+    with State(tmp_path) as state:
+        assert state.taken_into("docker://site") == {}
+        for serial, target in (
+            (2, "docker://site/mirror"),
+            (1, "docker://site"),
+            (3, "docker://site/mirror only linux/amd64"),
+            (9, "docker://site2"),
+            (8, "oci:/store"),
+        ):
+            state.record_import("prod", serial, Digest.of(bytes([serial])), target, "loaded")
+        state.record_import("lab", 5, Digest.of(b"lab"), "docker://site (partial)", "loaded")
+        found = state.taken_into("docker://site")
+        assert {stream: one.serial for stream, one in found.items()} == {"prod": 3, "lab": 5}
+        assert found["prod"].catalog == Digest.of(b"\x03")
+        assert state.taken_into("docker://site/mirror")["prod"].serial == 3
+        assert state.taken_into("docker://site/mirr") == {}
+
+
+def test_names_are_kept_by_target_and_the_latest_source_counts(tmp_path: Path) -> None:
+    first, second = Name("site/m/a:1", "quay.io/a:1", ONE), Name("site/m/a:1", "ghcr.io/a:1", TWO)
+    with State(tmp_path) as state:
+        for serial, name in ((1, first), (2, second)):
+            state.record_import("prod", serial, ONE, "docker://site/m", "loaded", names=[("docker://site/m", name)])
+        assert state.names("docker://site/m") == state.names("docker://site") == [second]
+        assert state.names("docker://site/mm") == state.names("oci:/m") == []

@@ -1,0 +1,266 @@
+"""What the images of a bundle must pass before it is sealed: the operator's commands, each run once for every image.
+
+They see what was written, not what was fetched: the unfinished bundle itself is read, through a loopback registry or, for a command
+that asks for a directory, through a copy of one image that lives as long as the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from airgap import fsio
+from airgap.bundle import names
+from airgap.bundle.catalog import Catalog
+from airgap.bundle.store import BundleStore
+from airgap.errors import Interrupted, MediaError, Refused, RegistryError
+from airgap.exporter.bases import Base
+from airgap.exporter.candidates import open_base
+from airgap.exporter.hooks import Ended, Hook, Runner, View
+from airgap.exporter.lock import Lock, placed_blobs
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import Image
+from airgap.oci.stores import Browsable, Reader, Source, Target
+from airgap.oci.verify import VerifiedReader
+from airgap.progress import Progress
+from airgap.text import human_size, plural, printable
+
+_SHOWN = 1000
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The commands, and what they need.
+
+    Attributes:
+        hooks: the commands.
+        seconds: the longest that one may take for one image.
+        serve: serves a store as a registry on the loopback interface; gives its address.
+        layout: gives a new empty layout: its directory, and what writes to it. Both are gone in the end.
+        detail: told every line that the commands write.
+    """
+
+    hooks: Sequence[Hook]
+    seconds: int
+    serve: Callable[[Browsable], AbstractContextManager[str]]
+    layout: Callable[[], AbstractContextManager[tuple[Path, Target]]]
+    detail: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one command said about one image; ``why`` in one line for a person."""
+
+    image: str
+    digest: Digest
+    command: str
+    ended: Ended
+    why: str
+
+    def facts(self) -> dict[str, Any]:
+        """For the report."""
+        facts = {"image": self.image, "digest": self.digest, "command": self.command}
+        return facts | {"passed": self.ended.passed, "status": self.ended.status}
+
+
+def unsealed(catalog: Catalog, directory: Path, lock: Lock, source: Source, bases: Sequence[Base]) -> BundleStore:
+    """The content of a bundle whose volumes are filled; what it does not carry is read at its bases, or at its source.
+
+    Args:
+        catalog: what is to be sealed.
+        directory: where the volumes are.
+        lock: what the bundle was made of.
+        source: where that comes from.
+        bases: what it builds on.
+    """
+    store = BundleStore(catalog, {number: directory / volume.name for number, volume in enumerate(catalog.volumes, 1)})
+    store.outside = _Outside(catalog, lock, source, bases).open
+    return store
+
+
+def run_gates(gates: Gates, store: BundleStore, lock: Lock, progress: Progress, threads: int) -> list[Outcome]:
+    """Run every command for every image, and go on only when all of them pass.
+
+    Args:
+        gates: the commands.
+        store: the filled bundle.
+        lock: what it was made of.
+        progress: told what is done.
+        threads: how many images at a time; one at a time when commands ask for a directory, because of the copies.
+
+    Raises:
+        Refused: one or more images did not pass; all are named.
+        UsageError: a command cannot be run.
+        MediaError: there is no room for a copy.
+    """
+    progress.stage(f"gates: {plural(len(lock.images), 'image')}", 0)
+    runner = Runner(gates.seconds)
+    with gates.serve(store) as address:
+        turn = _Turn(gates, store, lock, runner, address, progress)
+        workers = 1 if any(hook.wants_layout for hook in gates.hooks) else threads
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="gate")
+        distinct = {(str(image.reference), image.root.digest): image for image in lock.images}
+        tasks = [pool.submit(turn.image, image) for image in distinct.values()]
+        try:
+            wait(tasks, return_when=FIRST_EXCEPTION)
+        finally:
+            runner.stop()  # what still runs is no longer wanted: all are done, one failed, or the user wants to leave
+            pool.shutdown(wait=True, cancel_futures=True)
+    _raise_failure(tasks)
+    found = [outcome for task in tasks for outcome in task.result()]
+    _require_passed(found, names.bundle_name(store.catalog.stream, store.catalog.serial))
+    return found
+
+
+def _raise_failure(tasks: Sequence[Future[list[Outcome]]]) -> None:
+    """The failure that stopped the others, not what stopping them looked like."""
+    failures = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
+    for error in sorted(failures, key=lambda error: isinstance(error, Interrupted)):
+        raise error
+
+
+def _require_passed(found: Sequence[Outcome], bundle: str) -> None:
+    failed = [outcome for outcome in found if not outcome.ended.passed]
+    if not failed:
+        return
+    images = len({(outcome.image, outcome.digest) for outcome in failed})
+    hint = (
+        f"{bundle} is not sealed: the same command goes on with what is written already and runs the gates again; "
+        "for a list without these images add --restart"
+    )
+    if len(failed) == 1:
+        outcome = failed[0]
+        raise Refused(
+            "a gate refuses an image",
+            where=f"{outcome.image} ({outcome.digest})",
+            expected=f"exit status 0 of: {printable(outcome.command, 200)}",
+            got="\n  ".join([outcome.why, *outcome.ended.last_words()]),
+            hint=hint,
+        )
+    lines = [
+        f"\n  {outcome.image}: {printable(outcome.command, 200)}: {outcome.why}"
+        + "".join(f"\n    {line}" for line in outcome.ended.last_words())
+        for outcome in failed[:_SHOWN]
+    ]
+    more = f"\n  and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+    raise Refused(f"gates refuse {plural(images, 'image')}", got="".join(lines) + more, hint=hint)
+
+
+class _Turn:
+    """All commands for one image, one after the other."""
+
+    def __init__(self, gates: Gates, store: BundleStore, lock: Lock, runner: Runner, address: str, progress: Progress) -> None:
+        self._gates = gates
+        self._store = store
+        self._lock = lock
+        self._runner = runner
+        self._address = address
+        self._say = progress.say
+
+    def image(self, image: Image) -> list[Outcome]:
+        repository = image.reference.repository
+        served = f"{self._address}/{repository.flat_host}/{repository.path}@{image.root.digest}"
+        view = View(str(image.reference), image.root.digest, served)
+        return [self._run(hook, image, view) for hook in self._gates.hooks]
+
+    def _run(self, hook: Hook, image: Image, view: View) -> Outcome:
+        with self._layout(image) if hook.wants_layout else contextlib.nullcontext("") as directory:
+            ended = self._runner.run(hook, replace(view, layout=directory))
+        why = ended.say(self._gates.seconds)
+        tell = self._gates.detail if ended.passed else self._say  # a refusal is worth knowing before the last image is done
+        tell(f"gate {printable(hook.text, 200)}: {view.image}: {why}")
+        for line in ended.lines():
+            self._gates.detail(f"  {line}")
+        return Outcome(view.image, image.root.digest, hook.text, ended, why)
+
+    @contextlib.contextmanager
+    def _layout(self, image: Image) -> Iterator[str]:
+        """A copy of one image, for one command: whatever is done to it, nobody else reads it."""
+        with self._gates.layout() as (directory, target):
+            copy_image(self._store, self._lock, image, directory, target, self._runner.check)
+            yield str(directory)
+
+
+def copy_image(store: BundleStore, lock: Lock, image: Image, directory: Path, target: Target, check: Callable[[], None]) -> None:
+    """Put one image into an empty layout, without its attachments, so that the layout has one name only.
+
+    Args:
+        store: the filled bundle.
+        lock: what it was made of.
+        image: which image.
+        directory: where the layout is.
+        target: what writes to it.
+        check: called often; raises when it is to end.
+
+    Raises:
+        MediaError: there is no room for it.
+        Damaged: a blob is not what it should be.
+    """
+    repository = image.reference.repository
+    nodes = list(lock.walk(replace(image, attachments=())))
+    blobs = {blob.digest: blob for node in nodes for blob in node.blobs if blob.digest not in image.foreign}
+    needed, free = sum(blob.size for blob in blobs.values()), fsio.free_bytes(directory)
+    if needed > free:
+        raise MediaError(
+            "a gate asks for a directory with a copy of the image, and there is no room for it",
+            where=printable(str(directory.parent)),
+            expected=f"{human_size(needed)} free",
+            got=human_size(free),
+            hint="choose another --scratch DIR, or use {registry}, which copies nothing",
+        )
+    for blob in blobs.values():
+        check()
+        target.write(repository, blob, lambda blob=blob: _Watched(store, blob, check))  # type: ignore[misc]
+    for node in reversed(nodes):
+        target.put_manifest(repository, store.find_manifest(node.descriptor.digest))
+    target.tag(image.reference, store.find_manifest(image.root.digest))
+    target.commit()
+
+
+class _Watched:
+    """A blob of the bundle, verified while it is read, which may take long: it may have to be rebuilt, or fetched."""
+
+    def __init__(self, store: BundleStore, blob: Descriptor, check: Callable[[], None]) -> None:
+        self._reader = VerifiedReader(store.open_blob(blob.digest), blob, store.place(blob.digest))
+        self._check = check
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        self._check()
+        return self._reader.readinto(buffer)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _Outside:
+    """Opens what a bundle leaves out: nearby where a base is at hand, else where the export could have fetched it."""
+
+    def __init__(self, catalog: Catalog, lock: Lock, source: Source, bases: Sequence[Base]) -> None:
+        self._catalog = catalog
+        self._source = source
+        self._bases = bases
+        self._known = {blob.digest: repository for repository, _, blob, _ in placed_blobs(lock)}
+        self._repositories = list(dict.fromkeys(image.reference.repository for image in lock.images))
+
+    def open(self, digest: Digest) -> Reader:
+        descriptor = Descriptor(media.OCTETS, digest, self._catalog.blobs[digest].size)
+        known = self._known.get(digest)
+        why = ""
+        for repository in [known] if known is not None else self._repositories:
+            try:
+                return open_base(self._bases, self._source, repository, descriptor)
+            except RegistryError as error:
+                why = str(error)
+        raise RegistryError(
+            "a gate reads a blob that the bundle does not carry, and it cannot be had",
+            where=f"{known or self._catalog.name}: {digest}",
+            got=why,
+            hint="give the earlier bundle with its volumes as --since",
+        )

@@ -1,0 +1,235 @@
+"""The operator's own commands, run for one image each: scanners and whatever else has a say.
+
+A command gets no shell, no standard input and none of our secrets; all that it writes is read, little of it kept. When it ends, or
+its time is up, everything that it started ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airgap.errors import Interrupted, UsageError
+from airgap.text import printable
+
+#: So many bytes of what a command wrote last are kept.
+KEPT = 64 * 1024
+_PLACEHOLDERS = ("image", "digest", "registry", "layout")
+#: What says where credentials are, or holds them; everything of ours (``AIRGAP_...``) goes as well.
+_SECRET = frozenset({"REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "DOCKER_AUTH_CONFIG"})
+_LINES = 5
+
+
+@dataclass(frozen=True)
+class View:
+    """One image as a command sees it.
+
+    Attributes:
+        image: its source reference.
+        digest: of its root.
+        registry: the reference under which our loopback registry serves it.
+        layout: a directory that is an OCI layout of it; empty where no command asks for one.
+    """
+
+    image: str
+    digest: str
+    registry: str
+    layout: str = ""
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables that say the same as the placeholders."""
+        named = {
+            "AIRGAP_IMAGE": self.image,
+            "AIRGAP_DIGEST": self.digest,
+            "AIRGAP_REGISTRY_REFERENCE": self.registry,
+            "AIRGAP_LAYOUT": self.layout,
+        }
+        return {name: value for name, value in named.items() if value}
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A command, as the operator wrote it and cut into words."""
+
+    text: str
+    words: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Hook:
+        """Read a command line.
+
+        Raises:
+            UsageError: quotes that do not match, nothing at all, or a program that is not there.
+        """
+        try:
+            words = tuple(shlex.split(text))
+        except ValueError as error:
+            raise UsageError(f"not a command: {error}", where="--gate", got=printable(text)) from error
+        if not words or "\0" in text:
+            raise UsageError("not a command", where="--gate", got=printable(text), expected="'trivy image {registry}'")
+        if shutil.which(words[0]) is None:
+            raise UsageError(
+                "there is no such program",
+                where=f"--gate {printable(text, 200)}",
+                got=printable(words[0]),
+                hint="install it, or give its path",
+            )
+        return cls(text, words)
+
+    @property
+    def wants_layout(self) -> bool:
+        """Whether it asks for a directory, which costs a copy."""
+        return any("{layout}" in word for word in self.words)
+
+    def arguments(self, view: View) -> list[str]:
+        """The words, with the placeholders filled in. What only looks like one is left alone."""
+        return [_fill(word, view) for word in self.words]
+
+
+def _fill(word: str, view: View) -> str:
+    """In one pass, so that nothing in a value is taken for a placeholder."""
+    parts, rest = [], word
+    while rest:
+        before, brace, after = rest.partition("{")
+        name, closing, behind = after.partition("}")
+        parts.append(before)
+        if brace and closing and name in _PLACEHOLDERS:
+            parts.append(getattr(view, name))
+            rest = behind
+        else:
+            parts.append(brace)
+            rest = after
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit status (negative: by that signal; None: its time was up) and the end of what it wrote."""
+
+    status: int | None
+    output: bytes
+
+    @property
+    def passed(self) -> bool:
+        """Whether it has nothing against the image."""
+        return self.status == 0
+
+    def lines(self, most: int = 1_000_000) -> list[str]:
+        """The last lines that it wrote, harmless."""
+        return [printable(line, 1000) for line in self.output.decode("utf-8", "replace").splitlines()[-most:]]
+
+    def say(self, seconds: int) -> str:
+        """One line for a person."""
+        if self.status is None:
+            return f"not done after {seconds} seconds (--gate-timeout)"
+        return f"exit status {self.status}" if self.status >= 0 else f"ended by signal {-self.status}"
+
+    def last_words(self) -> list[str]:
+        """The few last lines."""
+        return [line for line in self.lines() if line.strip()][-_LINES:]
+
+
+class Runner:
+    """Runs commands, several at a time.
+
+    Args:
+        seconds: the longest that one may take.
+        environment: what they get of it are all variables but secrets.
+    """
+
+    def __init__(self, seconds: int, environment: Mapping[str, str] = os.environ) -> None:
+        self._seconds = seconds
+        self._environment = {
+            name: value for name, value in environment.items() if not name.startswith("AIRGAP_") and name not in _SECRET
+        }
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End every command, within a moment."""
+        self._stopped.set()
+
+    def check(self) -> None:
+        """Raise ``Interrupted`` when ``stop`` was called."""
+        if self._stopped.is_set():
+            raise Interrupted("stopped while gates were running")
+
+    def run(self, hook: Hook, view: View) -> Ended:
+        """Run one command and wait for it.
+
+        Raises:
+            UsageError: it cannot be started.
+            Interrupted: ``stop`` was called.
+        """
+        try:
+            process = subprocess.Popen(
+                hook.arguments(view),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**self._environment, **view.variables()},
+                start_new_session=True,  # so that all it starts can be ended with it, and a Ctrl-C is ours to pass on
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"a gate cannot be run: {printable(reason)}", where=printable(hook.text, 200)) from error
+        with process:
+            output = _Output(process)
+            try:
+                ended = self._wait(process, output)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # it is not waited for yet, so the number is still its own
+                process.wait()
+        self.check()
+        return Ended(process.returncode if ended else None, output.kept)
+
+    def _wait(self, process: subprocess.Popen[bytes], output: _Output) -> bool:
+        """Until it ends by itself (True), its time is up, or all is stopped."""
+        limit = time.monotonic() + self._seconds
+        while time.monotonic() < limit and not self._stopped.is_set():
+            output.read(0.1)
+            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                output.drain()
+                return True
+        return False
+
+
+class _Output:
+    """What a command writes; only the end of it is kept."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        self._fd = process.stdout.fileno()
+        self._open = True
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self.kept = b""
+        os.set_blocking(self._fd, False)
+
+    def read(self, seconds: float) -> None:
+        """Take what there is, or wait for it a little."""
+        if not self._open:
+            time.sleep(min(seconds, 0.01))  # its end is near
+        elif self._poll.poll(seconds * 1000):
+            self._take()
+
+    def drain(self) -> None:
+        """Take what is left in the pipe; what others write into it after the command has ended does not matter."""
+        for _ in range(KEPT // 1024):
+            if not self._open or not self._poll.poll(0):
+                return
+            self._take()
+
+    def _take(self) -> None:
+        data = os.read(self._fd, KEPT)
+        self._open = bool(data)
+        self.kept = (self.kept + data)[-KEPT:]

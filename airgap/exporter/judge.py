@@ -1,0 +1,124 @@
+"""Judge every instance of every image by the operator's own policy, with the signatures at the source, before any layer moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+
+from airgap.errors import RegistryError
+from airgap.exporter.lock import Lock
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import Image
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Repository
+from airgap.oci.stores import Source
+from airgap.oci.verify import VerifiedReader, read_all
+from airgap.progress import Progress
+from airgap.trust.images import ImageJudge
+from airgap.trust.judging import Case, Judgement, gather, judge_instance, require_all
+from airgap.trust.policy import Policy
+
+#: So many instances a thread are looked at before the next ones are fetched: their signatures are in memory until then.
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class ImageTerms:
+    """What the operator asks of images.
+
+    Attributes:
+        policy: judged by its transport ``docker``, scope by source reference.
+        read_key: reads a key file that the policy names.
+        now: when certificates of the operator's own CA must be valid.
+        require_signed: an image is accepted only where the policy asks for a signature.
+        accept_unnamed_bundles: a cosign 3 bundle that names no image is enough when its key and digest are right.
+    """
+
+    policy: Policy
+    read_key: Callable[[str], bytes]
+    now: datetime
+    require_signed: bool = False
+    accept_unnamed_bundles: bool = False
+
+
+def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progress, threads: int = 4) -> list[Judgement]:
+    """Judge everything that would be carried, and go on only when all of it is accepted.
+
+    Args:
+        lock: the resolved list.
+        source: where signatures are read.
+        terms: by what.
+        progress: told what is done.
+        threads: how many instances' signatures are fetched at a time.
+
+    Raises:
+        Refused: one or more instances are not accepted; all are named.
+        RegistryError, Damaged: a signature that is there cannot be read.
+    """
+    progress.stage(f"judging {len(lock.images)} images", 0)
+    asked = ((case, instance) for case in _cases(lock, source) for instance in case.instances)
+    found: list[Judgement] = []
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="judge")
+    unnamed = terms.accept_unnamed_bundles
+    try:
+        with ImageJudge(
+            terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed_bundles=unnamed
+        ) as judge:
+            while part := list(islice(asked, threads * _AHEAD)):
+                gathered = [pool.submit(gather, case, instance.digest) for case, instance in part]
+                for (case, instance), evidence in zip(part, gathered, strict=True):
+                    found.append(judge_instance(case, instance, evidence.result(), judge))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow registry
+    require_all(found)
+    return found
+
+
+def _cases(lock: Lock, source: Source) -> Iterator[Case]:
+    for image in lock.images:
+        yield Case(image, list(instances(lock, image)), _AtSource(lock, image, source))
+
+
+def instances(lock: Lock, image: Image) -> Iterator[Descriptor]:
+    """The image manifests below an image's root, each with the platform that the first index to list it states."""
+    platforms: dict[Digest, Descriptor] = {}
+    for node in lock.walk(replace(image, attachments=())):
+        for child in node.children:
+            platforms.setdefault(child.digest, child)
+        if node.descriptor.media_type in media.IMAGES:
+            yield platforms.get(node.descriptor.digest, node.descriptor)
+
+
+class _AtSource:
+    """One image where the export reads it from, as a ``Content``."""
+
+    def __init__(self, lock: Lock, image: Image, source: Source) -> None:
+        self._lock = lock
+        self._image = image
+        self._source = source
+        self._here = lock.contents
+        self._places: dict[Digest, Repository] = {}
+        for node in lock.walk(image):
+            for descriptor in (node.descriptor, *node.blobs):
+                self._places.setdefault(descriptor.digest, node.repository or image.reference.repository)
+
+    def manifest(self, digest: Digest) -> Manifest:
+        made = self._here.get(digest)
+        if made is not None:
+            kind = self._lock.manifests[digest].descriptor.media_type
+            return Manifest.parse(made, kind, f"{self._image.reference}: {digest}", digest.algorithm)
+        return self._source.manifest(self._places[digest], digest)
+
+    def blob(self, descriptor: Descriptor) -> bytes | None:
+        if (made := self._here.get(descriptor.digest)) is not None:
+            return made
+        if descriptor.digest in self._image.foreign:
+            return None
+        where = f"{self._image.reference}: {descriptor.digest}"
+        reader = self._source.open(self._places[descriptor.digest], descriptor)
+        return read_all(VerifiedReader(reader, descriptor, where, failure=RegistryError), descriptor.size, where)

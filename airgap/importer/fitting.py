@@ -1,0 +1,57 @@
+"""Whether a target has room for what is to be loaded, asked before the first byte is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airgap.bundle.store import BundleStore
+from airgap.errors import UsageError
+from airgap.importer.closure import Closure
+from airgap.importer.mapping import FileTarget, Form, TargetSpec
+from airgap.oci import media
+from airgap.oci.descriptor import Platform
+from airgap.text import listing
+
+
+def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]) -> None:
+    """Refuse what the format of the target cannot hold.
+
+    Args:
+        spec: the target.
+        store: the bundle.
+        closures: the images as they will be loaded.
+
+    Raises:
+        UsageError: several images for a ``dir:``, or several platforms of one for a docker archive.
+    """
+    if not isinstance(spec, FileTarget):
+        return
+    if spec.form is Form.DIRECTORY and len(closures) != 1:
+        raise UsageError(
+            "a directory of skopeo holds one image",
+            where=str(spec),
+            got=listing([str(closure.image.reference) for closure in closures]) or "none",
+            hint="import into oci: or oci-archive:, which hold many",
+        )
+    for closure in closures if spec.form is Form.DOCKER_ARCHIVE else ():
+        platforms = _platforms(store, closure)
+        if len(platforms) > 1:
+            raise UsageError(
+                "a docker archive holds one platform of an image",
+                where=str(closure.image.reference),
+                expected="--platform",
+                got=listing([str(platform or "one without a platform") for platform in platforms]),
+                hint="choose one of them, or import into oci-archive:, which holds them all",
+            )
+
+
+def _platforms(store: BundleStore, closure: Closure) -> list[Platform | None]:
+    """The platforms of the real images among the parts; attestations (``unknown/unknown``) are none."""
+    indexes = [part.digest for part in closure.parts if part.media_type in media.INDEXES]
+    found = [
+        child.platform
+        for digest in indexes
+        for child in (closure.rebuilt.get(digest) or store.find_manifest(digest)).children
+        if child.media_type in media.IMAGES and child.digest in closure.manifests
+    ]
+    return [platform for platform in found if platform is None or platform.os != "unknown"]

@@ -1,0 +1,116 @@
+"""``airgap import --dry-run``: everything is verified, the target is asked, and nothing is written anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap.bundle.check import check_volumes
+from airgap.bundle.media import Media
+from airgap.importer.gate import admit
+from airgap.importer.held import locate, require_codecs
+from airgap.importer.opening import open_content, read_catalog
+from airgap.importer.run import Destination, Examined, check_taken, examine
+from airgap.importer.terms import Terms
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Target
+from airgap.progress import Progress
+from airgap.state import Known, State
+
+
+@dataclass(frozen=True)
+class Change:
+    """What would become of one name: it stands for ``before`` (None when it is new) and would stand for ``after``."""
+
+    source: Reference
+    destination: Reference
+    before: Digest | None
+    after: Digest
+
+    @property
+    def word(self) -> str:
+        """``new``, ``same`` or ``moved``."""
+        return "new" if self.before is None else "same" if self.before == self.after else "moved"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an import would do.
+
+    Attributes:
+        found: the bundle, verified, with its names.
+        changes: what would become of every name.
+        to_send, to_send_bytes: blobs that the target does not have, each counted once.
+        present: blobs that are there.
+        held: blobs that the bundle does not carry; all of them are there.
+        remarks: as an import would make them.
+    """
+
+    found: Examined
+    changes: tuple[Change, ...]
+    to_send: int
+    to_send_bytes: int
+    present: int
+    held: int
+    remarks: tuple[str, ...]
+
+
+def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state: State | None, progress: Progress) -> Preview:
+    """Verify a bundle as an import would, every byte of it, and ask the target what is there.
+
+    Args:
+        paths: bundle directories or mount points.
+        destination: the target; it is only asked.
+        terms: the site's terms.
+        state: the site's memory, None where there is none yet; nothing is added to it.
+        progress: told about every step.
+
+    Raises:
+        UsageError, Refused, Damaged, RegistryError: as an import would; blobs that it would miss at the target are all named.
+    """
+    media = Media.find(paths)
+    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked)
+    known = state.known(catalog.stream, catalog.serial, catalog.previous) if state is not None else Known()
+    remarks = tuple(admit(catalog, Digest.of(media.catalog_raw), known, terms))
+    opened = open_content(media, catalog, verdict, terms.partial)
+    found = examine(opened, destination.spec, terms)
+    if state is not None:
+        check_taken(found, destination.spec, state.names(str(destination.spec)), terms)
+    check_volumes(catalog, opened.volumes, progress, terms.threads)
+    with destination.build(catalog.name) as target, ThreadPoolExecutor(terms.threads, thread_name_prefix="preview") as pool:
+        require_codecs(catalog)
+        held = locate(catalog, found.closures, found.names, destination.spec, target, terms.threads)
+        progress.stage("asking the target", 0)
+        names = [(closure, found.names[closure.image.reference]) for closure in found.closures]
+        before = pool.map(target.resolve, (name for _, name in names))
+        changes = tuple(Change(c.image.reference, name, old, c.root.digest) for (c, name), old in zip(names, before, strict=True))
+        wanted = _wanted(found)
+        there = dict(zip(wanted, pool.map(lambda item: _is_there(target, *item), wanted.values()), strict=True))
+    missing = [wanted[digest][0] for digest, is_there in there.items() if not is_there and digest not in held]
+    return Preview(
+        found=found,
+        changes=changes,
+        to_send=len(missing),
+        to_send_bytes=sum(blob.size for blob in missing),
+        present=len(wanted) - len(missing),
+        held=len(held),
+        remarks=remarks,
+    )
+
+
+def _wanted(found: Examined) -> Mapping[Digest, tuple[Descriptor, dict[Repository, None]]]:
+    """Every blob with the repositories that will have it."""
+    wanted: dict[Digest, tuple[Descriptor, dict[Repository, None]]] = {}
+    for closure in found.closures:
+        for blob in closure.blobs.values():
+            wanted.setdefault(blob.digest, (blob, {}))[1][found.names[closure.image.reference].repository] = None
+    return wanted
+
+
+def _is_there(target: Target, blob: Descriptor, repositories: Mapping[Repository, None]) -> bool:
+    """Whether one of the repositories has it: the others can take it from there."""
+    return any(target.has(repository, blob) for repository in repositories)

@@ -1,0 +1,196 @@
+"""What may be removed from a target so that everything that is kept stays whole. Pure.
+
+Only what a dropped generation brought, and what lies below it, can be proposed at all. Of that everything stays that is needed by
+something else: by a kept generation, by a name that nobody here knows, by anything that was found and not brought. An image needs
+its children and their blobs, and all that is attached to any of them, by whatever means and whoever brought it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from airgap.oci.digest import Digest
+from airgap.oci.image import TAG_KINDS, digest_tag
+from airgap.state import Brought
+
+_SUFFIXES = ("", *TAG_KINDS)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A manifest at the target.
+
+    Attributes:
+        children: of an index.
+        blobs: config and layers with their sizes in bytes.
+        subject: what it refers to.
+        referrers: what the target lists as referring to it.
+        size: in bytes.
+    """
+
+    children: tuple[Digest, ...] = ()
+    blobs: tuple[tuple[Digest, int], ...] = ()
+    subject: Digest | None = None
+    referrers: tuple[Digest, ...] = ()
+    size: int = 0
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """A name at the target and what it stands for now; the name is empty for what a layout lists without one."""
+
+    name: str
+    digest: Digest
+
+    @property
+    def tag(self) -> str:
+        """The part of the name after the last colon; empty when there is none."""
+        return self.name.rpartition(":")[2] if "@" not in self.name else ""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One repository of a registry, or one layout: within it content is shared, and nothing is shared beyond it.
+
+    Attributes:
+        entries: all its names.
+        nodes: the manifests reached from the names and from what was ever brought, with all below them.
+        loose_names: whether a name can go while its manifest stays (a layout), or goes with its manifest only (a registry).
+    """
+
+    entries: tuple[Entry, ...]
+    nodes: Mapping[Digest, Node]
+    loose_names: bool = False
+
+    @cached_property
+    def tagged(self) -> dict[str, list[Entry]]:
+        """The entries by tag."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            if entry.tag:
+                found.setdefault(entry.tag, []).append(entry)
+        return found
+
+    @cached_property
+    def referring(self) -> dict[Digest, list[Digest]]:
+        """The manifests by the subject that they state."""
+        found: dict[Digest, list[Digest]] = {}
+        for digest, node in self.nodes.items():
+            if node.subject is not None:
+                found.setdefault(node.subject, []).append(digest)
+        return found
+
+    def attached(self, digest: Digest) -> Iterator[Entry]:
+        """The entries whose tag says that they belong to a manifest."""
+        for suffix in _SUFFIXES:
+            yield from self.tagged.get(digest_tag(digest, suffix), ())
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What can be removed from a shelf.
+
+    Attributes:
+        names: entries that go.
+        manifests: by digest, parents before children.
+        blobs: what only these manifests need, with sizes in bytes.
+        stay: names of dropped generations that stay, because what they stand for is needed or somebody has moved them.
+    """
+
+    names: tuple[Entry, ...] = ()
+    manifests: tuple[Digest, ...] = ()
+    blobs: tuple[tuple[Digest, int], ...] = ()
+    stay: tuple[str, ...] = ()
+    sizes: Mapping[Digest, int] = field(default_factory=dict, compare=False)
+
+
+def plan_removal(shelf: Shelf, kept: Sequence[Brought], dropped: Sequence[Brought]) -> Removal:
+    """What can go when the dropped generations go.
+
+    Args:
+        shelf: what is there.
+        kept: what the kept generations brought here, and what anything else that is remembered needs.
+        dropped: what the dropped generations brought here.
+    """
+    going = _going(shelf, kept, dropped)
+    candidates = below(shelf, [*(one.digest for one in dropped), *(entry.digest for entry in going)])
+    reached = needed(shelf, kept, going, candidates)
+    removed = candidates - reached
+    attached = {entry for digest in reached for entry in shelf.attached(digest)}
+    names = [entry for entry in going if entry.digest in removed or (shelf.loose_names and entry.name and entry not in attached)]
+    blobs = {
+        (digest, size)
+        for one in removed
+        for digest, size in shelf.nodes[one].blobs
+        if digest not in reached and digest not in removed
+    }
+    kept_names = {one.name for one in kept}
+    mentioned = {one.name for one in dropped} - kept_names - {entry.name for entry in names}
+    return Removal(
+        names=tuple(sorted(set(names))),
+        manifests=tuple(_parents_first(shelf, removed, {one.digest for one in dropped if one.image})),
+        blobs=tuple(sorted(blobs)),
+        stay=tuple(sorted({entry.name for entry in shelf.entries if entry.name in mentioned})),
+        sizes={one: shelf.nodes[one].size for one in removed},
+    )
+
+
+def needed(shelf: Shelf, kept: Iterable[Brought], going: Iterable[Entry], candidates: set[Digest]) -> set[Digest]:
+    """Every manifest and blob that must stay.
+
+    Args:
+        shelf: what is there.
+        kept: what the kept generations brought.
+        going: the entries that may go.
+        candidates: the manifests that may go.
+    """
+    may_go = set(going)
+    todo = [entry.digest for entry in shelf.entries if entry not in may_go]
+    todo += [one.digest for one in kept]
+    todo += [digest for digest in shelf.nodes if digest not in candidates]
+    reached: set[Digest] = set()
+    while todo:
+        digest = todo.pop()
+        if digest in reached:
+            continue
+        reached.add(digest)
+        node = shelf.nodes.get(digest, Node())
+        todo += [*node.children, *node.referrers, *shelf.referring.get(digest, ())]
+        todo += [blob for blob, _ in node.blobs]  # to a layout a blob may well be a manifest, too
+        todo += [entry.digest for entry in shelf.attached(digest)]
+    return reached
+
+
+def below(shelf: Shelf, roots: Iterable[Digest]) -> set[Digest]:
+    """Manifests and the children below them, as far as they are there."""
+    found: set[Digest] = set()
+    todo = list(roots)
+    while todo:
+        digest = todo.pop()
+        if digest in shelf.nodes and digest not in found:
+            found.add(digest)
+            todo += shelf.nodes[digest].children
+    return found
+
+
+def _going(shelf: Shelf, kept: Iterable[Brought], dropped: Iterable[Brought]) -> list[Entry]:
+    """The entries that stand for just what a dropped generation brought under this name, and that no kept one names."""
+    kept_names, kept_digests = {one.name for one in kept}, {one.digest for one in kept}
+    pairs = {(one.name, one.digest) for one in dropped if one.name not in kept_names}
+    unnamed = {one.digest for one in dropped} - kept_digests
+    return [entry for entry in shelf.entries if (entry.name, entry.digest) in pairs or (not entry.name and entry.digest in unnamed)]
+
+
+def _parents_first(shelf: Shelf, removed: set[Digest], images: set[Digest]) -> list[Digest]:
+    """Indexes before what they list, and images before what is attached to them: what is left in between is never half an image."""
+    heights: dict[Digest, int] = {}
+
+    def height(digest: Digest) -> int:
+        if digest not in heights:
+            heights[digest] = 1 + max((height(child) for child in shelf.nodes[digest].children if child in removed), default=-1)
+        return heights[digest]
+
+    of_images = below(shelf, images)
+    return sorted(removed, key=lambda digest: (digest not in of_images, -height(digest), digest))

@@ -1,0 +1,246 @@
+"""Prune a target: read what is there, plan, check that nothing has changed since, remove."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from airgap.bundle.catalog import format_time
+from airgap.bundle.names import bundle_name
+from airgap.errors import Damaged, NotFound, Refused, RegistryError, UsageError
+from airgap.importer.mapping import LayoutTarget, StoreSpec
+from airgap.importer.pruneplan import Kept, PrunePlan, Step
+from airgap.importer.pruning import Entry, Node, Shelf, below, needed, plan_removal
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference, Repository
+from airgap.progress import Progress
+from airgap.state import Brought, Generation, State
+from airgap.text import listing, plural
+
+#: What stands for "the repository" where there are none: a layout finds everything by digest.
+_LAYOUT = Repository("localhost", "layout")
+
+
+class Prunable(Protocol):
+    """A target that can tell all its names and remove things (``registry.PrunableRegistry``, ``layout.PrunableLayout``)."""
+
+    def entries(self, repository: Repository) -> Iterator[tuple[str, Digest]]:
+        """Every name of a repository, or of a layout, and what it stands for; empty for what is listed without a name."""
+
+    def manifest(self, repository: Repository, selector: str) -> Manifest:
+        """As ``Source.manifest``; what is served and cannot be read is an error whose cause is ``Damaged``."""
+
+    def listed_referrers(self, repository: Repository, subject: Digest) -> Sequence[Descriptor] | None:
+        """What an API of the target lists; None where there is none."""
+
+    def begin(self) -> None:
+        """Keep others from writing, where that is possible, until it is closed."""
+
+    def remove(
+        self,
+        repository: Repository,
+        names: Sequence[tuple[str, Digest]],
+        manifests: Sequence[Digest],
+        blobs: Sequence[Digest],
+        progress: Progress,
+    ) -> None:
+        """Remove these names, then these manifests in this order, then, where that is in our hands, these blobs.
+
+        What is gone already is no error.
+        """
+
+
+class Pruner:
+    """Plans and carries out removals at one target.
+
+    Args:
+        spec: the target.
+        store: the target, opened.
+        state: the site's memory.
+        progress: told about every step.
+        threads: how many questions are asked at a time.
+    """
+
+    def __init__(self, spec: StoreSpec, store: Prunable, state: State, progress: Progress, threads: int = 4) -> None:
+        self._spec = spec
+        self._target = str(spec)
+        self._store = store
+        self._state = state
+        self._progress = progress
+        self._threads = threads
+
+    def plan(self, goes: Callable[[Generation, Brought], bool], dropped: Callable[[Generation], bool]) -> PrunePlan:
+        """Find out what can be removed.
+
+        Args:
+            goes: whether something that a generation brought may go.
+            dropped: whether a generation is one that will no longer be whole.
+
+        Raises:
+            RegistryError, Damaged: the target does not tell what it has.
+        """
+        generations = self._state.generations.read(self._target)
+        kept, leaving = self._split(generations, goes)
+        steps = []
+        self._progress.stage("looking at the target", 0)
+        for space in sorted(leaving):
+            shelf = self._read(space, [*kept.get(space, ()), *leaving[space]], ())
+            removal = plan_removal(shelf, kept.get(space, ()), leaving[space])
+            going = set(removal.names)
+            steps.append(Step(space, removal, tuple(sorted(entry for entry in shelf.entries if entry not in going))))
+        seen = tuple(Kept(g.stream, g.serial, g.catalog, g.in_force, not dropped(g)) for g in generations)
+        return PrunePlan(self._target, format_time(dt.datetime.now(dt.UTC)), seen, tuple(steps))
+
+    def apply(self, plan: PrunePlan) -> None:
+        """Remove exactly what a plan says.
+
+        Everything is checked before anything is removed. After an interruption it may be called again with the same plan.
+
+        Raises:
+            UsageError: the plan is for another target.
+            Refused: the target or the site's memory has changed since the plan was made.
+            RegistryError, MediaError: the target does not let go of something.
+        """
+        if plan.target != self._target:
+            raise UsageError("the plan is for another target", expected=self._target, got=plan.target)
+        generations = self._state.generations.read(self._target)
+        self._check_generations(plan, generations)
+        self._store.begin()
+        dropped = {(one.stream, one.serial) for one in plan.generations if not one.stays}
+        kept, leaving = self._split(generations, lambda one, _: (one.stream, one.serial) in dropped)
+        for step in plan.steps:
+            self._check_step(step, kept.get(step.space, ()), leaving.get(step.space, ()))
+        for step in plan.steps:
+            names = [(entry.name, entry.digest) for entry in step.removal.names]
+            blobs = [digest for digest, _ in step.removal.blobs]
+            self._store.remove(_repository(step.space), names, step.removal.manifests, blobs, self._progress)
+        self._remember(plan, generations, dropped, kept)
+
+    def _split(
+        self, generations: Sequence[Generation], goes: Callable[[Generation, Brought], bool]
+    ) -> tuple[dict[str, list[Brought]], dict[str, list[Brought]]]:
+        """What must be kept whole and what may go, by repository."""
+        kept: dict[str, list[Brought]] = {}
+        leaving: dict[str, list[Brought]] = {}
+        for generation in generations:
+            for one in generation.brought:
+                (leaving if goes(generation, one) else kept).setdefault(self._space(one), []).append(one)
+        if not isinstance(self._spec, LayoutTarget):
+            for one in self._state.generations.elsewhere(self._target):
+                kept.setdefault(self._space(one), []).append(one)
+        return kept, leaving
+
+    def _space(self, one: Brought) -> str:
+        return "" if isinstance(self._spec, LayoutTarget) else str(Reference.parse(one.name).repository)
+
+    def _check_generations(self, plan: PrunePlan, generations: Sequence[Generation]) -> None:
+        planned = {(g.stream, g.serial): (g.catalog, g.in_force) for g in plan.generations}
+        now = {(g.stream, g.serial): (g.catalog, g.in_force) for g in generations}
+        changed = sorted(key for key in planned.keys() | now.keys() if planned.get(key) != now.get(key))
+        if changed:
+            raise _stale("what the site remembers of the target", [bundle_name(*key) for key in changed])
+
+    def _check_step(self, step: Step, kept: Sequence[Brought], leaving: Sequence[Brought]) -> None:
+        """Nothing has come, gone or moved; and nothing that stays needs what goes, however the plan came about."""
+        removal = step.removal
+        shelf = self._read(step.space, [*kept, *leaving], removal.manifests)
+        going = set(removal.names)
+        changed = {
+            entry.name or entry.digest for entry in set(shelf.entries).symmetric_difference(step.names) if entry not in going
+        }
+        if changed:
+            raise _stale(step.space or self._target, sorted(changed))
+        reached = needed(shelf, kept, going, below(shelf, removal.manifests))
+        wanted = [digest for digest in (*removal.manifests, *(blob for blob, _ in removal.blobs)) if digest in reached]
+        if wanted:
+            raise _stale(f"{step.space or self._target}: what stays needs", wanted)
+
+    def _remember(
+        self,
+        plan: PrunePlan,
+        generations: Sequence[Generation],
+        dropped: set[tuple[str, int]],
+        kept: Mapping[str, Sequence[Brought]],
+    ) -> None:
+        manifests = {(step.space, digest) for step in plan.steps for digest in step.removal.manifests}
+        names = {entry for step in plan.steps for entry in step.removal.names}
+        elsewhere = {(one.name, one.digest) for some in kept.values() for one in some}
+        gone = [
+            (generation.stream, generation.serial, one)
+            for generation in generations
+            for one in generation.brought
+            if (generation.stream, generation.serial) in dropped
+            and (
+                (self._space(one), one.digest) in manifests
+                or Entry(one.name, one.digest) in names
+                or (one.name, one.digest) in elsewhere
+            )
+        ]
+        outcome = f"removed {plural(len(manifests), 'manifest')}, {plural(len(names), 'name')}"
+        self._state.record_prune(self._target, gone, sorted(dropped), outcome)
+
+    def _read(self, space: str, brought: Iterable[Brought], also: Iterable[Digest]) -> Shelf:
+        """Everything of a repository that its names, or what we know, lead to."""
+        repository = _repository(space)
+        entries = tuple(sorted({Entry(name, digest) for name, digest in self._store.entries(repository)}))
+        nodes: dict[Digest, Node] = {}
+        todo = {*(entry.digest for entry in entries), *(one.digest for one in brought), *also}
+        seen = set(todo)
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="prune") as pool:
+            while todo:
+                found = zip(todo, pool.map(lambda digest: self._node(repository, digest), todo), strict=True)
+                nodes |= {digest: node for digest, node in found if node is not None}
+                todo = {below for digest in todo & nodes.keys() for below in (*nodes[digest].children, *nodes[digest].referrers)}
+                todo -= seen
+                seen |= todo
+        return Shelf(entries, nodes, loose_names=not space)
+
+    def _node(self, repository: Repository, digest: Digest) -> Node | None:
+        try:
+            manifest = self._store.manifest(repository, digest)
+        except NotFound:
+            return None
+        except RegistryError as error:
+            if not isinstance(error.__cause__, Damaged):
+                raise
+            return Node()  # a kind that nobody here carries; it was not brought, so it stays
+        return Node(
+            children=tuple(child.digest for child in manifest.children),
+            blobs=tuple(dict.fromkeys((blob.digest, blob.size) for blob in manifest.blobs())),
+            subject=manifest.subject.digest if manifest.subject else None,
+            referrers=tuple(one.digest for one in self._store.listed_referrers(repository, digest) or ()),
+            size=len(manifest.raw),
+        )
+
+
+def choose(generations: Sequence[Generation], keep: int, stream: str = "") -> set[tuple[str, int]]:
+    """The generations to drop: all of a stream but the last ``keep`` and the one in force.
+
+    Args:
+        generations: of one target.
+        keep: how many; at least 1.
+        stream: only of this stream; of every one when empty.
+    """
+    dropped: set[tuple[str, int]] = set()
+    for name in {generation.stream for generation in generations}:
+        own = sorted((g for g in generations if g.stream == name), key=lambda g: g.serial)
+        if stream in ("", name):
+            dropped |= {(g.stream, g.serial) for g in own[:-keep] if not g.in_force}
+    return dropped
+
+
+def _repository(space: str) -> Repository:
+    return Repository(*space.split("/", 1)) if space else _LAYOUT
+
+
+def _stale(where: str, what: Sequence[str]) -> Refused:
+    return Refused(
+        "something has changed since the plan was made",
+        where=where,
+        got=listing(list(what), 10),
+        hint="make a new plan, read it, apply it",
+    )

@@ -1,0 +1,196 @@
+"""What a server tells about itself: Prometheus metrics, the last errors, one log line for each request.
+
+prometheus-client is imported here only. Label values are words of ours, never a client's: no request can make new series.
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from airgap import __version__
+from airgap.server.wire import Answer, Request
+from airgap.text import printable
+
+#: So many of the last errors are remembered.
+LAST = 20
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which says when the first one began
+_SECONDS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600)
+
+
+@dataclass(frozen=True)
+class ServedBundle:
+    """A bundle that what is served came from.
+
+    Attributes:
+        stream, serial: which one.
+        since: when it was made (from media), or loaded (into a store).
+        made: whether ``since`` is when it was made.
+        expires: when it says it expires, or None.
+        catalog: the digest of its catalog.
+        vouchers: who vouches for it, for people; empty when its signature was not checked.
+    """
+
+    stream: str
+    serial: int
+    since: dt.datetime
+    made: bool = True
+    expires: dt.datetime | None = None
+    catalog: str = ""
+    vouchers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that went wrong while serving."""
+
+    at: dt.datetime
+    kind: str
+    text: str
+
+
+class Monitor:
+    """Counts what happens. May be used from every thread.
+
+    Args:
+        log: gets a line for each request; None when nobody wants them.
+        complain: gets a line for each error of ours.
+        bundles: the bundles that are served, asked for anew each time.
+        sizes: repositories and tags that are served, asked for anew each time.
+    """
+
+    def __init__(
+        self,
+        log: Callable[[str], None] | None = None,
+        complain: Callable[[str], None] = lambda _: None,
+        bundles: Callable[[], Sequence[ServedBundle]] = tuple,
+        sizes: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
+        self.started = _now()
+        self._log = log
+        self._complain = complain
+        self._last: collections.deque[Trouble] = collections.deque(maxlen=LAST)
+        self._guard = threading.Lock()
+        self._registry = CollectorRegistry(auto_describe=True)
+        self._requests = self._counter("airgap_http_requests", "Requests answered.", "route", "status")
+        self._sent = self._counter("airgap_http_sent_bytes", "Bytes of bodies sent.", "route")
+        self._errors = self._counter("airgap_errors", "Errors by kind; see the log or the status page.", "kind")
+        self._seconds = Histogram(
+            "airgap_http_request_seconds", "Time to answer.", ["route"], registry=self._registry, buckets=_SECONDS
+        )
+        self.in_flight = Gauge("airgap_http_requests_in_flight", "Requests being answered now.", registry=self._registry)
+        self.connections = Gauge("airgap_http_connections", "Connections that are open now.", registry=self._registry)
+        info = Gauge("airgap_build_info", "Always 1.", ["version"], registry=self._registry)
+        info.labels(__version__).set(1)
+        started = Gauge("airgap_start_time_seconds", "When the server started.", registry=self._registry)
+        started.set(self.started.timestamp())
+        ProcessCollector(registry=self._registry)
+        self._series: dict[tuple[str, int], tuple[Counter, Counter, Histogram]] = {}
+        self._registry.register(_Content(bundles, sizes))
+
+    def answered(self, request: Request, answer: Answer, sent: int, seconds: float) -> None:
+        """A request was answered.
+
+        Args:
+            sent: bytes of the body that went out.
+            seconds: how long it took, sending included.
+        """
+        key = answer.route, answer.status.value
+        series = self._series.get(key)
+        if series is None:  # looking series up by their labels takes longer than counting
+            route, status = answer.route, str(answer.status.value)
+            series = self._requests.labels(route, status), self._sent.labels(route), self._seconds.labels(route)
+            self._series[key] = series
+        series[0].inc()
+        series[1].inc(sent)
+        series[2].observe(seconds)
+        if self._log is not None:
+            agent = request.headers.get("user-agent", "-")[:200]
+            what = f'"{request.method} {request.target[:1000]}" {answer.status.value} {sent} bytes {seconds:.3f} s "{agent}"'
+            self._log(printable(f"{request.client} {answer.user or '-'} {what}", 1500))
+
+    def trouble(self, kind: str, text: str) -> None:
+        """An error of ours: the store, a file to be read again, a bug."""
+        line = printable(text, 1000)
+        self._errors.labels(kind).inc()
+        with self._guard:
+            self._last.append(Trouble(_now(), kind, line))
+        self._complain(f"{kind}: {line}")
+
+    def client_failed(self, kind: str) -> None:
+        """A client that went away, was too slow or spoke no TLS: daily business, which is only counted."""
+        self._errors.labels(kind).inc()
+
+    def last_troubles(self) -> list[Trouble]:
+        """The last errors, the latest first."""
+        with self._guard:
+            return list(reversed(self._last))
+
+    def open_connections(self) -> int:
+        """Connections that are open now."""
+        return int(sum(sample.value for metric in self.connections.collect() for sample in metric.samples))
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    def totals(self) -> tuple[int, int]:
+        """Requests answered and bytes sent since the start."""
+        found = {"airgap_http_requests_total": 0.0, "airgap_http_sent_bytes_total": 0.0}
+        for metric in (*self._requests.collect(), *self._sent.collect()):
+            for sample in metric.samples:
+                if sample.name in found:
+                    found[sample.name] += sample.value
+        requests, sent = found.values()
+        return int(requests), int(sent)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+
+class _Content:
+    """What is served, as metrics; the age is that of this moment."""
+
+    def __init__(self, bundles: Callable[[], Sequence[ServedBundle]], sizes: Callable[[], tuple[int, int]]) -> None:
+        self._bundles = bundles
+        self._sizes = sizes
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        repositories, tags = self._sizes()
+        yield GaugeMetricFamily("airgap_repositories", "Repository names that are served.", repositories)
+        yield GaugeMetricFamily("airgap_tags", "Tags that are served.", tags)
+        serial = GaugeMetricFamily("airgap_bundle_serial", "Serial of the latest bundle of a stream.", labels=["stream"])
+        age = GaugeMetricFamily(
+            "airgap_bundle_age_seconds", "Since it was made (from media) or loaded (into a store).", labels=["stream"]
+        )
+        expires = GaugeMetricFamily("airgap_bundle_expires_seconds", "When it expires, as a Unix time.", labels=["stream"])
+        verified = GaugeMetricFamily("airgap_bundle_verified", "1 when somebody vouches for it.", labels=["stream"])
+        for bundle in self._bundles():
+            labels = [bundle.stream]
+            serial.add_metric(labels, bundle.serial)
+            age.add_metric(labels, max(0.0, (_now() - bundle.since).total_seconds()))
+            verified.add_metric(labels, 1 if bundle.vouchers else 0)
+            if bundle.expires is not None:
+                expires.add_metric(labels, bundle.expires.timestamp())
+        yield from (serial, age, expires, verified)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

@@ -1,0 +1,88 @@
+"""What the state remembers of every bundle's names at every target."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from airgap.oci.digest import Digest
+from airgap.state import Brought, State, generations
+from tests.support.cli import here
+
+ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
+A, B = Brought("site.example/a:1", ONE, image=True), Brought("site.example/b:1", TWO, image=False)
+
+
+def test_generations_are_remembered_by_target_stream_and_serial(tmp_path: Path) -> None:
+    with State(tmp_path / "state") as state:
+        state.record_generation("oci:/a", "prod", 2, TWO, [B, A])
+        state.record_generation("oci:/a", "prod", 1, ONE, [A])
+        state.record_generation("oci:/b", "prod", 9, ONE, [A])
+    with State(tmp_path / "state") as state:
+        found = state.generations.read("oci:/a")
+        assert [(g.stream, g.serial, g.catalog, g.in_force, g.pruned, g.brought) for g in found] == [
+            ("prod", 1, ONE, True, False, (A,)),
+            ("prod", 2, TWO, False, False, (A, B)),
+        ]
+        assert state.generations.elsewhere("oci:/a") == [A]
+        assert state.generations.knows("oci:/a", "prod", 2)
+        assert not state.generations.knows("oci:/a", "prod", 3)
+
+
+def test_a_rollback_puts_another_generation_in_force(tmp_path: Path) -> None:
+    with State(tmp_path / "state") as state:
+        for serial in (1, 2):
+            state.record_generation("oci:/a", "prod", serial, ONE, [A])
+        state.record_rollback("oci:/a", "prod", 1, [A], "moved 1 name")
+        assert [g.in_force for g in state.generations.read("oci:/a")] == [True, False]
+        assert [(e.event, e.serial) for e in state.history()] == [("rollback", 1)]
+
+
+def test_a_pruned_generation_stays_known_as_long_as_something_of_it_is_there(tmp_path: Path) -> None:
+    with State(tmp_path / "state") as state:
+        state.record_generation("oci:/a", "prod", 1, ONE, [A, B])
+        state.record_prune("oci:/a", [("prod", 1, A)], [("prod", 1)], "removed")
+        assert [(g.pruned, g.brought) for g in state.generations.read("oci:/a")] == [(True, (B,))]
+        assert not state.generations.knows("oci:/a", "prod", 1)
+        state.record_prune("oci:/a", [("prod", 1, B)], [("prod", 1)], "removed")
+        assert state.generations.read("oci:/a") == []
+
+
+def test_only_so_many_generations_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generations, "MAX_GENERATIONS", 3)
+    with State(tmp_path / "state") as state:
+        for serial in range(1, 6):
+            state.record_generation("oci:/a", "prod", serial, ONE, [A])
+        assert [g.serial for g in state.generations.read("oci:/a")] == [3, 4, 5]
+        assert all(g.brought for g in state.generations.read("oci:/a"))
+
+
+def test_a_state_of_an_earlier_version_opens_and_knows_no_generations(tmp_path: Path) -> None:
+    with State(tmp_path / "state") as state:
+        state.record_import("prod", 1, ONE, "oci:/a", "loaded")
+    connection = sqlite3.connect(tmp_path / "state/state.db")
+    connection.executescript("DROP TABLE brought; DROP TABLE generations; PRAGMA user_version = 2;")
+    connection.close()
+    for _ in range(2):
+        with State(tmp_path / "state") as state:
+            assert state.generations.read("oci:/a") == []
+            assert state.imported_into("prod", 1, "oci:/a") == ONE
+
+
+def test_the_history_shows_generations_when_asked(tmp_path: Path) -> None:
+    asked = ("history", "--generations", "--state", tmp_path / "state")
+    assert here(*asked).stdout == "none yet\n"
+    assert list(tmp_path.iterdir()) == []
+    with State(tmp_path / "state") as state:
+        for serial in (1, 2):
+            state.record_generation("oci:/a", "prod", serial, ONE, [A, B])
+    assert [line.partition("Z  ")[2] for line in here(*asked).stdout.splitlines()] == [
+        "prod-0001  oci:/a: 1 image",
+        "prod-0002  oci:/a: 1 image, in force",
+    ]
+    found = json.loads(here(*asked, "--json").stdout)["generations"]
+    assert [(one["target"], one["serial"], len(one["brought"])) for one in found] == [("oci:/a", 1, 2), ("oci:/a", 2, 2)]
+    assert here(*asked, "--stream", "lab").stdout == "none yet\n"
