@@ -23,3 +23,46 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if (name.startswith("AIRGAP_") and name != _KEPT) or name.lower().endswith("_proxy") or name in _REMOVED:
             monkeypatch.delenv(name)
+
+
+#: Files in which nearly every test runs the whole way with real registries. Together they take too long for every commit: without
+#: ``--long`` every third of their tests runs, always the same ones.
+_LONG = (
+    "fault/",
+    "integration/test_archive_targets.py",
+    "integration/test_attach.py",
+    "integration/test_bad_input_",
+    "integration/test_discover_command.py",
+    "integration/test_gates.py",
+    "integration/test_import_",
+    "integration/test_incremental",
+    "integration/test_lists_",
+    "integration/test_login.py",
+    "integration/test_merge_diff.py",
+    "integration/test_mirror_",
+    "integration/test_prune.py",
+    "integration/test_reaching_registries.py",
+    "integration/test_receipts.py",
+    "integration/test_registry_tls.py",
+    "integration/test_rollback.py",
+    "integration/test_rough_registries.py",
+    "integration/test_serve_command.py",
+    "integration/test_sources",
+    "integration/test_verify_images.py",
+    "integration/test_watch",
+)
+_SAMPLE = 3
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run all tests of the slow files, not every third")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out two thirds of the slow files' tests, unless everything or a certain test is asked for."""
+    if config.getoption("--long") or config.getoption("keyword") or any("::" in argument for argument in config.args):
+        return
+    slow = [item for item in items if item.nodeid.removeprefix("tests/").startswith(_LONG)]
+    left_out = {id(item) for number, item in enumerate(slow) if number % _SAMPLE}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])
+    items[:] = [item for item in items if id(item) not in left_out]

@@ -36,6 +36,8 @@ _TICK = 0.5
 #: Seconds for which a thread stays with a client that was just answered: most have the next request ready, and the way
 #: through the other thread and back takes longer than answering it.
 _SOON = 0.02
+#: Seconds to wait when the system gives no descriptors.
+_PAUSE = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class HttpServer:
             self._resources = stack.pop_all()
         self.addresses = [_written(found) for found, _ in self._sockets.values()]
         self._accepting = True
+        self._resume = 0.0
         self._closed = False
         for fd in (*self._sockets, self._wake):
             self._epoll.register(fd, select.EPOLLIN)
@@ -185,6 +188,7 @@ class HttpServer:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     self._monitor.trouble("descriptors", f"cannot take a connection: {error.strerror}")
                     self._accept_from_now_on(False)
+                    self._resume = time.monotonic() + _PAUSE
                     return
                 continue
             try:
@@ -216,7 +220,7 @@ class HttpServer:
                 oldest = None
         if oldest is not None:
             self._drop(oldest[0])
-        if len(self._open) < self._limits.connections:
+        if len(self._open) < self._limits.connections and time.monotonic() > self._resume:
             self._accept_from_now_on(True)
 
     def _expire(self) -> None:
@@ -302,6 +306,8 @@ class HttpServer:
                 if connection.idle and connection.received:
                     connection.idle, connection.deadline = False, time.monotonic() + self._limits.head
                 if filled is not Filled.SOME and not (connection.idle and connection.speaks_within(_SOON)):
+                    if connection.deadline < time.monotonic():  # one that says a little again and again is seldom seen parked
+                        raise TimeoutError("the request did not come to an end")
                     return _WAITS[filled]
             elif not self._respond(connection, request):
                 return 0

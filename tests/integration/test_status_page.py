@@ -55,10 +55,10 @@ def test_a_person_sees_bundles_images_errors_and_history(appliance, made):
         assert f'<section id="{name}">' in dom
     seen = text(dom)
     stream, _, serial = made.newer.name.rpartition("-")
-    assert re.search(rf"{stream} sha256:[0-9a-f]{{64}} {int(serial)} 0 minutes loaded ", seen)
+    assert re.search(rf"{stream} sha256:[0-9a-f]{{64}} {int(serial)} \d minutes? loaded ", seen)
     assert "docker.io/shop/web:1" in seen
     assert re.search(r"refused \S* ?" + re.escape(made.bundle.name), seen)
-    assert re.search(r"import \S* ?" + re.escape(made.newer.name) + r" oci:\S+ loaded \d images", seen)
+    assert re.search(r"import \S* ?" + re.escape(made.newer.name) + r" oci:\S+ loaded \d images?", seen)
     assert re.search(r"linux/\w+", seen)
 
 

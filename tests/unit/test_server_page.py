@@ -117,9 +117,8 @@ def test_a_store_that_cannot_be_read_is_the_first_thing_to_be_seen():
 
 
 def test_refusals_stand_out_in_the_history_and_the_latest_comes_first():
-    events = [
-        Event("2026-01-0%dT00:00:00Z" % n, kind, "prod", n, "", "oci:/s", "o", "why") for n, kind in ((1, "import"), (2, "refused"))
-    ]
+    kinds = ((1, "import"), (2, "refused"))
+    events = [Event(f"2026-01-0{n}T00:00:00Z", kind, "prod", n, "", "oci:/s", "o", "why") for n, kind in kinds]
     page = shown(replace(QUIET, history=events))
     assert page.index("prod-0002") < page.index("prod-0001")
     assert re.search(r'badge bad">refused', page)
