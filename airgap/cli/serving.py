@@ -89,8 +89,8 @@ def serve_command(
     What is imported into a store while it is served appears at once. A bundle is served straight from its media: --policy decides
     whether it is trusted and with it every image; without --policy nobody vouches for it.
 
-    Beside the registry: /status for a browser, /metrics for Prometheus, /healthz for probes. -v logs every request. The certificate,
-    its key and the htpasswd file are read again when they change.
+    Beside the registry: /status for a browser, /metrics for Prometheus, /healthz for probes. -v logs every request. Certificate,
+    key and htpasswd file are read again when they change.
 
     Example: airgap serve /srv/store --listen 0.0.0.0:443 --tls-cert site.crt --tls-key site.key --htpasswd users
 

@@ -7,7 +7,6 @@ import shutil
 
 import pytest
 
-
 #: Large programs that one or two tests look at us with: where they cannot be had, these tests are skipped even in CI.
 _EXTRAS = frozenset({"podman", "chromium", "systemd-analyze", "containerd"})
 
