@@ -26,7 +26,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 #: Files in which nearly every test runs the whole way with real registries. Together they take too long for every commit: without
-#: ``--long`` every third of their tests runs, always the same ones.
+#: ``--long`` every eighth of their tests runs, always the same ones.
 _LONG = (
     "fault/",
     "integration/test_archive_targets.py",
@@ -51,18 +51,29 @@ _LONG = (
     "integration/test_verify_images.py",
     "integration/test_watch",
 )
-_SAMPLE = 3
+_SAMPLE = 8
+#: Files that wait for retries, engines and browsers: only with ``--long``.
+_ONLY_LONG = (
+    "integration/test_mirror_",
+    "integration/test_reaching_registries.py",
+    "integration/test_rough_registries.py",
+    "integration/test_serve_command.py",
+    "integration/test_server_limits.py",
+    "integration/test_status_page.py",
+    "integration/test_watch",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run all tests of the slow files, not every third")
+    parser.addoption("--long", action="store_true", help="run all tests of the slow files, not every eighth")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out two thirds of the slow files' tests, unless everything or a certain test is asked for."""
+    """Leave out most of the slow files' tests, unless everything or a certain test is asked for."""
     if config.getoption("--long") or config.getoption("keyword") or any("::" in argument for argument in config.args):
         return
     slow = [item for item in items if item.nodeid.removeprefix("tests/").startswith(_LONG)]
     left_out = {id(item) for number, item in enumerate(slow) if number % _SAMPLE}
+    left_out |= {id(item) for item in items if item.nodeid.removeprefix("tests/").startswith(_ONLY_LONG)}
     config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])
     items[:] = [item for item in items if id(item) not in left_out]
