@@ -20,7 +20,7 @@ RANKS = {
     "oci": 2,
     "fsio": 3, "patch": 3,
     "registry": 4, "layout": 4, "archives": 4, "bundle": 4, "trust": 4, "lookaside": 4, "lists": 4, "discover": 4, "state": 4,
-    "exporter": 5, "importer": 5, "server": 5,
+    "exporter": 5, "importer": 5, "server": 5, "media": 5,
     "cli": 6,
 }  # fmt: skip
 
@@ -32,6 +32,7 @@ HOMES = {
     "cryptography": ("trust",),
     "backports": ("patch",),
     "re2": ("lists",),
+    "zfec": ("bundle",), "segno": ("media",),
     "bcrypt": ("server",), "prometheus_client": ("server",),
 }  # fmt: skip
 
