@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tqdm import tqdm
 
 from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, Refused, RegistryError, UsageError, exit_code
 from airgap.text import human_size, printable
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the result only.")]
@@ -62,6 +64,8 @@ class Console:
             self._end_bar()
             self._name, self._total, self._done, self._shown = name, total, 0, 0
             if self._bars and total:
+                from tqdm import tqdm  # here, for it takes a tenth of a second to load and few commands need it
+
                 self._bar = tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, dynamic_ncols=True)
             elif not self._quiet and (total or self._verbose or self._bars):
                 self._line(f"{name}: {human_size(total)}" if total else name)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any, cast
 
@@ -15,63 +17,61 @@ import typer
 from typer.main import get_command
 
 from airgap import __version__
-from airgap.cli import (
-    comparing,
-    discover,
-    exporting,
-    history,
-    importing,
-    keys,
-    login,
-    merging,
-    mirror,
-    planning,
-    policies,
-    pruning,
-    receipts,
-    serving,
-    watching,
-)
 from airgap.cli.console import report_error
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
 
-app = typer.Typer(
-    name="airgap",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Carry container images across an air gap: signed, complete, checkable bundles on ordinary media.",
-    epilog="Exit codes: 0 done, 1 a bug, 2 usage or a bad input file, 3 refused, 4 damaged or incomplete, 5 registry or network, "
-    "6 media, 130 interrupted.",
-)
-app.add_typer(keys.keys, name="keys")
-app.add_typer(policies.policy, name="policy")
-app.command("discover")(discover.discover_command)
-app.command("resolve")(planning.resolve_command)
-app.command("plan")(planning.plan_command)
-app.command("export")(exporting.export_command)
-app.command("sign")(exporting.sign_command)
-app.command("merge")(merging.merge_command)
-app.command("inspect")(importing.inspect_command)
-app.command("diff")(comparing.diff_command)
-app.command("verify")(importing.verify_command)
-app.command("import")(importing.import_command)
-app.command("mirror-config")(mirror.mirror_command)
-app.command("receipt")(receipts.receipt_command)
-app.command("prune")(pruning.prune_command)
-app.command("rollback")(pruning.rollback_command)
-app.command("history")(history.history_command)
-app.command("serve")(serving.serve_command)
-app.command("watch")(watching.watch_command)
-app.command("login")(login.login_command)
-app.command("logout")(login.logout_command)
-
-
+#: Every command or group of commands in the order of the help: the module below `airgap.cli` that has it, and its name there.
+_COMMANDS = {
+    "keys": "keys:keys",
+    "policy": "policies:policy",
+    "discover": "discover:discover_command",
+    "resolve": "planning:resolve_command",
+    "plan": "planning:plan_command",
+    "export": "exporting:export_command",
+    "sign": "exporting:sign_command",
+    "merge": "merging:merge_command",
+    "inspect": "importing:inspect_command",
+    "diff": "comparing:diff_command",
+    "media": "media:media",
+    "verify": "importing:verify_command",
+    "import": "importing:import_command",
+    "mirror-config": "mirror:mirror_command",
+    "receipt": "receipts:receipt_command",
+    "prune": "pruning:prune_command",
+    "rollback": "pruning:rollback_command",
+    "history": "history:history_command",
+    "serve": "serving:serve_command",
+    "watch": "watching:watch_command",
+    "login": "login:login_command",
+    "logout": "login:logout_command",
+}
 _M_MMAP_THRESHOLD = -3  # mallopt(3)
 #: The error of the click that typer brings along, under whatever name.
 _WrongArguments = cast(type[Exception], typer.BadParameter.__mro__[1])
+
+
+def application(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the command that is asked for, or with all of them where none is: loading all takes twice as long."""
+    app = typer.Typer(
+        name="airgap",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Carry container images across an air gap: signed, complete, checkable bundles on ordinary media.",
+        epilog="Exit codes: 0 done, 1 a bug, 2 usage or a bad input file, 3 refused, 4 damaged or incomplete, "
+        "5 registry or network, 6 media, 130 interrupted.",
+    )
+    app.callback()(_root)
+    for name in arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS:
+        module, _, part = _COMMANDS[name].partition(":")
+        found = getattr(importlib.import_module(f"airgap.cli.{module}"), part)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -80,7 +80,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
@@ -115,7 +114,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; its exit code. Errors are printed, never raised."""
     as_json = "--json" in arguments
     try:
-        code = get_command(app)(args=arguments, prog_name="airgap", standalone_mode=False)
+        code = get_command(application(arguments))(args=arguments, prog_name="airgap", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except _WrongArguments as error:
         return _report_usage(error, as_json)
