@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 #: Large programs that one or two tests look at us with: where they cannot be had, these tests are skipped even in CI.
-_EXTRAS = frozenset({"podman", "chromium", "systemd-analyze", "containerd"})
+_EXTRAS = frozenset({"podman", "chromium", "systemd-analyze", "containerd", "nginx"})
 
 
 def require(tool: str) -> str:
