@@ -107,8 +107,9 @@ def run_gates(gates: Gates, store: BundleStore, lock: Lock, progress: Progress, 
         workers = 1 if any(hook.wants_layout for hook in gates.hooks) else threads
         pool = ThreadPoolExecutor(workers, thread_name_prefix="gate")
         distinct = {(str(image.reference), image.root.digest): image for image in lock.images}
-        tasks = [pool.submit(turn.image, image) for image in distinct.values()]
+        tasks: list[Future[list[Outcome]]] = []
         try:
+            tasks += (pool.submit(turn.image, image) for image in distinct.values())
             wait(tasks, return_when=FIRST_EXCEPTION)
         finally:
             runner.stop()  # what still runs is no longer wanted: all are done, one failed, or the user wants to leave
