@@ -21,25 +21,27 @@ from airgap.text import printable
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def open_regular(path: Path) -> int:
+def open_regular(path: Path | str) -> int:
     """Open an existing regular file for reading without following a link in its last component; the descriptor.
+
+    Takes a text as well: a server opens many, and a ``Path`` costs more than the opening.
 
     Raises:
         Damaged: it is missing, a link, or not a regular file.
         MediaError: the disk refuses.
     """
-    where = printable(str(path))
     try:
         fd = os.open(path, _READ_FLAGS)
     except FileNotFoundError as error:
-        raise Damaged("a file is missing", where=where) from error
+        raise Damaged("a file is missing", where=printable(str(path))) from error
     except OSError as error:
-        if path.is_symlink():
+        where = printable(str(path))
+        if Path(path).is_symlink():
             raise Damaged("not a regular file", where=where, got="a symbolic link") from error
         raise disk_error(error, "cannot open", where) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise Damaged("not a regular file", where=where, got="a directory, FIFO, socket or device")
+        raise Damaged("not a regular file", where=printable(str(path)), got="a directory, FIFO, socket or device")
     return fd
 
 
@@ -116,6 +118,34 @@ def write_durable(path: Path, data: bytes, mode: int = 0o644) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        sync_directory(path.parent)
+
+
+def append_durable(path: Path, data: bytes, keep: int) -> None:
+    """Put data behind the first ``keep`` bytes of a file, which stay as they are; what follows them is gone. Made where missing.
+
+    After a crash those bytes are there, and behind them some, none or all of the data.
+
+    Raises:
+        Damaged: it is not a regular file, or shorter than that.
+        MediaError: the disk refuses; the file ends after ``keep`` bytes then, if the disk lets it.
+    """
+    with disk_errors("cannot write", path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_size < keep:
+                raise Damaged("not the file that was read", where=printable(str(path)), hint="try again")
+            os.ftruncate(fd, keep)
+            try:
+                write_at(fd, data, keep)
+                os.fsync(fd)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(fd, keep)
+                raise
+        finally:
+            os.close(fd)
         sync_directory(path.parent)
 
 
@@ -256,12 +286,13 @@ class DirectoryTree:
 
     def size(self, name: str) -> int | None:
         """As ``Tree.size``."""
+        path = f"{self.path}/{name}"
         try:
-            status = (self.path / name).lstat()
+            status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise disk_error(error, "cannot look at a file", printable(str(self.path / name))) from error
+            raise disk_error(error, "cannot look at a file", printable(path)) from error
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def read(self, name: str, limit: int) -> bytes:
@@ -270,13 +301,14 @@ class DirectoryTree:
 
     def open(self, name: str, size: int | None, offset: int) -> FileReader:
         """As ``Tree.open``."""
-        where = printable(str(self.path / name))
-        fd = open_regular(self.path / name)
+        path = f"{self.path}/{name}"
+        fd = open_regular(path)
         length = os.fstat(fd).st_size
         if offset > length or (size is not None and size != length):
             os.close(fd)
-            raise Damaged("a blob has the wrong size", where=where, expected=f"{size or offset} bytes", got=f"{length} bytes")
-        return FileReader(fd, offset, length - offset, where)
+            expected = f"{size or offset} bytes"
+            raise Damaged("a blob has the wrong size", where=printable(path), expected=expected, got=f"{length} bytes")
+        return FileReader(fd, offset, length - offset, path)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,13 @@
-"""One client's connection: a socket that never blocks, with or without TLS, read into a buffer and written at the client's pace."""
+"""One client's connection, with or without TLS: received without waiting, sent at the client's pace but not at any.
+
+Without TLS the kernel waits for the client, and not for long: being woken for every bit that a client takes would cost as much
+again as the sending. OpenSSL would wait for ever, so with TLS the socket does not block and we wait.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -13,6 +18,7 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
+from airgap.errors import disk_error
 from airgap.oci.stores import Reader
 from airgap.text import printable
 
@@ -22,11 +28,12 @@ STALL = 60.0
 MIN_RATE = 1024
 #: Bytes and seconds spent on reading what a refused client still sends, so that it gets to see why.
 _LINGER_BYTES, _LINGER_SECONDS = 4 * 1024 * 1024, 2.0
-_RECEIVE = 64 * 1024
+_RECEIVE = 16 * 1024
 _BUFFER = 256 * 1024
-_SENDFILE = 4 * 1024 * 1024
+#: Seconds for which the next request of a client that was just answered is waited for: most have it ready, and the way through
+#: another thread and back takes longer than answering it.
+_SOON = 0.1
 _TOO_SLOW = "the client takes the answer too slowly"
-_TIMEOUT = struct.pack("ll", int(STALL), 0)
 _BUFFERS = threading.local()
 
 
@@ -52,6 +59,7 @@ class Connection:
         received: what came and was not yet understood.
         deadline: when to give up waiting, by the monotonic clock.
         idle: between two requests, with nothing of the next one here.
+        streamed: bytes of the latest ``stream`` that are gone.
 
     Raises:
         OSError: the client has gone already.
@@ -63,30 +71,29 @@ class Connection:
         self.received = bytearray()
         self.deadline = 0.0
         self.idle = False
+        self.streamed = 0
         self._shaken = tls is None
         try:
-            plain.setblocking(False)
+            plain.setblocking(tls is None)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEOUT)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(STALL))
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(_SOON))
             self._socket = tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) if tls else plain
         except BaseException:
             plain.close()
             raise
-        self._take, self._hear = select.poll(), select.poll()
-        self._take.register(self._socket, select.POLLOUT)
-        self._hear.register(self._socket, select.POLLIN)
 
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._socket.fileno()
 
     def fill(self) -> Filled:
-        """Receive what is there, without waiting. Raises ``OSError``."""
+        """Receive what is there; between two requests what comes within a moment. Raises ``OSError``."""
         try:
-            if isinstance(self._socket, ssl.SSLSocket) and not self._shaken:
-                self._socket.do_handshake()
-                self._shaken = True
-            part = self._socket.recv(_RECEIVE)
+            if isinstance(self._socket, ssl.SSLSocket):
+                part = self._receive_tls(self._socket)
+            else:
+                part = self._socket.recv(_RECEIVE, 0 if self.idle else socket.MSG_DONTWAIT)
         except (BlockingIOError, ssl.SSLWantReadError):
             return Filled.READ
         except ssl.SSLWantWriteError:
@@ -96,115 +103,135 @@ class Connection:
         self.received += part
         return Filled.SOME if part else Filled.END
 
-    def speaks_within(self, seconds: float) -> bool:
-        """Whether the client says something in this time."""
-        return bool(self._hear.poll(seconds * 1000))
-
-    def send(self, head: bytes, body: bytes = b"") -> None:
-        """Send a small answer. Raises ``OSError``; ``TimeoutError`` when the client takes nothing for long."""
-        view, pace = memoryview(head + body), _Pace()
+    def send(self, data: bytes, more: bool = False) -> None:
+        """Send a head or a small answer; ``more`` comes at once. Raises ``OSError``; ``TimeoutError`` for a slow client."""
+        view, pace = memoryview(data), _Pace()
         while view:
-            count = self._send_some(view)
-            view = view[count:]
-            if view:
-                self._wait(pace.moved(count))
+            sent = self._send_some(view, socket.MSG_MORE if more else 0)
+            view = view[sent:]
+            pace.moved(sent)
 
-    def stream(self, head: bytes, reader: Reader, length: int) -> int:
-        """Send a head and ``length`` bytes of a reader; how many of them there were.
+    def stream(self, head: bytes, reader: Reader, length: int) -> None:
+        """Send a head and ``length`` bytes of a reader, or all that there are; ``streamed`` says how many.
 
         Raises:
             OSError: the client went away, or takes nothing for long.
             AirgapError: the store failed.
         """
+        self.streamed = 0
         stretch: Callable[[], tuple[int, int, int]] | None = getattr(reader, "fileno_range", None)
         if stretch is None or isinstance(self._socket, ssl.SSLSocket):
             self.send(head)
-            return self._copy(reader, length)
+            self._copy(reader, length)
+            return
         # the reader is one stretch of one open file, so the kernel can send it
         fd, start, end = stretch()
         end = min(end, start + length)
-        more = socket.MSG_MORE if start < end else 0  # head and first bytes in one packet
-        if self._socket.send(head, more) != len(head):
-            raise ConnectionError("the client takes nothing")
-        return self._send_file(fd, start, end) - start
+        self.send(head, more=start < end)  # head and first bytes in one packet
+        self._send_file(fd, start, end)
 
     def close(self) -> None:
-        """Close the connection; TLS says goodbye where that needs no waiting. May be called twice."""
-        with contextlib.suppress(OSError, ValueError):
-            if isinstance(self._socket, ssl.SSLSocket) and self._shaken:
-                self._socket.unwrap()
+        """Close the connection. May be called twice."""
+        self._say_goodbye()
         self._socket.close()
 
     def break_off(self) -> None:
-        """Make every operation fail from now on, also one that another thread is in."""
+        """Make every operation fail from now on, also one that another thread is in; what was not taken yet is thrown away."""
         with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def linger(self) -> None:
         """Say that no more comes, and read what the client still sends: closing at once would destroy the answer under way."""
+        self._say_goodbye()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-            poll, until, left = select.poll(), time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES
-            poll.register(self._socket, select.POLLIN)
-            while left > 0 and poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            until, left = time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES
+            while left > 0 and _ready(self._socket, select.POLLIN, max(0.0, until - time.monotonic())):
                 part = self._socket.recv(_RECEIVE)
                 left = left - len(part) if part else 0
 
-    def _send_file(self, fd: int, position: int, end: int) -> int:
-        """The kernel waits for the client: being woken for every bit that it takes would cost as much again as the sending."""
-        pace = _Pace()
-        self._socket.setblocking(True)
-        try:
-            while position < end:
-                count = os.sendfile(self._socket.fileno(), fd, position, min(end - position, _SENDFILE))
-                if not count:
-                    return position
-                position += count
-                if pace.moved(count).too_slow():
-                    raise TimeoutError(_TOO_SLOW)
-        except BlockingIOError:
-            raise TimeoutError(_TOO_SLOW) from None
-        finally:
-            self._socket.setblocking(False)
-        return position
+    def _say_goodbye(self) -> None:
+        """What TLS says at the end, where that needs no waiting."""
+        with contextlib.suppress(OSError, ValueError):
+            if isinstance(self._socket, ssl.SSLSocket) and self._shaken:
+                self._socket.unwrap()
 
-    def _copy(self, reader: Reader, length: int) -> int:
-        buffer, pace, done = _buffer(), _Pace(), 0
-        while done < length and (count := reader.readinto(buffer[: min(_BUFFER, length - done)])):
+    def _receive_tls(self, tls: ssl.SSLSocket) -> bytes:
+        if not self._shaken:
+            tls.do_handshake()
+            self._shaken = True
+        try:
+            return tls.recv(_RECEIVE)
+        except ssl.SSLWantReadError:
+            if not (self.idle and _ready(tls, select.POLLIN, _SOON)):
+                raise
+            return tls.recv(_RECEIVE)
+
+    def _send_file(self, fd: int, position: int, end: int) -> None:
+        pace = _Pace()
+        while position < end:
+            try:
+                count = os.sendfile(self._socket.fileno(), fd, position, end - position)
+            except BlockingIOError:
+                raise TimeoutError(_TOO_SLOW) from None
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                raise disk_error(error, "cannot read", "a file that is being sent") from error
+            if not count:
+                break
+            position += count
+            self.streamed += count
+            pace.moved(count)
+
+    def _copy(self, reader: Reader, length: int) -> None:
+        buffer, pace = _buffer(), _Pace()
+        while (left := length - self.streamed) and (count := reader.readinto(buffer[: min(_BUFFER, left)])):
             view = buffer[:count]
             while view:
                 sent = self._send_some(view)
                 view = view[sent:]
+                self.streamed += sent
                 pace.moved(sent)
-                if view:
-                    self._wait(pace)
-            done += count
-        return done
 
-    def _send_some(self, view: memoryview) -> int:
+    def _send_some(self, view: memoryview, flags: int = 0) -> int:
+        """Send some of it; how many bytes, at least one but for TLS."""
         try:
+            if not isinstance(self._socket, ssl.SSLSocket):
+                return self._socket.send(view, flags)
             return self._socket.send(view)
-        except (BlockingIOError, ssl.SSLWantWriteError):
-            return 0
-
-    def _wait(self, pace: _Pace) -> None:
-        if not self._take.poll(STALL * 1000) or pace.too_slow():
-            raise TimeoutError(_TOO_SLOW)
+        except ssl.SSLWantWriteError:
+            if _ready(self._socket, select.POLLOUT, STALL):
+                return 0
+            raise TimeoutError(_TOO_SLOW) from None
+        except BlockingIOError:
+            raise TimeoutError(_TOO_SLOW) from None
 
 
 class _Pace:
-    """How fast a client takes an answer."""
+    """Watches how fast a client takes an answer."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
         self._count = 0
 
-    def moved(self, count: int) -> _Pace:
+    def moved(self, count: int) -> None:
+        """So many bytes more are gone. Raises ``TimeoutError`` when they are too few for the time."""
         self._count += count
-        return self
+        if self._count < (time.monotonic() - self._since - STALL) * MIN_RATE:
+            raise TimeoutError(_TOO_SLOW)
 
-    def too_slow(self) -> bool:
-        return self._count < (time.monotonic() - self._since - STALL) * MIN_RATE
+
+def _ready(watched: socket.socket, event: int, seconds: float) -> bool:
+    """Whether a socket gets ready for this within that time."""
+    poll = select.poll()
+    poll.register(watched, event)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
 def _buffer() -> memoryview:

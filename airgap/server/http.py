@@ -21,7 +21,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
-from airgap.errors import AirgapError, UsageError
+from airgap.errors import AirgapError, Damaged, UsageError
 from airgap.oci.stores import Reader
 from airgap.server.connection import Connection, Filled
 from airgap.server.monitor import Monitor
@@ -33,9 +33,6 @@ Service = Callable[[Request], Answer]
 
 _WAITS = {Filled.READ: select.EPOLLIN, Filled.WRITE: select.EPOLLOUT}
 _TICK = 0.5
-#: Seconds for which a thread stays with a client that was just answered: most have the next request ready, and the way
-#: through the other thread and back takes longer than answering it.
-_SOON = 0.02
 #: Seconds to wait when the system gives no descriptors.
 _PAUSE = 1.0
 
@@ -110,7 +107,7 @@ class HttpServer:
             self._resources = stack.pop_all()
         self.addresses = [_written(found) for found, _ in self._sockets.values()]
         self._accepting = True
-        self._resume = 0.0
+        self._resume = self._look = 0.0
         self._closed = False
         for fd in (*self._sockets, self._wake):
             self._epoll.register(fd, select.EPOLLIN)
@@ -158,8 +155,10 @@ class HttpServer:
         try:
             while not self._stopping.is_set():
                 self._turn(_TICK)
-                self._expire()
                 self._make_room()
+                if time.monotonic() > self._look:
+                    self._look = time.monotonic() + _TICK
+                    self._expire()
         finally:
             self._drain()
 
@@ -173,13 +172,20 @@ class HttpServer:
                 with self._guard:
                     found = self._parked.pop(fd, None)
                 if found is not None:
-                    self._pool.submit(self._work, found[0])
+                    self._give(found[0])
+
+    def _give(self, connection: Connection) -> None:
+        """Have another thread answer."""
+        try:
+            self._pool.submit(self._work, connection)
+        except RuntimeError as error:  # the system gives no more threads: those that run take it when they are free
+            self._monitor.trouble("threads", f"cannot start another thread: {error}")
 
     def _accept(self, listening: socket.socket, number: int) -> None:
-        for _ in range(64):
-            if len(self._open) >= self._limits.connections:
-                self._accept_from_now_on(False)
-                return
+        free = self._limits.connections - len(self._open)
+        if free <= 0:  # somebody waits
+            self._accept_from_now_on(False)
+        for _ in range(min(free, 64)):
             try:
                 plain, address = listening.accept()
             except BlockingIOError:
@@ -252,16 +258,15 @@ class HttpServer:
             if time.monotonic() >= self._until:
                 for connection in left:
                     connection.break_off()
-            self._epoll.poll(0.05)
+            time.sleep(0.02)
 
     # the threads that answer
 
     def _park(self, connection: Connection, events: int) -> None:
         """Watch a connection again; it may be another thread's from here on."""
         fd = connection.fileno()
-        with self._guard:
+        with self._guard:  # until it is watched nobody may close it: the descriptor would be another client's
             self._parked[fd] = connection, time.monotonic()
-        with contextlib.suppress(OSError):  # when it was closed meanwhile, because everything stops
             self._epoll.modify(fd, events | select.EPOLLONESHOT)
 
     def _drop(self, connection: Connection) -> None:
@@ -280,6 +285,7 @@ class HttpServer:
             self._monitor.client_failed("tls")
         except TimeoutError:
             self._monitor.client_failed("timeout")
+            connection.break_off()  # a client that takes too little would go on with what the kernel holds for it
         except OSError:
             self._monitor.client_failed("client")
         except Exception as error:  # noqa: BLE001 - the last line of defence: one connection must not take the others along
@@ -305,11 +311,12 @@ class HttpServer:
                     return 0
                 if connection.idle and connection.received:
                     connection.idle, connection.deadline = False, time.monotonic() + self._limits.head
-                if filled is not Filled.SOME and not (connection.idle and connection.speaks_within(_SOON)):
+                if filled is not Filled.SOME:
                     if connection.deadline < time.monotonic():  # one that says a little again and again is seldom seen parked
                         raise TimeoutError("the request did not come to an end")
                     return _WAITS[filled]
             elif not self._respond(connection, request):
+                connection.linger()
                 return 0
             else:
                 connection.idle, connection.deadline = True, time.monotonic() + self._limits.idle
@@ -334,21 +341,23 @@ class HttpServer:
                 reader.close()
 
     def _send(self, connection: Connection, request: Request, reply: Answer, reader: Reader | None, start: float) -> bool:
-        sent, keep = 0, request.keep_alive and not self._stopping.is_set()
+        keep, sent = request.keep_alive and not self._stopping.is_set(), 0
         head = response_head(reply, keep)
         try:
             if reader is not None:
-                sent = connection.stream(head, reader, reply.length)
-            elif request.method == "HEAD":
-                connection.send(head)
+                connection.stream(head, reader, reply.length)
+                if (got := connection.streamed) < reply.length:
+                    raise Damaged("a blob is shorter than it was", expected=f"{reply.length} bytes", got=f"{got} bytes")
             else:
-                connection.send(head, reply.body)
-                sent = reply.length
+                body = b"" if request.method == "HEAD" else reply.body
+                connection.send(head + body)
+                sent = len(body)
         except AirgapError as error:  # too late for a status: the client sees a short body
             self._monitor.trouble("store", f"{request.target}: {error}")
+            keep = False
         finally:
-            self._monitor.answered(request, reply, sent, time.monotonic() - start)
-        return keep and (reader is None or sent == reply.length)
+            self._monitor.answered(request, reply, sent if reader is None else connection.streamed, time.monotonic() - start)
+        return keep
 
 
 def _written(listening: socket.socket) -> str:

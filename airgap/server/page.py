@@ -103,7 +103,7 @@ def _tiles(status: Status) -> str:
     newest = max((bundle.since for bundle in status.bundles), default=None)
     facts = (
         ("Images", str(status.total)),
-        ("Newest bundle", f"{_age(status.now - newest)} old" if newest else "unknown"),
+        ("Bundle age", _age(status.now - newest) if newest else "unknown"),
         ("Running for", _age(status.now - status.started)),
         ("Requests", f"{status.requests:,}"),
         ("Sent", human_size(status.sent)),

@@ -58,11 +58,10 @@ def answer(catalogue: Catalogue, target: str, headers: Mapping[str, str]) -> Ans
         return Answer.of(b"{}", JSON).at("base")
     if path == "/v2/_catalog":
         return _listing(path, query, "repositories", catalogue.names, {}).at("catalog")
-    tags, content = _TAGS.fullmatch(path), _CONTENT.fullmatch(path)
-    if content is not None:
+    if content := _CONTENT.fullmatch(path):
         request = Request(path, content[1], content[3], query, headers)
         return _in_repository(catalogue, request, _ENDPOINTS[content[2]]).at(content[2])
-    if tags is not None:
+    if tags := _TAGS.fullmatch(path):
         return _in_repository(catalogue, Request(path, tags[1], "", query, headers), _tags).at("tags")
     return problem(HTTPStatus.NOT_FOUND, "UNSUPPORTED", "no such endpoint")
 
@@ -79,9 +78,9 @@ class Request:
 
 
 def _in_repository(catalogue: Catalogue, request: Request, endpoint: Endpoint) -> Answer:
-    if len(request.name) > _NAME_LIMIT or not _NAME.fullmatch(request.name):
-        return problem(HTTPStatus.BAD_REQUEST, "NAME_INVALID", "not a repository name")
     served = catalogue.repository(request.name, request.query.get("ns", ""))
+    if served is None and (len(request.name) > _NAME_LIMIT or not _NAME.fullmatch(request.name)):
+        return problem(HTTPStatus.BAD_REQUEST, "NAME_INVALID", "not a repository name")
     if served is None and endpoint is _referrers:
         served = Served()  # a registry with this endpoint must never answer 404 there ("Listing Referrers")
     if served is None:

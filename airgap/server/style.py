@@ -33,7 +33,7 @@ td b { font-weight: 600; }
 td:nth-child(n+2) { min-width: 6rem; }
 td[data-label="What"], td[data-label="Outcome"] { width: 60%; }
 small { display: block; font-size: .85rem; color: var(--quiet); }
-.digest { font: .8rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
+.digest { font: .75rem/1.6 ui-monospace, "DejaVu Sans Mono", monospace; }
 time { white-space: nowrap; }
 footer { color: var(--quiet); font-size: .85rem; }
 @media (max-width: 44rem) {

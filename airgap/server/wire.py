@@ -7,6 +7,7 @@ everything longer than it has to be.
 from __future__ import annotations
 
 import email.utils
+import functools
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ MAX_FIELDS = 100
 
 _END = b"\r\n\r\n"
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 section 5.6.2
+#: How a request may begin: a server without TLS is to tell at once that a client wants TLS, which then tries without.
+_BEGINNING = re.compile(rf"{_TOKEN}|\r?\Z".encode(), re.ASCII)
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([\x21-\x7e]+) HTTP/(\d)\.(\d)", re.ASCII)
 _FIELD = re.compile(rf"({_TOKEN}):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*", re.ASCII)
 _READING = frozenset({"GET", "HEAD"})
@@ -113,12 +116,12 @@ def take_request(received: bytearray, client: str) -> Request | None:
     if end < 0 or end > MAX_HEAD:
         _check_unfinished(received)
         return None
-    lines = received[:end].decode("latin-1").split("\r\n")
+    line, _, block = received[:end].decode("latin-1").partition("\r\n")
     del received[: end + len(_END)]
-    if len(lines[0]) > MAX_LINE:
+    if len(line) > MAX_LINE:
         raise Refusal(HTTPStatus.REQUEST_URI_TOO_LONG)
-    method, target, minor = _request_line(lines[0])
-    headers = _fields(lines[1:])
+    method, target, minor = _request_line(line)
+    headers = _fields(block)
     _check_method(method)
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
         raise Refusal(HTTPStatus.BAD_REQUEST, "a request body is not wanted")
@@ -138,12 +141,15 @@ def response_head(answer: Answer, keep_alive: bool) -> bytes:
         f"Content-Length: {answer.length}",
         f"Connection: {'keep-alive' if keep_alive else 'close'}",
     ]
-    if any("\r" in line or "\n" in line for line in lines):
+    text = "\r\n".join([*lines, "", ""])
+    if text.count("\r") != len(lines) + 1 or text.count("\n") != len(lines) + 1:
         raise ValueError("a line break in a response header")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    return text.encode("latin-1")
 
 
 def _check_unfinished(received: bytearray) -> None:
+    if not _BEGINNING.match(received):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "a malformed request line")
     if b"\r\n" not in received[: MAX_LINE + 2] and len(received) > MAX_LINE:
         raise Refusal(HTTPStatus.REQUEST_URI_TOO_LONG)
     if len(received) > MAX_HEAD:
@@ -159,7 +165,10 @@ def _request_line(line: str) -> tuple[str, str, int]:
     return match[1], match[2], int(match[4])
 
 
-def _fields(lines: list[str]) -> dict[str, str]:
+@functools.lru_cache(64)
+def _fields(block: str) -> Mapping[str, str]:
+    """The headers; clients send the same ones with every request."""
+    lines = block.split("\r\n") if block else []
     if len(lines) > MAX_FIELDS:
         raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
     headers: dict[str, str] = {}

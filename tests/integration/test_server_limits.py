@@ -86,7 +86,6 @@ def test_silent_clients_bind_no_threads_and_keep_nobody_out(tmp_path):
 
 def test_a_client_that_takes_too_little_is_cut_off(tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "STALL", 0.3)
-    monkeypatch.setattr(connection, "_TIMEOUT", connection.struct.pack("ll", 0, 300_000))
     blob = images.content(images.seeded("big", 20_000_000), images.media.OCI_LAYER_GZIP)
     with serving(tmp_path, Limits(), blob) as server, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

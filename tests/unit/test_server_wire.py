@@ -26,7 +26,13 @@ def test_a_head_is_taken_off_the_front_and_the_rest_stays():
     assert received == b"GET /next"
 
 
-@pytest.mark.parametrize("part", [b"", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\n\r"])
+@pytest.mark.parametrize("part", [b"\x16\x03\x01\x02\x00\x01", b"\x80.\x01", b"\n", b" ", b"\rG", b"\r\n\x16"])
+def test_what_cannot_become_a_request_any_more_is_not_waited_for(part):
+    """A client that begins with TLS waits for an answer before it tries without."""
+    assert refused(part) == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize("part", [b"", b"\r", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\n\r"])
 def test_a_head_that_is_not_whole_is_waited_for(part):
     assert take(part) is None
 
