@@ -19,13 +19,9 @@ from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
 from airgap.patch import columns, zstd
 from airgap.patch.columns import Columns
+from airgap.patch.kinds import DEFLATE
 from airgap.patch.tokens import GzipReader, TokenReader
 from airgap.patch.zstd import Effort, Prefix
-
-#: gzip layers by way of their tokens, and anything else as it is.
-DEFLATE = "deflate-tokens/1"
-PLAIN = "bytes/1"
-CODECS = (DEFLATE, PLAIN)
 
 MAGIC = b"AGPATCH1"
 #: A stream is cut into pieces of so many bytes; windows consist of whole ones.
@@ -51,7 +47,7 @@ def make(new: Opener, base: Opener | None, scale: float, codec: str, effort: Eff
         new: opens the blob to be made.
         base: opens the blob it will be made from, or None.
         scale: the base's size by the new one's.
-        codec: one of ``CODECS``.
+        codec: one of ``kinds.CODECS``.
         effort: how hard to try.
 
     Raises:
@@ -82,7 +78,7 @@ def rebuild(patch: Reader, base: Opener | None, codec: str, where: str) -> Reade
     Args:
         patch: the patch, from its first byte; owned by the result.
         base: opens the blob it applies to.
-        codec: one of ``CODECS``.
+        codec: one of ``kinds.CODECS``.
         where: what it is, for messages.
 
     Raises (when read):

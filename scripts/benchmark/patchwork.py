@@ -21,7 +21,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK, VerifiedReader
-from airgap.patch import codec
+from airgap.patch import codec, kinds
 from airgap.patch.tokens import GzipReader, TokenReader
 from airgap.patch.zstd import EFFORTS, Effort
 
@@ -66,7 +66,7 @@ def _make(job: Job) -> Callable[[], None]:
     def work() -> None:
         scale = job.base.stat().st_size / job.new.stat().st_size
         with job.patch.open("wb") as file:
-            file.writelines(codec.make(lambda: _open(job.new), lambda: _open(job.base), scale, codec.DEFLATE, job.effort))
+            file.writelines(codec.make(lambda: _open(job.new), lambda: _open(job.base), scale, kinds.DEFLATE, job.effort))
         _prove(job)
 
     return work
@@ -79,7 +79,7 @@ def _rebuild(job: Job) -> Callable[[], None]:
 def _prove(job: Job) -> None:
     """Rebuild, and check size and SHA-256 as the exporter and the importer do; blobs of a layout are named by digest."""
     wanted = Descriptor(media.OCTETS, Digest.parse(f"sha256:{job.new.name}"), job.new.stat().st_size)
-    rebuilt = codec.rebuild(_open(job.patch), lambda: _open(job.base), codec.DEFLATE, "patch")
+    rebuilt = codec.rebuild(_open(job.patch), lambda: _open(job.base), kinds.DEFLATE, "patch")
     _drain(VerifiedReader(rebuilt, wanted, "rebuilt"))
 
 

@@ -15,7 +15,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
 from airgap.patch import codec
-from airgap.patch.codec import DEFLATE, PLAIN
+from airgap.patch.kinds import DEFLATE, PLAIN
 from airgap.patch.zstd import Effort
 
 zstd = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")

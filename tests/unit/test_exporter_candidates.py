@@ -87,7 +87,7 @@ def test_nothing_similar_is_no_base() -> None:
 
 def test_siblings_of_one_bundle_are_made_from_each_other_and_never_in_a_chain() -> None:
     layers = [
-        layer(f"{image} {place}", BIG + 10_000 * place, platform, place)
+        layer(f"{image} {place}", BIG * (1 + 3 * place), platform, place)
         for image in ("one", "two")
         for platform in (AMD, ARM)
         for place in (0, 1)
@@ -95,13 +95,22 @@ def test_siblings_of_one_bundle_are_made_from_each_other_and_never_in_a_chain() 
     layers = [replace(one, descriptor=replace(one.descriptor, digest=Digest.of(f"{one}".encode()))) for one in layers]
     tried = {attempt.new.digest: attempt for attempt in attempts(layers, [], always=True)}
     alone = [digest for digest, attempt in tried.items() if attempt.base is None]
-    assert alone == [one.descriptor.digest for one in layers[:2]]
     place = {one.descriptor.digest: one.position for one in layers}
+    assert sorted(place[digest] for digest in alone) == [0, 1], "one base for each place"
     for digest, attempt in tried.items():
         if attempt.base:
             assert attempt.inside
             assert attempt.base.digest in alone
             assert place[attempt.base.digest] == place[digest]
+
+
+def test_a_layer_of_another_repository_is_a_base_unless_a_sibling_gains_more() -> None:
+    other = Repository("quay.io", "x")
+    pair = [layer("one"), layer("two", repository=other)]
+    assert [attempt.base is not None for attempt in attempts(pair, [], always=True)] == [False, True]
+    three = [*pair, layer("two arm", platform=ARM, repository=other)]
+    made = {attempt.new.digest: attempt.base for attempt in attempts(three, [], always=True)}
+    assert [made[one.descriptor.digest] for one in three] == [three[1].descriptor, None, three[1].descriptor]
 
 
 def test_a_layer_in_many_places_is_tried_once_from_the_best_of_them() -> None:

@@ -13,7 +13,7 @@ from airgap.errors import Damaged
 from airgap.oci.stores import Reader
 from airgap.oci.verify import BytesReader
 from airgap.patch import codec, tokens
-from airgap.patch.codec import DEFLATE, PLAIN
+from airgap.patch.kinds import DEFLATE, PLAIN
 from airgap.patch.tokens import Unrepresentable
 from airgap.patch.zstd import EFFORTS, Effort
 from tests.support import gzipkinds

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgap.errors import Damaged
-from airgap.patch.codec import DEFLATE, MAX_SEGMENT, MAX_WINDOW, PLAIN
+from airgap.patch.codec import MAX_SEGMENT, MAX_WINDOW
+from airgap.patch.kinds import DEFLATE, PLAIN
 from airgap.patch.zstd import EFFORTS
 from tests.support.gzipkinds import deflated, text
 from tests.support.patchparts import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from airgap.patch.codec import DEFLATE, PLAIN
+from airgap.patch.kinds import DEFLATE, PLAIN
 from tests.support import gzipkinds
 from tests.support.gzipkinds import deflated
 from tests.support.patchparts import make, small_pieces, versions, zstd
