@@ -106,7 +106,7 @@ def exit_code(error: BaseException) -> int:
 
 
 _DISK_HINTS = {
-    errno.ENOSPC: "free some space or choose another --out, then run the same command again: it goes on where it stopped",
+    errno.ENOSPC: "free some space or choose another place, then run the same command again: it goes on where it stopped",
     errno.EDQUOT: "raise the quota or choose another place, then run the same command again",
     errno.EROFS: "the file system is read-only: choose a writable place",
     errno.EACCES: "check the owner and the permissions",

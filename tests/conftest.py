@@ -43,6 +43,7 @@ _LONG = (
     "integration/test_prune.py",
     "integration/test_reaching_registries.py",
     "integration/test_receipts.py",
+    "integration/test_resend.py",
     "integration/test_registry_tls.py",
     "integration/test_rollback.py",
     "integration/test_rough_registries.py",

@@ -1,75 +1,203 @@
-"""Check volumes against the signed digests: every block, and the whole file, in one pass over the bytes."""
+"""Check volumes and parity files against the block digests in the catalog.
+
+Several threads hash, but only one of them reads at a time, and in order: discs, sticks and cables are slow when they are asked
+for two places at once, and hashing is what takes the time anyway. The digest of a whole file is for stock tools; blocks say the
+same and can be hashed in parallel.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from airgap import fsio
 from airgap.bundle.catalog import Catalog, Volume
 from airgap.bundle.names import BLOCK_SIZE
+from airgap.bundle.volumes import Stretch, Volumes
 from airgap.errors import Damaged
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress
-from airgap.text import listing, printable
+from airgap.text import listing
+
+THREADS = 2
 
 
-def check_volumes(catalog: Catalog, paths: Mapping[int, Path], progress: Progress, threads: int = 2) -> None:
-    """Read every volume once.
+@dataclass(frozen=True)
+class Checked:
+    """What reading a file to its end showed. Blocks are counted from 0.
+
+    Attributes:
+        damaged: the blocks that are not what the catalog says. Of a file that goes on behind its end, the last block is one.
+        unreadable: those of them that the disk would not give.
+    """
+
+    damaged: tuple[int, ...]
+    unreadable: tuple[int, ...] = ()
+
+
+def damaged_blocks(volume: Volume, path: Path, progress: Progress, threads: int = THREADS, fresh: bool = False) -> list[int]:
+    """The numbers of the damaged blocks of a file, from 0, in order. As :func:`check_file`."""
+    return list(check_file(volume, path, progress, threads, fresh).damaged)
+
+
+def check_file(volume: Volume, path: Path, progress: Progress, threads: int = THREADS, fresh: bool = False) -> Checked:
+    """Read a volume or parity file once and compare every block.
+
+    Args:
+        volume: its entry in the catalog.
+        path: the file.
+        progress: told about every block, as many bytes in all as the catalog says.
+        threads: how many blocks are hashed at a time; each takes 16 MiB of memory.
+        fresh: ask the device, not the page cache.
 
     Raises:
-        Damaged: naming every damaged volume, its blocks, and the images that need it.
-        MediaError: a disk cannot be read.
+        Damaged: it is missing, or not a regular file. That it is too short or too long, or that the disk cannot read
+            some of it, is told by block.
+        MediaError: it cannot be opened.
     """
-    progress.stage("checking volumes", catalog.total_size)
-    pool = ThreadPoolExecutor(threads)
-    try:
-        checks = {n: pool.submit(_check_volume, catalog.volumes[n - 1], path, progress) for n, path in paths.items()}
-        bad = {number: blocks for number, check in checks.items() if (blocks := check.result())}
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow disk
-    if not bad:
-        return
-    total = len(catalog.volumes)
-    costs = [str(image.reference) for image in catalog.images if set(bad) & set(image.volumes)]
-    raise Damaged(
-        "; ".join(f"volume {n} of {total} is damaged in block {listing([str(b) for b in blocks], 8)}" for n, blocks in bad.items()),
-        where=listing([str(paths[number]) for number in bad]),
-        expected="the digests in the signed catalog",
-        got=f"images that need the damaged volumes: {listing(costs)}",
-        hint="copy the named volumes again from the original; the others are good",
-    )
-
-
-def _check_volume(volume: Volume, path: Path, progress: Progress) -> list[int]:
-    """The numbers of the damaged blocks, from 0."""
     fd = fsio.open_regular(path)
     try:
         with fsio.disk_errors("cannot read", path):
+            if fresh:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            return _bad_blocks(fd, volume, progress)
+            size = os.fstat(fd).st_size
+        work = _Work(fd, volume, progress)
+        work.run(min(threads, len(volume.blocks)))
     finally:
         os.close(fd)
+    if size > volume.size and volume.blocks:
+        work.damaged.add(len(volume.blocks) - 1)
+    return Checked(tuple(sorted(work.damaged)), tuple(sorted(work.unreadable)))
 
 
-def _bad_blocks(fd: int, volume: Volume, progress: Progress) -> list[int]:
-    buffer = memoryview(bytearray(CHUNK))
-    whole = hashlib.sha256()
-    bad = []
-    for number, expected in enumerate(volume.blocks):
-        block = hashlib.sha256()
-        end = min((number + 1) * BLOCK_SIZE, volume.size)
-        for at in range(number * BLOCK_SIZE, end, CHUNK):
-            part = buffer[: min(CHUNK, end - at)]
-            count = fsio.read_at(fd, part, at)
-            block.update(part[:count])
-            whole.update(part[:count])
-            progress.advance(count)
-        if block.hexdigest() != expected:
-            bad.append(number)
-    if not bad and whole.hexdigest() != volume.sha256:
-        raise Damaged("the catalog's digest of a volume contradicts its block digests", where=printable(volume.name))
+def check_volumes(
+    catalog: Catalog,
+    paths: Mapping[int, Path],
+    progress: Progress,
+    threads: int = THREADS,
+    parity: Mapping[int, Path] | None = None,
+) -> None:
+    """Read every volume, and the parity files given, once.
+
+    Raises:
+        Damaged: naming every damaged file, its blocks, and the images that need it.
+        MediaError: a disk cannot be read.
+    """
+    volumes = [_Asked(f"volume {n} of {len(catalog.volumes)}", catalog.volumes[n - 1], path) for n, path in paths.items()]
+    if isinstance(paths, Volumes):
+        volumes = [replace(one, path=paths.file(n), resent=paths.resent(n)) for n, one in zip(paths, volumes, strict=True)]
+    extra = [_Asked(f"parity file {n}", catalog.parity[n - 1], path) for n, path in (parity or {}).items()]
+    progress.stage("checking volumes", sum(one.volume.size for one in volumes + extra))
+    bad = [(one, blocks) for one in volumes + extra if (blocks := _damage(one, progress, threads))]
+    if not bad:
+        return
+    costs = lost_images(catalog, [one.volume for one, _ in bad])
+    places = dict.fromkeys(str(path) for _, blocks in bad for path in blocks.values())
+    raise Damaged(
+        "; ".join(f"{one.name} is damaged in block {listing([str(b) for b in sorted(blocks)], 8)}" for one, blocks in bad),
+        where=listing(list(places)),
+        expected="the digests in the signed catalog",
+        got=f"images that need the damaged volumes: {listing(costs) or 'none'}",
+        hint="copy the named files again from the original; the others are good",
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A file to check: what people call it, its own file where there is one, and the blocks that supplements bring instead."""
+
+    name: str
+    volume: Volume
+    path: Path | None
+    resent: Mapping[int, Stretch] = field(default_factory=dict)
+
+
+def _damage(one: _Asked, progress: Progress, threads: int) -> dict[int, Path]:
+    """The damaged blocks, and the file that each would be read from."""
+    bad: dict[int, Path] = {}
+    if one.path is not None:
+        own = damaged_blocks(one.volume, one.path, progress, threads)
+        bad = {number: one.path for number in own if number not in one.resent}
+    return bad | {number: block.path for number, block in damaged_resent(one.volume, one.resent).items()}
+
+
+def damaged_resent(volume: Volume, resent: Mapping[int, Stretch]) -> dict[int, Stretch]:
+    """The blocks of supplements that are not what the catalog says. Raises ``MediaError``."""
+    bad = {}
+    buffer = memoryview(bytearray(min(BLOCK_SIZE, volume.size) if resent else 0))
+    for number, block in sorted(resent.items()):
+        with contextlib.closing(block.open()) as reader:
+            count = reader.readinto(buffer[: block.length])
+        if count != block.length or hashlib.sha256(buffer[:count]).hexdigest() != volume.blocks[number]:
+            bad[number] = block
     return bad
+
+
+def lost_images(catalog: Catalog, lost: Iterable[Volume]) -> list[str]:
+    """The references of the images that are incomplete without these files, in list order."""
+    gone = {volume.name for volume in lost}
+    numbers = {number for number, volume in enumerate(catalog.volumes, 1) if volume.name in gone}
+    return [str(image.reference) for image in catalog.images if numbers & set(image.volumes)]
+
+
+class _Work:
+    """The blocks of one open file, taken one after another by the threads that hash them."""
+
+    def __init__(self, fd: int, volume: Volume, progress: Progress) -> None:
+        self._fd = fd
+        self._volume = volume
+        self._progress = progress
+        self._turn = threading.Lock()
+        self._next = 0
+        self._stopped = False
+        self.damaged: set[int] = set()
+        self.unreadable: set[int] = set()
+
+    def run(self, threads: int) -> None:
+        """Check all blocks. Raises what a thread ran into."""
+        if not threads:
+            return
+        with ThreadPoolExecutor(threads, thread_name_prefix="check") as pool:
+            try:
+                for done in [pool.submit(self._check) for _ in range(threads)]:
+                    done.result()
+            finally:
+                self._stopped = True  # who is interrupted does not wait for the rest of a slow disk
+
+    def _check(self) -> None:
+        buffer = memoryview(bytearray(min(BLOCK_SIZE, self._volume.size)))
+        while (taken := self._take(buffer)) is not None:
+            number, count = taken
+            if hashlib.sha256(buffer[:count]).hexdigest() != self._volume.blocks[number]:
+                self.damaged.add(number)
+            self._progress.advance(min(BLOCK_SIZE, self._volume.size - number * BLOCK_SIZE))
+
+    def _take(self, buffer: memoryview) -> tuple[int, int] | None:
+        """Read the next block; its number and how many bytes there were, or None when no block is left."""
+        with self._turn:
+            number = self._next
+            if self._stopped or number >= len(self._volume.blocks):
+                return None
+            self._next += 1
+            start = number * BLOCK_SIZE
+            wanted = min(BLOCK_SIZE, self._volume.size - start)
+            done = 0
+            while done < wanted:
+                part = buffer[done : min(done + CHUNK, wanted)]
+                try:
+                    count = fsio.read_at(self._fd, part, start + done)
+                except OSError:  # a bad place on the disk: the blocks behind it may be good
+                    self.unreadable.add(number)
+                    self.damaged.add(number)
+                    return number, done
+                done += count
+                if count < len(part):
+                    break
+            return number, done

@@ -113,7 +113,7 @@ def of_receipt(receipt: Receipt) -> Content:
 
 def shown_images(images: Iterable[Image]) -> dict[str, Shown]:
     """The images of a catalog or a lock by name; a tag that is pinned to a digest is a tag."""
-    return {_name(image.reference): _shown(image) for image in images}
+    return {name_of(image.reference): _shown(image) for image in images}
 
 
 def compare(a: Content, b: Content) -> dict[str, Any]:
@@ -147,7 +147,8 @@ def compare(a: Content, b: Content) -> dict[str, Any]:
     }
 
 
-def _name(reference: Reference) -> str:
+def name_of(reference: Reference) -> str:
+    """What an image is called in a comparison: by its tag where there is one, whatever it is pinned to."""
     return str(reference.repository.tagged(reference.tag)) if reference.tag else str(reference)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
 from airgap.bundle import names
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.bundle.copies import choose
+from airgap.bundle.supplement import read_supplements
+from airgap.bundle.volumes import Stretch, Volumes
 from airgap.errors import Damaged, UsageError, disk_error
+from airgap.oci.digest import Digest
 from airgap.text import listing, plural, printable
 
 _MAX_SIGNATURE = 64 * 1024
@@ -19,11 +23,15 @@ _MAX_ENTRIES = 10_000
 
 @dataclass(frozen=True)
 class Media:
-    """The directories of one bundle, with the catalog's exact bytes and the signature files found (name or path -> content)."""
+    """The directories of one bundle, with the catalog's exact bytes and the signature files found (name or path -> content).
+
+    ``supplements`` are directories as well: what they hold completes damaged and missing volumes.
+    """
 
     directories: tuple[Path, ...]
     catalog_raw: bytes
     signatures: dict[str, bytes]
+    supplements: tuple[Path, ...] = ()
 
     @classmethod
     def find(cls, paths: Iterable[Path]) -> Media:
@@ -33,12 +41,15 @@ class Media:
             UsageError: a path is not a directory, or no bundle is in any of them.
             Damaged: the paths hold different bundles.
         """
-        directories = [found for path in paths for found in _bundle_directories(path)]
-        raw = _one_catalog([d for d in directories if _listed(d / names.CATALOG)], directories)
-        return cls(tuple(directories), raw, _signatures(directories))
+        found = list(dict.fromkeys(directory for path in paths for directory in bundle_directories(path)))
+        raw = _one_catalog([d for d in found if _listed(d / names.CATALOG)], found)
+        supplements = tuple(directory for directory in found if _listed(directory / names.SUPPLEMENT))
+        return cls(tuple(d for d in found if d not in supplements), raw, _signatures(found), supplements)
 
-    def locate(self, catalog: Catalog, partial: bool = False) -> dict[int, Path]:
-        """The file of every volume, by number from 1. A volume may lie on several media; any whole one will do.
+    def locate(self, catalog: Catalog, partial: bool = False) -> Volumes:
+        """Where every volume is, by number from 1. One that lies on several media is read where it is good (``copies.choose``).
+
+        Blocks that a supplement brings are taken from it; the rest of such a volume may be cut short.
 
         Args:
             catalog: the verified catalog.
@@ -49,27 +60,43 @@ class Media:
                 there that the catalog does not list.
         """
         self._refuse_strangers(catalog)
-        found: dict[int, Path] = {}
-        wrong: list[str] = []
+        brought = read_supplements(self.supplements, catalog, Digest.of(self.catalog_raw)) if self.supplements else {}
+        files: dict[int, Path] = {}
+        resent: dict[int, dict[int, Stretch]] = {}
+        wrong: dict[int, str] = {}
         for number, volume in enumerate(catalog.volumes, 1):
-            path, problem = self._find_volume(volume)
-            if path is not None:
-                found[number] = path
+            blocks = brought.get(volume.name, {})
+            paths, problem = self._find_volume(volume, blocks)
+            if paths:
+                files[number], better = choose(volume, paths)
+                resent[number] = better | blocks
+            elif len(blocks) == len(volume.blocks):
+                resent[number] = blocks
             else:
-                wrong.append(f"volume {number} of {len(catalog.volumes)} ({volume.name}): {problem}")
+                wrong[number] = f"volume {number} of {len(catalog.volumes)} ({volume.name}): {problem}"
+        found = Volumes(files, resent, catalog.pieces)
         if wrong and not (partial and found):
-            numbers = {n for n in range(1, len(catalog.volumes) + 1) if n not in found}
-            costs = [str(image.reference) for image in catalog.images if numbers & set(image.volumes)]
+            costs = [str(image.reference) for image in catalog.images if wrong.keys() & set(image.volumes)]
             raise Damaged(
-                f"the bundle {catalog.name} is incomplete: {'; '.join(wrong)}",
-                where=listing([str(d) for d in self.directories]),
+                f"the bundle {catalog.name} is incomplete: {'; '.join(wrong.values())}",
+                where=listing([str(d) for d in (*self.directories, *self.supplements)]),
                 expected=f"{plural(len(catalog.volumes), 'volume')}; without these, no {listing(costs)}",
                 hint="bring the missing media and give their directories too, or copy the named volumes again from the original",
             )
         return found
 
-    def _find_volume(self, volume: Volume) -> tuple[Path | None, str]:
-        problem = "missing"
+    def locate_parity(self, catalog: Catalog) -> dict[int, Path]:
+        """The parity files at hand, by number from 1. Nothing but repair needs them, so they may be missing."""
+        found: dict[int, Path] = {}
+        for number, file in enumerate(catalog.parity, 1):
+            paths = [directory / file.name for directory in self.directories if _listed(directory / file.name)]
+            if paths:
+                found[number] = paths[0]
+        return found
+
+    def _find_volume(self, volume: Volume, resent: Mapping[int, Stretch]) -> tuple[list[Path], str]:
+        """The whole files of a volume, or one that is whole but for the blocks that were sent again; else what is wrong."""
+        problem, usable, whole = "missing", list[Path](), list[Path]()
         for directory in self.directories:
             path = directory / volume.name
             if not _listed(path):
@@ -80,16 +107,20 @@ class Media:
                 raise disk_error(error, "cannot read", printable(str(path))) from error
             if path.is_symlink() or not path.is_file():
                 problem = "not a regular file"
-            elif size != volume.size:
-                problem = f"wrong size, expected {volume.size} bytes, got {size}"
+            elif size == volume.size:
+                whole.append(path)
+            elif completes(volume, size, resent):
+                usable = usable or [path]
             else:
-                return path, ""
-        return None, problem
+                problem = f"wrong size, expected {volume.size} bytes, got {size}"
+        if resent:
+            problem += f"; the supplement brings {len(resent)} of its {plural(len(volume.blocks), 'block')}"
+        return whole or usable, problem
 
     def _refuse_strangers(self, catalog: Catalog) -> None:
         known = {volume.name for volume in catalog.volumes}
         for directory in self.directories:
-            strangers = [name for name in _entries(directory) if names.is_volume(name) and name not in known]
+            strangers = [name for name in entries(directory) if names.is_volume(name) and name not in known]
             if strangers:
                 raise Damaged(
                     f"a volume that does not belong to {catalog.name}",
@@ -100,11 +131,18 @@ class Media:
                 )
 
 
+def completes(volume: Volume, size: int, resent: Mapping[int, Stretch]) -> bool:
+    """Whether what was sent again completes a file of a wrong size (in bytes). One that is too long is wrong in its last block."""
+    last = len(volume.blocks) - 1
+    own = [number for number in range(last + 1) if number not in resent]
+    return bool(own) and own[-1] != last and (own[-1] + 1) * names.BLOCK_SIZE <= size
+
+
 def _listed(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def _entries(directory: Path) -> list[str]:
+def entries(directory: Path) -> list[str]:
     with fsio.disk_errors("cannot read the directory", directory):
         found = []
         for entry in directory.iterdir():
@@ -116,22 +154,22 @@ def _entries(directory: Path) -> list[str]:
         return found
 
 
-def _bundle_directories(path: Path) -> list[Path]:
+def bundle_directories(path: Path) -> list[Path]:
     """The directory itself when a bundle's files are in it, else the bundle directories one level below."""
     if not path.is_dir():
         what = "not a directory" if path.exists() else "no such directory"
         raise UsageError(what, where=printable(str(path)), expected="a bundle directory or the mount point of a medium")
     if _holds_bundle(path):
         return [path]
-    below = [path / name for name in sorted(_entries(path)) if not name.endswith(names.PARTIAL)]
+    below = [path / name for name in sorted(entries(path)) if not name.endswith(names.PARTIAL)]
     found = [entry for entry in below if not entry.is_symlink() and entry.is_dir() and _holds_bundle(entry)]
     if not found:
-        partial = any(entry.endswith(names.PARTIAL) for entry in _entries(path))
+        partial = any(entry.endswith(names.PARTIAL) for entry in entries(path))
         raise UsageError(
             "no bundle here",
             where=printable(str(path)),
             expected=f"{names.CATALOG} or {names.volume_name(1)} in it or one level below",
-            hint="an export was not finished there: run the same export again" if partial else "",
+            hint="an export or a copy was not finished there: run the same command again" if partial else "",
         )
     return found
 
@@ -139,11 +177,11 @@ def _bundle_directories(path: Path) -> list[Path]:
 def _holds_bundle(directory: Path) -> bool:
     if directory.name.endswith(names.PARTIAL):
         raise UsageError(
-            "this export was not finished",
+            "this export or copy was not finished",
             where=printable(str(directory)),
-            hint="run the same export again: it goes on where it stopped",
+            hint="run the same command again: it goes on where it stopped",
         )
-    return any(name == names.CATALOG or names.is_volume(name) for name in _entries(directory))
+    return any(name == names.CATALOG or names.is_volume(name) or names.is_parity(name) for name in entries(directory))
 
 
 def _one_catalog(holders: list[Path], directories: list[Path]) -> bytes:
@@ -160,7 +198,7 @@ def _one_catalog(holders: list[Path], directories: list[Path]) -> bytes:
             raise Damaged(
                 "the paths hold two different bundles, or one catalog is damaged",
                 where=f"{printable(str(holders[0]))} and {printable(str(other))}",
-                expected="the same catalog.json on every medium",
+                expected="the same catalog.json on every medium, and in a supplement for its bundle",
                 hint="give the media of one bundle at a time",
             )
     return raw
@@ -169,7 +207,7 @@ def _one_catalog(holders: list[Path], directories: list[Path]) -> bytes:
 def _signatures(directories: list[Path]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for directory in directories:
-        for name in sorted(filter(names.is_signature, _entries(directory))):
+        for name in sorted(filter(names.is_signature, entries(directory))):
             content = fsio.read_capped(directory / name, _MAX_SIGNATURE)
             if found.get(name, content) != content:
                 name = f"{directory}/{name}"

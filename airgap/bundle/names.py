@@ -11,12 +11,18 @@ from airgap.text import parse_size, printable
 CATALOG = "catalog.json"
 SUMS = "SHA256SUMS"
 CHECK = "CHECK.txt"
+#: They check a bundle with what a machine has: a POSIX shell, PowerShell, Windows' command prompt.
+SCRIPTS = ("check.sh", "check.ps1", "check.cmd")
+SUPPLEMENT = "supplement.json"
+CUSTODY = "custody.jsonl"
 PARTIAL = ".partial"
 JOURNAL = "journal.jsonl"
 
 BLOCK_SIZE = 16 * 1024 * 1024
 MAX_SERIAL = 2**53 - 1
 _VOLUME = re.compile(r"volume-[0-9]{4,}\.tar", re.ASCII)
+_PARITY = re.compile(r"parity-[0-9]{4,}\.bin", re.ASCII)
+_RESEND = re.compile(r"resend-[0-9]{4,}\.bin", re.ASCII)
 _SIGNATURE = re.compile(r"catalog\.json\.[0-9a-z]{1,64}\.(?:sig|asc)", re.ASCII)
 
 #: Named volume sizes in bytes. FAT32 ends one byte below 4 GiB; discs are what is left after their file system.
@@ -57,9 +63,34 @@ def volume_name(number: int) -> str:
     return f"volume-{number:04d}.tar"
 
 
+def supplement_name(bundle: str, request: str) -> str:
+    """The directory of the answer to a resend request: ``prod-site-0007-resend-1a2b3c4d``."""
+    return f"{bundle}-resend-{request}"
+
+
+def resend_name(number: int) -> str:
+    """File ``number`` of a supplement, counted from 1."""
+    return f"resend-{number:04d}.bin"
+
+
+def is_resend(name: str) -> bool:
+    """Whether a file name claims to be a file of a supplement."""
+    return _RESEND.fullmatch(name) is not None
+
+
 def is_volume(name: str) -> bool:
     """Whether a file name claims to be a volume."""
     return _VOLUME.fullmatch(name) is not None
+
+
+def parity_name(number: int) -> str:
+    """The file of parity ``number``, counted from 1."""
+    return f"parity-{number:04d}.bin"
+
+
+def is_parity(name: str) -> bool:
+    """Whether a file name claims to be a parity file."""
+    return _PARITY.fullmatch(name) is not None
 
 
 def is_signature(name: str) -> bool:

@@ -6,10 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from airgap import fsio
-from airgap.bundle import names
 from airgap.bundle.catalog import Catalog, Patch
-from airgap.bundle.frame import Extent
+from airgap.bundle.volumes import Volumes
 from airgap.errors import Damaged, NotFound, RegistryError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -26,7 +24,7 @@ class BundleStore:
 
     Args:
         catalog: the catalog.
-        volumes: the file of every volume, by number (``Media.locate``).
+        volumes: the volumes at hand (``Media.locate``), or the file of every one by number.
 
     Attributes:
         outside: opens a blob that the site holds; None as long as nobody knows where.
@@ -35,7 +33,7 @@ class BundleStore:
     def __init__(self, catalog: Catalog, volumes: Mapping[int, Path]) -> None:
         self.catalog = catalog
         self.outside: Callable[[Digest], Reader] | None = None
-        self._volumes = volumes
+        self._volumes = volumes if isinstance(volumes, Volumes) else Volumes(volumes, pieces=catalog.pieces)
         self._names = {(n.path, n.tag or n.descriptor.digest): n.descriptor for n in self.names()}
         self._kinds = {n.descriptor.digest: n.descriptor.media_type for n in self.names()}
 
@@ -102,7 +100,7 @@ class BundleStore:
             return skipped(self._open_held(digest), offset)
         if blob.patch is not None:
             return skipped(self._rebuilt(digest, blob.patch), offset)
-        return _ExtentReader(self._volumes, blob.extents, offset)
+        return self._volumes.open(blob.extents, offset)
 
     def _rebuilt(self, digest: Digest, patch: Patch) -> Reader:
         where = f"{self.place(digest)}: blob {digest}"
@@ -131,10 +129,7 @@ class BundleStore:
         blob = self.catalog.blobs[digest]
         if blob.patch is not None:
             return f"patch in {self.place(blob.patch.blob)}"
-        volumes = (self._volumes.get(e.volume, names.volume_name(e.volume)) for e in blob.extents[:3])
-        return (
-            ", ".join(f"{volume} at byte {e.offset}" for volume, e in zip(volumes, blob.extents, strict=False)) or self.catalog.name
-        )
+        return self._volumes.place(blob.extents[:3]) or self.catalog.name
 
 
 class _MadeReader:
@@ -157,40 +152,3 @@ class _MadeReader:
 
     def close(self) -> None:
         self._reader.close()
-
-
-class _ExtentReader:
-    def __init__(self, volumes: Mapping[int, Path], extents: tuple[Extent, ...], skip: int) -> None:
-        self._volumes = volumes
-        self._extents = list(reversed(extents))
-        self._current: fsio.FileReader | None = None
-        self._skip = skip
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        while True:
-            self._current = self._current or self._next()
-            if self._current is None:
-                return 0
-            if count := self._current.readinto(buffer):
-                return count
-            self.close()
-
-    def _next(self) -> fsio.FileReader | None:
-        while self._extents:
-            extent = self._extents.pop()
-            skipped = min(self._skip, extent.length)
-            self._skip -= skipped
-            if skipped < extent.length:
-                path = self._volumes.get(extent.volume)
-                if path is None:
-                    raise Damaged(
-                        "a volume is missing", where=names.volume_name(extent.volume), hint="bring the medium that has this volume"
-                    )
-                fd = fsio.open_regular(path)
-                return fsio.FileReader(fd, extent.offset + skipped, extent.length - skipped, str(path))
-        return None
-
-    def close(self) -> None:
-        if self._current is not None:
-            self._current.close()
-            self._current = None

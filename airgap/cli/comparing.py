@@ -34,11 +34,11 @@ def diff_command(
 
     Example: airgap diff /srv/out/prod-site-0007 /srv/out/prod-site-0008
     """
-    facts = compare(_content(a), _content(b))
+    facts = compare(read_content(a), read_content(b))
     Console(as_json, quiet, verbose).result(facts, _lines(facts))
 
 
-def _content(path: Path) -> Content:
+def read_content(path: Path) -> Content:
     """Read one side. Raises ``UsageError``."""
     try:
         if path.is_dir():

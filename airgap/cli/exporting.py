@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from airgap import fsio
-from airgap.bundle import names
-from airgap.bundle.catalog import MAX_CATALOG, Catalog
+from airgap.bundle import names, outer
+from airgap.bundle.catalog import MAX_CATALOG
 from airgap.cli import inputs
 from airgap.cli.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, check_level, check_patch, open_bases
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.decrypting import EncryptOption, site_keys
 from airgap.cli.gates import (
     Asked,
     AttachOption,
@@ -27,7 +28,17 @@ from airgap.cli.gates import (
     outcome_lines,
 )
 from airgap.cli.places import PlaceOptions
-from airgap.cli.planning import Lists, PlatformOption, RegistriesDOption, VolumeOption, asked_for, lookaside_of
+from airgap.cli.planning import (
+    OptionalLists,
+    ParityOption,
+    PlatformOption,
+    RegistriesDOption,
+    VolumeOption,
+    asked_for,
+    lookaside_of,
+    parity_lines,
+)
+from airgap.cli.resending import Resending, ResendOption, require
 from airgap.cli.sources import BundlePolicyOption, ScratchOption, Shelf, UnverifiedOption
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registries
 from airgap.errors import UsageError
@@ -38,15 +49,17 @@ from airgap.text import human_size, plural, printable
 from airgap.trust.keys import Signer
 
 KeyOption = Annotated[list[str], typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")]
+OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
 
 
 @reaching
 def export_command(
-    lists: Lists,
     out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
-    stream: Annotated[str, typer.Option("--stream", help="The named series this bundle belongs to.")],
-    key: KeyOption,
+    lists: OptionalLists = None,
+    stream: Annotated[str, typer.Option("--stream", help="The named series this bundle belongs to.")] = "",
+    key: OptionalKeys = None,
     volume_size: VolumeOption = None,
+    parity: ParityOption = 0,
     serial: Annotated[int | None, typer.Option("--serial", min=1, max=names.MAX_SERIAL, help="Default: the stream's next.")] = None,
     created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
@@ -68,6 +81,8 @@ def export_command(
     attach: AttachOption = None,
     threads: ThreadsOption = 4,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
+    encrypt_to: EncryptOption = None,
+    resend: ResendOption = None,
     state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
     passphrase_file: inputs.PassphraseOption = None,
@@ -85,12 +100,30 @@ def export_command(
 
     With --verify-images and --gate every image must pass before the bundle is sealed; --attach adds SBOMs and scan results.
 
+    With --parity N any N volumes may get lost or damaged on the way: airgap media repair rebuilds them.
+
+    Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --volume-size bd25 --parity 1
+
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --since site.receipt
 
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --verify-images policy.json
     --gate "trivy image --exit-code 1 --severity CRITICAL {registry}" --attach docker.io/library/nginx:1.27::sbom-spdx=nginx.json
+
+    With --encrypt-to only the named sites can read it; everybody can still check, copy and repair it.
+
+    Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --encrypt-to site.pub
+
+    With --resend it answers what `airgap media repair` asked for: a supplement with only the blocks that are damaged or lost, from
+    the bundle where it is still there, else from the sources.
+
+    Example: airgap export --resend prod-site-0007.request.json --out /mnt/usb
     """
     console = Console(as_json, quiet, verbose)
+    if resend is not None:
+        options = PlaceOptions(scratch, bundle_policy, accept_unverified, state, console.say)
+        Resending(resend, lists or (), out, reach, registries_d, options, threads, console).run()
+        return
+    lists, key = require(lists, stream, key)
     asked = Asked(verify_images, require_signed, accept_unnamed_bundles, gate or (), gate_timeout, attach or (), scratch)
     with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, state, console.say)) as shelf:
         wanted, settings = asked_for(lists, platform, reach, console, shelf)
@@ -109,6 +142,8 @@ def export_command(
             attached=asked.attached(),
             terms=asked.terms(),
             gates=asked.gates(console),
+            parity=parity,
+            recipients=site_keys(encrypt_to),
         )
         inputs.check_period(request.created, request.expires)
         signers = inputs.signers(key, passphrase_file)
@@ -138,7 +173,7 @@ def sign_command(
     raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG) if bundle.is_dir() else b""
     if not raw or bundle.name.endswith(names.PARTIAL):
         raise UsageError("not a sealed bundle", where=printable(str(bundle)), expected=f"a directory with {names.CATALOG}")
-    catalog = Catalog.from_bytes(raw)
+    catalog = outer.read(raw)
     written = write_signatures(bundle, raw, inputs.signers(key, passphrase_file))
     facts = {"bundle": catalog.name, "signatures": [path.name for path in written]}
     Console(as_json, quiet, verbose).result(facts, [f"signed       {catalog.name}: {path.name}" for path in written])
@@ -155,17 +190,23 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         "blobs": len(catalog.blobs),
         "volumes": len(catalog.volumes),
         "bytes": catalog.total_size,
+        "parity": len(catalog.parity),
+        "parity_bytes": sum(file.size for file in catalog.parity),
         **catalog.savings(),
         "signers": [signer.key_id for signer in signers],
+        "encrypted_to": list(done.encrypted_to),
         "already_there": not done.fresh,
         **outcome_facts(done),
     }
-    size = f"{plural(len(catalog.images), 'image')}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
+    inside = "encrypted" if catalog.sealed else plural(len(catalog.images), "image")
+    size = f"{inside}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
     lines = [
         f"{'sealed' if done.fresh else 'there'}       {done.path}".replace("there       ", "there        "),
         f"content      {size}",
+        *parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
         *_savings_lines(facts),
         *outcome_lines(done),
+        *(f"encrypted    to key {key_id}: only its site can read this bundle" for key_id in done.encrypted_to),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",
         f"check        cd {done.path} && sha256sum -c {names.SUMS}",
     ]

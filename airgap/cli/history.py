@@ -23,6 +23,9 @@ def history_command(
     generations: Annotated[
         bool, typer.Option("--generations", help="Instead: the bundles that each target holds, for prune and rollback.")
     ] = False,
+    custody: Annotated[
+        bool, typer.Option("--custody", help="Instead: who carried the bundles, as the custody logs on their media said.")
+    ] = False,
     state: inputs.StateOption = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -32,13 +35,16 @@ def history_command(
 
     With -v also the catalog's digest and the reason of everything that was accepted.
 
-    Example: airgap history --stream prod-site --limit 20, or airgap history --generations
+    Example: airgap history --stream prod-site --limit 20, or airgap history --generations, or airgap history --custody
     """
     if stream:
         check_stream(stream)
     directory = inputs.state_directory(state)
     if generations:
         Console(as_json, quiet, verbose).result(*_generations(directory, stream))
+        return
+    if custody:
+        Console(as_json, quiet, verbose).result(*_custody(directory, stream))
         return
     events: list[Event] = []
     if State.exists(directory):
@@ -61,6 +67,19 @@ def _generations(directory: Path, stream: str) -> tuple[dict[str, Any], list[str
                     content = ", ".join([plural(images, "image"), *notes])
                     lines.append(f"{one.at}  {bundle_name(one.stream, one.serial)}  {target}: {content}")
     return {"generations": facts}, lines or ["none yet"]
+
+
+def _custody(directory: Path, stream: str) -> tuple[dict[str, Any], list[str]]:
+    facts: list[dict[str, Any]] = []
+    lines: list[str] = []
+    with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
+        for of_stream, serial, one in memory.custody.read(stream) if memory is not None else ():
+            facts.append({"stream": of_stream, "serial": serial, **asdict(one)})
+            where = f" at {one.place}" if one.place else ""
+            result = f"; check: {one.result}" if one.result else ""
+            note = f"; {one.note}" if one.note else ""
+            lines.append(f"{one.at}  {bundle_name(of_stream, serial)}  {one.who}{where}{result}{note} ({one.vouched})")
+    return {"custody": facts}, lines or ["none yet"]
 
 
 def _lines(event: Event, verbose: bool) -> Iterator[str]:

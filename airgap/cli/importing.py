@@ -10,10 +10,13 @@ from typing import Annotated
 
 import typer
 
+from airgap.bundle import sealed
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.media import Media
+from airgap.bundle.outer import read as read_outer
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.files import FileOptions, ScratchOption, takes_signatures, with_signatures
 from airgap.cli.maps import MapOption, read_map
 from airgap.cli.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines
@@ -47,20 +50,36 @@ UnnamedBundles = Annotated[
     bool, typer.Option("--accept-unnamed-bundles", help="Let a cosign 3 bundle that names no image vouch by key and digest.")
 ]
 AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Take a bundle although it has expired.")]
+RequireCustody = Annotated[
+    bool, typer.Option("--require-custody", help="Refuse media without a custody log, or with a broken one (airgap media log).")
+]
+CustodyKey = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--custody-key",
+        metavar="FILE",
+        help="Public key by which custody logs are checked; with --require-custody every entry must be signed by one.",
+    ),
+]
 
 
 def inspect_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Show what a bundle says about itself. This checks nothing: see `airgap verify`.
 
+    An encrypted bundle shows what is in it only with --decrypt-key.
+
     Example: airgap inspect /mnt/usb/prod-site-0007
     """
     media = Media.find(bundle)
-    catalog = Catalog.from_bytes(media.catalog_raw)
+    outer = read_outer(media.catalog_raw)
+    catalog = sealed.unseal(outer, site_secrets(decrypt_key, passphrase_file)) if decrypt_key else outer
     facts = {
         "stream": catalog.stream,
         "serial": catalog.serial,
@@ -71,11 +90,13 @@ def inspect_command(
         "images": [image.to_json() for image in catalog.images],
         "blobs": len(catalog.blobs),
         "volumes": [{"name": volume.name, "size": volume.size, "sha256": volume.sha256} for volume in catalog.volumes],
+        "parity": [{"name": parity.name, "size": parity.size, "sha256": parity.sha256} for parity in catalog.parity],
         "bytes": catalog.total_size,
         "signatures": sorted(media.signatures),
+        "encrypted_to": [wrapped.key_id for wrapped in outer.sealed.recipients] if outer.sealed else [],
         "verified": False,
     }
-    Console(as_json, quiet, verbose).result(facts, _inspect_lines(catalog, media))
+    Console(as_json, quiet, verbose).result(facts, [*_inspect_lines(catalog, media), *_encryption_lines(outer)])
 
 
 @reaching
@@ -96,6 +117,8 @@ def verify_command(
     max_age: inputs.MaxAgeOption = None,
     revoked: inputs.RevokedOption = None,
     state: inputs.StateOption = None,
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
     reach: Reach = Reach(),
     threads: ThreadsOption = 2,
     as_json: Json = False,
@@ -117,6 +140,7 @@ def verify_command(
         accept_unnamed_bundles=accept_unnamed_bundles,
         allow_expired=allow_expired,
         allow_clock_behind=allow_clock_behind,
+        secrets=site_secrets(decrypt_key, passphrase_file),
         threads=threads,
     )
     spec = parse_store(held_at) if held_at else None
@@ -164,8 +188,11 @@ def import_command(
     allow_clock_behind: inputs.ClockOption = False,
     max_age: inputs.MaxAgeOption = None,
     revoked: inputs.RevokedOption = None,
+    require_custody: RequireCustody = False,
+    custody_key: CustodyKey = None,
     sign_by: SignBy = None,
     lookaside: LookasideOption = None,
+    decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
     scratch: ScratchOption = None,
     reach: Reach = Reach(),
@@ -200,7 +227,10 @@ def import_command(
         allow_clock_behind=allow_clock_behind,
         partial=partial,
         replace_names=replace_names,
+        require_custody=require_custody,
+        custody_keys=tuple(inputs.read_key(str(key)) for key in custody_key or ()),
         platforms=tuple(Platform.parse(text) for text in platform or ()),
+        secrets=site_secrets(decrypt_key, passphrase_file),
         threads=threads,
     )
     if dry_run:
@@ -231,8 +261,14 @@ def site_signing(keys: Sequence[str], lookaside: Path | None, passphrase_file: P
     return SiteSigning(tuple(s for s in signers if not isinstance(s, GpgSigner)), gpg, lookaside, label)
 
 
+def _encryption_lines(outer: Catalog) -> list[str]:
+    return [f"encrypted    to key {wrapped.key_id}" for wrapped in outer.sealed.recipients] if outer.sealed else []
+
+
 def _inspect_lines(catalog: Catalog, media: Media) -> list[str]:
     size = f"{plural(len(catalog.images), 'image')}, {plural(len(catalog.blobs), 'blob')}, {human_size(catalog.total_size)}"
+    if catalog.sealed:
+        size = f"encrypted, {human_size(catalog.total_size)}; --decrypt-key shows what is in it"
     lines = [
         f"bundle       {catalog.name}, created {catalog.created}, expires {catalog.expires or 'never'}",
         f"content      {size}",
@@ -241,5 +277,6 @@ def _inspect_lines(catalog: Catalog, media: Media) -> list[str]:
         lines.append(f"  {image.reference}  {image.root.digest}")
         lines.append(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(len(image.attachments), 'attachment')}")
     lines += [f"volume       {v.name}  {v.size} bytes  {v.sha256}" for v in catalog.volumes]
+    lines += [f"parity       {p.name}  {p.size} bytes  {p.sha256}" for p in catalog.parity]
     lines += [f"signature    {name} (not checked here)" for name in sorted(media.signatures)]
     return lines

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from airgap import fsio
+from airgap.cipher import sites
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
@@ -16,7 +17,7 @@ from airgap.text import printable
 from airgap.trust import keys as trust_keys
 from airgap.trust.signatures import load_public_key
 
-keys = typer.Typer(no_args_is_help=True, help="Make signing keys.")
+keys = typer.Typer(no_args_is_help=True, help="Make keys: to sign bundles, or to encrypt them to a site.")
 
 
 class KeyType(enum.StrEnum):
@@ -24,6 +25,7 @@ class KeyType(enum.StrEnum):
 
     ecdsa = "ecdsa"
     ed25519 = "ed25519"
+    x25519 = "x25519"
 
 
 @keys.command("generate")
@@ -39,7 +41,11 @@ def generate(
 
     The passphrase comes from AIRGAP_KEY_PASSPHRASE, --passphrase-file or a prompt; an empty one leaves the key unencrypted.
 
+    A key of type x25519 does not sign: bundles are encrypted to it (export --encrypt-to), and only its site can read them.
+
     Example: airgap keys generate --out keys
+
+    Example: airgap keys generate --out site-keys --type x25519
     """
     console = Console(as_json, quiet, verbose)
     private, public = out / "airgap.key", out / "airgap.pub"
@@ -49,16 +55,19 @@ def generate(
                 "a key is there already", where=printable(str(path)), hint="choose another --out; keys are never overwritten"
             )
     secret = inputs.passphrase(passphrase_file, "passphrase for the new key (empty: not encrypted)", confirm=True)
-    pair = trust_keys.generate(kind.value, secret)
+    if kind is KeyType.x25519:
+        private_pem, public_pem, key_id = sites.generate(secret)
+    else:
+        pair = trust_keys.generate("ecdsa" if kind is KeyType.ecdsa else "ed25519", secret)
+        private_pem, public_pem, key_id = pair.private_pem, pair.public_pem, load_public_key(pair.public_pem).id
     fsio.make_directory(out)
-    fsio.write_durable(private, pair.private_pem, 0o600)
-    fsio.write_durable(public, pair.public_pem)
-    key_id = load_public_key(pair.public_pem).id
+    fsio.write_durable(private, private_pem, 0o600)
+    fsio.write_durable(public, public_pem)
     facts = {"private": str(private), "public": str(public), "id": key_id, "type": kind.value, "encrypted": secret is not None}
     console.result(
         facts,
         [
             f"private key  {private}  ({'encrypted' if secret else 'NOT encrypted'}, keep it secret)",
-            f"public key   {public}  (id {key_id}; the sites need this one)",
+            f"public key   {public}  (id {key_id}; {'the sender needs' if kind is KeyType.x25519 else 'the sites need'} this one)",
         ],
     )

@@ -4,4 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from airgap.cli import checking, custody, spreading
+from airgap.cli.repairing import repair_command
+
 media = typer.Typer(no_args_is_help=True, help="Spread a bundle over media, check it without keys, repair it, log who had it.")
+media.command("copy")(spreading.copy_command)
+media.command("check")(checking.check_command)
+media.command("repair")(repair_command)
+media.command("log")(custody.log_command)

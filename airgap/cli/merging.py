@@ -20,7 +20,7 @@ from airgap.cli import inputs
 from airgap.cli.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, check_level, check_patch, open_bases
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.exporting import KeyOption, export_result
-from airgap.cli.planning import VolumeOption
+from airgap.cli.planning import ParityOption, VolumeOption
 from airgap.cli.stores import Reach, ThreadsOption, reaching
 from airgap.exporter.bases import Base
 from airgap.exporter.export import Request, export
@@ -45,6 +45,7 @@ def merge_command(
     accept_unverified: Unverified = False,
     revoked: inputs.RevokedOption = None,
     volume_size: VolumeOption = None,
+    parity: ParityOption = 0,
     serial: Annotated[int | None, typer.Option("--serial", min=1, max=names.MAX_SERIAL, help="Default: the stream's next.")] = None,
     created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
@@ -89,6 +90,7 @@ def merge_command(
         restart=restart,
         patch=check_patch(patch),
         effort=check_level(patch_level),
+        parity=parity,
     )
     inputs.check_period(request.created, request.expires)
     signers = inputs.signers(key, passphrase_file)

@@ -41,11 +41,16 @@ Lists = Annotated[
         metavar="LIST...", help="Image lists (docs/lists.md), places such as oci-archive:FILE, or one lock; - is stdin."
     ),
 ]
+OptionalLists = Annotated[list[str] | None, Lists.__metadata__[0]]
 PlatformOption = Annotated[
     list[str] | None, typer.Option("--platform", help="Only this platform, such as linux/arm64; may be repeated.")
 ]
 VolumeOption = Annotated[
     str | None, typer.Option("--volume-size", help="Most bytes a volume may have: 4GiB, 25GB, or fat32, dvd, dvd-dl, bd25, bd50.")
+]
+ParityOption = Annotated[
+    int,
+    typer.Option("--parity", min=0, max=255, help="Parity files: so many volumes may get lost and can be rebuilt (media repair)."),
 ]
 RegistriesDOption = Annotated[
     Path | None,
@@ -128,6 +133,7 @@ def _changes(name: str, last: Lock, found: Lock, allow_lost: bool) -> dict[str, 
 def plan_command(
     lists: Lists,
     volume_size: VolumeOption = None,
+    parity: ParityOption = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Where the bundle will go: also check the free space there.")] = None,
     platform: PlatformOption = None,
     reach: Reach = Reach(),
@@ -161,7 +167,7 @@ def plan_command(
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
             found = locked(wanted, store, source, console, threads)
             tried = attempts_for(found, bases, check_patch(patch), source)
-    plan = lay_out(found, names.volume_size(volume_size) if volume_size else None, held_by(bases))
+    plan = lay_out(found, names.volume_size(volume_size) if volume_size else None, held_by(bases), parity=parity)
     facts = summary(plan) | {"patches_tried": len(tried), "patches_save": estimate(tried)}
     if bytes_a_second:
         facts["seconds"] = math.ceil(plan.download / bytes_a_second)
@@ -204,7 +210,9 @@ def _plan_lines(plan: Plan, facts: dict[str, Any]) -> list[str]:
     lines += [f"{volume['name']}  {human_size(volume['size']):>10}" for volume in facts["volumes"][:20]]
     if len(plan.sizes) > 20:
         lines.append(f"... {plural(len(plan.sizes), 'volume')} in all")
-    lines.append(f"fetch {human_size(plan.download)} in {plural(facts['blobs'], 'blob')}, write {human_size(plan.written)}")
+    lines += parity_lines(len(plan.sizes), plan.parity_sizes)
+    written = plan.written + sum(plan.parity_sizes)
+    lines.append(f"fetch {human_size(plan.download)} in {plural(facts['blobs'], 'blob')}, write {human_size(written)}")
     if facts["patches_tried"]:
         count = plural(facts["patches_tried"], "layer")
         lines.append(f"patches for {count} will save about {human_size(facts['patches_save'])} of that (an estimate; export tells)")
@@ -213,6 +221,15 @@ def _plan_lines(plan: Plan, facts: dict[str, Any]) -> list[str]:
     if "free" in facts:
         lines.append(f"free there: {human_size(facts['free'])}")
     return lines
+
+
+def parity_lines(volumes: int, sizes: Sequence[int]) -> list[str]:
+    """What the parity files are good for, and what they cost."""
+    if not sizes:
+        return []
+    count = plural(len(sizes), "parity file")
+    worth = "a copy of the volume each" if volumes == 1 else f"any {plural(min(len(sizes), volumes), 'lost volume')} can be rebuilt"
+    return [f"parity       {count}, {human_size(sum(sizes))}: {worth}"]
 
 
 def _table(plan: Plan, facts: dict[str, Any]) -> list[str]:

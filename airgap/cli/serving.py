@@ -11,16 +11,19 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from airgap import fsio
+from airgap.bundle import outer, sealed
 from airgap.bundle.catalog import Catalog, parse_time
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
+from airgap.cipher.sites import SiteSecret
 from airgap.cli import inputs
 from airgap.cli.console import Console, Quiet, Verbose
+from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.stores import is_layout
 from airgap.errors import MediaError, UsageError
 from airgap.importer import closure, gate, judge
@@ -41,6 +44,7 @@ from airgap.state import Event, State
 from airgap.text import printable
 
 _SPARE_FILES = 128
+Secrets: TypeAlias = tuple[SiteSecret, ...]
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ def serve_command(
     state: Annotated[
         Path | None, typer.Option("--state", envvar="AIRGAP_STATE", help="State directory of this site, for the status page.")
     ] = None,
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -98,7 +104,8 @@ def serve_command(
     """
     console = Console(False, quiet, verbose)
     addresses = [_address("--listen", listen), *([_address("--admin", admin)] if admin else [])]
-    content = _content(paths, policy, allow_expired, state, console)
+    secrets = site_secrets(decrypt_key, passphrase_file)
+    content = _content(paths, policy, allow_expired, state, secrets, console)
     watched: list[Watched[Any]] = []
     catalogue = _watch(watched, "the store", lambda: Catalogue(content.browsable), content.stamp)
     tls = _tls(watched, tls_cert, tls_key)
@@ -126,10 +133,12 @@ def serve_command(
     console.say("stopped")
 
 
-def _content(paths: Sequence[Path], policy: Path | None, allow_expired: bool, state: Path | None, console: Console) -> _Content:
+def _content(
+    paths: Sequence[Path], policy: Path | None, allow_expired: bool, state: Path | None, secrets: Secrets, console: Console
+) -> _Content:
     first = Path(str(paths[0]).removeprefix("oci:"))
     if not is_layout(first):
-        return _bundle(paths, policy, allow_expired, state, console)
+        return _bundle(paths, policy, allow_expired, state, secrets, console)
     if len(paths) > 1:
         raise UsageError("a store is served alone", got=printable(str(paths[1])), expected="one STORE, or the media of one bundle")
     layout = LayoutReader(first)
@@ -138,13 +147,15 @@ def _content(paths: Sequence[Path], policy: Path | None, allow_expired: bool, st
     return _Content(str(first), layout, layout.index, bundles)
 
 
-def _bundle(paths: Sequence[Path], policy: Path | None, allow_expired: bool, state: Path | None, console: Console) -> _Content:
+def _bundle(
+    paths: Sequence[Path], policy: Path | None, allow_expired: bool, state: Path | None, secrets: Secrets, console: Console
+) -> _Content:
     media = Media.find(paths)
     if policy is not None:
-        catalog, store, vouchers = _trusted(media, policy, allow_expired, state)
+        catalog, store, vouchers = _trusted(media, policy, allow_expired, state, secrets)
     else:
         console.say("no --policy: the signature of this bundle is not checked")
-        catalog = Catalog.from_bytes(media.catalog_raw)
+        catalog = sealed.unseal(outer.read(media.catalog_raw), secrets)
         store, vouchers = BundleStore(catalog, media.locate(catalog)), ()
     absent = sum(store.find_blob(digest) is None for digest in catalog.blobs)
     if absent:
@@ -160,11 +171,13 @@ def _bundle(paths: Sequence[Path], policy: Path | None, allow_expired: bool, sta
     return _Content(f"bundle {catalog.name}", store, lambda: None, lambda: (served,))
 
 
-def _trusted(media: Media, policy: Path, allow_expired: bool, state: Path | None) -> tuple[Catalog, BundleStore, tuple[str, ...]]:
+def _trusted(
+    media: Media, policy: Path, allow_expired: bool, state: Path | None, secrets: Secrets
+) -> tuple[Catalog, BundleStore, tuple[str, ...]]:
     """All that an import would check but serials, for several bundles may be served, and blobs, which clients check themselves."""
     revoked = inputs.read_revoked(None, inputs.state_directory(state))
     terms = Terms(inputs.read_policy(policy)[0], inputs.read_key, dt.datetime.now(dt.UTC), revoked, allow_expired=allow_expired)
-    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked)
+    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, secrets)
     gate.check_times(catalog, None, terms)
     opened = open_content(media, catalog, verdict)
     closures = [closure.walk(opened.store, image) for image in catalog.images]

@@ -20,6 +20,7 @@ from airgap import fsio
 from airgap.bundle.catalog import format_time
 from airgap.cli import inputs
 from airgap.cli.console import Console, Quiet, Verbose
+from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.files import FileOptions, ScratchOption
 from airgap.cli.importing import LookasideOption, RequireSigned, SignBy, UnnamedBundles, site_signing
 from airgap.cli.maps import MapOption, read_map
@@ -74,6 +75,7 @@ def watch_command(
     revoked: inputs.RevokedOption = None,
     sign_by: SignBy = None,
     lookaside: LookasideOption = None,
+    decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
     scratch: ScratchOption = None,
     reach: Reach = Reach(),
@@ -99,6 +101,7 @@ def watch_command(
     signing = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=True)
     platforms = tuple(Platform.parse(text) for text in platform or ())
     files = FileOptions.of(platforms, scratch, signing)
+    secrets = site_secrets(decrypt_key, passphrase_file)
 
     def terms() -> Terms:
         return Terms(
@@ -110,6 +113,7 @@ def watch_command(
             require_signed=require_signed,
             accept_unnamed_bundles=accept_unnamed_bundles,
             platforms=platforms,
+            secrets=secrets,
             threads=threads,
         )
 
@@ -123,7 +127,7 @@ def watch_command(
         conditions=_Conditions(
             Path(inputs.read_policy(policy)[1]),
             (where / inputs.REVOKED, *([revoked] if revoked else [])),
-            (require_signed, accept_unnamed_bundles, max_age),
+            (require_signed, accept_unnamed_bundles, max_age, *(one.key_id for one in secrets)),
         ),
         describe=lambda done: import_result(done, str(spec), verbose),
     )

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from airgap import fsio
 from airgap.bundle.names import BLOCK_SIZE
+from airgap.cipher.content import ContentKey
+from airgap.cipher.forms import PIECE, TAG_SIZE
 from airgap.oci.verify import CHUNK
 
 #: How many whole blocks make a request to flush worthwhile (256 MiB).
@@ -25,9 +27,11 @@ class Digester:
     Args:
         files: open descriptors of the volumes, in order.
         sizes: their final sizes in bytes.
+        key: by which they are encrypted, where they are: then the tags of their pieces are taken, too.
     """
 
-    def __init__(self, files: Sequence[int], sizes: Sequence[int]) -> None:
+    def __init__(self, files: Sequence[int], sizes: Sequence[int], key: ContentKey | None = None) -> None:
+        self._key = key
         self._files = files
         self._sizes = sizes
         self._left = [[min(BLOCK_SIZE, size - at) for at in range(0, size, BLOCK_SIZE)] for size in sizes]
@@ -38,6 +42,7 @@ class Digester:
         self._error: BaseException | None = None
         self.blocks: list[list[str]] = [[""] * len(left) for left in self._left]
         self.volumes: list[str] = []
+        self.tags = [bytearray(-(-size // PIECE) * TAG_SIZE) for size in sizes] if key else []
         workers: tuple[Callable[[], None], ...] = (self._hash_blocks, self._hash_volumes, self._flush)
         self._threads = [
             threading.Thread(target=self._run, args=(worker,), name=worker.__name__, daemon=True) for worker in workers
@@ -96,14 +101,17 @@ class Digester:
             return not self._stopped
 
     def _hash_blocks(self) -> None:
-        buffer = memoryview(bytearray(CHUNK))
+        buffer = memoryview(bytearray(PIECE))
         for done in range(self._total):
             if not self._wait(lambda done=done: len(self._whole) > done):  # type: ignore[misc]
                 return
             number, block = self._whole[done]
             hasher = hashlib.sha256()
-            for part in self._read_block(number, block, buffer):
+            for i, part in enumerate(self._read_block(number, block, buffer)):
                 hasher.update(part)
+                if self._key is not None:
+                    piece = block * (BLOCK_SIZE // PIECE) + i
+                    self.tags[number][piece * TAG_SIZE : (piece + 1) * TAG_SIZE] = self._key.tag(number + 1, piece, part)
             self.blocks[number][block] = hasher.hexdigest()
 
     def _hash_volumes(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import hashlib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,9 @@ from typing import Any
 from airgap import fsio
 from airgap.bundle import names
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, format_time
+from airgap.bundle.outer import read as read_catalog
+from airgap.cipher.content import Pieces
+from airgap.cipher.sites import SiteKey
 from airgap.errors import Damaged, Refused, UsageError
 from airgap.exporter import preflight
 from airgap.exporter.attach import Attached, attach
@@ -23,14 +26,15 @@ from airgap.exporter.fill import fill
 from airgap.exporter.gates import Gates, Outcome, run_gates, unsealed
 from airgap.exporter.journal import LOCK, SCHEMA, Journal, unusable
 from airgap.exporter.judge import ImageTerms, judge_images
+from airgap.exporter.keeping import content_key, inputs_of, is_same, outer, record, workplace
 from airgap.exporter.lock import MAX_LOCK, Lock
+from airgap.exporter.parity import write_parity
 from airgap.exporter.patching import SCRATCH, Sources, make_patches
 from airgap.exporter.plan import Made, Plan, lay_out
 from airgap.exporter.resolve import Lookaside, resolve
 from airgap.exporter.seal import Signer, finish, is_whole, make_catalog, seal, signature_path
 from airgap.exporter.selecting import Tags, expand
 from airgap.lists import Wish
-from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Source
 from airgap.patch.zstd import EFFORTS
@@ -64,6 +68,8 @@ class Request:
         attached: files that become referrers of the images.
         terms: by what images are judged before anything of them is fetched; None: they are not.
         gates: what they must pass before the bundle is sealed.
+        parity: how many parity files to make.
+        recipients: the sites that can read it; none: it is not encrypted.
     """
 
     wanted: Sequence[Wish] | Lock
@@ -85,6 +91,8 @@ class Request:
     attached: Sequence[Attached] = ()
     terms: ImageTerms | None = None
     gates: Gates | None = None
+    parity: int = 0
+    recipients: Sequence[SiteKey] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,7 @@ class Exported:
         fresh: False when it had been finished by an earlier run.
         judgements: the policy's verdict on every instance, when one was asked for.
         outcomes: what the gates said.
+        encrypted_to: the ids of the keys that open it.
     """
 
     path: Path
@@ -104,6 +113,7 @@ class Exported:
     fresh: bool
     judgements: Sequence[Judgement] = ()
     outcomes: Sequence[Outcome] = ()
+    encrypted_to: Sequence[str] = ()
 
 
 def export(request: Request, source: Source, signers: Sequence[Signer], state: State, progress: Progress) -> Exported:
@@ -124,8 +134,9 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
         finish(partial)
     if final.exists():
         return _already_there(request, final, source, signers, state, progress)
+    work = workplace(state, request.stream, serial, partial, bool(request.recipients))
     lock, judged = None, None
-    if request.restart or not (partial / names.JOURNAL).exists():
+    if request.restart or not (work / names.JOURNAL).exists():
         check_bases(request.bases, request.stream, serial, lambda number: _exported(state, request.stream, number))
         lock = _locked(request, source, progress)
         judged = _judge(request, lock, source, progress)
@@ -135,8 +146,9 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
     busy = UsageError(
         "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
     )
-    with fsio.exclusive(partial, busy):
-        return _make(request, lock, judged, serial, partial, source, signers, state, progress)
+    fsio.make_directory(work)
+    with fsio.exclusive(partial, busy), contextlib.nullcontext() if work == partial else fsio.exclusive(work, busy):
+        return _make(request, lock, judged, serial, partial, work, source, signers, state, progress)
 
 
 def _make(
@@ -145,17 +157,19 @@ def _make(
     judged: Sequence[Judgement] | None,
     serial: int,
     partial: Path,
+    work: Path,
     source: Source,
     signers: Sequence[Signer],
     state: State,
     progress: Progress,
 ) -> Exported:
-    lock, journal = _begin(request, lock, serial, partial) if lock else _resume(request, partial, progress)
+    lock, journal = _begin(request, lock, serial, partial, work) if lock else _resume(request, work, progress)
     try:
         judged = _judge(request, lock, source, progress) if judged is None else judged
-        plan = _lay_out(request, lock, _patches(request, lock, partial / SCRATCH, source, progress))
+        plan = _lay_out(request, lock, _patches(request, lock, work / SCRATCH, source, progress))
         preflight.check(plan, request.out, partial)
-        filled = fill(plan, partial, source, journal, progress, request.threads)
+        key = content_key(work, plan, journal) if request.recipients else None
+        filled = fill(plan, partial, source, journal, progress, request.threads, key)
     finally:
         journal.close()
     known = [found for found in (state.last_exported(request.stream, below=serial), request.follows) if found]
@@ -170,49 +184,54 @@ def _make(
         previous=previous.catalog if previous else None,
         base=[base.digest for base in request.bases],
     )
-    outcomes = _gate(request, catalog, partial, lock, source, progress)
+    readable = replace(catalog, pieces=Pieces(key, plan.sizes, filled.tags)) if key else catalog
+    outcomes = _gate(request, readable, partial, lock, source, progress)
+    catalog = replace(catalog, parity=write_parity(partial, catalog.volumes, request.parity, progress))
     progress.stage("sealing", 0)
-    digest = Digest.of(catalog.to_bytes())
-    state.record_sealing(request.stream, serial, digest)
-    path = seal(partial, catalog, signers)
-    state.record_export(request.stream, serial, digest)
-    return Exported(path, catalog, True, judged, outcomes)
+    shown = outer(catalog, key, request.recipients, filled.tags)
+    state.record_sealing(request.stream, serial, Digest.of(shown.to_bytes()))
+    path = seal(partial, shown, signers)
+    record(state, path, shown, lock)
+    return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in request.recipients])
 
 
-def _resume(request: Request, partial: Path, progress: Progress) -> tuple[Lock, Journal]:
-    journal = Journal.resume(partial)
-    if journal.header.get("inputs") != _inputs(request):
+def _resume(request: Request, work: Path, progress: Progress) -> tuple[Lock, Journal]:
+    journal = Journal.resume(work)
+    if journal.header.get("inputs") != inputs_of(request):
         journal.close()
         raise UsageError(
             "an unfinished export of other content is in the way",
-            where=printable(str(partial)),
+            where=printable(str(work)),
             hint="repeat the earlier command to finish it, choose another --serial, or add --restart to discard it",
         )
-    progress.say(f"going on with the unfinished {partial.name.removesuffix(names.PARTIAL)}")
+    progress.say(f"going on with the unfinished {names.bundle_name(request.stream, journal.header['serial'])}")
     try:
-        raw = fsio.read_capped(partial / LOCK, MAX_LOCK)
+        raw = fsio.read_capped(work / LOCK, MAX_LOCK)
     except Damaged:
         raw = b""
     if Digest.of(raw) != journal.header["lock"]:  # it decides what the bundle holds: a damaged one must not be believed
         journal.close()
-        raise unusable("the lock of the unfinished bundle is missing or damaged", partial / LOCK)
+        raise unusable("the lock of the unfinished bundle is missing or damaged", work / LOCK)
     return Lock.from_bytes(raw, LOCK), journal
 
 
-def _begin(request: Request, lock: Lock, serial: int, partial: Path) -> tuple[Lock, Journal]:
+def _begin(request: Request, lock: Lock, serial: int, partial: Path, work: Path) -> tuple[Lock, Journal]:
     _discard(partial)
-    fsio.write_durable(partial / LOCK, lock.to_bytes())
+    if work != partial:
+        work.chmod(0o700)
+        _discard(work)
+    fsio.write_durable(work / LOCK, lock.to_bytes())
     created = request.created or format_time(dt.datetime.now(dt.UTC))
     header: dict[str, Any] = {
         "schema": SCHEMA,
-        "inputs": _inputs(request),
+        "inputs": inputs_of(request),
         "lock": Digest.of(lock.to_bytes()),
         "stream": request.stream,
         "serial": serial,
         "created": created,
         "expires": _expiry(request.expires, created),
     }
-    return lock, Journal.begin(partial, header)
+    return lock, Journal.begin(work, header)
 
 
 def _locked(request: Request, source: Source, progress: Progress) -> Lock:
@@ -231,11 +250,13 @@ def _judge(request: Request, lock: Lock, source: Source, progress: Progress) -> 
 def _gate(request: Request, catalog: Catalog, directory: Path, lock: Lock, source: Source, progress: Progress) -> list[Outcome]:
     if request.gates is None:
         return []
+    if catalog.sealed is not None:
+        raise UsageError("gates cannot look into a finished encrypted bundle", where=printable(str(directory)), hint="omit --gate")
     return run_gates(request.gates, unsealed(catalog, directory, lock, source, request.bases), lock, progress, request.threads)
 
 
 def _lay_out(request: Request, lock: Lock, patches: Mapping[Digest, Made] | None = None) -> Plan:
-    return lay_out(lock, request.volume_size, held_by(request.bases), {**request.given, **(patches or {})})
+    return lay_out(lock, request.volume_size, held_by(request.bases), {**request.given, **(patches or {})}, request.parity)
 
 
 def _patches(request: Request, lock: Lock, scratch: Path, source: Source, progress: Progress) -> dict[Digest, Made]:
@@ -253,22 +274,6 @@ def _expiry(expires: str | dt.timedelta | None, created: str) -> str | None:
     if isinstance(expires, dt.timedelta):
         return format_time(dt.datetime.fromisoformat(created) + expires)
     return expires
-
-
-def _inputs(request: Request) -> str:
-    """One digest over everything that decides the bytes of the bundle."""
-    if isinstance(request.wanted, Lock):
-        wanted: Any = str(Digest.of(request.wanted.to_bytes()))
-    else:
-        wanted = [wish.facts() for wish in request.wanted]  # rules, not what they chose: newer tags must not stop a resume
-    facts = [wanted, request.created, str(request.expires), request.volume_size]
-    if request.bases or request.patch == "always":
-        facts += [[base.digest for base in request.bases], request.patch, request.effort]
-    if request.attached:
-        facts.append([one.facts() for one in request.attached])
-    if request.given:
-        facts.append([made.patch.blob for _, made in sorted(request.given.items())])
-    return hashlib.sha256(strictjson.canonical(facts)).hexdigest()
 
 
 def _discard(partial: Path) -> None:
@@ -303,9 +308,9 @@ def _sealed_unrecorded(
     raw = fsio.read_capped(final / names.CATALOG, MAX_CATALOG)
     if Digest.of(raw) != mark.catalog:
         return None
-    catalog = Catalog.from_bytes(raw)
-    same = _same_content(request, catalog, source, progress)
-    state.record_export(catalog.stream, catalog.serial, mark.catalog)
+    catalog = read_catalog(raw)
+    same = _same_content(request, catalog, source, state, progress)
+    record(state, final, catalog, same)
     return _finished(request, final, catalog, same, source, signers, progress) if same else None
 
 
@@ -314,8 +319,8 @@ def _already_there(
 ) -> Exported:
     """A finished bundle of the same content is success (the last run died right after sealing it); any other is in the way."""
     raw = fsio.read_capped(final / names.CATALOG, MAX_CATALOG)
-    catalog = Catalog.from_bytes(raw)
-    same = _same_content(request, catalog, source, progress)
+    catalog = read_catalog(raw)
+    same = _same_content(request, catalog, source, state, progress)
     if same is None:
         raise UsageError(
             "a bundle of that name with other content exists",
@@ -323,7 +328,7 @@ def _already_there(
             hint="choose another --serial or --out; a finished bundle is never overwritten",
         )
     done = _finished(request, final, catalog, same, source, signers, progress)
-    state.record_export(catalog.stream, catalog.serial, Digest.of(raw))
+    record(state, final, catalog, same)
     return done
 
 
@@ -346,13 +351,15 @@ def _finished(
         raise
 
 
-def _same_content(request: Request, catalog: Catalog, source: Source, progress: Progress) -> Lock | None:
+def _same_content(request: Request, catalog: Catalog, source: Source, state: State, progress: Progress) -> Lock | None:
     """What is asked for, when a finished bundle is just that."""
     if request.created not in (None, catalog.created) or _expiry(request.expires, catalog.created) != catalog.expires:
         return None
-    if catalog.base != tuple(base.digest for base in request.bases):
+    if catalog.base != tuple(base.digest for base in request.bases) or len(catalog.parity) != request.parity:
         return None
     lock = _locked(request, source, progress)
+    if request.recipients or catalog.sealed:
+        return lock if is_same(state, catalog, request.volume_size, request.recipients, lock) else None
     plan = _lay_out(request, lock)
     if any(blob.patch for blob in catalog.blobs.values()):  # their sizes are known only to who makes them again
         if request.patch == "never" or request.volume_size != catalog.volume_size:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from airgap import fsio
 from airgap.bundle import names
+from airgap.cipher.content import ContentKey
 from airgap.errors import Interrupted, RegistryError
 from airgap.exporter.digests import Digester
 from airgap.exporter.journal import Journal
@@ -31,13 +32,25 @@ _NOTE_EVERY = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Filled:
-    """The digests of what is on disk: SHA-256 of every volume and of every block of every volume, hex."""
+    """The digests of what is on disk: SHA-256 of every volume and of every block of every volume, hex.
+
+    Of encrypted volumes also the tags of the pieces of each.
+    """
 
     volumes: list[str]
     blocks: list[list[str]]
+    tags: tuple[bytes, ...] = ()
 
 
-def fill(plan: Plan, directory: Path, source: Source, journal: Journal, progress: Progress, threads: int) -> Filled:
+def fill(
+    plan: Plan,
+    directory: Path,
+    source: Source,
+    journal: Journal,
+    progress: Progress,
+    threads: int,
+    key: ContentKey | None = None,
+) -> Filled:
     """Write all volumes into ``directory``.
 
     Args:
@@ -47,6 +60,7 @@ def fill(plan: Plan, directory: Path, source: Source, journal: Journal, progress
         journal: what an earlier run has done; goes on being written.
         progress: told about every byte.
         threads: how many blobs are fetched at a time.
+        key: encrypts every byte before it is written.
 
     Raises:
         RegistryError: a blob cannot be had, or is not what its descriptor says.
@@ -54,8 +68,8 @@ def fill(plan: Plan, directory: Path, source: Source, journal: Journal, progress
     """
     progress.stage("fetching", plan.download)
     files = _open_volumes(directory, len(plan.sizes))
-    digester = Digester(files, plan.sizes)
-    filler = _Filler(plan, source, journal, progress, files, digester)
+    digester = Digester(files, plan.sizes, key)
+    filler = _Filler(plan, source, journal, progress, files, digester, key)
     try:
         with fsio.disk_errors("cannot write the bundle", directory):
             for number, size in enumerate(plan.sizes):
@@ -73,7 +87,7 @@ def fill(plan: Plan, directory: Path, source: Source, journal: Journal, progress
         _close(files)
         raise
     _close(files)
-    return Filled(digester.volumes, digester.blocks)
+    return Filled(digester.volumes, digester.blocks, tuple(map(bytes, digester.tags)))
 
 
 def _open_volumes(directory: Path, count: int) -> list[int]:
@@ -100,8 +114,16 @@ def _close(files: Sequence[int]) -> None:
 
 class _Filler:
     def __init__(
-        self, plan: Plan, source: Source, journal: Journal, progress: Progress, files: Sequence[int], digester: Digester
+        self,
+        plan: Plan,
+        source: Source,
+        journal: Journal,
+        progress: Progress,
+        files: Sequence[int],
+        digester: Digester,
+        key: ContentKey | None,
     ) -> None:
+        self._key = key
         self._plan = plan
         self._source = source
         self._journal = journal
@@ -117,7 +139,7 @@ class _Filler:
         """Headers, padding, ``oci-layout`` and ``index.json``."""
         for step in self._plan.steps():
             if step.content is not None:
-                fsio.write_at(self._files[step.extent.volume - 1], step.content, step.extent.offset)
+                self._put(step.extent.volume, step.content, step.extent.offset)
                 self._digester.wrote(step.extent.volume, step.extent.offset, step.extent.length)
 
     def run(self, threads: int) -> None:
@@ -160,8 +182,11 @@ class _Filler:
         while at < count:
             part = buffer[: min(len(buffer), count - at)]
             for volume, offset, start, length in self._cut(placed, at, len(part)):
-                if fsio.read_at(self._files[volume - 1], part[start : start + length], offset) != length:
+                stretch = part[start : start + length]
+                if fsio.read_at(self._files[volume - 1], stretch, offset) != length:
                     return descriptor.digest.hasher(), 0
+                if self._key is not None:
+                    stretch[:] = self._key.apply(volume, offset, stretch)
             hasher.update(part)
             at += len(part)
         if count == descriptor.size and Digest.sealed(hasher) != descriptor.digest:
@@ -182,7 +207,7 @@ class _Filler:
                 if self._stop.is_set():
                     raise Interrupted("stopped because another part failed")
                 for volume, offset, start, length in self._cut(placed, position, count):
-                    fsio.write_at(self._files[volume - 1], buffer[start : start + length], offset)
+                    self._put(volume, buffer[start : start + length], offset)
                     if report:
                         self._digester.wrote(volume, offset, length)
                 position += count
@@ -190,6 +215,10 @@ class _Filler:
                 if position - noted >= _NOTE_EVERY:
                     self._journal.note(descriptor.digest, position)
                     noted = position
+
+    def _put(self, volume: int, content: memoryview | bytes, offset: int) -> None:
+        content = self._key.apply(volume, offset, content) if self._key else content
+        fsio.write_at(self._files[volume - 1], content, offset)
 
     def _open(self, placed: Placed, position: int) -> Reader:
         """A blob from where it is: in the lock, made here, or at its source."""

@@ -9,15 +9,17 @@ from typing import Any
 
 from airgap.bundle import frame, names
 from airgap.bundle.catalog import Blob, Patch, layout_members
+from airgap.bundle.entries import MOST_SHARES
 from airgap.bundle.frame import Extent, Step
 from airgap.bundle.holdings import Held
-from airgap.errors import RegistryError
+from airgap.errors import RegistryError, UsageError
 from airgap.exporter.lock import Lock, placed_blobs
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Repository
+from airgap.text import plural
 from airgap.trust.evidence import MAX_BUNDLE
 
 #: A base layer may be in hundreds of repositories: so many are named, and where the image goes is looked at anyway.
@@ -58,6 +60,7 @@ class Plan:
         sizes: bytes of every volume.
         held: blobs that are not carried because the site has them; those that only a patch needs, too.
         patched: blobs that are made from a patch.
+        parity: how many parity files will be made.
     """
 
     lock: Lock
@@ -67,6 +70,7 @@ class Plan:
     sizes: tuple[int, ...]
     held: Mapping[Digest, Held] = field(default_factory=dict)
     patched: Mapping[Digest, tuple[Descriptor, Made]] = field(default_factory=dict)
+    parity: int = 0
 
     def steps(self) -> Iterator[Step]:
         """Every stretch of every volume in order (``frame.walk``)."""
@@ -100,12 +104,18 @@ class Plan:
         """Bytes of all volumes."""
         return sum(self.sizes)
 
+    @property
+    def parity_sizes(self) -> tuple[int, ...]:
+        """Bytes of every parity file: each is as large as the largest volume."""
+        return (max(self.sizes),) * self.parity
+
 
 def lay_out(
     lock: Lock,
     volume_size: int | None,
     held: Mapping[Digest, Held] | None = None,
     patches: Mapping[Digest, Made] | None = None,
+    parity: int = 0,
 ) -> Plan:
     """Fix the place of every byte.
 
@@ -114,9 +124,11 @@ def lay_out(
         volume_size: the most bytes a volume may have, or None for one volume.
         held: what the site has.
         patches: the patches that were made, by the digest of what they make.
+        parity: how many parity files will be made.
 
     Raises:
         RegistryError: two images describe one digest with different sizes.
+        UsageError: so many volumes cannot have so many parity files.
     """
     held, patches = held or {}, patches or {}
     free = holdable(lock)
@@ -141,7 +153,8 @@ def lay_out(
         digest: Placed(repository, descriptor, computed.extents[names.blob_path(digest)], metadata)
         for digest, (repository, descriptor, metadata) in order.items()
     }
-    plan = Plan(lock, volume_size, (), blobs, computed.sizes, absent, patched)
+    plan = Plan(lock, volume_size, (), blobs, computed.sizes, absent, patched, parity)
+    _check_parity(plan)
     return replace(plan, images=tuple(replace(image, volumes=_volumes(plan, image)) for image in lock.images))
 
 
@@ -175,6 +188,17 @@ def _check_sizes(lock: Lock, sizes: dict[Digest, int]) -> None:
                         expected=f"{size} bytes, as stated elsewhere",
                         got=f"{descriptor.size} bytes",
                     )
+
+
+def _check_parity(plan: Plan) -> None:
+    if plan.parity and len(plan.sizes) + plan.parity > MOST_SHARES:
+        enough = -(-plan.written * 21 // 20 // (MOST_SHARES - plan.parity) // 10**6) + 1
+        raise UsageError(
+            "too many volumes for parity",
+            expected=f"{MOST_SHARES} volumes and parity files at most",
+            got=f"{plural(len(plan.sizes), 'volume')} and {plural(plan.parity, 'parity file')}",
+            hint=f"make larger volumes: --volume-size {enough}MB or more; nothing has been fetched",
+        )
 
 
 def _volumes(plan: Plan, image: Image) -> tuple[int, ...]:
@@ -216,10 +240,13 @@ def summary(plan: Plan) -> dict[str, Any]:
             }
         )
     volumes = [{"name": names.volume_name(i), "size": size} for i, size in enumerate(plan.sizes, 1)]
+    parity = [{"name": names.parity_name(i), "size": size} for i, size in enumerate(plan.parity_sizes, 1)]
     held_parts = [held.size for digest, held in plan.held.items() if digest in seen]
     return {
         "images": rows,
         "volumes": volumes,
+        "parity": parity,
+        "parity_bytes": sum(plan.parity_sizes),
         "blobs": len(plan.blobs),
         "download": plan.download,
         "bundle": plan.written,

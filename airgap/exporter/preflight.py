@@ -36,7 +36,7 @@ def check(plan: Plan, out: Path, partial: Path) -> None:
             got=f"{max(plan.sizes)} bytes",
             hint="use --volume-size fat32",
         )
-    needed = plan.written + overhead(plan)
+    needed = plan.written + sum(plan.parity_sizes) + overhead(plan)
     available = fsio.free_bytes(out) + _already_there(partial)
     if needed > available:
         raise MediaError(
@@ -44,14 +44,15 @@ def check(plan: Plan, out: Path, partial: Path) -> None:
             where=printable(str(out)),
             expected=f"{human_size(needed)} ({needed} bytes) free",
             got=f"{human_size(available)} ({available} bytes)",
-            hint="free some space, choose another --out, or shorten the list; nothing has been written",
+            hint=f"free some space, choose another --out, {'take less --parity, ' if plan.parity else ''}or shorten the list; "
+            "nothing has been written",
         )
 
 
 def overhead(plan: Plan) -> int:
     """A generous estimate of catalog, signatures and journal, in bytes."""
     references = sum(len(image.attachments) + 1 for image in plan.images)
-    return 256 * (len(plan.blobs) + references) + 67 * (plan.written // BLOCK_SIZE) + 64 * 1024
+    return 256 * (len(plan.blobs) + references) + 67 * ((plan.written + sum(plan.parity_sizes)) // BLOCK_SIZE) + 64 * 1024
 
 
 def _already_there(partial: Path) -> int:

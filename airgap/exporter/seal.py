@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from airgap import __version__, fsio
+from airgap import fsio
 from airgap.bundle import documents, names
 from airgap.bundle.catalog import Catalog, Volume
 from airgap.exporter.fill import Filled
@@ -55,7 +55,7 @@ def make_catalog(
         serial=serial,
         created=created,
         expires=expires,
-        tool=f"airgap {__version__}",
+        tool=documents.TOOL,
         previous=previous,
         base=tuple(base),
         volume_size=plan.volume_size,
@@ -80,6 +80,8 @@ def seal(partial: Path, catalog: Catalog, signers: Sequence[Signer]) -> Path:
     _drop_signatures(partial)
     fsio.write_durable(partial / names.CATALOG, raw)
     write_signatures(partial, raw, signers)
+    for name, content in documents.scripts().items():
+        fsio.write_durable(partial / name, content)
     fsio.write_durable(partial / names.SUMS, documents.sha256sums(catalog, raw))
     fsio.write_durable(partial / names.CHECK, documents.check_txt(catalog, raw))
     return finish(partial)

@@ -140,7 +140,8 @@ class Arrivals:
 
 
 def _is_ours(name: str) -> bool:
-    return name in (names.CATALOG, names.SUMS, names.CHECK) or names.is_volume(name) or names.is_signature(name)
+    small = name in (names.CATALOG, names.SUMS, names.CHECK, names.SUPPLEMENT) or names.is_signature(name)
+    return small or names.is_volume(name) or names.is_resend(name)
 
 
 def _may_hold(name: str) -> bool:

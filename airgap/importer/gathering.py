@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airgap import fsio
 from airgap.bundle import names
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
-from airgap.bundle.media import Media
+from airgap.bundle.media import Media, completes
+from airgap.bundle.supplement import read_supplements
+from airgap.bundle.volumes import Stretch
 from airgap.errors import Damaged, MediaError, Refused, UsageError
 from airgap.importer.arrivals import Folder, Stamp
 from airgap.importer.opening import read_catalog
@@ -56,22 +58,30 @@ class Gathered:
         if self.catalog is None:
             return ""
         total = len(self.catalog.volumes)
-        problems = {n: text for n, volume in enumerate(self.catalog.volumes, 1) if (text := self._problem(volume))}
+        try:
+            supplements = [folder.path for folder in self.folders if names.SUPPLEMENT in folder.files]
+            brought = read_supplements(supplements, self.catalog, self.digest)
+        except (Damaged, MediaError) as error:
+            return str(error)
+        volumes = enumerate(self.catalog.volumes, 1)
+        problems = {n: text for n, volume in volumes if (text := self._problem(volume, brought.get(volume.name, {})))}
         if not problems:
             return ""
         said = [f"volume {n} of {total} ({names.volume_name(n)}): {text}" for n, text in problems.items()]
         costs = [str(image.reference) for image in self.catalog.images if set(problems) & set(image.volumes)]
         return f"{listing(said)}; without {'it' if len(said) == 1 else 'these'}, no {listing(costs)}"
 
-    def _problem(self, volume: Volume) -> str:
+    def _problem(self, volume: Volume, resent: Mapping[int, Stretch]) -> str:
         worst = "missing"
+        if len(resent) == len(volume.blocks):
+            return ""
         for folder in self.folders:
             stamp = folder.files.get(volume.name)
             if stamp is None:
                 continue
             if volume.name not in folder.settled:
                 worst = "still being written"
-            elif stamp[0] == volume.size:
+            elif stamp[0] == volume.size or completes(volume, stamp[0], resent):
                 return ""
             elif worst == "missing":
                 worst = f"wrong size, expected {volume.size} bytes, got {stamp[0]}"
@@ -149,7 +159,7 @@ class Gathering:
             media = Media.find([folder.path for folder in folders])
             if Digest.of(media.catalog_raw) != digest:
                 return None
-            gathered.catalog, _ = read_catalog(media, terms.policy, terms.read_key, terms.revoked)
+            gathered.catalog, _ = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
         except (Refused, Damaged):
             pass  # the import will say why, and keep it in the history
         except (UsageError, MediaError) as error:

@@ -12,16 +12,16 @@ The order is the security property; each step may only use what the steps before
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from airgap import fsio
-from airgap.bundle import documents, frame, names
+from airgap.bundle import companions, frame, outer, sealed
 from airgap.bundle.catalog import Catalog
+from airgap.bundle.frame import Extent
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
+from airgap.bundle.volumes import Volumes
+from airgap.cipher.sites import SiteSecret
 from airgap.errors import Damaged
 from airgap.oci.digest import Digest
 from airgap.text import printable
@@ -30,7 +30,6 @@ from airgap.trust.policy import Policy
 from airgap.trust.revoked import Revoked
 
 _NONE = Revoked()
-_COMPANION_LIMIT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,15 @@ class Opened:
     digest: Digest
     verdict: Verdict
     store: BundleStore
-    volumes: Mapping[int, Path]
+    volumes: Volumes
 
 
 def read_catalog(
-    media: Media, policy: Policy, read_key: Callable[[str], bytes], revoked: Revoked = _NONE
+    media: Media,
+    policy: Policy,
+    read_key: Callable[[str], bytes],
+    revoked: Revoked = _NONE,
+    secrets: Sequence[SiteSecret] = (),
 ) -> tuple[Catalog, Verdict]:
     """Steps 2 to 4.
 
@@ -54,14 +57,16 @@ def read_catalog(
         policy: the site's policy.
         read_key: reads a key file that the policy names.
         revoked: keys that the site does not believe any more, whatever the policy says.
+        secrets: the site's keys, by which encrypted bundles are opened.
 
     Raises:
-        Refused: no, wrong or too few signatures, or the policy rejects the stream.
+        Refused: no, wrong or too few signatures, the policy rejects the stream, or the bundle is encrypted to other keys.
         Damaged: signed, but not a catalog.
     """
     found = check_catalog_signatures(media.catalog_raw, media.signatures, policy, read_key, revoked)
-    catalog = Catalog.from_bytes(media.catalog_raw)
-    return catalog, judge_stream(found, policy, catalog.stream)
+    signed = outer.read(media.catalog_raw)
+    verdict = judge_stream(found, policy, signed.stream)
+    return sealed.unseal(signed, secrets), verdict
 
 
 def open_content(media: Media, catalog: Catalog, verdict: Verdict, partial: bool = False) -> Opened:
@@ -85,47 +90,28 @@ def open_content(media: Media, catalog: Catalog, verdict: Verdict, partial: bool
 
 def _check_companions(media: Media, catalog: Catalog) -> None:
     """The companion files follow from the catalog: a change in one of them is damage, or an attempt to mislead people."""
-    expected = {
-        names.SUMS: documents.sha256sums(catalog, media.catalog_raw),
-        names.CHECK: documents.check_txt(catalog, media.catalog_raw),
-    }
     for directory in media.directories:
-        for name, content in expected.items():
-            path = directory / name
-            if (path.exists() or path.is_symlink()) and fsio.read_capped(path, _COMPANION_LIMIT) != content:
-                raise Damaged(
-                    f"{name} does not agree with the signed catalog",
-                    where=printable(str(path)),
-                    hint="copy it again from the original; it must not be edited",
-                )
+        for path, why in companions.contradicting(directory, catalog, media.catalog_raw).items():
+            raise Damaged(
+                why,
+                where=printable(str(path)),
+                hint="copy it again from the original; it must not be edited",
+            )
 
 
-def _check_frame_bytes(catalog: Catalog, volumes: Mapping[int, Path]) -> None:
-    fd, current = -1, 0
-    try:
+def _check_frame_bytes(catalog: Catalog, volumes: Volumes) -> None:
+    with volumes.peek() as peek:
         for step in frame.walk(catalog.members(), catalog.volume_size):
-            number = step.extent.volume
-            if step.content is None or number not in volumes:
+            if step.content is None or step.extent.volume not in volumes:
                 continue
-            if number != current:
-                if fd >= 0:
-                    os.close(fd)
-                fd, current = fsio.open_regular(volumes[number]), number
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
-            _compare(fd, step.extent.offset, step.content, volumes[number])
-    finally:
-        if fd >= 0:
-            os.close(fd)
+            if peek.read(step.extent) != step.content:
+                raise _frame_damage(volumes, step.extent)
 
 
-def _compare(fd: int, offset: int, expected: bytes, path: Path) -> None:
-    buffer = bytearray(len(expected))
-    with fsio.disk_errors("cannot read", path):
-        count = fsio.read_at(fd, memoryview(buffer), offset)
-    if count != len(expected) or buffer != expected:
-        raise Damaged(
-            "a volume is damaged between its blobs",
-            where=f"{printable(str(path))}, bytes {offset} to {offset + len(expected) - 1}",
-            expected="the tar headers, index and padding that the signed catalog implies",
-            hint="copy this volume again from the original",
-        )
+def _frame_damage(volumes: Volumes, extent: Extent) -> Damaged:
+    return Damaged(
+        "a volume is damaged between its blobs",
+        where=f"{printable(volumes.place([extent]))}; bytes {extent.offset} to {extent.offset + extent.length - 1} of the volume",
+        expected="the tar headers, index and padding that the signed catalog implies",
+        hint="copy this volume again from the original",
+    )

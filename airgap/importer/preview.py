@@ -9,6 +9,7 @@ from pathlib import Path
 
 from airgap.bundle.check import check_volumes
 from airgap.bundle.media import Media
+from airgap.importer.custody import check_custody, remarks_of
 from airgap.importer.gate import admit
 from airgap.importer.held import locate, require_codecs
 from airgap.importer.opening import open_content, read_catalog
@@ -73,9 +74,11 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
         UsageError, Refused, Damaged, RegistryError: as an import would; blobs that it would miss at the target are all named.
     """
     media = Media.find(paths)
-    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked)
+    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
     known = state.known(catalog.stream, catalog.serial, catalog.previous) if state is not None else Known()
-    remarks = tuple(admit(catalog, Digest.of(media.catalog_raw), known, terms))
+    digest = Digest.of(media.catalog_raw)
+    custody = check_custody(media, digest, terms, progress)
+    remarks = (*admit(catalog, digest, known, terms), *remarks_of(custody))
     opened = open_content(media, catalog, verdict, terms.partial)
     found = examine(opened, destination.spec, terms)
     if state is not None:

@@ -15,6 +15,7 @@ from airgap.errors import Damaged, Refused, UsageError
 from airgap.importer import closure as closures_of
 from airgap.importer.bringing import brought
 from airgap.importer.closure import Closure
+from airgap.importer.custody import check_custody, remarks_of, remember_custody
 from airgap.importer.deep import Rebuilt, rebuild_all
 from airgap.importer.fitting import check_fits
 from airgap.importer.gate import admit, check_times, next_floor
@@ -95,9 +96,10 @@ def verify(
         Refused, Damaged: as an import would.
     """
     media = Media.find(paths)
-    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked)
+    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
     check_times(catalog, None, terms)
-    check_volumes(catalog, media.locate(catalog), progress, terms.threads)  # first, because it names all damage there is
+    # first, because it names all damage there is
+    check_volumes(catalog, media.locate(catalog), progress, terms.threads, media.locate_parity(catalog))
     opened = open_content(media, catalog, verdict)
     closures = _closures(opened, catalog.images, terms)
     judgements = _judge(opened, closures, terms)
@@ -137,20 +139,22 @@ def import_bundle(
     media = Media.find(paths)
     digest = Digest.of(media.catalog_raw)
     with _remembering(state, None, digest, str(spec)):
-        catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked)
+        catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
     memory = _memory_key(spec, terms, signing)
     known = state.known(catalog.stream, catalog.serial, catalog.previous)
     with _remembering(state, catalog, digest, str(spec)):
         remarks = tuple(admit(catalog, digest, known, terms))
+        custody = check_custody(media, digest, terms, progress)
         found = examine(open_content(media, catalog, verdict, terms.partial), spec, terms)
     opened, names, closures, left_out = found.opened, found.names, found.closures, found.left_out
     check_taken(found, spec, state.names(str(spec)), terms)
     reason = _reason(verdict, remarks)
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
-    done = Imported(opened, names, found.rebuilt, left_out, None, found.judgements, remarks)
+    done = Imported(opened, names, found.rebuilt, left_out, None, found.judgements, (*remarks, *remarks_of(custody)))
     with destination.build(catalog.name) as target:
         known_there = state.imported_into(catalog.stream, catalog.serial, memory) == digest
         if known_there and _all_there(closures, names, target, terms.threads):
+            remember_custody(state, catalog, digest, custody)
             state.record_repeat(catalog.stream, catalog.serial, digest, memory, reason, floor)
             if not state.generations.knows(str(spec), catalog.stream, catalog.serial):
                 _remember_generation(found, spec, target, terms, state, digest, signing)
@@ -162,6 +166,7 @@ def import_bundle(
     outcome = f"loaded {plural(len(closures), 'image')}"
     if left_out:  # it counts against older bundles all the same, but not as a bundle that is there already
         outcome, memory = f"{outcome}, left out {len(left_out)}", f"{memory} (partial)"
+    remember_custody(state, catalog, digest, custody)
     state.record_import(catalog.stream, catalog.serial, digest, memory, outcome, reason, floor, _placed(found, spec))
     return replace(done, loaded=loaded, not_held=not_held)
 

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from airgap.cipher.sites import SiteSecret
 from airgap.oci.descriptor import Platform
 from airgap.trust.policy import Policy
 from airgap.trust.revoked import Revoked
@@ -27,6 +28,10 @@ class Terms:
         replace_names: let names at the target that belong to other repositories be moved.
         partial: load the images that are complete and leave the others out.
         platforms: load only these.
+        require_custody: accept only media whose custody logs are there and whole.
+        custody_keys: public keys by which entries of those logs are checked; when logs are required, every entry must be signed
+            by one of them.
+        secrets: the site's keys, by which encrypted bundles are opened.
         threads: how many blobs move at a time.
     """
 
@@ -45,4 +50,7 @@ class Terms:
     replace_names: bool = False
     partial: bool = False
     platforms: tuple[Platform, ...] = ()
+    require_custody: bool = False
+    custody_keys: tuple[bytes, ...] = ()
+    secrets: tuple[SiteSecret, ...] = ()
     threads: int = 4

@@ -1,6 +1,7 @@
 """The state directory: what a site or exporter remembers (design section 6)."""
 
+from airgap.state.custody import Carried
 from airgap.state.generations import Brought, Generation
 from airgap.state.memory import Event, Known, Name, Remembered, State
 
-__all__ = ["Brought", "Event", "Generation", "Known", "Name", "Remembered", "State"]
+__all__ = ["Brought", "Carried", "Event", "Generation", "Known", "Name", "Remembered", "State"]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from airgap.errors import Damaged
 from airgap.oci.digest import Digest
+from airgap.state.catalogs import Catalogs
+from airgap.state.custody import Carried, Custodians
 from airgap.state.generations import Brought, Generations
 from airgap.state.place import Place
 
@@ -79,6 +81,11 @@ class State:
         directory: created when it does not exist; one that never had a state is as good.
         begin: where the state is lost or damaged, put what is left of it aside and begin a new one, and say so in the history.
 
+    Attributes:
+        generations: what every bundle brought to every target.
+        catalogs: what was exported.
+        unfinished: a directory for what exports keep off the media until they are done.
+
     Raises:
         Refused: the state is damaged or lost.
         MediaError: it cannot be opened or written.
@@ -88,6 +95,9 @@ class State:
         self._place = Place(directory)
         self._connection, lost = self._place.open(begin)
         self.generations = Generations(self._place, self._connection)
+        self.catalogs = Catalogs(directory)
+        self.unfinished = directory / "unfinished"
+        self.custody = Custodians(self._place, self._connection)
         if lost:
             with self._writing():
                 self._history("state", "", 0, "", "", "begun anew (--init-state)", lost)
@@ -230,6 +240,14 @@ class State:
         with self._writing():
             self._keep_floor(floor)
             self._history("import", stream, serial, catalog, target, "nothing to do", reason)
+
+    def record_custody(
+        self, stream: str, serial: int, catalog: Digest, entries: Iterable[Carried], outcome: str, problems: str = ""
+    ) -> None:
+        """Remember who carried a bundle; nothing, when all of it is known already and nothing is wrong."""
+        with self._writing():
+            if self.custody.keep(stream, serial, catalog, _now(), entries) or problems:
+                self._history("custody", stream, serial, catalog, "", outcome, problems)
 
     def record_refusal(self, stream: str, serial: int, catalog: Digest, target: str, outcome: str, reason: str = "") -> None:
         """Remember that a bundle was refused, and why. The stream is empty and the serial 0 when they were not to be believed."""

@@ -21,7 +21,7 @@ from airgap.text import printable
 
 _FILE = "state.db"
 _MARKER = ".airgap-state"
-_VERSION = 3
+_VERSION = 4
 _APPLICATION = 0x41475031  # "AGP1"
 _SCHEMA = """
 CREATE TABLE exported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL, at TEXT NOT NULL,
@@ -47,6 +47,11 @@ _STEPS = (
         " at TEXT NOT NULL, force INTEGER NOT NULL, pruned INTEGER NOT NULL, PRIMARY KEY (target, stream, serial)) STRICT",
         "CREATE TABLE brought (target TEXT NOT NULL, stream TEXT NOT NULL, serial INTEGER NOT NULL, name TEXT NOT NULL,"
         " digest TEXT NOT NULL, image INTEGER NOT NULL, PRIMARY KEY (target, stream, serial, name)) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "CREATE TABLE custody (entry TEXT NOT NULL, stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL,"
+        " medium TEXT NOT NULL, at TEXT NOT NULL, who TEXT NOT NULL, place TEXT NOT NULL, note TEXT NOT NULL, result TEXT NOT NULL,"
+        " vouched TEXT NOT NULL, taken TEXT NOT NULL, PRIMARY KEY (catalog, entry)) STRICT",
     ),
 )
 _BEGIN_HINT = (

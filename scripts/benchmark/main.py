@@ -8,7 +8,7 @@ import statistics
 import sys
 from dataclasses import asdict
 
-from benchmark import corpus, incremental, patches, serving, stage
+from benchmark import corpus, incremental, media, parity, patches, serving, stage
 from benchmark.contest import Contest, Round
 from benchmark.registry import Registry
 
@@ -29,10 +29,18 @@ needs: docker-registry, skopeo, dpkg-deb, apt-get (Debian), pip, Python 3.11; 8 
 other parts, each with --help:
   scripts/bench incremental   bytes that a bundle of v2 carries to a site with v1, checked with skopeo as the witness
   scripts/bench patches       speed and memory of patches, beside gzip -dc of the same layers
+  scripts/bench media         media check beside sha256sum of the same volume
+  scripts/bench parity        media repair beside sha256sum of the files that it reads
   scripts/bench serve         64 parallel pulls from airgap serve, beside nginx with the same files
 """
 
-_PARTS = {"incremental": incremental.main, "patches": patches.main, "serve": serving.main}
+_PARTS = {
+    "incremental": incremental.main,
+    "media": media.main,
+    "parity": parity.main,
+    "patches": patches.main,
+    "serve": serving.main,
+}
 
 
 def main() -> int:

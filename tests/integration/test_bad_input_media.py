@@ -140,7 +140,7 @@ def test_nothing_of_a_bundle_at_all(site: SiteDesk) -> None:
     site.refused(USAGE, "no bundle here")
     (site.bundle.parent / "prod-0001.partial").mkdir()
     site.bundle.rmdir()
-    failed(here("verify", site.bundle.parent, "--policy", site.made.sender.policy, "--json"), USAGE, "run the same export again")
+    failed(here("verify", site.bundle.parent, "--policy", site.made.sender.policy, "--json"), USAGE, "run the same command again")
 
 
 def cut(path: Path, count: int) -> None:

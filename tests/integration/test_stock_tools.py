@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from airgap.bundle.names import SCRIPTS
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.platform import Published, publish_platform
 from tests.support.site import CREATED, Site
@@ -51,7 +52,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundles]:
 def test_sha256sum_checks_catalog_and_volumes(bundles: Bundles) -> None:
     for bundle in (bundles.single, bundles.many):
         done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=bundle, capture_output=True, text=True, check=True)
-        assert len(done.stdout.splitlines()) == 1 + len(list(bundle.glob("volume-*.tar")))
+        assert len(done.stdout.splitlines()) == 1 + len(SCRIPTS) + len(list(bundle.glob("volume-*.tar")))
 
 
 @pytest.mark.parametrize("kind", ["ecdsa", "ed25519"])

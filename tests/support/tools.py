@@ -8,7 +8,21 @@ import shutil
 import pytest
 
 #: Large programs that one or two tests look at us with: where they cannot be had, these tests are skipped even in CI.
-_EXTRAS = frozenset({"podman", "chromium", "systemd-analyze", "containerd", "nginx"})
+_EXTRAS = frozenset(
+    {
+        "podman",
+        "chromium",
+        "systemd-analyze",
+        "containerd",
+        "nginx",
+        "mkfs.exfat",
+        "mount.exfat-fuse",
+        "mkntfs",
+        "ntfs-3g",
+        "fuseiso",
+        "mkfs.ext4",
+    }
+)
 
 
 def require(tool: str) -> str:

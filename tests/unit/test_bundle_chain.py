@@ -12,7 +12,7 @@ from airgap.bundle.frame import Extent
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotFound, UsageError
 from airgap.oci.digest import Digest
-from airgap.patch.codec import DEFLATE
+from airgap.patch.kinds import DEFLATE
 
 
 def named(name: str) -> Digest:

@@ -15,7 +15,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, TAG_KINDS, Attachment, Image, LookasideSignature, digest_tag
 from airgap.oci.reference import Reference
-from airgap.patch.codec import DEFLATE
+from airgap.patch.kinds import DEFLATE
 
 
 def descriptor(seed: str, artifact_type: str = "") -> Descriptor:

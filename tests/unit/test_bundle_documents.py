@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle import documents
+from airgap.bundle import companions, documents
 from airgap.bundle.catalog import Catalog
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of
@@ -55,3 +55,21 @@ def test_what_a_registry_called_a_platform_cannot_forge_lines_or_drive_a_termina
     assert len(text.splitlines()) == len(documents.check_txt(catalog, b"").decode().splitlines())
     assert "\x1b" not in text
     assert "\u202e" not in text
+
+
+def test_texts_of_another_version_of_airgap_are_not_compared_but_the_digests_are(bundle: Path) -> None:
+    catalog, raw = catalog_of(bundle), (bundle / "catalog.json").read_bytes()
+    assert companions.contradicting(bundle, catalog, raw) == {}
+    (bundle / "CHECK.txt").write_text("in other words")
+    (bundle / "check.sh").write_text("echo in another way")
+    sums = (bundle / "SHA256SUMS").read_text()
+    other = "0" * 64
+    (bundle / "SHA256SUMS").write_text(
+        "".join(f"{other}  check.sh\n" if "check.sh" in line else line for line in sums.splitlines(True))
+    )
+    ours = companions.contradicting(bundle, catalog, raw)
+    assert sorted(path.name for path in ours) == ["CHECK.txt", "SHA256SUMS", "check.sh"]
+    older = replace(catalog, tool="airgap 0.0.1")
+    assert companions.contradicting(bundle, older, raw) == {}
+    (bundle / "SHA256SUMS").write_text(f"{other}  volume-0001.tar\n")
+    assert [path.name for path in companions.contradicting(bundle, older, raw)] == ["SHA256SUMS"]

@@ -173,6 +173,25 @@ def test_shared_bytes_are_counted_once(lock: Lock) -> None:
     assert facts["images"][1]["shared_bytes"] > 30_000
 
 
+def test_parity_files_are_planned_and_change_nothing_else(lock: Lock) -> None:
+    plain, plan = lay_out(lock, 20_000), lay_out(lock, 20_000, parity=3)
+    assert replace(plan, parity=0) == plain
+    assert plan.parity_sizes == (max(plain.sizes),) * 3
+    facts = summary(plan)
+    assert (facts["bundle"], facts["parity_bytes"]) == (plain.written, 3 * max(plain.sizes))
+    assert [file["name"] for file in facts["parity"]] == ["parity-0001.bin", "parity-0002.bin", "parity-0003.bin"]
+    assert summary(plain)["parity"] == []
+
+
+def test_more_volumes_than_parity_can_have_are_refused_with_a_size_that_will_do(lock: Lock) -> None:
+    volumes = len(lay_out(lock, MIN_VOLUME).sizes)
+    lay_out(lock, MIN_VOLUME, parity=256 - volumes)
+    with pytest.raises(UsageError) as caught:
+        lay_out(lock, MIN_VOLUME, parity=257 - volumes)
+    advised = int(caught.value.hint.partition("--volume-size ")[2].partition("MB")[0]) * 10**6
+    lay_out(lock, advised, parity=257 - volumes)
+
+
 def test_contradicting_sizes_are_an_error_that_names_both(lock: Lock) -> None:
     digest, node = next((name, node) for name, node in lock.manifests.items() if node.blobs)
     layer = node.blobs[-1]

@@ -12,7 +12,7 @@ import pytest
 
 from airgap.errors import MediaError, Refused
 from airgap.oci.digest import Digest
-from airgap.state import Known, Name, Remembered, State
+from airgap.state import Carried, Known, Name, Remembered, State
 from tests.support.mounts import small_disk
 
 ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
@@ -261,3 +261,15 @@ def test_names_are_kept_by_target_and_the_latest_source_counts(tmp_path: Path) -
             state.record_import("prod", serial, ONE, "docker://site/m", "loaded", names=[("docker://site/m", name)])
         assert state.names("docker://site/m") == state.names("docker://site") == [second]
         assert state.names("docker://site/mm") == state.names("oci:/m") == []
+
+
+def test_who_carried_a_bundle_is_kept_once_and_a_problem_every_time(tmp_path: Path) -> None:
+    entry = Carried("sha256:aa", "/mnt/usb", "2026-02-01T08:00:00Z", "Anna", "depot", "", "good", "unsigned")
+    digest = Digest.of(b"catalog")
+    with State(tmp_path / "state") as state:
+        for _ in range(2):
+            state.record_custody("prod", 1, digest, [entry], "carried by Anna")
+        state.record_custody("prod", 1, digest, [entry], "carried by Anna", "broken")
+        assert state.custody.read("prod") == [("prod", 1, entry)]
+        assert state.custody.read("other") == []
+        assert [event.event for event in state.history()] == ["custody", "custody"]

@@ -64,7 +64,7 @@ def test_a_state_of_an_earlier_version_opens_and_knows_no_generations(tmp_path: 
     with State(tmp_path / "state") as state:
         state.record_import("prod", 1, ONE, "oci:/a", "loaded")
     connection = sqlite3.connect(tmp_path / "state/state.db")
-    connection.executescript("DROP TABLE brought; DROP TABLE generations; PRAGMA user_version = 2;")
+    connection.executescript("DROP TABLE brought; DROP TABLE generations; DROP TABLE custody; PRAGMA user_version = 2;")
     connection.close()
     for _ in range(2):
         with State(tmp_path / "state") as state:

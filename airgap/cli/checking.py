@@ -1,0 +1,87 @@
+"""``airgap media check``: is what I carry complete and undamaged? No keys, no network."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import __version__, fsio
+from airgap.bundle.catalog import format_time
+from airgap.cli import inputs
+from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.errors import UsageError
+from airgap.exporter.seal import write_signatures
+from airgap.media import words
+from airgap.media.check import check
+from airgap.trust.receipts import signature_paths
+
+SCHEMA = "airgap.check/1"
+
+
+def check_command(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points; one or several disks.")
+    ],
+    subset: Annotated[
+        bool, typer.Option("--subset", help="These are only some of the disks: do not miss what belongs on the others.")
+    ] = False,
+    result: Annotated[
+        Path | None, typer.Option("--result", metavar="FILE", help="Also write who checked what, when and where.")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who checks, for --result.", show_default="this user")] = "",
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Sign the result file: private key file or gpg:FINGERPRINT.")
+    ] = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Blocks checked at a time.")] = os.cpu_count() or 2,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Read everything on the media and say what is missing, damaged, double or foreign, and which images that costs.
+
+    Needs no key and no network, and writes nothing to the media. Exit code 0: complete and good; with --subset also when only what
+    belongs on other disks is missing. 4: damaged or incomplete. 6: a disk cannot be read.
+
+    Example: airgap media check /media/usb1 /media/usb2 --result check.json
+    """
+    console = Console(as_json, quiet, verbose)
+    if key and result is None:
+        raise UsageError("nothing to sign", got="--key", expected="--result FILE with it")
+    signers = inputs.signers(key or (), passphrase_file)
+    reports = check(paths, console, subset=subset, threads=min(threads, 8))
+    facts, lines = words.facts(reports), words.lines(reports)
+    if result is not None:
+        document = json.dumps(_statement(by) | facts, indent=2).encode() + b"\n"
+        for old in signature_paths(result):
+            with fsio.disk_errors("cannot remove an old signature", old):
+                old.unlink()
+        fsio.write_durable(result, document)
+        lines += [f"written      {path}" for path in (result, *write_signatures(result.parent, document, signers, result.name))]
+    console.result(facts, lines)
+    raise typer.Exit(facts["exit_code"])
+
+
+def _statement(by: str) -> dict[str, Any]:
+    """Who, when, where, with what."""
+    return {
+        "schema": SCHEMA,
+        "checked": inputs.created_time(None) or format_time(dt.datetime.now(dt.UTC)),
+        "by": by or _user(),
+        "host": socket.gethostname(),
+        "tool": f"airgap {__version__}",
+    }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user in a container
+        return str(os.getuid())

@@ -1,0 +1,112 @@
+"""``airgap-check.pyz``: what ``airgap media check`` does, for a machine with nothing but Python. Standard library only.
+
+The words, the facts and the exit codes are those of ``airgap.media``; here is only what typer and tqdm do there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from airgap import __version__
+from airgap.errors import AirgapError, Damaged, Interrupted, UsageError, disk_error, exit_code
+from airgap.media import words
+from airgap.media.check import check
+from airgap.text import human_size, printable
+
+_STEP = 5
+_LONGEST = 10_000
+_MOST_THREADS = 8
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run it; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        reports = check(options.paths, _Progress(options.quiet), subset=options.subset, threads=min(options.threads, _MOST_THREADS))
+    except KeyboardInterrupt:
+        return _failed(Interrupted("interrupted", hint="run it again"), options.json)
+    except AirgapError as error:
+        return _failed(error, options.json)
+    except OSError as error:
+        return _failed(disk_error(error, "the system refused", str(error.filename or "")), options.json)
+    facts = words.facts(reports)
+    shown = json.dumps(facts, indent=2) if options.json else "\n".join(printable(line, _LONGEST) for line in words.lines(reports))
+    sys.stdout.write(f"{shown}\n")
+    sys.stdout.flush()
+    return int(facts["exit_code"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="airgap-check.pyz",
+        description="Read everything on the media of a bundle and say what is missing, damaged, double or foreign, and which "
+        "images that costs. Needs no key and no network, and writes nothing.",
+        epilog="Exit codes: 0 complete and good, 2 usage, 4 damaged or incomplete, 6 a disk cannot be read, 130 interrupted. "
+        "Example: python3 airgap-check.pyz /media/usb1 /media/usb2",
+    )
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", type=Path, help="bundle directories or mount points; one or several disks"
+    )
+    parser.add_argument("--subset", action="store_true", help="these are only some of the disks: do not miss what is on the others")
+    parser.add_argument("--threads", type=_threads, default=os.cpu_count() or 2, metavar="N", help="blocks checked at a time")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors and the result only")
+    parser.add_argument("--version", action="version", version=f"airgap {__version__}")
+    return parser
+
+
+def _threads(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= 64:
+        raise argparse.ArgumentTypeError("a number from 1 to 64 is expected")
+    return int(text)
+
+
+def _failed(error: AirgapError, as_json: bool) -> int:
+    code = exit_code(error)
+    hints = {UsageError: "correct it and run the command again", Damaged: "copy the bundle again from the original"}
+    error.hint = error.hint or next((hint for kind, hint in hints.items() if isinstance(error, kind)), "check the disk")
+    facts = error.facts()
+    lines = [f"airgap-check: error: {printable(facts.pop('error'), 4000)}"]
+    lines += [f"  {name + ':':<10}{printable(value, 1000)}" for name, value in facts.items()]
+    sys.stderr.write("\n".join(lines) + "\n")
+    if as_json:
+        sys.stdout.write(json.dumps({**error.facts(), "exit_code": code}) + "\n")
+    return code
+
+
+class _Progress:
+    """One line every few per cent on stderr."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._lock = threading.Lock()
+        self._name, self._total, self._done, self._shown = "", 0, 0, 0
+
+    def stage(self, name: str, total: int) -> None:
+        """As ``Progress.stage``."""
+        with self._lock:
+            self._name, self._total, self._done, self._shown = name, total, 0, 0
+        if total:
+            self.say(f"{name}: {human_size(total)}")
+
+    def advance(self, count: int) -> None:
+        """As ``Progress.advance``."""
+        with self._lock:
+            self._done += count
+            percent = self._done * 100 // self._total // _STEP * _STEP if self._total else 0
+            step = percent if percent > self._shown and sys.stderr.isatty() else 0
+            self._shown = max(self._shown, percent)
+        if step:
+            self.say(f"{self._name}: {step} %")
+
+    def say(self, message: str) -> None:
+        """As ``Progress.say``."""
+        if not self._quiet:
+            sys.stderr.write(f"airgap-check: {printable(message, 2000)}\n")
+            sys.stderr.flush()

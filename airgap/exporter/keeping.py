@@ -1,0 +1,129 @@
+"""What an export keeps on its own machine: what its bundles were made of, and of encrypted ones all that must not be on the media.
+
+An unfinished encrypted bundle has its key, lock, journal and scratch files in the state directory. So a medium that is lost before
+it was sealed says nothing, and nobody but this machine can go on with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airgap import fsio
+from airgap.bundle import names, sealed
+from airgap.bundle.catalog import MAX_CATALOG, Catalog
+from airgap.bundle.media import Media
+from airgap.bundle.outer import Sealed
+from airgap.cipher.content import ContentKey
+from airgap.cipher.forms import KEY_SIZE
+from airgap.cipher.sites import SiteKey
+from airgap.errors import Damaged, UsageError
+from airgap.exporter.journal import LOCK, Journal
+from airgap.exporter.lock import MAX_LOCK, Lock
+from airgap.exporter.plan import Plan
+from airgap.oci import strictjson
+from airgap.oci.digest import Digest
+from airgap.state import State
+from airgap.text import printable
+
+if TYPE_CHECKING:
+    from airgap.exporter.export import Request
+
+_KEY, _MAX_KEY = "content.key", KEY_SIZE + 32
+
+
+def workplace(state: State, stream: str, serial: int, partial: Path, encrypted: bool) -> Path:
+    """Where the lock, the journal and scratch files of an unfinished bundle lie: in it, or in the state when it is encrypted.
+
+    Raises:
+        UsageError: there is an unfinished bundle of the other kind.
+    """
+    private = state.unfinished / f"{stream}-{serial}"
+    work, other = (private, partial) if encrypted else (partial, private)
+    if (other / names.JOURNAL).exists():
+        raise UsageError(
+            f"an unfinished bundle that is {'not ' if encrypted else ''}encrypted is in the way",
+            where=printable(str(partial)),
+            hint=f"finish it with the earlier command, or choose another --serial; to discard it remove {printable(str(other))}",
+        )
+    return work
+
+
+def inputs_of(request: Request) -> str:
+    """One digest over everything that decides the bytes of the bundle."""
+    if isinstance(request.wanted, Lock):
+        wanted: Any = str(Digest.of(request.wanted.to_bytes()))
+    else:
+        wanted = [wish.facts() for wish in request.wanted]  # rules, not what they chose: newer tags must not stop a resume
+    facts = [wanted, request.created, str(request.expires), request.volume_size]
+    if request.bases or request.patch == "always":
+        facts += [[base.digest for base in request.bases], request.patch, request.effort]
+    if request.attached:
+        facts.append([one.facts() for one in request.attached])
+    if request.given:
+        facts.append([made.patch.blob for _, made in sorted(request.given.items())])
+    if request.recipients:
+        facts.append({"recipients": sorted(site.key_id for site in request.recipients)})
+    if request.parity:
+        facts.append({"parity": request.parity})
+    return hashlib.sha256(strictjson.canonical(facts)).hexdigest()
+
+
+def content_key(work: Path, plan: Plan, journal: Journal) -> ContentKey:
+    """The key of an unfinished bundle, the same for the same layout.
+
+    Where the layout has changed, other bytes would be encrypted for the same place: then there is a new key, and nothing of what
+    was written counts.
+    """
+    extents = {digest: [[e.volume, e.offset, e.length] for e in placed.extents] for digest, placed in plan.blobs.items()}
+    layout = hashlib.sha256(strictjson.canonical([extents, list(plan.sizes)])).digest()
+    kept = fsio.read_if_there(work / _KEY, _MAX_KEY) or b""
+    if kept[KEY_SIZE:] == layout:
+        return ContentKey(kept[:KEY_SIZE])
+    key = ContentKey()
+    journal.progress.clear()
+    fsio.write_durable(work / _KEY, key.secret + layout, 0o600)
+    return key
+
+
+def record(state: State, bundle: Path, catalog: Catalog, lock: Lock | None) -> None:
+    """Remember a sealed bundle, and what it was made of, for requests to send parts of it again; what it needed is removed."""
+    raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG)
+    state.record_export(catalog.stream, catalog.serial, Digest.of(raw))
+    if lock is not None:
+        state.catalogs.keep(catalog.stream, catalog.serial, raw, Media.find([bundle]).signatures, lock.to_bytes())
+    work = state.unfinished / f"{catalog.stream}-{catalog.serial}"
+    with fsio.disk_errors("cannot remove the key of a finished bundle", work):
+        if work.exists():
+            (work / _KEY).unlink(missing_ok=True)
+            shutil.rmtree(work)
+
+
+def is_same(state: State, catalog: Catalog, volume_size: int | None, recipients: Sequence[SiteKey], lock: Lock) -> bool:
+    """Whether a finished bundle that is encrypted is what would be made now: its content is known here from its lock alone."""
+    if catalog.sealed is None or catalog.volume_size != volume_size:
+        return False
+    sites = {wrapped.key_id for wrapped in catalog.sealed.recipients}
+    return sites == {site.key_id for site in recipients} and _lock_of(state, catalog, catalog.sealed) == lock.to_bytes()
+
+
+def _lock_of(state: State, catalog: Catalog, shown: Sealed) -> bytes | None:
+    """What an encrypted bundle was made of: as it is remembered, or as a run left it that died before it could."""
+    kept = state.catalogs.find(catalog.stream, catalog.serial)
+    if kept is not None and kept[0] == shown.raw:
+        return kept[2]
+    work = state.unfinished / f"{catalog.stream}-{catalog.serial}"
+    try:
+        secret = fsio.read_capped(work / _KEY, _MAX_KEY)[:KEY_SIZE]
+        sealed.open_with(ContentKey(secret), catalog)
+        return fsio.read_capped(work / LOCK, MAX_LOCK)
+    except Damaged:
+        return None
+
+
+def outer(catalog: Catalog, key: ContentKey | None, recipients: Sequence[SiteKey], tags: Sequence[bytes]) -> Catalog:
+    """The catalog as it is signed and lies on the media."""
+    return catalog if key is None else sealed.close(catalog, key, recipients, tags)

@@ -1,0 +1,243 @@
+"""Answer a resend request: a supplement with just the blocks that a site needs once more, each proved by the signed catalog."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from airgap import fsio
+from airgap.bundle import names, outer
+from airgap.bundle.catalog import Catalog
+from airgap.bundle.request import ResendRequest, block_length, files_of
+from airgap.bundle.supplement import MAX_SUPPLEMENT, Supplement, check_txt
+from airgap.errors import AirgapError, Damaged, MediaError, UsageError
+from airgap.oci.digest import Digest
+from airgap.oci.verify import CHUNK
+from airgap.progress import Progress
+from airgap.text import human_size, printable
+
+#: A block of a file of the bundle: its name and the number of the block, from 0.
+Block = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the connected side has of a bundle: its catalog, the exact bytes of it, and signature files by name."""
+
+    catalog: Catalog
+    raw: bytes
+    signatures: Mapping[str, bytes]
+
+    @classmethod
+    def read(cls, raw: bytes, signatures: Mapping[str, bytes]) -> Known:
+        """From the bytes. Raises ``Damaged``."""
+        return cls(outer.read(raw), raw, signatures)
+
+
+class Blocks(Protocol):
+    """A place that blocks of a bundle can be had from."""
+
+    def read(self, wanted: list[Block]) -> Iterator[tuple[Block, memoryview]]:
+        """The blocks in the order in which they are wanted; what is given is valid until the next one."""
+
+    def blame(self, block: Block) -> AirgapError:
+        """The error for a block that turned out wrong."""
+
+
+@dataclass(frozen=True)
+class Resent:
+    """A supplement: its directory, bytes and blocks, and whether it was made now."""
+
+    path: Path
+    size: int
+    blocks: int
+    fresh: bool
+
+
+def answer(request: ResendRequest, known: Known, places: list[tuple[Blocks, list[str]]], out: Path, progress: Progress) -> Resent:
+    """Make the supplement, or go on with an unfinished one.
+
+    Args:
+        request: what is asked for.
+        known: the bundle.
+        places: where blocks come from, each with the files of the bundle whose blocks it gives.
+        out: the directory in which the supplement's directory is made.
+        progress: told about every byte.
+
+    Raises:
+        UsageError: the request is for another bundle, or asks for what this one does not have.
+        Damaged, RegistryError: a block cannot be had, or is not what the catalog says.
+        MediaError: the disk cannot take it.
+    """
+    check(request, known)
+    supplement = Supplement.answering(request, known.catalog)
+    final = out / names.supplement_name(request.bundle, request.id)
+    count, size = sum(1 for _ in request.blocks()), request.size(known.catalog)
+    if final.exists():
+        return _already_there(final, supplement, Resent(final, size, count, False))
+    partial = final.with_name(final.name + names.PARTIAL)
+    _check_room(partial, size)
+    fsio.make_directory(partial)
+    busy = UsageError("somebody else is writing this supplement", where=printable(str(partial)), hint="wait for it")
+    with fsio.exclusive(partial, busy):
+        with _Writer(partial, supplement, known.catalog) as writer:
+            writer.write(places, progress)
+            sums = writer.sums()
+        _seal(partial, supplement, known, sums)
+        fsio.rename_durable(partial, final)
+    return Resent(final, size, count, True)
+
+
+def check(request: ResendRequest, known: Known) -> None:
+    """Make sure that a request is one for this bundle. Raises ``UsageError``."""
+    digest = Digest.of(known.raw)
+    if request.catalog != digest:
+        raise UsageError(
+            "a resend request for another bundle",
+            where=known.catalog.name,
+            expected=f"a request for {known.catalog.name}, catalog {digest}",
+            got=f"one for {request.bundle}, catalog {request.catalog}",
+            hint="name the bundle that the request is for, or leave it out",
+        )
+    request.check(known.catalog)
+
+
+class _Writer:
+    """Writes blocks to their places in the files of the supplement; what an earlier run left there and is right stays."""
+
+    def __init__(self, directory: Path, supplement: Supplement, catalog: Catalog) -> None:
+        self._directory = directory
+        self._known = files_of(catalog)
+        self._places = {(name, number): (file, at) for name, number, file, at, _ in supplement.places(catalog)}
+        self._files: dict[str, int] = {}
+
+    def __enter__(self) -> _Writer:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with fsio.disk_errors("cannot create a file of the supplement", self._directory):
+                for file in dict.fromkeys(file for file, _ in self._places.values()):
+                    self._files[file] = os.open(self._directory / file, flags, 0o644)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._files.values():
+            os.close(fd)
+
+    def write(self, places: list[tuple[Blocks, list[str]]], progress: Progress) -> None:
+        total = sum(block_length(self._known[name], number) for name, number in self._places)
+        progress.stage("sending again", total)
+        for blocks, files in places:
+            wanted = []
+            for block in (block for block in self._places if block[0] in files):
+                if self._is_there(block):
+                    progress.advance(self._length(block))
+                else:
+                    wanted.append(block)
+            for block, content in blocks.read(wanted):
+                if not self._is_right(block, content):
+                    raise blocks.blame(block)
+                file, at = self._places[block]
+                with fsio.disk_errors("cannot write the supplement", self._directory):
+                    fsio.write_at(self._files[file], content, at)
+                progress.advance(len(content))
+
+    def sums(self) -> str:
+        """The lines of ``SHA256SUMS`` for the files, taken from what is on the disk and flushed."""
+        lines, buffer = [], memoryview(bytearray(CHUNK))
+        with fsio.disk_errors("cannot write the supplement", self._directory):
+            for file, fd in self._files.items():
+                end = max(at + self._length(block) for block, (name, at) in self._places.items() if name == file)
+                os.ftruncate(fd, end)
+                hasher, at = hashlib.sha256(), 0
+                while count := fsio.read_at(fd, buffer, at):
+                    hasher.update(buffer[:count])
+                    at += count
+                os.fsync(fd)
+                lines.append(f"{hasher.hexdigest()}  {file}\n")
+        return "".join(lines)
+
+    def _is_there(self, block: Block) -> bool:
+        file, at = self._places[block]
+        buffer = memoryview(bytearray(self._length(block)))
+        with fsio.disk_errors("cannot read the unfinished supplement", self._directory):
+            return fsio.read_at(self._files[file], buffer, at) == len(buffer) and self._is_right(block, buffer)
+
+    def _is_right(self, block: Block, content: memoryview) -> bool:
+        name, number = block
+        return hashlib.sha256(content).hexdigest() == self._known[name].blocks[number]
+
+    def _length(self, block: Block) -> int:
+        return block_length(self._known[block[0]], block[1])
+
+
+class OriginalBlocks:
+    """Blocks read from the files of a bundle.
+
+    Args:
+        catalog: its catalog.
+        files: the files at hand, by name.
+    """
+
+    def __init__(self, catalog: Catalog, files: Mapping[str, Path]) -> None:
+        self._known = files_of(catalog)
+        self._files = files
+
+    def read(self, wanted: list[Block]) -> Iterator[tuple[Block, memoryview]]:
+        """As ``Blocks.read``."""
+        buffer = memoryview(bytearray(names.BLOCK_SIZE))
+        for name, number in wanted:
+            path, content = self._files[name], buffer[: block_length(self._known[name], number)]
+            fd = fsio.open_regular(path)
+            try:
+                with fsio.disk_errors("cannot read", path):
+                    count = fsio.read_at(fd, content, number * names.BLOCK_SIZE)
+            finally:
+                os.close(fd)
+            yield (name, number), content[:count]
+
+    def blame(self, block: Block) -> AirgapError:
+        """As ``Blocks.blame``."""
+        return Damaged(
+            f"block {block[1]} of {block[0]} is damaged here, too",
+            where=printable(str(self._files[block[0]])),
+            expected="the block digest in the signed catalog",
+            hint="name another copy of the bundle; or only its catalog.json, to fetch the block from the registries again",
+        )
+
+
+def _check_room(partial: Path, size: int) -> None:
+    """The small files and what an earlier run left are not reckoned with: a supplement is small, or a medium."""
+    if not partial.is_dir() and (free := fsio.free_bytes(partial)) < size:
+        raise MediaError(
+            "the supplement does not fit",
+            where=printable(str(partial.parent)),
+            expected=f"{human_size(size)} ({size} bytes) free",
+            got=f"{human_size(free)} ({free} bytes)",
+            hint="free some space or choose another --out; nothing has been written",
+        )
+
+
+def _seal(partial: Path, supplement: Supplement, known: Known, sums: str) -> None:
+    """Write all that is small; only the rename is missing then."""
+    raw = supplement.to_bytes()
+    documents = {**known.signatures, names.CATALOG: known.raw, names.SUPPLEMENT: raw}
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(documents.items())]
+    documents[names.SUMS] = ("".join(lines) + sums).encode()
+    documents[names.CHECK] = check_txt(supplement, known.catalog)
+    for name, content in documents.items():
+        fsio.write_durable(partial / name, content)
+
+
+def _already_there(final: Path, supplement: Supplement, done: Resent) -> Resent:
+    if fsio.read_if_there(final / names.SUPPLEMENT, MAX_SUPPLEMENT) == supplement.to_bytes():
+        return done
+    raise UsageError(
+        "something else has the name of the supplement", where=printable(str(final)), hint="move it away, or choose another --out"
+    )

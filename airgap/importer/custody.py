@@ -1,0 +1,102 @@
+"""The custody logs that came with a bundle: checked, and kept in the site's history.
+
+They decide nothing about the content: that is what signatures are for. A broken log is reported loudly, and refused only where the
+site asks for custody.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from airgap.bundle import names
+from airgap.bundle.carried import read_custody
+from airgap.bundle.catalog import Catalog
+from airgap.bundle.custody import Custody
+from airgap.bundle.media import Media
+from airgap.errors import Refused
+from airgap.importer.terms import Terms
+from airgap.oci.digest import Digest
+from airgap.progress import Progress
+from airgap.state import Carried, State
+from airgap.text import listing, plural, printable
+from airgap.trust.custody import who_signed
+
+_HINT = "find out who had the media; to take the bundle all the same, import it without --require-custody"
+
+
+def check_custody(media: Media, digest: Digest, terms: Terms, progress: Progress) -> Custody:
+    """Read and check the logs.
+
+    Args:
+        media: the media.
+        digest: of the verified catalog.
+        terms: whether logs are required, and by which keys they are checked.
+        progress: told about broken logs.
+
+    Raises:
+        Refused: logs are required, and there is none, one is broken, or an entry is not signed by one of the site's keys.
+    """
+    custody = read_custody(media.directories, digest)
+    if terms.custody_keys:
+        custody = custody.checked(partial(_who, terms))
+    for problem in custody.problems[:20]:
+        progress.say(f"CUSTODY LOG BROKEN: {problem}")
+    if terms.require_custody:
+        _require(custody, media, terms)
+    return custody
+
+
+def _who(terms: Terms, content: bytes, form: str, signature: bytes) -> tuple[str, str]:
+    return who_signed(content, form, signature, terms.custody_keys, terms.revoked)
+
+
+def _require(custody: Custody, media: Media, terms: Terms) -> None:
+    where = listing([str(directory) for directory in media.directories])
+    missing = [str(one) for one in media.directories if str(one) not in custody.media]
+    if custody.problems:
+        raise Refused("the custody log is broken", where=where, got="; ".join(custody.problems[:5]), hint=_HINT)
+    if missing:
+        raise Refused("a medium has no custody log", where=listing(missing), expected=names.CUSTODY, hint=_HINT)
+    unsigned = [entry for _, entry in custody.entries if entry.digest not in custody.seals]
+    if terms.custody_keys and unsigned:
+        raise Refused(
+            "entries of the custody log are not signed by a key of the site's",
+            where=where,
+            got=listing([f"entry {entry.number} of {printable(entry.who)}" for entry in unsigned], 5),
+            hint=_HINT,
+        )
+
+
+def remarks_of(custody: Custody) -> list[str]:
+    """What is to be said about the logs, for people; nothing where there are none."""
+    found = [f"CUSTODY LOG BROKEN: {problem}" for problem in custody.problems[:20]]
+    if custody.entries:
+        found.append(f"custody: {_outcome(custody)}")
+    return found
+
+
+def remember_custody(state: State, catalog: Catalog, digest: Digest, custody: Custody) -> None:
+    """Keep the entries in the site's history."""
+    if custody.entries or custody.problems:
+        entries = [
+            Carried(
+                entry.digest,
+                printable(medium),
+                entry.at,
+                entry.who,
+                entry.where,
+                entry.note,
+                entry.checked.result if entry.checked else "",
+                custody.vouched(entry),
+            )
+            for medium, entry in custody.entries
+        ]
+        problems = "; ".join(custody.problems[:20])
+        state.record_custody(catalog.stream, catalog.serial, digest, entries, _outcome(custody), problems)
+
+
+def _outcome(custody: Custody) -> str:
+    signed = sum(entry.digest in custody.seals for _, entry in custody.entries)
+    number = f"{len(custody.entries)} {'entry' if len(custody.entries) == 1 else 'entries'}"
+    broken = f"; {plural(len(custody.problems), 'problem')}" if custody.problems else ""
+    return f"carried by {listing(custody.carriers(), 10) or 'nobody'} ({number}, {signed} with a verified signature{broken})"

@@ -1,0 +1,74 @@
+"""Write the custody logs on media: one entry more on each, behind what is there. See ``bundle/custody.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from airgap import fsio
+from airgap.bundle import names
+from airgap.bundle.carried import read_log
+from airgap.bundle.custody import Entry, Log, Seal
+from airgap.errors import MediaError
+from airgap.text import printable
+
+
+class Signer(Protocol):
+    """Signs an entry."""
+
+    @property
+    def key_id(self) -> str:
+        """Lower-case hex that names the key."""
+
+    @property
+    def file_suffix(self) -> str:
+        """``sig`` or ``asc``."""
+
+    def sign(self, data: bytes) -> bytes:
+        """A signature file's content."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One medium: where the log is, the entry that was written, and what was wrong with the log before."""
+
+    path: Path
+    entry: Entry
+    problems: tuple[str, ...]
+
+
+def append(directories: Sequence[Path], entry: Entry, signer: Signer | None) -> list[Logged]:
+    """Put an entry behind the log of every medium.
+
+    All logs are read before the first is written. What was in a log stays there byte for byte, also when it is broken; only a torn
+    line at its end is cut off, and the new entry says so.
+
+    Args:
+        directories: where the catalogs are.
+        entry: without its place in a log (``bundle.custody.new_entry``).
+        signer: signs it, or None.
+
+    Raises:
+        UsageError: a log is full.
+        Damaged: a log is no regular file.
+        MediaError: a medium cannot be written, or somebody else writes its log at this moment.
+    """
+    logs = [(directory, read_log(directory, entry.catalog) or Log()) for directory in directories]
+    for _, log in logs:
+        log.next(entry)
+    return [_append(directory, entry, signer) for directory, _ in logs]
+
+
+def _append(directory: Path, entry: Entry, signer: Signer | None) -> Logged:
+    path = directory / names.CUSTODY
+    busy = MediaError("somebody else writes this log", where=printable(str(path)), hint="run the command again")
+    with fsio.exclusive(directory, busy):
+        log = read_log(directory, entry.catalog) or Log()
+        placed = log.next(entry)
+        if signer is not None:
+            signature = signer.sign(placed.signed_bytes()).decode("ascii")
+            placed = replace(placed, seal=Seal(signer.key_id, signer.file_suffix, signature))
+        fsio.append_durable(path, placed.line() + b"\n", log.end)
+    return Logged(path, placed, log.problems)

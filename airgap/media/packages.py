@@ -1,0 +1,162 @@
+"""Get the wheels that airgap needs, with pip, for other machines than this one.
+
+pip is a command of the user's: which index it asks, through which proxy and with which certificates is for its own settings to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap import fsio
+from airgap.errors import Damaged, RegistryError, UsageError
+from airgap.oci.descriptor import Platform
+from airgap.text import listing, printable
+
+#: ``uname -m`` and the name in wheels by architecture (and variant) as images name them.
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le", "s390x": "s390x", "386": "i686", "arm": "armv7l"}
+#: Names of glibc floors before PEP 600.
+_LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
+_FIRST_GLIBC = 5
+_PYTHON = re.compile(r"3\.([0-9]{1,2})", re.ASCII)
+_GLIBC = re.compile(r"2\.([0-9]{1,2})", re.ASCII)
+_OLDEST_PYTHON = 11
+_WHEEL = re.compile(r"([A-Za-z0-9_.]+)-([A-Za-z0-9_.!+]+)(?:-\d[A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl")
+_BY_VERSION = re.compile(r"([^;]+);\s*python_version\s*(<=|>=|<|>|==|!=)\s*[\"']3\.([0-9]{1,2})[\"']\s*", re.ASCII)
+_MAX_WHEEL = 1024 * 1024 * 1024
+#: What airgap runs without, but for some of its work; there are no wheels of it for every machine.
+OPTIONAL = ("zfec",)
+_TAIL = 6  # lines of pip's that are shown
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A kind of machine.
+
+    Attributes:
+        platform: as images name it.
+        python: the minor version of CPython 3.
+        glibc: the minor version of glibc 2 at least.
+    """
+
+    platform: Platform
+    python: int
+    glibc: int
+
+    @classmethod
+    def parse(cls, platform: str, python: str, glibc: str) -> Machine:
+        """From what a person writes: ``linux/arm64``, ``3.12``, ``2.28``. Raises ``UsageError``."""
+        found, version, floor = Platform.parse(platform), _PYTHON.fullmatch(python), _GLIBC.fullmatch(glibc)
+        if found.os != "linux" or found.architecture not in _MACHINES:
+            expected = f"linux and one of {', '.join(_MACHINES)}"
+            raise UsageError("no packages for this platform", where="--platform", expected=expected, got=printable(platform))
+        if version is None or int(version[1]) < _OLDEST_PYTHON:
+            raise UsageError(
+                "not a Python for airgap", where="--python", expected=f"3.{_OLDEST_PYTHON} or newer", got=printable(python)
+            )
+        if floor is None or int(floor[1]) < _FIRST_GLIBC:
+            raise UsageError("not a version of glibc", where="--glibc", expected="such as 2.28", got=printable(glibc))
+        return cls(found, int(version[1]), int(floor[1]))
+
+    @property
+    def name(self) -> str:
+        """As the install script asks for it: ``3.11-x86_64``."""
+        return f"3.{self.python}-{_MACHINES[self.platform.architecture]}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.platform}, Python 3.{self.python}"
+
+    def options(self) -> list[str]:
+        """What tells pip about it."""
+        machine = _MACHINES[self.platform.architecture]
+        floors = range(self.glibc, _FIRST_GLIBC - 1, -1)
+        tags = [f"manylinux_2_{minor}" for minor in floors] + [_LEGACY[minor] for minor in floors if minor in _LEGACY]
+        abis = [f"cp3{self.python}", "abi3", "none"]
+        told = ["--python-version", f"3.{self.python}", "--implementation", "cp"]
+        told += [word for abi in abis for word in ("--abi", abi)]
+        return told + [word for tag in tags for word in ("--platform", f"{tag}_{machine}")]
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel file."""
+
+    path: Path
+    name: str
+    version: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Wheel:
+        """Read one. Raises ``Damaged``: it has no wheel's name."""
+        parts = _WHEEL.fullmatch(path.name)
+        if parts is None:
+            raise Damaged("not the name of a wheel", where=printable(str(path)))
+        digest = hashlib.sha256(fsio.read_capped(path, _MAX_WHEEL)).hexdigest()
+        return cls(path, re.sub(r"[-_.]+", "-", parts[1]).lower(), parts[2], digest)
+
+
+def download(requires: Sequence[str], machine: Machine, directory: Path) -> list[Wheel]:
+    """Let pip put everything that is required into a directory. What is optional may be missing from it.
+
+    Args:
+        requires: as wheels name it.
+        machine: where it is to run.
+        directory: empty.
+
+    Raises:
+        UsageError: this Python has no pip.
+        RegistryError: pip did not get all of it.
+    """
+    wanted = [requirement for one in requires if (requirement := _for_python(one, machine.python))]
+    done = _pip(wanted, machine, directory)
+    lost = [name for name in OPTIONAL if re.search(rf"No matching distribution found for {name}\b", done.stderr)]
+    if done.returncode and lost:
+        done = _pip([one for one in wanted if re.split(r"[^A-Za-z0-9._-]", one)[0] not in lost], machine, directory)
+    if done.returncode:
+        raise _failure(done.stderr, machine)
+    found = [Wheel.of(path) for path in sorted(directory.iterdir())]
+    if not found:
+        raise RegistryError("pip has fetched nothing", where=machine.title, hint="run pip download by hand to see why")
+    return found
+
+
+def _pip(wanted: Sequence[str], machine: Machine, directory: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet"]
+    command += ["--only-binary", ":all:", "--dest", str(directory), *machine.options(), *wanted]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+
+
+def _failure(said: str, machine: Machine) -> RegistryError | UsageError:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if any("No module named pip" in line for line in lines):
+        return UsageError(
+            "this Python has no pip", where=printable(sys.executable), hint="install it (python3-pip), and run the command again"
+        )
+    errors = [line for line in lines if line.startswith("ERROR")] or lines
+    return RegistryError(
+        f"pip did not get the packages for {machine.title}",
+        got=printable(listing(errors[-_TAIL:], _TAIL), 2000),
+        hint="see that pip reaches its package index (pip.conf, PIP_INDEX_URL, PIP_FIND_LINKS), or ask for another --platform, "
+        "--python or --glibc, then run the command again",
+    )
+
+
+def _for_python(requirement: str, minor: int) -> str:
+    """A requirement for a version of Python, or an empty text where it is none there: pip would ask for its own version."""
+    if re.search(r";.*\bextra\b", requirement):
+        return ""
+    found = _BY_VERSION.fullmatch(requirement.strip())
+    if found is None:
+        return requirement
+    bound = int(found[3])
+    order = (minor > bound) - (minor < bound)
+    holds = {"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0, "==": order == 0, "!=": order != 0}
+    return found[1].strip() if holds[found[2]] else ""

@@ -1,0 +1,280 @@
+"""Rebuild what is lost or damaged of a bundle, from parity files, other copies and supplements. No key, no network."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from airgap import fsio
+from airgap.bundle import documents, names
+from airgap.bundle.check import check_file
+from airgap.bundle.entries import Volume
+from airgap.bundle.media import bundle_directories, entries
+from airgap.bundle.names import BLOCK_SIZE
+from airgap.bundle.request import ResendRequest
+from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, UsageError
+from airgap.media.rows import Place, Row, Rows, in_parallel
+from airgap.media.scratch import InPlace, NewFiles, put_block
+from airgap.media.survey import Copy, Survey, survey
+from airgap.oci.digest import Digest
+from airgap.progress import Progress
+from airgap.text import human_size, printable
+
+_SIGNATURE_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A file of the bundle that was damaged or lost. Blocks are counted from 0.
+
+    Attributes:
+        file: what the catalog says.
+        title: for people, ``volume 3 of 7 (volume-0003.tar)``.
+        present: whether there was a file of that name.
+        rebuilt: how many blocks were made from parity.
+        copied: how many came from another copy or a supplement.
+        left: the blocks that are good nowhere.
+        path: where it is now; None when nothing of it was to be had, or nothing better than what is on the media.
+    """
+
+    file: Volume
+    title: str
+    present: bool
+    rebuilt: int
+    copied: int
+    left: tuple[int, ...]
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What became of a bundle.
+
+    Attributes:
+        survey: what lay where before.
+        files: what was damaged or lost.
+        spare: how many rows could have lost how many more blocks; a negative number is how many too many are lost.
+        request: for what has to be sent again; None when nothing has.
+    """
+
+    survey: Survey
+    files: tuple[Mended, ...]
+    spare: dict[int, int]
+    request: ResendRequest | None
+
+    @property
+    def worst(self) -> int:
+        """How many more blocks every row could have lost, whichever; negative when some has lost too many."""
+        return min(self.spare, default=len(self.survey.catalog.parity))
+
+
+def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place: bool = False) -> Repaired:
+    """Rebuild all that can be. Every block is checked against the catalog on the media before it counts.
+
+    After a crash the same call does what is left: files in ``out`` are a copy like any other.
+
+    Args:
+        paths: bundle directories, or mount points that hold one.
+        out: where repaired files go, complete; a directory of its own. With ``in_place`` only what is lost goes there, by default
+            to the first of the paths.
+        progress: told about every byte that is read.
+        in_place: write good blocks over the damaged ones instead. The first copy of each file is repaired.
+
+    Raises:
+        UsageError: the paths hold no bundle, or ``out`` is one of them.
+        Damaged: they hold several bundles, or no catalog that can be read.
+        MediaError: a disk cannot take the repaired files.
+    """
+    if out is None and not in_place:
+        raise UsageError("nobody said where repaired files should go", expected="--out DIR, or --in-place")
+    if out is not None and out.resolve() in {path.resolve() for path in paths}:
+        raise UsageError(
+            "repaired files would go over the damaged ones",
+            where=printable(str(out)),
+            hint="choose another --out, or say --in-place instead",
+        )
+    found = survey([*([out] if out is not None and _holds_files(out) else []), *paths])
+    target = out or found.media[0].path
+    made = not target.exists()
+    fsio.make_directory(target)
+    busy = UsageError("another repair is at work here", where=printable(str(target)), hint="wait for it, or choose another --out")
+    with fsio.exclusive(target, busy):
+        done = _Repairing(found, target, in_place, progress).run()
+    if made and not any(target.iterdir()):
+        target.rmdir()
+    return done
+
+
+class _Repairing:
+    def __init__(self, found: Survey, target: Path, in_place: bool, progress: Progress) -> None:
+        self._survey = found
+        self._files = found.files
+        self._copies = [_usable(found.of(file)) for file in found.files]
+        self._lost = frozenset(share for share, copies in enumerate(self._copies) if not copies)
+        self._target = target
+        self._in_place = in_place
+        self._progress = progress
+        self._new = NewFiles(target, found.files)
+        self._descriptors: dict[Path, int] = {}
+
+    def run(self) -> Repaired:
+        self._new.clear()
+        self._check_space()
+        store = InPlace(self._new, self._lost) if self._in_place else self._new
+        with self._opened(), self._dropping(store), fsio.disk_errors("cannot write repaired blocks", self._target):
+            self._progress.stage("reading and rebuilding", sum(f.size for f, c in zip(self._files, self._copies, strict=True) if c))
+            catalog = self._survey.catalog
+            rows = Rows(catalog.volumes, catalog.parity, self._places, store, self._progress).run()
+            done = [self._mend(share, rows, store) for share in range(len(self._files)) if self._damaged(share, rows)]
+        new = any(one.path and one.path.parent == self._target for one in done)
+        if new and not (self._in_place and (self._target / names.CATALOG).exists()):
+            self._accompany()
+        lost_rows = Counter(len(catalog.parity) - len(row.rebuilt | row.lost) for row in rows)
+        return Repaired(self._survey, tuple(done), dict(sorted(lost_rows.items())), self._request(done))
+
+    def _check_space(self) -> None:
+        """Stop before anything is read when what is lost has no room. What is damaged is not known yet."""
+        if len(self._lost) > len(self._survey.catalog.parity):
+            return
+        needed, free = sum(self._files[share].size for share in self._lost), fsio.free_bytes(self._target)
+        if needed > free:
+            raise MediaError(
+                "the repaired files do not fit",
+                where=printable(str(self._target)),
+                expected=f"{human_size(needed)} ({needed} bytes) free",
+                got=f"{human_size(free)} ({free} bytes)",
+                hint="free some space or choose another --out; nothing has been written",
+            )
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[None]:
+        """Every file that may have good blocks; one that cannot be opened has none."""
+        paths = [copy.path for copies in self._copies for copy in copies]
+        paths += [stretch.path for blocks in self._survey.brought.values() for stretch in blocks.values()]
+        try:
+            for path in dict.fromkeys(paths):
+                try:
+                    self._descriptors[path] = fsio.open_regular(path)
+                except (Damaged, MediaError) as error:
+                    if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EMFILE, errno.ENFILE):
+                        raise
+            yield
+        except (KeyboardInterrupt, Interrupted):
+            self._descriptors.clear()  # threads may still be in a read: the process is about to end
+            raise
+        finally:
+            for fd in self._descriptors.values():
+                os.close(fd)
+
+    @contextlib.contextmanager
+    def _dropping(self, store: NewFiles | InPlace) -> Iterator[None]:
+        try:
+            yield
+        except (KeyboardInterrupt, Interrupted):
+            raise
+        except BaseException:
+            store.drop()
+            raise
+        store.drop()
+
+    def _places(self, share: int, row: int) -> list[Place]:
+        offset = row * BLOCK_SIZE
+        found = [Place(fd, offset) for c in self._copies[share] if (fd := self._descriptors.get(c.path)) is not None]
+        stretch = self._survey.brought.get(self._files[share].name, {}).get(row)
+        if stretch is not None and (fd := self._descriptors.get(stretch.path)) is not None:
+            found.append(Place(fd, stretch.offset))
+        return found
+
+    def _damaged(self, share: int, rows: Sequence[Row]) -> bool:
+        """Whether no single copy of a file is good."""
+        copies = self._copies[share]
+        if copies and not copies[0].problem and not _bad(share, rows, self._files[share]):
+            return False
+        return self._in_place or not any(not copy.problem and self._whole(copy) for copy in copies[1:])
+
+    def _whole(self, copy: Copy) -> bool:
+        self._progress.stage(f"reading another copy of {copy.file.name}", copy.file.size)
+        return not check_file(copy.file, copy.path, self._progress).damaged
+
+    def _mend(self, share: int, rows: Sequence[Row], store: NewFiles | InPlace) -> Mended:
+        file = self._files[share]
+        blocks = range(len(file.blocks))
+        rebuilt = {row.number for row in rows if share in row.rebuilt}
+        left = tuple(row.number for row in rows if share in row.lost)
+        copied = {number for number in blocks if rows[number].found.get(share, 0) > 0}
+        path = None
+        if rebuilt or copied or not left:
+            put = self._put_back if self._in_place and share not in self._lost else self._put_new
+            path = put(share, rows, rebuilt, store)
+        present = share not in self._lost
+        return Mended(file, self._survey.title(file), present, len(rebuilt), len(copied), left, path)
+
+    def _put_new(self, share: int, rows: Sequence[Row], rebuilt: set[int], store: NewFiles | InPlace) -> Path:  # noqa: ARG002
+        """A complete file: what was rebuilt is in it already, the rest is copied."""
+        file, fd = self._files[share], self._new.descriptor(share)
+        wanted = [row for row in rows[: len(file.blocks)] if share in row.found]
+        self._progress.stage(f"completing {file.name}", len(wanted) * BLOCK_SIZE)
+        in_parallel(partial(self._put, self._places(share, row.number)[row.found[share]], share, row.number, fd) for row in wanted)
+        return self._new.finish(share)
+
+    def _put_back(self, share: int, rows: Sequence[Row], rebuilt: set[int], store: NewFiles | InPlace) -> Path:
+        """The damaged blocks of the first copy, each written only when it is known what it must be: a crash makes nothing worse."""
+        file, path = self._files[share], self._copies[share][0].path
+        with fsio.disk_errors("cannot repair in place", path):
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                for number in _bad(share, rows, file):
+                    if number in rebuilt:
+                        self._put(store.place(share, number), share, number, fd)
+                    elif share in rows[number].found:
+                        self._put(self._places(share, number)[rows[number].found[share]], share, number, fd)
+                os.ftruncate(fd, file.size)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        return path
+
+    def _put(self, source: Place, share: int, row: int, target: int) -> None:
+        self._progress.advance(put_block(source, self._files[share], row, target))
+
+    def _accompany(self) -> None:
+        """What makes the place of repaired files one of the bundle's media: catalog, signatures, sums."""
+        catalog, raw = self._survey.catalog, self._survey.raw
+        fsio.write_durable(self._target / names.CATALOG, raw)
+        for medium in self._survey.media:
+            for name in filter(names.is_signature, entries(medium.path)):
+                if medium.path != self._target:
+                    with contextlib.suppress(AirgapError):  # a damaged one helps nobody
+                        fsio.write_durable(self._target / name, fsio.read_capped(medium.path / name, _SIGNATURE_LIMIT))
+        here = frozenset(entries(self._target))
+        fsio.write_durable(self._target / names.SUMS, documents.sha256sums(catalog, raw, here))
+        for name, content in {names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()}.items():
+            fsio.write_durable(self._target / name, content)
+
+    def _request(self, mended: Sequence[Mended]) -> ResendRequest | None:
+        """For the volumes' blocks: parity files follow from them."""
+        volumes = {file.name for file in self._survey.catalog.volumes}
+        wanted = {one.file.name: one.left for one in mended if one.left and one.file.name in volumes}
+        return ResendRequest.of(self._survey.catalog, Digest.of(self._survey.raw), wanted) if wanted else None
+
+
+def _usable(copies: Sequence[Copy]) -> list[Copy]:
+    """The copies that may have good blocks, those of the right size first."""
+    return sorted((copy for copy in copies if copy.regular), key=lambda copy: bool(copy.problem))
+
+
+def _bad(share: int, rows: Sequence[Row], file: Volume) -> list[int]:
+    """The blocks that the first copy of a file does not have."""
+    return [row.number for row in rows[: len(file.blocks)] if row.found.get(share) != 0]
+
+
+def _holds_files(directory: Path) -> bool:
+    with contextlib.suppress(UsageError):
+        return directory.is_dir() and bool(bundle_directories(directory))
+    return False

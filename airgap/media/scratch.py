@@ -1,0 +1,135 @@
+"""Where rebuilt blocks wait until all of a file is known: in the new file, or in a scratch file before they go back in place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from airgap import fsio
+from airgap.bundle.entries import Volume
+from airgap.bundle.names import BLOCK_SIZE
+from airgap.bundle.parity import block_length
+from airgap.errors import MediaError
+from airgap.media.rows import Place
+from airgap.text import printable
+
+_MARK = ".repair"
+
+
+class NewFiles:
+    """Files that are made anew in a directory: they get their names when they are whole.
+
+    Args:
+        directory: where.
+        files: all files of the bundle, by share.
+    """
+
+    def __init__(self, directory: Path, files: Sequence[Volume]) -> None:
+        self._directory = directory
+        self._files = files
+        self._open: dict[int, int] = {}
+        self._guard = threading.Lock()
+
+    def clear(self) -> None:
+        """Remove what a killed run left."""
+        with fsio.disk_errors("cannot remove what an earlier repair left", self._directory):
+            for file in self._files:
+                self._temporary(file).unlink(missing_ok=True)
+
+    def write(self, share: int, row: int, at: int, data: memoryview) -> None:
+        """As ``Store.write``."""
+        fsio.write_at(self.descriptor(share), data, row * BLOCK_SIZE + at)
+
+    def place(self, share: int, row: int) -> Place:
+        """Where a block is that was written."""
+        return Place(self.descriptor(share), row * BLOCK_SIZE)
+
+    def descriptor(self, share: int) -> int:
+        """The file, which is created when it is first asked for. Raises ``OSError``."""
+        with self._guard:
+            if share not in self._open:
+                flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._open[share] = os.open(self._temporary(self._files[share]), flags, 0o644)
+            return self._open[share]
+
+    def finish(self, share: int) -> Path:
+        """Give a file its size and its name, flushed to the disk; its path. Raises ``OSError``."""
+        file, fd = self._files[share], self._open.pop(share)
+        try:
+            os.ftruncate(fd, file.size)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        path = self._directory / file.name
+        self._temporary(file).rename(path)
+        fsio.sync_directory(self._directory)
+        return path
+
+    def drop(self) -> None:
+        """Close and remove what was not finished."""
+        for share in list(self._open):
+            os.close(self._open.pop(share))
+            self._temporary(self._files[share]).unlink(missing_ok=True)
+
+    def _temporary(self, file: Volume) -> Path:
+        return self._directory / f".{file.name}{_MARK}"
+
+
+class InPlace:
+    """Blocks that go back into the damaged files, and new files for those that are lost.
+
+    Rebuilt blocks wait in a file without a name (in TMPDIR, for the media may be full) until they are known to be good, so that a
+    block which only could not be read this time is never written over with something worse.
+
+    Args:
+        new: takes what is lost.
+        lost: the shares that are.
+    """
+
+    def __init__(self, new: NewFiles, lost: frozenset[int]) -> None:
+        self._new = new
+        self._lost = lost
+        self._scratch = tempfile.TemporaryFile()  # noqa: SIM115 - closed by drop
+        self._slots: dict[tuple[int, int], int] = {}
+        self._guard = threading.Lock()
+
+    def write(self, share: int, row: int, at: int, data: memoryview) -> None:
+        """As ``Store.write``."""
+        place = self.place(share, row)
+        fsio.write_at(place.fd, data, place.offset + at)
+
+    def place(self, share: int, row: int) -> Place:
+        """Where a block is or will be."""
+        if share in self._lost:
+            return self._new.place(share, row)
+        with self._guard:
+            slot = self._slots.setdefault((share, row), len(self._slots))
+        return Place(self._scratch.fileno(), slot * BLOCK_SIZE)
+
+    def drop(self) -> None:
+        """Close everything, and remove what was not finished."""
+        self._scratch.close()
+        self._new.drop()
+
+
+def put_block(source: Place, file: Volume, row: int, target: int) -> int:
+    """Copy one block to its place in a file, when it is what the catalog says; its bytes.
+
+    Raises:
+        MediaError: what was good a moment ago is not any more.
+        OSError: the disk refuses.
+    """
+    buffer = memoryview(bytearray(block_length(file.size, row)))
+    count = fsio.read_at(source.fd, buffer, source.offset)
+    if hashlib.sha256(buffer[:count]).hexdigest() != file.blocks[row]:
+        raise MediaError(
+            "a disk gives other bytes each time it is read",
+            where=f"{printable(file.name)}, block {row}",
+            hint="copy this file to another disk, or try another cable and port, and run the same command again",
+        )
+    fsio.write_at(target, buffer, row * BLOCK_SIZE)
+    return count

@@ -1,0 +1,320 @@
+"""What lies where: which files of a bundle the media at hand have, without a key and without reading what is in the volumes.
+
+Media is hostile here, too: entries are looked at with ``lstat`` and only regular files are ever opened, so nothing hangs and
+nothing escapes. The catalog is not verified: what is found out is whether the media agree with it, not who made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from airgap import fsio
+from airgap.bundle import names, outer
+from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.bundle.media import bundle_directories, entries
+from airgap.bundle.supplement import read_supplements
+from airgap.bundle.volumes import Stretch
+from airgap.errors import AirgapError, Damaged, MediaError
+from airgap.media import disks
+from airgap.media.disks import Disks
+from airgap.oci.digest import Digest
+from airgap.text import listing, printable
+
+_SUMS_LIMIT = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Medium:
+    """One directory with files of a bundle.
+
+    Attributes:
+        path: the directory.
+        disks: what its ``DISKS.json`` says, when there is one for this bundle.
+        problems: what is wrong with it besides its volumes, for people; an import would refuse it.
+        notes: what it lacks and other media may have.
+        supplement: whether it holds blocks that were sent again, and no volumes.
+    """
+
+    path: Path
+    disks: Disks | None = None
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    supplement: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people call it: ``disk B``, or the path when nobody gave it a label."""
+        return f"disk {self.disks.own}" if self.disks else printable(str(self.path))
+
+    @property
+    def title(self) -> str:
+        """Its name and where it is."""
+        return f"{self.name} ({printable(str(self.path))})" if self.disks else self.name
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A file on a medium that has the name of a volume or parity file of the bundle.
+
+    Attributes:
+        file: what the catalog says of it.
+        path: where it is.
+        medium: the medium it is on.
+        problem: what can be seen without reading it, for people; empty when nothing.
+        regular: whether it is a file at all, so that some of its blocks may be good.
+    """
+
+    file: Volume
+    path: Path
+    medium: Medium
+    problem: str = ""
+    regular: bool = True
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the media at hand have of one bundle.
+
+    Attributes:
+        catalog: the catalog, not verified.
+        raw: its bytes.
+        media: the media that have something of it.
+        copies: every file of the bundle found, in the order of the media. One may be there several times: any good one will do.
+        strangers: volumes and parity files that the catalog does not list.
+        brought: blocks that supplements bring, by name of the file they belong to; not read yet.
+    """
+
+    catalog: Catalog
+    raw: bytes
+    media: tuple[Medium, ...]
+    copies: tuple[Copy, ...]
+    strangers: tuple[Path, ...] = ()
+    brought: Mapping[str, Mapping[int, Stretch]] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[Volume, ...]:
+        """All that should be there: the volumes, then the parity files."""
+        return self.catalog.files
+
+    def of(self, file: Volume) -> list[Copy]:
+        """The copies of a volume or parity file."""
+        return [copy for copy in self.copies if copy.file.name == file.name]
+
+    def home(self, file: Volume) -> str:
+        """The label of the disk that a file belongs on, or an empty string when nobody said."""
+        found = (medium.disks.home(file.name) for medium in self.media if medium.disks)
+        return next((label for label in found if label), "")
+
+    def title(self, file: Volume) -> str:
+        """A file for people: ``volume 3 of 7 (volume-0003.tar)``."""
+        volumes, parity = self.catalog.volumes, self.catalog.parity
+        if file in volumes:
+            return f"volume {volumes.index(file) + 1} of {len(volumes)} ({file.name})"
+        return f"parity file {parity.index(file) + 1} of {len(parity)} ({file.name})"
+
+
+@dataclass
+class _Directory:
+    """A bundle directory before it is known which bundle it belongs to."""
+
+    path: Path
+    names: list[str]
+    raw: bytes = b""
+    catalog: Catalog | None = None
+    problem: str = ""
+    missing: bool = False
+
+    @property
+    def damaged(self) -> bool:
+        """Whether there is a catalog, but not the right one."""
+        return bool(self.problem) and not self.missing
+
+
+@dataclass
+class _Group:
+    """The directories of one bundle, and the catalog that counts."""
+
+    catalog: Catalog
+    raw: bytes
+    members: list[_Directory]
+
+
+def survey(paths: Sequence[Path]) -> Survey:
+    """The one bundle that lies on these media.
+
+    Args:
+        paths: bundle directories, or mount points that hold one.
+
+    Raises:
+        As :func:`survey_all`.
+        Damaged: they hold several bundles.
+    """
+    found, unreadable = survey_all(paths)
+    if unreadable:
+        raise unreadable[0]
+    if len(found) > 1:
+        raise Damaged(
+            "the paths hold several bundles",
+            got="; ".join(f"{one.catalog.name} in {listing([str(m.path) for m in one.media])}" for one in found),
+            expected="the media of one bundle",
+            hint="give the media of one bundle at a time",
+        )
+    return found[0]
+
+
+def survey_all(paths: Sequence[Path]) -> tuple[list[Survey], list[MediaError]]:
+    """Every bundle that lies on these media, and why media could not be looked at.
+
+    Raises:
+        UsageError: a path is not a directory, or holds no bundle.
+        Damaged: no medium has a catalog that can be read.
+        MediaError: no medium can be read.
+    """
+    directories, unreadable = _directories(paths)
+    if not directories:
+        raise unreadable[0]
+    return [_survey(group) for group in _groups(directories)], unreadable
+
+
+def _directories(paths: Sequence[Path]) -> tuple[list[_Directory], list[MediaError]]:
+    found: dict[Path, _Directory] = {}
+    unreadable = []
+    for path in paths:
+        try:
+            for directory in bundle_directories(path):
+                found.setdefault(directory.resolve(), _read(directory))
+        except MediaError as error:
+            unreadable.append(error)
+    return list(found.values()), unreadable
+
+
+def _read(path: Path) -> _Directory:
+    directory = _Directory(path, sorted(entries(path)))
+    try:
+        directory.raw = fsio.read_capped(path / names.CATALOG, MAX_CATALOG)
+        directory.catalog = outer.read(directory.raw)
+    except AirgapError as error:
+        directory.missing = isinstance(error.__cause__, FileNotFoundError)
+        directory.problem = f"no {names.CATALOG} is here" if directory.missing else f"{names.CATALOG} is damaged: {error.what}"
+    return directory
+
+
+def _groups(directories: list[_Directory]) -> list[_Group]:
+    """The directories of every bundle. Where its catalogs differ, that one counts which ``SHA256SUMS`` knows and most have."""
+    by_name: dict[str, list[_Directory]] = {}
+    for directory in directories:
+        if directory.catalog is not None:
+            by_name.setdefault(directory.catalog.name, []).append(directory)
+    groups = [group for members in by_name.values() if (group := _group(members))]
+    if not groups:
+        raise Damaged(
+            "there is no catalog to check against",
+            where=listing([str(directory.path) for directory in directories]),
+            expected=f"a whole {names.CATALOG} on one of the media at least",
+            got=listing([directory.problem for directory in directories]),
+            hint=f"copy it again from the original, or give another medium too; `sha256sum -c {names.SUMS}` needs no catalog",
+        )
+    for directory in directories:
+        if directory.catalog is None:
+            max(groups, key=lambda group: _kinship(directory.path, group.catalog)).members.append(directory)
+    return groups
+
+
+def _group(members: list[_Directory]) -> _Group | None:
+    main = max(members, key=lambda one: (_vouched(one), sum(other.raw == one.raw for other in members)))
+    for member in members:
+        if member.raw != main.raw:
+            member.problem = f"{names.CATALOG} is not the same as on {printable(str(main.path))}: one of them was changed"
+    return _Group(main.catalog, main.raw, list(members)) if main.catalog else None
+
+
+def _vouched(directory: _Directory) -> bool:
+    """Whether the ``SHA256SUMS`` beside a catalog agrees with it: a flipped bit shows there."""
+    try:
+        sums = fsio.read_capped(directory.path / names.SUMS, _SUMS_LIMIT)
+    except AirgapError:
+        return False
+    return f"{hashlib.sha256(directory.raw).hexdigest()}  {names.CATALOG}\n".encode() in sums
+
+
+def _kinship(path: Path, catalog: Catalog) -> int:
+    """How many files of a directory without a catalog have the name and size that this one says."""
+    return sum(_size(path / file.name) == file.size for file in catalog.files)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return -1
+
+
+def _survey(group: _Group) -> Survey:
+    catalog = group.catalog
+    known = {file.name: file for file in catalog.files}
+    digest = Digest.of(group.raw)
+    media: list[Medium] = []
+    copies: list[Copy] = []
+    strangers: list[Path] = []
+    brought: dict[str, dict[int, Stretch]] = {}
+    for directory in group.members:
+        medium = _medium(directory, group.raw)
+        if names.SUPPLEMENT in directory.names:
+            try:
+                for name, blocks in read_supplements([directory.path], catalog, digest).items():
+                    brought[name] = blocks | brought.get(name, {})
+            except AirgapError as error:
+                medium = replace(medium, problems=(*medium.problems, f"its {names.SUPPLEMENT} is of no use: {error.what}"))
+        media.append(medium)
+        for name in directory.names:
+            path = directory.path / name
+            if name in known:
+                copies.append(_copy(known[name], path, medium))
+            elif names.is_volume(name) or names.is_parity(name):
+                strangers.append(path)
+    return Survey(catalog, group.raw, tuple(media), tuple(copies), tuple(strangers), brought)
+
+
+def _medium(directory: _Directory, raw: bytes) -> Medium:
+    problems, notes = [directory.problem] if directory.damaged else [], [directory.problem] if directory.missing else []
+    found: Disks | None = None
+    path = directory.path / disks.NAME
+    try:
+        if disks.NAME in directory.names:
+            found = Disks.from_bytes(fsio.read_capped(path, disks.LIMIT), str(path))
+    except AirgapError as error:
+        problems.append(f"{disks.NAME} is damaged: {error.what}")
+    if found is not None and found.catalog != Digest.of(raw):
+        problems.append(f"{disks.NAME} is that of another bundle ({printable(found.bundle, 80)})")
+        found = None
+    if not any(map(names.is_signature, directory.names)):
+        notes.append("no signature of the catalog is here")
+    return Medium(directory.path, found, tuple(problems), tuple(notes), names.SUPPLEMENT in directory.names)
+
+
+def _copy(file: Volume, path: Path, medium: Medium) -> Copy:
+    try:
+        status = path.lstat()
+    except OSError as error:
+        return Copy(file, path, medium, f"cannot be looked at ({error.strerror})", regular=False)
+    if not stat.S_ISREG(status.st_mode):
+        return Copy(file, path, medium, f"is {_kind(status.st_mode)} instead of a file", regular=False)
+    if status.st_size < file.size:
+        return Copy(file, path, medium, f"is cut short: {status.st_size:,} of {file.size:,} bytes")
+    if status.st_size > file.size:
+        return Copy(file, path, medium, f"is too long: {status.st_size:,} instead of {file.size:,} bytes")
+    return Copy(file, path, medium)
+
+
+def _kind(mode: int) -> str:
+    kinds: Mapping[int, str] = {
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")

@@ -1,0 +1,200 @@
+"""The disks that a bundle is to be copied to: what is free there, what is there already, and what goes where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap import fsio
+from airgap.bundle import names
+from airgap.errors import Damaged, MediaError, UsageError
+from airgap.media import disks
+from airgap.media.copy import Task
+from airgap.media.disks import Disks
+from airgap.media.spread import Place, Spread, overhead, spread
+from airgap.media.survey import Survey
+from airgap.oci.digest import Digest
+from airgap.text import listing, printable
+
+#: Largest file in bytes, by the kernel's name of the file system.
+_LARGEST_FILE = {"vfat": names.PRESETS["fat32"], "msdos": 2**31 - 1}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A directory to copy to, looked at.
+
+    Attributes:
+        path: the directory.
+        place: what fits there.
+        disks: what an earlier run of this copy has begun or finished there.
+    """
+
+    path: Path
+    place: Place
+    disks: Disks | None
+
+
+def look(one: Survey, dests: Sequence[Path], limits: Sequence[Place] = ()) -> list[Target]:
+    """Look at the directories to copy to; nothing is written.
+
+    Args:
+        one: the bundle.
+        dests: the directories.
+        limits: what the disk will hold that a directory is made for; one for every directory, or none.
+
+    Raises:
+        UsageError: not a directory, given twice, inside the bundle, or with something in the way.
+        MediaError: read-only.
+    """
+    seen: dict[tuple[int, int], Path] = {}
+    for path in dests:
+        if not path.is_dir():
+            what = "not a directory" if path.exists() else "no such directory"
+            raise UsageError(what, where=printable(str(path)), expected="the mount point of a disk, or a directory that exists")
+        status = path.stat()
+        twice = seen.setdefault((status.st_dev, status.st_ino), path)
+        if twice is not path:
+            raise UsageError("the same place is given twice", where=f"{printable(str(twice))} and {printable(str(path))}")
+        _check_writable(path)
+        _check_outside(one, path)
+    limits = limits or [Place("", 2**62)] * len(dests)
+    return [_target(one, path, limit) for path, limit in zip(dests, limits, strict=True)]
+
+
+def assign(one: Survey, targets: Sequence[Target]) -> list[Task]:
+    """What goes where: as an earlier run decided it, else as :func:`spread` does. Disks that are not needed get nothing.
+
+    Raises:
+        UsageError: the directories hold different spreads of the bundle.
+        MediaError: it does not fit.
+    """
+    begun = [target.disks for target in targets if target.disks]
+    if begun:
+        return _go_on(one, targets, begun)
+    made = spread(one.catalog, [target.place for target in targets], overhead(one.catalog, one.raw))
+    used = [number for number, files in enumerate(made.files) if files]
+    labels = [disks.label(i) for i in range(len(used))]
+    files = {label: made.files[number] for label, number in zip(labels, used, strict=True)}
+    listed = Spread(tuple(files.values()), tuple(labels)).listing()
+    return [
+        Task(targets[number].path, Disks(one.catalog.name, Digest.of(one.raw), label, listed), files[label])
+        for label, number in zip(labels, used, strict=True)
+    ]
+
+
+def check_source(one: Survey) -> None:
+    """Every file must be there in its size. Raises ``Damaged``."""
+    lacking = [one.title(file) for file in one.files if not any(copy.regular and not copy.problem for copy in one.of(file))]
+    if lacking:
+        raise Damaged(
+            f"the bundle {one.catalog.name} is incomplete: it lacks {listing(lacking)}",
+            where=listing([str(medium.path) for medium in one.media]),
+            hint="`airgap media check` says more",
+        )
+
+
+def _go_on(one: Survey, targets: Sequence[Target], begun: Sequence[Disks]) -> list[Task]:
+    plan = begun[0].files
+    owns = [found.own for found in begun]
+    free = [label for label in plan if label not in owns]
+    new = [target for target in targets if target.disks is None]
+    if any(found.files != plan for found in begun) or len(set(owns)) != len(owns) or len(new) not in (0, len(free)):
+        raise UsageError(
+            f"disks of another spread of {one.catalog.name} are among these",
+            where=listing([str(target.path) for target in targets if target.disks]),
+            expected=f"disks {', '.join(plan)} as they were begun, or empty ones",
+            got=f"disks {', '.join(owns)}" + (f" and {len(new)} new" if new else ""),
+            hint="give the same directories as before, or remove the bundle's directory from those",
+        )
+    files = {file.name: file for file in one.files}
+    if sorted(name for held in plan.values() for name in held) != sorted(files):
+        raise UsageError(f"{disks.NAME} does not list the files of {one.catalog.name}", where=printable(str(targets[0].path)))
+    left = iter(free)
+    tasks = []
+    for target in targets:
+        own = target.disks.own if target.disks else next(left)
+        tasks.append(
+            Task(target.path, Disks(one.catalog.name, Digest.of(one.raw), own, plan), tuple(files[name] for name in plan[own]))
+        )
+    return tasks
+
+
+def _target(one: Survey, path: Path, limit: Place) -> Target:
+    kind = fsio.filesystem_type(path)
+    largest = min(_LARGEST_FILE.get(kind, 2**62), limit.largest or 2**62)
+    found, there = None, 0
+    for directory in (path / one.catalog.name, path / f"{one.catalog.name}{names.PARTIAL}"):
+        begun = _begun(one, directory)
+        if begun is not None and found is not None:
+            raise _in_the_way(directory, "two directories of one bundle")
+        found = begun or found
+        there += _size(directory)
+    free = _free(path) + there
+    name = printable(str(path)) + (f" ({kind})" if kind else "")
+    place = Place(name, min(free, limit.room), largest if largest < 2**62 else None, str(path.stat().st_dev), free)
+    return Target(path, place, found)
+
+
+def _begun(one: Survey, directory: Path) -> Disks | None:
+    """What an earlier run left there; None when there is nothing. Raises ``UsageError`` for anything else."""
+    if not os.path.lexists(directory):
+        return None
+    if directory.is_symlink() or not directory.is_dir():
+        raise _in_the_way(directory, "not a directory")
+    path = directory / disks.NAME
+    if not os.path.lexists(path):
+        if any(directory.iterdir()):
+            raise _in_the_way(directory, f"no {disks.NAME} in it")
+        return None
+    try:
+        found = Disks.from_bytes(fsio.read_capped(path, disks.LIMIT), str(path))
+    except Damaged as error:
+        raise _in_the_way(directory, f"{disks.NAME}: {error.what}") from error
+    if found.catalog != Digest.of(one.raw):
+        raise _in_the_way(directory, f"a bundle with another catalog, {found.catalog}")
+    return found
+
+
+def _in_the_way(directory: Path, got: str) -> UsageError:
+    return UsageError(
+        "something is there that this command did not write",
+        where=printable(str(directory)),
+        got=got,
+        hint="move it away, or choose another directory; nothing has been written",
+    )
+
+
+def _size(directory: Path) -> int:
+    """Bytes that what is there takes."""
+    if not directory.is_dir():
+        return 0
+    with fsio.disk_errors("cannot look into", directory), os.scandir(directory) as entries:
+        return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in entries)
+
+
+def _free(path: Path) -> int:
+    """Bytes free; a file system that does not know its own size (some of FUSE) is taken to have room until it says no."""
+    with fsio.disk_errors("cannot ask for the free space", path):
+        unknown = not os.statvfs(path).f_blocks
+    return 2**62 if unknown else fsio.free_bytes(path)
+
+
+def _check_writable(path: Path) -> None:
+    with fsio.disk_errors("cannot look at", path):
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    if read_only or not os.access(path, os.W_OK):
+        what = "the disk is read-only" if read_only else "the directory cannot be written"
+        raise MediaError(what, where=printable(str(path)), hint="unlock or mount it for writing, or choose another")
+
+
+def _check_outside(one: Survey, path: Path) -> None:
+    real = path.resolve()
+    for medium in one.media:
+        source = medium.path.resolve()
+        if real == source or source in real.parents:
+            raise UsageError("the copy would lie inside the bundle", where=printable(str(path)))
+        if real / one.catalog.name == source:
+            raise UsageError("that is the bundle itself", where=printable(str(path)), expected="another disk")

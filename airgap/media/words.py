@@ -1,0 +1,221 @@
+"""What a check found, for people in the field and for machines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from airgap.media.check import FileState, Finding, Report
+from airgap.media.survey import Medium
+from airgap.oci.digest import Digest
+from airgap.text import human_size, listing, plural, printable
+
+_NO_KEYS = "this shows that the media agree with the catalog found on them, not who made it: `airgap verify` does that, with keys"
+
+
+def summary(reports: Sequence[Report]) -> tuple[str, int]:
+    """The result and the exit code of a whole check: the worst of its bundles."""
+    worst = max(reports, key=lambda report: report.exit_code)
+    return worst.result, worst.exit_code
+
+
+def lines(reports: Sequence[Report]) -> list[str]:
+    """The whole result, a paragraph for every bundle."""
+    shown: list[str] = []
+    for report in reports:
+        shown += [*_of_bundle(report), ""]
+    return [*shown, f"note         {_NO_KEYS}"]
+
+
+def facts(reports: Sequence[Report]) -> dict[str, Any]:
+    """The whole result as one document."""
+    result, code = summary(reports)
+    return {"result": result, "exit_code": code, "bundles": [_bundle_facts(report) for report in reports]}
+
+
+def blocks(numbers: Sequence[int], all_of: int) -> str:
+    """Damaged blocks in words: ``2 blocks (4, 9)``, ``all 12 blocks``."""
+    if len(numbers) == all_of:
+        return "its only block" if all_of == 1 else f"all {all_of} blocks"
+    return f"{plural(len(numbers), 'block')} ({listing([str(number) for number in numbers], 8)})"
+
+
+def take_back(finding: Finding) -> str:
+    """What to do with a bad copy."""
+    return f"take {finding.copy.medium.name} back"
+
+
+def trouble(finding: Finding) -> str:
+    """What is wrong with a bad copy: ``is damaged in 2 blocks (4, 9)``."""
+    copy, all_of = finding.copy, len(finding.copy.file.blocks)
+    if not copy.regular:
+        return copy.problem
+    if finding.foreign:
+        return f"is another file: {finding.foreign}"
+    said = [copy.problem] if copy.problem else []
+    rest = [number for number in finding.damaged if number not in finding.unreadable]
+    if finding.unreadable:
+        said.append(f"cannot be read in {blocks(finding.unreadable, all_of)}")
+    if rest and not (copy.problem and len(rest) == 1 and not finding.unreadable):
+        said.append(f"is damaged in {blocks(rest, all_of)}")
+    if len(rest) == all_of > 1 and not copy.problem:
+        said.append("it may be another bundle's")
+    return "; ".join(said) or f"is damaged in {blocks(finding.damaged, all_of)}"
+
+
+def _of_bundle(report: Report) -> Iterator[str]:
+    catalog = report.survey.catalog
+    counts = [plural(len(catalog.volumes), "volume"), "encrypted" if catalog.sealed else plural(len(catalog.images), "image")]
+    counts[1:1] = [plural(len(catalog.parity), "parity file")] if catalog.parity else []
+    yield f"bundle       {catalog.name}: {', '.join(counts)}, {human_size(sum(file.size for file in catalog.files))}"
+    yield f"catalog      {Digest.of(report.survey.raw)}, made {catalog.created}"
+    for medium in report.survey.media:
+        yield from _of_medium(report, medium)
+    for state in report.files:
+        if state.word == "missing" and not state.brought:
+            yield f"{'elsewhere' if report.subset and not state.expected else 'MISSING':<12} {_whereabouts(report, state)}"
+        elif state.brought:
+            yield f"{'sent again' if state.good else 'MISSING':<12} {_brought(state)}"
+    yield from (f"UNREADABLE   {error.where}: {error.what}" for error in report.unreadable)
+    if report.costs and not (report.subset and report.result == "good"):
+        yield f"without it   {plural(len(report.costs), 'image')} cannot be loaded: {listing(report.costs)}"
+    yield f"result       {_verdict(report)}"
+    yield from (f"next         {step}" for step in _next(report))
+
+
+def _of_medium(report: Report, medium: Medium) -> Iterator[str]:
+    found = [(state, one) for state in report.files for one in state.findings if one.copy.medium == medium]
+    good = [state for state, one in found if one.good]
+    if medium.supplement:
+        yield f"supplement   {printable(str(medium.path))}"
+    else:
+        yield f"{medium.name if medium.disks else 'disk':<12} {printable(str(medium.path))}: {plural(len(good), 'file')} good"
+    yield from (f"DAMAGED      {medium.title}: {printable(problem)}" for problem in medium.problems)
+    for state, one in found:
+        if not one.good:
+            yield f"DAMAGED      {state.title} {trouble(one)}: {take_back(one)}{_instead(state, one)}"
+    here = [path for path in report.companions if path.parent == medium.path]
+    yield from (f"DAMAGED      {path.name} on {medium.name} does not agree with the catalog: copy it again" for path in here)
+    strangers = [path.name for path in report.survey.strangers if path.parent == medium.path]
+    if strangers:
+        yield f"FOREIGN      {listing(strangers)} on {medium.name}: not of this bundle, move it away"
+    yield from (f"note         {medium.title}: {printable(note)}" for note in medium.notes)
+
+
+def _instead(state: FileState, bad: Finding) -> str:
+    """Where else a good copy is."""
+    others = [other.copy.medium.title for other in state.findings if other.good and other is not bad]
+    if others:
+        return f"; the one on {listing(others, 3)} is good"
+    if state.good:
+        return "; the supplement has what is damaged"
+    several = len(state.findings) > 1 and not state.lost
+    return "; but all its blocks are good on one disk or another" if several else ""
+
+
+def _whereabouts(report: Report, state: FileState) -> str:
+    if not state.home:
+        return f"{state.title} is on none of these disks"
+    own = {medium.disks.own for medium in report.survey.media if medium.disks}
+    if state.home in own:
+        return f"{state.title} should be on disk {state.home}, and is not: take disk {state.home} back"
+    return f"{state.title} is on disk {state.home}"
+
+
+def _brought(state: FileState) -> str:
+    count = blocks(sorted(state.brought), len(state.file.blocks))
+    left = "" if state.good else f", but {blocks(sorted(state.lost), len(state.file.blocks))} are still missing"
+    return f"{state.title}: the supplement has {count}{left}"
+
+
+def _verdict(report: Report) -> str:
+    if report.result == "good":
+        away = [state for state in report.files if state.word == "missing"]
+        if not away:
+            return "good: everything is here and undamaged"
+        return f"good: all that belongs on {_which(report)} is here and undamaged; {_elsewhere(away)}"
+    if report.result == "incomplete":
+        return f"incomplete: of what is here everything is good; {plural(len(report.wanted), 'file')} missing"
+    gone = sum(not state.findings for state in report.wanted)
+    counts = f"{plural(len(report.bad), 'copy')} damaged" if report.bad else "not as it was made"
+    counts += f", {plural(gone, 'file')} missing" if gone else ""
+    whole = "; all volumes are at hand in good copies" if report.complete else ""
+    return f"{report.result}: {counts}{whole}"
+
+
+def _which(report: Report) -> str:
+    several = len(report.survey.media) > 1
+    return "these disks" if several else "this disk"
+
+
+def _elsewhere(away: Sequence[FileState]) -> str:
+    labels = sorted({state.home for state in away if state.home})
+    where = f"on disk {listing(labels)}" if labels else "on other disks"
+    return f"{plural(len(away), 'other file')} {where}"
+
+
+def _next(report: Report) -> Iterator[str]:
+    if report.result in ("good", "incomplete") and all(not state.findings for state in report.wanted):
+        if report.result == "incomplete":
+            yield "give the directories of the other disks too, or with --subset check these alone"
+        if report.costs and report.healable:
+            yield "if the missing disk is lost: airgap media repair PATH... --out DIR rebuilds its files"
+        return
+    if report.complete:
+        yield "leave the bad copies out, or copy them again from the original"
+    elif report.healable:
+        yield "copy the damaged files again from the original; or without it: airgap media repair PATH... --out DIR rebuilds them"
+    else:
+        yield "copy the damaged files again from the original"
+        yield "where that cannot be reached: airgap media repair PATH... writes a resend request for the lost blocks"
+
+
+def _bundle_facts(report: Report) -> dict[str, Any]:
+    catalog, one = report.survey.catalog, report.survey
+    return {
+        "bundle": catalog.name,
+        "stream": catalog.stream,
+        "serial": catalog.serial,
+        "catalog": str(Digest.of(one.raw)),
+        "result": report.result,
+        "complete": report.complete,
+        "subset": report.subset,
+        "repair": "" if report.result == "good" or report.complete else "parity" if report.healable else "resend",
+        "media": [
+            {
+                "path": str(medium.path),
+                "disk": medium.disks.own if medium.disks else "",
+                "problems": list(medium.problems),
+                "notes": list(medium.notes),
+                "contradicting": [path.name for path in report.companions if path.parent == medium.path],
+                "foreign": [path.name for path in one.strangers if path.parent == medium.path],
+            }
+            for medium in one.media
+        ],
+        "files": [_file_facts(state) for state in report.files],
+        "lost_images": report.costs,
+        "unreadable": [error.facts() for error in report.unreadable],
+    }
+
+
+def _file_facts(state: FileState) -> dict[str, Any]:
+    return {
+        "name": state.file.name,
+        "size": state.file.size,
+        "state": state.word,
+        "disk": state.home,
+        "expected": state.expected,
+        "lost_blocks": sorted(state.lost),
+        "resent_blocks": sorted(state.brought),
+        "copies": [
+            {
+                "path": str(one.copy.path),
+                "good": one.good,
+                "trouble": "" if one.good else trouble(one),
+                "damaged_blocks": list(one.damaged),
+                "unreadable_blocks": list(one.unreadable),
+                "foreign": one.foreign,
+            }
+            for one in state.findings
+        ],
+    }

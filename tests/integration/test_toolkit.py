@@ -1,0 +1,188 @@
+"""``airgap toolkit``: made without a network out of wheels at hand, installed without one, and put to work."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from airgap.media.packages import Machine
+from airgap.media.wheel import running_package
+from tests.support.bundles import flip
+from tests.support.cli import NETWORK, USAGE, failed
+from tests.support.desks import Made
+from tests.support.tools import require
+from tests.support.wheels import wheel_house
+
+THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A toolkit, the wheels that it was made from, and what installs from it."""
+
+    path: Path
+    house: Path
+    work: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Nothing of this environment's, and no index that could be reached."""
+        fixed = {"PATH": os.environ["PATH"], "HOME": str(self.work), "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}
+        return {
+            **fixed,
+            "PIP_INDEX_URL": f"http://127.0.0.1:{free_port()}/simple",
+            "AIRGAP_STATE": str(self.work / "state"),
+            **more,
+        }
+
+    def install(self, kit: Path, target: Path, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run the install script."""
+        command = [require("dash"), str(kit / "install.sh"), str(target)]
+        environment = self.environment(PYTHON=sys.executable, **more)
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def toolkit(
+    out: Path, environment: dict[str, str], *options: str, python: Path = Path(sys.executable)
+) -> subprocess.CompletedProcess[str]:
+    command = [str(python), "-m", "airgap", "toolkit", "--out", str(out), "--glibc", "2.44", *options]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=environment["HOME"], check=False)
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
+    work = tmp_path_factory.mktemp("kit")
+    made = Kit(work / "kit", wheel_house(work / "house", running_package().requires), work)
+    done = toolkit(made.path, made.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(made.house)), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["machines"] == [Machine.parse("linux/amd64", THIS, "2.44").name]
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(kit: Kit) -> Path:
+    target = kit.work / "venv"
+    done = kit.install(kit.path, target)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"installed: {target}/bin/airgap\n"
+    return target
+
+
+def test_a_toolkit_has_all_that_is_needed_with_its_hashes(kit):
+    assert {path.name for path in kit.path.iterdir()} == {
+        "README.txt", "SHA256SUMS", "airgap-check.pyz", "install.sh", "wheels", f"requirements-{THIS}-x86_64.txt"
+    }  # fmt: skip
+    subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=kit.path, check=True, capture_output=True)
+    listed = (kit.path / f"requirements-{THIS}-x86_64.txt").read_text().splitlines()
+    assert len(listed) == len(list((kit.path / "wheels").iterdir())) - 1  # pip is there, and not installed
+    assert all(" --hash=sha256:" in line for line in listed)
+    assert f"Python {THIS}" in (kit.path / "README.txt").read_text()
+
+
+def test_installed_without_an_index_it_imports_a_bundle(kit, installed, made: Made, tmp_path):
+    store = tmp_path / "store"
+    arguments = ["import", str(made.bundle), "--to", f"oci:{store}", "--policy", str(made.sender.policy), "--json"]
+    command = [str(installed / "bin/airgap"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (store / "index.json").is_file()
+    where = [str(installed / "bin/python"), "-c", "import airgap; print(airgap.__file__)"]
+    found = subprocess.run(where, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=True)
+    assert found.stdout.startswith(str(installed))
+
+
+def test_an_installed_airgap_makes_the_same_toolkit(kit, installed, tmp_path):
+    environment = kit.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(kit.house))
+    failed(toolkit(tmp_path / "kit", environment, python=installed / "bin/python"), USAGE, "this Python has no pip")
+    assert list(tmp_path.iterdir()) == []
+    (pip,) = (kit.path / "wheels").glob("pip-*.whl")
+    done = toolkit(tmp_path / "kit", {**environment, "PYTHONPATH": str(pip)}, python=installed / "bin/python")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "kit/SHA256SUMS").read_bytes() == (kit.path / "SHA256SUMS").read_bytes()
+
+
+def test_machines_for_which_there_is_no_zfec_get_all_but_parity(kit, made: Made, tmp_path):
+    house = tmp_path / "house"
+    shutil.copytree(kit.house, house, ignore=shutil.ignore_patterns("zfec-*"))
+    done = toolkit(tmp_path / "kit", kit.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(house)), "--json")
+    assert json.loads(done.stdout)["lacking"] == [f"zfec on linux/amd64, Python {THIS}"]
+    assert "parity can be neither made nor used" in (tmp_path / "kit/README.txt").read_text()
+    assert kit.install(tmp_path / "kit", tmp_path / "venv").returncode == 0
+    command = [str(tmp_path / "venv/bin/airgap"), "media", "check", str(made.bundle)]
+    checked = subprocess.run(command, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False)
+    assert checked.returncode == 0, checked.stderr
+    code = "from airgap.bundle.parity import Code; Code(3, 1)"
+    command = [str(tmp_path / "venv/bin/python"), "-c", code]
+    refused = subprocess.run(command, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False)
+    assert "UsageError: this airgap cannot compute parity" in refused.stderr
+
+
+def test_a_damaged_toolkit_is_not_installed(kit, tmp_path):
+    copy = tmp_path / "kit"
+    shutil.copytree(kit.path, copy)
+    flip(next((copy / "wheels").glob("airgap-*.whl")), 1000)
+    done = kit.install(copy, tmp_path / "venv")
+    assert done.returncode == 4
+    assert "damaged or missing" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_a_toolkit_for_other_machines_says_so(kit, tmp_path):
+    copy = tmp_path / "kit"
+    shutil.copytree(kit.path, copy)
+    (copy / f"requirements-{THIS}-x86_64.txt").rename(copy / "requirements-3.99-riscv64.txt")
+    lines = [line for line in (copy / "SHA256SUMS").read_text().splitlines(keepends=True) if "requirements" not in line]
+    (copy / "SHA256SUMS").write_text("".join(lines))
+    done = kit.install(copy, tmp_path / "venv")
+    assert done.returncode == 2
+    assert "one of 3.99-riscv64" in done.stderr
+
+
+def test_the_script_changes_nothing_that_is_not_its_own(kit, tmp_path):
+    target = tmp_path / "documents"
+    target.mkdir()
+    (target / "letter.txt").write_text("dear")
+    assert kit.install(kit.path, target).returncode == 2
+    assert [path.name for path in target.iterdir()] == ["letter.txt"]
+
+
+def test_an_index_that_cannot_be_reached_is_a_network_error_and_leaves_nothing(kit, tmp_path):
+    facts = failed(
+        toolkit(tmp_path / "usb/kit", kit.environment(), "--json"), NETWORK, "pip did not get the packages", "PIP_INDEX_URL"
+    )
+    assert "ERROR" in facts["got"]
+    assert list((tmp_path / "usb").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--platform", "windows/amd64"), "no packages for this platform"),
+        (("--platform", "linux/mips"), "no packages for this platform"),
+        (("--platform", "\x1b[31m"), "not a platform"),
+        (("--python", "2.7"), "not a Python for airgap"),
+        (("--python", "3.9"), "not a Python for airgap"),
+        (("--glibc", "musl"), "not a version of glibc"),
+    ],
+)
+def test_mistakes_have_messages(kit, tmp_path, options, says):
+    failed(toolkit(tmp_path / "kit", kit.environment(), *options), USAGE, says)
+
+
+def test_nothing_is_written_over(kit, tmp_path):
+    (tmp_path / "precious").write_text("x")
+    failed(toolkit(tmp_path, kit.environment()), USAGE, "a directory of its own")
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
