@@ -29,8 +29,9 @@ def inside(report: Report) -> Iterator[str]:
     boxes = _boxes(report)
     title = f"Bytes that each image brings: {', '.join(f'{box.label} {human_size(box.size)}' for box in boxes[:8])}"
     if drawing := treemap(boxes, title):
-        kinds = {box.kind for box in boxes}
-        keys = "".join(f'<li><span class="key {kind}"></span>{word}</li>' for kind, word in _LEGEND.items() if kind in kinds)
+        kinds = {box.kind for box in boxes if box.size}
+        words = _LEGEND if any(image.status for image in report.images) else {**_LEGEND, SAME: "needed by one image"}
+        keys = "".join(f'<li><span class="key {kind}"></span>{word}</li>' for kind, word in words.items() if kind in kinds)
         yield '<p class="quiet">Every area stands for the bytes that only this image brings.</p>'
         yield drawing
         yield f'<ul class="legend">{keys}</ul>' if kinds != {SAME} else ""
