@@ -1,8 +1,8 @@
 """Check volumes and parity files against the block digests in the catalog.
 
 Several threads hash, but only one of them reads at a time, and in order: discs, sticks and cables are slow when they are asked
-for two places at once, and hashing is what takes the time anyway. The digest of a whole file is for stock tools; blocks say the
-same and can be hashed in parallel.
+for two places at once, and hashing is what takes the time anyway. Blocks say all there is to know about the bytes, and can be
+hashed in parallel. Whether the catalog tells stock tools the same (``Volume.sha256``) is asked by those who judge the catalog.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ class Checked:
     Attributes:
         damaged: the blocks that are not what the catalog says. Of a file that goes on behind its end, the last block is one.
         unreadable: those of them that the disk would not give.
+        sha256: of the whole file, when it was asked for.
     """
 
     damaged: tuple[int, ...]
     unreadable: tuple[int, ...] = ()
+    sha256: str = ""
 
 
 def damaged_blocks(volume: Volume, path: Path, progress: Progress, threads: int = THREADS, fresh: bool = False) -> list[int]:
@@ -46,7 +48,9 @@ def damaged_blocks(volume: Volume, path: Path, progress: Progress, threads: int 
     return list(check_file(volume, path, progress, threads, fresh).damaged)
 
 
-def check_file(volume: Volume, path: Path, progress: Progress, threads: int = THREADS, fresh: bool = False) -> Checked:
+def check_file(
+    volume: Volume, path: Path, progress: Progress, threads: int = THREADS, fresh: bool = False, whole: bool = False
+) -> Checked:
     """Read a volume or parity file once and compare every block.
 
     Args:
@@ -55,6 +59,7 @@ def check_file(volume: Volume, path: Path, progress: Progress, threads: int = TH
         progress: told about every block, as many bytes in all as the catalog says.
         threads: how many blocks are hashed at a time; each takes 16 MiB of memory.
         fresh: ask the device, not the page cache.
+        whole: take the digest of the whole file, too: that is one thread's work.
 
     Raises:
         Damaged: it is missing, or not a regular file. That it is too short or too long, or that the disk cannot read
@@ -68,13 +73,13 @@ def check_file(volume: Volume, path: Path, progress: Progress, threads: int = TH
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
             size = os.fstat(fd).st_size
-        work = _Work(fd, volume, progress)
+        work = _Work(fd, volume, progress, whole)
         work.run(min(threads, len(volume.blocks)))
     finally:
         os.close(fd)
     if size > volume.size and volume.blocks:
         work.damaged.add(len(volume.blocks) - 1)
-    return Checked(tuple(sorted(work.damaged)), tuple(sorted(work.unreadable)))
+    return Checked(tuple(sorted(work.damaged)), tuple(sorted(work.unreadable)), work.whole.hexdigest() if work.whole else "")
 
 
 def check_volumes(
@@ -87,7 +92,7 @@ def check_volumes(
     """Read every volume, and the parity files given, once.
 
     Raises:
-        Damaged: naming every damaged file, its blocks, and the images that need it.
+        Damaged: naming every damaged file, its blocks, and the images that need it; or the catalog contradicts itself.
         MediaError: a disk cannot be read.
     """
     volumes = [_Asked(f"volume {n} of {len(catalog.volumes)}", catalog.volumes[n - 1], path) for n, path in paths.items()]
@@ -123,8 +128,10 @@ def _damage(one: _Asked, progress: Progress, threads: int) -> dict[int, Path]:
     """The damaged blocks, and the file that each would be read from."""
     bad: dict[int, Path] = {}
     if one.path is not None:
-        own = damaged_blocks(one.volume, one.path, progress, threads)
-        bad = {number: one.path for number in own if number not in one.resent}
+        own = check_file(one.volume, one.path, progress, threads, whole=True)
+        if not own.damaged and own.sha256 != one.volume.sha256:
+            raise Damaged("the catalog's digest of a volume contradicts its block digests", where=one.volume.name)
+        bad = {number: one.path for number in own.damaged if number not in one.resent}
     return bad | {number: block.path for number, block in damaged_resent(one.volume, one.resent).items()}
 
 
@@ -150,7 +157,8 @@ def lost_images(catalog: Catalog, lost: Iterable[Volume]) -> list[str]:
 class _Work:
     """The blocks of one open file, taken one after another by the threads that hash them."""
 
-    def __init__(self, fd: int, volume: Volume, progress: Progress) -> None:
+    def __init__(self, fd: int, volume: Volume, progress: Progress, whole: bool) -> None:
+        self.whole = hashlib.sha256() if whole else None
         self._fd = fd
         self._volume = volume
         self._progress = progress
@@ -200,4 +208,6 @@ class _Work:
                 done += count
                 if count < len(part):
                     break
+            if self.whole is not None:  # in the order of the file, while other threads hash the blocks before
+                self.whole.update(buffer[:done])
             return number, done

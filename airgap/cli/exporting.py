@@ -56,7 +56,7 @@ OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
 def export_command(
     out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
     lists: OptionalLists = None,
-    stream: Annotated[str, typer.Option("--stream", help="The named series this bundle belongs to.")] = "",
+    stream: Annotated[str | None, typer.Option("--stream", help="The named series this bundle belongs to.")] = None,
     key: OptionalKeys = None,
     volume_size: VolumeOption = None,
     parity: ParityOption = 0,
@@ -123,7 +123,7 @@ def export_command(
         options = PlaceOptions(scratch, bundle_policy, accept_unverified, state, console.say)
         Resending(resend, lists or (), out, reach, registries_d, options, threads, console).run()
         return
-    lists, key = require(lists, stream, key)
+    lists, stream, key = require(lists, stream, key)
     asked = Asked(verify_images, require_signed, accept_unnamed_bundles, gate or (), gate_timeout, attach or (), scratch)
     with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, state, console.say)) as shelf:
         wanted, settings = asked_for(lists, platform, reach, console, shelf)

@@ -41,12 +41,12 @@ ResendOption = Annotated[
 ]
 
 
-def require(lists: list[str] | None, stream: str, key: list[str] | None) -> tuple[list[str], list[str]]:
-    """What an export needs that does not send again: lists and keys. Raises ``UsageError`` as typer would."""
+def require(lists: list[str] | None, stream: str | None, key: list[str] | None) -> tuple[list[str], str, list[str]]:
+    """What an export needs that does not send again: lists, stream and keys. Raises ``UsageError`` as typer would."""
     for given, what in ((lists, "argument 'LIST...'"), (stream, "option '--stream'"), (key, "option '--key'")):
-        if not given:
+        if given is None or given == []:
             raise UsageError(f"Missing {what}", hint="see airgap export --help")
-    return lists or [], key or []
+    return lists or [], stream or "", key or []
 
 
 class Resending:
