@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from airgap.errors import AirgapError, Damaged, UsageError, disk_error
-from airgap.text import printable
+from airgap.errors import AirgapError, Damaged, MediaError, UsageError, disk_error
+from airgap.text import human_size, printable
 
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -341,6 +341,30 @@ def free_bytes(path: Path) -> int:
     with disk_errors("cannot ask for the free space", path):
         status = os.statvfs(existing_parent(path))
     return status.f_bavail * status.f_frsize
+
+
+def require_free(path: Path, needed: int, what: str, hint: str, reused: int = 0) -> None:
+    """Stop before anything is written that has no room.
+
+    Args:
+        path: where it is written.
+        needed: bytes it takes.
+        what: the error when they are not there.
+        hint: what to do then, but for "nothing has been written".
+        reused: bytes of it that are there already.
+
+    Raises:
+        MediaError: too little space.
+    """
+    available = free_bytes(path) + reused
+    if needed > available:
+        raise MediaError(
+            what,
+            where=printable(str(path)),
+            expected=f"{human_size(needed)} ({needed} bytes) free",
+            got=f"{human_size(available)} ({available} bytes)",
+            hint=f"{hint}; nothing has been written",
+        )
 
 
 def existing_parent(path: Path) -> Path:

@@ -32,7 +32,7 @@ from airgap.exporter.parity import write_parity
 from airgap.exporter.patching import SCRATCH, Sources, make_patches
 from airgap.exporter.plan import Made, Plan, lay_out
 from airgap.exporter.resolve import Lookaside, resolve
-from airgap.exporter.seal import Signer, finish, is_whole, make_catalog, seal, signature_path
+from airgap.exporter.seal import finish, is_whole, make_catalog, seal, signature_path
 from airgap.exporter.selecting import Tags, expand
 from airgap.lists import Wish
 from airgap.oci.digest import Digest
@@ -42,6 +42,7 @@ from airgap.progress import Progress
 from airgap.state import Remembered, State
 from airgap.text import printable
 from airgap.trust.judging import Judgement
+from airgap.trust.keys import Signer
 
 
 @dataclass(frozen=True)

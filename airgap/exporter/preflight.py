@@ -9,7 +9,7 @@ from airgap import fsio
 from airgap.bundle.names import BLOCK_SIZE, PRESETS
 from airgap.errors import MediaError
 from airgap.exporter.plan import Plan
-from airgap.text import human_size, printable
+from airgap.text import printable
 
 #: Largest file in bytes, by the kernel's name of the file system.
 _LARGEST_FILE = {"vfat": PRESETS["fat32"], "msdos": 2**31 - 1}
@@ -37,16 +37,8 @@ def check(plan: Plan, out: Path, partial: Path) -> None:
             hint="use --volume-size fat32",
         )
     needed = plan.written + sum(plan.parity_sizes) + overhead(plan)
-    available = fsio.free_bytes(out) + _already_there(partial)
-    if needed > available:
-        raise MediaError(
-            "the bundle does not fit",
-            where=printable(str(out)),
-            expected=f"{human_size(needed)} ({needed} bytes) free",
-            got=f"{human_size(available)} ({available} bytes)",
-            hint=f"free some space, choose another --out, {'take less --parity, ' if plan.parity else ''}or shorten the list; "
-            "nothing has been written",
-        )
+    hint = f"free some space, choose another --out, {'take less --parity, ' if plan.parity else ''}or shorten the list"
+    fsio.require_free(out, needed, "the bundle does not fit", hint, _already_there(partial))
 
 
 def overhead(plan: Plan) -> int:

@@ -14,11 +14,11 @@ from airgap.bundle import names, outer
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.request import ResendRequest, block_length, files_of
 from airgap.bundle.supplement import MAX_SUPPLEMENT, Supplement, check_txt
-from airgap.errors import AirgapError, Damaged, MediaError, UsageError
+from airgap.errors import AirgapError, Damaged, UsageError
 from airgap.oci.digest import Digest
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress
-from airgap.text import human_size, printable
+from airgap.text import printable
 
 #: A block of a file of the bundle: its name and the number of the block, from 0.
 Block = tuple[str, int]
@@ -214,14 +214,8 @@ class OriginalBlocks:
 
 def _check_room(partial: Path, size: int) -> None:
     """The small files and what an earlier run left are not reckoned with: a supplement is small, or a medium."""
-    if not partial.is_dir() and (free := fsio.free_bytes(partial)) < size:
-        raise MediaError(
-            "the supplement does not fit",
-            where=printable(str(partial.parent)),
-            expected=f"{human_size(size)} ({size} bytes) free",
-            got=f"{human_size(free)} ({free} bytes)",
-            hint="free some space or choose another --out; nothing has been written",
-        )
+    if not partial.is_dir():
+        fsio.require_free(partial.parent, size, "the supplement does not fit", "free some space or choose another --out")
 
 
 def _seal(partial: Path, supplement: Supplement, known: Known, sums: str) -> None:

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from airgap import fsio
 from airgap.bundle import documents, names
@@ -17,21 +16,7 @@ from airgap.exporter.patching import SCRATCH
 from airgap.exporter.plan import Plan
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
-
-
-class Signer(Protocol):
-    """Makes the content of a signature file over the catalog's exact bytes."""
-
-    @property
-    def key_id(self) -> str:
-        """Lower-case hex that names the key."""
-
-    @property
-    def file_suffix(self) -> str:
-        """``sig`` or ``asc``."""
-
-    def sign(self, data: bytes) -> bytes:
-        """The signature file's content."""
+from airgap.trust.keys import Signer
 
 
 def make_catalog(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from airgap import fsio
 from airgap.bundle import names
@@ -13,21 +12,7 @@ from airgap.bundle.carried import read_log
 from airgap.bundle.custody import Entry, Log, Seal
 from airgap.errors import MediaError
 from airgap.text import printable
-
-
-class Signer(Protocol):
-    """Signs an entry."""
-
-    @property
-    def key_id(self) -> str:
-        """Lower-case hex that names the key."""
-
-    @property
-    def file_suffix(self) -> str:
-        """``sig`` or ``asc``."""
-
-    def sign(self, data: bytes) -> bytes:
-        """A signature file's content."""
+from airgap.trust.keys import Signer
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from airgap.media.scratch import InPlace, NewFiles, put_block
 from airgap.media.survey import Copy, Survey, survey
 from airgap.oci.digest import Digest
 from airgap.progress import Progress
-from airgap.text import human_size, printable
+from airgap.text import printable
 
 _SIGNATURE_LIMIT = 64 * 1024
 
@@ -142,15 +142,8 @@ class _Repairing:
         """Stop before anything is read when what is lost has no room. What is damaged is not known yet."""
         if len(self._lost) > len(self._survey.catalog.parity):
             return
-        needed, free = sum(self._files[share].size for share in self._lost), fsio.free_bytes(self._target)
-        if needed > free:
-            raise MediaError(
-                "the repaired files do not fit",
-                where=printable(str(self._target)),
-                expected=f"{human_size(needed)} ({needed} bytes) free",
-                got=f"{human_size(free)} ({free} bytes)",
-                hint="free some space or choose another --out; nothing has been written",
-            )
+        needed = sum(self._files[share].size for share in self._lost)
+        fsio.require_free(self._target, needed, "the repaired files do not fit", "free some space or choose another --out")
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:

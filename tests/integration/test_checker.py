@@ -15,7 +15,6 @@ import pytest
 from airgap.bundle import names
 from tests.support.bundles import flip
 from tests.support.cli import here
-from tests.support.desks import Made
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +24,6 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert here("toolkit", "--out", out, "--check-only").returncode == 0
     assert {path.name for path in out.iterdir()} == {"airgap-check.pyz", "letter.txt"}
     return out / "airgap-check.pyz"
-
-
-@pytest.fixture
-def media(tmp_path: Path, made: Made) -> list[Path]:
-    """The bundle on two media."""
-    found = []
-    for number, part in enumerate((("volume-0001.tar", "volume-0002.tar"), ("volume-0003.tar",)), 1):
-        medium = tmp_path / f"usb{number}"
-        medium.mkdir()
-        for entry in made.bundle.iterdir():
-            if not names.is_volume(entry.name) or entry.name in part:
-                shutil.copy(entry, medium)
-        found.append(medium)
-    return found
 
 
 def run(checker: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

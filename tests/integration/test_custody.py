@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,20 +18,6 @@ from tests.support.cli import DAMAGED, MEDIA, REFUSED, USAGE, failed, here
 from tests.support.desks import Made, SiteDesk
 from tests.support.site import Site
 from tests.support.tools import require
-
-
-@pytest.fixture
-def media(tmp_path: Path, made: Made) -> list[Path]:
-    """The bundle on two media."""
-    found = []
-    for number, part in enumerate((("volume-0001.tar", "volume-0002.tar"), ("volume-0003.tar",)), 1):
-        medium = tmp_path / f"usb{number}"
-        medium.mkdir()
-        for entry in made.bundle.iterdir():
-            if not names.is_volume(entry.name) or entry.name in part:
-                shutil.copy(entry, medium)
-        found.append(medium)
-    return found
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,20 +12,8 @@ import pytest
 from airgap.layout import LayoutStore
 from tests.support.cli import NETWORK, REFUSED, USAGE, failed
 from tests.support.dockerregistry import DockerRegistry
-from tests.support.life import Life, collect_garbage, publish, retag, skopeo_has
+from tests.support.life import Life, collect_garbage, retag, skopeo_has
 from tests.support.walk import walk
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Life:
-    return publish(tmp_path_factory.mktemp("released"))
-
-
-@pytest.fixture
-def life(released: Life, tmp_path: Path) -> Life:
-    """The same releases, with a state of one's own."""
-    shutil.copytree(released.site.root, tmp_path / "site")
-    return Life(type(released.site)(tmp_path / "site"), released.bundles, released.origin, released.images, released.attachments)
 
 
 @pytest.fixture

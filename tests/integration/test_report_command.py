@@ -15,8 +15,7 @@ import pytest
 
 from airgap.bundle import names
 from airgap.oci.digest import Digest
-from tests.integration.test_status_page import rows
-from tests.support.browser import Browser
+from tests.support.browser import Browser, rows
 from tests.support.bundles import catalog_of, flip
 from tests.support.cli import REFUSED, USAGE, failed
 from tests.support.dockerregistry import DockerRegistry

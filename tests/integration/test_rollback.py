@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from airgap.layout import LayoutStore
 from tests.support.cli import DAMAGED, USAGE, failed
 from tests.support.dockerregistry import DockerRegistry
-from tests.support.life import Life, publish, skopeo_has
+from tests.support.life import Life, skopeo_has
 from tests.support.walk import walk
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Life:
-    return publish(tmp_path_factory.mktemp("released"))
-
-
-@pytest.fixture
-def life(released: Life, tmp_path: Path) -> Life:
-    """The same releases, with a state of one's own."""
-    shutil.copytree(released.site.root, tmp_path / "site")
-    return Life(type(released.site)(tmp_path / "site"), released.bundles, released.origin, released.images, released.attachments)
 
 
 def back(life: Life, target: str, serial: int, *options: object) -> Any:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support.browser import Browser
+from tests.support.browser import Browser, rows
 from tests.support.desks import Made
 from tests.support.serving import Serving
 from tests.support.site import Site
@@ -76,34 +74,3 @@ def test_the_page_is_drawn_in_light_and_dark_on_a_screen_and_on_a_phone(applianc
 
 def test_the_page_can_be_printed(appliance):
     assert appliance.browser.pdf(appliance.url, appliance.pictures / "status.pdf").startswith(b"%PDF-")
-
-
-def rows(png: bytes) -> list[bytes]:
-    """The pixel rows of an 8-bit RGB or RGBA PNG, three bytes a pixel."""
-    width, height, depth, kind = struct.unpack(">IIBB", png[16:26])
-    assert (depth, kind in (2, 6)) == (8, True)
-    size = 3 if kind == 2 else 4
-    data, position = b"", 8
-    while position < len(png):
-        (length,) = struct.unpack(">I", png[position : position + 4])
-        if png[position + 4 : position + 8] == b"IDAT":
-            data += png[position + 8 : position + 8 + length]
-        position += length + 12
-    raw, stride = zlib.decompress(data), width * size
-    found: list[bytes] = []
-    before = bytearray(stride)
-    for number in range(height):
-        line = raw[number * (stride + 1) : (number + 1) * (stride + 1)]
-        before = _unfiltered(line[0], bytearray(line[1:]), before, size)
-        found.append(bytes(before) if size == 3 else b"".join(bytes(before[at : at + 3]) for at in range(0, stride, 4)))
-    return found
-
-
-def _unfiltered(kind: int, line: bytearray, above: bytearray, size: int) -> bytearray:
-    """One row without PNG's filter (PNG specification, section 9)."""
-    for at in range(len(line)) if kind else ():
-        left, up, corner = (line[at - size], above[at], above[at - size]) if at >= size else (0, above[at], 0)
-        distances = [(abs(left + up - corner - one), n) for n, one in enumerate((left, up, corner))]
-        paeth = (left, up, corner)[min(distances)[1]]
-        line[at] = (line[at] + (0, left, up, (left + up) // 2, paeth)[kind]) & 255
-    return line

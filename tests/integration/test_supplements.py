@@ -15,21 +15,10 @@ from airgap.oci.digest import Digest
 from airgap.progress import Silent
 from tests.support.bundles import catalog_of, flip
 from tests.support.cli import DAMAGED, failed, here, tree
-from tests.support.desks import TOOL, WEB, Made, SiteDesk, make_bundles
+from tests.support.desks import TOOL, WEB, Made, SiteDesk
 from tests.support.drops import Drop, kinds
 from tests.support.resending import Wish
 from tests.support.serving import Serving
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return make_bundles(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def drop(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drop:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return Drop(tmp_path, made.sender)
 
 
 def supplement(bundle: Path, out: Path, *volumes: int) -> Path:

@@ -11,20 +11,9 @@ import pytest
 
 from tests.support.bundles import Sender, flip
 from tests.support.cli import DAMAGED, REFUSED, USAGE, failed, here
-from tests.support.desks import TOOL, VOLUME_SIZE, WEB, Made, make_bundles
+from tests.support.desks import TOOL, VOLUME_SIZE, WEB, Made
 from tests.support.drops import Drop, kinds
 from tests.support.mounts import make_read_only, small_disk
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return make_bundles(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def drop(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drop:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return Drop(tmp_path, made.sender)
 
 
 def volume(bundle: Path, number: int) -> Path:

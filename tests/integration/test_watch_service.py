@@ -20,12 +20,6 @@ from tests.support.tools import require
 from tests.support.versions import Stream, make_stream
 
 
-@pytest.fixture
-def drop(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drop:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return Drop(tmp_path, made.sender)
-
-
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
     require("docker-registry")
