@@ -10,7 +10,6 @@ from itertools import islice
 
 from airgap.errors import RegistryError
 from airgap.exporter.lock import Lock
-from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
@@ -20,7 +19,7 @@ from airgap.oci.stores import Source
 from airgap.oci.verify import VerifiedReader, read_all
 from airgap.progress import Progress
 from airgap.trust.images import ImageJudge
-from airgap.trust.judging import Case, Judgement, gather, judge_instance, require_all
+from airgap.trust.judging import Case, Instances, Judgement, gather, instances_of, judge_instance, require_all
 from airgap.trust.policy import Policy
 
 #: So many instances a thread are looked at before the next ones are fetched: their signatures are in memory until then.
@@ -81,17 +80,18 @@ def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progre
 
 def _cases(lock: Lock, source: Source) -> Iterator[Case]:
     for image in lock.images:
-        yield Case(image, list(instances(lock, image)), _AtSource(lock, image, source))
+        yield Case(image, instances(lock, image), _AtSource(lock, image, source))
 
 
-def instances(lock: Lock, image: Image) -> Iterator[Descriptor]:
-    """The image manifests below an image's root, each with the platform that the first index to list it states."""
+def instances(lock: Lock, image: Image) -> Instances:
+    """What of an image is judged, each with the platform that the first index to list it states."""
     platforms: dict[Digest, Descriptor] = {}
+    parts = []
     for node in lock.walk(replace(image, attachments=())):
         for child in node.children:
             platforms.setdefault(child.digest, child)
-        if node.descriptor.media_type in media.IMAGES:
-            yield platforms.get(node.descriptor.digest, node.descriptor)
+        parts.append(platforms.get(node.descriptor.digest, node.descriptor))
+    return instances_of(image.root, parts)
 
 
 class _AtSource:

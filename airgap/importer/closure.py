@@ -15,6 +15,7 @@ from airgap.oci.image import REFERRERS_TAG, Attachment, Image, LookasideSignatur
 from airgap.oci.manifest import Manifest
 from airgap.oci.selection import select_children
 from airgap.text import listing
+from airgap.trust.judging import Instances, instances_of
 
 _MAX_DEPTH = 8
 
@@ -46,9 +47,9 @@ class Closure:
     parts: list[Descriptor] = field(default_factory=list)
 
     @property
-    def instances(self) -> list[Descriptor]:
-        """The image manifests among the parts: what engines will pull and verify."""
-        return [part for part in self.parts if part.media_type in media.IMAGES]
+    def instances(self) -> Instances:
+        """What is judged: the image manifests among the parts, which engines will pull and verify, or else the root."""
+        return instances_of(self.root, self.parts)
 
 
 def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = ()) -> Closure:
@@ -128,7 +129,8 @@ class _Walk:
         present = [child for child in index.children if child.digest not in self._image.omitted]
         placed = {c.digest: self._manifest(c, depth + 1, platforms) for c in select_children(present, platforms)}
         kept = {old: new for old, new in placed.items() if new is not None}
-        if len(kept) == len({child.digest for child in index.children}) and all(old == new.digest for old, new in kept.items()):
+        same = len(kept) == len({child.digest for child in index.children}) and all(old == new.digest for old, new in kept.items())
+        if same and (kept or not platforms):  # an index without children has none of the platforms
             return descriptor
         self._closure.replaced.add(index.digest)
         if not kept:

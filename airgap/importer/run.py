@@ -203,6 +203,13 @@ def examine(opened: Opened, spec: TargetSpec, terms: Terms) -> Examined:
         UsageError: it does not fit the target, or two images would get one name.
     """
     complete = [image for image in opened.catalog.images if set(image.volumes) <= set(opened.volumes)]
+    if not complete:
+        raise Damaged(
+            "no image is complete",
+            where=opened.catalog.name,
+            expected="the volumes of at least one image",
+            hint="bring more of the bundle's media",
+        )
     names = destinations(complete, spec)
     closures = _closures(opened, complete, terms)
     judgements = _judge(opened, closures, terms)

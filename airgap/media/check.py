@@ -126,8 +126,9 @@ class Report:
     @property
     def complete(self) -> bool:
         """Whether all volumes are at hand and good, so that everything can be imported."""
+        good = {state.file.name for state in self.files if state.good}
         volumes = self.survey.catalog.volumes
-        return all(state.good for state in self.files if state.file in volumes)
+        return bool(volumes) and all(volume.name in good for volume in volumes)
 
     @property
     def healable(self) -> bool:

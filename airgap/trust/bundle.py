@@ -3,7 +3,7 @@
 1. :func:`check_catalog_signatures`, before anything in the catalog is read: check every signature file over the raw bytes with
    every key that the policy names for any bundle. Nothing that could satisfy any scope: refused, the catalog is never parsed.
 2. :func:`judge_stream`, when the catalog has said its stream: the requirements of that stream's scope must all pass, each by a
-   different key. Two entries are the two-person rule.
+   different key. Two entries are the two-person rule; keys are told apart by their public numbers, in whatever form they come.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from airgap.errors import AirgapError, Refused
 from airgap.text import listing, plural, printable
 from airgap.trust import gpg
-from airgap.trust.keystore import ReadKey, read_keys
+from airgap.trust.keystore import ReadKey, known_openpgp_keys, read_keys
+from airgap.trust.numbers import all_numbers, names_of, number_of, people
 from airgap.trust.policy import Policy
 from airgap.trust.requirements import (
     GPG_KEYS,
@@ -49,12 +50,14 @@ _NO_SCOPE_HINT = "write a policy that names the key of your bundles: airgap poli
 class Finding:
     """What one requirement got.
 
-    ``signers`` are the keys that satisfied it (full fingerprint -> description) and ``good`` the files their signatures are in;
-    ``failures`` says for each other signature file why it did not count, ``obstacle`` why nothing can satisfy the requirement.
+    ``signers`` are the keys that satisfied it (full fingerprint -> description), ``numbers`` their public numbers, subkeys too, and
+    ``good`` the files their signatures are in; ``failures`` says for each other signature file why it did not count, ``obstacle``
+    why nothing can satisfy the requirement.
     """
 
     wanted: str
     signers: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     good: frozenset[str] = frozenset()
     failures: Mapping[str, str] = field(default_factory=dict)
     obstacle: str = ""
@@ -98,6 +101,8 @@ def check_catalog_signatures(
     usable, broken = _sorted_out(signatures)
     scopes = list(_bundle_scopes(policy))
     requirements = dict.fromkeys(requirement for scope in scopes for requirement in scope.requirements)
+    if revoked.keys:
+        revoked = revoked.in_every_form(known_openpgp_keys(policy, read_key))
     findings = {requirement: _find(requirement, raw, usable, read_key, revoked) for requirement in requirements}
     found = CatalogSignatures(tuple(sorted(signatures)), findings, broken)
     if not any(_is_satisfied(found, scope.requirements) for scope in scopes):
@@ -175,17 +180,21 @@ def find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[
     if not armored:
         return Finding(wanted)
     with gpg.open_keyring(keys) as ring:
+        known = {key.primary: key for key in ring.listed()}
+        revoked = revoked.in_every_form(known.values())
         for name, content in armored.items():
             try:
                 good = ring.verify_detached(raw, content)
-                why = revoked.reason(good.primary, good.id, good.signer, gpg.key_id(good.signer))
+                key = known[good.primary]
+                why = revoked.reason(*names_of(key, good.primary), *names_of(key, good.signer))
                 if why is not None:
                     raise Refused(why, got=f"key {good.id}")
                 signers[f"openpgp:{good.primary}"] = f"OpenPGP key {good.id} ({name})"
             except Refused as error:
                 failures[name] = _sentence(error)
         wanted = f"{wanted} ({_ids(gpg.key_id(primary) for primary in ring.primaries)})"
-    return Finding(wanted, signers, frozenset(armored.keys() - failures.keys()), failures)
+    numbers = {f"openpgp:{primary}": found for primary, found in all_numbers(known.values()).items()}
+    return Finding(wanted, signers, numbers, frozenset(armored.keys() - failures.keys()), failures)
 
 
 def find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
@@ -205,7 +214,8 @@ def find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mappin
         else:
             signers[key.fingerprint] = f"{key.kind} key {key.id} ({name})"
     wanted = f"sigstoreSigned {source.describe()} ({_ids(key.id for key in public)})"
-    return Finding(wanted, signers, frozenset(encoded.keys() - failures.keys()), failures)
+    numbers = {key.fingerprint: frozenset((number_of(key),)) for key in public}
+    return Finding(wanted, signers, numbers, frozenset(encoded.keys() - failures.keys()), failures)
 
 
 def _maker(keys: Sequence[PublicKey], raw: bytes, signature: bytes) -> PublicKey | None:
@@ -224,21 +234,27 @@ def _sentence(error: AirgapError) -> str:
 
 
 def _assign(found: CatalogSignatures, requirements: Sequence[Requirement]) -> dict[int, str]:
-    """Give every requirement that wants a key one of its own, as many as possible (bipartite matching)."""
-    holder: dict[str, int] = {}
+    """Give every requirement that wants a key one of its own, as many as possible (bipartite matching).
+
+    One's own is a key that shares no public number with another's: the same key in two forms is one.
+    """
+    findings = [found.findings.get(requirement, Finding("")) for requirement in requirements]
+    owner = people({key: finding.numbers[key] for finding in findings for key in finding.signers})
+    holder: dict[str, tuple[int, str]] = {}
 
     def claim(i: int, tried: set[str]) -> bool:
-        for key in found.findings.get(requirements[i], Finding("")).signers:
-            if key not in tried:
-                tried.add(key)
-                if key not in holder or claim(holder[key], tried):
-                    holder[key] = i
+        for key in findings[i].signers:
+            person = owner[key]
+            if person not in tried:
+                tried.add(person)
+                if person not in holder or claim(holder[person][0], tried):
+                    holder[person] = i, key
                     return True
         return False
 
     for i in range(len(requirements)):
         claim(i, set())
-    return {i: key for key, i in holder.items()}
+    return dict(holder.values())
 
 
 def _passes(found: CatalogSignatures, requirement: Requirement, key: str | None) -> bool:
@@ -283,6 +299,7 @@ def _refusal(found: CatalogSignatures, selected: Selected, index: int, where: st
         return Refused(what, where=where, hint=_NO_SCOPE_HINT)
     if finding.signers:
         got = f"only {listing(sorted(finding.signers.values()))}, which already stands for another requirement"
+        got += ", there as another kind of file" if _in_two_forms(found, selected, finding) else ""
         return Refused(
             "not enough different people have signed the bundle",
             where=where,
@@ -297,6 +314,11 @@ def _refusal(found: CatalogSignatures, selected: Selected, index: int, where: st
         got=finding.obstacle or _what_was_found(found, selected.requirements),
         hint=_SIGN_HINT,
     )
+
+
+def _in_two_forms(found: CatalogSignatures, selected: Selected, finding: Finding) -> bool:
+    others = {key for one in selected.requirements if one in found.findings for key in found.findings[one].signers}
+    return bool(others - finding.signers.keys())
 
 
 def _what_was_found(found: CatalogSignatures, requirements: Sequence[Requirement]) -> str:

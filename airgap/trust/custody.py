@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airgap.trust.bundle import find_openpgp, find_raw
+from airgap.trust.gpg import listed_keys
 from airgap.trust.requirements import KeySource
 from airgap.trust.revoked import Revoked
 
@@ -30,6 +31,8 @@ def who_signed(content: bytes, form: str, signature: bytes, keys: Sequence[bytes
     """
     name = f"signature.{form}"
     rings = [key for key in keys if _ARMOR in key or b"-----BEGIN" not in key]
+    if revoked.keys and rings:
+        revoked = revoked.in_every_form(listed_keys(rings))
     if form == "asc":
         found = find_openpgp("an OpenPGP signature", rings, content, {name: signature}, revoked) if rings else None
     else:

@@ -20,6 +20,7 @@ from airgap import fsio
 from airgap.errors import Refused, UsageError
 from airgap.text import printable
 from airgap.trust import openpgp
+from airgap.trust.numbers import OpenPgpKey, openpgp_keys
 
 #: How long one run of gpg may take, in seconds; signing waits for a person with a smartcard.
 VERIFY_SECONDS = 60.0
@@ -99,6 +100,10 @@ class Keyring:
             raise Refused("not an OpenPGP public key", expected="a public key, binary or armored (gpg --export)")
         self.primaries |= found
 
+    def listed(self) -> tuple[OpenPgpKey, ...]:
+        """All keys of the keyring with the numbers of their primary keys and subkeys."""
+        return openpgp_keys(self._output(("--with-colons", "--with-key-data", "--list-keys"), b"").decode("utf-8", "replace"))
+
     def verify_detached(self, data: bytes, armored: bytes) -> GoodSignature:
         """Check an ASCII-armored detached signature over ``data``.
 
@@ -126,10 +131,13 @@ class Keyring:
         return good, fsio.read_capped(output, openpgp.MAX_PAYLOAD)
 
     def _run(self, arguments: Sequence[str], data: bytes) -> list[tuple[str, list[str]]]:
+        return _status(self._output(arguments, data))
+
+    def _output(self, arguments: Sequence[str], data: bytes) -> bytes:
         home = str(self._home)
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": home, "TZ": "UTC"}
         command = ("gpg", "--homedir", home, *_VERIFY_OPTIONS, *arguments)
-        return _status(_run_gpg(command, data, environment, self._seconds, stderr=subprocess.DEVNULL).stdout)
+        return _run_gpg(command, data, environment, self._seconds, stderr=subprocess.DEVNULL).stdout
 
     def _judge(self, status: list[tuple[str, list[str]]], once: Sequence[str]) -> GoodSignature:
         names = [name for name, _ in status]
@@ -181,6 +189,12 @@ def open_keyring(keys: Sequence[bytes], seconds: float = VERIFY_SECONDS) -> Iter
         for data in keys:
             ring.add(data)
         yield ring
+
+
+def listed_keys(keys: Sequence[bytes]) -> tuple[OpenPgpKey, ...]:
+    """The OpenPGP keys in key files, with their public numbers; raises as :func:`open_keyring`."""
+    with open_keyring(keys) as ring:
+        return ring.listed()
 
 
 class GpgSigner:

@@ -1,17 +1,19 @@
 """Judge every instance of an image by a policy, with all signatures that hang off it, wherever image and signatures are kept.
 
 An instance is an image manifest reached from the image's root: what a container engine pulls in the end, and what it verifies then
-(reference: facts 1 and 6). It is judged under the source reference of the image it belongs to.
+(reference: facts 1 and 6). Where there is none, as in an index without children, the root itself is the instance: whatever is about
+to get a name is judged. It is judged under the source reference of the image it belongs to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from airgap.errors import Refused
+from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, TAG_KINDS, Image
@@ -33,6 +35,15 @@ from airgap.trust.images import ImageJudge, ImageVerdict
 _COSIGN = TAG_KINDS[".sig"]
 _SHOWN = 1000
 
+#: One or more. No image is ever accepted because there was nothing to judge: the type has no empty value.
+Instances: TypeAlias = tuple[Descriptor, *tuple[Descriptor, ...]]
+
+
+def instances_of(root: Descriptor, parts: Iterable[Descriptor]) -> Instances:
+    """What of an image is judged: the image manifests among its parts, or its root where there is none."""
+    found = [part for part in parts if part.media_type in media.IMAGES]
+    return (found[0], *found[1:]) if found else (root,)
+
 
 class Content(Protocol):
     """What one image consists of, from wherever it can be read. Every byte that it gives has been checked by its digest."""
@@ -49,7 +60,7 @@ class Case:
     """One image to judge: its instances, and where their signatures are read."""
 
     image: Image
-    instances: Sequence[Descriptor]
+    instances: Instances
     content: Content
 
 
@@ -110,8 +121,10 @@ def require_all(found: Sequence[Judgement]) -> None:
     """Go on only when every instance is accepted.
 
     Raises:
-        Refused: one or more are not; all are named.
+        Refused: one or more are not, all are named; or there is none.
     """
+    if not found:
+        raise Refused("no image was judged, so none is accepted", expected="at least one image")
     refused = [judgement for judgement in found if not judgement.verdict.accepted]
     if len(refused) == 1:
         _refuse(refused[0])

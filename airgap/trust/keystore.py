@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeAlias
 
-from airgap.errors import Refused
+from airgap.errors import AirgapError, Refused
 from airgap.trust import gpg
 from airgap.trust.certificates import Roots, load_certificates
+from airgap.trust.numbers import OpenPgpKey
+from airgap.trust.policy import Policy
 from airgap.trust.requirements import KeySource, SignedBy, SigstoreSigned
 from airgap.trust.signatures import PublicKey, load_public_key
 
@@ -26,6 +28,15 @@ def read_keys(source: KeySource, read_key: ReadKey) -> list[bytes]:
     if not source.paths and not any(source.datas):
         raise Refused("the requirement names no key")
     return [read_key(path) for path in source.paths] + list(source.datas)
+
+
+def known_openpgp_keys(policy: Policy, read_key: ReadKey) -> list[OpenPgpKey]:
+    """All OpenPGP keys that a policy names anywhere and that can be read now."""
+    found: list[OpenPgpKey] = []
+    for source in dict.fromkeys(one.keys for one in policy.requirements() if isinstance(one, SignedBy)):
+        with contextlib.suppress(AirgapError):
+            found += gpg.listed_keys(read_keys(source, read_key))
+    return found
 
 
 class KeyStore:

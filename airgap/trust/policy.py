@@ -6,7 +6,7 @@ Key files are named here but read only when a requirement is evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from airgap.errors import Damaged, Refused
@@ -28,6 +28,7 @@ from airgap.trust.requirements import (
     Reject,
     RemapIdentity,
     Requirement,
+    Requirements,
     SignedBaseLayer,
     SignedBy,
     SignedIdentity,
@@ -43,8 +44,15 @@ MAX_POLICY = 4 * 1024 * 1024
 class Policy:
     """What a site accepts: requirement lists by transport and scope, and the default for everything else."""
 
-    default: tuple[Requirement, ...]
-    transports: Mapping[str, Mapping[str, tuple[Requirement, ...]]]
+    default: Requirements
+    transports: Mapping[str, Mapping[str, Requirements]]
+
+    def requirements(self) -> Iterator[Requirement]:
+        """Every requirement, wherever it stands."""
+        yield from self.default
+        for scopes in self.transports.values():
+            for requirements in scopes.values():
+                yield from requirements
 
     @property
     def has_bundle_scope(self) -> bool:
@@ -85,7 +93,7 @@ def _json(raw: bytes) -> dict[str, object]:
         raise mistake("", error.what) from error
 
 
-def _scopes(transport: str, value: object) -> dict[str, tuple[Requirement, ...]]:
+def _scopes(transport: str, value: object) -> dict[str, Requirements]:
     path = f"transports.{printable(transport, 80)}"
     result = {}
     for scope, requirements in as_object(value, path).items():
@@ -97,11 +105,12 @@ def _scopes(transport: str, value: object) -> dict[str, tuple[Requirement, ...]]
     return result
 
 
-def _requirements(value: object, where: str) -> tuple[Requirement, ...]:
+def _requirements(value: object, where: str) -> Requirements:
     items = as_list(value, where)
     if not items:
         raise mistake(where, "an empty list of requirements", expected='at least one, such as {"type": "reject"}')
-    return tuple(_requirement(item, f"{where}[{i}]") for i, item in enumerate(items))
+    first, *others = (_requirement(item, f"{where}[{i}]") for i, item in enumerate(items))
+    return (first, *others)
 
 
 def _requirement(value: object, where: str) -> Requirement:

@@ -10,6 +10,7 @@ from airgap import fsio
 from airgap.errors import Damaged, Refused
 from airgap.text import listing, printable
 from airgap.trust.bundle import MAX_SIGNATURE, MAX_SIGNATURES, Finding, find_openpgp, find_raw
+from airgap.trust.gpg import listed_keys
 from airgap.trust.requirements import KeySource
 from airgap.trust.revoked import Revoked
 
@@ -78,6 +79,8 @@ def _findings(raw: bytes, signatures: Mapping[str, bytes], keys: Sequence[bytes]
     pems = [key for key in keys if _PEM in key and _OPENPGP_ARMOR not in key]
     rings = [key for key in keys if key not in pems]
     found = []
+    if revoked.keys and rings:
+        revoked = revoked.in_every_form(listed_keys(rings))
     if pems:
         found.append(find_raw(pems, _SITE, raw, signatures, revoked))
     if rings:

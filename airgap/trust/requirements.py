@@ -117,6 +117,8 @@ class SignedBaseLayer:
 
 
 Requirement: TypeAlias = AcceptAnything | Reject | SignedBy | SigstoreSigned | SignedBaseLayer
+#: One or more, all of which must accept. There is no empty value: nothing asked for must never mean that anything is accepted.
+Requirements: TypeAlias = tuple[Requirement, *tuple[Requirement, ...]]
 
 GPG_KEYS = "GPGKeys"
 KEY_TYPES = (GPG_KEYS, "signedByGPGKeys", "X509Certificates", "signedByX509CAs")

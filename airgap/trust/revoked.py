@@ -7,11 +7,12 @@ policy that may name the key (reference: threat 11).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from airgap.errors import UsageError
 from airgap.text import printable
+from airgap.trust.numbers import OpenPgpKey, names_of
 
 #: A file of revoked keys may not be larger, in bytes.
 MAX_REVOKED = 1024 * 1024
@@ -54,10 +55,27 @@ class Revoked:
         """The keys of both lists."""
         return Revoked({**other.keys, **self.keys})
 
+    def in_every_form(self, known: Iterable[OpenPgpKey]) -> Revoked:
+        """The same keys also by their public numbers, as far as OpenPGP keys are known: an OpenPGP fingerprint does not tell them.
+
+        Who revokes a primary key revokes its subkeys.
+        """
+        numbers: dict[str, str] = {}
+        for key in known:
+            whole = self._listed(*names_of(key, key.primary))
+            for fingerprint, number in key.numbers.items():
+                listed = whole or self._listed(*names_of(key, fingerprint))
+                if listed is not None:
+                    numbers[number] = self.keys[listed]
+        return self.joined(Revoked(numbers))
+
     def reason(self, *names: str) -> str | None:
         """Why a key is revoked, given its fingerprints and ids: a sentence, or None when it is not."""
-        for name in names:
-            comment = self.keys.get(name.lower())
-            if comment is not None:
-                return "the key is revoked at this site" + (f" ({comment})" if comment else "")
-        return None
+        listed = self._listed(*names)
+        if listed is None:
+            return None
+        comment = self.keys[listed]
+        return "the key is revoked at this site" + (f" ({comment})" if comment else "")
+
+    def _listed(self, *names: str) -> str | None:
+        return next((name.lower() for name in names if name.lower() in self.keys), None)

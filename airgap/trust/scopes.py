@@ -14,7 +14,7 @@ from airgap.oci.reference import Reference
 from airgap.oci.stream import is_stream
 from airgap.text import printable
 from airgap.trust.policy import Policy
-from airgap.trust.requirements import Requirement
+from airgap.trust.requirements import Requirements
 from airgap.trust.scopesyntax import AIRGAP
 
 
@@ -24,7 +24,7 @@ class Selected:
 
     transport: str
     scope: str
-    requirements: tuple[Requirement, ...]
+    requirements: Requirements
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -15,9 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from airgap.trust import cosignkey
+from airgap.trust import cosignkey, openpgp
+from airgap.trust.keys import PrivateKey
 from tests.support.tools import require
 
 
@@ -58,10 +61,37 @@ class GpgHome:
         """A binary signed message."""
         return self.run(*options, "--sign", "--digest-algo", "SHA256", "-u", fingerprint, data=data)
 
+    def private(self, fingerprint: str) -> list[PrivateKey]:
+        """The private halves of an OpenPGP key, the primary one first, as keys that other programs sign with."""
+        found = openpgp.packets(self.run("--export-secret-keys", fingerprint))
+        return [_private(body) for tag, body in found if tag in (5, 7)]
+
     def revoke(self, fingerprint: str) -> None:
         """Revoke a key with the certificate that gpg made beside it."""
         certificate = (self.path / "openpgp-revocs.d" / f"{fingerprint}.rev").read_text(encoding="utf-8")
         self.run("--import", data=certificate.replace(":-----BEGIN", "-----BEGIN").encode())
+
+
+def _private(body: bytes) -> PrivateKey:
+    """A secret-key packet of version 4 that is not encrypted (RFC 4880, section 5.5.3)."""
+    algorithm, rest = body[5], io.BytesIO(body[6:])
+
+    def number() -> int:
+        bits = int.from_bytes(rest.read(2), "big")
+        return int.from_bytes(rest.read((bits + 7) // 8), "big")
+
+    if algorithm == 1:
+        n, e = number(), number()
+        assert rest.read(1) == b"\0"
+        d, p, q = number(), number(), number()
+        rest_of_it = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+        return rsa.RSAPrivateNumbers(p, q, d, *rest_of_it, rsa.RSAPublicNumbers(e, n)).private_key()
+    rest.read(rest.read(1)[0])  # the curve's object identifier
+    number()  # the point
+    assert rest.read(1) == b"\0"
+    if algorithm == 22:
+        return ed25519.Ed25519PrivateKey.from_private_bytes(number().to_bytes(32, "big"))
+    return ec.derive_private_key(number(), ec.SECP256R1())
 
 
 @contextlib.contextmanager
