@@ -25,68 +25,26 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-#: Files in which nearly every test runs the whole way with real registries. Together they take too long for every commit: without
-#: ``--long`` every eighth of their tests runs, always the same ones.
-_LONG = (
-    "fault/",
-    "integration/test_archive_targets.py",
-    "integration/test_attach.py",
-    "integration/test_bad_input_",
-    "integration/test_checker.py",
-    "integration/test_confidential.py",
-    "integration/test_cosign_bundles.py",
-    "integration/test_custody.py",
-    "integration/test_discover_command.py",
-    "integration/test_gates.py",
-    "integration/test_import_",
-    "integration/test_incremental",
-    "integration/test_lists_",
-    "integration/test_login.py",
-    "integration/test_media_filesystems.py",
-    "integration/test_merge_diff.py",
-    "integration/test_mirror_",
-    "integration/test_parity.py",
-    "integration/test_prune.py",
-    "integration/test_pull_modes.py",
-    "integration/test_reaching_registries.py",
-    "integration/test_receipts.py",
-    "integration/test_registry_tls.py",
-    "integration/test_repair_places.py",
-    "integration/test_report_command.py",
-    "integration/test_resend.py",
-    "integration/test_rollback.py",
-    "integration/test_rough_registries.py",
-    "integration/test_serve_command.py",
-    "integration/test_site_signing.py",
-    "integration/test_sources",
-    "integration/test_supplements.py",
-    "integration/test_toolkit.py",
-    "integration/test_verify_images.py",
-    "integration/test_watch",
+_MARKERS = (
+    "slow(why): not in the fast set, and why; the gate runs it",
+    "smoke(command, ...): the end-to-end test of these commands that the fast set runs even where its file is slow",
 )
-_SAMPLE = 8
-#: Files that wait for retries, engines and browsers: only with ``--long``.
-_ONLY_LONG = (
-    "integration/test_mirror_",
-    "integration/test_reaching_registries.py",
-    "integration/test_rough_registries.py",
-    "integration/test_serve_command.py",
-    "integration/test_server_limits.py",
-    "integration/test_status_page.py",
-    "integration/test_watch",
-)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run all tests of the slow files, not every eighth")
+    parser.addoption("--all", "--long", dest="all", action="store_true", help="run the slow tests, too: the gate")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out most of the slow files' tests, unless everything or a certain test is asked for."""
-    if config.getoption("--long") or config.getoption("keyword") or any("::" in argument for argument in config.args):
+    """Leave out slow tests, unless everything or certain tests are asked for."""
+    certain = any("::" in argument or argument.endswith(".py") for argument in config.args)
+    if config.getoption("all") or config.getoption("keyword") or certain:
         return
-    slow = [item for item in items if item.nodeid.removeprefix("tests/").startswith(_LONG)]
-    left_out = {id(item) for number, item in enumerate(slow) if number % _SAMPLE}
-    left_out |= {id(item) for item in items if item.nodeid.removeprefix("tests/").startswith(_ONLY_LONG)}
-    config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])
-    items[:] = [item for item in items if id(item) not in left_out]
+    left_out = {item for item in items if item.get_closest_marker("slow") and not item.get_closest_marker("smoke")}
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]

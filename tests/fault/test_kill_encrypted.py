@@ -14,6 +14,8 @@ from tests.support.confidential import Reader
 from tests.support.crash import Crasher, crasher
 from tests.support.site import CREATED
 
+pytestmark = pytest.mark.slow("kills and repeats whole runs")
+
 NAME = "prod-0001"
 _PARTS = 16
 

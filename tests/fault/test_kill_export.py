@@ -25,6 +25,8 @@ from tests.support.platform import publish_platform
 from tests.support.site import CREATED
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("kills and repeats whole runs")
+
 MIB = 1024 * 1024
 NAME = "prod-0001"
 

@@ -23,6 +23,8 @@ from tests.support.platform import publish_platform
 from tests.support.tools import require
 from tests.support.walk import ACCEPT, Contents, walk
 
+pytestmark = pytest.mark.slow("kills and repeats whole runs")
+
 REF_NAME = "org.opencontainers.image.ref.name"
 
 

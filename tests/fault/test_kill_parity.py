@@ -16,6 +16,8 @@ from tests.support.crash import Crasher, crasher
 from tests.support.paritybundles import content, files, make, spoil
 from tests.support.site import CREATED
 
+pytestmark = pytest.mark.slow("kills and repeats whole runs")
+
 NAME = "prod-0001"
 
 

@@ -15,6 +15,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.tools import require
 from tests.support.versions import Far, Stream, blobs_of, make_stream
 
+pytestmark = pytest.mark.slow("kills and repeats whole runs")
+
 NAME = "prod-0002"
 
 

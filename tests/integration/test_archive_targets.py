@@ -25,6 +25,8 @@ from tests.support import images
 from tests.support.archives import own_storage, skopeo, skopeo_digest
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 HERE = Repository("registry.example", "shop/web")
 BASE = images.layer("base", 9000)
 WEB = images.index([images.image([BASE, images.layer(p)], platform=p) for p in images.PLATFORMS])

@@ -19,6 +19,8 @@ from tests.support.site import CREATED
 from tests.support.tools import require
 from tests.support.walk import ACCEPT
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 USAGE = 2
 SPDX = "application/spdx+json"
 

@@ -11,6 +11,8 @@ from tests.support.bundles import catalog_of
 from tests.support.cli import DAMAGED, failed, here
 from tests.support.desks import VOLUME_SIZE, SiteDesk
 
+pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
+
 
 def first_blob(top: dict[str, Any]) -> dict[str, Any]:
     return max(top["blobs"].values(), key=lambda blob: blob["size"])

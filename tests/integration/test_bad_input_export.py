@@ -28,6 +28,8 @@ from tests.support.platform import publish_platform
 from tests.support.site import Site
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
+
 # as a process, with a real registry
 
 

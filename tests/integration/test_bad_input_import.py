@@ -21,11 +21,14 @@ from tests.support.site import Site
 from tests.support.tools import require
 from tests.support.trustkit import gpg_home
 
+pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
+
 LATER = "2026-02-28T12:00:00Z"
 
 # the real command, one case of every exit code
 
 
+@pytest.mark.smoke("import")
 def test_the_real_command_fails_the_same_way_and_then_works(site: SiteDesk) -> None:
     machine = Site(site.work / "machine")
     policy, target = ("--policy", site.made.sender.policy), ("--to", f"oci:{site.store}")

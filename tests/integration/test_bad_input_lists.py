@@ -11,6 +11,8 @@ from tests.support.desks import OperatorDesk
 from tests.support.tools import require
 from tests.support.trustkit import gpg_home
 
+pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
+
 HAULER = "kind: Images\nspec:\n  images:\n  "
 OC_MIRROR = "kind: ImageSetConfiguration\nmirror:\n  additionalImages: [{name: x}]\n"
 

@@ -19,6 +19,8 @@ from tests.support.desks import VOLUME_SIZE, SiteDesk
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.origin import Origin
 
+pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
+
 
 def tags(address: str, prefix: str) -> list[str]:
     """Every tag in the repositories below a prefix that the bundle's images would get."""

@@ -15,6 +15,8 @@ from tests.support import images
 from tests.support.archives import member, skopeo, tar
 from tests.support.site import Site
 
+pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
+
 NAME = "vendor.example/app:1"
 AS = "as site.example/app:1"
 BUILT = images.multi_arch("app", [images.layer("base", 20_000)])

@@ -18,6 +18,8 @@ from tests.support.signing import Key
 from tests.support.trustkit import gpg_home
 from tests.support.yard import ACCEPT, REJECT, Yard, key_of
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture
 def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:

@@ -16,6 +16,8 @@ from tests.support.bundles import CREATED
 from tests.support.cli import DAMAGED, REFUSED, USAGE, failed, here
 from tests.support.yard import Yard, claim
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 NOW = dt.datetime.now(dt.UTC)
 YEAR = dt.timedelta(days=365)
 

@@ -16,6 +16,8 @@ from airgap.bundle import names
 from tests.support.bundles import flip
 from tests.support.cli import here
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture(scope="module")
 def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -23,6 +23,8 @@ from tests.support.hostile import Reply
 from tests.support.serving import Serving
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 SECRETS = (b"shop/web", b"tools/tool", b"docker.io", b"quay.io", b"linux/amd64", b"application/vnd.oci", b"rootfs", b"spdx")
 
 

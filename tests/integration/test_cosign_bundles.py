@@ -20,6 +20,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.site import Site
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 OTHER_STATEMENT = {"predicateType": "https://slsa.dev/provenance/v1"}
 
 

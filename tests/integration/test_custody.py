@@ -19,6 +19,8 @@ from tests.support.desks import Made, SiteDesk
 from tests.support.site import Site
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture
 def desk(tmp_path: Path, made: Made) -> Site:
@@ -36,6 +38,7 @@ def imported(desk: Site, made: Made, media: list[Path], *options: object, check:
     return desk.run("import", *media, "--to", target, "--policy", made.sender.policy, *options, check=check)
 
 
+@pytest.mark.smoke("media log")
 def test_every_medium_has_its_own_log_and_they_are_shown_together(media):
     log(*media, "--who", "Anna", "--where", "depot 4", "--at", "2026-02-01T08:00:00Z")
     log(media[1], "--who", "Bert", "--note", "seal 0815 unbroken", "--at", "2026-02-02T08:00:00Z")

@@ -19,6 +19,8 @@ from tests.support.platform import publish_platform
 from tests.support.site import CREATED
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @dataclass(frozen=True)
 class Exporter:

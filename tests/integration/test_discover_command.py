@@ -18,6 +18,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.site import Site
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 TREES = SAMPLES / "discover"
 
@@ -90,6 +92,7 @@ def test_what_is_not_there_or_empty_is_an_error(tmp_path):
     failed(here("discover", tmp_path, "--json"), USAGE, "no image found in 0 files")
 
 
+@pytest.mark.smoke("discover")
 def test_standard_input_can_be_what_helm_template_prints():
     command = [sys.executable, "-m", "airgap", "discover", "-"]
     with (TREES / "rendered.yaml").open() as rendered:

@@ -21,6 +21,8 @@ from tests.support.gated import Yard
 from tests.support.site import CREATED
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 REFUSED, USAGE = 3, 2
 
 

@@ -13,6 +13,8 @@ from airgap.state import State
 from tests.support.cli import REFUSED, USAGE, failed, here
 from tests.support.yard import Yard
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture
 def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
@@ -32,6 +34,7 @@ def test_a_machine_that_did_nothing_has_no_history_and_gets_no_state(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.smoke("history")
 def test_every_decision_is_told_with_its_reason(yard: Yard) -> None:
     one, two = yard.bundle(1), yard.bundle(2)
     unsigned = yard.bundle(3, signed=False)

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from airgap.state import State
 from tests.support import images
 from tests.support.bundles import Sender
@@ -14,6 +16,8 @@ from tests.support.desks import TOOL, WEB, Made, SiteDesk
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.hostile import Hostile
 from tests.support.origin import Origin
+
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
 
 
 def run(site: SiteDesk, to: str, *options: object, bundle: Path | None = None) -> Any:

@@ -16,6 +16,8 @@ from tests.support.desks import TOOL, WEB, Made, SiteDesk
 from tests.support.pulling import PLATFORMS, Yard, yard
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 
 def imported(site: SiteDesk, to: str, *options: object, bundle: Path | None = None) -> dict[str, object]:
     done = site.import_(*options, to=to, bundle=bundle)

@@ -18,6 +18,8 @@ from tests.support.tools import require
 from tests.support.versions import Far, Stream, blobs_of, make_stream, size_of
 from tests.support.walk import walk
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:

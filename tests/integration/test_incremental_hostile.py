@@ -18,6 +18,8 @@ from tests.support.bundles import Sender, catalog_of
 from tests.support.cli import DAMAGED, failed, here, tree
 from tests.support.origin import Origin
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 WEB = "docker.io/shop/web"
 
 

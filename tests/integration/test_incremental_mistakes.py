@@ -16,6 +16,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.tools import require
 from tests.support.versions import Far, Stream, make_stream
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @dataclass(frozen=True)
 class Ground:

@@ -28,6 +28,8 @@ from tests.support.hostile import Reply, Request
 from tests.support.tools import require
 from tests.support.versions import Far, Stream, blobs_of, make_stream, size_of
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:

@@ -13,6 +13,8 @@ from airgap.oci.reference import Repository
 from tests.support import images
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 WEB = "localhost:5000/shop/web:1.0"
 
 

@@ -23,6 +23,8 @@ from tests.support.site import Site
 from tests.support.tools import require
 from tests.support.walk import walk
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 VERSIONS = ("1.0.0", "1.1.0", "v1.2.0", "1.2.1-rc1", "1.10.0", "2.0.0", "latest")
 SBOM = "application/spdx+json"

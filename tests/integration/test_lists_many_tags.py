@@ -17,6 +17,8 @@ from tests.support.cli import USAGE, failed, here
 from tests.support.hostile import Hostile, client
 from tests.support.taglist import ManyTags, manifests_asked
 
+pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
+
 TAGS = [f"{major}.{minor}.{patch}" for major in range(10) for minor in range(25) for patch in range(20)]
 TAGS += [f"{tag}-alpine" for tag in TAGS[:4000]] + [f"sha256-{number:064x}.sig" for number in range(1000)]
 

@@ -18,6 +18,8 @@ from tests.support import images
 from tests.support.bundles import CREATED, Sender
 from tests.support.origin import Origin
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 NAME = "quay.io/team/app"
 
 

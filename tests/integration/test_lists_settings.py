@@ -15,6 +15,8 @@ from tests.support.hostile import Hostile
 from tests.support.privateca import PrivateCa
 from tests.support.taglist import ManyTags
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture
 def ca(tmp_path: Path) -> PrivateCa:

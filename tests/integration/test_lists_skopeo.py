@@ -15,6 +15,8 @@ from tests.support.cli import here
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 TAGS = ("1.10", "1.9.0", "v1.9.1", "1.9.2-alpine", "latest", "2")
 
 FILE = r"""

@@ -16,6 +16,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.site import Site
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @dataclass
 class Shop:
@@ -90,6 +92,7 @@ def test_people_see_what_moved_line_by_line(shop: Shop) -> None:
     assert "unchanged    1 image" in done.stdout
 
 
+@pytest.mark.smoke("resolve")
 def test_an_update_without_changes_writes_the_same_lock(shop: Shop) -> None:
     shop.release("one", signed=True)
     resolved(shop)
@@ -128,6 +131,7 @@ def test_an_update_needs_the_last_lock(shop: Shop, arguments: list[str]) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.smoke("plan")
 def test_plan_tells_new_shared_and_held_bytes_and_how_long_it_takes(shop: Shop) -> None:
     shop.release("one", signed=True)
     bundle = shop.site.export(shop.list, shop.work / "usb")

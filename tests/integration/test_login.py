@@ -20,6 +20,8 @@ from tests.support.dockerregistry import PASSWORD, USER, DockerRegistry, htpassw
 from tests.support.site import Site
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
+
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
@@ -56,6 +58,7 @@ def resolve(site: Site, registry: DockerRegistry, *options: object) -> subproces
     return command(site, "resolve", site.root / "images.txt", *options)
 
 
+@pytest.mark.smoke("login", "logout")
 def test_login_is_kept_where_the_next_command_looks_and_logout_forgets_it(site: Site, guarded: DockerRegistry) -> None:
     file = site.root / "run/containers/auth.json"
     failed(resolve(site, guarded), NETWORK, "401")

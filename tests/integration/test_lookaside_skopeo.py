@@ -22,6 +22,8 @@ from tests.support.images import Built
 from tests.support.tools import require
 from tests.support.trustkit import GpgHome, gpg_home
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 PATH = "team/app"
 
 

@@ -50,6 +50,7 @@ def prefix(job: Job) -> str:
     return f"mirror/{job.published.address.replace(':', '-')}/"
 
 
+@pytest.mark.smoke("export", "verify", "import")
 def test_everything_has_the_same_digest_in_an_empty_second_registry(job: Job, empty: DockerRegistry) -> None:
     job.site.import_(f"docker://{empty.address}/mirror", job.bundle, state="state-second")
     arrived = walk(empty.address).below(prefix(job))

@@ -16,6 +16,8 @@ from tests.support.disks import Disk, burn, disc, fill_with_mtools, take_with_mt
 from tests.support.mediaset import checked, make_bundle
 from tests.support.mounts import small_disk
 
+pytestmark = pytest.mark.slow("makes and mounts real file systems")
+
 #: The longest name that a stream can have, with everything in it that is allowed.
 STREAM = ("a.b_c-" * MAX_STREAM)[: MAX_STREAM - 1] + "z"
 

@@ -18,6 +18,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.tools import require
 from tests.support.versions import Far, Stream, blobs_of, make_stream, size_of
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
@@ -92,6 +94,7 @@ def test_a_merged_chain_is_what_all_of_it_makes_in_order(stream: Stream, site: C
     assert late.contents() == early.contents() == stream.sources[3]
 
 
+@pytest.mark.smoke("merge")
 def test_it_is_the_next_bundle_of_the_stream_and_later_ones_follow(
     stream: Stream, site: Callable[[str], Far], tmp_path: Path
 ) -> None:
@@ -280,6 +283,7 @@ def diff(*sides: object) -> dict[str, Any]:
     return facts
 
 
+@pytest.mark.smoke("diff")
 def test_diff_tells_images_blobs_and_bytes(stream: Stream, tmp_path: Path) -> None:
     facts = diff(stream.chain[1], stream.chain[2] / "catalog.json")
     place = stream.source.address

@@ -12,6 +12,8 @@ import pytest
 from airgap.cli.main import run
 from tests.support.trustkit import gpg_home
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 POLICY = {
     "default": [{"type": "reject"}],
     "transports": {
@@ -49,6 +51,7 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Example: airgap mirror-config --to" in re.sub(r"\s+", " ", capsys.readouterr().out)
 
 
+@pytest.mark.smoke("mirror-config")
 def test_three_files_are_written_and_the_keys_that_hosts_need_are_named(desk: Desk) -> None:
     code, facts = desk.run()
     assert code == 0

@@ -18,6 +18,8 @@ from airgap.oci.reference import Reference
 from tests.support import images
 from tests.support.dockerregistry import DockerRegistry
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 SOURCE = "docker.io/library/web"
 
 

@@ -14,6 +14,8 @@ from tests.support.cli import USAGE, failed
 from tests.support.mirrored import Host, Mirrored, mirrored
 from tests.support.pulling import PLATFORMS, yard
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 APP, TOOL = "team/app", "team/deep/tool"
 
 

@@ -18,6 +18,8 @@ from tests.support.origin import Origin
 from tests.support.served import ask
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 MEGABYTE = 1_000_000
 
 

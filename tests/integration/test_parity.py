@@ -18,6 +18,8 @@ from tests.support.mounts import small_disk
 from tests.support.paritybundles import spoil
 from tests.support.site import CREATED, Site
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 NAME = "prod-0001"
 FIXED = ("--stream", "prod", "--created", CREATED, "--volume-size", "20kB")
 
@@ -141,6 +143,7 @@ def test_a_disk_that_parity_does_not_fit_on_is_refused_before_anything_is_writte
         assert not (disk / "out").exists()
 
 
+@pytest.mark.smoke("media copy", "media repair", "media check")
 def test_two_lost_volumes_of_a_spread_bundle(world: World, tmp_path: Path) -> None:
     one, two = world.media(tmp_path)
     (one / volume_name(3)).unlink()
@@ -223,5 +226,6 @@ def test_encrypted_volumes_are_repaired_without_a_key(world: World, tmp_path: Pa
     world.site.run("import", *media, "--to", f"oci:{tmp_path / 'store'}", *key, state=f"{tmp_path}/state")
 
 
+@pytest.mark.smoke("inspect")
 def test_inspect_shows_parity_files(world: World) -> None:
     assert f"parity       {parity_name(2)}" in world.site.run("inspect", world.original).stdout

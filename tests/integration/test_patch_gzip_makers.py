@@ -21,6 +21,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.gzipkinds import text
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
+
 LIMIT = 1 << 26
 NAME = "localhost/made/image:1"
 

@@ -10,6 +10,8 @@ import pytest
 from tests.support.gzipkinds import write_seeds
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("compiles and runs the codec under sanitizers")
+
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 MUTATIONS = 40

@@ -12,6 +12,8 @@ from tests.support.policycases import Blob, Case, dump, make, pairs
 from tests.support.signatureforms import Forge, open_forge
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
+
 NAME = "example.com/ns/repo:tag"
 REJECT = [{"type": "reject"}]
 SIGNED: dict[str, Any] = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "@vendor@"}

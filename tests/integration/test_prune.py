@@ -15,6 +15,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.life import Life, collect_garbage, retag, skopeo_has
 from tests.support.walk import walk
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[DockerRegistry]:
@@ -66,6 +68,7 @@ def test_a_registry_keeps_the_last_generation_whole_through_its_garbage_collecti
     assert life.site.import_(target, life.bundles[2])["already_there"] is True
 
 
+@pytest.mark.smoke("prune")
 def test_a_layout_loses_the_files_that_only_old_generations_need(life: Life, tmp_path: Path) -> None:
     target, plan, fresh = filled(life, f"oci:{tmp_path / 'store'}"), tmp_path / "plan.json", tmp_path / "fresh"
     before = dict(LayoutStore(tmp_path / "store").blobs())

@@ -14,6 +14,8 @@ from airgap.lookaside import write_signatures
 from tests.support.images import Built
 from tests.support.pulling import PLATFORMS, PREFIX, Yard, flip, yard
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 MODES = ("original", "internal", "site")
 #: Which signature of the destination's lookaside decides: the vendor's is first, the site's second.
 DECIDES = {"original": 1, "internal": 1, "site": 2}

@@ -27,6 +27,8 @@ from tests.support.tokenserver import TokenServer
 from tests.support.tools import require
 from tests.support.walk import Contents, walk
 
+pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
+
 NAMES = ("shop/web:1.0", "shop/nested:2", "single:3", "legacy/docker:4")
 SECRET = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 BIG = 300_000

@@ -25,6 +25,8 @@ from tests.support.site import Site
 from tests.support.tools import require
 from tests.support.trustkit import GpgHome, gpg_home
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
@@ -210,6 +212,7 @@ def test_imported_bundles_are_in_the_receipt(tmp_path: Path, origin: DockerRegis
     assert other["streams"] == {}
 
 
+@pytest.mark.smoke("receipt")
 def test_receipt_is_signed_like_a_catalog(tmp_path: Path, origin: DockerRegistry, published: Published) -> None:
     site = Site.make(tmp_path / "site")
     out = tmp_path / "plant-7.receipt"

@@ -21,6 +21,8 @@ from tests.support.tools import require
 from tests.support.tunnel import Tunnel
 from tests.unit.test_registry_auth import BLOB, DATA
 
+pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
+
 BUILT = images.image([images.layer("tls")])
 
 

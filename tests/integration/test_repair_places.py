@@ -14,6 +14,8 @@ from tests.support.cli import here
 from tests.support.mounts import make_read_only, small_disk
 from tests.support.paritybundles import content, files, make, spoil
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 MIB = 1024 * 1024
 
 

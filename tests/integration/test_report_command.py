@@ -23,6 +23,8 @@ from tests.support.platform import publish_platform
 from tests.support.site import Site
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("starts a real browser")
+
 ARTIFACTS = os.environ.get("AIRGAP_ARTIFACTS", "")
 
 
@@ -98,6 +100,7 @@ def test_a_site_sees_what_is_new_for_it(desk, tmp_path):
     assert "3 images unchanged" in seen
 
 
+@pytest.mark.smoke("report")
 def test_sizes_sharing_sboms_and_checksums_are_those_of_the_bundle(desk):
     seen, facts = desk.report(desk.second)
     raw = (desk.second / names.CATALOG).read_bytes()

@@ -23,6 +23,8 @@ from tests.support.site import Site
 from tests.support.tools import require
 from tests.support.walk import walk
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 @dataclass(frozen=True)
 class Desk:

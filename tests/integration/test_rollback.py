@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from airgap.layout import LayoutStore
 from tests.support.cli import DAMAGED, USAGE, failed
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.life import Life, skopeo_has
 from tests.support.walk import walk
+
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
 
 
 def back(life: Life, target: str, serial: int, *options: object) -> Any:
@@ -42,6 +46,7 @@ def test_a_registry_goes_back_and_forward_again_and_prune_keeps_what_is_in_force
         skopeo_has(f"docker://{registry.address}/{prefix}shop/app:latest", tmp_path / "app")
 
 
+@pytest.mark.smoke("rollback")
 def test_new_names_can_be_removed_from_a_layout(life: Life, tmp_path: Path) -> None:
     target, store = f"oci:{tmp_path / 'store'}", tmp_path / "store"
     for bundle in life.bundles[:2]:

@@ -22,6 +22,8 @@ from tests.support.origin import Origin
 from tests.support.served import ask
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
+
 WEB = "docker.io/shop/web:1"
 LIMIT = 150_000
 

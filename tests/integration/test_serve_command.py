@@ -26,6 +26,8 @@ from tests.support.privateca import PrivateCa
 from tests.support.serving import Serving, htpasswd
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
+
 USER = "site:geheim"
 REPOSITORY = Repository("registry.example.org", "team/app")
 
@@ -201,6 +203,7 @@ def test_users_and_certificates_are_changed_without_a_restart(tmp_path):
 # its end
 
 
+@pytest.mark.smoke("serve")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_well(tmp_path, number):
     publish(tmp_path / "store", "1")

@@ -23,6 +23,8 @@ from airgap.server.tls import server_context
 from tests.support import images
 from tests.support.privateca import PrivateCa
 
+pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
+
 SIZES = (300, 70_000, 1_500_000)
 BASE = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
 

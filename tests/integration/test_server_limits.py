@@ -20,6 +20,8 @@ from airgap.server.watched import Watch, Watched
 from airgap.server.wire import Answer, Request
 from tests.support import images
 
+pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
+
 REQUEST = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

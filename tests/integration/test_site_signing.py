@@ -23,6 +23,8 @@ from tests.support.served import Reply, ask
 from tests.support.site import Site
 from tests.support.tools import require
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 ACCEPT = "application/vnd.oci.image.manifest.v1+json"
 
 

@@ -21,6 +21,8 @@ from tests.support.site import Site
 from tests.support.trustkit import gpg_home
 from tests.support.walk import Contents, walk
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 VENDOR = Repository("vendor.example", "shop/web")
 BASE = images.layer("base", 9000)
 WEB = images.index([images.image([BASE, images.layer(p)], platform=p) for p in images.PLATFORMS])

@@ -19,6 +19,8 @@ from tests.support.site import Site
 from tests.support.tools import require
 from tests.support.walk import walk
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 NAME = "vendor.example/app:1"
 PACKED = images.image([images.layer("base"), images.layer("app")])
 

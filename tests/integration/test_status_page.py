@@ -15,6 +15,8 @@ from tests.support.desks import Made
 from tests.support.serving import Serving
 from tests.support.site import Site
 
+pytestmark = pytest.mark.slow("starts a real browser")
+
 ARTIFACTS = os.environ.get("AIRGAP_ARTIFACTS", "")
 
 

@@ -55,6 +55,7 @@ def test_sha256sum_checks_catalog_and_volumes(bundles: Bundles) -> None:
         assert len(done.stdout.splitlines()) == 1 + len(SCRIPTS) + len(list(bundle.glob("volume-*.tar")))
 
 
+@pytest.mark.smoke("sign")
 @pytest.mark.parametrize("kind", ["ecdsa", "ed25519"])
 def test_openssl_verifies_the_signature(bundles: Bundles, tmp_path: Path, kind: str) -> None:
     signer = Site.make(tmp_path / "second", kind)

@@ -20,6 +20,8 @@ from tests.support.drops import Drop, kinds
 from tests.support.resending import Wish
 from tests.support.serving import Serving
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 
 def supplement(bundle: Path, out: Path, *volumes: int) -> Path:
     """The answer to a request for some volumes (they have one block each)."""

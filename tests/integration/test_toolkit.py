@@ -21,6 +21,8 @@ from tests.support.desks import Made
 from tests.support.tools import require
 from tests.support.wheels import wheel_house
 
+pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
+
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -81,6 +83,7 @@ def installed(kit: Kit) -> Path:
     return target
 
 
+@pytest.mark.smoke("toolkit")
 def test_a_toolkit_has_all_that_is_needed_with_its_hashes(kit):
     assert {path.name for path in kit.path.iterdir()} == {
         "README.txt", "SHA256SUMS", "airgap-check.pyz", "install.sh", "wheels", f"requirements-{THIS}-x86_64.txt"

@@ -20,6 +20,8 @@ from tests.support.signing import Key, bundle_document, cosign_payload, payload
 from tests.support.tools import require
 from tests.support.trustkit import gpg_home
 
+pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
+
 REFUSED, USAGE = 3, 2
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 

@@ -15,11 +15,14 @@ from tests.support.desks import TOOL, VOLUME_SIZE, WEB, Made
 from tests.support.drops import Drop, kinds
 from tests.support.mounts import make_read_only, small_disk
 
+pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
+
 
 def volume(bundle: Path, number: int) -> Path:
     return bundle / f"volume-{number:04d}.tar"
 
 
+@pytest.mark.smoke("watch")
 @pytest.mark.parametrize("order", ["0123", "3210", "2031", "1302"])
 def test_parts_arrive_in_any_order_in_two_folders(drop: Drop, made: Made, order: str) -> None:
     for step, part in enumerate(order):

@@ -19,6 +19,8 @@ from tests.support.hostile import Hostile
 from tests.support.tools import require
 from tests.support.versions import Stream, make_stream
 
+pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
+
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:

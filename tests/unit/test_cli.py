@@ -66,6 +66,7 @@ def test_every_command_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) 
     assert used <= known
 
 
+@pytest.mark.smoke("keys generate")
 def test_keys_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "secret")
     assert run(["keys", "generate", "--out", str(tmp_path)]) == 0

@@ -56,6 +56,7 @@ def warnings(path: Path) -> str:
 # check
 
 
+@pytest.mark.smoke("policy init", "policy check")
 def test_policy_from_init_has_no_warnings_and_is_said_in_words(tmp_path: Path, key: str) -> None:
     path = tmp_path / "policy.json"
     assert here("policy", "init", "--key", key, "-o", path).returncode == 0
@@ -228,6 +229,7 @@ def test_bundle_scope_that_no_bundle_can_satisfy_is_warned_about(tmp_path: Path,
 # explain
 
 
+@pytest.mark.smoke("policy explain")
 def test_explain_shows_every_scope_in_order_and_the_one_that_decides(tmp_path: Path) -> None:
     path = written(tmp_path, {"docker": {"docker.io/library": openpgp("/k.gpg"), "": REJECT}})
     text = here("policy", "explain", "nginx:1.27", "quay.io/x/y", "--policy", path).stdout
