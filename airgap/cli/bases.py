@@ -20,6 +20,7 @@ from airgap.bundle.receipt import MAX_RECEIPT, Receipt
 from airgap.bundle.store import BundleStore
 from airgap.cli import inputs
 from airgap.cli.console import Console
+from airgap.cli.receipts import what_is_remembered
 from airgap.cli.stores import Reach, registry
 from airgap.errors import Damaged, UsageError
 from airgap.exporter.bases import Base, of_catalog
@@ -56,11 +57,12 @@ PatchLevelOption = Annotated[
 
 @dataclass(frozen=True)
 class Since:
-    """What the operator said about bases."""
+    """What the operator said about bases, and where this machine remembers what it has brought to targets."""
 
     names: Sequence[str]
     keys: Sequence[Path]
     threads: int
+    state: Path
 
 
 @contextlib.contextmanager
@@ -147,12 +149,13 @@ def _receipt(path: Path, raw: bytes, since: Since, console: Console) -> Base:
 def _scanned(name: str, since: Since, reach: Reach, console: Console, stack: contextlib.ExitStack) -> Base:
     spec = parse_store(name)
     content: LayoutReader | None = None
+    known, _ = what_is_remembered(since.state, spec)
     if isinstance(spec, RegistryTarget):
         with registry(reach, since.threads, console) as store:
-            holdings = scan(store, Part(spec.host, spec.prefix), console, since.threads)
+            holdings = scan(store, Part(spec.host, spec.prefix), console, since.threads, known=known)
     elif isinstance(spec, LayoutTarget):
         content = stack.enter_context(contextlib.closing(LayoutStore(spec.directory)))
-        holdings = scan_store(content, console)
+        holdings = scan_store(content, console, [digest for _, digest in known])
     return Base(name, _as_receipt(name, holdings), holdings, content=content)
 
 

@@ -150,7 +150,7 @@ def export_command(
         with (
             registries(reach, threads, console, settings) as store,
             State(inputs.state_directory(state), begin=init_state) as memory,
-            open_bases(Since(since or (), since_key or (), threads), reach, console) as bases,
+            open_bases(Since(since or (), since_key or (), threads, inputs.state_directory(state)), reach, console) as bases,
         ):
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
             request = replace(request, lookaside=source, tags=store, bases=bases)

@@ -98,7 +98,7 @@ def merge_command(
     links = arrange([trust.open(paths) for paths in _together(bundles)], request.stream)
     with (
         State(inputs.state_directory(state), begin=init_state) as memory,
-        open_bases(Since(since or (), since_key or (), threads), reach, console) as bases,
+        open_bases(Since(since or (), since_key or (), threads, inputs.state_directory(state)), reach, console) as bases,
     ):
         chain = Chain(links, [base.content for base in bases if base.content is not None])
         request, notes = _complete(request, chain, bases, memory)

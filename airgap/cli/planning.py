@@ -160,7 +160,7 @@ def plan_command(
     """
     bytes_a_second = parse_size(rate.removesuffix("/s")) if rate else 0
     console = Console(as_json, quiet, verbose)
-    asked = Since(since or (), since_key or (), threads)
+    asked = Since(since or (), since_key or (), threads, inputs.state_directory(None))
     with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, None, console.say)) as shelf:
         wanted, settings = asked_for(lists, platform, reach, console, shelf)
         with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +17,8 @@ from airgap.cli.stores import Reach, ThreadsOption, reaching
 from airgap.errors import UsageError
 from airgap.importer.mapping import LayoutTarget, StoreSpec, parse_store
 from airgap.importer.pruneplan import MAX_PLAN, PrunePlan
-from airgap.importer.rollback import names_after, roll_back
-from airgap.importer.shelves import Pruner, choose
+from airgap.importer.rollback import roll_back
+from airgap.importer.shelves import Choice, Pruner, choose, unlisted
 from airgap.layout import PrunableLayout
 from airgap.registry import PrunableRegistry
 from airgap.state import State
@@ -38,6 +38,9 @@ def prune_command(
         typer.Option("--keep", min=1, metavar="N", help="Keep the last N generations of each stream, and the one in force."),
     ] = None,
     stream: Annotated[str, typer.Option("--stream", metavar="NAME", help="Drop generations of this stream only.")] = "",
+    also_unlisted: Annotated[
+        bool, typer.Option("--unlisted", help="Also remove names that no kept bundle brought; kept generations lose them, too.")
+    ] = False,
     plan: Annotated[Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan, to be read and applied.")] = None,
     apply: Annotated[Path | None, typer.Option("--apply", metavar="FILE", help="Carry out a plan, if nothing changed.")] = None,
     reach: Reach = Reach(),
@@ -49,28 +52,35 @@ def prune_command(
 ) -> None:
     """Plan what can go when old bundles are no longer needed, then remove it by digest.
 
-    Without --apply nothing is removed. Nothing that a kept image shares ever goes, nor what airgap did not bring.
+    Without --apply nothing is removed. What goes is what no name stands for, now or after a generation that is kept. Nothing that a
+    kept image shares ever goes, nor what airgap did not bring.
 
     Example: airgap prune docker://registry.site:5000/mirror --keep 2 --plan prune.json; then read it, and
     airgap prune docker://registry.site:5000/mirror --apply prune.json
     """
     console = Console(as_json, quiet, verbose)
     spec = parse_store(target)
-    if (keep is None) == (apply is None) or (apply is not None and (plan is not None or stream)):
-        raise UsageError("prune either plans or applies", expected="--keep N [--stream NAME] [--plan FILE], or --apply FILE alone")
+    if (keep is None) == (apply is None) or (apply is not None and (plan is not None or stream or also_unlisted)):
+        expected = "--keep N [--stream NAME] [--unlisted] [--plan FILE], or --apply FILE alone"
+        raise UsageError("prune either plans or applies", expected=expected)
     if stream:
         check_stream(stream)
     with _memory(state) as memory, _opened(spec, reach, threads, console) as store:
         pruner = Pruner(spec, store, memory, console, threads)
+        names: frozenset[str] = frozenset()
         if apply is not None:
             made = PrunePlan.parse(fsio.read_input(apply, MAX_PLAN, "plan"), printable(str(apply)))
             pruner.apply(made)
         else:
-            dropped = choose(memory.generations.read(str(spec)), keep or 1, stream)
-            made = pruner.plan(lambda one, _: (one.stream, one.serial) in dropped, lambda one: (one.stream, one.serial) in dropped)
+            generations = memory.generations.read(str(spec))
+            dropped = frozenset(choose(generations, keep or 1, stream))
+            names = unlisted(generations, memory.generations.standing.read(str(spec)), dropped, stream)
+            made = pruner.plan(Choice(dropped, names if also_unlisted else frozenset()))
     if plan is not None:
         fsio.write_durable(plan, made.to_bytes())
-    console.result(_facts(made, applied=apply is not None), _lines(made, spec, plan, apply, verbose))
+    unlisted_stay = sorted(names) if not also_unlisted else []
+    facts = {**_facts(made, applied=apply is not None), "unlisted": unlisted_stay}
+    console.result(facts, _lines(made, spec, plan, apply, unlisted_stay, verbose))
 
 
 @reaching
@@ -101,12 +111,8 @@ def rollback_command(
         done = roll_back(store, memory, str(spec), stream, to, console, threads)
         removed: PrunePlan | None = None
         if remove_new and done.new:
-            old = names_after(memory.generations.read(str(spec)), stream, to)
             pruner = Pruner(spec, store, memory, console, threads)
-            removed = pruner.plan(
-                lambda one, row: one.stream == stream and one.serial > to and row.name not in old,
-                lambda one: one.stream == stream and one.serial > to,
-            )
+            removed = pruner.plan(_newer(memory, str(spec), stream, to, done.new))
             if not removed.is_empty:
                 pruner.apply(removed)
     gone = {entry.name for step in removed.steps for entry in step.removal.names} if removed else set()
@@ -114,12 +120,23 @@ def rollback_command(
     moved = [{"name": one.name, "before": one.before, "after": one.after} for one in done.moved]
     lines = [f"moved        {one.name} -> {one.after} (was {one.before or 'gone'})" for one in done.moved]
     lines += [f"{'removed' if name in gone else 'kept':<12} {name}: it did not exist then" for name in done.new]
+    lines += [f"not moved    {name}: what it stood for was removed (airgap prune --unlisted)" for name in done.taken]
     lines.append(
         f"in force     {bundle_name(stream, to)}: {plural(len(done.moved), 'name')} moved, {done.unmoved} stood for it already"
     )
-    console.result(
-        {"target": str(spec), "stream": stream, "serial": to, "moved": moved, "new": new, "unmoved": done.unmoved}, lines
-    )
+    facts = {"target": str(spec), "stream": stream, "serial": to, "moved": moved, "new": new, "unmoved": done.unmoved}
+    console.result({**facts, "taken": list(done.taken)}, lines)
+
+
+def _newer(memory: State, target: str, stream: str, serial: int, new: Sequence[str]) -> Choice:
+    """To give up the generations after one, with the names that only they have; not with what another stream has, too."""
+    generations = memory.generations.read(target)
+    moment = next(one.moment for one in generations if (one.stream, one.serial) == (stream, serial))
+    newer = [one for one in generations if one.stream == stream and one.moment > moment]
+    standing = memory.generations.standing.read(target)
+    names = frozenset(new) - {one.name for one in standing if one.stream != stream and one.until is None}
+    own = {one.name for one in standing if one.stream == stream}
+    return Choice(frozenset((one.stream, one.serial) for one in newer), names, frozenset(own - names))
 
 
 @contextlib.contextmanager
@@ -159,7 +176,9 @@ def _facts(made: PrunePlan, applied: bool) -> dict[str, Any]:
     }
 
 
-def _lines(made: PrunePlan, spec: StoreSpec, plan: Path | None, applied: Path | None, verbose: bool) -> list[str]:
+def _lines(
+    made: PrunePlan, spec: StoreSpec, plan: Path | None, applied: Path | None, unlisted_stay: Sequence[str], verbose: bool
+) -> list[str]:
     word = "removed" if applied else "would go"
     lines = []
     for one in made.generations:
@@ -177,6 +196,8 @@ def _lines(made: PrunePlan, spec: StoreSpec, plan: Path | None, applied: Path | 
         lines[-1] += f" ({human_size(sum(size for _, size in blobs))})"
     elif applied and manifests:
         lines.append(_COLLECT)
+    if unlisted_stay:
+        lines.append(f"stays        {plural(len(unlisted_stay), 'name')} that no kept bundle brought: --unlisted removes them, too")
     if made.is_empty:
         lines.append("nothing to remove")
     elif plan is not None:

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +23,10 @@ from airgap.cli.stores import Reach, ThreadsOption, reaching, registry
 from airgap.errors import UsageError
 from airgap.exporter.seal import write_signatures
 from airgap.importer.mapping import LayoutTarget, StoreSpec, parse_store
-from airgap.importer.scan import Part, scan, scan_store
+from airgap.importer.scan import Part, remembered, scan, scan_store
 from airgap.layout import LayoutStore
+from airgap.oci.digest import Digest
+from airgap.oci.reference import Repository
 from airgap.oci.stream import MAX_STREAM, is_stream
 from airgap.state import State
 from airgap.text import human_size, plural
@@ -67,20 +69,21 @@ def receipt_command(
     if out == "-" and key:
         raise UsageError("a receipt on standard output has no place for a signature", hint="write it to a file, or leave out --key")
     signers = inputs.signers(key or (), passphrase_file)
+    known, streams = what_is_remembered(inputs.state_directory(state), spec)
     if isinstance(spec, LayoutTarget):
         if repository or trust_manifests:
             raise UsageError("--repository and --trust-manifests are for registries", got=str(spec))
-        held = scan_store(LayoutStore(spec.directory), console)
+        held = scan_store(LayoutStore(spec.directory), console, [digest for _, digest in known])
     else:
         part = Part(spec.host, spec.prefix, tuple(path.strip("/") for path in repository or ()))
         with registry(reach, threads, console) as store:
-            held = scan(store, part, console, threads, trust_manifests=trust_manifests)
+            held = scan(store, part, console, threads, trust_manifests=trust_manifests, known=known)
     made = Receipt(
         site=name,
         created=inputs.created_time(None) or format_time(dt.datetime.now(dt.UTC)),
         tool=f"airgap {__version__}",
         target=str(spec),
-        streams=_streams(inputs.state_directory(state), spec),
+        streams=streams,
         holdings=held,
     )
     raw = made.to_bytes()
@@ -97,12 +100,13 @@ def _host_name() -> str:
     return name if is_stream(name) else re.sub(r"[^a-z0-9]+", "-", name)[:MAX_STREAM].strip("-")
 
 
-def _streams(directory: Path, spec: StoreSpec) -> Mapping[str, Taken]:
-    """The newest bundles that this machine remembers to have loaded there."""
+def what_is_remembered(directory: Path, spec: StoreSpec) -> tuple[list[tuple[Repository, Digest]], dict[str, Taken]]:
+    """What this machine remembers to have brought there, by digest, and the newest bundle of every stream."""
     if not State.exists(directory):
-        return {}
+        return [], {}
     with State(directory) as memory:
-        return {stream: Taken(one.serial, one.catalog) for stream, one in memory.taken_into(str(spec)).items()}
+        newest = memory.taken_into(str(spec)).items()
+        return remembered(memory, spec), {stream: Taken(one.serial, one.catalog) for stream, one in newest}
 
 
 def _write(path: Path, raw: bytes, signers: Sequence[Signer]) -> list[Path]:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from airgap.importer.closure import Closure
 from airgap.importer.mapping import tagged_name
 from airgap.importer.signing import SiteSigning, signature_tag
+from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, digest_tag
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Target
@@ -29,19 +30,20 @@ def brought(
         threads: how many questions are asked at a time.
     """
     placed = [(closure, names[closure.image.reference]) for closure in closures]
-    found = {tagged_name(name): Brought(tagged_name(name), closure.root.digest, image=True) for closure, name in placed}
-    tags: dict[Reference, None] = {}
+    images = {tagged_name(name): Brought(tagged_name(name), closure.root.digest, image=True) for closure, name in placed}
+    roots: dict[Reference, dict[Digest, None]] = {}  # the images of every attachment
     for closure, name in placed:
-        for attachment in closure.attachments:
-            if attachment.kind == REFERRER:
-                referrer = str(name.at(attachment.descriptor.digest))
-                found.setdefault(referrer, Brought(referrer, attachment.descriptor.digest, image=False))
-        tags |= dict.fromkeys(_tags(closure, name, bool(signing and signing.cosign)))
+        referrers = (name.at(one.descriptor.digest) for one in closure.attachments if one.kind == REFERRER)
+        for reference in (*referrers, *_tags(closure, name, bool(signing and signing.cosign))):
+            roots.setdefault(reference, {})[closure.root.digest] = None
     with ThreadPoolExecutor(threads, thread_name_prefix="brought") as pool:
-        for reference, digest in zip(tags, pool.map(target.resolve, tags), strict=True):
-            if digest is not None:
-                found.setdefault(str(reference), Brought(str(reference), digest, image=False))
-    return list(found.values())
+        digests = dict(zip(roots, pool.map(lambda one: one.digest or target.resolve(one), roots), strict=True))
+    attachments = {
+        str(reference): Brought(str(reference), digest, image=False, roots=tuple(roots[reference]))
+        for reference, digest in digests.items()
+        if digest is not None
+    }
+    return list({**attachments, **images}.values())
 
 
 def _tags(closure: Closure, name: Reference, signed: bool) -> Iterator[Reference]:

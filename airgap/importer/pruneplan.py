@@ -52,12 +52,14 @@ class PrunePlan:
         made: when, RFC 3339 in UTC.
         generations: all that the site remembered of the target.
         steps: the repositories in which something goes or a name stays that might have gone.
+        given_up: names that go, or would if nothing else needed them, although generations that are kept had them.
     """
 
     target: str
     made: str
     generations: tuple[Kept, ...]
     steps: tuple[Step, ...]
+    given_up: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -95,6 +97,7 @@ class PrunePlan:
                 strictjson.string(fields.get("made"), where),
                 tuple(_kept(item, where) for item in strictjson.array(fields.get("generations"), where)),
                 tuple(_step(item, where) for item in strictjson.array(fields.get("steps"), where)),
+                tuple(strictjson.string(item, where) for item in strictjson.array(fields.get("given_up", []), where)),
             )
         except Damaged as error:
             raise UsageError(error.what, where=error.where, expected=error.expected, got=error.got) from error
@@ -121,6 +124,7 @@ class PrunePlan:
                 }
                 for step in self.steps
             ],
+            "given_up": list(self.given_up),
         }
 
 

@@ -15,7 +15,7 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Target
 from airgap.progress import Progress
-from airgap.state import Brought, Generation, State
+from airgap.state import Brought, Generation, State, Stood
 from airgap.text import listing, plural
 
 
@@ -36,11 +36,13 @@ class Rollback:
         moved: the names that stood for something else.
         unmoved: how many did not.
         new: names that later bundles brought and that are there still.
+        taken: names that the generation had and that ``prune --unlisted`` has removed since.
     """
 
     moved: tuple[Move, ...]
     unmoved: int
     new: tuple[str, ...]
+    taken: tuple[str, ...]
 
 
 def generation_of(generations: Sequence[Generation], stream: str, serial: int, target: str) -> Generation:
@@ -69,12 +71,25 @@ def generation_of(generations: Sequence[Generation], stream: str, serial: int, t
     )
 
 
-def names_after(generations: Iterable[Generation], stream: str, serial: int) -> dict[str, Brought]:
-    """What the stream's names stood for after a generation: what it brought, and before it the earlier ones."""
+def names_at(standing: Iterable[Stood], generation: Generation) -> dict[str, Stood]:
+    """What the names of its stream stood for after a generation, whichever bundle brought them."""
+    return {one.name: one for one in standing if one.stream == generation.stream and one.at(generation.moment)}
+
+
+def attachments_at(generations: Iterable[Generation], generation: Generation, images: Iterable[Brought]) -> list[Brought]:
+    """What hung off these images after a generation, as far as bundles brought it."""
+    wanted = {(_repository(one.name), one.digest) for one in images}
     found: dict[str, Brought] = {}
-    for one in sorted((g for g in generations if g.stream == stream and g.serial <= serial), key=lambda g: g.serial):
-        found |= {brought.name: brought for brought in one.brought}
-    return found
+    for one in sorted((g for g in generations if g.moment <= generation.moment), key=lambda g: g.moment):
+        own: dict[str, list[Digest]] = {}  # where it is not remembered which image had an attachment, all are thought to
+        for image in one.brought:
+            if image.image:
+                own.setdefault(_repository(image.name), []).append(image.digest)
+        for row in one.brought:
+            repository = _repository(row.name)
+            if not row.image and any((repository, root) in wanted for root in row.roots or own.get(repository, ())):
+                found[row.name] = row
+    return list(found.values())
 
 
 def roll_back(target: Target, state: State, place: str, stream: str, serial: int, progress: Progress, threads: int = 4) -> Rollback:
@@ -90,17 +105,29 @@ def roll_back(target: Target, state: State, place: str, stream: str, serial: int
 
     Raises:
         UsageError: there is no such generation.
-        Damaged: parts of it are gone; nothing was moved.
+        Damaged: parts of it are gone, or it is not known what all its names stood for; nothing was moved.
         RegistryError, MediaError: the target failed.
     """
-    generations = state.generations.read(place)
+    generations, standing = state.generations.read(place), state.generations.standing.read(place)
     generation = generation_of(generations, stream, serial, place)
-    wanted = names_after(generations, stream, serial)
-    images = [one for one in wanted.values() if one.image and "@" not in one.name]
-    now = _resolve(target, [one.name for one in images], threads)
-    moved = [one for one in images if now[one.name] != one.digest]
+    known = names_at(standing, generation)
+    images = [Brought(one.name, one.digest, image=True) for one in known.values() if not one.taken]
+    now = _resolve(target, [one.name for one in images if "@" not in one.name], threads)
+    moved = [one for one in images if one.name in now and now[one.name] != one.digest]
+    later = {one.name for one in standing if one.stream == stream and one.until is None and "@" not in one.name} - known.keys()
+    there = _resolve(target, sorted(later), threads)
+    new = tuple(name for name, digest in there.items() if digest is not None)
+    if generation.unsure and new:
+        raise Damaged(
+            "it is not known what all names stood for after this bundle: an earlier airgap has pruned since and did not keep it",
+            where=f"{bundle_name(stream, serial)} at {place}",
+            got=listing(list(new), 100),
+            hint="nothing was moved; bring the media of this bundle and import it with --allow-older",
+        )
     progress.stage("looking for every part of it", 0)
-    missing = _Check(target, threads).missing(list(dict.fromkeys((*generation.brought, *moved))))
+    own = {(one.name, one.digest) for one in (*generation.brought, *moved)}
+    concerned = [one for one in images if (one.name, one.digest) in own]
+    missing = _Check(target, threads).missing([*concerned, *attachments_at(generations, generation, concerned)])
     if missing:
         raise Damaged(
             f"the generation is not whole any more: {plural(len(missing), 'part')} missing",
@@ -108,17 +135,22 @@ def roll_back(target: Target, state: State, place: str, stream: str, serial: int
             got=listing(missing, 100),
             hint="nothing was moved; bring the media of this bundle and import it with --allow-older",
         )
-    later = {one.name for g in generations if g.stream == stream and g.serial > serial for one in g.brought if one.image}
-    there = _resolve(target, sorted(name for name in later - wanted.keys() if "@" not in name), threads)
     progress.stage("moving names", 0)
     for one in moved:
         reference = Reference.parse(one.name)
         target.tag(reference, target.manifest(reference.repository, one.digest))
     target.commit()
     if moved or not any(g.in_force for g in generations if (g.stream, g.serial) == (stream, serial)):
-        state.record_rollback(place, stream, serial, images, f"moved {plural(len(moved), 'name')} back to this serial")
+        by_tag = [one for one in images if one.name in now]
+        state.record_rollback(place, stream, serial, by_tag, f"moved {plural(len(moved), 'name')} back to this serial")
     moves = tuple(Move(one.name, now[one.name], one.digest) for one in moved)
-    return Rollback(moves, len(images) - len(moved), tuple(name for name, digest in there.items() if digest is not None))
+    taken = tuple(sorted(one.name for one in known.values() if one.taken))
+    return Rollback(moves, len(now) - len(moved), new, taken)
+
+
+def _repository(name: str) -> str:
+    """The repository of a name, which is by tag or by digest."""
+    return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
 
 
 def _resolve(target: Target, names: Sequence[str], threads: int) -> dict[str, Digest | None]:

@@ -4,10 +4,14 @@ In a registry only manifests are read: the tags of every repository, what they s
 refers to each of them. Cosign's attachments and fallback indexes are tags, too, so they are found like images. A config or layer
 counts when the registry says that it has it (or, when the operator trusts manifests, as soon as a manifest names it). What is
 absent is simply not held: an index with children left out is an ordinary thing at a site.
+
+No list leads to what is known by digest only: an image without a tag, what a name stood for before, a referrer where there is no
+API. What the site remembers to have brought is therefore asked for by digest, and counts when it is there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,13 +21,15 @@ from typing import Protocol, TypeAlias
 
 from airgap.bundle.holdings import Held, Holdings
 from airgap.errors import AirgapError, Damaged, NotFound, RegistryError
+from airgap.importer.mapping import LayoutTarget, StoreSpec
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
-from airgap.oci.reference import Repository
+from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Browsable
 from airgap.progress import Progress
+from airgap.state import State
 from airgap.text import plural
 
 #: More blobs and manifests than this are not looked at: a receipt has no room for them.
@@ -83,7 +89,25 @@ class Part:
         return not self.prefix or f"{repository.path}/".startswith(f"{self.prefix}/")
 
 
-def scan(store: Listed, part: Part, progress: Progress, threads: int = 4, *, trust_manifests: bool = False) -> Holdings:
+def remembered(state: State, spec: StoreSpec) -> list[tuple[Repository, Digest]]:
+    """What imports brought to a target, as far as it is known: images by digest, attachments, what names stood for.
+
+    For a registry that is what was brought to any part of it.
+    """
+    target = str(spec) if isinstance(spec, LayoutTarget) else ""
+    found = {(Reference.parse(name).repository, digest) for name, digest in state.generations.known(target)}
+    return sorted(one for one in found if isinstance(spec, LayoutTarget) or one[0].host == spec.host)
+
+
+def scan(
+    store: Listed,
+    part: Part,
+    progress: Progress,
+    threads: int = 4,
+    *,
+    trust_manifests: bool = False,
+    known: Iterable[tuple[Repository, Digest]] = (),
+) -> Holdings:
     """Find out what a registry holds.
 
     Args:
@@ -92,16 +116,22 @@ def scan(store: Listed, part: Part, progress: Progress, threads: int = 4, *, tru
         progress: told about every step, and about manifests that cannot be read and so do not count.
         threads: how many questions are asked at a time.
         trust_manifests: take configs and layers as held because a manifest names them, without asking for each.
+        known: manifests that may be there although no list leads to them (:func:`remembered`).
 
     Raises:
         NotFound: a repository that was asked for is not there.
         RegistryError: the registry fails, or does not list what it has.
     """
-    return _Scan(store, part, progress, threads).run(trust_manifests)
+    return _Scan(store, part, progress, threads, known).run(trust_manifests)
 
 
-def scan_store(store: Shelf, progress: Progress) -> Holdings:
+def scan_store(store: Shelf, progress: Progress, known: Iterable[Digest] = ()) -> Holdings:
     """Find out what an OCI layout holds: the files in it that are as large as the manifests say; manifests are hashed, too.
+
+    Args:
+        store: the layout.
+        progress: told about manifests that cannot be read and so do not count.
+        known: manifests that may be there although no name leads to them.
 
     Raises:
         Damaged: it is not a layout that can be read.
@@ -112,6 +142,9 @@ def scan_store(store: Shelf, progress: Progress) -> Holdings:
     manifests: set[Digest] = set()
     wrong: set[Digest] = set()
     todo = [named.descriptor for named in names]
+    for digest in dict.fromkeys(known):
+        with contextlib.suppress(NotFound, Damaged):  # what is damaged and has no name is nobody's loss; it does not count
+            todo.append(store.find_manifest(digest).descriptor)
     while todo:
         descriptor = todo.pop()
         if blobs.get(descriptor.digest) != descriptor.size:
@@ -141,7 +174,9 @@ class _Claim:
 
 
 class _Scan:
-    def __init__(self, store: Listed, part: Part, progress: Progress, threads: int) -> None:
+    def __init__(
+        self, store: Listed, part: Part, progress: Progress, threads: int, known: Iterable[tuple[Repository, Digest]]
+    ) -> None:
         self._store = store
         self._part = part
         self._progress = progress
@@ -153,6 +188,10 @@ class _Scan:
         self._claims: dict[Digest, _Claim] = {}
         self._held: dict[Digest, Held] = {}
         self._unread = 0
+        self._seen: dict[Repository, set[Digest]] = {}  # the manifests of each that are read or about to be
+        self._known: dict[Repository, list[Digest]] = {}
+        for repository, digest in known:
+            self._known.setdefault(repository, []).append(digest)
 
     def run(self, trust_manifests: bool) -> Holdings:
         self._progress.stage(f"reading the manifests of {self._part.host}", 0)
@@ -195,14 +234,20 @@ class _Scan:
         named = self._part.named()
         if named:
             yield from (self._tags(repository, must_exist=True) for repository in named)
+            yield from (self._by_digest(repository, self._known.get(repository, ()), listed=True) for repository in named)
             return
+        listed = set()
         for repository in self._store.repositories(self._part.host):
             if self._part.covers(repository):
+                listed.add(repository)
                 yield self._tags(repository, must_exist=False)
+        for repository, digests in self._known.items():
+            if self._part.covers(repository):
+                yield self._by_digest(repository, digests, repository in listed)
 
     def _tags(self, repository: Repository, must_exist: bool) -> Job:
         def job() -> Iterator[Job]:
-            seen: set[Digest] = set()  # the manifests of this repository that are read or about to be
+            seen = self._seen_in(repository)
             try:
                 for tag in self._store.tags(repository):
                     yield self._manifest(repository, tag, seen)
@@ -212,9 +257,20 @@ class _Scan:
 
         return job
 
-    def _manifest(self, repository: Repository, selector: str, seen: set[Digest]) -> Job:
+    def _by_digest(self, repository: Repository, digests: Iterable[Digest], listed: bool) -> Job:
         def job() -> Iterator[Job]:
-            manifest = self._read(repository, selector)
+            seen = self._seen_in(repository)
+            yield from (self._manifest(repository, digest, seen, listed) for digest in digests if self._is_new(digest, seen))
+
+        return job
+
+    def _seen_in(self, repository: Repository) -> set[Digest]:
+        with self._lock:
+            return self._seen.setdefault(repository, set())
+
+    def _manifest(self, repository: Repository, selector: str, seen: set[Digest], listed: bool = True) -> Job:
+        def job() -> Iterator[Job]:
+            manifest = self._read(repository, selector, listed)
             if manifest is None:
                 return
             if ":" not in selector:
@@ -236,14 +292,17 @@ class _Scan:
             seen.add(digest)
             return new
 
-    def _read(self, repository: Repository, selector: str) -> Manifest | None:
-        """A manifest, None when it is absent or nothing that could be carried."""
+    def _read(self, repository: Repository, selector: str, listed: bool) -> Manifest | None:
+        """A manifest, None when it is absent or nothing that could be carried.
+
+        Some registries refuse what is asked of repositories that are gone: of those that they do not list that is an answer, too.
+        """
         try:
             return self._store.manifest(repository, selector)
         except NotFound:
             return None
         except RegistryError as error:
-            if not isinstance(error.__cause__, Damaged):
+            if listed and not isinstance(error.__cause__, Damaged):
                 raise
             self._say_unread(error)
             return None

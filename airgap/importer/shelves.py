@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 from airgap.bundle.catalog import format_time
@@ -18,7 +20,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.progress import Progress
-from airgap.state import Brought, Generation, State
+from airgap.state import Brought, Generation, State, Stood
 from airgap.text import listing, plural
 
 #: What stands for "the repository" where there are none: a layout finds everything by digest.
@@ -54,6 +56,21 @@ class Prunable(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What is given up at a target; all else is kept, with what its names stood for after every generation that is kept.
+
+    Attributes:
+        dropped: the stream and serial of every generation to which there will be no way back.
+        names: the names that are given up, whatever they stand for and stood for.
+        spared: names for which dropped generations keep what they brought.
+    """
+
+    dropped: frozenset[tuple[str, int]]
+    names: frozenset[str] = frozenset()
+    spared: frozenset[str] = frozenset()
+
+
 class Pruner:
     """Plans and carries out removals at one target.
 
@@ -73,18 +90,14 @@ class Pruner:
         self._progress = progress
         self._threads = threads
 
-    def plan(self, goes: Callable[[Generation, Brought], bool], dropped: Callable[[Generation], bool]) -> PrunePlan:
+    def plan(self, choice: Choice) -> PrunePlan:
         """Find out what can be removed.
-
-        Args:
-            goes: whether something that a generation brought may go.
-            dropped: whether a generation is one that will no longer be whole.
 
         Raises:
             RegistryError, Damaged: the target does not tell what it has.
         """
         generations = self._state.generations.read(self._target)
-        kept, leaving = self._split(generations, goes)
+        kept, leaving = self._split(generations, choice)
         steps = []
         self._progress.stage("looking at the target", 0)
         for space in sorted(leaving):
@@ -92,8 +105,8 @@ class Pruner:
             removal = plan_removal(shelf, kept.get(space, ()), leaving[space])
             going = set(removal.names)
             steps.append(Step(space, removal, tuple(sorted(entry for entry in shelf.entries if entry not in going))))
-        seen = tuple(Kept(g.stream, g.serial, g.catalog, g.in_force, not dropped(g)) for g in generations)
-        return PrunePlan(self._target, format_time(dt.datetime.now(dt.UTC)), seen, tuple(steps))
+        seen = tuple(Kept(g.stream, g.serial, g.catalog, g.in_force, _key(g) not in choice.dropped) for g in generations)
+        return PrunePlan(self._target, format_time(dt.datetime.now(dt.UTC)), seen, tuple(steps), tuple(sorted(choice.names)))
 
     def apply(self, plan: PrunePlan) -> None:
         """Remove exactly what a plan says.
@@ -110,28 +123,35 @@ class Pruner:
         generations = self._state.generations.read(self._target)
         self._check_generations(plan, generations)
         self._store.begin()
-        dropped = {(one.stream, one.serial) for one in plan.generations if not one.stays}
-        kept, leaving = self._split(generations, lambda one, _: (one.stream, one.serial) in dropped)
+        dropped = frozenset((one.stream, one.serial) for one in plan.generations if not one.stays)
+        kept, leaving = self._split(generations, Choice(dropped, frozenset(plan.given_up)))
         for step in plan.steps:
             self._check_step(step, kept.get(step.space, ()), leaving.get(step.space, ()))
         for step in plan.steps:
             names = [(entry.name, entry.digest) for entry in step.removal.names]
             blobs = [digest for digest, _ in step.removal.blobs]
             self._store.remove(_repository(step.space), names, step.removal.manifests, blobs, self._progress)
-        self._remember(plan, generations, dropped, kept)
+        self._remember(plan, generations, dropped)
 
     def _split(
-        self, generations: Sequence[Generation], goes: Callable[[Generation, Brought], bool]
+        self, generations: Sequence[Generation], choice: Choice
     ) -> tuple[dict[str, list[Brought]], dict[str, list[Brought]]]:
         """What must be kept whole and what may go, by repository."""
         kept: dict[str, list[Brought]] = {}
         leaving: dict[str, list[Brought]] = {}
-        for generation in generations:
-            for one in generation.brought:
-                (leaving if goes(generation, one) else kept).setdefault(self._space(one), []).append(one)
+        for one, stays in stood_for(generations, self._state.generations.standing.read(self._target), choice):
+            (kept if stays else leaving).setdefault(self._space(one), []).append(one)
         if not isinstance(self._spec, LayoutTarget):
             for one in self._state.generations.elsewhere(self._target):
                 kept.setdefault(self._space(one), []).append(one)
+        images = {(space, one.digest) for space, some in kept.items() for one in some if one.image}
+        for generation in generations:
+            for one in generation.brought:
+                space = self._space(one)
+                goes = _key(generation) in choice.dropped and one.name not in choice.spared
+                # what hangs off a rebuilt index refers to the original one, so only the memory knows what it belongs to
+                stays = not goes or any((space, root) in images for root in one.roots)
+                (kept if stays else leaving).setdefault(space, []).append(one)
         return kept, leaving
 
     def _space(self, one: Brought) -> str:
@@ -159,29 +179,26 @@ class Pruner:
         if wanted:
             raise _stale(f"{step.space or self._target}: what stays needs", wanted)
 
-    def _remember(
-        self,
-        plan: PrunePlan,
-        generations: Sequence[Generation],
-        dropped: set[tuple[str, int]],
-        kept: Mapping[str, Sequence[Brought]],
-    ) -> None:
+    def _remember(self, plan: PrunePlan, generations: Sequence[Generation], dropped: Collection[tuple[str, int]]) -> None:
+        """What is gone need not be known any more, nor what a generation that is kept has brought, too."""
         manifests = {(step.space, digest) for step in plan.steps for digest in step.removal.manifests}
         names = {entry for step in plan.steps for entry in step.removal.names}
-        elsewhere = {(one.name, one.digest) for some in kept.values() for one in some}
-        gone = [
+        known = [Brought(one.name, one.digest, image=True) for one in self._state.generations.standing.read(self._target)]
+        gone = {
+            (one.name, one.digest)
+            for one in (*known, *(one for generation in generations for one in generation.brought))
+            if (self._space(one), one.digest) in manifests or Entry(one.name, one.digest) in names
+        }
+        twice = {(one.name, one.digest) for g in generations if _key(g) not in dropped for one in g.brought}
+        done = [
             (generation.stream, generation.serial, one)
             for generation in generations
+            if _key(generation) in dropped
             for one in generation.brought
-            if (generation.stream, generation.serial) in dropped
-            and (
-                (self._space(one), one.digest) in manifests
-                or Entry(one.name, one.digest) in names
-                or (one.name, one.digest) in elsewhere
-            )
+            if (one.name, one.digest) in gone | twice
         ]
         outcome = f"removed {plural(len(manifests), 'manifest')}, {plural(len(names), 'name')}"
-        self._state.record_prune(self._target, gone, sorted(dropped), outcome)
+        self._state.record_prune(self._target, done, sorted(dropped), outcome, gone)
 
     def _read(self, space: str, brought: Iterable[Brought], also: Iterable[Digest]) -> Shelf:
         """Everything of a repository that its names, or what we know, lead to."""
@@ -218,7 +235,7 @@ class Pruner:
 
 
 def choose(generations: Sequence[Generation], keep: int, stream: str = "") -> set[tuple[str, int]]:
-    """The generations to drop: all of a stream but the last ``keep`` and the one in force.
+    """The generations to drop: all of a stream but the last ``keep`` that are whole, and the one in force.
 
     Args:
         generations: of one target.
@@ -229,8 +246,41 @@ def choose(generations: Sequence[Generation], keep: int, stream: str = "") -> se
     for name in {generation.stream for generation in generations}:
         own = sorted((g for g in generations if g.stream == name), key=lambda g: g.serial)
         if stream in ("", name):
-            dropped |= {(g.stream, g.serial) for g in own[:-keep] if not g.in_force}
+            last = [g for g in own if not g.pruned][-keep:]
+            dropped |= {_key(g) for g in own if g not in last and not g.in_force}
     return dropped
+
+
+def stood_for(generations: Iterable[Generation], standing: Iterable[Stood], choice: Choice) -> Iterator[tuple[Brought, bool]]:
+    """What names stand for and stood for, and whether it stays: because a name does so still, or did after a kept generation."""
+    moments: dict[str, list[int]] = {}
+    for generation in sorted(generations, key=lambda one: one.moment):
+        if _key(generation) not in choice.dropped and not generation.pruned:
+            moments.setdefault(generation.stream, []).append(generation.moment)
+    for one in standing:
+        own = moments.get(one.stream, [])
+        first = bisect.bisect_left(own, one.since)
+        stays = one.until is None or (first < len(own) and own[first] < one.until)
+        yield Brought(one.name, one.digest, image=True), stays and one.name not in choice.names
+
+
+def unlisted(
+    generations: Iterable[Generation], standing: Sequence[Stood], dropped: Collection[tuple[str, int]], stream: str = ""
+) -> frozenset[str]:
+    """The names that came with dropped (or forgotten) generations and that no kept one has brought.
+
+    Args:
+        generations, standing: of one target.
+        dropped: the stream and serial of the generations to drop.
+        stream: only names of this stream, and of no other; of every one when empty.
+    """
+    listed = {row.name for one in generations if _key(one) not in dropped and not one.pruned for row in one.brought}
+    others = {one.name for one in standing if stream not in ("", one.stream)}
+    return frozenset(one.name for one in standing if one.until is None and one.name not in listed | others)
+
+
+def _key(generation: Generation) -> tuple[str, int]:
+    return generation.stream, generation.serial
 
 
 def _repository(space: str) -> Repository:

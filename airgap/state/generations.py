@@ -1,6 +1,7 @@
 """What every bundle brought to a target: the generations that can be listed, pruned and rolled back to.
 
-Only names and the digests of roots are kept; what hangs below them is read from the target when it is needed.
+Only names and the digests of roots are kept; what hangs below them is read from the target when it is needed. What the other names
+stood for at that time is in :mod:`airgap.state.standing`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from airgap.errors import Damaged
 from airgap.oci.digest import Digest
 from airgap.state.place import Place
+from airgap.state.standing import Standing
 
 #: Generations of one stream remembered for one target; what older ones brought is never pruned.
 MAX_GENERATIONS = 500
@@ -25,11 +27,13 @@ class Brought:
         name: at the target: by tag where there is one, else by digest.
         digest: of the manifest that it stood for after the import.
         image: whether it is an image of the bundle's list, not an attachment.
+        roots: of an attachment: the images that it hangs off; none where that was not remembered.
     """
 
     name: str
     digest: Digest
     image: bool
+    roots: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Generation:
         in_force: whether the names of the stream were last moved to this one, by an import or a rollback.
         pruned: whether some of it was removed, so that there is no way back to it.
         brought: sorted by name.
+        moment: when it was loaded, counted in the imports and rollbacks of the target.
+        unsure: whether what other names stood for then is not known for certain, because an earlier airgap has pruned since.
     """
 
     stream: str
@@ -50,30 +56,46 @@ class Generation:
     in_force: bool
     pruned: bool
     brought: tuple[Brought, ...]
+    moment: int = 0
+    unsure: bool = False
 
 
 class Generations:
-    """The generations in a state; see :class:`airgap.state.State`."""
+    """The generations in a state; see :class:`airgap.state.State`.
+
+    Attributes:
+        standing: what the names of the targets stood for over time.
+    """
 
     def __init__(self, place: Place, connection: sqlite3.Connection) -> None:
         self._place = place
         self._connection = connection
+        self.standing = Standing(place, connection)
 
     def read(self, target: str) -> list[Generation]:
         """All generations of a target, by stream and serial."""
         with self._place.errors():
             rows = self._connection.execute(
-                "SELECT stream, serial, catalog, at, force, pruned FROM generations WHERE target = ? ORDER BY stream, serial",
+                "SELECT stream, serial, catalog, at, force, pruned, moment, unsure FROM generations WHERE target = ?"
+                " ORDER BY stream, serial",
                 (target,),
             ).fetchall()
             forces: dict[str, int] = {}
-            for stream, _, _, _, force, _ in rows:
+            for stream, _, _, _, force, *_ in rows:
                 forces[stream] = max(force, forces.get(stream, 0))
             return [
                 Generation(
-                    stream, serial, catalog, at, force == forces[stream], bool(pruned), self._brought(target, stream, serial)
+                    stream,
+                    serial,
+                    catalog,
+                    at,
+                    force == forces[stream],
+                    bool(pruned),
+                    self._brought(target, stream, serial),
+                    moment,
+                    bool(unsure),
                 )
-                for stream, serial, catalog, at, force, pruned in rows
+                for stream, serial, catalog, at, force, pruned, moment, unsure in rows
             ]
 
     def targets(self) -> list[str]:
@@ -84,12 +106,22 @@ class Generations:
             ]
 
     def elsewhere(self, target: str) -> list[Brought]:
-        """What was brought to all other targets: two targets may be parts of one registry."""
+        """What was brought to all other targets, and what names stood for there: two targets may be parts of one registry."""
         with self._place.errors():
             rows = self._connection.execute(
-                "SELECT DISTINCT name, digest, image FROM brought WHERE target <> ?", (target,)
+                "SELECT DISTINCT name, digest, image, '' FROM brought WHERE target <> ?", (target,)
             ).fetchall()
-        return self._parsed(rows)
+        stood = (Brought(one.name, one.digest, image=True) for one in self.standing.read(other_than=target))
+        return list(dict.fromkeys((*self._parsed(rows), *stood)))
+
+    def known(self, target: str = "") -> list[tuple[str, Digest]]:
+        """Everything that is remembered to have been brought to a target, or to any: by which name and digest."""
+        query = (
+            "SELECT name, digest FROM brought WHERE ? IN ('', target) UNION SELECT name, digest FROM stood WHERE ? IN ('', target)"
+        )
+        with self._place.errors():
+            rows = self._connection.execute(query, (target, target)).fetchall()
+        return [(one.name, one.digest) for one in self._parsed((name, digest, 0, "") for name, digest in rows)]
 
     def knows(self, target: str, stream: str, serial: int) -> bool:
         """Whether this generation is remembered, and whole."""
@@ -102,11 +134,14 @@ class Generations:
     def keep(self, target: str, stream: str, serial: int, catalog: Digest, at: str, brought: Iterable[Brought]) -> None:
         """Remember a generation; it is the one in force."""
         key = (target, stream, serial)
+        moment = self.standing.next_moment(target)
+        brought = list(brought)
         self._connection.execute(
-            "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, 0)", (*key, str(catalog), at, self._next_force(target))
+            "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0)", (*key, str(catalog), at, moment, moment)
         )
-        rows = ((*key, one.name, str(one.digest), int(one.image)) for one in brought)
-        self._connection.executemany("INSERT OR REPLACE INTO brought VALUES (?, ?, ?, ?, ?, ?)", rows)
+        rows = ((*key, one.name, str(one.digest), int(one.image), " ".join(one.roots)) for one in brought)
+        self._connection.executemany("INSERT OR REPLACE INTO brought VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        self.standing.move(target, stream, {one.name: one.digest for one in brought if one.image}, moment)
         bound = self._connection.execute(
             "SELECT serial FROM generations WHERE target = ? AND stream = ? ORDER BY serial DESC LIMIT 1 OFFSET ?",
             (target, stream, MAX_GENERATIONS),
@@ -115,23 +150,34 @@ class Generations:
             old = (target, stream, bound[0])
             self._connection.execute("DELETE FROM brought WHERE target = ? AND stream = ? AND serial <= ?", old)
             self._connection.execute("DELETE FROM generations WHERE target = ? AND stream = ? AND serial <= ?", old)
+            self.standing.sweep(target)
 
     def put_in_force(self, target: str, stream: str, serial: int, moved: Iterable[Brought]) -> None:
         """The names of a stream stand for this generation again."""
+        moment = self.standing.next_moment(target)
         self._connection.execute(
-            "UPDATE generations SET force = ? WHERE target = ? AND stream = ? AND serial = ?",
-            (self._next_force(target), target, stream, serial),
+            "UPDATE generations SET force = ? WHERE target = ? AND stream = ? AND serial = ?", (moment, target, stream, serial)
         )
-        rows = [(str(one.digest), target, one.name) for one in moved]
+        names = {one.name: one.digest for one in moved}
+        rows = [(str(digest), target, name) for name, digest in names.items()]
         self._connection.executemany("UPDATE names SET digest = ? WHERE target = ? AND name = ?", rows)
+        self.standing.move(target, stream, names, moment)
 
-    def forget(self, target: str, gone: Sequence[tuple[str, int, Brought]], touched: Iterable[tuple[str, int]]) -> None:
+    def forget(
+        self,
+        target: str,
+        done: Sequence[tuple[str, int, Brought]],
+        touched: Iterable[tuple[str, int]],
+        removed: Iterable[tuple[str, Digest]],
+    ) -> None:
         """Remember that generations are no longer whole, and forget what of them is gone.
 
         Args:
-            gone: what was removed: of which stream and serial, and what.
+            done: what of the generations need not be known any more: the stream and serial, and what.
             touched: the stream and serial of every generation to which there is no way back.
+            removed: what is gone from the target: names and what they stood for.
         """
+        gone = list(removed)
         run = self._connection.executemany
         run(
             "UPDATE generations SET pruned = 1 WHERE target = ? AND stream = ? AND serial = ?",
@@ -139,28 +185,28 @@ class Generations:
         )
         run(
             "DELETE FROM brought WHERE target = ? AND stream = ? AND serial = ? AND name = ?",
-            [(target, stream, serial, one.name) for stream, serial, one in gone],
+            [(target, stream, serial, one.name) for stream, serial, one in done],
         )
         run(
-            "DELETE FROM names WHERE target = ? AND name = ? AND digest = ?",
-            [(target, one.name, str(one.digest)) for *_, one in gone],
+            "DELETE FROM names WHERE target = ? AND name = ? AND digest = ?", [(target, name, str(digest)) for name, digest in gone]
         )
+        self.standing.remove(target, gone, self.standing.next_moment(target))
         self._connection.execute(
             "DELETE FROM generations WHERE pruned AND target = ? AND NOT EXISTS (SELECT 1 FROM brought WHERE"
             " brought.target = generations.target AND brought.stream = generations.stream AND brought.serial = generations.serial)",
             (target,),
         )
-
-    def _next_force(self, target: str) -> int:
-        row = self._connection.execute("SELECT max(force) FROM generations WHERE target = ?", (target,)).fetchone()
-        return (row[0] or 0) + 1
+        self.standing.sweep(target)
 
     def _brought(self, target: str, stream: str, serial: int) -> tuple[Brought, ...]:
-        query = "SELECT name, digest, image FROM brought WHERE target = ? AND stream = ? AND serial = ? ORDER BY name"
+        query = "SELECT name, digest, image, roots FROM brought WHERE target = ? AND stream = ? AND serial = ? ORDER BY name"
         return tuple(self._parsed(self._connection.execute(query, (target, stream, serial)).fetchall()))
 
-    def _parsed(self, rows: Iterable[tuple[str, str, int]]) -> list[Brought]:
+    def _parsed(self, rows: Iterable[tuple[str, str, int, str]]) -> list[Brought]:
         try:
-            return [Brought(name, Digest.parse(digest), bool(image)) for name, digest, image in rows]
+            return [
+                Brought(name, Digest.parse(digest), bool(image), tuple(Digest.parse(root) for root in roots.split()))
+                for name, digest, image, roots in rows
+            ]
         except Damaged as error:
             raise self._place.damaged("the digest of what a bundle brought is none") from error

@@ -225,11 +225,16 @@ class State:
             self._history("rollback", stream, serial, "", target, outcome)
 
     def record_prune(
-        self, target: str, gone: Sequence[tuple[str, int, Brought]], touched: Sequence[tuple[str, int]], outcome: str
+        self,
+        target: str,
+        done: Sequence[tuple[str, int, Brought]],
+        touched: Sequence[tuple[str, int]],
+        outcome: str,
+        removed: Iterable[tuple[str, Digest]] = (),
     ) -> None:
         """Remember what was removed from a target; see :meth:`Generations.forget`."""
         with self._writing():
-            self.generations.forget(target, gone, touched)
+            self.generations.forget(target, done, touched, removed)
             for stream, serial in touched:
                 self._history("prune", stream, serial, "", target, outcome)
 

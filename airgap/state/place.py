@@ -21,7 +21,7 @@ from airgap.text import printable
 
 _FILE = "state.db"
 _MARKER = ".airgap-state"
-_VERSION = 4
+_VERSION = 5
 _APPLICATION = 0x41475031  # "AGP1"
 _SCHEMA = """
 CREATE TABLE exported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL, at TEXT NOT NULL,
@@ -31,6 +31,35 @@ CREATE TABLE imported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TE
 CREATE TABLE history (id INTEGER PRIMARY KEY, at TEXT NOT NULL, event TEXT NOT NULL, stream TEXT NOT NULL, serial INTEGER NOT NULL,
                       catalog TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL) STRICT;
 """
+#: Begins the history of names (state/standing.py). States of before know what every bundle brought: it is put in the order of the
+#: imports, and what names stand for now is known from ``names``. What prune had removed of it cannot be known: such generations
+#: are unsure.
+_HISTORY_OF_NAMES = (
+    "ALTER TABLE generations ADD COLUMN moment INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE generations ADD COLUMN unsure INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE brought ADD COLUMN roots TEXT NOT NULL DEFAULT ''",
+    "CREATE TABLE stood (target TEXT NOT NULL, stream TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,"
+    " since INTEGER NOT NULL, until INTEGER, taken INTEGER NOT NULL, PRIMARY KEY (target, stream, name, since))"
+    " STRICT, WITHOUT ROWID",
+    "UPDATE generations SET moment = (SELECT count(*) FROM generations AS other WHERE other.target = generations.target"
+    " AND (other.at, other.serial, other.stream) <= (generations.at, generations.serial, generations.stream))",
+    "UPDATE generations SET unsure = EXISTS (SELECT 1 FROM history WHERE event = 'prune' AND history.target = generations.target"
+    " AND history.stream = generations.stream AND history.serial < generations.serial AND history.at >= generations.at)",
+    "INSERT INTO stood WITH"
+    " event AS (SELECT target, stream, name, digest, moment FROM brought JOIN generations USING (target, stream, serial)"
+    " WHERE image),"
+    " owner AS (SELECT target, stream, name, min(moment) AS first FROM event GROUP BY target, stream, name)"
+    " SELECT event.target, owner.stream, event.name, event.digest, event.moment,"
+    " lead(event.moment) OVER (PARTITION BY event.target, owner.stream, event.name ORDER BY event.moment), 0"
+    " FROM event JOIN owner ON owner.target = event.target AND owner.name = event.name AND event.moment >= owner.first",
+    "INSERT INTO stood WITH next AS (SELECT target, 1 + max(max(force), max(moment)) AS moment FROM generations GROUP BY target)"
+    " SELECT target, stream, name, names.digest, next.moment, NULL, 0"
+    " FROM stood JOIN names USING (target, name) JOIN next USING (target) WHERE until IS NULL AND names.digest <> stood.digest",
+    "UPDATE stood SET until = (SELECT max(since) FROM stood AS later WHERE"
+    " (later.target, later.stream, later.name) = (stood.target, stood.stream, stood.name)) WHERE until IS NULL"
+    " AND EXISTS (SELECT 1 FROM stood AS later WHERE"
+    " (later.target, later.stream, later.name) = (stood.target, stood.stream, stood.name) AND later.since > stood.since)",
+)
 #: What every version has added to the one before it.
 _STEPS = (
     (
@@ -53,6 +82,7 @@ _STEPS = (
         " medium TEXT NOT NULL, at TEXT NOT NULL, who TEXT NOT NULL, place TEXT NOT NULL, note TEXT NOT NULL, result TEXT NOT NULL,"
         " vouched TEXT NOT NULL, taken TEXT NOT NULL, PRIMARY KEY (catalog, entry)) STRICT",
     ),
+    _HISTORY_OF_NAMES,
 )
 _BEGIN_HINT = (
     "restore it from a backup: without it an old bundle could be taken for a new one; to begin a new one deliberately: --init-state"

@@ -48,7 +48,7 @@ def test_a_registry_keeps_the_last_generation_whole_through_its_garbage_collecti
 ) -> None:
     target, plan = filled(life, f"docker://{registry.address}/mirror"), tmp_path / "plan.json"
     before = walk(registry.address).below(below(life))
-    prune(life, target, "--keep", 1, "--plan", plan)
+    prune(life, target, "--keep", 1, "--unlisted", "--plan", plan)
     assert walk(registry.address).below(below(life)) == before, "a plan removes nothing"
     done = life.site.run("prune", target, "--apply", plan, state="site-state")
     assert "garbage-collect" in done.stdout
@@ -64,7 +64,7 @@ def test_a_registry_keeps_the_last_generation_whole_through_its_garbage_collecti
     gone = set(before.manifests) - set(left.manifests)
     assert gone
     assert not any(registry.blob_path(name.partition("@")[2]).exists() for name in gone)
-    assert prune(life, target, "--keep", 1)["manifests"] == []
+    assert prune(life, target, "--keep", 1, "--unlisted")["manifests"] == []
     assert life.site.import_(target, life.bundles[2])["already_there"] is True
 
 
@@ -72,7 +72,7 @@ def test_a_registry_keeps_the_last_generation_whole_through_its_garbage_collecti
 def test_a_layout_loses_the_files_that_only_old_generations_need(life: Life, tmp_path: Path) -> None:
     target, plan, fresh = filled(life, f"oci:{tmp_path / 'store'}"), tmp_path / "plan.json", tmp_path / "fresh"
     before = dict(LayoutStore(tmp_path / "store").blobs())
-    planned = prune(life, target, "--keep", 1, "--plan", plan)
+    planned = prune(life, target, "--keep", 1, "--unlisted", "--plan", plan)
     assert dict(LayoutStore(tmp_path / "store").blobs()) == before
     assert prune(life, target, "--apply", plan)["blobs"] == planned["blobs"]
     life.site.import_(f"oci:{fresh}", life.bundles[2], state="other-state")
@@ -99,7 +99,7 @@ def test_somebody_elses_name_keeps_its_image_and_all_that_hangs_off_it(
         image = f"docker://{registry.address}/{below(life)}shop/app:golden"
         _tag(registry, f"{below(life)}shop/app", life.images[0]["shop/app:1"], "golden")
     plan = tmp_path / "plan.json"
-    prune(life, target, "--keep", 1, "--plan", plan)
+    prune(life, target, "--keep", 1, "--unlisted", "--plan", plan)
     prune(life, target, "--apply", plan)
     skopeo_has(image, tmp_path / "golden")
     if kind == "registry":
@@ -113,7 +113,7 @@ def test_a_plan_that_is_not_true_any_more_is_refused(life: Life, registry: Docke
         filled(life, f"docker://{registry.address}/mirror", *((1, 2) if change == "import" else ())),
         tmp_path / "plan.json",
     )
-    prune(life, target, "--keep", 1, "--plan", plan)
+    prune(life, target, "--keep", 1, "--unlisted", "--plan", plan)
     where = f"{below(life)}shop/app"
     code, says = REFUSED, "changed since the plan"
     if change == "tag moved":
@@ -136,7 +136,7 @@ def test_a_plan_that_is_not_true_any_more_is_refused(life: Life, registry: Docke
 
 def test_a_run_that_was_killed_is_finished_by_the_same_plan(life: Life, registry: DockerRegistry, tmp_path: Path) -> None:
     target, plan = filled(life, f"docker://{registry.address}/mirror"), tmp_path / "plan.json"
-    prune(life, target, "--keep", 1, "--plan", plan)
+    prune(life, target, "--keep", 1, "--unlisted", "--plan", plan)
     first = json.loads(plan.read_text())["steps"][0]
     for digest in first["remove"]["manifests"][:2]:
         _call(registry, "DELETE", f"{first['repository'].partition('/')[2]}/manifests/{digest}")
@@ -146,7 +146,7 @@ def test_a_run_that_was_killed_is_finished_by_the_same_plan(life: Life, registry
 
 def test_a_layout_whose_files_were_not_all_removed_is_finished_by_the_same_plan(life: Life, tmp_path: Path) -> None:
     target, plan = filled(life, f"oci:{tmp_path / 'store'}"), tmp_path / "plan.json"
-    prune(life, target, "--keep", 1, "--plan", plan)
+    prune(life, target, "--keep", 1, "--unlisted", "--plan", plan)
     step = json.loads(plan.read_text())["steps"][0]
     going = {(entry["name"], entry["digest"]) for entry in step["remove"]["names"]}
     index = json.loads((tmp_path / "store/index.json").read_text())  # as a run killed after the names, before the files
@@ -164,7 +164,7 @@ def test_a_layout_whose_files_were_not_all_removed_is_finished_by_the_same_plan(
 def test_a_registry_that_does_not_delete_says_what_to_change(life: Life, tmp_path: Path) -> None:
     with DockerRegistry(tmp_path / "fixed", delete=False) as registry:
         target, plan = filled(life, f"docker://{registry.address}/mirror"), tmp_path / "plan.json"
-        prune(life, target, "--keep", 1, "--plan", plan)
+        prune(life, target, "--keep", 1, "--unlisted", "--plan", plan)
         before = walk(registry.address)
         refused(life, NETWORK, "storage.delete.enabled", "prune", target, "--apply", plan)
         assert walk(registry.address) == before
@@ -172,9 +172,9 @@ def test_a_registry_that_does_not_delete_says_what_to_change(life: Life, tmp_pat
 
 def test_only_the_stream_that_was_named_is_pruned(life: Life, tmp_path: Path) -> None:
     target = filled(life, f"oci:{tmp_path / 'store'}")
-    assert prune(life, target, "--keep", 1, "--stream", "lab")["manifests"] == []
-    assert prune(life, target, "--keep", 3)["manifests"] == []
-    assert prune(life, target, "--keep", 2)["manifests"] != []
+    assert prune(life, target, "--keep", 1, "--unlisted", "--stream", "lab")["manifests"] == []
+    assert prune(life, target, "--keep", 3, "--unlisted")["manifests"] == []
+    assert prune(life, target, "--keep", 2, "--unlisted")["manifests"] != []
 
 
 def test_mistakes_are_told(life: Life, tmp_path: Path) -> None:
@@ -182,6 +182,7 @@ def test_mistakes_are_told(life: Life, tmp_path: Path) -> None:
     (tmp_path / "plan").write_text("{}")
     refused(life, USAGE, "either plans or applies", "prune", target)
     refused(life, USAGE, "either plans or applies", "prune", target, "--keep", 1, "--apply", tmp_path / "plan")
+    refused(life, USAGE, "either plans or applies", "prune", target, "--unlisted", "--apply", tmp_path / "plan")
     refused(life, USAGE, "not a plan", "prune", target, "--apply", tmp_path / "plan")
     refused(life, USAGE, "asked what it holds", "prune", f"oci-archive:{tmp_path / 'x.tar'}", "--keep", 1)
     failed(life.site.run("prune", target, "--keep", 1, state="no-state", check=False), USAGE, "remembers no import")

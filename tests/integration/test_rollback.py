@@ -35,7 +35,7 @@ def test_a_registry_goes_back_and_forward_again_and_prune_keeps_what_is_in_force
         assert back(life, target, 1)["moved"] == [], "a second time there is nothing to do"
         events = [e for e in life.site.json("history", state="site-state")["history"] if e["event"] == "rollback"]
         assert [(e["stream"], e["serial"], e["target"]) for e in events] == [("prod", 1, target)]
-        life.site.run("prune", target, "--keep", 1, "--plan", tmp_path / "plan.json", state="site-state")
+        life.site.run("prune", target, "--keep", 1, "--unlisted", "--plan", tmp_path / "plan.json", state="site-state")
         life.site.run("prune", target, "--apply", tmp_path / "plan.json", state="site-state")
         left = walk(registry.address).below(prefix).tags
         assert life.images[0].items() <= left.items(), "the one in force is kept"

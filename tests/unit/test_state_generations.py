@@ -64,7 +64,9 @@ def test_a_state_of_an_earlier_version_opens_and_knows_no_generations(tmp_path: 
     with State(tmp_path / "state") as state:
         state.record_import("prod", 1, ONE, "oci:/a", "loaded")
     connection = sqlite3.connect(tmp_path / "state/state.db")
-    connection.executescript("DROP TABLE brought; DROP TABLE generations; DROP TABLE custody; PRAGMA user_version = 2;")
+    connection.executescript(
+        "DROP TABLE stood; DROP TABLE brought; DROP TABLE generations; DROP TABLE custody; PRAGMA user_version = 2;"
+    )
     connection.close()
     for _ in range(2):
         with State(tmp_path / "state") as state:
@@ -86,3 +88,44 @@ def test_the_history_shows_generations_when_asked(tmp_path: Path) -> None:
     found = json.loads(here(*asked, "--json").stdout)["generations"]
     assert [(one["target"], one["serial"], len(one["brought"])) for one in found] == [("oci:/a", 1, 2), ("oci:/a", 2, 2)]
     assert here(*asked, "--stream", "lab").stdout == "none yet\n"
+
+
+def image(name: str, digest: Digest) -> Brought:
+    return Brought(f"site.example/{name}", digest, image=True)
+
+
+def stood(state: State, stream: str, moment: int) -> dict[str, Digest]:
+    rows = state.generations.standing.read("oci:/a")
+    return {one.name.partition("/")[2]: one.digest for one in rows if one.stream == stream and one.at(moment)}
+
+
+def test_what_another_stream_or_a_rollback_moved_is_known_for_every_generation_after_it(tmp_path: Path) -> None:
+    with State(tmp_path / "state") as state:
+        state.record_generation("oci:/a", "prod", 1, ONE, [image("a:1", ONE), image("b:1", ONE)])
+        state.record_generation("oci:/a", "lab", 1, ONE, [image("a:1", TWO)])
+        state.record_generation("oci:/a", "prod", 2, ONE, [image("b:1", TWO)])
+        state.record_rollback("oci:/a", "prod", 1, [image("a:1", ONE), image("b:1", ONE)], "moved")
+        state.record_generation("oci:/a", "prod", 3, ONE, [image("c:1", TWO)])
+        moments = {(g.stream, g.serial): g.moment for g in state.generations.read("oci:/a")}
+        assert stood(state, "prod", moments["prod", 1]) == {"a:1": ONE, "b:1": ONE}
+        assert stood(state, "prod", moments["prod", 2]) == {"a:1": TWO, "b:1": TWO}
+        assert stood(state, "prod", moments["prod", 3]) == {"a:1": ONE, "b:1": ONE, "c:1": TWO}
+        assert stood(state, "lab", moments["lab", 1]) == {"a:1": TWO}
+        assert stood(state, "lab", moments["prod", 3]) == {"a:1": ONE}
+
+
+def test_what_no_generation_goes_back_to_is_forgotten_and_what_was_removed_is_marked(tmp_path: Path) -> None:
+    with State(tmp_path / "state") as state:
+        for serial, digest in enumerate((ONE, TWO, ONE), 1):
+            state.record_generation("oci:/a", "prod", serial, ONE, [image("a:1", digest), image(f"old:{serial}", digest)])
+        removed = [("site.example/old:1", ONE)]
+        state.record_prune("oci:/a", [("prod", 1, image("old:1", ONE))], [("prod", 1)], "removed", removed)
+        rows = state.generations.standing.read("oci:/a")
+        assert [(one.digest, one.until) for one in rows if one.name.endswith("/a:1")] == [(TWO, 3), (ONE, None)]
+        assert {one.name.partition("/")[2]: one.taken for one in rows if "old" in one.name} == {
+            "old:1": True,
+            "old:2": False,
+            "old:3": False,
+        }
+        state.record_generation("oci:/a", "prod", 4, ONE, [image("old:1", ONE)])
+        assert not any(one.taken for one in state.generations.standing.read("oci:/a")), "it came back"
