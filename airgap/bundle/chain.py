@@ -38,7 +38,7 @@ def arrange(links: Sequence[Link], stream: str) -> tuple[Link, ...]:
     """The bundles in the order of the stream, given in any.
 
     Raises:
-        UsageError: fewer than two, one of another stream, one that is missing in between, or two histories.
+        UsageError: none, one of another stream, one that is missing in between, or two histories.
     """
     for link in links:
         if link.catalog.stream != stream:
@@ -49,10 +49,8 @@ def arrange(links: Sequence[Link], stream: str) -> tuple[Link, ...]:
                 got=f"stream {link.catalog.stream}",
             )
     ordered = sorted(links, key=lambda link: link.catalog.serial)
-    if len(ordered) < 2:
-        raise UsageError(
-            "one bundle is no chain", expected="two bundles of a stream or more", got=ordered[0].catalog.name if ordered else ""
-        )
+    if not ordered:
+        raise UsageError("no bundle is no chain", expected="one bundle of a stream or more")
     for before, after in itertools.pairwise(ordered):
         _check_joint(before, after)
     return tuple(ordered)

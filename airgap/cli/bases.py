@@ -75,7 +75,8 @@ def open_bases(since: Since, reach: Reach, console: Console) -> Iterator[list[Ba
         RegistryError: a registry cannot be looked through.
     """
     with contextlib.ExitStack() as stack:
-        yield [_open(name, since, reach, console, stack) for name in since.names]
+        opened = [_open(name, since, reach, console, stack) for name in since.names]
+        yield list({base.digest: base for base in reversed(opened)}.values())[::-1]  # a base that is named twice is one
 
 
 def check_patch(text: str) -> str:

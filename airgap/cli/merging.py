@@ -63,7 +63,7 @@ def merge_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Make one bundle out of a chain of bundles of one stream, for a site that starts late.
+    """Make one bundle out of a chain of bundles of one stream (or of a single one), for a site that starts late.
 
     It holds what a site would have that took all of them in order: for each name the latest image, and every attachment. Patched
     layers are rebuilt from the bundles before; nothing is fetched from a registry. A chain that begins with an incremental bundle

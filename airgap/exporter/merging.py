@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from airgap.bundle.chain import Chain, Link
@@ -18,6 +18,7 @@ from airgap.oci.manifest import MAX_MANIFEST
 from airgap.oci.reference import Reference
 from airgap.oci.verify import read_all
 from airgap.patch import zstd
+from airgap.text import listing, plural
 
 _MAX_MANIFESTS = 10_000
 
@@ -59,11 +60,15 @@ def merge(chain: Chain, bases: Sequence[Base] = ()) -> Merged:
     first = chain.links[0].catalog
     inherited = [digest for digest in first.base if digest not in known]
     absent = _Absent(chain, held_by(bases), chain.held_before() if inherited else {}, holdable(lock))
-    for image, link in images:
-        for node in lock.walk(image):
-            for blob in node.blobs:
-                if blob.digest not in image.foreign and not absent.place(blob):
-                    raise _missing(chain, link, image, blob)
+    lost = [
+        _Lost(link, image, blob)
+        for image, link in images
+        for node in lock.walk(image)
+        for blob in node.blobs
+        if blob.digest not in image.foreign and not absent.place(blob)
+    ]
+    if lost:
+        raise _missing(chain, known, lost)
     label = f"what {first.name} builds on"
     own = tuple(Base(label, digest, Holdings(absent.held)) for digest in inherited) if absent.held else ()
     return Merged(lock, own, absent.patches, tuple(reading.notes))
@@ -253,16 +258,48 @@ class _Absent:
         return False
 
 
-def _missing(chain: Chain, link: Link, image: Image, blob: Descriptor) -> Damaged:
-    patched = bool(chain.patches(blob.digest))
-    first = chain.links[0].catalog
-    hint = "give the bundles before this one as well" if link is chain.links[0] else f"give the bundles before {first.name} as well"
-    if patched and link is not chain.links[0]:
-        hint = f"{hint}, or name them as what the site has: --since BUNDLE"
+@dataclass(frozen=True)
+class _Lost:
+    """A blob that is nowhere, and the image and bundle that need it."""
+
+    link: Link
+    image: Image
+    blob: Descriptor
+
+
+def _missing(chain: Chain, given: Collection[Digest], lost: Sequence[_Lost]) -> Damaged:
+    one = lost[0]
+    more = len(dict.fromkeys(other.blob.digest for other in lost)) - 1
+    patched = bool(chain.patches(one.blob.digest))
+    got = "a patch, and nothing to apply it to" if patched else "left out, because an earlier bundle or the site has it"
     return Damaged(
         "a blob is in none of the bundles",
-        where=f"{link.catalog.name}: {image.reference}",
-        expected=f"blob {blob.digest}, {blob.size} bytes",
-        got="a patch, and nothing to apply it to" if patched else "left out, because an earlier bundle or the site has it",
-        hint=hint,
+        where=f"{one.link.catalog.name}: {one.image.reference}",
+        expected=f"blob {one.blob.digest}, {one.blob.size} bytes",
+        got=f"{got}; so {'is' if more == 1 else 'are'} {plural(more, 'other blob')}" if more else got,
+        hint=_what_would_do(chain, given, {other.blob.digest for other in lost}),
     )
+
+
+def _what_would_do(chain: Chain, given: Collection[Digest], lost: Collection[Digest]) -> str:
+    """Which bases were said to hold what is nowhere: the bundles that leave it out name them by their digests."""
+    wanted = set(lost)
+    for digest in lost:  # what they are made from is missing as well
+        wanted |= {patch.base for patch in chain.patches(digest) if patch.base is not None}
+    known = {*given, *(link.digest for link in chain.links)}
+    before = {link.catalog.previous: link.catalog.name for link in reversed(chain.links)}
+    bundles, others = [], []
+    for link in chain.links:
+        blobs = (link.catalog.blobs.get(digest) for digest in wanted)
+        if any(blob is not None and (blob.held or blob.patch) for blob in blobs):
+            for base in sorted(set(link.catalog.base) - known):
+                known.add(base)
+                if base in before:
+                    bundles.append(f"the bundle before {before[base]} (catalog {base})")
+                else:
+                    others.append(f"the receipt (or earlier bundle) that {link.catalog.name} was made since: {base}")
+    if not bundles and not others:
+        return f"give the bundles before {chain.links[0].catalog.name} as well"
+    ways = "give it as well, or as what the site has: --since BUNDLE" if bundles else ""
+    ways += ("; " if ways and others else "") + ("give it as what the site has: --since RECEIPT" if others else "")
+    return f"this would do: {listing([*bundles, *others], 10)}; {ways} (sha256sum of the file is its digest)"

@@ -56,13 +56,13 @@ def link(
 def test_bundles_are_put_in_the_order_of_the_stream() -> None:
     links = [link(9, {}, previous="3"), link(1, {}), link(3, {}, previous="1")]
     assert [one.catalog.serial for one in arrange(links, "prod")] == [1, 3, 9]
+    assert [one.catalog.serial for one in arrange(links[:1], "prod")] == [9], "a chain of one is a chain"
 
 
 @pytest.mark.parametrize(
     ("links", "says"),
     [
-        ([], "one bundle is no chain"),
-        ([link(1, {})], "one bundle is no chain"),
+        ([], "no bundle is no chain"),
         ([link(1, {}), link(2, {}, previous="1", stream="test")], "another stream"),
         ([link(1, {}), link(3, {}, previous="2")], "a bundle is missing in the chain"),
         ([link(1, {}), link(2, {}, previous="other")], "different histories"),
