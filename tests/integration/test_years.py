@@ -1,4 +1,4 @@
-"""Twelve months of three sites for each of several seeds, and of one site with a real registry. Only with ``--long``."""
+"""Twelve months of three sites for each of several seeds, and of one site with a real registry."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tests.support.life import collect_garbage
 from tests.support.months import Months, facts_of
 from tests.support.tools import require
 from tests.support.year import Far, RegistryShelf, Vendor
+
+pytestmark = pytest.mark.slow("lives sixteen years")
 
 
 @pytest.mark.parametrize("seed", range(2, 7))
