@@ -39,7 +39,7 @@ _HISTORY_OF_NAMES = (
     "ALTER TABLE generations ADD COLUMN unsure INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE brought ADD COLUMN roots TEXT NOT NULL DEFAULT ''",
     "CREATE TABLE stood (target TEXT NOT NULL, stream TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,"
-    " since INTEGER NOT NULL, until INTEGER, taken INTEGER NOT NULL, PRIMARY KEY (target, stream, name, since))"
+    " since INTEGER NOT NULL, until INTEGER, taken INTEGER NOT NULL, PRIMARY KEY (target, name, stream, since))"
     " STRICT, WITHOUT ROWID",
     "UPDATE generations SET moment = (SELECT count(*) FROM generations AS other WHERE other.target = generations.target"
     " AND (other.at, other.serial, other.stream) <= (generations.at, generations.serial, generations.stream))",
