@@ -166,18 +166,18 @@ class Months:
         if rng.random() < 0.5 and len(list(bundle.path.glob("volume-*"))) > 1:
             platforms.append("--partial")
         media = self._with_last_volume_lost(bundle.path) if "--partial" in platforms else bundle.path
-        before = dict(site.far.names())
+        before = names_of(site)
         result = site.far.take(media, *platforms, *options)
         if result.returncode == DAMAGED and not bundle.full:
             failed(result, DAMAGED, "the destination lacks")
-            assert site.far.names() == before
+            assert names_of(site) == before
             self.counts["import refused: base missing"] += 1
             return
         facts = done(result)
         left_out = {one.removeprefix("origin.example/") for one in facts["left_out"]}
         self.counts["import partial" if left_out else "import"] += 1
         loaded = {name: digest for name, digest in bundle.images.items() if name not in left_out}
-        found = site.far.names()
+        found = names_of(site)
         for name, digest in loaded.items():
             if "@" in name:
                 site.pinned[name] = digest
@@ -219,7 +219,7 @@ class Months:
         if not site.generations:
             return
         options = [*(["--stream", only] if only else []), *(["--unlisted"] if unlisted else [])]
-        before = site.far.names()
+        before = names_of(site)
         site.far.prune(keep, *options)
         self.counts["prune --unlisted" if unlisted else "prune"] += 1
         for stream in STREAMS:
@@ -227,13 +227,15 @@ class Months:
             for serial in own[:-keep] if only in ("", stream) else ():
                 if serial != site.force.get(stream):
                     site.generations[stream, serial].whole = False
-        gone = before.keys() - site.far.names().keys()
+        gone = before.keys() - names_of(site).keys()
+        gone |= {name for name, digest in site.pinned.items() if missing(site.far.shelf, name.partition("@")[0], digest)}
         if gone:
             assert unlisted
             listed = {name for one in site.generations.values() if one.whole for name in one.brought}
             assert not gone & listed
         for name in gone:
             self._forget(site, name, *STREAMS)
+            site.pinned.pop(name, None)
             for one in site.generations.values():
                 one.names.pop(name, None)
         again = done(site.far.run("prune", site.far.target, "--keep", keep, *options))
@@ -262,10 +264,10 @@ class Months:
         site.now |= generation.names
         site.force[stream] = serial
         new = site.owned[stream] & site.now.keys() - generation.names.keys()
-        assert {one["name"].partition("origin.example/")[2] for one in facts["new"]} == new
+        assert {_below(one["name"]) for one in facts["new"]} & set(NAMES) == new
         if remove and new:
             others = {name for other in STREAMS if other != stream for name in site.owned[other]}
-            left = site.far.names()
+            left = names_of(site)
             for name in new - others:
                 assert name not in left or isinstance(site.far.shelf, LayoutShelf) is False
                 if name not in left:
@@ -329,7 +331,7 @@ class Months:
             return
         done(taken)
         found = late.names()
-        assert found.keys() == {name for name in images if "@" not in name}
+        assert found.keys() & set(NAMES) == {name for name in images if "@" not in name}
         for name, digest in images.items():
             if not platform[name]:
                 assert "@" in name or found[name] == digest
@@ -340,7 +342,7 @@ class Months:
     def check(self, site: Model) -> None:
         """Names as the model says; every image that counts whole, with what hangs off it."""
         tags = site.far.shelf.tags()
-        assert {name: digest for name, digest in tags.items() if ":sha256-" not in name} == site.now
+        assert names_of(site) == site.now
         for name, digest in sorted(site.wanted()):
             repository = name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
             assert missing(site.far.shelf, repository, digest) == [], name
@@ -348,6 +350,11 @@ class Months:
                 at = one if ":" in one else tags.get(f"{repository}:{one}")
                 assert at is not None, f"{name}: {one}"
                 assert missing(site.far.shelf, repository, at) == [], f"{name}: {one}"
+
+
+def names_of(site: Model) -> dict[str, str]:
+    """What the vendor's names stand for at a site; tags that images by digest alone have got there are not among them."""
+    return {name: digest for name, digest in site.far.names().items() if name in NAMES}
 
 
 def _below(place: str) -> str:
