@@ -168,10 +168,12 @@ class Months:
         media = self._with_last_volume_lost(bundle.path) if "--partial" in platforms else bundle.path
         before = names_of(site)
         result = site.far.take(media, *platforms, *options)
-        if result.returncode == DAMAGED and not bundle.full:
-            failed(result, DAMAGED, "the destination lacks")
+        if result.returncode == DAMAGED:
+            nothing = "no image is complete" in result.stderr
+            failed(result, DAMAGED, "no image is complete" if nothing else "the destination lacks")
+            assert "--partial" in platforms if nothing else not bundle.full
             assert names_of(site) == before
-            self.counts["import refused: base missing"] += 1
+            self.counts["import refused: nothing complete" if nothing else "import refused: base missing"] += 1
             return
         facts = done(result)
         left_out = {one.removeprefix("origin.example/") for one in facts["left_out"]}
