@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from airgap.errors import UsageError
 from airgap.importer.pruneplan import Kept, PrunePlan, Step
 from airgap.importer.pruning import Entry, Node, Removal, Shelf, plan_removal
-from airgap.importer.shelves import choose
+from airgap.importer.shelves import Choice, choose, stood_for, unlisted
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
-from airgap.state import Brought, Generation
+from airgap.state import Brought, Generation, Stood
 
 
 def d(text: object) -> Digest:
@@ -222,3 +222,47 @@ def test_a_plan_that_was_changed_is_refused(change: bytes) -> None:
 def test_what_is_no_plan_is_refused(raw: bytes) -> None:
     with pytest.raises(UsageError):
         PrunePlan.parse(raw, "plan")
+
+
+def row(stream: str, tag: str, digest: object, since: int, until: int | None = None) -> Stood:
+    return Stood(stream, name(tag), d(digest), since, until, taken=False)
+
+
+def loaded(serial: int, moment: int, *tags: str, stream: str = "prod", pruned: bool = False) -> Generation:
+    brought = tuple(image(tag, d(f"{tag} {serial}")) for tag in tags)
+    return Generation(stream, serial, "sha256:0", "2026-01-01T00:00:00Z", False, pruned, brought, moment)
+
+
+def test_generations_that_are_not_whole_do_not_count_among_those_that_are_kept() -> None:
+    assert choose([loaded(1, 1), loaded(2, 2), loaded(3, 3, pruned=True)], 2) == {("prod", 3)}
+
+
+def test_what_a_name_stands_for_or_stood_for_after_a_kept_generation_stays() -> None:
+    generations = [loaded(1, 1), loaded(2, 2), loaded(3, 4), loaded(1, 3, stream="lab")]
+    standing = [
+        row("prod", "a", "one", 1, 2),  # only after the dropped generation
+        row("prod", "a", "two", 2, 4),
+        row("prod", "b", "old", 1, 3),  # came with the dropped one and stood until the kept one
+        row("prod", "c", "between", 3, 4),  # was moved twice between two generations of its stream
+        row("prod", "d", "now", 5),  # a rollback put it there
+        row("lab", "c", "between", 3, 4),
+    ]
+    stays = stood_for(generations, standing, Choice(frozenset({("prod", 1)})))
+    assert [kept for _, kept in stays] == [False, True, True, False, True, True]
+    given_up = stood_for(generations, standing, Choice(frozenset({("prod", 1)}), names=frozenset({name("d")})))
+    assert [kept for _, kept in given_up] == [False, True, True, False, False, True]
+
+
+def test_names_that_no_kept_bundle_brought_are_unlisted_but_not_those_of_another_stream() -> None:
+    generations = [loaded(1, 1, "a", "b"), loaded(2, 2, "b"), loaded(1, 3, "a", stream="lab")]
+    standing = [
+        row("prod", "a", 1, 1),
+        row("prod", "b", 2, 2),
+        row("prod", "c", 3, 2),
+        row("lab", "x", 4, 3),
+        row("prod", "x", 4, 3),
+    ]
+    dropped = {("prod", 1)}
+    assert unlisted(generations, standing, dropped) == {name("c"), name("x")}
+    assert unlisted(generations, standing, dropped, "prod") == {name("c")}
+    assert unlisted(generations, standing, {*dropped, ("lab", 1)}) == {name("a"), name("c"), name("x")}
