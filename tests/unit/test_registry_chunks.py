@@ -182,7 +182,7 @@ def test_a_damaged_blob_is_never_finished() -> None:
     with Hostile(registry.answer) as server, client() as store, pytest.raises(Damaged):
         store.write(Repository(server.address, "x"), BLOB, opener(wrong))
     assert registry.stored == b""
-    assert server.requests[-1].method == "DELETE"
+    assert server.seen("DELETE")  # the broken PUT may be noted after it: its thread waits for a body that does not come
 
 
 def test_sizes_are_halved_to_a_floor_and_the_registrys_own_least() -> None:
