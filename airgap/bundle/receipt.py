@@ -275,7 +275,7 @@ def _repository(value: object, where: str) -> str:
     """A repository as the target names it: a path in a registry, in a store a name in full."""
     text = strictjson.string(value, f"{where}: repositories")
     try:
-        Repository("a", text)  # the shortest host: how long the name of a real one is does not matter here
+        Repository("a:1", text)  # the shortest host: how long the name of a real one is does not matter here
     except UsageError:
         try:
             host, _, path = text.partition("/")

@@ -19,6 +19,7 @@ from airgap.errors import UsageError
 from airgap.importer.mapping import FileTarget, LayoutTarget, TargetSpec
 from airgap.layout import LayoutStore
 from airgap.lists import RegistrySettings
+from airgap.oci.hosts import canonical_host
 from airgap.oci.stores import Target
 from airgap.registry import (
     Bucket,
@@ -102,7 +103,7 @@ class Reach:
         everywhere, directories = _cert_dirs(self.cert_dir)
         listed = {one.host: one.cert_dir for one in settings if one.cert_dir is not None}
         return RegistryOptions(
-            insecure=frozenset(self.insecure) | {one.host for one in settings if one.tls_verify is False},
+            insecure=frozenset(map(canonical_host, self.insecure)) | {one.host for one in settings if one.tls_verify is False},
             cert_dirs={**listed, **directories},
             cert_dir=everywhere,
             certs_d=certs_directories(os.environ),
@@ -161,7 +162,7 @@ def _cert_dirs(given: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
         if not path.is_dir():
             raise UsageError("--cert-dir does not name a directory", got=printable(text), expected="[HOST[:PORT]=]DIR")
         if equals:
-            directories[host] = path
+            directories[canonical_host(host)] = path
         else:
             everywhere = path
     return everywhere, directories

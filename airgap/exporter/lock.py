@@ -133,8 +133,12 @@ class Lock:
                 Node.from_json(v, f"{where}: manifest {i}") for i, v in enumerate(strictjson.array(top.get("manifests"), where), 1)
             ]
             places = strictjson.mapping(top.get("places", {}), f"{where}: places")
+            known = {str(image.reference) for image in images}
             for name, place in places.items():
-                Place.parse(strictjson.string(place, f"{where}: places: {printable(name)}"))
+                at = f"{where}: places: {printable(name)}"
+                if name not in known:  # the image it is meant for would come from its registry instead
+                    raise Damaged("a place of an image that the lock does not have", where=at)
+                Place.parse(strictjson.string(place, at))
             made = _made(strictjson.mapping(top.get("made", {}), f"{where}: made"), f"{where}: made")
             lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes}, places, made)
             for image in images:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from airgap.errors import UsageError
 from airgap.importer.renaming import KEEP, Rules, parse_rules
 from airgap.oci.digest import Digest
+from airgap.oci.hosts import canonical_host
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference, Repository
 from airgap.text import listing, printable
@@ -47,7 +48,7 @@ class RegistryTarget:
         return Reference(self._at(path), tag, source.digest)
 
     def _at(self, path: str) -> Repository:
-        return Repository(self.host, "/".join(part for part in (self.prefix, path) if part))
+        return Repository.parse("/".join(part for part in (self.host, self.prefix, path) if part))
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def parse_target(text: str, rules: Rules | str = "") -> TargetSpec:
     transport, _, rest = text.partition(":")
     if transport == "docker" and rest.startswith("//") and len(rest) > 2:
         host, _, prefix = rest[2:].partition("/")
-        found = RegistryTarget(host, prefix.strip("/"), chosen)
-        RegistryTarget(host, found.prefix).repository(Repository("example.org", "check"))
+        found = RegistryTarget(canonical_host(host), prefix.strip("/"), chosen)
+        RegistryTarget(found.host, found.prefix).repository(Repository("example.org", "check"))
         return found
     forms = {form.value: form for form in Form}
     if (transport == "oci" and rest) or (transport in forms and (rest or transport == Form.STORAGE) and ":" in text):

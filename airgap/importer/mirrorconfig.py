@@ -104,8 +104,8 @@ class Mirror:
                 hint="use mode site with a site key, or mode original without one",
             )
         host, _, path = source.partition("/")
-        moved = str(self.target.repository(Repository(host, f"{path}/x".lstrip("/"))))
-        return moved.removesuffix("/x")
+        moved = str(self.target.repository(Repository(host, f"{path}/any/x".lstrip("/"))))
+        return moved.removesuffix("/any/x")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from airgap.importer.renaming import Rule
 from airgap.importer.routes import Placed
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
+from airgap.oci.hosts import host_of_flat
 from airgap.oci.reference import Reference, Repository
 from airgap.progress import Progress
 from airgap.text import plural, printable
@@ -23,7 +24,6 @@ from airgap.text import plural, printable
 #: A file of names may be so long, in bytes.
 MAX_NAMES_FILE = 256 * 1024 * 1024
 _ATTACHED = re.compile(r"sha(?:256|512)-[0-9a-f]{32,128}(?:\..*)?", re.ASCII)
-_PORT = re.compile(r"(.+)-(\d{1,5})", re.ASCII)
 
 
 class Asked(Protocol):
@@ -115,17 +115,10 @@ def _pair(value: Any, where: str) -> tuple[str, Any]:
 
 
 def _source(path: str) -> Repository | None:
-    """What ``keep-host`` has made this path from; None when it did not.
-
-    A host without a dot is ``localhost`` or has a port, and the last label of one with a dot does not end in ``-NUMBER``: so a
-    port is always known again.
-    """
-    flat, slash, rest = path.partition("/")
-    port = _PORT.fullmatch(flat)
-    host = f"{port[1]}:{port[2]}" if port else flat
-    if not slash or not (port or "." in flat or flat == "localhost"):
-        return None
+    """What ``keep-host`` has made this path from; None when it did not. It makes no two hosts alike (``renaming.kept_host``)."""
+    flat, _, rest = path.partition("/")
+    host = host_of_flat(flat)
     try:
-        return Repository(host, rest)
+        return None if host is None else Repository(host, rest)
     except UsageError:
         return None

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from airgap.errors import UsageError
 from airgap.lists.renames import Substitution
+from airgap.oci.hosts import begins_with_host, canonical_scope, host_of_flat
 from airgap.oci.reference import Reference, Repository
 from airgap.text import printable
 
@@ -131,7 +132,25 @@ class Rules:
             found = rule.apply(source, tag)
             if found is not None:
                 return found
-        return (source.path if self.rest is Rule.STRIP_HOST else f"{source.flat_host}/{source.path}"), tag
+        return (source.path if self.rest is Rule.STRIP_HOST else f"{kept_host(source)}/{source.path}"), tag
+
+
+def kept_host(source: Repository) -> str:
+    """The host as ``keep-host`` writes it.
+
+    Raises:
+        UsageError: that could be another host's (``reg.corp-5000`` is how ``reg.corp:5000`` is written).
+    """
+    other = host_of_flat(source.flat_host)
+    if other != source.host:
+        raise UsageError(
+            "the name of this host would not be its own at the target",
+            where=str(source),
+            expected="a host that is known again when its colons are written -",
+            got=f"{source.flat_host}, which is how {other} is written" if other else source.flat_host,
+            hint=f"give it a name of its own: --map prefix={source.host}=PATH",
+        )
+    return source.flat_host
 
 
 KEEP = Rules()
@@ -194,12 +213,12 @@ def _rename(text: str, kind: str, value: str) -> Prefix | Single | Expression:
 
 def _source_prefix(text: str) -> str:
     """A host, namespace or repository, as it begins full references."""
-    name = text.strip("/")
+    name = canonical_scope(text.strip("/"))
     host = name.partition("/")[0]
-    reference = Reference.parse(f"{name}/any/check")
-    if "@" in name or ":" in name[len(host) :] or str(reference.repository) != f"{name}/any/check":
+    if "@" in name or ":" in name[len(host) :] or not begins_with_host(f"{host}/"):
         raise UsageError("not the beginning of a full source name", expected="HOST[:PORT][/PATH], such as docker.io/library",
                          got=printable(text))  # fmt: skip
+    Reference.parse(f"{name}/any/check")
     return name
 
 

@@ -16,7 +16,8 @@ from airgap.errors import Damaged, UsageError
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.reference import DEFAULT_HOST, Reference, Repository
+from airgap.oci.hosts import DEFAULT_HOST
+from airgap.oci.reference import Reference, Repository
 from airgap.text import listing, plural, printable
 
 REF_NAME = "org.opencontainers.image.ref.name"

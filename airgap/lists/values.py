@@ -12,8 +12,9 @@ from airgap.lists.mistakes import Mistakes, Spot
 from airgap.lists.placed import placed_images
 from airgap.lists.yamltree import Reader, spot_of
 from airgap.oci.descriptor import Platform
+from airgap.oci.hosts import begins_with_host, canonical_host
 from airgap.oci.places import is_place
-from airgap.oci.reference import DEFAULT_HOST, Reference, Repository
+from airgap.oci.reference import Reference, Repository, is_path
 
 #: No image list may ask for more images.
 MAX_ENTRIES = 100_000
@@ -34,9 +35,7 @@ def wished_reference(
     name = text.removeprefix("docker://")
     name = name if registry else expand(name)
     try:
-        reference = Reference.parse(name)
-        hostless = reference.repository.host == DEFAULT_HOST and not name.startswith((f"{DEFAULT_HOST}/", f"index.{DEFAULT_HOST}/"))
-        return Reference.parse(f"{registry}/{name}") if registry and hostless else reference
+        return Reference.parse(name if begins_with_host(name) or not registry else f"{registry}/{name}")
     except UsageError as error:
         mistakes.add_error(spot, error)
         return None
@@ -54,11 +53,11 @@ def wished_repository(
 
 
 def wished_registry(text: str, spot: Spot, mistakes: Mistakes) -> str:
-    """``HOST[:PORT]``, with or without a path: what stands before names without a host. Empty when it is a mistake."""
+    """``HOST[:PORT]``, with or without a path, in its one spelling: what stands before names without a host. Empty: a mistake."""
+    host, slash, path = text.partition("/")
     try:
-        found = Reference.parse(f"{text}/name")
-        if str(found.repository) in (f"{text}/name", f"{text}/library/name"):
-            return text
+        if begins_with_host(f"{host}/") and (not slash or is_path(path)):
+            return canonical_host(host) + slash + path
     except UsageError:
         pass
     mistakes.add(spot, "not a registry", expected="HOST[:PORT] or HOST[:PORT]/path, such as quay.io", got=text)

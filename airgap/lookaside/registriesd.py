@@ -23,6 +23,7 @@ import yaml
 
 from airgap.errors import UsageError
 from airgap.lookaside.places import check_base
+from airgap.oci.hosts import canonical_scope
 from airgap.text import printable
 
 _URLS = ("lookaside", "sigstore", "lookaside-staging", "sigstore-staging")
@@ -69,7 +70,10 @@ def parse_registries_file(raw: bytes, name: str) -> RegistriesFile:
     for scope, (key, value) in parser.fields(fields.get("docker"), None).items():
         if not _SCOPE.fullmatch(scope):
             raise parser.mistake(key, "not a registry, namespace or repository", "for example docker.io/library/busybox", scope)
-        scopes[scope] = parser.section(key, value)
+        name = canonical_scope(scope)
+        if name in scopes:
+            raise parser.mistake(key, "another spelling of a key that is there already", f"{name}: once", scope)
+        scopes[name] = parser.section(key, value)
     # With all of it commented out it is no section, as upstream sees it, and another file may have one.
     if default is None or default[1].tag == f"{_TAG}null":
         return RegistriesFile(None, scopes)

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 
 from airgap.errors import Damaged, UsageError
 from airgap.oci.digest import Digest
+from airgap.oci.hosts import DEFAULT_HOST, begins_with_host, canonical_host, flat_host
 from airgap.text import printable
 
-DEFAULT_HOST = "docker.io"
-_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]{{1,5}})?", re.ASCII)
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
@@ -20,7 +18,10 @@ _NAME_LIMIT = 255
 
 @dataclass(frozen=True, slots=True, order=True)
 class Repository:
-    """A repository: the registry host (with its port) and the path below it."""
+    """A repository: the registry host (with its port) and the path below it.
+
+    There are none but canonical ones (``oci.hosts``): two that are equal as text are one repository, two that differ are two.
+    """
 
     host: str
     path: str
@@ -29,17 +30,33 @@ class Repository:
         return f"{self.host}/{self.path}"
 
     def __post_init__(self) -> None:
-        if not _HOST.fullmatch(self.host) or not _PATH.fullmatch(self.path) or len(str(self)) > _NAME_LIMIT:
+        if not is_path(self.path) or len(str(self)) > _NAME_LIMIT:
             raise UsageError(
                 "not a valid repository name",
                 got=printable(f"{self.host}/{self.path}"),
                 expected="HOST[:PORT]/path in lower case, at most 255 characters",
             )
+        canonical = f"{canonical_host(self.host)}/{_hub_path(self.host, self.path)}"
+        if canonical != str(self):
+            raise UsageError("not the one spelling of a repository", got=printable(str(self)), expected=canonical)
+
+    @classmethod
+    def parse(cls, text: str) -> Repository:
+        """Read ``HOST[:PORT]/path`` however it is spelled.
+
+        Raises:
+            UsageError: it does not follow the grammar.
+        """
+        host, _, path = text.partition("/")
+        if path != path.lower():
+            raise UsageError("repository names are lower case", got=printable(text), expected="for example docker.io/library/nginx")
+        host = canonical_host(host)
+        return cls(host, _hub_path(host, path))
 
     @property
     def flat_host(self) -> str:
-        """The host as a path component: a port's colon becomes ``-`` (``localhost:5000`` -> ``localhost-5000``)."""
-        return self.host.lower().replace(":", "-").replace("[", "").replace("]", "")
+        """The host as a path component (``hosts.flat_host``)."""
+        return flat_host(self.host)
 
     def tagged(self, tag: str) -> Reference:
         """The reference to one tag of this repository."""
@@ -60,7 +77,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read ``nginx``, ``ghcr.io/x/y:1``, ``localhost:5000/z@sha256:...`` and expand it as docker does.
+        """Read ``nginx``, ``ghcr.io/x/y:1``, ``localhost:5000/z@sha256:...`` and expand it as docker does, into its one spelling.
 
         A missing host becomes ``docker.io`` (and ``library/`` where the path is one word); a missing tag and digest
         becomes ``:latest``.
@@ -74,11 +91,9 @@ class Reference:
         except Damaged as error:
             raise _bad(text, "the part after @ is not a sha256 digest") from error
         name, tag = _split_tag(rest)
-        host, path = _split_host(name)
-        if path != path.lower():
-            raise _bad(text, "repository names are lower case")
         try:
-            return cls(Repository(host, path), "latest" if tag is None and digest is None else tag, digest)
+            full = name if begins_with_host(name) else f"{DEFAULT_HOST}/{name}"
+            return cls(Repository.parse(full), "latest" if tag is None and digest is None else tag, digest)
         except UsageError as error:
             raise _bad(text, error.what) from error
 
@@ -106,12 +121,14 @@ def _split_tag(text: str) -> tuple[str, str | None]:
     return (head, tail) if colon and "/" not in tail else (text, None)
 
 
-def _split_host(name: str) -> tuple[str, str]:
-    first, slash, rest = name.partition("/")
-    if slash and (set(first) & set(".:[") or first == "localhost" or first != first.lower()):
-        host = DEFAULT_HOST if first == "index.docker.io" else first
-        return (host, f"library/{rest}") if host == DEFAULT_HOST and "/" not in rest else (host, rest)
-    return DEFAULT_HOST, name if slash else f"library/{name}"
+def is_path(text: str) -> bool:
+    """Whether a text can be the path of a repository, or of a namespace."""
+    return _PATH.fullmatch(text) is not None
+
+
+def _hub_path(host: str, path: str) -> str:
+    """Docker Hub keeps names of one word in ``library``."""
+    return f"library/{path}" if host == DEFAULT_HOST and "/" not in path else path
 
 
 def _bad(text: str, why: str) -> UsageError:

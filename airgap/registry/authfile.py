@@ -12,6 +12,7 @@ from typing import Any
 
 from airgap import fsio
 from airgap.errors import RegistryError, UsageError
+from airgap.oci.hosts import canonical_host
 from airgap.oci.reference import Repository
 from airgap.registry.auth import scope
 from airgap.registry.credentials import Login, entry_key, helper_of, read_auth_file, tell_helper
@@ -28,9 +29,9 @@ def check_scope(text: str) -> tuple[str, str]:
         UsageError: it is something else.
     """
     host, slash, path = text.partition("/")
-    host = "docker.io" if entry_key(host) == "docker.io" else host
     try:
-        Repository(host, path if slash else "name")
+        host = canonical_host(host)
+        Repository(host, f"{path}/any/name" if slash else "any/name")
     except UsageError as error:
         raise UsageError(
             "not a registry", got=printable(text), expected="HOST[:PORT] or HOST[:PORT]/path, such as quay.io/team"

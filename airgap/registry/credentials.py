@@ -17,6 +17,7 @@ from typing import Any
 from airgap import fsio
 from airgap.errors import Damaged, RegistryError, UsageError
 from airgap.oci import strictjson
+from airgap.oci.hosts import DEFAULT_HOST, canonical_scope
 from airgap.text import printable
 
 _MAX_FILE = 1024 * 1024
@@ -24,7 +25,6 @@ _MAX_ANSWER = 64 * 1024
 _HELPER_SECONDS = 60.0
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _HUB_KEY = "https://index.docker.io/v1/"
-_HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _has_none(answer: bytes) -> bool:
 
 def _server(host: str) -> str:
     """What helpers call a registry."""
-    return _HUB_KEY if host in _HUB_NAMES else host
+    return _HUB_KEY if _normal(host) == DEFAULT_HOST else host
 
 
 def _run(name: str, action: str, server: str, given: bytes, environment: Mapping[str, str] | None) -> tuple[int, bytes]:
@@ -268,7 +268,8 @@ def _registry_of(key: str) -> str:
 
 
 def _normal(host: str) -> str:
-    return "docker.io" if host in _HUB_NAMES else host
+    """The host in its one spelling; what is none stays as it is and is found by nobody."""
+    return canonical_scope(host)
 
 
 def _read_entry(entry: dict[str, Any], where: str) -> Credential | None:

@@ -15,6 +15,7 @@ import requests.utils
 
 from airgap.errors import Damaged, RegistryError, UsageError
 from airgap.oci import strictjson
+from airgap.oci.hosts import canonical_host
 from airgap.oci.reference import Repository
 from airgap.registry.failures import redact, refusal, unbelievable
 from airgap.registry.options import Endpoint
@@ -64,11 +65,11 @@ class Listing:
 
     def repositories(self, host: str) -> Iterator[Repository]:
         """As ``RegistryStore.repositories``."""
-        Repository(host, "library")  # a mistake in the host is the user's, not the registry's
+        host = canonical_host(host)  # a mistake in the host is the user's, not the registry's
         pages = _Pages(self._transport, lambda path: HostCall("GET", host, path), "_catalog", _REPOSITORIES, host)
         for name in pages.names():
             try:
-                yield Repository(host, name)
+                yield Repository.parse(f"{host}/{name}")
             except UsageError as error:
                 raise _bad_name("a repository", host, error) from error
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from airgap.oci.reference import DEFAULT_HOST
+from airgap.oci.hosts import API_HOST, DEFAULT_HOST
 from airgap.registry.credentials import Credential, CredentialStore, Login, scopes
 from airgap.registry.limits import Bucket
 from airgap.registry.rules import Rules
 
 #: Docker Hub's name in references is not the name of its API host.
-_API_HOSTS = {DEFAULT_HOST: "registry-1.docker.io"}
+_API_HOSTS = {DEFAULT_HOST: API_HOST}
 
 
 def _unheard(message: str) -> None:

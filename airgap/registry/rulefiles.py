@@ -12,6 +12,7 @@ from typing import Any
 
 from airgap import fsio
 from airgap.errors import UsageError
+from airgap.oci.hosts import canonical_scope
 from airgap.registry.rules import Mirror, Pulls, Rule, Rules
 from airgap.text import printable
 
@@ -169,7 +170,7 @@ class _File:
         value = table.get(key, "")
         if not isinstance(value, str) or (value and not _PLACE.fullmatch(value)):
             raise self._mistake(f"{where}: {key}", "HOST[:PORT][/path] without https://, or for a prefix *.domain", value)
-        return value.rstrip("/")
+        return canonical_scope(value.rstrip("/"))
 
     def _flag(self, table: dict[str, Any], key: str, where: str) -> bool:
         value = table.get(key, False)

@@ -153,9 +153,8 @@ class Rules:
 
 
 def _moved(location: str, rest: str, rule: Rule) -> Repository:
-    host, _, path = f"{location}{rest}".partition("/")
     try:
-        return Repository(host, path)
+        return Repository.parse(f"{location}{rest}")
     except UsageError as error:
         raise UsageError(
             "registries.conf makes something of a name that is no repository",

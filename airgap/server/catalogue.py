@@ -12,6 +12,7 @@ from airgap.errors import Damaged, NotFound, UsageError
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.hosts import begins_with_host, canonical_host, flat_host
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Browsable, Named, Reader
@@ -63,7 +64,8 @@ class Catalogue:
     """Everything a store offers, by repository name.
 
     An image ``HOST/PATH:TAG`` is served as ``HOST/PATH`` (a port's colon written ``-``), and as ``PATH`` alone where no other host
-    has the same path with a tag that stands for something else.
+    has the same path with a tag that stands for something else. Whoever says which registry it takes us for gets that one's images
+    and no other's.
 
     Raises:
         Damaged: a name stands for a manifest that is missing or broken, or indexes are nested more than four deep.
@@ -73,7 +75,8 @@ class Catalogue:
         self._browsable = browsable
         self._facts: dict[Digest, Facts | None] = {}
         self._attached: dict[Digest, list[Digest]] = {}
-        #: Bare paths that are not served because two hosts disagree about a tag -> the names to use instead.
+        self._own: dict[tuple[str, str], Served] = {}
+        #: Names that are not served because they could mean several repositories -> the names to use instead.
         self.ambiguous: dict[str, list[str]] = {}
         #: The names that say all there is: with the host, where a repository has one.
         self.full_names: list[str] = []
@@ -91,13 +94,16 @@ class Catalogue:
 
         Args:
             name: the path in the URL.
-            host: the registry the client believes to speak to, when it says so (containerd's ``ns`` parameter).
+            host: the registry the client believes to speak to, when it says so (containerd's ``ns`` parameter). Only what came from
+                there is an answer then, under its path or its full name: a client that gets none goes on to the next mirror.
         """
-        if host:
-            found = self._repositories.get(f"{host.lower().replace(':', '-')}/{name}")
-            if found is not None:
-                return found
-        return self._repositories.get(name)
+        if not host:
+            return self._repositories.get(name)
+        try:
+            asked = canonical_host(host)
+        except UsageError:
+            return None
+        return self._own.get((asked, name)) or self._own.get((asked, name.removeprefix(f"{flat_host(asked)}/")))
 
     def manifest(self, digest: Digest) -> Manifest:
         """The manifest itself, read and checked again. Raises ``NotFound``."""
@@ -170,13 +176,17 @@ class Catalogue:
         """Give every repository its names: with the host always, without it where that is unambiguous."""
         result: dict[str, Served] = {}
         bare: dict[str, list[tuple[str, Served]]] = {}
+        meant: dict[str, list[str]] = {}
         for path, served in sorted(collected.items()):
-            full, short = _names(path)
-            if full in result and not result[full].agrees(served):
-                raise Damaged("two registries would be served under one name", where=printable(full), got=printable(path))
-            result[full] = result[full].joined(served) if full in result else served
+            full, short = self._named(path, served)
+            meant.setdefault(full, []).append(path)
+            result[full] = served
             if short != full:
                 bare.setdefault(short, []).append((full, served))
+        for full, paths in meant.items():  # reg.corp-5000 and reg.corp:5000: whoever says the host with ns= still gets them
+            if len(paths) > 1:
+                self.ambiguous[full] = [f"{path.partition('/')[2]}?ns={path.partition('/')[0]}" for path in paths]
+                del result[full]
         self.full_names = sorted(result)
         for short, candidates in bare.items():
             merged: Served | None = result.get(short)
@@ -189,6 +199,17 @@ class Catalogue:
                 result[short] = merged
         return result
 
+    def _named(self, path: str, served: Served) -> tuple[str, str]:
+        """The name with the host and the one without; twice the same for a path that has no host."""
+        if not begins_with_host(path):
+            return path, path
+        try:
+            repository = Repository(*path.split("/", 1))
+        except UsageError as error:
+            raise Damaged(error.what, where=printable(path)) from error
+        self._own[repository.host, repository.path] = served
+        return f"{repository.flat_host}/{repository.path}", repository.path
+
 
 def _facts(manifest: Manifest) -> Facts:
     """Children that are no manifests of ours are content like any other."""
@@ -199,14 +220,3 @@ def _facts(manifest: Manifest) -> Facts:
         blobs=tuple(blob.digest for blob in (*manifest.blobs(), *others)),
         subject=None if manifest.subject is None else manifest.subject.digest,
     )
-
-
-def _names(path: str) -> tuple[str, str]:
-    """The name with the host and the one without; twice the same for a path that has no host."""
-    host, slash, rest = path.partition("/")
-    if slash and (set(host) & set(".:[") or host == "localhost"):
-        try:
-            return f"{Repository(host, rest).flat_host}/{rest}", rest
-        except UsageError as error:
-            raise Damaged(error.what, where=printable(path)) from error
-    return path, path

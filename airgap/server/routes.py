@@ -81,8 +81,8 @@ def _in_repository(catalogue: Catalogue, request: Request, endpoint: Endpoint) -
     served = catalogue.repository(request.name, request.query.get("ns", ""))
     if served is None and (len(request.name) > _NAME_LIMIT or not _NAME.fullmatch(request.name)):
         return problem(HTTPStatus.BAD_REQUEST, "NAME_INVALID", "not a repository name")
-    if served is None and endpoint is _referrers:
-        served = Served()  # a registry with this endpoint must never answer 404 there ("Listing Referrers")
+    if served is None and endpoint is _referrers and not request.query.get("ns"):
+        served = Served()  # a registry with this endpoint must never answer 404 there ("Listing Referrers"); a mirror may
     if served is None:
         return _unknown_name(catalogue, request.name)
     return endpoint(catalogue, served, request)

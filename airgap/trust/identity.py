@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from airgap.errors import UsageError
 from airgap.oci.digest import Digest
-from airgap.oci.reference import Reference, Repository
+from airgap.oci.hosts import LEGACY_HOST, begins_with_host, is_host_name
+from airgap.oci.reference import Reference, Repository, is_path
 from airgap.text import printable
 from airgap.trust.requirements import (
     ExactReference,
@@ -18,6 +19,7 @@ from airgap.trust.requirements import (
     RemapIdentity,
     SignedIdentity,
 )
+from airgap.trust.scopesyntax import respelled
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -39,13 +41,17 @@ class Name:
     def parse(cls, text: str) -> Name:
         """Read a reference as docker does, ``docker.io/library`` filled in, but without adding ``:latest``.
 
+        Another spelling of the host is another name here, as it is to podman and skopeo: they compare hosts as they are written.
+
         Raises:
-            UsageError: it does not follow the grammar.
+            UsageError: it does not follow the grammar, or its host is not written in its one spelling.
         """
-        head = text.partition("@")[0]
+        head, host = text.partition("@")[0], text.partition("/")[0]
         if _IMAGE_ID.fullmatch(text):
             raise UsageError("an image ID is not a name", got=printable(text))
         reference = Reference.parse(text)
+        if begins_with_host(head) and host not in (reference.repository.host, LEGACY_HOST):
+            raise UsageError("another spelling of a host", got=printable(text), expected=str(reference))
         tagged = ":" in head.rpartition("/")[2]
         return cls(reference.repository, reference.tag if tagged else None, reference.digest)
 
@@ -126,11 +132,7 @@ def _remapped(identity: RemapIdentity, wanted: Name) -> Name:
 def is_remap_prefix(text: str) -> bool:
     """Whether ``remapIdentity`` may have this ``prefix`` or ``signedPrefix``: a host, or a host with a path."""
     host, slash, path = text.partition("/")
-    try:
-        Repository(host, path if slash else "x")
-    except UsageError:
-        return False
-    return True
+    return is_host_name(host) and not respelled(text) and (not slash or is_path(path))
 
 
 def is_reference(text: str, *, complete: bool) -> bool:

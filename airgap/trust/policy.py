@@ -34,7 +34,7 @@ from airgap.trust.requirements import (
     SignedIdentity,
     SigstoreSigned,
 )
-from airgap.trust.scopesyntax import expected_scope
+from airgap.trust.scopesyntax import expected_scope, respelled
 
 #: No policy file may be larger, in bytes.
 MAX_POLICY = 4 * 1024 * 1024
@@ -101,6 +101,8 @@ def _scopes(transport: str, value: object) -> dict[str, Requirements]:
         expected = expected_scope(transport, scope)
         if expected:
             raise mistake(where, "a scope that this transport cannot have", expected=expected, got=printable(scope) or '""')
+        if transport == "docker" and scope and (canonical := respelled(scope)):
+            raise mistake(where, "a scope in another spelling than names have", expected=printable(canonical), got=printable(scope))
         result[scope] = _requirements(requirements, where)
     return result
 

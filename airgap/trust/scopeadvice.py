@@ -9,23 +9,20 @@ import re
 from collections.abc import Sequence
 
 from airgap.errors import UsageError
-from airgap.oci.reference import DEFAULT_HOST, Reference, Repository
+from airgap.oci.hosts import DEFAULT_HOST, begins_with_host
+from airgap.oci.reference import Reference, Repository
 from airgap.text import printable
+from airgap.trust.scopesyntax import respelled
 
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII)
-_SCHEME = re.compile(r"[a-z-]+:/+")
 _FULL_NAME = f"write the full name, such as {DEFAULT_HOST}/library/busybox"
 _CAN_MATCH = ("", "")
 
 
 def unmatched(scope: str) -> tuple[str, str]:
     """Why a scope (not ``""``) can match no image, and what to do about it; two empty texts when it can match."""
-    if _SCHEME.match(scope):
-        return "a scope has no scheme", "write HOST[:PORT]/NAME, without docker:// or https://"
-    if scope != scope.strip():
-        return "there is white space around it", "leave it out"
-    if scope.endswith("/"):
-        return "it ends with /", "leave the / out: a scope covers everything below it anyway"
+    if canonical := respelled(scope):
+        return "it is spelled otherwise than names are", f"write {printable(canonical)}"
     if "*" in scope:
         return _wildcard(scope)
     host, _, path = scope.partition("/")
@@ -49,11 +46,9 @@ def _name(scope: str, host: str, path: str) -> tuple[str, str]:
     tagged = ":" in name.rpartition("/")[2]
     if at and tagged:
         return "a scope has a tag or a digest, not both", "leave one of them out"
-    if name.partition(":")[0] != name.partition(":")[0].lower():
-        return "repository names have no capital letters", "write it in lower case"
     complete = bool(at) or tagged
     try:
-        expanded = str(Reference.parse(scope)) if complete else str(Repository(host, path or "x"))
+        expanded = str(Reference.parse(scope) if complete else Repository.parse(f"{host}/{path or 'any'}/x"))
     except UsageError as error:
         return error.what, "write HOST[:PORT][/NAMESPACE][/NAME][:TAG or @DIGEST]"
     if complete and expanded != scope:
@@ -63,7 +58,7 @@ def _name(scope: str, host: str, path: str) -> tuple[str, str]:
 
 def _is_written_host(host: str) -> bool:
     """Whether an expanded name can begin with this; ``docker.io`` is put before everything else."""
-    return host != f"index.{DEFAULT_HOST}" and (bool(set(host) & set(".:[")) or host == "localhost" or host != host.lower())
+    return begins_with_host(f"{host}/")
 
 
 def wildcards_without_parent(scopes: Sequence[str]) -> list[str]:

@@ -9,11 +9,13 @@ import posixpath
 import re
 from collections.abc import Callable
 
+from airgap.oci.hosts import DEFAULT_HOST, canonical_scope
 from airgap.oci.stream import MAX_STREAM, is_stream
 
 #: Bundles are judged under this transport; podman and skopeo know no such transport and leave its scopes alone.
 AIRGAP = "airgap"
 
+_SCHEME = re.compile(r"[a-z-]+:/+")
 _ATOMIC = re.compile(r"[^/]*(?:/[^:/]*(?:/[^:/]*(?::[^:/]*)?)?)?")
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}", re.ASCII)
@@ -26,6 +28,19 @@ def expected_scope(transport: str, scope: str) -> str:
         return ""
     valid, expected = rule
     return "" if valid(scope) else expected
+
+
+def respelled(scope: str) -> str:
+    """The name that a scope of transport ``docker`` spells otherwise than names are spelled; ``""`` when it does not.
+
+    Scopes are compared as text, so one in another spelling would be passed by: a ``reject`` as well.
+    """
+    plain = _SCHEME.sub("", scope.strip()).rstrip("/")
+    host, slash, rest = plain.partition("/")
+    name, colon, tag = rest.partition("@" if "@" in rest else ":")
+    canonical = canonical_scope(f"{host if host.startswith('*') else host.rstrip('.')}{slash}{name.lower()}{colon}{tag}")
+    canonical = DEFAULT_HOST if canonical == f"*.{DEFAULT_HOST}" else canonical
+    return "" if canonical == scope else canonical or '""'
 
 
 def _is_path(scope: str) -> bool:

@@ -70,6 +70,7 @@ STRICTER = (
     _refused_policy("not-unicode", "not valid Unicode"),
     _refused_policy("not-a-stream", "a scope under airgap that is not a stream name"),
     _refused_policy("atomic-scope", "a bad scope under atomic, a transport that Debian's skopeo is built without"),
+    _refused_policy("respelled", "a docker scope, or a name in a signedIdentity, in another spelling than names have"),
     _refused_policy("empty-path", "an empty keyPath in sigstoreSigned"),
     _refused_policy("sha384-name", "a signedIdentity with a digest other than SHA-256 or SHA-512"),
     _refused_policy("long-port", "a signedIdentity with a port of more than five digits"),

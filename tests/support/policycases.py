@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airgap.oci.digest import Digest
+from airgap.trust.scopesyntax import respelled
 
 CONFIG = b"{}"
 MANIFEST = json.dumps(
@@ -139,6 +140,7 @@ class _Maker:
         if self.often(0.95):
             scopes = self.chance.sample(self.scope_pool(), self.chance.randint(0, 5))
             found["docker"] = {scope: self.requirements() for scope in scopes}
+            self.marks |= {"respelled" for scope in scopes if scope and respelled(scope)}
         for transport in self.chance.sample(sorted(OTHER_SCOPES), self.chance.choice((0, 0, 0, 0, 1, 2))):
             found[transport] = {scope: self.requirements() for scope in [self.other_scope(transport)]}
         return found
@@ -158,10 +160,13 @@ class _Maker:
         labels = bare.split(".")
         good = [self.reference, name, host, "", *("/".join([host, *path.split("/")[:i]]) for i in range(1, path.count("/") + 1))]
         good += ["*." + ".".join(labels[i:]) for i in range(1, len(labels))]
-        near = [bare, f"*.{bare}", f"*{bare}", f"*.{bare}/{path}", f"{name}/", name[:-1], name.upper(), name.lower(), path,
-                f"{name}:", f"{host}/", f"{name}:other", f"{name}:latest", f"docker.io/{path.rpartition('/')[2]}", "*", "*.*",
-                "x.example", " "]  # fmt: skip
-        return list(dict.fromkeys([*good, *self.chance.sample(near, 8)]))
+        near = [bare, f"*.{bare}", f"*{bare}", f"*.{bare}/{path}", name[:-1], name.lower(), path,
+                f"{name}:", f"{name}:other", f"{name}:latest", f"docker.io/{path.rpartition('/')[2]}", "*", "*.*",
+                "x.example"]  # fmt: skip
+        found = [*good, *self.chance.sample(near, 7)]
+        if self.often(0.05):
+            found.append(self.chance.choice((f"{name}/", name.upper(), f"{host}/", f"{host.upper()}/{path}", " ")))
+        return list(dict.fromkeys(found))
 
     def repository(self) -> str:
         name = self.reference.partition("@")[0]
@@ -224,6 +229,7 @@ class _Maker:
             found |= {"prefix": self.prefix(), "signedPrefix": self.prefix()}
         texts = [text for name, text in found.items() if name != "type"]
         self.marks |= {mark for part, mark in ODD_NAMES.items() if any(part in text for text in texts)}
+        self.marks |= {"respelled" for text in texts if respelled(text)}
         return found
 
     def prefix(self) -> str:
@@ -307,6 +313,7 @@ class _Maker:
 
     def swap_case(self, target: Pairs) -> None:
         self.on_one(target, lambda pair: (pair[0].title(), pair[1]) if isinstance(pair[0], str) else pair)
+        self.marks |= {"respelled" for key, _ in target if isinstance(key, str) and key and respelled(key)}
 
     def add(self, target: Pairs) -> None:
         names = ("comment", "keyPath", "keyPaths", "keyData", "signedIdentity", "type", "", "default", "Transports")

@@ -100,7 +100,7 @@ def test_what_a_target_is_called_in_the_state() -> None:
 
 
 component = st.from_regex(r"[a-z0-9]{1,6}((\.|_|__|-)[a-z0-9]{1,4})?", fullmatch=True)
-host = st.from_regex(r"[a-z]{1,4}\.[a-z]{2}(:[0-9]{1,4})?", fullmatch=True)
+host = st.from_regex(r"[a-z]{1,4}\.[a-z]{2}(:[1-9][0-9]{0,3})?", fullmatch=True)
 
 
 @settings(max_examples=60, deadline=None)

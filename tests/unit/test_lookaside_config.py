@@ -32,7 +32,7 @@ def test_each_key_is_taken_from_the_narrowest_section_that_has_it(tmp_path: Path
     assert config.write_base(BUSYBOX) == Path("/new")
     assert config.read_base(Repository("quay.io", "x")) == "http://h/old"
     assert config.write_base(Repository("quay.io", "x")) == Path("/staging")
-    assert config.write_base(Repository("docker.io", "other")) is None
+    assert config.write_base(Repository("docker.io", "other/app")) is None
 
 
 def test_what_nothing_speaks_of_is_where_podman_keeps_it() -> None:
@@ -60,7 +60,7 @@ def test_several_directories_are_merged_and_other_files_left_alone(tmp_path: Pat
     load(tmp_path / "b", "default-docker: {lookaside: file:///b}", "", "# nothing\n", "docker:\ndefault-docker:\n")
     (tmp_path / "a" / "notes.txt").write_text("{", encoding="utf-8")
     config = LookasideConfig.load([tmp_path / "a", tmp_path / "b"])
-    assert (config.read_base(BUSYBOX), config.read_base(Repository("h", "x"))) == ("file:///a", "file:///b")
+    assert (config.read_base(BUSYBOX), config.read_base(Repository("h.example", "x"))) == ("file:///a", "file:///b")
 
 
 @pytest.mark.parametrize("section", ["docker: {docker.io: {lookaside: file:///a}}", "default-docker: {lookaside: file:///a}"])

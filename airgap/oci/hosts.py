@@ -1,0 +1,109 @@
+"""The one spelling of a registry's host, and the host as a part of a path. Pure.
+
+A host can be written in many ways that lead to the same registry: ``QUAY.IO``, ``[0:0:0:0:0:0:0:1]:05000``, ``index.docker.io``.
+Policies, names at the destination and the site's memory all compare text, so there is one spelling, and everything that is read is
+brought into it: lower case, addresses and ports in their shortest form, Docker Hub as ``docker.io``. A port that is written is part
+of the name, as it is to docker, podman and skopeo: ``quay.io:443`` is not ``quay.io``.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+
+from airgap.errors import UsageError
+from airgap.text import printable
+
+DEFAULT_HOST = "docker.io"
+#: Docker Hub's name before 2014, which docker still reads as ``docker.io``.
+LEGACY_HOST = "index.docker.io"
+#: Where Docker Hub's API is; containerd takes it for ``docker.io``.
+API_HOST = "registry-1.docker.io"
+
+_HUB = frozenset({DEFAULT_HOST, LEGACY_HOST, API_HOST})
+_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
+_FLAT = re.compile(r"(.+)-(\d{1,5})", re.ASCII)
+_EXPECTED = "HOST[:PORT] such as quay.io, localhost or registry:5000; [ADDRESS]:PORT for IPv6"
+
+
+def begins_with_host(name: str) -> bool:
+    """Whether the first part of an image name is a host to docker, rather than a namespace on Docker Hub."""
+    first, slash, _ = name.partition("/")
+    return bool(slash) and (bool(set(first) & set(".:[")) or first == "localhost" or first != first.lower())
+
+
+def is_host_name(text: str) -> bool:
+    """Whether a text follows the grammar of hosts, however it is spelled."""
+    return _HOST.fullmatch(text) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def canonical_host(text: str) -> str:
+    """The one spelling of ``HOST[:PORT]``.
+
+    Raises:
+        UsageError: not a host, or one that a reference could not be read back with: a single word without a port.
+    """
+    match = _HOST.fullmatch(text)
+    port = _port(match["port"]) if match else None
+    name = _address(match["name"].lower()) if match else None
+    if name is None or port is None:
+        raise UsageError("not a registry's host", got=printable(text, 300), expected=_EXPECTED)
+    if name in _HUB and port in ("", "443"):
+        return DEFAULT_HOST
+    if not port and "." not in name and name != "localhost" and not name.startswith("["):
+        raise UsageError(
+            "a host that is a single word needs its port, or it reads as a namespace on Docker Hub",
+            got=printable(text, 300),
+            expected=f"{name}:443 or another port, or its full domain name",
+        )
+    return f"{name}:{port}" if port else name
+
+
+def _port(text: str | None) -> str | None:
+    """Without leading zeros; None when there is no such port."""
+    if text is None:
+        return ""
+    return str(int(text)) if 0 < int(text) < 65536 else None
+
+
+def _address(name: str) -> str | None:
+    """IPv6 in its shortest form (RFC 5952); None for what only looks like an address."""
+    try:
+        if name.startswith("["):
+            return f"[{ipaddress.IPv6Address(name[1:-1])}]"
+        return str(ipaddress.IPv4Address(name)) if name.replace(".", "").isdigit() else name
+    except ValueError:
+        return None
+
+
+def flat_host(host: str) -> str:
+    """A host as one component of a path: a port's colon becomes ``-`` (``localhost:5000`` -> ``localhost-5000``)."""
+    return host.replace(":", "-").replace("[", "").replace("]", "")
+
+
+def host_of_flat(text: str) -> str | None:
+    """The host that a component of a path means; None when it means none.
+
+    It is never another host than the one that :func:`flat_host` was given, unless that could not be told: hosts whose flat form
+    comes back as another one (``reg.corp-5000``, IPv6 addresses) must not be written flat where names are for good.
+    """
+    port = _FLAT.fullmatch(text)
+    host = f"{port[1]}:{port[2]}" if port else text
+    try:
+        return host if canonical_host(host) == host else None
+    except UsageError:
+        return None
+
+
+def canonical_scope(text: str) -> str:
+    """``HOST[:PORT][/anything]`` or ``*.DOMAIN`` with its host in the one spelling, or at least in lower case."""
+    if text.startswith("*."):
+        return text.lower()
+    host, slash, rest = text.partition("/")
+    try:
+        return canonical_host(host) + slash + rest
+    except UsageError:
+        return host.lower() + slash + rest
