@@ -53,6 +53,14 @@ AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Take a bund
 RequireCustody = Annotated[
     bool, typer.Option("--require-custody", help="Refuse media without a custody log, or with a broken one (airgap media log).")
 ]
+DigestTags = Annotated[
+    bool,
+    typer.Option(
+        "--digest-tags/--no-digest-tags",
+        help="Give images that are listed by digest alone the tag airgap-sha256-HEX at a registry, whose garbage collector would "
+        "take them.",
+    ),
+]
 CustodyKey = Annotated[
     list[Path] | None,
     typer.Option(
@@ -176,8 +184,9 @@ def import_command(
         bool, typer.Option("--dry-run", help="Verify everything and say what would be done; write nothing.")
     ] = False,
     replace_names: Annotated[
-        bool, typer.Option("--replace-names", help="Let names be moved that an earlier import gave to another repository's images.")
+        bool, typer.Option("--replace-names", help="Take over repositories that earlier imports made for another source.")
     ] = False,
+    digest_tags: DigestTags = True,
     partial: Annotated[bool, typer.Option("--partial", help="Load the complete images although volumes are missing.")] = False,
     require_signed: RequireSigned = False,
     accept_unnamed_bundles: UnnamedBundles = False,
@@ -227,6 +236,7 @@ def import_command(
         allow_clock_behind=allow_clock_behind,
         partial=partial,
         replace_names=replace_names,
+        digest_tags=digest_tags,
         require_custody=require_custody,
         custody_keys=tuple(inputs.read_key(str(key)) for key in custody_key or ()),
         platforms=tuple(Platform.parse(text) for text in platform or ()),

@@ -130,7 +130,7 @@ def mirror_command(
     else:
         found = placed()
         facts |= {"images": len(found)}
-        made = _made(kind, found, find_routes(found, exact=exact), Access(plain, ca))
+        made = for_people(found) if kind is Format.LIST else _made(kind, find_routes(found, exact=exact), Access(plain, ca))
     paths = _write(out, made.files, force)
     facts |= {"files": [str(path) for path in paths], "warnings": list(made.warnings)}
     lines = [f"written      {path}  (install as {place})" for path, place in zip(paths, made.places.values(), strict=True)]
@@ -141,9 +141,7 @@ def mirror_command(
     console.result(facts, [*lines, end])
 
 
-def _made(kind: Format, placed: list[Placed], found: Routes, access: Access) -> Written:
-    if kind is Format.LIST:
-        return for_people(placed)
+def _made(kind: Format, found: Routes, access: Access) -> Written:
     if not found.routes:
         raise UsageError("no image can be found by its original name", hint="every tag is another one at the target: --format list")
     if kind is Format.CONTAINERD:

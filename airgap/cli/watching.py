@@ -22,7 +22,7 @@ from airgap.cli import inputs
 from airgap.cli.console import Console, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.files import FileOptions, ScratchOption
-from airgap.cli.importing import LookasideOption, RequireSigned, SignBy, UnnamedBundles, site_signing
+from airgap.cli.importing import DigestTags, LookasideOption, RequireSigned, SignBy, UnnamedBundles, site_signing
 from airgap.cli.maps import MapOption, read_map
 from airgap.cli.outcome import import_result
 from airgap.cli.stores import Reach, ThreadsOption, reaching, target_builder
@@ -69,6 +69,7 @@ def watch_command(
     ] = None,
     rules: MapOption = None,
     platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
+    digest_tags: DigestTags = True,
     require_signed: RequireSigned = False,
     accept_unnamed_bundles: UnnamedBundles = False,
     max_age: inputs.MaxAgeOption = None,
@@ -102,6 +103,7 @@ def watch_command(
     platforms = tuple(Platform.parse(text) for text in platform or ())
     files = FileOptions.of(platforms, scratch, signing)
     secrets = site_secrets(decrypt_key, passphrase_file)
+    plain = [] if digest_tags else ["no digest tags"]
 
     def terms() -> Terms:
         return Terms(
@@ -112,6 +114,7 @@ def watch_command(
             max_age=inputs.max_age(max_age),
             require_signed=require_signed,
             accept_unnamed_bundles=accept_unnamed_bundles,
+            digest_tags=digest_tags,
             platforms=platforms,
             secrets=secrets,
             threads=threads,
@@ -122,7 +125,7 @@ def watch_command(
         destination=Destination(spec, target_builder(spec, reach, threads, console, files)),
         signing=signing,
         state=where,
-        purpose=json.dumps([str(spec), repr(getattr(spec, "rules", "")), [str(one) for one in platforms], signing.label]),
+        purpose=json.dumps([str(spec), repr(getattr(spec, "rules", "")), [str(one) for one in platforms], signing.label, *plain]),
         terms=terms,
         conditions=_Conditions(
             Path(inputs.read_policy(policy)[1]),

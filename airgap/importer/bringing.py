@@ -30,7 +30,10 @@ def brought(
         threads: how many questions are asked at a time.
     """
     placed = [(closure, names[closure.image.reference]) for closure in closures]
-    images = {tagged_name(name): Brought(tagged_name(name), closure.root.digest, image=True) for closure, name in placed}
+    images: dict[str, Brought] = {}
+    for closure, name in placed:
+        source = str(closure.image.reference.repository)
+        images[tagged_name(name)] = Brought(tagged_name(name), closure.root.digest, image=True, source=source)
     roots: dict[Reference, dict[Digest, None]] = {}  # the images of every attachment
     for closure, name in placed:
         referrers = (name.at(one.descriptor.digest) for one in closure.attachments if one.kind == REFERRER)

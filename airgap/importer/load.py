@@ -236,16 +236,8 @@ class _Loader:
     def tags(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """The images themselves, last."""
         self._progress.stage("tagging", 0)
-        for reference, manifest in self._roots(placed):
-            self._target.tag(reference, manifest)
-
-    def _roots(self, placed: Sequence[tuple[Closure, Reference]]) -> Iterable[tuple[Reference, Manifest]]:
         for closure, destination in placed:
-            root = self._read(closure.root.digest, closure)
-            if destination.digest is None or destination.digest == root.digest:
-                yield destination, root
-            elif destination.tag is not None:  # a rebuilt index cannot keep the digest it was asked for by
-                yield destination.repository.tagged(destination.tag), root
+            self._target.tag(destination, self._read(closure.root.digest, closure))
 
     def _all(self, work: Callable[[T], None], items: Iterable[T]) -> None:
         """Run ``work`` over all items in parallel; the first failure stops the rest and is raised."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -12,9 +12,9 @@ from airgap.errors import UsageError
 from airgap.importer.renaming import KEEP, Rules, parse_rules
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import canonical_host
-from airgap.oci.image import Image
+from airgap.oci.image import keeping_tag
 from airgap.oci.reference import Reference, Repository
-from airgap.text import listing, printable
+from airgap.text import printable
 
 
 class Form(enum.StrEnum):
@@ -146,51 +146,60 @@ def parse_store(text: str) -> StoreSpec:
     return spec
 
 
-def destinations(images: Iterable[Image], target: TargetSpec) -> dict[Reference, Reference]:
-    """The destination of every image.
+def destinations(
+    roots: Iterable[tuple[Reference, Digest]], target: TargetSpec, *, digest_tags: bool = True
+) -> dict[Reference, Reference]:
+    """The name that every image gets: one that will stand for its root.
+
+    Args:
+        roots: every image and its root as it will be at the target: of an index with platforms left out, the one made anew.
+        target: where they go.
+        digest_tags: give what is wanted by digest alone a tag at a registry (``oci.image.keeping_tag``).
 
     Raises:
-        UsageError: two different images would get the same name, or two repositories one name because of ``flatten``.
+        UsageError: two different images would get the same name, or two source repositories would share one at the target.
     """
+    owners: dict[Repository, Repository] = {}
     taken: dict[str, tuple[Reference, Digest]] = {}
     result: dict[Reference, Reference] = {}
-    for image in images:
-        destination = target.destination(image.reference)
-        name = tagged_name(destination)
-        other, digest = taken.setdefault(name, (image.reference, image.root.digest))
-        if digest != image.root.digest:
+    for reference, root in roots:
+        result[reference] = destination = _named(target, reference, root, digest_tags)
+        owner = owners.setdefault(destination.repository, reference.repository)
+        if owner != reference.repository:
+            raise UsageError(
+                "two source repositories would share a repository at the target",
+                where=str(destination.repository),
+                got=f"{owner} and {reference.repository}",
+                hint="give one of them a place of its own (--map prefix=SOURCE=PATH), or keep the source hosts in the names (leave "
+                "out --map strip-host)",
+            )
+        other, digest = taken.setdefault(tagged_name(destination), (reference, root))
+        if digest != root:
             raise UsageError(
                 "two images would get the same name",
-                where=name,
-                got=f"{other} and {image.reference}",
-                hint="keep the source host in the name (leave out --map strip-host), give one of them a name of its own "
-                "(--map image=SOURCE=NAME) or import into different prefixes",
+                where=tagged_name(destination),
+                got=f"{other} and {reference}",
+                hint="give one of them a name of its own: --map image=SOURCE:TAG=PATH:TAG",
             )
-        result[image.reference] = destination
-    _check_flattened(result, target)
     return result
 
 
-def tagged_name(reference: Reference) -> str:
+def _named(target: TargetSpec, reference: Reference, root: Digest, digest_tags: bool) -> Reference:
+    destination = target.destination(reference)
+    if destination.tag is None:
+        keep = digest_tags and isinstance(target, RegistryTarget)
+        return destination.repository.tagged(keeping_tag(root)) if keep else destination.at(root)
+    return destination if destination.digest in (None, root) else destination.repository.tagged(destination.tag)
+
+
+def visible(reference: Reference) -> Reference:
     """The name that would be moved: the tag where there is one, else the digest."""
-    return str(reference.repository.tagged(reference.tag)) if reference.tag else str(reference)
+    return reference.repository.tagged(reference.tag) if reference.tag else reference
 
 
-def _check_flattened(names: Mapping[Reference, Reference], target: TargetSpec) -> None:
-    """``a/b-c`` and ``a-b/c`` become one flat name: nobody who sees it could tell which one was meant."""
-    if not isinstance(target, RegistryTarget) or not target.rules.flat:
-        return
-    owners: dict[Repository, str] = {}
-    for source, destination in names.items():
-        path = target.rules.unflattened(source.repository, source.tag)
-        other = owners.setdefault(destination.repository, path)
-        if other != path:
-            raise UsageError(
-                "two repositories would get the same flat name",
-                where=str(destination.repository),
-                got=listing([other, path]),
-                hint="give one of them a name of its own: --map prefix=SOURCE=NAME",
-            )
+def tagged_name(reference: Reference) -> str:
+    """:func:`visible`, as text."""
+    return str(visible(reference))
 
 
 def _place(form: Form, text: str) -> str:

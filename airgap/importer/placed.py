@@ -17,6 +17,7 @@ from airgap.importer.routes import Placed
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import host_of_flat
+from airgap.oci.image import KEEPING, keeping_tag
 from airgap.oci.reference import Reference, Repository
 from airgap.progress import Progress
 from airgap.text import plural, printable
@@ -77,9 +78,15 @@ def listed_there(store: Asked, target: RegistryTarget) -> Iterator[tuple[Referen
         try:
             for tag in store.tags(place):
                 if not _ATTACHED.fullmatch(tag):
-                    yield source.tagged(tag), place.tagged(tag)
+                    yield _wanted(source, place.tagged(tag), store), place.tagged(tag)
         except NotFound:  # a catalog also lists repositories whose last tag was deleted
             continue
+
+
+def _wanted(source: Repository, place: Reference, store: Asked) -> Reference:
+    """What a tag was made from: the digest, where it only keeps what is wanted by that."""
+    digest = store.resolve(place) if str(place.tag).startswith(KEEPING) else None
+    return Reference(source, None, digest) if digest and keeping_tag(digest) == place.tag else source.tagged(str(place.tag))
 
 
 def read_names(raw: bytes, name: str) -> list[tuple[Reference, Reference]]:

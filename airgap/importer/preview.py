@@ -12,8 +12,10 @@ from airgap.bundle.media import Media
 from airgap.importer.custody import check_custody, remarks_of
 from airgap.importer.gate import admit
 from airgap.importer.held import locate, require_codecs
+from airgap.importer.mapping import visible
 from airgap.importer.opening import open_content, read_catalog
-from airgap.importer.run import Destination, Examined, check_taken, examine
+from airgap.importer.owning import check_keeping_tags, check_places
+from airgap.importer.run import Destination, Examined, examine
 from airgap.importer.terms import Terms
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -81,15 +83,16 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
     remarks = (*admit(catalog, digest, known, terms), *remarks_of(custody))
     opened = open_content(media, catalog, verdict, terms.partial)
     found = examine(opened, destination.spec, terms)
-    if state is not None:
-        check_taken(found, destination.spec, state.names(str(destination.spec)), terms)
+    taken = check_places(found.names, destination.spec, state, replace=terms.replace_names)
+    remarks = (*remarks, *(f"{place} would be taken over (--replace-names)" for place in taken))
     check_volumes(catalog, opened.volumes, progress, terms.threads)
     with destination.build(catalog.name) as target, ThreadPoolExecutor(terms.threads, thread_name_prefix="preview") as pool:
         require_codecs(catalog)
         held = locate(catalog, found.closures, found.names, destination.spec, target, terms.threads)
+        check_keeping_tags(found.closures, found.names, target, terms.threads)
         progress.stage("asking the target", 0)
         names = [(closure, found.names[closure.image.reference]) for closure in found.closures]
-        before = pool.map(target.resolve, (name for _, name in names))
+        before = pool.map(target.resolve, (visible(name) for _, name in names))
         changes = tuple(Change(c.image.reference, name, old, c.root.digest) for (c, name), old in zip(names, before, strict=True))
         wanted = _wanted(found)
         there = dict(zip(wanted, pool.map(lambda item: _is_there(target, *item), wanted.values()), strict=True))

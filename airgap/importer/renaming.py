@@ -108,7 +108,7 @@ class Rules:
         Raises:
             UsageError: what a rule makes of it is not a name.
         """
-        path, new_tag = self._unflattened(source, tag)
+        path, new_tag = self._renamed(source, tag)
         if self.flat:
             parts = path.split("/")
             path = "/".join([*parts[: self.flat - 1], "-".join(parts[self.flat - 1 :])]) if len(parts) > self.flat else path
@@ -123,11 +123,7 @@ class Rules:
             ) from error
         return path, new_tag
 
-    def unflattened(self, source: Repository, tag: str | None) -> str:
-        """The path before ``flatten``."""
-        return self._unflattened(source, tag)[0]
-
-    def _unflattened(self, source: Repository, tag: str | None) -> tuple[str, str | None]:
+    def _renamed(self, source: Repository, tag: str | None) -> tuple[str, str | None]:
         for rule in self.renames:
             found = rule.apply(source, tag)
             if found is not None:

@@ -112,6 +112,7 @@ def roll_back(target: Target, state: State, place: str, stream: str, serial: int
     generation = generation_of(generations, stream, serial, place)
     known = names_at(standing, generation)
     images = [Brought(one.name, one.digest, image=True) for one in known.values() if not one.taken]
+    _check_owners(images, generations, generation, state)
     now = _resolve(target, [one.name for one in images if "@" not in one.name], threads)
     moved = [one for one in images if one.name in now and now[one.name] != one.digest]
     later = {one.name for one in standing if one.stream == stream and one.until is None and "@" not in one.name} - known.keys()
@@ -151,6 +152,28 @@ def roll_back(target: Target, state: State, place: str, stream: str, serial: int
 def _repository(name: str) -> str:
     """The repository of a name, which is by tag or by digest."""
     return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
+
+
+def _check_owners(images: Iterable[Brought], generations: Iterable[Generation], generation: Generation, state: State) -> None:
+    """A repository that was given to another source meanwhile (``import --replace-names``) is not given back by the way.
+
+    Raises:
+        UsageError: there is one.
+    """
+    before = sorted(
+        (g for g in generations if g.stream == generation.stream and g.moment <= generation.moment), key=lambda g: g.moment
+    )
+    sources = {row.name: row.source for one in before for row in one.brought if row.source}
+    wanted = {_repository(one.name): sources[one.name] for one in images if one.name in sources}
+    for place, owner in state.owners(wanted).items():
+        if owner != wanted[place]:
+            raise UsageError(
+                "a repository at the target belongs to another source by now",
+                where=place,
+                expected=wanted[place],
+                got=owner,
+                hint="nothing was moved; give it back by an import of the older bundle with --allow-older --replace-names",
+            )
 
 
 def _resolve(target: Target, names: Sequence[str], threads: int) -> dict[str, Digest | None]:

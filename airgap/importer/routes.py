@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from airgap.errors import UsageError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
 
@@ -64,36 +66,69 @@ def find_routes(placed: Sequence[Placed], *, exact: bool = False) -> Routes:
     Args:
         placed: every image.
         exact: one route for each repository, instead of one for as many as possible.
+
+    Raises:
+        UsageError: one repository at the target holds the images of two.
     """
+    _check_owners(placed)
     places: dict[Repository, set[Repository]] = {}
     for one in placed:
-        if one.source.tag == one.destination.tag:
+        if _is_reachable(one):
             places.setdefault(one.source.repository, set()).add(one.destination.repository)
     sure = {str(source): str(found.copy().pop()) for source, found in places.items() if len(found) == 1}
     unreachable = [
         one for one in placed
-        if one.source.tag != one.destination.tag or sure.get(str(one.source.repository)) != str(one.destination.repository)
+        if not _is_reachable(one) or sure.get(str(one.source.repository)) != str(one.destination.repository)
     ]  # fmt: skip
     if exact:
         routes = [Route(source, location, exact=True) for source, location in sorted(sure.items())]
     else:
         hosts = sorted({source.partition("/")[0] for source in sure})
-        routes = [route for host in hosts for route in _collapsed(host, sure)]
+        below = Counter(name for place in sure.values() for name in _with_parents(place))
+        routes = [route for host in hosts for route in _collapsed(host, sure, below)]
     return Routes(tuple(routes), tuple(unreachable))
 
 
-def _collapsed(prefix: str, places: Mapping[str, str]) -> Iterator[Route]:
-    """One route where everything below the prefix stays together, else the routes of its parts."""
+def _is_reachable(one: Placed) -> bool:
+    """Whether a route leads there: by the same tag, or by the digest, whatever tag keeps it."""
+    return one.source.digest == one.digest if one.source.tag is None else one.source.tag == one.destination.tag
+
+
+def _check_owners(placed: Iterable[Placed]) -> None:
+    """Two sources that lead to one place: whoever pulls a name of the one could get the other's image."""
+    owners: dict[Repository, Repository] = {}
+    for one in placed:
+        owner = owners.setdefault(one.destination.repository, one.source.repository)
+        if owner != one.source.repository:
+            raise UsageError(
+                "a repository at the target holds the images of two source repositories",
+                where=str(one.destination.repository),
+                got=f"{owner} and {one.source.repository}",
+                hint="import one of them to another place (--map), or give the names to use: --names FILE",
+            )
+
+
+def _collapsed(prefix: str, places: Mapping[str, str], below: Mapping[str, int]) -> Iterator[Route]:
+    """One route where everything below the prefix stays together and nothing of another source is there, else those of its parts.
+
+    Where hosts lost their names (``strip-host``), ``docker.io`` must not lead to where an image of ``quay.io`` could be found.
+    """
     inside = {source: place for source, place in places.items() if source == prefix or source.startswith(f"{prefix}/")}
     bases = {_base(place, source[len(prefix) :]) for source, place in inside.items()}
     base = bases.pop() if len(bases) == 1 else None
-    if base is not None:
+    if base is not None and below[base] == len(inside):
         yield Route(prefix, base)
         return
     if prefix in inside:
         yield Route(prefix, inside[prefix], exact=True)
     for part in sorted({source[len(prefix) + 1 :].partition("/")[0] for source in inside if source != prefix}):
-        yield from _collapsed(f"{prefix}/{part}", inside)
+        yield from _collapsed(f"{prefix}/{part}", inside, below)
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = name.rpartition("/")[0]
 
 
 def _base(place: str, rest: str) -> str | None:

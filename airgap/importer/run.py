@@ -11,7 +11,7 @@ from pathlib import Path
 from airgap.bundle.catalog import Catalog, parse_time
 from airgap.bundle.check import check_volumes
 from airgap.bundle.media import Media
-from airgap.errors import Damaged, Refused, UsageError
+from airgap.errors import Damaged, Refused
 from airgap.importer import closure as closures_of
 from airgap.importer.bringing import brought
 from airgap.importer.closure import Closure
@@ -22,8 +22,9 @@ from airgap.importer.gate import admit, check_times, next_floor
 from airgap.importer.held import locate, require_codecs
 from airgap.importer.judge import judge_images
 from airgap.importer.load import Loaded, load
-from airgap.importer.mapping import FileTarget, TargetSpec, destinations, tagged_name
+from airgap.importer.mapping import FileTarget, TargetSpec, destinations, tagged_name, visible
 from airgap.importer.opening import Opened, open_content, read_catalog
+from airgap.importer.owning import check_keeping_tags, check_places, claim_places
 from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
 from airgap.oci.descriptor import Descriptor
@@ -109,7 +110,8 @@ def verify(
     if destination is None:
         return Verified(opened, judgements, rebuild_all(opened.store, progress, terms.threads))
     with destination.build(catalog.name) as target:
-        held = locate(catalog, closures, destinations(catalog.images, destination.spec), destination.spec, target, terms.threads)
+        names = destinations(_roots(closures), destination.spec)
+        held = locate(catalog, closures, names, destination.spec, target, terms.threads)
         _read_outside(opened, held, target)
         return Verified(opened, judgements, rebuild_all(opened.store, progress, terms.threads))
 
@@ -147,23 +149,29 @@ def import_bundle(
         custody = check_custody(media, digest, terms, progress)
         found = examine(open_content(media, catalog, verdict, terms.partial), spec, terms)
     opened, names, closures, left_out = found.opened, found.names, found.closures, found.left_out
-    check_taken(found, spec, state.names(str(spec)), terms)
+    places = check_places(names, spec, state, replace=terms.replace_names)
+    remarks = (*remarks, *(f"{place} is taken over (--replace-names)" for place in places))
     reason = _reason(verdict, remarks)
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
     done = Imported(opened, names, found.rebuilt, left_out, None, found.judgements, (*remarks, *remarks_of(custody)))
     with destination.build(catalog.name) as target:
         known_there = state.imported_into(catalog.stream, catalog.serial, memory) == digest
         if known_there and _all_there(closures, names, target, terms.threads):
+            claim_places(names, spec, state, replace=terms.replace_names)
             remember_custody(state, catalog, digest, custody)
             state.record_repeat(catalog.stream, catalog.serial, digest, memory, reason, floor)
             if not state.generations.knows(str(spec), catalog.stream, catalog.serial):
                 _remember_generation(found, spec, target, terms, state, digest, signing)
             return done
         held = _hold(opened, closures, names, spec, target, terms, state, digest)
+        check_keeping_tags(closures, names, target, terms.threads)
+        claim_places(names, spec, state, replace=terms.replace_names)
         loaded = load(opened.store, closures, names, target, progress, terms.threads, signing, held)
         not_held = tuple(target.left_out) if isinstance(target, Limited) else ()
         _remember_generation(found, spec, target, terms, state, digest, signing)
     outcome = f"loaded {plural(len(closures), 'image')}"
+    tagged = sum(source.tag is None and name.tag is not None for source, name in names.items())
+    outcome += f", {tagged} by digest alone with a tag" if tagged else ""
     if left_out:  # it counts against older bundles all the same, but not as a bundle that is there already
         outcome, memory = f"{outcome}, left out {len(left_out)}", f"{memory} (partial)"
     remember_custody(state, catalog, digest, custody)
@@ -210,12 +218,16 @@ def examine(opened: Opened, spec: TargetSpec, terms: Terms) -> Examined:
             expected="the volumes of at least one image",
             hint="bring more of the bundle's media",
         )
-    names = destinations(complete, spec)
     closures = _closures(opened, complete, terms)
+    names = destinations(_roots(closures), spec, digest_tags=terms.digest_tags)
     judgements = _judge(opened, closures, terms)
     check_fits(spec, opened.store, closures)
     left_out = tuple(image.reference for image in opened.catalog.images if image not in complete)
     return Examined(opened, names, closures, left_out, judgements)
+
+
+def _roots(closures: Sequence[Closure]) -> Iterator[tuple[Reference, Digest]]:
+    return ((closure.image.reference, closure.root.digest) for closure in closures)
 
 
 def _placed(found: Examined, spec: TargetSpec) -> list[tuple[str, Name]]:
@@ -238,23 +250,6 @@ def _remember_generation(
         catalog = found.opened.catalog
         rows = brought(found.closures, found.names, target, signing, terms.threads)
         state.record_generation(str(spec), catalog.stream, catalog.serial, digest, rows)
-
-
-def check_taken(found: Examined, spec: TargetSpec, taken: Sequence[Name], terms: Terms) -> None:
-    """Refuse to move a name that an earlier import gave to an image of another repository."""
-    owners = {one.name: one for one in taken}
-    for _, name in [] if terms.replace_names else _placed(found, spec):
-        owner = owners.get(name.name)
-        if owner is None or owner.digest == name.digest:
-            continue
-        if Reference.parse(owner.source).repository != Reference.parse(name.source).repository:
-            raise UsageError(
-                "a name at the target belongs to another image",
-                where=name.name,
-                expected=f"an image of the repository of {owner.source}, for which an earlier import made the name",
-                got=name.source,
-                hint="map one of them to another name (--map, see docs/targets.md), or let it go: --replace-names",
-            )
 
 
 def _hold(
@@ -316,7 +311,7 @@ def _judge(opened: Opened, closures: Sequence[Closure], terms: Terms) -> tuple[J
 
 def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target, threads: int) -> bool:
     """Whether every name at the target stands for what this bundle would make of it, and no blob was lost there since."""
-    if any(target.resolve(names[closure.image.reference]) != closure.root.digest for closure in closures):
+    if any(target.resolve(visible(names[closure.image.reference])) != closure.root.digest for closure in closures):
         return False
     if isinstance(target, Limited):  # these appear whole or not at all, and do not look into what an earlier run made
         return True

@@ -25,7 +25,8 @@ class Terms:
         require_signed: accept only images that some requirement asked a signature for.
         accept_unnamed_bundles: cosign 3 bundles that name no image count when their key and digest are right.
         allow_expired, allow_older, allow_jump, allow_fork, allow_clock_behind: take such a bundle deliberately.
-        replace_names: let names at the target that belong to other repositories be moved.
+        replace_names: take over repositories at the target that belong to other sources.
+        digest_tags: give images that are wanted by digest alone a tag at a registry.
         partial: load the images that are complete and leave the others out.
         platforms: load only these.
         require_custody: accept only media whose custody logs are there and whole.
@@ -48,6 +49,7 @@ class Terms:
     allow_fork: bool = False
     allow_clock_behind: bool = False
     replace_names: bool = False
+    digest_tags: bool = True
     partial: bool = False
     platforms: tuple[Platform, ...] = ()
     require_custody: bool = False

@@ -22,9 +22,21 @@ KINDS = frozenset({*TAG_KINDS.values(), REFERRER, REFERRERS_TAG})
 _SUFFIXES = {kind: suffix for suffix, kind in TAG_KINDS.items()}
 
 
+#: What tags begin with that keep images which are wanted by digest alone.
+KEEPING = "airgap-"
+
+
 def digest_tag(digest: Digest, suffix: str = "") -> str:
     """The tag that refers to a digest: ``sha256-<hex>`` plus cosign's suffix (distribution-spec, "Referrers Tag Schema")."""
     return f"{digest.algorithm[:32]}-{digest.hex[:64] if not suffix else digest.hex}{suffix}"
+
+
+def keeping_tag(digest: Digest) -> str:
+    """The tag that keeps an image which is wanted by digest alone from a registry's garbage collector: ``airgap-sha256-<hex>``.
+
+    The digest's own tag, ``sha256-<hex>``, would be taken for a list of referrers, and with a suffix for cosign's attachments.
+    """
+    return f"{KEEPING}{digest_tag(digest)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airgap.errors import Damaged
 from airgap.oci.digest import Digest
@@ -28,12 +28,14 @@ class Brought:
         digest: of the manifest that it stood for after the import.
         image: whether it is an image of the bundle's list, not an attachment.
         roots: of an attachment: the images that it hangs off; none where that was not remembered.
+        source: the repository that an image was made from; empty where that was not remembered.
     """
 
     name: str
     digest: Digest
     image: bool
     roots: tuple[Digest, ...] = ()
+    source: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Generations:
         """What was brought to all other targets, and what names stood for there: two targets may be parts of one registry."""
         with self._place.errors():
             rows = self._connection.execute(
-                "SELECT DISTINCT name, digest, image, '' FROM brought WHERE target <> ?", (target,)
+                "SELECT DISTINCT name, digest, image, '', '' FROM brought WHERE target <> ?", (target,)
             ).fetchall()
         stood = (Brought(one.name, one.digest, image=True) for one in self.standing.read(other_than=target))
         return list(dict.fromkeys((*self._parsed(rows), *stood)))
@@ -121,7 +123,7 @@ class Generations:
         )
         with self._place.errors():
             rows = self._connection.execute(query, (target, target)).fetchall()
-        return [(one.name, one.digest) for one in self._parsed((name, digest, 0, "") for name, digest in rows)]
+        return [(one.name, one.digest) for one in self._parsed((name, digest, 0, "", "") for name, digest in rows)]
 
     def knows(self, target: str, stream: str, serial: int) -> bool:
         """Whether this generation is remembered, and whole."""
@@ -139,8 +141,8 @@ class Generations:
         self._connection.execute(
             "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0)", (*key, str(catalog), at, moment, moment)
         )
-        rows = ((*key, one.name, str(one.digest), int(one.image), " ".join(one.roots)) for one in brought)
-        self._connection.executemany("INSERT OR REPLACE INTO brought VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        rows = ((*key, one.name, str(one.digest), int(one.image), " ".join(one.roots), one.source) for one in brought)
+        self._connection.executemany("INSERT OR REPLACE INTO brought VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.standing.move(target, stream, {one.name: one.digest for one in brought if one.image}, moment)
         bound = self._connection.execute(
             "SELECT serial FROM generations WHERE target = ? AND stream = ? ORDER BY serial DESC LIMIT 1 OFFSET ?",
@@ -199,14 +201,16 @@ class Generations:
         self.standing.sweep(target)
 
     def _brought(self, target: str, stream: str, serial: int) -> tuple[Brought, ...]:
-        query = "SELECT name, digest, image, roots FROM brought WHERE target = ? AND stream = ? AND serial = ? ORDER BY name"
+        query = (
+            "SELECT name, digest, image, roots, source FROM brought WHERE target = ? AND stream = ? AND serial = ? ORDER BY name"
+        )
         return tuple(self._parsed(self._connection.execute(query, (target, stream, serial)).fetchall()))
 
-    def _parsed(self, rows: Iterable[tuple[str, str, int, str]]) -> list[Brought]:
+    def _parsed(self, rows: Iterable[tuple[str, str, int, str, str]]) -> list[Brought]:
         try:
             return [
-                Brought(name, Digest.parse(digest), bool(image), tuple(Digest.parse(root) for root in roots.split()))
-                for name, digest, image, roots in rows
+                Brought(name, Digest.parse(digest), bool(image), tuple(Digest.parse(root) for root in roots.split()), source)
+                for name, digest, image, roots, source in rows
             ]
         except Damaged as error:
             raise self._place.damaged("the digest of what a bundle brought is none") from error

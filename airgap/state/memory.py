@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from airgap.oci.digest import Digest
 from airgap.state.catalogs import Catalogs
 from airgap.state.custody import Carried, Custodians
 from airgap.state.generations import Brought, Generations
+from airgap.state.owners import Owners
 from airgap.state.place import Place
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -95,6 +96,7 @@ class State:
         self._place = Place(directory)
         self._connection, lost = self._place.open(begin)
         self.generations = Generations(self._place, self._connection)
+        self._owners = Owners(self._place, self._connection)
         self.catalogs = Catalogs(directory)
         self.unfinished = directory / "unfinished"
         self.custody = Custodians(self._place, self._connection)
@@ -173,6 +175,26 @@ class State:
             return list({name: Name(name, source, Digest.parse(digest)) for name, source, digest in rows}.values())
         except Damaged as error:
             raise self._place.damaged("an image's digest is none") from error
+
+    def owners(self, places: Mapping[str, str]) -> dict[str, str]:
+        """The source repositories that those of these repositories at targets are for which are for one."""
+        return self._owners.read(places)
+
+    def claim(self, places: Mapping[str, str], *, replace: bool = False) -> dict[str, str]:
+        """Remember that repositories at a target are for these sources from now on.
+
+        Args:
+            places: the source repository by the repository at the target.
+            replace: also those that are for other sources.
+
+        Returns:
+            The other sources, by repository. When there are any, nothing is remembered.
+        """
+        with self._writing():
+            taken = self._owners.claim(places, _now(), replace=replace)
+            if taken:
+                self._connection.rollback()
+        return taken
 
     def imported_into(self, stream: str, serial: int, target: str) -> Digest | None:
         """The catalog of this serial that was loaded into a target, or None."""

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import MediaError, Refused
+from airgap.state.spelling import add_functions
 from airgap.text import printable
 
 _FILE = "state.db"
 _MARKER = ".airgap-state"
-_VERSION = 5
+_VERSION = 6
 _APPLICATION = 0x41475031  # "AGP1"
 _SCHEMA = """
 CREATE TABLE exported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL, at TEXT NOT NULL,
@@ -83,6 +84,21 @@ _STEPS = (
         " vouched TEXT NOT NULL, taken TEXT NOT NULL, PRIMARY KEY (catalog, entry)) STRICT",
     ),
     _HISTORY_OF_NAMES,
+    (
+        "UPDATE OR REPLACE imported SET target = respelled_target(target)",
+        "UPDATE OR REPLACE names SET target = respelled_target(target)",
+        "UPDATE OR REPLACE generations SET target = respelled_target(target)",
+        "UPDATE OR REPLACE brought SET target = respelled_target(target), name = respelled_name(name)",
+        "UPDATE OR REPLACE stood SET target = respelled_target(target), name = respelled_name(name)",
+        "UPDATE OR REPLACE names SET name = respelled_name(name), source = respelled_name(source)",
+        "CREATE TABLE owners (repository TEXT PRIMARY KEY, source TEXT NOT NULL, at TEXT NOT NULL) STRICT",
+        # a repository that two sources had before is the last one's
+        "INSERT OR REPLACE INTO owners SELECT repository_of(name), repository_of(source), at FROM names"
+        " WHERE target LIKE 'docker://%' AND repository_of(name) <> '' AND repository_of(source) <> '' ORDER BY at",
+        "ALTER TABLE brought ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+        "UPDATE brought SET source = coalesce((SELECT repository_of(names.source) FROM names"
+        " WHERE names.target = brought.target AND names.name = brought.name), '') WHERE image",
+    ),
 )
 _BEGIN_HINT = (
     "restore it from a backup: without it an old bundle could be taken for a new one; to begin a new one deliberately: --init-state"
@@ -129,6 +145,7 @@ class Place:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=30)
+        add_functions(connection)
         try:
             self._check(connection)
             self._check_marker(connection)
@@ -230,6 +247,7 @@ class Place:
 
 def _make_database(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        add_functions(connection)
         connection.execute("PRAGMA synchronous = FULL")
         script = f"BEGIN; {_SCHEMA} {'; '.join(_statements(0))}; PRAGMA application_id = {_APPLICATION}; COMMIT;"
         connection.executescript(script)

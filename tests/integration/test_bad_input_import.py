@@ -253,8 +253,10 @@ def test_two_images_that_would_get_one_name(site: SiteDesk) -> None:
     clash = [origin.push(f"{host}/shop/web:1", images.image([images.layer(host)])) for host in ("docker.io", "quay.io")]
     site.bundle = site.made.sender.bundle(origin, clash, site.work / "clash")
     target = f"docker://127.0.0.1:{free_port()}/mirror"
-    facts = failed(site.import_("--map", "strip-host", to=target), USAGE, "the same name", "keep the source host")
-    assert all(str(reference) in facts["got"] for reference in clash)
+    facts = failed(
+        site.import_("--map", "strip-host", to=target), USAGE, "two source repositories would share", "keep the source host"
+    )
+    assert all(str(reference.repository) in facts["got"] for reference in clash)
 
 
 def test_a_platform_that_is_in_no_image(site: SiteDesk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def test_a_dry_run_says_which_names_would_move(site: SiteDesk, module_registry: 
 
 def test_a_dry_run_finds_damage_and_names_that_clash(site: SiteDesk, module_registry: DockerRegistry) -> None:
     to = f"docker://{module_registry.address}/clash"
-    mapping = ("--map", f"image={WEB}=one:1", "--map", f"image={TOOL}=one:1")
-    failed(site.import_(*mapping, "--dry-run", to=to), USAGE, "the same name")
+    mapping = ("--map", f"image={WEB}=one:1", "--map", f"image={TOOL}=one:2")
+    failed(site.import_(*mapping, "--dry-run", to=to), USAGE, "two source repositories would share")
     data = bytearray(site.volume(2).read_bytes())
     data[len(data) // 2] ^= 1
     site.volume(2).write_bytes(data)
@@ -81,21 +82,40 @@ def test_names_and_their_sources_are_remembered(
         assert state.names(f"{to}x") == []
 
 
-def test_a_name_that_belongs_to_another_repositorys_image_is_not_moved(
-    site: SiteDesk, module_registry: DockerRegistry, tmp_path: Path
+@pytest.mark.parametrize("tag", ["1", "other"], ids=["the same tag", "another tag"])
+def test_a_repository_stays_the_sources_that_it_was_made_for(
+    site: SiteDesk, module_registry: DockerRegistry, tmp_path: Path, tag: str
 ) -> None:
-    to = f"docker://{module_registry.address}/owned"
+    """Across streams and prefixes, whoever signs, and also where the tag is free."""
+    place = f"{module_registry.address}/owned-{tag}"
+    to = f"docker://{place}"
     run(site, to, "--map", "strip-host")
+    before = tags_of(module_registry, f"owned-{tag}/shop/web")
     sender: Sender = site.made.sender
     origin = Origin()
-    other = origin.push("quay.io/shop/web:1", images.image([images.layer("another")]))
+    other = origin.push(f"quay.io/shop/web:{tag}", images.image([images.layer("another")]))
     bundle = sender.bundle(origin, [other], tmp_path / "usb", stream="other")
-    for option in ("--dry-run", "--partial"):
-        facts = failed(site.import_("--map", "strip-host", option, to=to, bundle=bundle), USAGE, "belongs to another image")
-        assert (WEB in facts["expected"], facts["got"]) == (True, "quay.io/shop/web:1")
-    assert run(site, to, "--map", "strip-host", "--replace-names", bundle=bundle)["names"]
+    ways = [("--dry-run",), ("--partial",), ("--sign-by", sender.key), ("--platform", "linux/amd64")]
+    for options in ways:
+        facts = failed(site.import_("--map", "strip-host", *options, to=to, bundle=bundle), USAGE, "belongs to another source")
+        assert ("docker.io/shop/web" in facts["expected"], facts["got"]) == (True, "quay.io/shop/web")
+    elsewhere = ("--map", f"prefix=quay.io=owned-{tag}")
+    failed(site.import_(*elsewhere, to=f"docker://{module_registry.address}", bundle=bundle), USAGE, "belongs to another source")
+    assert tags_of(module_registry, f"owned-{tag}/shop/web") == before, "nothing was written"
+    done = run(site, to, "--map", "strip-host", "--replace-names", bundle=bundle)
+    assert done["remarks"] == [f"{place}/shop/web is taken over (--replace-names)"]
     with State(tmp_path / "state") as state:
-        assert {one.source for one in state.names(to)} == {"quay.io/shop/web:1", TOOL}
+        assert {one.source for one in state.names(to)} == {str(other), TOOL}
+        assert "taken over" in state.history()[-1].reason
+    failed(site.import_("--map", "strip-host", "--allow-older", to=to), USAGE, "belongs to another source")
+    done = here("rollback", to, "--to", 1, "--stream", "prod", "--state", tmp_path / "state")
+    assert done.returncode == USAGE, done.stdout
+    assert "belongs to another source by now" in done.stderr
+
+
+def tags_of(registry: DockerRegistry, path: str) -> set[str]:
+    with urllib.request.urlopen(f"http://{registry.address}/v2/{path}/tags/list") as answer:
+        return set(json.loads(answer.read())["tags"])
 
 
 def test_a_dry_run_knows_whether_held_blobs_are_there(site: SiteDesk, module_registry: DockerRegistry, tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ def find(catalog: Catalog, place: Place, target: str = "docker://site:5000/mirro
     for image, name in zip(catalog.images, ("web", "tool"), strict=True):
         blobs = {digest: Descriptor("", digest, catalog.blobs[digest].size) for digest in needs.get(name, [])}
         closures.append(Closure(image, image.root, blobs=blobs))
-    found = locate(catalog, closures, destinations(catalog.images, spec), spec, place, 2)  # type: ignore[arg-type]
+    found = locate(
+        catalog, closures, destinations([(image.reference, image.root.digest) for image in catalog.images], spec), spec, place, 2
+    )  # type: ignore[arg-type]
     return {digest: repository.path for digest, repository in found.items()}
 
 

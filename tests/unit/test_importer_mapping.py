@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airgap.archives.collecting import is_attachment
 from airgap.errors import UsageError
 from airgap.importer.mapping import LayoutTarget, RegistryTarget, destinations, parse_target
 from airgap.importer.renaming import Rule, Rules
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import Image
+from airgap.oci.image import TAG_KINDS, Image, digest_tag
 from airgap.oci.reference import Reference
 
 
@@ -23,8 +24,12 @@ def image(reference: str, content: bytes = b"") -> Image:
     return Image(Reference.parse(reference), Descriptor(media.OCI_MANIFEST, Digest.of(raw), len(raw)))
 
 
+def roots(*wanted: Image) -> list[tuple[Reference, Digest]]:
+    return [(one.reference, one.root.digest) for one in wanted]
+
+
 def mapped(target: str, rule: str, *references: str) -> list[str]:
-    return [str(name) for name in destinations([image(reference) for reference in references], parse_target(target, rule)).values()]
+    return [str(name) for name in destinations(roots(*map(image, references)), parse_target(target, rule)).values()]
 
 
 @pytest.mark.parametrize(
@@ -47,22 +52,40 @@ def test_a_name(target: str, rule: str, reference: str, name: str) -> None:
 def test_tag_and_digest_are_kept() -> None:
     digest = Digest.of(b"content")
     wanted = image(f"nginx:1@{digest}", b"content")
-    assert [str(name) for name in destinations([wanted], parse_target("docker://r.site")).values()] == [
+    assert [str(name) for name in destinations(roots(wanted), parse_target("docker://r.site")).values()] == [
         f"r.site/docker.io/library/nginx:1@{digest}"
     ]
 
 
-def test_two_images_that_would_get_one_name_clash() -> None:
-    with pytest.raises(UsageError) as caught:
-        mapped("docker://r.site/m", "strip-host", "docker.io/a/x:1", "quay.io/a/x:1")
-    assert caught.value.where == "r.site/m/a/x:1"
-    assert "quay.io/a/x:1" in caught.value.got
-    assert mapped("docker://r.site/m", "strip-host", "docker.io/a/x:1", "quay.io/a/x:2")
+@pytest.mark.parametrize("tag", ["1", "2"], ids=["the same name", "another tag"])
+@pytest.mark.parametrize("content", [b"", b"same"], ids=["another image", "the same image"])
+def test_two_sources_never_share_a_repository_at_the_target(tag: str, content: bytes) -> None:
+    both = [image("docker.io/a/x:1", content), image(f"quay.io/a/x:{tag}", content)]
+    with pytest.raises(UsageError, match="two source repositories would share") as caught:
+        destinations(roots(*both), parse_target("docker://r.site/m", "strip-host"))
+    assert caught.value.where == "r.site/m/a/x"
+    assert caught.value.got == "docker.io/a/x and quay.io/a/x"
+    assert "--map prefix=" in caught.value.hint
 
 
-def test_one_image_under_two_sources_may_share_a_name() -> None:
-    same = [image("docker.io/a/x:1", b"same"), image("quay.io/a/x:1", b"same")]
-    assert set(map(str, destinations(same, parse_target("docker://r.site", "strip-host")).values())) == {"r.site/a/x:1"}
+def test_what_is_wanted_by_digest_alone_gets_a_tag_that_nobody_takes_for_an_attachment() -> None:
+    for digest in (Digest.of(b"x"), Digest.of(b"x", "sha512")):
+        wanted = Reference.parse(f"quay.io/a/x@{digest}")
+        named = destinations([(wanted, digest)], parse_target("docker://r.site/m"))[wanted]
+        assert str(named) == f"r.site/m/quay.io/a/x:airgap-{digest.algorithm}-{digest.hex[:64]}"
+        assert not is_attachment(named)
+        assert named.tag not in {digest_tag(digest, suffix) for suffix in ("", *TAG_KINDS)}
+
+
+@pytest.mark.parametrize("target", ["docker://r.site", "oci:/x", "oci-archive:/x.tar"])
+@pytest.mark.parametrize("source", ["quay.io/a/x@{pinned}", "quay.io/a/x:1@{pinned}"])
+def test_a_name_is_never_told_of_an_index_that_was_made_anew(target: str, source: str) -> None:
+    pinned, made = Digest.of(b"index"), Digest.of(b"made anew")
+    wanted = Reference.parse(source.format(pinned=pinned))
+    for digest_tags in (True, False):
+        named = destinations([(wanted, made)], parse_target(target), digest_tags=digest_tags)[wanted]
+        assert pinned.hex not in str(named)
+        assert named.tag == "1" or made.hex in str(named)
 
 
 @pytest.mark.parametrize(

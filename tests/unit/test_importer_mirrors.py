@@ -46,8 +46,30 @@ def test_a_host_whose_names_stay_together_is_one_route() -> None:
     root = "reg.site:5000/m"
     hosts = {host: f"{root}/{host.replace(':', '-')}" for host in ("docker.io", "localhost:5000", "quay.io")}
     assert routes([]) == hosts
-    assert routes(["strip-host"]) == dict.fromkeys(hosts, root)
     assert routes(["strip-host"], "nginx:1", to="docker://reg.site") == {"docker.io": "reg.site"}
+
+
+def test_where_names_lost_their_hosts_no_host_is_led_to_the_images_of_another() -> None:
+    assert routes(["strip-host"]) == {
+        "docker.io/library": "reg.site:5000/m/library",
+        "docker.io/team": "reg.site:5000/m/team",
+        "localhost:5000/x": "reg.site:5000/m/x",
+        "quay.io/a": "reg.site:5000/m/a",
+    }
+    found = find_routes(placed(["strip-host"], "quay.io/a:1", "docker.io/a/b:1"))
+    assert [(one.source, one.exact) for one in found.routes] == [("docker.io/a/b", False), ("quay.io/a", True)]
+
+
+def test_two_sources_in_one_repository_are_not_written_down_as_if_they_could_be_told_apart() -> None:
+    both = placed(["strip-host"], "quay.io/a/b:1", "docker.io/a/b:2")
+    with pytest.raises(UsageError, match="holds the images of two source repositories"):
+        find_routes(both)
+
+
+def test_what_is_pulled_by_digest_is_reachable_whatever_its_tag() -> None:
+    source, place = Reference.parse(f"quay.io/a@{DIGEST}"), Reference.parse("r.site/quay.io/a:airgap-sha256-x")
+    assert find_routes([Placed(source, place, DIGEST)]).unreachable == ()
+    assert find_routes([Placed(source, place, Digest.of(b"made anew"))]).routes == ()
 
 
 def test_what_is_renamed_has_a_route_of_its_own() -> None:
@@ -74,7 +96,7 @@ RULES = (
 
 @pytest.mark.parametrize("rules", RULES, ids=str)
 def test_every_route_leads_to_where_the_image_is(rules: list[str]) -> None:
-    sources = (*SOURCES, "docker.io/a/b:1", "docker.io/a/b/c:1", "docker.io/a/b/d:1", "nginx:2")
+    sources = (*SOURCES, "docker.io/a/b:1", "docker.io/b/b/c:1", "docker.io/a/b/d:1", "nginx:2")
     for exact in (False, True):
         everything = placed(rules, *sources)
         found = find_routes(everything, exact=exact)
@@ -85,7 +107,7 @@ def test_every_route_leads_to_where_the_image_is(rules: list[str]) -> None:
 
 @pytest.mark.parametrize("rules", RULES, ids=str)
 def test_rewrites_of_k3s_say_the_same_and_never_two_things(rules: list[str]) -> None:
-    everything = placed(rules, *SOURCES, "docker.io/a/b:1", "docker.io/a/b/c:1", "docker.io/a/b/d:1")
+    everything = placed(rules, *SOURCES, "docker.io/a/b:1", "docker.io/b/b/c:1", "docker.io/a/b/d:1")
     document = yaml.safe_load(for_k3s(find_routes(everything), Access(ca="/ca.crt")).files["registries.yaml"])
     assert document["configs"] == {"reg.site:5000": {"tls": {"ca_file": "/ca.crt"}}}
     for one in everything:

@@ -21,9 +21,13 @@ def image(reference: str) -> Image:
     return Image(Reference.parse(reference), Descriptor(media.OCI_MANIFEST, Digest.of(reference.encode()), len(reference)))
 
 
+def roots(*wanted: Image) -> list[tuple[Reference, Digest]]:
+    return [(one.reference, one.root.digest) for one in wanted]
+
+
 def mapped(rules: list[str], *references: str, target: str = "docker://r.site/m") -> list[str]:
     spec = parse_target(target, parse_rules(rules))
-    return [str(name) for name in destinations([image(reference) for reference in references], spec).values()]
+    return [str(name) for name in destinations(roots(*map(image, references)), spec).values()]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_a_digest_stays_with_its_image() -> None:
     digest = Digest.of(b"nginx")
     wanted = Image(Reference.parse(f"nginx:1@{digest}"), Descriptor(media.OCI_MANIFEST, digest, 5))
     spec = parse_target("docker://r.site", parse_rules(["image=nginx:1=web:stable"]))
-    assert str(destinations([wanted], spec)[wanted.reference]) == f"r.site/web:stable@{digest}"
+    assert str(destinations(roots(wanted), spec)[wanted.reference]) == f"r.site/web:stable@{digest}"
 
 
 @pytest.mark.parametrize(
@@ -95,14 +99,28 @@ def test_what_an_expression_makes_must_be_a_name() -> None:
 
 def test_two_images_of_a_table_clash() -> None:
     with pytest.raises(UsageError, match="the same name"):
-        mapped(["image=nginx:1=web:1", "image=httpd:1=web:1"], "nginx:1", "httpd:1")
+        mapped(["image=nginx:1=web:stable", "image=nginx:2=web:stable"], "nginx:1", "nginx:2")
 
 
-def test_repositories_that_only_flattening_makes_equal_clash_whatever_their_tags() -> None:
-    with pytest.raises(UsageError, match="the same flat name") as caught:
-        mapped(["strip-host", "flatten"], "quay.io/a/b-c:1", "quay.io/a-b/c:2")
-    assert "a/b-c" in caught.value.got
-    assert mapped(["strip-host", "flatten"], "quay.io/a/b:1", "ghcr.io/a/b:2") == ["r.site/m/a-b:1", "r.site/m/a-b:2"]
+@pytest.mark.parametrize(
+    ("rules", "one", "other"),
+    [
+        (["strip-host"], "docker.io/a/x:1", "quay.io/a/x:2"),
+        (["flatten"], "quay.io/a/b-c:1", "quay.io/a-b/c:2"),
+        (["strip-host", "flatten"], "quay.io/a/b:1", "ghcr.io/a/b:2"),
+        (["flatten=2"], "quay.io/a/b-c:1", "quay.io/a-b/c:2"),
+        (["prefix=quay.io=q", "prefix=ghcr.io=q"], "quay.io/a:1", "ghcr.io/a:2"),
+        (["prefix=quay.io/a=docker.io/library"], "nginx:1", "quay.io/a/nginx:2"),
+        (["image=nginx:1=web:1", "image=httpd:2=web:2"], "nginx:1", "httpd:2"),
+        (["image=nginx=web", "image=httpd=web"], f"nginx@{Digest.of(b'1')}", f"httpd@{Digest.of(b'2')}"),
+        ([r"regex=[^/]+/(.+)=\1"], "quay.io/a/b:1", "ghcr.io/a/b:2"),
+        (["prefix=reg.corp-5000=reg.corp-5000"], "reg.corp-5000/x:1", "reg.corp:5000/x:2"),
+    ],
+)
+def test_no_map_lets_two_sources_share_a_repository_whatever_their_tags(rules: list[str], one: str, other: str) -> None:
+    for pair in ((one, other), (other, one)):
+        with pytest.raises(UsageError, match="two source repositories would share"):
+            mapped(rules, *pair)
 
 
 def test_rules_in_a_text_file(tmp_path: Path) -> None:

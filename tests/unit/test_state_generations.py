@@ -64,9 +64,8 @@ def test_a_state_of_an_earlier_version_opens_and_knows_no_generations(tmp_path: 
     with State(tmp_path / "state") as state:
         state.record_import("prod", 1, ONE, "oci:/a", "loaded")
     connection = sqlite3.connect(tmp_path / "state/state.db")
-    connection.executescript(
-        "DROP TABLE stood; DROP TABLE brought; DROP TABLE generations; DROP TABLE custody; PRAGMA user_version = 2;"
-    )
+    dropped = "".join(f"DROP TABLE {table}; " for table in ("stood", "brought", "generations", "custody", "owners"))
+    connection.executescript(f"{dropped}PRAGMA user_version = 2;")
     connection.close()
     for _ in range(2):
         with State(tmp_path / "state") as state:

@@ -1,0 +1,43 @@
+"""Which source repository each repository at a target is for: remembered from the first import into it on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from airgap.state.place import Place
+
+
+class Owners:
+    """The owners in a state; see :class:`airgap.state.State`."""
+
+    def __init__(self, place: Place, connection: sqlite3.Connection) -> None:
+        self._place = place
+        self._connection = connection
+
+    def read(self, places: Mapping[str, str]) -> dict[str, str]:
+        """The owner of those of these repositories that have one."""
+        query = "SELECT source FROM owners WHERE repository = ?"
+        with self._place.errors():
+            rows = ((place, self._connection.execute(query, (place,)).fetchone()) for place in places)
+            return {place: row[0] for place, row in rows if row is not None}
+
+    # within a transaction of State
+
+    def claim(self, places: Mapping[str, str], at: str, *, replace: bool) -> dict[str, str]:
+        """Make sources the owners of repositories that have none; the other owners of those that have one.
+
+        Args:
+            places: the source repository by the repository at a target.
+            replace: take these, too, and forget what the others have there; nothing is returned then.
+        """
+        rows = [(place, source, at) for place, source in places.items()]
+        self._connection.executemany("INSERT OR IGNORE INTO owners VALUES (?, ?, ?)", rows)  # the first statement locks out others
+        taken = {place: owner for place, owner in self.read(places).items() if owner != places[place]}
+        if not replace:
+            return taken
+        for place in taken:
+            self._connection.execute("UPDATE owners SET source = ?, at = ? WHERE repository = ?", (places[place], at, place))
+            gone = "DELETE FROM names WHERE repository_of(name) = ? AND repository_of(source) <> ?"
+            self._connection.execute(gone, (place, places[place]))
+        return {}
