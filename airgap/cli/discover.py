@@ -5,15 +5,15 @@ from __future__ import annotations
 import enum
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from airgap import fsio
-from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.console import Console, Json, Quiet, Verbose, report_error
 from airgap.discover import Discovery, as_text, as_yaml, discover
-from airgap.errors import UsageError
-from airgap.text import plural, printable
+from airgap.errors import UsageError, exit_code
+from airgap.text import listing, plural
 
 _MOST_SHOWN = 50
 
@@ -36,8 +36,13 @@ def discover_command(
         typer.Option("--include-possible", help="Also list what only looks like an image: Helm values, unknown resources, flags."),
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Write nothing and exit with 2 when something could not be resolved.")
+        bool,
+        typer.Option("--strict", help="Write nothing and exit with 2 while anything is possible or unresolved."),
     ] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Possible images that you know are none, such as docs.example.com/*; repeatable."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -45,19 +50,20 @@ def discover_command(
     """Find the images that deployment files name, and write them as an image list with the places they come from.
 
     Looks through Kubernetes YAML and JSON, what helm template and kustomize build print, Compose files, Quadlet units and
-    Containerfiles, told by their content. What cannot be resolved is said with its file and line, never left out in silence.
+    Containerfiles, told by their content. A full reference, HOST/PATH:TAG or HOST/PATH@sha256:..., is found wherever it stands
+    in a text file. What cannot be resolved and what is not read is said with its file, never left out in silence.
 
     Example: airgap discover deploy/ compose.yaml -o images.txt
 
     Example: helm template web ./chart | airgap discover - -o images.txt
     """
     console = Console(as_json, quiet, verbose)
-    found = discover(paths, sys.stdin.buffer.read, include_possible=include_possible)
-    if strict and found.unresolved:
-        raise _incomplete(found)
+    found = discover(paths, sys.stdin.buffer.read, include_possible=include_possible, ignore=ignore or ())
+    if strict and (found.unresolved or found.possible):
+        _fail(_incomplete(found), found, console)
     _say(found, console)
     if not found.images:
-        raise _nothing(found)
+        _fail(_nothing(found), found, console)
     text = as_text(found) if form is ListFormat.TEXT else as_yaml(found)
     if out != "-":
         fsio.write_durable(Path(out), text.encode())
@@ -90,21 +96,33 @@ def _summary(found: Discovery) -> list[str]:
     ]
 
 
+def _fail(error: UsageError, found: Discovery, console: Console) -> NoReturn:
+    """End with an error; the JSON document has everything that was found all the same."""
+    if not console.as_json:
+        raise error
+    console.result({**found.to_json(), "list": None, **error.facts(), "exit_code": exit_code(error)}, [])
+    raise typer.Exit(report_error(error, as_json=False))
+
+
 def _incomplete(found: Discovery) -> UsageError:
-    lines = [str(remark) for remark in found.unresolved[:_MOST_SHOWN]]
-    more = len(found.unresolved) - len(lines)
+    possible = [f"{image.places[0]}: possible: {image.reference}" for image in found.possible]
+    lines = [*(str(remark) for remark in found.unresolved), *possible]
+    more = [f"and {len(lines) - _MOST_SHOWN} more"] if len(lines) > _MOST_SHOWN else []
+    counts = [plural(len(found.unresolved), "place") + " could not be resolved"] if found.unresolved else []
+    counts += [plural(len(found.possible), "possible image")] if found.possible else []
     hints = dict.fromkeys(remark.hint for remark in found.unresolved if remark.hint)
+    judge = ["take the possible images in with --include-possible, or name those that are none with --ignore"] if possible else []
     return UsageError(
-        f"{plural(len(found.unresolved), 'place')} could not be resolved, and --strict asks for all",
-        where="\n".join([*lines, *([f"and {more} more"] if more else [])]),
-        hint="; ".join(list(hints)[:3]),
+        f"{' and '.join(counts)}, and --strict asks for certainty",
+        where="\n".join([*lines[:_MOST_SHOWN], *more]),
+        hint="; ".join([*list(hints)[:3], *judge]),
     )
 
 
 def _nothing(found: Discovery) -> UsageError:
     hints = [remark.hint for remark in found.unresolved if remark.hint]
     hint = "--include-possible takes the possible ones" if found.possible else "name the files that deploy something"
-    got = ", ".join(printable(str(image.reference)) for image in found.possible[:5])
+    got = listing([str(image.reference) for image in found.possible], _MOST_SHOWN)
     return UsageError(
         f"no image found in {plural(found.files, 'file')}",
         expected="Kubernetes YAML, Compose files, Quadlet units or Containerfiles",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from airgap.discover.anywhere import find_anywhere
 from airgap.discover.containerfile import find_in_containerfile
 from airgap.discover.findings import Sheet
+from airgap.discover.loose import find_possible
 from airgap.discover.nodes import Fields, Items, Node, Scalar
+from airgap.discover.settings import find_in_arguments, find_in_variable
 from airgap.discover.variables import expand
+from airgap.text import printable
 
-_BUILT = ("build", "never")
 _IMAGE_CONTEXT = "docker-image://"
 
 
@@ -37,19 +40,28 @@ def find_in_compose(root: Fields, values: Mapping[str, str], sheet: Sheet) -> No
             _service(name, service, values, sheet)
         elif not isinstance(service, Scalar) or service.text:
             sheet.unresolved(service.line, "not a service", name, "a service is a mapping with image: or build:")
+    for key, node in root.entries:
+        if key.startswith("x-") or key == "configs":
+            find_possible(node, sheet, key)
+    _models(root.get("models"), values, sheet)
     _follow(root.get("include"), ("path",), values, sheet)
+    _with_variables(root, values, sheet, set())
 
 
 def _service(name: str, service: Fields, values: Mapping[str, str], sheet: Sheet) -> None:
     image, build = service.get("image"), service.get("build")
+    if build is not None:
+        how = "built here, not fetched" if image is None else "built here, or its image is pulled where a registry has it"
+        sheet.note(build.line, f"service {printable(name, 60)} is {how}", _made_from(build))
     if isinstance(image, Scalar):
-        _image(image, values, sheet, built=build is not None or service.text("pull_policy") in _BUILT)
+        _image(image, values, sheet, _not_pulled(service))
     elif image is not None:
         sheet.unresolved(image.line, "an image that is not a text", name)
     elif build is not None:
-        sheet.note(build.line, f"service {name} is built here, not fetched", _made_from(build))
+        pass
     elif service.get("extends") is None and service.get("provider") is None:
         sheet.note(service.line, f"service {name} has neither image: nor build:; another file may give it one")
+    _container(service, values, sheet)
     if isinstance(build, Fields):
         _build(build, values, sheet)
     extends = service.get("extends")
@@ -84,16 +96,71 @@ def _volumes(volumes: Node | None, values: Mapping[str, str], sheet: Sheet) -> N
             _image(source, values, sheet)
 
 
-def _image(node: Scalar, values: Mapping[str, str], sheet: Sheet, built: bool = False) -> None:
+def _not_pulled(service: Fields) -> str:
+    """Why an image may not come from a registry; empty when it does."""
+    policy = service.text("pull_policy")
+    if service.get("build") is not None or policy == "build":
+        return "the name of what is built here; Compose pulls it first where a registry has it"
+    return "pull_policy: never, so it must be on the host" if policy == "never" else ""
+
+
+def _image(node: Scalar, values: Mapping[str, str], sheet: Sheet, not_pulled: str = "") -> None:
     expanded = expand(node.text, values, "$")
     if expanded.missing:
         what = f"no value for {', '.join(expanded.missing[:3])}"
         sheet.unresolved(node.line, what, node.text, "set it in the .env file beside it, or add the image to the list")
+        sheet.explain(node.text, node.line)
         return
-    remark = "the name of what is built here" if built else ""
-    if not built and expanded.text != node.text:
-        remark = f"from {node.text}"
-    sheet.image(expanded.text, node.line, sure=not built, remark=remark, written=node.text)
+    remark = not_pulled or (f"from {node.text}" if expanded.text != node.text else "")
+    part = sheet.part(sure=False) if not_pulled else sheet
+    part.image(expanded.text, node.line, remark=remark, written=node.text)
+
+
+def _container(service: Fields, values: Mapping[str, str], sheet: Sheet) -> None:
+    """What a service's command line and environment name."""
+    for key in ("entrypoint", "command"):
+        node = service.get(key)
+        found = node.items if isinstance(node, Items) else [node]
+        words = [(expand(item.text, values, "$").text, item.line) for item in found if isinstance(item, Scalar)]
+        find_in_arguments(words, sheet)
+    for name, value, line in _environment(service.get("environment")):
+        find_in_variable(name, expand(value, values, "$").text, line, sheet)
+
+
+def _environment(node: Node | None) -> Iterator[tuple[str, str, int]]:
+    """Name, value and line of every variable, written as a mapping or as a list of ``NAME=value``."""
+    if isinstance(node, Fields):
+        for name, value in node.entries:
+            if isinstance(value, Scalar):
+                yield name, value.text, value.line
+    elif isinstance(node, Items):
+        for item in node.items:
+            if isinstance(item, Scalar):
+                name, _, text = item.text.partition("=")
+                yield name, text, item.line
+
+
+def _models(models: Node | None, values: Mapping[str, str], sheet: Sheet) -> None:
+    """Models that Compose pulls, each an OCI artifact."""
+    for _, model in models.entries if isinstance(models, Fields) else ():
+        name = model.get("model") if isinstance(model, Fields) else None
+        if isinstance(name, Scalar):
+            _image(name, values, sheet)
+
+
+def _with_variables(node: Node, values: Mapping[str, str], sheet: Sheet, seen: set[int]) -> None:
+    """Full references that only the values of variables make, whatever key they stand under."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, Scalar):
+        expanded = expand(node.text, values, "$") if "$" in node.text and "/" in node.text else None
+        if expanded is not None and not expanded.missing:
+            find_anywhere(expanded.text, sheet, node.line, literal=False, exact=False)
+            sheet.explain(node.text, node.line)
+    else:
+        for child in node.items if isinstance(node, Items) else [value for _, value in node.entries]:
+            _with_variables(child, values, sheet, seen)
 
 
 def _follow(node: Node | None, keys: tuple[str, ...], values: Mapping[str, str], sheet: Sheet) -> None:

@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from airgap.discover.anywhere import find_anywhere
 from airgap.discover.findings import Sheet
 from airgap.discover.variables import Expanded, expand
+from airgap.discover.written import full_references
 
 _NAME = re.compile(r"(?:containerfile|dockerfile)(?:[.-].+)?|.+\.(?:containerfile|dockerfile)", re.IGNORECASE)
 # Programs and texts about Containerfiles, and what is beside one.
@@ -56,6 +58,7 @@ def is_containerfile(name: str, text: str) -> bool:
 
 def find_in_containerfile(text: str, sheet: Sheet, first_line: int = 1) -> None:
     """Note the images of one Containerfile, of which ``first_line`` is the number of the first line."""
+    find_anywhere(text, sheet, first_line, exact=False, comments=True)
     lines = text.split("\n")
     escape = _directives(lines, sheet, first_line)
     instructions = list(_instructions(lines, escape, sheet, first_line))
@@ -131,6 +134,21 @@ def _one(instruction: _Instruction, build: _Build, escape: str, sheet: Sheet) ->
     elif instruction.word in ("COPY", "RUN"):
         for source in _sources(flags):
             _image(source, expand(source, build.values, escape), instruction.line, build, sheet)
+    if instruction.word not in ("FROM", "ARG") and "$" in instruction.rest:
+        _with_variables(instruction, build, escape, sheet)
+
+
+def _with_variables(instruction: _Instruction, build: _Build, escape: str, sheet: Sheet) -> None:
+    """What is a full reference once its ARGs have their values, in a command, a variable or a label."""
+    for word in instruction.rest.split():
+        if "$" not in word or "/" not in word:
+            continue
+        expanded = expand(word, build.values, escape)
+        for written in full_references(word if expanded.missing else expanded.text):
+            if not written.broken:
+                sheet.image(written.text, instruction.line, sure=False, written=word)
+            elif expanded.missing:
+                sheet.open(instruction.line, written.broken, written.text)
 
 
 def _from(name: str, line: int, build: _Build, escape: str, sheet: Sheet) -> None:

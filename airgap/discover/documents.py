@@ -5,21 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from airgap.discover.anywhere import find_anywhere, find_in_lines
 from airgap.discover.compose import find_in_compose, is_compose
+from airgap.discover.encoded import find_encoded
 from airgap.discover.findings import TEMPLATE_HINT, Sheet
 from airgap.discover.kubernetes import SCHEMAS, find_in_kubernetes, is_kubernetes
 from airgap.discover.kustomize import find_in_kustomization, is_kustomization
 from airgap.discover.loose import find_possible
 from airgap.discover.nodes import Fields, Items, Node, Problem, Scalar, compose, split_documents
 
-# A document without any of these words names no image: it is not even parsed, and so no mistake in it is anybody's business.
+# A document without any of these words names no image but full references, which are found without: it is only parsed where they
+# may be hidden, and no mistake in it is anybody's business.
 _RELEVANT = re.compile(
-    r"image|repository|containers|services|package|resources|components|docker://|oci://|monitoring\.coreos|elastic\.co|kubeadm",
-    re.IGNORECASE,
+    r"image|repository|containers|services|package|resources|components|docker://|oci://|monitoring\.coreos|elastic\.co|kubeadm"
+    r"|fluxcd\.io|argoproj\.io|cattle\.io|operators\.coreos|kind[\"']?[ \t]*+:[ \t]*+[\"']?Secret|binaryData"
+    r"|^(?:include|models|bases|generators|transformers|helmCharts|releases)[ \t]*+:",
+    re.IGNORECASE | re.MULTILINE,
 )
-_EMBEDDED = re.compile(r"^[ \t-]*[\"']?\w*image\w*[\"']?[ \t]*:|^[ \t-]*(repository|repo)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_IMAGE_KEY = r"[ \t-]*+[\"']?(?=\w*?(?:image|repository|repo\b))\w++[\"']?[ \t]*+:"
+_EMBEDDED = re.compile(rf"(?:^|[{{,]){_IMAGE_KEY}", re.IGNORECASE | re.MULTILINE | re.ASCII)
 # What helm template and its like write above each document.
 _SOURCE = re.compile(r"^# Source: (\S{1,300})\s*$", re.MULTILINE)
+_SECRET = re.compile(r"^[{ \t]*[\"']?kind[\"']?[ \t]*:[ \t]*[\"']?Secret\b", re.MULTILINE)
 _COMMENTS = re.compile(r"(?:---[^\n]*\n|\s*\n|#[^\n]*\n)+")
 _DEEPEST = 3
 
@@ -35,13 +42,21 @@ def find_in_documents(text: str, name: str, values: Values, sheet: Sheet) -> Non
     """
     templates = False
     for first, chunk in split_documents(text):
-        if not _RELEVANT.search(chunk) or _only_directives(chunk):
-            continue
         part = sheet.part(inside=_source(chunk))
+        hidden = find_anywhere(chunk, part, first, comments=True) or "\\" in chunk
+        relevant = _RELEVANT.search(chunk) is not None
+        if not (relevant or hidden) or _only_directives(chunk):
+            continue
         roots, problems = compose(chunk, first)
         for root in roots:
             _document(root, name, values, part)
-            _embedded(root, part, 0, set())
+            _texts_of(root, part, hidden)
+        if problems and hidden:
+            find_anywhere(chunk, part, first)  # nobody can tell what is a comment in it
+        if not relevant:
+            continue
+        if problems and not _SECRET.search(chunk):
+            find_in_lines(chunk, part, first)
         if problems and "{{" in chunk:
             if not templates:
                 part.unresolved(problems[0].line, "a template that is not rendered", "", TEMPLATE_HINT)
@@ -82,27 +97,49 @@ def _document(root: Node, name: str, values: Values, sheet: Sheet) -> None:
             find_possible(root, sheet)
 
 
+def _texts_of(root: Node, sheet: Sheet, hidden: bool) -> None:
+    """Look through what stands in texts: data in base64, documents in documents.
+
+    Args:
+        hidden: full references may stand behind escapes, or in lines of a text that look like comments.
+    """
+    if hidden:
+        for node in _texts(root, set()):
+            find_anywhere(node.text, sheet, node.line + node.literal, literal=node.literal, exact=False)
+    find_encoded(root, sheet)
+    _embedded(root, sheet, 0, set())
+
+
 def _embedded(root: Node, sheet: Sheet, depth: int, seen: set[int]) -> None:
     """Look through documents in texts: of ConfigMaps, of annotations, of values for a chart in a HelmChart or an Application."""
     for node in _texts(root, seen):
-        if depth < _DEEPEST and _EMBEDDED.search(node.text):
-            part = sheet.part(sure=False)
-            for first, chunk in split_documents(node.text):
-                line = node.line + first if node.literal else node.line
-                roots, _ = compose(chunk, line, node.literal)  # what does not parse was no document
-                for inner in roots:
-                    _document(inner, "", dict, part)
-                    _embedded(inner, part, depth + 1, set())
+        if not ("\n" in node.text or node.text.lstrip()[:1] in ("{", "[")) or not _EMBEDDED.search(node.text):
+            continue
+        if depth == _DEEPEST:
+            sheet.unresolved(node.line, f"a text in texts {_DEEPEST} deep that names images", hint="look at it yourself")
+            continue
+        part = sheet.part(sure=False)
+        for first, chunk in split_documents(node.text):
+            if not _EMBEDDED.search(chunk):
+                continue
+            line = node.line + first if node.literal else node.line
+            roots, problems = compose(chunk, line, node.literal)
+            for inner in roots:
+                _document(inner, "", dict, part)
+                _embedded(inner, part, depth + 1, set())
+            if problems:
+                find_in_lines(chunk, part, line, literal=node.literal)
+                what = "a text that is itself a template" if "{{" in chunk else "a text that names images and does not parse"
+                part.unresolved(problems[0].line, what, hint="add the images that it makes to the list")
 
 
 def _texts(node: Node, seen: set[int]) -> Iterator[Scalar]:
-    """The texts of several lines below a node, each once however many aliases name it; secrets and schemas left out."""
+    """The texts below a node, each once however many aliases name it; secrets and schemas left out."""
     if id(node) in seen:
         return
     seen.add(id(node))
     if isinstance(node, Scalar):
-        if "\n" in node.text:
-            yield node
+        yield node
     elif isinstance(node, Items):
         for item in node.items:
             yield from _texts(item, seen)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from airgap.discover.variables import expand
+from airgap.discover.written import LOCAL, full_references, looks_like_image
 from airgap.errors import UsageError
 from airgap.oci.reference import Reference
 from airgap.text import printable
@@ -16,8 +17,7 @@ TEMPLATE_HINT = "render it first: helm template RELEASE CHART | airgap discover 
 
 # Words that stand where an image belongs, but that something fills in later.
 _FILLED_IN = {"auto": "Istio puts its proxy's image there: add that of the Istio release"}
-_NOT_CONTAINERS = re.compile(r"\.(png|jpe?g|gif|svg|ico|webp|img|iso|qcow2|raw|vmdk|ya?ml|json|js|css|html?)$", re.IGNORECASE)
-_LOCAL = "localhost/"
+_LOCALLY_BUILT = "an image built on the machine itself, in no registry"
 _LOCAL_SOURCE = re.compile(r"(?:oci-archive|docker-archive|containers-storage|docker-daemon|ostree|sif):|(?:oci|dir):[/.]")
 
 
@@ -82,16 +82,29 @@ class Findings:
         unresolved: what may hide an image that is in no list now; also files that could not be read.
         notes: what is good to know.
         overrides: of all kustomizations.
+        passed_over: the files that were not looked into, or not whole, by the reason.
+        spotted: full references wherever they stand, and
+        open: what is written like one but for a variable or a mistake in it; both only count where no reader says more:
+        explained: which of these a reader resolved, told or put aside, by file, line and text.
     """
 
     images: list[Find] = field(default_factory=list)
     unresolved: list[Remark] = field(default_factory=list)
     notes: list[Remark] = field(default_factory=list)
     overrides: list[Override] = field(default_factory=list)
+    passed_over: dict[str, list[str]] = field(default_factory=dict)
+    spotted: list[Find] = field(default_factory=list)
+    open: list[Remark] = field(default_factory=list)
+    explained: set[tuple[str, int, str]] = field(default_factory=set)
+
+    def pass_over(self, file: str, why: str) -> None:
+        """Remember a file that nobody looks into, so that the result can say so."""
+        self.passed_over.setdefault(why, []).append(file)
 
     def check_size(self) -> None:
         """Raise ``UsageError`` when more was found than anybody can mean."""
-        if len(self.images) + len(self.unresolved) + len(self.notes) > MAX_FINDINGS:
+        found = len(self.images) + len(self.unresolved) + len(self.notes) + len(self.spotted) + len(self.open)
+        if found > MAX_FINDINGS:
             raise UsageError("too much was found", expected=f"{MAX_FINDINGS} places at most", hint="name fewer directories")
 
 
@@ -123,28 +136,46 @@ class Sheet:
 
         Args:
             text: what the file says, or what became of it.
-            sure: the place holds images and nothing else.
+            sure: the place holds images and nothing else, so what stands there is one as far as this part of the file counts.
             written: what the file says, where ``text`` is not that.
         """
         written = written or text
-        if not (sure and self.sure):
-            self._possible(text.strip(), line, remark, written)
-            return
+        if "$" in written or "{{" in written:
+            self.explain(written, line)
         text = text.strip().removeprefix("docker://")
+        if not sure:
+            self._possible(text, line, remark, written)
+            return
         expanded = expand(text, {})
         if not self._explained(text, line, written, expanded.missing):
             reference = self._reference(expanded.text, line, written)
             if reference is not None:
                 default = f"{expanded.defaults[0]} has its default" if expanded.defaults else ""
-                self._found(reference, line, True, written, remark or default)
+                self._found(reference, line, self.sure, written, remark or default)
 
     def unresolved(self, line: int, what: str, got: str = "", hint: str = "") -> None:
-        """Note something that may hide an image; ``got`` may be hostile. In a part that is only possible it is a note."""
-        if self.sure:
-            self.findings.unresolved.append(Remark(self.place(line), what, printable(got, 200), hint))
-        else:
-            self.note(line, what, got)
+        """Note something that may hide an image; ``got`` may be hostile."""
+        self.findings.unresolved.append(Remark(self.place(line), what, printable(got, 200), hint))
         self.findings.check_size()
+
+    def spot(self, reference: str, line: int) -> None:
+        """Note a full reference that stands anywhere; it is possible, unless a reader says what it is."""
+        if reference.startswith(LOCAL):
+            self.note(line, _LOCALLY_BUILT, reference)
+        else:
+            self.findings.spotted.append(Find(Reference.parse(reference), self.place(line), False, reference))
+            self.findings.check_size()
+
+    def open(self, line: int, what: str, got: str) -> None:
+        """Note what is written like a reference but for something in it; unresolved, unless a reader says what it becomes."""
+        hint = "if it is an image, add what it becomes to the list"
+        self.findings.open.append(Remark(self.place(line), what, printable(got, 200), hint))
+        self.findings.check_size()
+
+    def explain(self, written: str, line: int) -> None:
+        """Say that what a text is written like is resolved or told, or that it is not used."""
+        texts = (written, *(part.text for part in full_references(written)))
+        self.findings.explained.update((self.file, line, printable(text, 200)) for text in texts)
 
     def note(self, line: int, what: str, got: str = "") -> None:
         """Note something that is good to know; ``got`` may be hostile."""
@@ -178,8 +209,8 @@ class Sheet:
             self.unresolved(
                 line, "an image of this machine, in no registry", written, "give it to airgap resolve as a source of its own"
             )
-        elif text.startswith(_LOCAL):
-            self.note(line, "an image built on the machine itself, in no registry", written)
+        elif text.startswith(LOCAL):
+            self.note(line, _LOCALLY_BUILT, written)
         else:
             return False
         return True
@@ -192,24 +223,11 @@ class Sheet:
             return None
 
     def _possible(self, text: str, line: int, remark: str, written: str) -> None:
-        text = text.removeprefix("docker://")
-        if looks_like_image(text):
+        if text.startswith(LOCAL) and looks_like_image(text.removeprefix(LOCAL)):
+            self.note(line, _LOCALLY_BUILT, written)
+        elif looks_like_image(text):
             self._found(Reference.parse(text), line, False, written, remark)
 
     def _found(self, reference: Reference, line: int, sure: bool, written: str, remark: str) -> None:
         self.findings.images.append(Find(reference, self.place(line), sure, written, remark))
         self.findings.check_size()
-
-
-def looks_like_image(text: str) -> bool:
-    """Whether a text is written like an image that a person means: with a path or a tag, and not a file's name."""
-    if not set(text) & {"/", ":", "@"} or text.startswith(_LOCAL) or len(text) > 512:
-        return False
-    last = text.rpartition("/")[2]
-    if ":" not in last and "@" not in last and _NOT_CONTAINERS.search(last):
-        return False
-    try:
-        Reference.parse(text)
-    except UsageError:
-        return False
-    return True

@@ -15,7 +15,7 @@ from airgap.discover.customresources import find_special, keys_of
 from airgap.discover.findings import Sheet
 from airgap.discover.loose import find_possible
 from airgap.discover.nodes import Fields, Items, Node, Scalar
-from airgap.text import printable
+from airgap.discover.settings import find_in_arguments, find_in_variable
 
 _CONTAINERS = frozenset(
     ("containers", "initContainers", "ephemeralContainers", "sidecars", "steps", "relatedImages",
@@ -26,10 +26,6 @@ _PASSED_OVER = frozenset(("apiVersion", "kind", "metadata", "status"))
 # Kinds that only speak about images (schemas, rules that forbid some), or that hold secrets.
 SCHEMAS = frozenset(("CustomResourceDefinition", "Secret", "ConstraintTemplate"))
 _RULES = re.compile(r"(.*\.)?(kyverno\.io|gatekeeper\.sh|kubewarden\.io|policy\.sigstore\.dev)|admissionregistration\.k8s\.io")
-_RELATED = re.compile(r"RELATED_IMAGES?_\w+|OPERAND_IMAGE_\w+")
-_ARGUMENT = re.compile(r"--?([A-Za-z0-9][A-Za-z0-9_.-]*)=(\S+)")
-# Flags of operators that say what else they will run; other flags with "image" in their name are possible ones.
-_KNOWN_FLAGS = frozenset(("prometheus-config-reloader", "acme-http01-solver-image"))
 _PARAMETER = re.compile(
     r"\$\((?:params|inputs\.params)\.([\w.-]+)\)|\$\(params\[[\"']([^\"']+)[\"']\]\)"
     r"|\{\{=?\s*(?:inputs|workflow)\.parameters\.([\w.-]+)\s*\}\}|\$\{\{?(\w+)\}?\}"
@@ -96,7 +92,7 @@ class _Object:
             for item in node.items:
                 self._walk(item, key, parent)
             if key in ("args", "command"):
-                self._arguments(node)
+                find_in_arguments(((item.text, item.line) for item in node.items if isinstance(item, Scalar)), self._sheet)
         elif isinstance(node, Scalar):
             if key in self._keys:
                 self._image(node)
@@ -121,25 +117,12 @@ class _Object:
             self._walk(value, name, key)
 
     def _named(self, node: Fields, key: str) -> None:
-        """``{kind: DockerImage, name}`` of OpenShift; ``{name: RELATED_IMAGE_X, value}`` of operators."""
+        """``{kind: DockerImage, name}`` of OpenShift; variables of a container's environment."""
         name, value = node.get("name"), node.get("value")
         if node.text("kind") == "DockerImage" and isinstance(name, Scalar):
             self._image(name)
-        elif isinstance(value, Scalar) and value.text and key == "env" and _RELATED.fullmatch(node.text("name")):
-            self._image(value)
-
-    def _arguments(self, node: Items) -> None:
-        """Flags that name an image, as ``--flag=value`` or as two arguments."""
-        flag = ""
-        for item in node.items:
-            text = item.text.strip() if isinstance(item, Scalar) else ""
-            match = _ARGUMENT.fullmatch(text)
-            name, value = (match[1], match[2]) if match else (flag, text)
-            if name in _KNOWN_FLAGS:
-                self._sheet.image(value, item.line, remark=f"what --{name} says", written=value)
-            elif "image" in name.lower() and "/" in value:
-                self._sheet.image(value, item.line, sure=False, remark=f"what --{printable(name, 60)} says")
-            flag = text.lstrip("-") if text.startswith("-") and "=" not in text else ""
+        elif isinstance(value, Scalar) and key == "env":
+            find_in_variable(node.text("name"), value.text, value.line, self._sheet)
 
     def _image(self, node: Scalar) -> None:
         """Note an image; one with parameters in it becomes every image that they make of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,20 +58,44 @@ class Discovery:
         }
 
 
-def collect(findings: Findings, files: int, include_possible: bool = False) -> Discovery:
+def collect(findings: Findings, files: int, include_possible: bool = False, ignore: Sequence[str] = ()) -> Discovery:
     """Put in order what was found.
 
     Args:
         files: how many files were looked at.
         include_possible: take possible images for sure ones.
+        ignore: shell patterns of references that are no images where they are only possible; a note says so.
     """
-    found = [*findings.images, *_renamed(findings)]
+    spotted = [find for find in findings.spotted if not _explained(find.place, find.written, findings)]
+    found = [*findings.images, *_renamed(findings), *spotted]
     certain = {(find.place, find.written) for find in found if find.sure}
     found = [find for find in found if find.sure or (find.place, find.written) not in certain]
-    sure = {find.reference for find in found if find.sure or include_possible}
-    images = _unclashed(_joined((find for find in found if find.reference in sure), findings.overrides))
-    possible = _joined((find for find in found if find.reference not in sure), ())
-    return Discovery(tuple(images), tuple(possible), _sorted(findings.unresolved), _sorted(findings.notes), files)
+    sure = {find.reference for find in found if find.sure}
+    ignored = {find.reference for find in found if find.reference not in sure and _matches(find.reference, ignore)}
+    taken = {find.reference for find in found if find.sure or (include_possible and find.reference not in ignored)}
+    images = _unclashed(_joined((find for find in found if find.reference in taken), findings.overrides))
+    left = taken | ignored
+    possible = _joined((find for find in found if find.reference not in left), ())
+    notes = [*findings.notes, *_passed_over(findings)]
+    notes += [Remark(find.place, "ignored, as --ignore says", str(find.reference)) for find in found if find.reference in ignored]
+    return Discovery(tuple(images), tuple(possible), _sorted(_unresolved(findings)), _sorted(notes), files)
+
+
+def _matches(reference: Reference, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(str(reference), pattern) for pattern in patterns)
+
+
+def _unresolved(findings: Findings) -> Iterator[Remark]:
+    """What no reader resolved, and what is written like a reference and that no reader explained."""
+    told = {(remark.place, remark.got) for remark in findings.unresolved}
+    yield from findings.unresolved
+    for remark in findings.open:
+        if not _explained(remark.place, remark.got, findings) and (remark.place, remark.got) not in told:
+            yield remark
+
+
+def _explained(place: Place, text: str, findings: Findings) -> bool:
+    return (place.file, place.line, printable(text, 200)) in findings.explained
 
 
 def as_text(discovery: Discovery) -> str:
@@ -89,6 +114,13 @@ def as_yaml(discovery: Discovery) -> str:
     for image in discovery.images:
         lines += ["  " + _comment(_origin(image)), f'  - "{image.reference}"']
     return _whole([*lines, *_tail(discovery)])
+
+
+def _passed_over(findings: Findings) -> Iterator[Remark]:
+    """One note for each reason that files were not looked into."""
+    for why, names in findings.passed_over.items():
+        names = sorted(names)
+        yield Remark(Place(names[0], 1), f"{why} ({len(names)} in all)", listing(names, 3))
 
 
 def _renamed(findings: Findings) -> Iterator[Find]:

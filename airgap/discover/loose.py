@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from airgap.discover.findings import Sheet, looks_like_image
-from airgap.discover.nodes import Fields, Items, Node, Scalar
+import re
 
-_REPOSITORY = ("repository", "repo")
+from airgap.discover.findings import Sheet
+from airgap.discover.nodes import Fields, Items, Node, Scalar
+from airgap.discover.variables import expand
+from airgap.discover.written import looks_like_image
+
+_REPOSITORY = ("repository", "repo", "imageRepository")
 _VERSION = ("tag", "version", "imageTag")
+_REGISTRY = ("registry", "imageRegistry", "hub")
+_IMAGE_ONLY = re.compile(r"image([_-]?(name|ref|reference|url))?$", re.IGNORECASE)
 
 
 def find_possible(node: Node, sheet: Sheet, key: str = "") -> None:
@@ -23,8 +29,20 @@ def find_possible(node: Node, sheet: Sheet, key: str = "") -> None:
         _named_value(node, sheet)
         for name, value in node.entries:
             find_possible(value, sheet, name)
-    elif "image" in key.lower() and looks_like_image(node.text) and (key == "image" or _beyond_doubt(node.text)):
-        sheet.image(node.text, node.line, sure=False)
+    elif "image" in key.lower():
+        if looks_like_image(node.text) and (key == "image" or _beyond_doubt(node.text)):
+            sheet.image(node.text, node.line, sure=False)
+        elif _IMAGE_ONLY.search(key) and ("{{" in node.text or "$" in node.text):
+            _with_variables(node, sheet)
+
+
+def _with_variables(node: Scalar, sheet: Sheet) -> None:
+    """With defaults it may be an image; else it is told, unless a reader that knows more resolves it."""
+    expanded = expand(node.text, {})
+    if expanded.missing or "{{" in node.text:
+        sheet.open(node.line, "an image that something fills in", node.text)
+    elif looks_like_image(expanded.text):
+        sheet.image(expanded.text, node.line, sure=False, written=node.text)
 
 
 def _beyond_doubt(text: str) -> bool:
@@ -35,22 +53,26 @@ def _beyond_doubt(text: str) -> bool:
 def _values_style(node: Fields, key: str, sheet: Sheet) -> None:
     """``{registry, repository, tag, digest}`` as Helm charts have it, ``image: {name, tag}``, ``{repository, image, version}``."""
     keys = (*_REPOSITORY, "name") if "image" in key.lower() else _REPOSITORY
-    repository = next((node.text(name) for name in keys if node.text(name)), "")
-    version = next((node.text(name) for name in _VERSION if node.text(name)), "")
-    digest = next((text for text in (node.text("digest"), node.text("sha")) if text), "")
+    version, digest, registry = _first(node, _VERSION), _first(node, ("digest", "sha")), _first(node, _REGISTRY)
+    image, repository = node.text("image"), _first(node, keys)
+    if not repository and image and (version or digest) and ":" not in image.rpartition("/")[2] and "@" not in image:
+        repository = image
+    elif repository and image and not looks_like_image(image):
+        repository = f"{repository}/{image}"
     if not repository or "://" in repository:
         return
-    image = node.text("image")
-    if image and not looks_like_image(image):
-        repository = f"{repository}/{image}"
-    registry = node.text("registry")
     whole = f"{registry.rstrip('/')}/{repository}" if registry else repository
     if not version and not digest:
-        if any(node.get(name) is not None for name in (*_VERSION, "registry")):
+        if any(node.get(name) is not None for name in (*_VERSION, *_REGISTRY)):
             sheet.note(node.line, "an image whose tag the chart chooses: render the chart to see it", whole)
         return
     digest = f"sha256:{digest}" if digest and ":" not in digest else digest
     sheet.image(whole + (f":{version}" if version else "") + (f"@{digest}" if digest else ""), node.line, sure=False)
+
+
+def _first(node: Fields, keys: tuple[str, ...]) -> str:
+    """The value of the first of these keys that has one."""
+    return next((node.text(name) for name in keys if node.text(name)), "")
 
 
 def _named_value(node: Fields, sheet: Sheet) -> None:

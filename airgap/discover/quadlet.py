@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from airgap.discover.anywhere import find_anywhere
 from airgap.discover.findings import Sheet
+from airgap.discover.settings import find_in_arguments, find_in_variable
 
-_SECTIONS = {"container": "Container", "image": "Image", "volume": "Volume", "kube": "Kube", "build": "Build"}
+_SUFFIXES = frozenset(("container", "image", "volume", "kube", "build", "artifact", "pod", "network"))
+_IMAGE_KEYS = frozenset((("Container", "Image"), ("Image", "Image"), ("Volume", "Image"), ("Artifact", "Artifact")))
 _HEADING = re.compile(r"\[([A-Za-z0-9 _-]+)\]")
-_CONTENT = re.compile(r"^\[(Container|Image|Volume|Kube)\][ \t]*$", re.MULTILINE)
-_KEYS = re.compile(r"^[ \t]*(Image|Yaml)[ \t]*=", re.MULTILINE)
+_CONTENT = re.compile(r"^\[(Container|Image|Volume|Kube|Artifact|Pod|Build)\][ \t]*$", re.MULTILINE)
+_KEYS = re.compile(r"^[ \t]*(Image|Yaml|Artifact|PodmanArgs|ImageTag)[ \t]*=", re.MULTILINE)
+_BUILT = ("Build", "ImageTag")
 _MOUNT = re.compile(r"(?:^|,)(?:source|src)=([^,]+)")
+_MOUNTED = re.compile(r"(?:^|,)type=(image|artifact)(?:,|$)")
+_ARTIFACT = "an OCI artifact"
+# What a unit takes from files beside it.
+_FILES = frozenset((("Kube", "Yaml"), ("Kube", "ConfigMap")))
 
 
 @dataclass(frozen=True)
@@ -26,25 +34,48 @@ class _Setting:
 
 def is_quadlet(path: PurePath, text: str) -> bool:
     """By its name (also that of a drop-in), or because it has a quadlet's sections and keys."""
-    if path.suffix.removeprefix(".") in (*_SECTIONS, "pod", "network"):
+    if path.suffix.removeprefix(".") in _SUFFIXES:
         return _HEADING.search(text) is not None
     return _CONTENT.search(text) is not None and _KEYS.search(text) is not None
 
 
 def find_in_quadlet(text: str, sheet: Sheet) -> None:
     """Note the images of one unit; of a key that is set several times the last one counts, as in systemd."""
+    find_anywhere(text, sheet, comments=True)
     last: dict[tuple[str, str], _Setting] = {}
     for setting in _settings(text):
-        last[setting.section, setting.key] = setting
-        if setting.section == "Kube" and setting.key == "Yaml" and setting.value:
-            _yaml(setting, sheet)
-        elif setting.section == "Container" and setting.key == "Mount":
-            _mount(setting, sheet)
-    for (section, key), setting in last.items():
-        if key == "Image" and section in ("Container", "Image", "Volume"):
-            _image(setting, sheet)
-        elif section == "Build" and key == "ImageTag":
+        key = (setting.section, setting.key)
+        if key in _IMAGE_KEYS or key == _BUILT:
+            _replaced(last.get(key), setting, sheet)
+            last[key] = setting
+        else:
+            _setting(setting, sheet)
+    for key, setting in last.items():
+        if key == _BUILT:
             sheet.note(setting.line, "an image that is built here, not fetched", setting.value)
+            sheet.explain(setting.value, setting.line)
+        else:
+            _image(setting, sheet, _ARTIFACT if setting.key == "Artifact" else "")
+
+
+def _replaced(before: _Setting | None, setting: _Setting, sheet: Sheet) -> None:
+    if before is not None and before.value:
+        sheet.note(before.line, f"an image that line {setting.line} puts another in place of", before.value)
+        sheet.explain(before.value, before.line)
+
+
+def _setting(setting: _Setting, sheet: Sheet) -> None:
+    """What another key of a unit names: files, mounts, a command line, an environment."""
+    if (setting.section, setting.key) in _FILES and setting.value:
+        _file(setting, sheet)
+    elif setting.key == "Mount":
+        _mount(setting, sheet)
+    elif setting.key in ("Exec", "Entrypoint", "PodmanArgs"):
+        find_in_arguments([(setting.value, setting.line)], sheet)
+    elif setting.key == "Environment":
+        for word in setting.value.split():
+            name, _, value = word.strip("\"'").partition("=")
+            find_in_variable(name, value, setting.line, sheet)
 
 
 def _settings(text: str) -> Iterator[_Setting]:
@@ -69,23 +100,25 @@ def _settings(text: str) -> Iterator[_Setting]:
                 yield _Setting(section, key.strip(), value.strip(), number)
 
 
-def _image(setting: _Setting, sheet: Sheet) -> None:
+def _image(setting: _Setting, sheet: Sheet, remark: str = "") -> None:
     name = setting.value.strip("\"'")
-    if "/" not in name and name.endswith((".image", ".build")):
+    if "/" not in name and name.endswith((".image", ".build", ".artifact")):
         sheet.follow(name, setting.line)  # another unit, which says it
     elif name:
-        sheet.image(name, setting.line)
+        sheet.image(name, setting.line, remark=remark)
 
 
 def _mount(setting: _Setting, sheet: Sheet) -> None:
-    source = _MOUNT.search(setting.value)
-    if "type=image" in setting.value.split(",") and source is not None:
-        _image(_Setting(setting.section, setting.key, source[1], setting.line), sheet)
+    options = setting.value.strip("\"'")
+    kind, source = _MOUNTED.search(options), _MOUNT.search(options)
+    if kind is not None and source is not None:
+        remark = _ARTIFACT if kind[1] == "artifact" else ""
+        _image(_Setting(setting.section, setting.key, source[1], setting.line), sheet, remark)
 
 
-def _yaml(setting: _Setting, sheet: Sheet) -> None:
+def _file(setting: _Setting, sheet: Sheet) -> None:
     name = setting.value.strip("\"'")
     if "://" in name:
-        sheet.unresolved(setting.line, "YAML that is fetched from elsewhere", name, "fetch it and discover it too")
+        sheet.unresolved(setting.line, "a file that is fetched from elsewhere", name, "fetch it and discover it too")
     else:
         sheet.follow(name, setting.line)

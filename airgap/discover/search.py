@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from airgap import fsio
+from airgap.discover.anywhere import find_anywhere
 from airgap.discover.containerfile import find_in_containerfile, is_containerfile
 from airgap.discover.documents import Values, find_in_documents
 from airgap.discover.findings import Findings, Sheet
 from airgap.discover.listing import Discovery, collect
 from airgap.discover.quadlet import find_in_quadlet, is_quadlet
-from airgap.discover.tree import Limits, Tree
+from airgap.discover.tree import Limits, Tree, decode, root_of
 from airgap.discover.variables import parse_env
 from airgap.errors import Damaged, MediaError, UsageError
 from airgap.text import printable
@@ -22,13 +23,19 @@ from airgap.text import printable
 STDIN = "standard input"
 
 _MAX_ENV = 1024 * 1024
-_DOCUMENTS = (".yaml", ".yml", ".json")
+_DOCUMENTS = frozenset((".yaml", ".yml", ".json"))
+_IMAGE = re.compile("image", re.IGNORECASE)
 # A file of another name is taken for a document only when its first words say so.
 _BEGIN = re.compile(r"(?:(?:---[^\n]*|[ \t]*#[^\n]*|[ \t]*)\n)*(?:apiVersion|kind|services)[ \t]*:")
 
 
 def discover(
-    paths: Sequence[str], read_stdin: Callable[[int], bytes], *, include_possible: bool = False, limits: Limits | None = None
+    paths: Sequence[str],
+    read_stdin: Callable[[int], bytes],
+    *,
+    include_possible: bool = False,
+    ignore: Sequence[str] = (),
+    limits: Limits | None = None,
 ) -> Discovery:
     """Find the images that deployment files name.
 
@@ -36,6 +43,7 @@ def discover(
         paths: files and directories; ``-`` is standard input.
         read_stdin: gives standard input, at most so many bytes.
         include_possible: count what only looks like an image as one.
+        ignore: shell patterns of possible images that are none.
 
     Raises:
         UsageError: a path is not there, or there is more than the limits allow.
@@ -45,15 +53,16 @@ def discover(
     seen: set[str] = set()
     files = 0
     for name in paths:
+        if name != "-" and not os.path.exists(name):  # noqa: PTH110 - Path.exists raises for names that cannot be
+            raise UsageError("no such file or directory", where=printable(name))
+    roots = [root_of(Path(name)) for name in paths if name != "-"]
+    for name in paths:
         if name == "-":
             files += 1
             _standard_input(read_stdin, limits, findings)
             continue
-        path = Path(name)
-        if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for names that cannot be
-            raise UsageError("no such file or directory", where=printable(name))
-        files += _search(Tree(path, limits, findings, seen), findings)
-    return collect(findings, files, include_possible)
+        files += _search(Tree(Path(name), limits, findings, seen, roots), findings)
+    return collect(findings, files, include_possible, ignore)
 
 
 def find_in_text(text: str, path: PurePath, values: Values, sheet: Sheet) -> None:
@@ -71,6 +80,12 @@ def find_in_text(text: str, path: PurePath, values: Values, sheet: Sheet) -> Non
         find_in_containerfile(text, sheet)
     elif not path.name or path.name == "Kustomization" or _BEGIN.match(text):
         find_in_documents(text, path.name, values, sheet)
+    elif _DOCUMENTS.intersection(suffix.lower() for suffix in path.suffixes):
+        find_in_documents(text, path.name, values, sheet)  # x.yaml.tmpl, x.yaml.j2
+    else:
+        find_anywhere(text, sheet, exact=False)
+        if _IMAGE.search(text):
+            sheet.findings.pass_over(sheet.file, "of another kind, so searched for full references only")
 
 
 def _search(tree: Tree, findings: Findings) -> int:
@@ -118,10 +133,9 @@ def _standard_input(read_stdin: Callable[[int], bytes], limits: Limits, findings
     data = read_stdin(limits.size + 1)
     if len(data) > limits.size:
         raise UsageError("the input is too large", where=STDIN, expected=f"{limits.size} bytes at most")
-    try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        raise UsageError("not UTF-8 text", where=STDIN, expected="what helm template or kustomize build print") from None
+    text = decode(data)
+    if text is None:
+        raise UsageError("not UTF-8 text", where=STDIN, expected="what helm template or kustomize build print")
     sheet = Sheet(STDIN, findings)
     find_in_text(text, PurePath(), dict, sheet)
     for name, line in sheet.followed:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import codecs
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.discover.findings import Findings, Remark, Sheet
+from airgap.discover.findings import Findings, Place, Remark
 from airgap.errors import Damaged, MediaError, UsageError
 from airgap.text import human_size, printable
 
 # What tools put beside people's files: dependencies and caches, never what is deployed.
 _SKIPPED = frozenset(("node_modules", "__pycache__", "CVS"))
-_TELLING = (".yaml", ".yml", ".container", ".image", ".kube", ".volume")
+_HISTORIES = frozenset((".git", ".hg", ".svn"))
+_TELLING = frozenset((".yaml", ".yml", ".json", ".container", ".image", ".kube", ".volume", ".artifact", ".pod", ".build"))
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WIDE = tuple(mark for mark, _ in _MARKS)
 _HEAD = 8192
 _NARROWER = "name the directories and files that matter"
 
@@ -35,11 +44,12 @@ class Tree:
     Args:
         path: a directory or a file.
         seen: the real paths of what was visited.
+        others: the roots of all paths: what one of them names may stand below another.
     """
 
-    def __init__(self, path: Path, limits: Limits, findings: Findings, seen: set[str]) -> None:
+    def __init__(self, path: Path, limits: Limits, findings: Findings, seen: set[str], others: Sequence[str] = ()) -> None:
         self.path = path
-        self.root = os.path.realpath(path if path.is_dir() else path.parent)
+        self._roots = {root_of(path), *others}
         self._limits = limits
         self._findings = findings
         self._seen = seen
@@ -71,9 +81,9 @@ class Tree:
             yield from self.walk(path / entry, depth + 1)
 
     def inside(self, path: Path) -> bool:
-        """Whether a path, with all links followed, is in the tree."""
+        """Whether a path, with all links followed, is in the tree or in another that was named."""
         real = os.path.realpath(path)
-        return real == self.root or real.startswith(self.root.rstrip("/") + "/")
+        return any(real == root or real.startswith(root.rstrip("/") + "/") for root in self._roots)
 
     def read(self, path: Path) -> str | None:
         """The text of a file; None when it is binary or cannot be read, which is noted where it could matter.
@@ -92,32 +102,37 @@ class Tree:
         if self._bytes > self._limits.total:
             most = human_size(self._limits.total)
             raise UsageError("too much text to look through", where=printable(str(self.path)), expected=most, hint=_NARROWER)
-        try:
-            return data.decode("utf-8-sig").replace("\r\n", "\n")
-        except UnicodeDecodeError:
-            if path.suffix in _TELLING:
-                self._unreadable(path, "not UTF-8 text")
-            return None
+        text = decode(data)
+        if text is None:
+            self._unread(path, "not UTF-8 text")
+        return text
 
     def _entries(self, path: Path) -> list[str]:
         try:
             with os.scandir(path) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                # directories under their own name first, so that a link to one is not what is shown of it
+                found = sorted(entries, key=lambda entry: (entry.is_symlink() and entry.is_dir(), entry.name))
+                return [entry.name for entry in found if self._wanted(entry)]
         except OSError as error:
             self._unreadable(path, f"cannot read the directory: {error.strerror}")
             return []
-        return [entry.name for entry in found if self._wanted(entry)]
 
     def _wanted(self, entry: os.DirEntry[str]) -> bool:
-        if entry.name.startswith(".") or entry.name in _SKIPPED:
+        name = printable(entry.path)
+        if entry.name in _HISTORIES:
             return False
-        if entry.is_symlink():
-            if not self.inside(Path(entry.path)):
-                sheet = Sheet(printable(entry.path), self._findings)
-                sheet.note(1, "a link out of the tree is not followed")
-                return False
-            return entry.is_file()  # a directory inside the tree is met under its own name
-        return entry.is_file() or entry.is_dir()
+        if entry.name.startswith("."):
+            self._findings.pass_over(name, "hidden, so not looked into")
+        elif entry.name in _SKIPPED:
+            self._findings.pass_over(name, "dependencies and caches, not looked into")
+        elif entry.is_symlink() and not self.inside(Path(entry.path)):
+            hint = "name what it leads to, too, if it deploys something"
+            self._findings.unresolved.append(Remark(Place(name, 1), "a link out of the tree is not followed", "", hint))
+        elif not entry.is_file() and not entry.is_dir():
+            self._findings.pass_over(name, "no file behind it" if entry.is_symlink() else "a device, socket or pipe, not read")
+        else:
+            return True
+        return False
 
     def _text(self, path: Path) -> bytes | None:
         """The bytes of a file that is text. Raises ``Damaged`` and ``MediaError``."""
@@ -130,12 +145,40 @@ class Tree:
             raise MediaError(f"cannot read: {error.strerror}") from error
         finally:
             os.close(fd)
-        if b"\0" in head[:count]:
+        if b"\0" in head[:count] and not head.startswith(_WIDE):
+            self._unread(path, "binary data")
             return None
-        if size > self._limits.size and path.suffix not in _TELLING:
+        if size > self._limits.size and not _tells(path):
+            self._unread(path, "too large")
             return None
         return fsio.read_capped(path, self._limits.size)
 
+    def _unread(self, path: Path, what: str) -> None:
+        """Say that a file is not looked into: as unresolved where its name says that it may name images."""
+        if _tells(path):
+            self._unreadable(path, what)
+        else:
+            self._findings.pass_over(printable(str(path)), f"{what}, so not looked into")
+
     def _unreadable(self, path: Path, what: str) -> None:
-        remark = Remark(Sheet(printable(str(path)), self._findings).place(1), what, "", "it may hold images: look at it yourself")
-        self._findings.unresolved.append(remark)
+        hint = "it may hold images: look at it yourself"
+        self._findings.unresolved.append(Remark(Place(printable(str(path)), 1), what, "", hint))
+
+
+def root_of(path: Path) -> str:
+    """The real path of the directory that a PATH opens: itself, or the one that the file is in."""
+    return os.path.realpath(path if path.is_dir() else path.parent)
+
+
+def decode(data: bytes) -> str | None:
+    """The text of a file, its line ends as line feeds; UTF-8, or what its byte order mark says. None when it is neither."""
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8-sig")
+    try:
+        return data.decode(encoding).replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        return None
+
+
+def _tells(path: Path) -> bool:
+    """Whether a file's name says that it may name images."""
+    return path.suffix.lower() in _TELLING or path.name.lower().startswith(("containerfile", "dockerfile"))

@@ -36,7 +36,7 @@ def found(*arguments: object) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("tree", "count", "some", "unresolved"),
     [
-        ("kubernetes", 33, ["busybox:latest", "ghcr.io/cloudnative-pg/postgresql:16.3", "valkey/valkey:8.0"], ["$(params.PUSHER)"]),
+        ("kubernetes", 34, ["busybox:latest", "ghcr.io/cloudnative-pg/postgresql:16.3", "valkey/valkey:8.0"], ["$(params.PUSHER)"]),
         ("compose", 6, ["ghcr.io/example/app:4.2", "postgres:16.3"], ["registry.example.com/proxy:${PROXY_TAG:?set it}"]),
         ("quadlet", 5, ["mariadb:11.4", "nginx:1.27", "quay.io/podman/hello:v1"], []),
         ("containers", 3, ["golang:1.22", "golangci/golangci-lint:v1.59", "node:20"], ["${BASE}"]),
@@ -124,3 +124,36 @@ def test_a_list_from_compose_quadlet_and_kubernetes_resolves_against_a_real_regi
         lock = site.json("resolve", tmp_path / "images.txt", "--lock", tmp_path / "images.lock")
         wanted = [f"{registry.address}/{name}" for name in ("edge/agent:0.9", "shop/api:2.1", "shop/web:1.0", "tools/migrate:3.4")]
         assert sorted(image["reference"] for image in lock["images"]) == wanted
+
+
+def test_json_and_strict_lose_no_fact_when_nothing_is_certain(tmp_path):
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\ndata: {provisioner: 'r.io/csi:1', other: 'r.io/b:${TAG}'}\n")
+    for strict in ([], ["--strict"]):
+        done = here("discover", tmp_path, "--json", *strict)
+        failed(done, USAGE)
+        facts = json.loads(done.stdout)
+        assert [image["reference"] for image in facts["possible"]] == ["r.io/csi:1"]
+        assert [remark["got"] for remark in facts["unresolved"]] == ["r.io/b:${TAG}"]
+        assert (facts["images"], facts["list"], facts["exit_code"]) == ([], None, USAGE)
+        assert facts["error"]
+
+
+def test_strict_never_blesses_a_list_while_something_is_only_possible(tmp_path):
+    (tmp_path / "pod.yaml").write_text("apiVersion: v1\nkind: Pod\nspec: {containers: [{image: 'r.io/op:1'}]}\n")
+    (tmp_path / "config.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\ndata: {provisioner: 'r.io/csi:1', docs: 'docs.r.io/x:1'}\n"
+    )
+    out = tmp_path / "out"
+    failed(
+        here("discover", tmp_path, "--strict", "-o", out),
+        USAGE,
+        "2 possible images",
+        "config.yaml:3: possible: r.io/csi:1",
+        "--ignore",
+    )
+    failed(here("discover", tmp_path, "--strict", "-o", out, "--ignore", "docs.r.io/*"), USAGE, "1 possible image,")
+    assert not out.exists()
+    done = here("discover", tmp_path, "--strict", "-o", out, "--ignore", "docs.r.io/*", "--include-possible")
+    assert done.returncode == 0, done.stderr
+    assert [str(reference) for reference in listed(out.read_text())] == ["r.io/csi:1", "r.io/op:1"]
+    assert "ignored, as --ignore says: docs.r.io/x:1" in out.read_text()

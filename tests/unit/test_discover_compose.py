@@ -66,7 +66,7 @@ def test_services_that_are_built_are_notes_and_their_names_possible():
     assert not found.images
     assert not found.unresolved
     assert possible(found) == ["r.io/three:1", "r.io/two:1"]
-    assert [(note.place.line, note.got) for note in found.notes] == [(3, "./one")]
+    assert [(note.place.line, note.got) for note in found.notes] == [(3, "./one"), (4, "two")]
 
 
 def test_what_a_build_and_a_volume_take_is_found():

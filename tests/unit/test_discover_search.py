@@ -32,7 +32,14 @@ def test_directories_are_walked_and_hidden_binary_and_foreign_files_are_not_read
     found = search(tmp_path)
     assert images(found) == ["x:0", "x:1", "x:2"]
     assert str(found.images[0].places[0]) == f"{tmp_path}/a.yaml:5"
-    assert not found.unresolved
+    assert [(remark.place.file, remark.what) for remark in found.unresolved] == [(f"{tmp_path}/g.yaml", "binary data")]
+    passed_over = {note.what: note.got.replace(f"{tmp_path}/", "") for note in found.notes}
+    assert passed_over == {
+        "hidden, so not looked into (1 in all)": ".e.yaml",
+        "dependencies and caches, not looked into (1 in all)": "node_modules",
+        "a device, socket or pipe, not read (1 in all)": "h.yaml",
+        "of another kind, so searched for full references only (1 in all)": "notes.md",
+    }
 
 
 def test_links_are_followed_inside_the_tree_only_and_no_file_is_read_twice(tmp_path):
@@ -48,7 +55,8 @@ def test_links_are_followed_inside_the_tree_only_and_no_file_is_read_twice(tmp_p
     found = search(tree, tree, tree / "a.yaml")
     assert images(found) == ["a:1"]
     assert len(found.images[0].places) == 1
-    assert [note.what for note in found.notes] == ["a link out of the tree is not followed"]
+    assert [remark.what for remark in found.unresolved] == ["a link out of the tree is not followed"]
+    assert {note.got.removeprefix(f"{tree}/") for note in found.notes} == {".data", "gone.yaml"}
     assert images(search(tmp_path / "tree/out.yaml")) == ["b:1"]
 
 
