@@ -125,6 +125,23 @@ def test_a_rollback_is_refused_whole_when_an_attachment_of_an_earlier_bundle_is_
     done(far.back("prod", 2))
 
 
+def test_what_hangs_off_a_rebuilt_index_stays_as_long_as_a_kept_name_stands_for_it(vendor: Vendor, far: Far) -> None:
+    """It refers to the original index, which is not at the site: only the memory knows what it belongs to."""
+    original = vendor.release("tool:1", 1)
+    done(far.take(vendor.export("prod", ["tool:1"]), "--platform", "linux/arm64"))
+    rebuilt = far.names()["tool:1"]
+    assert rebuilt != original
+    for release in (2, 3):
+        bring(vendor, far, "app:1", release=release)
+    far.prune(1)
+    assert far.lost("tool:1", rebuilt, vendor.hanging[original]) == []
+    bring(vendor, far, "app:1", "tool:1", release=4)
+    far.prune(1)
+    sbom = next(one for one in vendor.hanging[original] if ":" in one)
+    assert far.shelf.manifest("tool", rebuilt) is None
+    assert far.shelf.manifest("tool", sbom) is None, "with the last name it goes, too"
+
+
 def test_the_memory_of_names_outlives_their_generations(vendor: Vendor, far: Far) -> None:
     """What prune forgets must not be what keeps another repository from taking the name over."""
     for _ in range(2):
@@ -137,7 +154,7 @@ def test_the_memory_of_names_outlives_their_generations(vendor: Vendor, far: Far
 def test_a_registry_keeps_what_its_generations_stood_for(vendor: Vendor, tmp_path: Path) -> None:
     require("docker-registry")
     with DockerRegistry(tmp_path / "registry") as registry:
-        shelf = RegistryShelf(registry.root / "data", "mirror")
+        shelf = RegistryShelf(registry.root / "data")
         far = Far(tmp_path / "far", vendor.sender, f"docker://{registry.address}/mirror", shelf)
         bring(vendor, far, "app:latest", "tool:latest", release=1)
         second = bring(vendor, far, "app:latest", release=2)
@@ -150,7 +167,7 @@ def test_a_registry_keeps_what_its_generations_stood_for(vendor: Vendor, tmp_pat
 
 _BEFORE = """
 DROP TABLE stood; ALTER TABLE generations DROP COLUMN moment; ALTER TABLE generations DROP COLUMN unsure;
-ALTER TABLE brought DROP COLUMN roots; PRAGMA user_version = 4;
+ALTER TABLE brought DROP COLUMN roots; ALTER TABLE brought DROP COLUMN source; DROP TABLE owners; PRAGMA user_version = 4;
 """
 
 

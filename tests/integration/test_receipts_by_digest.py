@@ -30,7 +30,7 @@ def far(request: pytest.FixtureRequest, tmp_path: Path, vendor: Vendor) -> Itera
         return
     require("docker-registry")
     with DockerRegistry(tmp_path / "registry") as registry:
-        shelf = RegistryShelf(registry.root / "data", "mirror")
+        shelf = RegistryShelf(registry.root / "data")
         yield Far(tmp_path / "far", vendor.sender, f"docker://{registry.address}/mirror", shelf)
 
 

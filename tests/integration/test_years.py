@@ -26,20 +26,24 @@ def test_nothing_is_lost_in_twelve_months_of_three_sites(seed: int, tmp_path: Pa
     assert counts["prune"] > 0
 
 
+@pytest.mark.parametrize("mapped", [False, True])
 def test_nothing_is_lost_in_twelve_months_of_a_registry_that_collects_its_garbage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where names are mapped and the site adds its own signatures."""
     require("docker-registry")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     vendor = Vendor.make(tmp_path / "vendor")
     with DockerRegistry(tmp_path / "registry") as registry:
-        shelf = RegistryShelf(registry.root / "data", "mirror")
-        far = Far(tmp_path / "far", vendor.sender, f"docker://{registry.address}/mirror", shelf)
+        shelf = RegistryShelf(registry.root / "data", *(["mirror"] if mapped else []))
+        options = ("--map", "strip-host", "--sign-by", vendor.sender.key) if mapped else ()
+        far = Far(tmp_path / "far", vendor.sender, f"docker://{registry.address}/mirror", shelf, options)
 
         def collect() -> None:
             registry.stop()
             collect_garbage(registry)
             registry.restart()
 
-        counts = Months(7, vendor, [far], collect).run(12)
+        counts = Months(7 + mapped, vendor, [far], collect).run(12)
     print(f"registry: {json.dumps(facts_of(counts))}")
+    assert counts["prune"] > 0

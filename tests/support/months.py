@@ -229,12 +229,12 @@ class Months:
             for serial in own[:-keep] if only in ("", stream) else ():
                 if serial != site.force.get(stream):
                     site.generations[stream, serial].whole = False
+        listed = {name for one in site.generations.values() if one.whole for name in one.brought}
         gone = before.keys() - names_of(site).keys()
-        gone |= {name for name, digest in site.pinned.items() if missing(site.far.shelf, name.partition("@")[0], digest)}
-        if gone:
-            assert unlisted
-            listed = {name for one in site.generations.values() if one.whole for name in one.brought}
-            assert not gone & listed
+        assert not gone & listed
+        assert unlisted or not gone
+        if unlisted:  # what is known by digest alone is given up, too, and goes now or when nothing else needs it any more
+            gone |= site.pinned.keys() - listed
         for name in gone:
             self._forget(site, name, *STREAMS)
             site.pinned.pop(name, None)
@@ -360,7 +360,11 @@ def names_of(site: Model) -> dict[str, str]:
 
 
 def _below(place: str) -> str:
-    return place.partition("origin.example/")[2]
+    """A name at a target as the vendor has it."""
+    for top in ("origin.example/", "mirror/"):
+        if top in place:
+            return place.partition(top)[2]
+    return place
 
 
 def facts_of(counts: collections.Counter[str]) -> dict[str, Any]:

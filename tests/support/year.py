@@ -140,14 +140,14 @@ class RegistryShelf:
     """The files of a docker-registry below ``data``, of the repositories below a prefix."""
 
     data: Path
-    prefix: str
+    prefix: str = f"mirror/{HOST}"
 
     @property
     def _storage(self) -> Path:
         return self.data / "docker/registry/v2"
 
     def _repositories(self) -> dict[str, Path]:
-        top = self._storage / "repositories" / self.prefix / HOST
+        top = self._storage / "repositories" / self.prefix
         return {str(path.parent.relative_to(top)): path.parent for path in top.rglob("_manifests")}
 
     def tags(self) -> dict[str, str]:
@@ -170,7 +170,7 @@ class RegistryShelf:
         return (self._place(repository) / "_layers" / digest.replace(":", "/") / "link").exists() and self._blob(digest).exists()
 
     def _place(self, repository: str) -> Path:
-        return self._storage / "repositories" / self.prefix / HOST / repository
+        return self._storage / "repositories" / self.prefix / repository
 
     def _blob(self, digest: str) -> Path:
         algorithm, _, value = digest.partition(":")
@@ -189,12 +189,13 @@ def missing(shelf: Shelf, repository: str, digest: str) -> list[str]:
 
 @dataclass
 class Far:
-    """A site: its state, its target, and what is there."""
+    """A site: its state, its target, what is there, and with which options it imports."""
 
     root: Path
     sender: Sender
     target: str
     shelf: Shelf
+    options: tuple[object, ...] = ()
 
     @classmethod
     def layout(cls, root: Path, sender: Sender) -> Far:
@@ -212,7 +213,7 @@ class Far:
 
     def take(self, bundle: Path, *options: object) -> subprocess.CompletedProcess[str]:
         """Import a bundle."""
-        return self.run("import", bundle, "--to", self.target, "--policy", self.sender.policy, *options)
+        return self.run("import", bundle, "--to", self.target, "--policy", self.sender.policy, *self.options, *options)
 
     def back(self, stream: str, serial: int, *options: object) -> subprocess.CompletedProcess[str]:
         """Roll a stream back (or forward)."""

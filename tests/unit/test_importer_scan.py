@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -14,6 +14,7 @@ from airgap.importer.scan import Part, scan
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.reference import Repository
 from airgap.progress import Silent
 from airgap.registry import RegistryStore
 from tests.support import images
@@ -63,9 +64,12 @@ class Yard:
     def shelf(self, path: str) -> Shelf:
         return self.origin.shelves[f"{self.server.address}/{path}"]
 
-    def scan(self, *repositories: str, prefix: str = "", threads: int = 2, trust: bool = False) -> Holdings:
+    def scan(
+        self, *repositories: str, prefix: str = "", threads: int = 2, trust: bool = False, known: Sequence[tuple[str, Digest]] = ()
+    ) -> Holdings:
         part = Part(self.server.address, prefix, repositories)
-        return scan(self.store, part, self.said, threads, trust_manifests=trust)
+        by_digest = [(Repository(self.server.address, path), digest) for path, digest in known]
+        return scan(self.store, part, self.said, threads, trust_manifests=trust, known=by_digest)
 
     @staticmethod
     def _listed(key: str, names: list[str]) -> Reply:
@@ -266,3 +270,29 @@ def test_more_than_a_receipt_takes_is_refused(yard: Yard, monkeypatch: pytest.Mo
 def test_name_that_is_no_repository_is_the_users_mistake(yard: Yard) -> None:
     with pytest.raises(UsageError):
         yard.scan("A/../b")
+
+
+def test_what_is_known_by_digest_is_held_with_all_below_as_far_as_it_is_there(yard: Yard) -> None:
+    web, other = images.multi_arch("web"), images.image([images.layer("other")])
+    yard.push("team/web:1", web)
+    yard.push("app:1", other)
+    yard.shelf("team/web").tags.clear()
+    nowhere = Digest.of(b"nowhere")
+    assert web.digest not in yard.scan().manifests
+    known = [("team/web", web.digest), ("team/web", nowhere), ("gone", nowhere), ("app", other.digest)]
+    held = yard.scan(known=known)
+    assert set(held.blobs) == everything(web, other)
+    assert set(yard.scan("app", known=known).blobs) == everything(other), "only what was asked for"
+    assert set(yard.scan("team/web", known=known).blobs) == everything(web)
+    assert set(yard.scan(prefix="team", known=known).blobs) == everything(web)
+
+
+def test_a_registry_that_refuses_what_it_does_not_list_does_not_stop_the_receipt_and_one_that_lists_it_does(yard: Yard) -> None:
+    web = yard.push("web:1", images.image([images.layer("web")]))
+    old = Digest.of(b"old")
+    yard.special[f"/v2/gone/manifests/{old}"] = Reply(403)
+    assert set(yard.scan(known=[("gone", old)]).blobs) == everything(web)
+    assert any("gone" in line for line in yard.said.lines)
+    yard.special[f"/v2/web/manifests/{old}"] = Reply(403)
+    with pytest.raises(RegistryError):
+        yard.scan(known=[("web", old)])
