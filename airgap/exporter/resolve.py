@@ -14,13 +14,13 @@ from typing import Protocol
 from airgap.errors import AirgapError, Damaged, NotFound, Refused, RegistryError, UsageError
 from airgap.exporter.lock import Lock, Node
 from airgap.lists import Entry
-from airgap.oci import media, strictjson
+from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import LOOKASIDE, REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, LookasideSignature, digest_tag
-from airgap.oci.manifest import MAX_MANIFEST, Manifest
+from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
-from airgap.oci.selection import select_children
+from airgap.oci.selection import PlatformFilter, config_of, platform_in
 from airgap.oci.stores import Source
 from airgap.oci.verify import VerifiedReader, read_all
 from airgap.progress import Progress
@@ -44,7 +44,7 @@ def resolve(
     """Resolve every entry.
 
     Raises:
-        UsageError: two entries clash, or a platform that was asked for is in none of an image's manifests.
+        UsageError: two entries clash, or an image lacks a platform that was asked for.
         RegistryError: one or more images, or parts of them, cannot be had; all of them are named.
     """
     progress.stage(f"resolving {len(entries)} images", 0)
@@ -57,9 +57,11 @@ def resolve(
     _raise_failures(outcomes)
     images: list[Image] = []
     manifests: dict[Digest, Node] = {}
-    for walk in walks:
-        image, nodes = walk.result()
+    for entry, walk in zip(entries, walks, strict=True):
+        image, nodes, is_artifact = walk.result()
         images.append(image)
+        if is_artifact:
+            progress.say(f"{entry.reference} states no platform, so it is an artifact and carried whole")
         for digest, node in nodes.items():
             if node.repository is not None or digest not in manifests:  # a place that is named holds for every image
                 manifests[digest] = node
@@ -67,7 +69,7 @@ def resolve(
     return Lock(tuple(images), manifests, {str(entry.reference): entry.source for entry in entries if entry.source})
 
 
-def _resolve_one(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node]]:
+def _resolve_one(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], bool]:
     try:
         return _Walk(entry, source, lookaside).run()
     except Damaged as error:  # a registry that serves nonsense is the registry's failure, not a damaged bundle
@@ -132,22 +134,31 @@ class _Walk:
     source: Source
     lookaside: Lookaside | None
     nodes: dict[Digest, Node] = field(default_factory=dict)
+    filter: PlatformFilter = field(init=False)
     platforms: list[str] = field(default_factory=list)
     omitted: list[Digest] = field(default_factory=list)
     foreign: dict[Digest, None] = field(default_factory=dict)
     attachments: dict[tuple[Digest, str | None], Attachment] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.filter = PlatformFilter(self.entry.platforms)
+
     @property
     def repository(self) -> Repository:
         return self.entry.reference.repository
 
-    def run(self) -> tuple[Image, dict[Digest, Node]]:
+    def run(self) -> tuple[Image, dict[Digest, Node], bool]:
+        """The image, every manifest of it, and whether it is an artifact that platforms were asked of."""
         root = self._root()
         self._descend(root, 0, root.digest, self.repository)
         if not root.is_index:
-            self._read_platform(root)
-        if self.entry.platforms and root.is_index and not self.platforms:
+            platform = self._platform_of(root, self.repository)
+            self.filter.takes(platform)
+            self._note(platform)
+        if self.filter.missing:
             self._refuse_platforms()
+        is_artifact = self.filter.is_beside_the_point
+        self.filter = PlatformFilter(())  # what hangs off an image is carried whole
         own = list(self.nodes)
         for digest in own:
             self._find_attachments(digest, 0)
@@ -160,7 +171,7 @@ class _Walk:
             attachments=tuple(self.attachments.values()),
             signatures=tuple(self._lookaside_signatures(own)),
         )
-        return image, self.nodes
+        return image, self.nodes, is_artifact
 
     def _root(self) -> Manifest:
         try:
@@ -183,12 +194,15 @@ class _Walk:
             return
         self.nodes[manifest.digest] = Node.of(manifest, None if place == self.repository else place)
         self._check_layers(manifest, place)
-        kept = self._select(manifest) if manifest.is_index else ()
-        for child in kept:
+        for child, platform in self._select(manifest, where, place) if manifest.is_index else ():
             found = self._fetch(child, where, place)
-            if child.platform is not None and not found.is_index and child.platform.os != "unknown":
-                self.platforms.append(str(child.platform))
+            if not found.is_index:
+                self._note(platform)
             self._descend(found, depth + 1, child.digest, place)
+
+    def _note(self, platform: Platform | None) -> None:
+        if platform is not None and platform.is_stated and platform.os != "unknown":
+            self.platforms.append(str(platform))
 
     def _fetch(self, descriptor: Descriptor, where: str, place: Repository) -> Manifest:
         if descriptor.media_type not in media.MANIFESTS:
@@ -214,31 +228,40 @@ class _Walk:
             )
         return found
 
-    def _select(self, index: Manifest) -> list[Descriptor]:
-        kept = select_children(index.children, self.entry.platforms)
-        self.omitted += [child.digest for child in index.children if child not in kept]
-        return kept
+    def _select(self, index: Manifest, where: str, place: Repository) -> list[tuple[Descriptor, Platform | None]]:
+        """The children to carry, each with its platform as far as that is known."""
+        read: dict[Digest, Platform | None] = {}
 
-    def _read_platform(self, image: Manifest) -> None:
-        """A single image says in its config what it runs on (image-spec config.md). It is carried whatever was asked for."""
-        config = image.config
-        if config is None or config.media_type not in media.CONFIGS or config.size > MAX_MANIFEST:
-            return
+        def platform_of(child: Descriptor) -> Platform | None:
+            return read.setdefault(child.digest, self._platform_of(self._fetch(child, where, place), place))
+
+        kept = self.filter.select(index.children, platform_of)
+        self.omitted += [child.digest for child in index.children if child not in kept]
+        return [(child, read.get(child.digest, child.platform)) for child in kept]
+
+    def _platform_of(self, image: Manifest, place: Repository) -> Platform | None:
+        """What a single image states in its config; None where it states nothing, or nobody asks and it is too large to look at."""
+        where = f"{self.entry.reference}: {image.digest}"
+        try:
+            config = config_of(image, where, UsageError)
+        except UsageError:
+            if self.filter.wishes:
+                raise
+            return None
+        if config is None:
+            return None
         where = f"{self.entry.reference}: config {config.digest}"
-        reader = VerifiedReader(self.source.open(self.repository, config), config, where, failure=RegistryError)
-        fields = strictjson.parse_object(read_all(reader, config.size, where), where)
-        platform = Platform.from_json({name: fields.get(name, "") for name in ("os", "architecture", "variant")}, where)
-        if platform.os:
-            self.platforms.append(str(platform))
+        reader = VerifiedReader(self.source.open(place, config), config, where, failure=RegistryError)
+        return platform_in(read_all(reader, config.size, where), where)
 
     def _refuse_platforms(self) -> None:
-        root = self.nodes[next(iter(self.nodes))]
+        some = len(self.filter.missing) < len(self.entry.platforms)
         raise UsageError(
-            "an image has none of the platforms asked for",
-            where=f"{self.entry.reference} ({self.entry.origin})",
+            f"an image has {'only some' if some else 'none'} of the platforms asked for",
+            where=f"{self.entry.reference} ({self.entry.origin})" if self.entry.origin else str(self.entry.reference),
             expected=listing([str(platform) for platform in self.entry.platforms]),
-            got=listing([str(child.platform or child.digest) for child in root.children]),
-            hint="correct the platforms or leave the image out",
+            got=listing([str(platform) for platform in self.filter.there]) or "no image at all",
+            hint="correct the platforms of this image (platforms: in the list), or leave the image out",
         )
 
     def _check_layers(self, manifest: Manifest, place: Repository) -> None:

@@ -13,8 +13,9 @@ from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRERS_TAG, Attachment, Image, LookasideSignature
 from airgap.oci.manifest import Manifest
-from airgap.oci.selection import select_children
-from airgap.text import listing
+from airgap.oci.selection import PlatformFilter, config_of, platform_in
+from airgap.oci.verify import VerifiedReader, read_all
+from airgap.text import listing, plural
 from airgap.trust.judging import Instances, instances_of
 
 _MAX_DEPTH = 8
@@ -34,6 +35,7 @@ class Closure:
         signatures: lookaside signatures of what is loaded.
         parts: the manifests reached from the root, indexes included, without attachments.
         replaced: original digests of the indexes that were rebuilt.
+        is_artifact: platforms were asked for, and it states none: it is loaded whole.
     """
 
     image: Image
@@ -45,6 +47,7 @@ class Closure:
     signatures: list[LookasideSignature] = field(default_factory=list)
     replaced: set[Digest] = field(default_factory=set)
     parts: list[Descriptor] = field(default_factory=list)
+    is_artifact: bool = False
 
     @property
     def instances(self) -> Instances:
@@ -62,9 +65,44 @@ def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = ()) -
 
     Raises:
         Damaged: a part is not in the bundle, or contradicts its descriptor.
-        Refused: none of the platforms is there.
+        Refused: one of the platforms is not there, or that cannot be told.
     """
     return _Walk(store, image, platforms).run()
+
+
+def walk_all(store: BundleStore, images: Sequence[Image], platforms: Sequence[Platform] = ()) -> list[Closure]:
+    """The closures of all images. The arguments and errors are those of :func:`walk`; images that lack platforms are all named."""
+    found: list[Closure] = []
+    lacking: list[PlatformsMissing] = []
+    for image in images:
+        try:
+            found.append(walk(store, image, platforms))
+        except PlatformsMissing as error:
+            lacking.append(error)
+    if len(lacking) > 1:
+        raise Refused(
+            f"{len(lacking)} of {plural(len(images), 'image')} lack platforms that were asked for",
+            expected=lacking[0].expected,
+            got="".join(f"\n  {error.where}: {error.what}; there: {error.got}" for error in lacking),
+            hint=lacking[0].hint,
+        )
+    if lacking:
+        raise lacking[0]
+    return found
+
+
+class PlatformsMissing(Refused):
+    """An image lacks a platform that was asked for."""
+
+    def __init__(self, image: Image, asked: PlatformFilter) -> None:
+        some = len(asked.missing) < len(asked.wishes)
+        super().__init__(
+            f"{'only some' if some else 'none'} of the platforms asked for {'are' if some else 'is'} in the image",
+            where=str(image.reference),
+            expected=listing([str(platform) for platform in asked.wishes]),
+            got=listing([str(platform) for platform in asked.there]) or "no image at all",
+            hint="ask for platforms that every image has, or import without --platform, which loads everything",
+        )
 
 
 def check_extraneous(store: BundleStore, closures: Collection[Closure]) -> None:
@@ -86,16 +124,21 @@ class _Walk:
     def __init__(self, store: BundleStore, image: Image, platforms: Sequence[Platform]) -> None:
         self._store = store
         self._image = image
-        self._platforms = platforms
+        self._filter = PlatformFilter(tuple(platforms))
         self._closure = Closure(image, image.root)
         self._placed: dict[Digest, Descriptor] = {}
 
     def run(self) -> Closure:
         closure = self._closure
-        root = self._manifest(self._image.root, 0, self._platforms)
+        root = self._manifest(self._image.root, 0, self._filter)
+        if root is not None and root.media_type in media.IMAGES and self._filter.wishes:
+            self._filter.takes(self._platform_of(root))
+        if self._filter.missing:
+            raise PlatformsMissing(self._image, self._filter)
         if root is None:
-            raise self._none_left()
+            raise Damaged("an index of which nothing is carried", where=str(self._image.reference), got=self._image.root.digest)
         closure.root = root
+        closure.is_artifact = self._filter.is_beside_the_point
         closure.parts = list(closure.manifests.values())
         loaded = set(self._placed)
         closure.signatures = [signature for signature in self._image.signatures if signature.subject in loaded]
@@ -104,17 +147,17 @@ class _Walk:
             if not self._store.catalog.blobs[signature.digest].extents:  # it is needed before the destination is asked anything
                 raise Damaged("a signature is not in the bundle", where=f"{self._image.reference}: {signature.digest}")
         for attachment in self._image.attachments:
-            if attachment.subject in loaded and self._manifest(attachment.descriptor, 1, ()):
+            if attachment.subject in loaded and self._manifest(attachment.descriptor, 1, PlatformFilter(())):
                 loaded.add(attachment.descriptor.digest)
                 closure.attachments.append(attachment)
         return closure
 
-    def _manifest(self, descriptor: Descriptor, depth: int, platforms: Sequence[Platform]) -> Descriptor | None:
+    def _manifest(self, descriptor: Descriptor, depth: int, wanted: PlatformFilter) -> Descriptor | None:
         """Take in one manifest with all below it; the descriptor it has at the destination, None when nothing of it is wanted."""
         if descriptor.digest in self._placed:
             return self._placed[descriptor.digest]
         manifest = self._read(descriptor, depth)
-        placed = self._index(manifest, descriptor, depth, platforms) if manifest.is_index else descriptor
+        placed = self._index(manifest, descriptor, depth, wanted) if manifest.is_index else descriptor
         if placed is None:
             return None
         for blob in manifest.blobs():
@@ -125,12 +168,12 @@ class _Walk:
         self._closure.manifests[placed.digest] = placed
         return placed
 
-    def _index(self, index: Manifest, descriptor: Descriptor, depth: int, platforms: Sequence[Platform]) -> Descriptor | None:
+    def _index(self, index: Manifest, descriptor: Descriptor, depth: int, wanted: PlatformFilter) -> Descriptor | None:
         present = [child for child in index.children if child.digest not in self._image.omitted]
-        placed = {c.digest: self._manifest(c, depth + 1, platforms) for c in select_children(present, platforms)}
+        placed = {c.digest: self._manifest(c, depth + 1, wanted) for c in wanted.select(present, self._platform_of)}
         kept = {old: new for old, new in placed.items() if new is not None}
         same = len(kept) == len({child.digest for child in index.children}) and all(old == new.digest for old, new in kept.items())
-        if same and (kept or not platforms):  # an index without children has none of the platforms
+        if same and (kept or not wanted.wishes):  # an index without children has none of the platforms
             return descriptor
         self._closure.replaced.add(index.digest)
         if not kept:
@@ -139,13 +182,29 @@ class _Walk:
         self._closure.rebuilt[new.digest] = new
         return new.descriptor
 
-    def _none_left(self) -> Refused:
-        return Refused(
-            "none of the platforms is in the image",
-            where=str(self._image.reference),
-            expected=listing([str(platform) for platform in self._platforms]),
-            got=listing(list(self._image.platforms)),
-        )
+    def _platform_of(self, child: Descriptor) -> Platform | None:
+        """What a single image states in its config; None where it states nothing.
+
+        A config that the bundle does not carry because the site has it is not asked for: the destination is not open yet. The
+        signed catalog says what the exporter read in it.
+        """
+        where = f"{self._image.reference}: {child.digest}"
+        config = config_of(self._read(child, 1), where, Refused)
+        if config is None:
+            return None
+        self._check_blob(config, f"manifest {child.digest}")
+        if self._store.find_blob(config.digest) is None:
+            if child.digest == self._image.root.digest:
+                return Platform.stated(self._image.platforms[0]) if self._image.platforms else None
+            raise Refused(
+                "the platform of an image cannot be told",
+                where=where,
+                expected=f"its config {config.digest} in the bundle",
+                got="the site has it, so the bundle does not carry it",
+                hint="import without --platform",
+            )
+        reader = VerifiedReader(self._store.open_blob(config.digest), config, self._store.place(config.digest))
+        return platform_in(read_all(reader, config.size, where), where)
 
     def _read(self, descriptor: Descriptor, depth: int) -> Manifest:
         where = f"{self._image.reference}: manifest {descriptor.digest}"

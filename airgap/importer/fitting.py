@@ -13,16 +13,17 @@ from airgap.oci.descriptor import Platform
 from airgap.text import listing
 
 
-def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]) -> None:
+def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure], platforms: Sequence[Platform]) -> None:
     """Refuse what the format of the target cannot hold.
 
     Args:
         spec: the target.
         store: the bundle.
         closures: the images as they will be loaded.
+        platforms: the platforms that were asked for.
 
     Raises:
-        UsageError: several images for a ``dir:``, or several platforms of one for a docker archive.
+        UsageError: several images for a ``dir:``, or several platforms of one for a docker archive or a container storage.
     """
     if not isinstance(spec, FileTarget):
         return
@@ -33,14 +34,22 @@ def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]
             got=listing([str(closure.image.reference) for closure in closures]) or "none",
             hint="import into oci: or oci-archive:, which hold many",
         )
+    if spec.form is Form.STORAGE and len(platforms) > 1:
+        raise UsageError(
+            "a container storage holds one platform of an image",
+            where=str(spec),
+            expected="--platform once",
+            got=listing([str(platform) for platform in platforms]),
+            hint="choose one of them, or import into oci:, which holds them all",
+        )
     for closure in closures if spec.form is Form.DOCKER_ARCHIVE else ():
-        platforms = _platforms(store, closure)
-        if len(platforms) > 1:
+        found = _platforms(store, closure)
+        if len(found) > 1:
             raise UsageError(
                 "a docker archive holds one platform of an image",
                 where=str(closure.image.reference),
                 expected="--platform",
-                got=listing([str(platform or "one without a platform") for platform in platforms]),
+                got=listing([str(platform or "one without a platform") for platform in found]),
                 hint="choose one of them, or import into oci-archive:, which holds them all",
             )
 

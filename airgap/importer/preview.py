@@ -104,7 +104,7 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
         to_send_bytes=sum(blob.size for blob in missing),
         present=len(wanted) - len(missing),
         held=len(held),
-        remarks=remarks,
+        remarks=(*remarks, *found.remarks),
     )
 
 

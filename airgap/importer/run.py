@@ -50,7 +50,7 @@ class Imported:
         left_out: images not loaded because volumes are missing (only with ``partial``).
         loaded: what was sent; None when everything was there already.
         judgements: the policy's verdict on every instance.
-        remarks: what is remarkable about the bundle's age and place in its stream, and what the operator allowed.
+        remarks: what is remarkable about the bundle's age, its place in its stream and its images, and what the operator allowed.
         not_held: attachments that the target has no place for.
     """
 
@@ -153,7 +153,8 @@ def import_bundle(
     remarks = (*remarks, *(f"{place} is taken over (--replace-names)" for place in places))
     reason = _reason(verdict, remarks)
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
-    done = Imported(opened, names, found.rebuilt, left_out, None, found.judgements, (*remarks, *remarks_of(custody)))
+    noted = (*remarks, *remarks_of(custody), *found.remarks)
+    done = Imported(opened, names, found.rebuilt, left_out, None, found.judgements, noted)
     with destination.build(catalog.name) as target:
         known_there = state.imported_into(catalog.stream, catalog.serial, memory) == digest
         if known_there and _all_there(closures, names, target, terms.threads):
@@ -202,6 +203,12 @@ class Examined:
         """Images whose index is not the original one."""
         return tuple(closure.image.reference for closure in self.closures if closure.replaced)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is remarkable about the images: those that platforms cannot be asked of."""
+        whole = [closure.image.reference for closure in self.closures if closure.is_artifact]
+        return tuple(f"{name} states no platform, so it is an artifact and loaded whole" for name in whole)
+
 
 def examine(opened: Opened, spec: TargetSpec, terms: Terms) -> Examined:
     """Find out what of a bundle would be loaded and under which names, and judge it.
@@ -221,7 +228,7 @@ def examine(opened: Opened, spec: TargetSpec, terms: Terms) -> Examined:
     closures = _closures(opened, complete, terms)
     names = destinations(_roots(closures), spec, digest_tags=terms.digest_tags)
     judgements = _judge(opened, closures, terms)
-    check_fits(spec, opened.store, closures)
+    check_fits(spec, opened.store, closures, terms.platforms)
     left_out = tuple(image.reference for image in opened.catalog.images if image not in complete)
     return Examined(opened, names, closures, left_out, judgements)
 
@@ -297,12 +304,12 @@ def _memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> 
 
 
 def _closures(opened: Opened, complete: Sequence[Image], terms: Terms) -> list[Closure]:
-    whole = [closures_of.walk(opened.store, image) for image in complete]
+    whole = closures_of.walk_all(opened.store, complete)
     if len(complete) == len(opened.catalog.images):
         closures_of.check_extraneous(opened.store, whole)
     if not terms.platforms:
         return whole
-    return [closures_of.walk(opened.store, image, terms.platforms) for image in complete]
+    return closures_of.walk_all(opened.store, complete, terms.platforms)
 
 
 def _judge(opened: Opened, closures: Sequence[Closure], terms: Terms) -> tuple[Judgement, ...]:

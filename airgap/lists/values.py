@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -66,8 +67,9 @@ def wished_registry(text: str, spot: Spot, mistakes: Mistakes) -> str:
 
 def wished_platform(text: str, spot: Spot, mistakes: Mistakes) -> Platform | None:
     """A platform; None when it is a mistake."""
-    if _PLATFORM.fullmatch(text):
-        return Platform.parse(text)
+    with contextlib.suppress(UsageError):
+        if _PLATFORM.fullmatch(text):
+            return Platform.parse(text)
     mistakes.add(spot, "not a platform", expected="os/architecture[/variant], such as linux/arm64", got=text)
     return None
 

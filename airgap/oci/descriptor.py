@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,10 @@ from airgap.oci.digest import Digest
 from airgap.text import printable
 
 _FIELDS = ("mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform")
-_PLATFORM_FIELDS = ("architecture", "os", "os.version", "os.features", "variant", "features")
+PLATFORM_FIELDS = ("architecture", "os", "os.version", "os.features", "variant", "features")
+_PART = re.compile(r"[a-z0-9_.-]+")
+#: What engines take an architecture without a variant for (containerd, platforms/database.go).
+_DEFAULT_VARIANTS = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Platform:
     def from_json(cls, value: object, where: str) -> Platform:
         """Read the ``platform`` object of a descriptor."""
         fields = strictjson.mapping(value, where)
-        strictjson.refuse_lookalikes(fields, _PLATFORM_FIELDS, where)
+        strictjson.refuse_lookalikes(fields, PLATFORM_FIELDS, where)
         return cls(*(strictjson.string(fields.get(name, ""), where) for name in ("os", "architecture", "variant", "os.version")))
 
     @classmethod
@@ -36,20 +40,30 @@ class Platform:
         """Read what a person writes: ``linux/amd64`` or ``linux/arm/v7``.
 
         Raises:
-            UsageError: not two or three parts.
+            UsageError: not two or three parts, or ``unknown``, which nothing can be asked for by.
         """
         parts = text.strip().lower().split("/")
-        if len(parts) not in (2, 3) or not all(parts):
+        if len(parts) not in (2, 3) or not all(map(_PART.fullmatch, parts)) or "unknown" in parts:
             raise UsageError("not a platform", got=printable(text), expected="os/architecture[/variant], such as linux/arm64")
         return cls(*parts)
+
+    @classmethod
+    def stated(cls, text: str) -> Platform:
+        """Read what ``str`` made of one: a catalog says the platforms of its images like that."""
+        return cls(*[*text.split("/", 2), "", ""][:3])
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
+    @property
+    def is_stated(self) -> bool:
+        """Whether this says anything at all."""
+        return bool(self.os or self.architecture)
+
     def covers(self, other: Platform) -> bool:
-        """Whether a wish for this platform takes ``other``: without a variant, every variant."""
+        """Whether a wish for this platform takes ``other``: without a variant, every variant; ``arm64`` is ``arm64/v8``."""
         same = (self.os, self.architecture) == (other.os, other.architecture)
-        return same and self.variant in ("", other.variant)
+        return same and self.variant in ("", other.variant or _DEFAULT_VARIANTS.get(other.architecture, ""))
 
 
 @dataclass(frozen=True, slots=True)

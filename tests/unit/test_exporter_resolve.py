@@ -80,11 +80,86 @@ def test_a_platform_wish_leaves_children_out_and_says_so(origin: Origin) -> None
     assert carried(lock) == {web.digest, web.children[1].digest}
 
 
-def test_a_single_image_is_carried_whatever_platform_was_asked_for_and_says_its_own(origin: Origin) -> None:
-    origin.push("docker.io/library/one:1", images.image([images.layer("one")], platform="linux/amd64"))
-    lock = resolved(origin, entry("docker.io/library/one:1", "linux/arm64"))
-    assert lock.images[0].platforms == ("linux/amd64",)
-    assert lock.images[0].omitted == ()
+@pytest.mark.parametrize("docker", [False, True], ids=["oci", "docker"])
+@pytest.mark.parametrize("asked", ["linux/arm64", "windows/amd64", "linux/amd64/v3"])
+def test_a_single_image_of_another_platform_than_was_asked_for_is_not_carried_in_silence(
+    origin: Origin, asked: str, docker: bool
+) -> None:
+    origin.push(f"{NAME}:1", images.image([images.layer("one")], platform="linux/amd64", docker=docker))
+    with pytest.raises(UsageError, match="none of the platforms") as caught:
+        resolved(origin, entry(f"{NAME}:1", asked))
+    assert NAME in caught.value.where
+    assert (caught.value.expected, caught.value.got) == (asked, "linux/amd64")
+
+
+def test_a_single_image_of_the_platform_asked_for_is_carried_as_it_is(origin: Origin) -> None:
+    origin.push("docker.io/library/one:1", images.image([images.layer("one")], platform="linux/arm64"))
+    for asked in ("linux/arm64", "linux/arm64/v8"):
+        lock = resolved(origin, entry("docker.io/library/one:1", asked))
+        assert lock.images[0].platforms == ("linux/arm64",)
+        assert lock.images[0].omitted == ()
+
+
+def test_one_of_several_platforms_that_is_missing_is_not_left_out_in_silence(origin: Origin) -> None:
+    origin.push(f"{NAME}:1", images.index([images.multi_arch("inner"), images.image([images.layer("z")], platform="linux/s390x")]))
+    assert resolved(origin, entry(f"{NAME}:1", "linux/arm64", "linux/s390x")).images[0].platforms == ("linux/arm64", "linux/s390x")
+    with pytest.raises(UsageError, match="only some of the platforms") as caught:
+        resolved(origin, entry(f"{NAME}:1", "linux/arm64", "linux/ppc64le"))
+    assert (caught.value.expected, caught.value.got) == (
+        "linux/arm64, linux/ppc64le",
+        ", ".join(("linux/s390x", *images.PLATFORMS)),
+    )
+
+
+def test_all_images_that_lack_a_platform_are_named_together(origin: Origin) -> None:
+    for name in ("web", "tool"):
+        origin.push(f"docker.io/shop/{name}:1", images.image([images.layer(name)]))
+    origin.push("docker.io/shop/fine:1", images.multi_arch("fine"))
+    with pytest.raises(UsageError, match="2 of 3 images") as caught:
+        resolved(origin, *(entry(f"docker.io/shop/{name}:1", "linux/arm64") for name in ("web", "tool", "fine")))
+    for fact in ("docker.io/shop/web:1", "docker.io/shop/tool:1", "linux/arm64", "linux/amd64"):
+        assert fact in caught.value.got
+
+
+def test_an_index_that_states_no_platforms_is_asked_what_its_configs_say(origin: Origin) -> None:
+    built = [images.image([images.layer(p)], platform=p) for p in ("linux/amd64", "linux/arm64")]
+    bare = [replace(one, descriptor=replace(one.descriptor, platform=None)) for one in built]
+    origin.push(f"{NAME}:1", images.index(bare))
+    lock = resolved(origin, entry(f"{NAME}:1", "linux/arm64"))
+    assert (lock.images[0].platforms, lock.images[0].omitted) == (("linux/arm64",), (built[0].digest,))
+    with pytest.raises(UsageError, match="none of the platforms"):
+        resolved(origin, entry(f"{NAME}:1", "linux/s390x"))
+
+
+def test_an_artifact_is_carried_whatever_platform_was_asked_for_and_this_is_said(origin: Origin) -> None:
+    told: list[str] = []
+
+    class Listening(Silent):
+        def say(self, message: str) -> None:
+            told.append(message)
+
+    chart = images.artifact(None, "application/vnd.cncf.helm.chart", b"chart")
+    origin.push("docker.io/shop/chart:1", chart)
+    origin.push("docker.io/shop/charts:1", images.index([chart]))
+    wanted = [entry(f"docker.io/shop/{name}:1", "linux/arm64") for name in ("chart", "charts")]
+    lock = resolve(wanted, origin, Listening(), threads=2)
+    assert [image.omitted for image in lock.images] == [(), ()]
+    assert [line.partition(" ")[0] for line in told] == ["docker.io/shop/chart:1", "docker.io/shop/charts:1"]
+    assert all("artifact" in line for line in told)
+    told.clear()
+    resolve([entry("docker.io/shop/chart:1")], origin, Listening(), threads=2)
+    assert told == [], "nobody asked"
+
+
+def test_platforms_of_an_image_leave_nothing_out_of_its_attachments(origin: Origin) -> None:
+    web = images.multi_arch("web")
+    origin.push(f"{NAME}:1", web)
+    subject = {"subject": web.manifest.descriptor.to_json(), "artifactType": "application/vnd.example.scans"}
+    scans = images.index([images.artifact(None, "application/vnd.example.scan", name) for name in (b"one", b"two")], extra=subject)
+    origin.push(NAME, scans)
+    (image,) = resolved(origin, entry(f"{NAME}:1", "linux/arm64")).images
+    assert {attachment.descriptor.digest for attachment in image.attachments} == {scans.digest}
+    assert not {part.digest for part in scans.everything()} & set(image.omitted)
 
 
 def test_a_platform_that_is_not_there_is_the_users_mistake(origin: Origin) -> None:

@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 
-from airgap.errors import Damaged, UsageError
+from airgap.errors import Damaged
 from airgap.oci import media
-from airgap.oci.descriptor import Descriptor, Platform
+from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import KINDS, REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, digest_tag
 from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
 from airgap.oci.reference import Reference
-from airgap.oci.selection import select_children
-from tests.support import images
 
 LAYER = {"mediaType": media.OCI_LAYER, "digest": str(Digest.of(b"layer")), "size": 5}
 CONFIG = {"mediaType": media.OCI_CONFIG, "digest": str(Digest.of(b"{}")), "size": 2}
@@ -103,31 +101,6 @@ def test_two_descriptors_of_the_same_content_are_equal() -> None:
     assert one == Descriptor.from_json(LAYER, "here")
     assert "urls" not in one.to_json()
     assert Descriptor.from_json(one.to_json(), "here").annotations == {"a": "b"}
-
-
-def test_platforms() -> None:
-    arm = Platform.parse("Linux/ARM64/v8")
-    assert str(arm) == "linux/arm64/v8"
-    assert Platform.parse("linux/arm64").covers(arm)
-    assert not Platform.parse("linux/arm64/v7").covers(arm)
-    assert not Platform.parse("windows/arm64").covers(arm)
-    for text in ("", "linux", "linux/", "/arm", "a/b/c/d"):
-        with pytest.raises(UsageError):
-            Platform.parse(text)
-
-
-def test_a_platform_wish_keeps_nested_indexes_and_attestations_of_what_it_keeps() -> None:
-    index = images.multi_arch("x")
-    kept = select_children(index.manifest.children, [Platform.parse("linux/arm64")])
-    assert [str(child.platform) for child in kept] == ["linux/arm64"]
-    subject = kept[0].digest
-    attestation = Descriptor(media.OCI_MANIFEST, Digest.of(b"a"), 1, annotations={"vnd.docker.reference.digest": subject})
-    nested = Descriptor(media.OCI_INDEX, Digest.of(b"n"), 1)
-    assert select_children([*index.manifest.children, attestation, nested], [Platform.parse("linux/arm64")]) == [
-        *kept,
-        attestation,
-        nested,
-    ]
 
 
 # images as lock and catalog write them
