@@ -14,19 +14,19 @@ import typer
 from airgap import fsio
 from airgap.archives import Sources as Origins
 from airgap.bundle import names
-from airgap.bundle.difference import compare
 from airgap.cli import inputs
 from airgap.cli.bases import PatchOption, Since, SinceKeyOption, SinceOption, check_patch, open_bases
-from airgap.cli.comparing import image_lines, of_lock
+from airgap.cli.comparing import image_lines
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.locking import LockFile
 from airgap.cli.places import PlaceOptions
 from airgap.cli.sources import BundlePolicyOption, ScratchOption, Shelf, UnverifiedOption
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registries
-from airgap.errors import Refused, UsageError
+from airgap.errors import UsageError
 from airgap.exporter import preflight
 from airgap.exporter.bases import held_by
 from airgap.exporter.candidates import attempts_for, estimate
-from airgap.exporter.lock import MAX_LOCK, Lock
+from airgap.exporter.lock import Lock
 from airgap.exporter.plan import Plan, lay_out, summary
 from airgap.exporter.resolve import resolve
 from airgap.exporter.selecting import Tags, expand
@@ -62,7 +62,9 @@ RegistriesDOption = Annotated[
 def resolve_command(
     lists: Lists,
     lock: Annotated[str | None, typer.Option("--lock", help="Write the lock to this file; - is standard output.")] = None,
-    update: Annotated[bool, typer.Option("--update", help="Show what moved since the last lock, then replace it.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Show what changed since the last lock, then replace it. Without it a pin is kept.")
+    ] = False,
     allow_lost: Annotated[
         bool, typer.Option("--allow-lost-signatures", help="Update although signatures are gone that the last lock has.")
     ] = False,
@@ -79,12 +81,19 @@ def resolve_command(
 ) -> None:
     """Pin every reference of an image list to a digest, with all platforms, signatures and referrers.
 
+    A lock that is there already is compared: what is new is added; what would change or lose a pin is refused (exit code 3), unless
+    you say --update.
+
     Example: airgap resolve images.txt --lock images.lock
 
     Example: airgap resolve images.txt --lock images.lock --update
     """
     console = Console(as_json, quiet, verbose)
-    last = _last_lock(lock) if update else None
+    file = LockFile.find(lock)
+    if update and file.last is None:
+        raise UsageError(
+            "--update needs the lock that it updates", where=printable(lock or ""), expected="--lock FILE, which is there"
+        )
     with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, None, console.say)) as shelf:
         wanted, settings = asked_for(lists, platform, reach, console, shelf)
         with registries(reach, threads, console, settings) as store:
@@ -93,40 +102,17 @@ def resolve_command(
     if lock == "-":
         sys.stdout.write(found.to_bytes().decode())
         return
-    changes = _changes(lock or "", last, found, allow_lost) if last else None
+    changes = file.accept(found, update=update, allow_lost=allow_lost)
     if lock is not None:
-        fsio.write_durable(Path(lock), found.to_bytes())
-    if changes is not None:
+        file.write(found, lock)
+    if changes is not None and update:
         console.result(changes, [*image_lines(changes), f"updated      {lock}"])
         return
     images = [image.to_json() for image in found.images]
     lines = [f"{image.reference}  {image.root.digest}  {_extent(image.to_json())}" for image in found.images]
-    console.result({"images": images, "manifests": len(found.manifests), "lock": lock}, lines)
-
-
-def _last_lock(name: str | None) -> Lock:
-    if name is None or name == "-":
-        raise UsageError("--update needs the lock that it updates", expected="--lock FILE")
-    return Lock.from_bytes(fsio.read_input(Path(name), MAX_LOCK, "lock"), printable(name))
-
-
-def _changes(name: str, last: Lock, found: Lock, allow_lost: bool) -> dict[str, Any]:
-    """What has happened since the last lock.
-
-    Raises:
-        Refused: a signature is gone, be it that it was taken away or that what replaced an image has none.
-    """
-    facts = compare(of_lock(f"{name} as it was", last), of_lock(f"{name} as it is now", found))
-    lost = [change for change in (*facts["moved"], *facts["changed"]) if change["signatures_lost"]]
-    if lost and not allow_lost:
-        raise Refused(
-            "signatures are gone that the last lock has",
-            where=printable(name),
-            expected="what was signed stays signed",
-            got="".join(f"\n  {change['reference']}: {plural(change['signatures_lost'], 'signature')} lost" for change in lost),
-            hint="find out why; the lock was left as it was. To go on without them: --allow-lost-signatures",
-        )
-    return facts
+    if changes is not None:
+        lines += [*image_lines(changes), f"{'as it was' if changes['same'] else 'added to':<12} {lock}"]
+    console.result({"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes}, lines)
 
 
 @reaching

@@ -148,3 +148,43 @@ def test_plan_tells_new_shared_and_held_bytes_and_how_long_it_takes(shop: Shop) 
     assert "held" in text.splitlines()[0]
     assert "2 images" in text
     assert "at that rate" in text
+
+
+def test_resolving_again_does_not_move_a_pin_in_silence(shop: Shop) -> None:
+    """Not without ``--update``, not into a lock that a later ``export`` would take for the reviewed one."""
+    shop.release("one", signed=True)
+    resolved(shop)
+    before = shop.lock.read_bytes()
+    assert shop.site.json("resolve", shop.list, "--lock", shop.lock)["changes"]["same"] is True
+    new = shop.release("two", signed=False)
+    done = shop.site.run("resolve", shop.list, "--lock", shop.lock, "--json", check=False)
+    assert done.returncode == 3
+    facts = json.loads(done.stdout)
+    for fact in (f"{shop.registry.address}/shop/web:stable: moved", new, "1 signature lost"):
+        assert fact in facts["got"]
+    assert "--update" in facts["next"]
+    assert shop.lock.read_bytes() == before
+
+
+def test_an_image_that_is_new_on_the_list_is_added_to_the_lock_and_told(shop: Shop) -> None:
+    shop.release("one", signed=True)
+    resolved(shop)
+    longer = shop.work / "longer.txt"
+    longer.write_text(f"{shop.list.read_text()}{shop.registry.address}/shop/tool@{_digest_of_tool(shop)}\n")
+    facts = shop.site.json("resolve", longer, "--lock", shop.lock)
+    assert [entry["reference"] for entry in facts["changes"]["added"]] == [longer.read_text().splitlines()[-1]]
+    done = shop.site.run("resolve", shop.list, "--lock", shop.lock, check=False)
+    assert done.returncode == 3, "the shorter list would drop it again"
+
+
+def test_the_list_itself_is_never_written_over(shop: Shop) -> None:
+    shop.release("one", signed=False)
+    before = shop.list.read_text()
+    done = shop.site.run("resolve", shop.list, "--lock", shop.list, check=False)
+    assert done.returncode == 2
+    assert shop.list.read_text() == before
+
+
+def _digest_of_tool(shop: Shop) -> str:
+    [digest] = [image["digest"] for image in json.loads(shop.lock.read_bytes())["images"] if "/tool" in image["reference"]]
+    return str(digest)
