@@ -89,6 +89,11 @@ class ArchiveTarget(Collecting):
         self._tar.add(_INDEX, strictjson.canonical(index))
         self._tar.finish()
 
+    def rehearse(self) -> Path:
+        """As ``Rehearsing.rehearse``. Raises ``UsageError`` when there is an archive already."""
+        self._tar.refuse_taken()
+        return self._tar.path.parent
+
     def close(self) -> None:
         """Remove what was not committed."""
         self._tar.close()

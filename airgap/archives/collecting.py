@@ -6,6 +6,7 @@ import abc
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -106,6 +107,10 @@ class Collecting(abc.ABC):
         """As ``Target.tag``; visible after ``commit``."""
         self._require(manifest.digest)
         self._names[reference] = manifest
+
+    @abc.abstractmethod
+    def rehearse(self) -> Path:
+        """As ``Rehearsing.rehearse``."""
 
     @abc.abstractmethod
     def commit(self) -> None:

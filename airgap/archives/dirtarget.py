@@ -68,6 +68,10 @@ class _Pool(Collecting):
                 needed.add(f"{prefix}signature-{number}")
         return needed
 
+    def rehearse(self) -> Path:
+        """As ``Rehearsing.rehearse``."""
+        return self._pool.parent
+
     def close(self) -> None:
         """Remove what was not committed."""
         if self._pool.is_dir():
@@ -118,6 +122,11 @@ class DirTarget(_Pool):
                 fsio.sync_directory(self._pool)
             self._refuse_taken()
             fsio.rename_durable(self._pool, self.path)
+
+    def rehearse(self) -> Path:
+        """As ``Rehearsing.rehearse``. Raises ``UsageError`` when something is there already."""
+        self._refuse_taken()
+        return super().rehearse()
 
     def _begin(self) -> None:
         self._refuse_taken()

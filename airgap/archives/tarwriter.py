@@ -59,7 +59,7 @@ class TarWriter:
         with fsio.disk_errors("cannot write", self.path):
             os.ftruncate(self._fd, self._end + _END)
             os.fsync(self._fd)
-            self._refuse_taken()
+            self.refuse_taken()
             self._temporary.rename(self.path)
             fsio.sync_directory(self.path.parent)
         self._let_go()
@@ -89,12 +89,13 @@ class TarWriter:
 
     def _begin(self) -> None:
         if self._fd < 0:
-            self._refuse_taken()
+            self.refuse_taken()
             fsio.make_directory(self.path.parent)
             with fsio.disk_errors("cannot create", self.path):
                 self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
 
-    def _refuse_taken(self) -> None:
+    def refuse_taken(self) -> None:
+        """Raise ``UsageError`` when something is there already."""
         if os.path.lexists(self.path):
             raise UsageError(
                 "the archive exists already",

@@ -108,6 +108,10 @@ def preview_result(found: Preview, target: str) -> tuple[dict[str, Any], list[st
         "send_blobs": found.to_send,
         "present_blobs": found.present,
         "held_blobs": found.held,
+        "repositories": [
+            {"repository": str(one.repository), "exists": one.exists, "push_allowed": one.allowed} for one in found.outlooks
+        ],
+        "unknown": list(found.unknown),
     }
     lines = [*trust_lines(opened), *(f"note         {remark}" for remark in found.remarks)]
     for change in found.changes:
@@ -120,4 +124,5 @@ def preview_result(found: Preview, target: str) -> tuple[dict[str, Any], list[st
     lines.append(
         f"to send      {human_size(found.to_send_bytes)} in {plural(found.to_send, 'blob')}; {found.present} there already"
     )
+    lines += [f"not known    {what}" for what in found.unknown]
     return facts, [*lines, "dry run      everything was verified, nothing was written"]

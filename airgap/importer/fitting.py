@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
+from airgap import fsio
 from airgap.bundle.store import BundleStore
 from airgap.errors import UsageError
 from airgap.importer.closure import Closure
@@ -52,6 +56,22 @@ def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]
                 got=listing([str(platform or "one without a platform") for platform in found]),
                 hint="choose one of them, or import into oci-archive:, which holds them all",
             )
+
+
+def check_room(directory: Path, needed: int) -> None:
+    """Find out without writing whether so many bytes can be written below a directory, which need not exist yet.
+
+    Raises:
+        MediaError: it is read-only, not ours to write to, below something that is no directory, or too small.
+    """
+    parent = fsio.existing_parent(directory)
+    with fsio.disk_errors("cannot write", directory):
+        if not parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(parent, os.W_OK | os.X_OK):
+            reason = errno.EROFS if os.statvfs(parent).f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(reason, os.strerror(reason))
+    fsio.require_free(directory, needed, "the images do not fit", "free some space or choose another place")
 
 
 def _platforms(store: BundleStore, closure: Closure) -> list[Platform | None]:

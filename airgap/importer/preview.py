@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from airgap.bundle.catalog import Catalog
 from airgap.bundle.check import check_volumes
 from airgap.bundle.media import Media
+from airgap.errors import RegistryError
 from airgap.importer.custody import check_custody, remarks_of
+from airgap.importer.fitting import check_room
 from airgap.importer.gate import admit
 from airgap.importer.held import locate, require_codecs
-from airgap.importer.mapping import visible
+from airgap.importer.mapping import FileTarget, Form, TargetSpec, visible
 from airgap.importer.opening import open_content, read_catalog
 from airgap.importer.owning import check_keeping_tags, check_places
-from airgap.importer.run import Destination, Examined, examine
+from airgap.importer.run import Destination, Examined, examine, memory_key
 from airgap.importer.terms import Terms
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Target
+from airgap.oci.stores import Foretelling, Limited, Outlook, Rehearsing, Target
 from airgap.progress import Progress
 from airgap.state import Known, State
+from airgap.text import listing, plural
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Preview:
         present: blobs that are there.
         held: blobs that the bundle does not carry; all of them are there.
         remarks: as an import would make them.
+        outlooks: what a registry lets know of every repository; none of them will refuse for what it says.
+        unknown: what only the import itself can tell, in words.
     """
 
     found: Examined
@@ -60,6 +66,8 @@ class Preview:
     present: int
     held: int
     remarks: tuple[str, ...]
+    outlooks: tuple[Outlook, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state: State | None, progress: Progress) -> Preview:
@@ -73,7 +81,8 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
         progress: told about every step.
 
     Raises:
-        UsageError, Refused, Damaged, RegistryError: as an import would; blobs that it would miss at the target are all named.
+        UsageError, Refused, Damaged, RegistryError, MediaError: as an import would; blobs that it would miss at the target are all
+            named, and so are repositories that would not take what is written.
     """
     media = Media.find(paths)
     catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
@@ -88,24 +97,76 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
     check_volumes(catalog, opened.volumes, progress, terms.threads)
     with destination.build(catalog.name) as target, ThreadPoolExecutor(terms.threads, thread_name_prefix="preview") as pool:
         require_codecs(catalog)
+        progress.stage("asking the target", 0)
+        outlooks = _foretell(target, found, pool, str(destination.spec))
         held = locate(catalog, found.closures, found.names, destination.spec, target, terms.threads)
         check_keeping_tags(found.closures, found.names, target, terms.threads)
-        progress.stage("asking the target", 0)
         names = [(closure, found.names[closure.image.reference]) for closure in found.closures]
         before = pool.map(target.resolve, (visible(name) for _, name in names))
         changes = tuple(Change(c.image.reference, name, old, c.root.digest) for (c, name), old in zip(names, before, strict=True))
         wanted = _wanted(found)
         there = dict(zip(wanted, pool.map(lambda item: _is_there(target, *item), wanted.values()), strict=True))
-    missing = [wanted[digest][0] for digest, is_there in there.items() if not is_there and digest not in held]
+        # what is new with every import is left alone only by a site that remembers to have made it
+        settled = not isinstance(target, Limited) or _is_remembered(state, catalog, digest, destination.spec, terms)
+        missing = [wanted[blob][0] for blob, is_there in there.items() if not is_there and blob not in held]
+        to_send = sum(blob.size for blob in missing)
+        if isinstance(target, Rehearsing) and not (settled and all(change.word == "same" for change in changes)):
+            check_room(target.rehearse(), to_send)
     return Preview(
         found=found,
         changes=changes,
         to_send=len(missing),
-        to_send_bytes=sum(blob.size for blob in missing),
+        to_send_bytes=to_send,
         present=len(wanted) - len(missing),
         held=len(held),
         remarks=(*remarks, *found.remarks),
+        outlooks=outlooks,
+        unknown=tuple(_unknown(outlooks, destination.spec)),
     )
+
+
+def _is_remembered(state: State | None, catalog: Catalog, digest: Digest, spec: TargetSpec, terms: Terms) -> bool:
+    return state is not None and state.imported_into(catalog.stream, catalog.serial, memory_key(spec, terms, None)) == digest
+
+
+def _foretell(target: Target, found: Examined, pool: ThreadPoolExecutor, where: str) -> tuple[Outlook, ...]:
+    """Ask a registry about every repository.
+
+    Raises:
+        RegistryError: it says of some that they will not take what is written; all are named.
+    """
+    if not isinstance(target, Foretelling):
+        return ()
+    names = {name.repository: visible(name) for name in found.names.values()}
+    outlooks = tuple(pool.map(target.foretell, names.values()))
+    refused = [one for one in outlooks if one.allowed is False]
+    if refused:
+        lines = [f"{one.repository}{' (not there yet)' if one.exists is False else ''}: {one.why}" for one in refused]
+        raise RegistryError(
+            f"{len(refused)} of {plural(len(outlooks), 'repository')} will not take what is written",
+            where=where,
+            got="".join(f"\n  {line}" for line in lines),
+            hint="make what is missing, or get the right to push, then try again; nothing was written",
+        )
+    return outlooks
+
+
+def _unknown(outlooks: Sequence[Outlook], spec: TargetSpec) -> Iterator[str]:
+    """What the import alone can tell."""
+    missing = [str(one.repository) for one in outlooks if one.exists is False and not one.allowed]
+    if missing:
+        yield (
+            f"{plural(len(missing), 'repository')} not there yet; only a push can tell whether the registry makes them by itself "
+            f"(Amazon ECR does not, nor Harbor its projects): {listing(missing)}"
+        )
+    hidden = [str(one.repository) for one in outlooks if one.exists is None]
+    if hidden:
+        yield f"the registry does not tell whether these repositories are there: {listing(hidden)}"
+    untold = [str(one.repository) for one in outlooks if one.allowed is None and one.exists is not False]
+    if untold:
+        yield f"the registry does not tell whether we may push to these repositories: {listing(untold)}"
+    if isinstance(spec, FileTarget) and spec.form is Form.STORAGE:
+        yield "how much room the images take in the storage once they are unpacked"
 
 
 def _wanted(found: Examined) -> Mapping[Digest, tuple[Descriptor, dict[Repository, None]]]:

@@ -142,7 +142,7 @@ def import_bundle(
     digest = Digest.of(media.catalog_raw)
     with _remembering(state, None, digest, str(spec)):
         catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
-    memory = _memory_key(spec, terms, signing)
+    memory = memory_key(spec, terms, signing)
     known = state.known(catalog.stream, catalog.serial, catalog.previous)
     with _remembering(state, catalog, digest, str(spec)):
         remarks = tuple(admit(catalog, digest, known, terms))
@@ -296,7 +296,7 @@ def _progress_so_far(catalog: Catalog, state: State) -> str:
     return f"the newest bundle of stream {catalog.stream} that this site has taken is serial {newest.serial}"
 
 
-def _memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> str:
+def memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> str:
     """What "this bundle is there already" refers to: the target, and everything that makes the outcome different."""
     platforms = ",".join(sorted(map(str, terms.platforms)))
     parts = (str(spec), f"only {platforms}" if platforms else "", signing.label if signing else "")

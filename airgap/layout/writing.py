@@ -80,6 +80,11 @@ class LayoutStore(LayoutReader):
                     self._sweep()
                     self._held = stack.pop_all()
 
+    def rehearse(self) -> Path:
+        """As ``Rehearsing.rehearse``. Raises ``UsageError`` when the path is taken by something that is not a layout."""
+        self._exists()
+        return self.path
+
     def blobs(self) -> Iterator[tuple[Digest, int]]:
         """Every blob in the directory with its size in bytes, whether or not a name leads to it; sorted. Nothing is hashed.
 

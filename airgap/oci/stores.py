@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from airgap.oci.descriptor import Descriptor
@@ -101,6 +102,39 @@ class Limited(Protocol):
     """A ``Target`` that has no place for some things: after ``commit`` they are named in ``left_out``."""
 
     left_out: list[str]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a target lets know of a repository before anything is written to it.
+
+    Attributes:
+        repository: the repository.
+        exists: whether it is there; None when that is not told.
+        allowed: whether it takes what is written; None when only trying would tell.
+        why: why not.
+    """
+
+    repository: Repository
+    exists: bool | None
+    allowed: bool | None
+    why: str = ""
+
+
+@runtime_checkable
+class Foretelling(Protocol):
+    """A ``Target`` elsewhere, which can be asked beforehand. Asking changes nothing there."""
+
+    def foretell(self, reference: Reference) -> Outlook:
+        """What would become of writing an image under this name."""
+
+
+@runtime_checkable
+class Rehearsing(Protocol):
+    """A ``Target`` on this machine, of which more can be known beforehand."""
+
+    def rehearse(self) -> Path:
+        """Raise what the first write would raise, as far as the target knows; the directory that will take the bytes."""
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,10 @@ class Authenticator:
         """Whether the registry has asked who we are."""
         return endpoint.base in self._challenges
 
+    def challenge(self, endpoint: Endpoint) -> Challenge:
+        """What the registry has asked for, without a scheme as long as it has asked for nothing."""
+        return self._challenges.get(endpoint.base, Challenge(""))
+
     def header(self, access: Access) -> str:
         """The header's value for a call, ``""`` as long as the registry has not asked for any."""
         challenge = self._challenges.get(access.endpoint.base)

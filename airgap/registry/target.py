@@ -12,9 +12,10 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Reader
+from airgap.oci.stores import Outlook, Reader
 from airgap.registry.failures import NETWORK, is_transient, network_failure, redact, refusal
 from airgap.registry.options import RegistryOptions
+from airgap.registry.outlook import foretell
 from airgap.registry.source import RegistrySource
 from airgap.registry.transport import PUSH, Call
 from airgap.registry.upload import Uploader
@@ -62,6 +63,10 @@ class RegistryTarget(RegistrySource):
 
     def commit(self) -> None:
         """As ``Target.commit``: tags are visible at once in a registry."""
+
+    def foretell(self, reference: Reference) -> Outlook:
+        """As ``Foretelling.foretell``. Raises ``RegistryError`` when the registry cannot be reached or fails."""
+        return foretell(self._transport, reference)
 
     def link_referrers(
         self, repository: Repository, subject: Digest, referrers: Sequence[Descriptor], original: Manifest | None

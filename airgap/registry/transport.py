@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from airgap.errors import RegistryError
 from airgap.oci.reference import Repository
-from airgap.registry.auth import Access, Authenticator, scope
+from airgap.registry.auth import Access, Authenticator, Challenge, scope
 from airgap.registry.endpoints import Endpoints
 from airgap.registry.failures import NETWORK, is_transient, is_unreached, network_failure, redact
 from airgap.registry.limits import Slots, read_quota
@@ -126,6 +126,14 @@ class Transport:
     def asked(self, host: str) -> bool:
         """Whether a registry has asked who we are."""
         return self._auth.was_asked(self._endpoints.find(host))
+
+    def challenge(self, repository: Repository) -> Challenge:
+        """What the registry of a repository has asked for so far; one without a scheme when it has asked for nothing."""
+        return self._auth.challenge(self._endpoints.find(repository.host, repository.path))
+
+    def authorization(self, call: Call) -> str:
+        """The header that the call would be made with. Raises ``RegistryError`` when the token server gives none."""
+        return self._auth.header(call.access(self.endpoint(call)))
 
     def close(self) -> None:
         """Close idle connections."""

@@ -21,7 +21,7 @@ log: {{level: info, accesslog: {{disabled: false}}}}
 storage:
   filesystem: {{rootdirectory: {root}/data}}
   delete: {{enabled: {delete}}}
-  maintenance: {{uploadpurging: {{enabled: false}}}}
+  maintenance: {{uploadpurging: {{enabled: false}}, readonly: {{enabled: {readonly}}}}}
 http: {{addr: "{address}", secret: not-a-secret{http}}}
 {auth}"""
 
@@ -34,9 +34,10 @@ class DockerRegistry:
         auth: further lines of its configuration, for instance an ``auth:`` section.
         tls: the fields of ``http.tls``, for instance ``certificate: FILE, key: FILE``.
         delete: whether manifests can be deleted.
+        readonly: whether nothing can be pushed.
     """
 
-    def __init__(self, root: Path, auth: str = "", tls: str = "", delete: bool = True) -> None:
+    def __init__(self, root: Path, auth: str = "", tls: str = "", delete: bool = True, readonly: bool = False) -> None:
         if BINARY is None:
             raise FileNotFoundError("docker-registry is not installed")
         self.root = root
@@ -48,7 +49,8 @@ class DockerRegistry:
         for attempt in range(_ATTEMPTS):
             self.address = f"127.0.0.1:{_free_port()}"
             http = f", tls: {{{tls}}}" if tls else ""
-            settings = {"root": root, "address": self.address, "auth": auth, "http": http, "delete": str(delete).lower()}
+            settings = {"root": root, "address": self.address, "auth": auth, "http": http}
+            settings |= {"delete": str(delete).lower(), "readonly": str(readonly).lower()}
             self._config.write_text(_CONFIG.format(**settings))
             try:
                 self._start()

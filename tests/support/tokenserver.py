@@ -23,6 +23,7 @@ class TokenServer:
     Args:
         root: a directory for the certificate.
         basic: the only ``Authorization`` that gets a token; None for everybody.
+        withheld: actions that nobody is granted.
 
     Attributes:
         config: the registry's ``auth`` section.
@@ -30,8 +31,9 @@ class TokenServer:
         issued: all tokens, in order.
     """
 
-    def __init__(self, root: Path, basic: str | None = None) -> None:
+    def __init__(self, root: Path, basic: str | None = None, withheld: frozenset[str] = frozenset()) -> None:
         self._basic = basic
+        self._withheld = withheld
         self._lock = threading.Lock()
         self.issued: list[str] = []
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -68,7 +70,10 @@ class TokenServer:
             self.issued.append("")
         claims = {
             "iss": "us", "sub": "me", "aud": "site", "exp": now + 300, "nbf": now - 10, "iat": now, "jti": str(number),
-            "access": [{"type": kind, "name": name, "actions": actions.split(",")} for kind, name, actions in granted],
+            "access": [
+                {"type": kind, "name": name, "actions": [one for one in actions.split(",") if one not in self._withheld]}
+                for kind, name, actions in granted
+            ],
         }  # fmt: skip
         signed = ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
         r, s = utils.decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
