@@ -7,11 +7,16 @@
     │   └── BaseMissing       4  the destination lacks what an incremental bundle builds on
     ├── RegistryError         5  a registry or the network failed
     │   └── NotFound          5  the registry answered: no such thing
-    ├── MediaError            6  no space, read-only, I/O error on a local disk
-    └── Interrupted         130  stopped by the user; the same command goes on where it was
+    └── MediaError            6  no space, read-only, I/O error on a local disk
+
+    Interrupted             130  stopped by the user; the same command goes on where it was
+    Stopped                   -  what a worker raises when it is told to stop, because another part failed
 
 An error carries facts, not just a sentence: what happened, where, what was expected, what was found and what to do next.
 Anything that is not an ``AirgapError`` and reaches the command line is a bug (exit code 1).
+
+``Interrupted`` and ``Stopped`` stand beside the tree and are no ``Exception`` at all: code all over the program catches errors to
+draw a conclusion from them ("no good signature", "a damaged disk", "try again"), and a signal permits no conclusion.
 """
 
 from __future__ import annotations
@@ -19,8 +24,8 @@ from __future__ import annotations
 import errno
 
 
-class AirgapError(Exception):
-    """Base of all deliberate errors.
+class _Facts(BaseException):
+    """What a person is told about an end that is not the good one.
 
     Args:
         what: one sentence without a final full stop: what went wrong.
@@ -53,6 +58,10 @@ class AirgapError(Exception):
         return "; ".join(value if name == "error" else f"{name}: {value}" for name, value in self.facts().items())
 
 
+class AirgapError(_Facts, Exception):
+    """Base of all deliberate errors; arguments as in ``_Facts``: what, where, expected, got, hint."""
+
+
 class UsageError(AirgapError):
     """Wrong arguments or a mistake in an input file."""
 
@@ -81,19 +90,27 @@ class MediaError(AirgapError):
     """A local disk cannot take or give the bytes: no space, read-only, I/O error."""
 
 
-class Interrupted(AirgapError):
-    """The user stopped the work."""
+class Interrupted(_Facts):
+    """The user stopped the work, by a signal to this program or to one that works for it."""
+
+    def __init__(self, what: str = "interrupted", *, hint: str = "run the same command again: it goes on where it stopped") -> None:
+        super().__init__(what, hint=hint)
+
+
+class Stopped(BaseException):
+    """A worker ends because another part failed or the user stopped the work: whoever told it to stop knows why."""
 
 
 BUG = 1
 
-_EXIT_CODES: tuple[tuple[type[AirgapError], int], ...] = (
+_EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UsageError, 2),
     (Refused, 3),
     (Damaged, 4),
     (RegistryError, 5),
     (MediaError, 6),
     (Interrupted, 130),
+    (KeyboardInterrupt, 130),
 )
 
 
@@ -102,7 +119,7 @@ def exit_code(error: BaseException) -> int:
     for kind, code in _EXIT_CODES:
         if isinstance(error, kind):
             return code
-    return 130 if isinstance(error, KeyboardInterrupt) else BUG
+    return BUG
 
 
 _DISK_HINTS = {

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import subprocess
 from pathlib import Path
 
-from airgap import fsio
+from airgap import fsio, programs
 from airgap.archives.collecting import Collecting, name_of
 from airgap.archives.imagedir import MANIFEST, VERSION, ImageDirectory
 from airgap.archives.many import Signatures, no_signatures
@@ -169,7 +168,7 @@ class StorageTarget(_Pool):
             self._put_image(root, reference.repository, no_signatures)
             name = name_of(reference)
             command = [*self._command(), f"dir:{self._pool}", f"containers-storage:{self._store_name}{name}"]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+            done = programs.run(command, output=False)
             if done.returncode:
                 said = printable(done.stderr[-_MOST_OUTPUT:].decode("utf-8", "replace").strip(), _MOST_OUTPUT)
                 raise MediaError("the storage does not take an image", where=f"{self._where}{name}", got=said)

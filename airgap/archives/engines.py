@@ -12,12 +12,11 @@ import http.client
 import os
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from airgap import fsio
+from airgap import fsio, programs
 from airgap.errors import RegistryError, UsageError
 from airgap.oci.verify import CHUNK
 from airgap.text import printable
@@ -41,7 +40,7 @@ def copy_from_storage(name: str, directory: Path) -> None:
     """
     command = _copy_command(name, directory)
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+        done = programs.run(command, output=False)
     except OSError as error:
         raise UsageError(
             f"cannot run {command[0]}: {error.strerror}", where=f"containers-storage:{printable(name, 200)}"

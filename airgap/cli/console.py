@@ -107,7 +107,7 @@ class Console:
             self._bar = None
 
 
-def report_error(error: AirgapError, as_json: bool) -> int:
+def report_error(error: AirgapError | Interrupted, as_json: bool) -> int:
     """Print one error, for people on stderr and with ``--json`` also on stdout; the exit code."""
     code = exit_code(error)
     error.hint = error.hint or next((hint for kind, hint in _NEXT.items() if isinstance(error, kind)), "")

@@ -80,7 +80,7 @@ def with_signatures(spec: TargetSpec, signing: SiteSigning) -> Iterator[SiteSign
         yield signing
         return
     with fsio.disk_errors("cannot make a directory", Path(tempfile.gettempdir())):
-        directory = tempfile.TemporaryDirectory(prefix="airgap-")
+        directory = tempfile.TemporaryDirectory(prefix="airgap-", ignore_cleanup_errors=True)
     with directory as tree:
         yield replace(signing, lookaside=Path(tree), kept=False)
 

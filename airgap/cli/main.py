@@ -6,17 +6,16 @@ import contextlib
 import ctypes
 import importlib
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import Annotated, Any, cast
 
 import typer
 from typer.main import get_command
 
 from airgap import __version__
+from airgap.cli import signals
 from airgap.cli.console import report_error
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
 
@@ -91,14 +90,17 @@ def _root(
 def main() -> None:
     """Run the command line and leave with the exit code that the design promises."""
     _give_memory_back()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    code = run(sys.argv[1:])
+    try:
+        signals.interrupt()
+        code = run(sys.argv[1:])
+        signals.finish(code)
+    except Interrupted as error:  # it came between two lines of ours
+        code = _report(error, "--json" in sys.argv)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
-    if code == exit_code(Interrupted("")):
-        os._exit(code)  # threads may still be in a read from the network; nothing they do matters any more
+    if code == exit_code(Interrupted()):
+        signals.leave(code)
     sys.exit(code)
 
 
@@ -118,10 +120,19 @@ def run(arguments: list[str]) -> int:
     try:
         code = get_command(application(arguments))(args=arguments, prog_name="airgap", standalone_mode=False)
         return code if isinstance(code, int) else 0
+    except Interrupted as error:
+        return _report(error, as_json)
+    except Exception as error:  # noqa: BLE001 - every error ends here
+        return _report(Interrupted(), as_json) if signals.came() else _report_failure(error, as_json)
+
+
+def _report_failure(failure: Exception, as_json: bool) -> int:
+    try:
+        raise failure
     except _WrongArguments as error:
         return _report_usage(error, as_json)
     except typer.Abort:  # the end of the input where a passphrase was asked for
-        return report_error(Interrupted("no answer", hint="use --passphrase-file or AIRGAP_KEY_PASSPHRASE"), as_json)
+        return _report(Interrupted("no answer", hint="use --passphrase-file or AIRGAP_KEY_PASSPHRASE"), as_json)
     except AirgapError as error:
         return report_error(error, as_json)
     except BrokenPipeError:
@@ -135,6 +146,13 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def _report(interrupted: Interrupted, as_json: bool) -> int:
+    """The same code whether or not anybody can still be told: the terminal may be gone."""
+    with contextlib.suppress(OSError):
+        report_error(interrupted, as_json)
+    return exit_code(interrupted)
+
+
 def _report_usage(error: Any, as_json: bool) -> int:
     """What typer found wrong with the arguments; for a command without any, that is its help."""
     context = error.ctx
@@ -144,14 +162,3 @@ def _report_usage(error: Any, as_json: bool) -> int:
         return int(error.exit_code)
     command = context.command_path if context is not None else "airgap"
     return report_error(UsageError(message.rstrip("."), hint=f"see {command} --help"), as_json)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
-    for again in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(again, _leave)
-    raise Interrupted("interrupted", hint="run the same command again: it goes on where it stopped")
-
-
-def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
-    """Somebody insists: leave at once, in the middle of whatever is being cleaned up."""
-    os._exit(exit_code(Interrupted("")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import resource
 import signal
 import threading
@@ -21,7 +20,7 @@ from airgap.bundle.catalog import Catalog, parse_time
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
 from airgap.cipher.sites import SiteSecret
-from airgap.cli import inputs
+from airgap.cli import inputs, signals
 from airgap.cli.console import Console, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.stores import is_layout
@@ -268,14 +267,14 @@ def _allow_files(connections: int) -> None:
 
 @contextlib.contextmanager
 def _stopped_by_signals(ending: threading.Event) -> Iterator[None]:
-    """The first SIGTERM or SIGINT asks for an orderly end, the second one ends everything."""
+    """The first signal asks for an orderly end, the second one ends everything."""
 
     def stop(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a signal handler
         if ending.is_set():
-            os._exit(128 + number)
+            signals.leave()
         ending.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in signals.ending()}
     try:
         yield
     finally:

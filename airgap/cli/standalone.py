@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from airgap import __version__
 from airgap.errors import AirgapError, Damaged, Interrupted, UsageError, disk_error, exit_code
@@ -22,15 +24,19 @@ from airgap.text import human_size, printable
 _STEP = 5
 _LONGEST = 10_000
 _MOST_THREADS = 8
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run it; the exit code."""
     options = _parser().parse_args(arguments)
+    for number in _ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupt)
     try:
         reports = check(options.paths, _Progress(options.quiet), subset=options.subset, threads=min(options.threads, _MOST_THREADS))
-    except KeyboardInterrupt:
-        return _failed(Interrupted("interrupted", hint="run it again"), options.json)
+    except Interrupted as error:
+        return _failed(error, options.json)
     except AirgapError as error:
         return _failed(error, options.json)
     except OSError as error:
@@ -67,7 +73,13 @@ def _threads(text: str) -> int:
     return int(text)
 
 
-def _failed(error: AirgapError, as_json: bool) -> int:
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
+    for again in _ENDING:
+        signal.signal(again, signal.SIG_DFL)  # for who insists
+    raise Interrupted(hint="run it again")
+
+
+def _failed(error: AirgapError | Interrupted, as_json: bool) -> int:
     code = exit_code(error)
     hints = {UsageError: "correct it and run the command again", Damaged: "copy the bundle again from the original"}
     error.hint = error.hint or next((hint for kind, hint in hints.items() if isinstance(error, kind)), "check the disk")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import json
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -137,8 +133,7 @@ def watch_command(
     with State(where):  # a memory that is lost or damaged is said now
         pass
     busy = UsageError("another airgap watch works with this state", where=printable(str(where)), hint="give each its own --state")
-    ending = threading.Event()
-    with fsio.exclusive(where / "watch.lock", busy), _noticed_signals(ending):
+    with fsio.exclusive(where / "watch.lock", busy):
         attempts = Attempts(where / "watch.json")
         shown = _Log(as_json, quiet)
         if attempts.remark:
@@ -151,7 +146,6 @@ def watch_command(
             patience=0.0 if once else patience,
             progress=console,
             tell=shown,
-            ending=ending.is_set,
         )
         code = _run(watcher, shown, f"{directory} for {spec}", lambda: watch(watcher, interval, settle, once))
     if code:
@@ -169,27 +163,6 @@ def _run(watcher: Watcher, tell: Callable[[Event], None], what: str, work: Calla
             raise
         tell(Event("stopped", "nothing was under way"))
         return 0
-
-
-@contextlib.contextmanager
-def _noticed_signals(ending: threading.Event) -> Iterator[None]:
-    """Let signals interrupt as they do everywhere, and remember that they came."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        ending.set()
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        if not ending.is_set():  # else who came before has put another handler there, for the insistent
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _target(to: str, rules: list[str] | None) -> TargetSpec:

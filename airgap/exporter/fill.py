@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from airgap import fsio
 from airgap.bundle import names
 from airgap.cipher.content import ContentKey
-from airgap.errors import Interrupted, RegistryError
+from airgap.errors import Interrupted, RegistryError, Stopped
 from airgap.exporter.digests import Digester
 from airgap.exporter.journal import Journal
 from airgap.exporter.plan import Placed, Plan
@@ -205,7 +205,7 @@ class _Filler:
         with contextlib.closing(reader):
             while count := reader.readinto(buffer):
                 if self._stop.is_set():
-                    raise Interrupted("stopped because another part failed")
+                    raise Stopped
                 for volume, offset, start, length in self._cut(placed, position, count):
                     self._put(volume, buffer[start : start + length], offset)
                     if report:

@@ -18,7 +18,7 @@ from airgap import fsio
 from airgap.bundle import names
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.store import BundleStore
-from airgap.errors import Interrupted, MediaError, Refused, RegistryError
+from airgap.errors import MediaError, Refused, RegistryError, Stopped
 from airgap.exporter.bases import Base
 from airgap.exporter.candidates import open_base
 from airgap.exporter.hooks import Ended, Hook, Runner, View
@@ -123,7 +123,7 @@ def run_gates(gates: Gates, store: BundleStore, lock: Lock, progress: Progress, 
 def _raise_failure(tasks: Sequence[Future[list[Outcome]]]) -> None:
     """The failure that stopped the others, not what stopping them looked like."""
     failures = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
-    for error in sorted(failures, key=lambda error: isinstance(error, Interrupted)):
+    for error in sorted(failures, key=lambda error: isinstance(error, Stopped)):
         raise error
 
 

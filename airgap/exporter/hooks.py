@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airgap.errors import Interrupted, UsageError
+from airgap.errors import Stopped, UsageError
 from airgap.text import printable
 
 #: So many bytes of what a command wrote last are kept.
@@ -158,16 +158,16 @@ class Runner:
         self._stopped.set()
 
     def check(self) -> None:
-        """Raise ``Interrupted`` when ``stop`` was called."""
+        """Raise ``Stopped`` when ``stop`` was called."""
         if self._stopped.is_set():
-            raise Interrupted("stopped while gates were running")
+            raise Stopped
 
     def run(self, hook: Hook, view: View) -> Ended:
         """Run one command and wait for it.
 
         Raises:
             UsageError: it cannot be started.
-            Interrupted: ``stop`` was called.
+            Stopped: ``stop`` was called.
         """
         try:
             process = subprocess.Popen(

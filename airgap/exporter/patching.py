@@ -18,7 +18,7 @@ from typing import Any
 
 from airgap import fsio
 from airgap.bundle.catalog import Patch
-from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, RegistryError
+from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, RegistryError, Stopped
 from airgap.exporter.candidates import Attempt
 from airgap.exporter.plan import Made
 from airgap.oci import media, strictjson
@@ -202,7 +202,7 @@ class _Patcher:
 
     def _check_stop(self) -> None:
         if self.stop.is_set():
-            raise Interrupted("stopped because another part failed")
+            raise Stopped
 
     def watch(self, count: int) -> None:
         """Some bytes of a new layer were read."""

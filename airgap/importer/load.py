@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from airgap.bundle.frame import Extent
 from airgap.bundle.store import BundleStore
-from airgap.errors import Interrupted
+from airgap.errors import Interrupted, Stopped
 from airgap.importer.closure import Closure, referrers_index
 from airgap.importer.cosign import Signature
 from airgap.importer.signing import (
@@ -265,7 +265,7 @@ class _Stoppable:
 
     def readinto(self, buffer: memoryview, /) -> int:
         if self._stop.is_set():
-            raise Interrupted("stopped because another part failed")
+            raise Stopped
         return self._reader.readinto(buffer)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap.bundle.catalog import format_time
-from airgap.errors import BUG, AirgapError, BaseMissing, Interrupted, MediaError, RegistryError, disk_error, exit_code
+from airgap.errors import BUG, AirgapError, BaseMissing, MediaError, RegistryError, disk_error, exit_code
 from airgap.importer.arrivals import Arrivals
 from airgap.importer.attempts import Attempt, Attempts
 from airgap.importer.gathering import Gathered, Gathering
@@ -95,7 +95,6 @@ class Watcher:
             so long.
         progress: told about every import.
         tell: told about every event.
-        ending: whether somebody asked for the end; an ``Interrupted`` may have been taken for the failure of something.
         clock: seconds that only go forward.
 
     Attributes:
@@ -111,12 +110,11 @@ class Watcher:
         patience: float,
         progress: Progress,
         tell: Callable[[Event], None],
-        ending: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._site, self._arrivals, self._attempts, self._results = site, arrivals, attempts, results
         self._patience, self._progress, self._tell = patience, progress, tell
-        self._ending, self._clock = ending, clock
+        self._clock = clock
         self._gathering = Gathering()
         self._conditions = ""
         self._told: dict[str, str] = {}
@@ -145,8 +143,6 @@ class Watcher:
             folders = self._arrivals.look()
             self._conditions = self._site.conditions()  # before the terms: a policy that changes in between is read once more
             terms = self._site.terms()
-        except Interrupted:
-            raise
         except AirgapError as error:  # the drop directory is gone, or the policy broken: what it said before counts no more
             self._codes.append(exit_code(error))
             self._tell_new({f"remark {error}": Event("remark", f"nothing is imported: {error}", facts=error.facts())}, set())
@@ -157,16 +153,10 @@ class Watcher:
         self._tell_new({f"remark {text}": Event("remark", text) for text in remarks}, {str(one.digest) for one in bundles})
         return self._go_through(bundles)
 
-    def check_ending(self) -> None:
-        """Raise ``Interrupted`` when the end was asked for."""
-        if self._ending():
-            raise Interrupted("interrupted", hint="run the same command again: it goes on where it stopped")
-
     def _go_through(self, bundles: Sequence[Gathered]) -> bool:
         imported = False
         untrusted = 0
         for bundle in bundles:
-            self.check_ending()
             if self._was_tried(bundle, "refused") or self._pauses_still(bundle):
                 continue
             waits = self._waits_for(bundle, bundles)
@@ -239,8 +229,6 @@ class Watcher:
             try:
                 paths = [folder.path for folder in bundle.folders]
                 done = import_bundle(paths, site.destination, terms, memory, self._progress, site.signing)
-            except Interrupted:
-                raise
             except AirgapError as error:
                 self._failed(bundle, error)
             except OSError as error:
@@ -361,7 +349,6 @@ def watch(watcher: Watcher, interval: float, settle: float, once: bool, pause: C
     watcher.begin()
     pause(settle)
     while True:
-        watcher.check_ending()
         imported = watcher.round()
         if once and not imported:
             return watcher.code

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap import fsio
+from airgap import fsio, programs
 from airgap.errors import Damaged, RegistryError, UsageError
 from airgap.oci.descriptor import Platform
 from airgap.text import listing, printable
@@ -116,22 +115,24 @@ def download(requires: Sequence[str], machine: Machine, directory: Path) -> list
         RegistryError: pip did not get all of it.
     """
     wanted = [requirement for one in requires if (requirement := _for_python(one, machine.python))]
-    done = _pip(wanted, machine, directory)
-    lost = [name for name in OPTIONAL if re.search(rf"No matching distribution found for {name}\b", done.stderr)]
-    if done.returncode and lost:
-        done = _pip([one for one in wanted if re.split(r"[^A-Za-z0-9._-]", one)[0] not in lost], machine, directory)
-    if done.returncode:
-        raise _failure(done.stderr, machine)
+    complete, complaints = _pip(wanted, machine, directory)
+    lost = [name for name in OPTIONAL if re.search(rf"No matching distribution found for {name}\b", complaints)]
+    if not complete and lost:
+        complete, complaints = _pip([one for one in wanted if re.split(r"[^A-Za-z0-9._-]", one)[0] not in lost], machine, directory)
+    if not complete:
+        raise _failure(complaints, machine)
     found = [Wheel.of(path) for path in sorted(directory.iterdir())]
     if not found:
         raise RegistryError("pip has fetched nothing", where=machine.title, hint="run pip download by hand to see why")
     return found
 
 
-def _pip(wanted: Sequence[str], machine: Machine, directory: Path) -> subprocess.CompletedProcess[str]:
+def _pip(wanted: Sequence[str], machine: Machine, directory: Path) -> tuple[bool, str]:
+    """Whether pip got all of it, and what it complained about."""
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet"]
     command += ["--only-binary", ":all:", "--dest", str(directory), *machine.options(), *wanted]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+    done = programs.run(command, output=False)
+    return done.returncode == 0, done.stderr.decode("utf-8", "replace")
 
 
 def _failure(said: str, machine: Machine) -> RegistryError | UsageError:

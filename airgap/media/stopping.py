@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 
-from airgap.errors import Interrupted
+from airgap.errors import Stopped
 from airgap.progress import Progress
 
 
 class Stoppable:
-    """A ``Progress`` that passes everything on until :meth:`stop`, and then raises ``Interrupted`` in whoever reports."""
+    """A ``Progress`` that passes everything on until :meth:`stop`, and then raises ``Stopped`` in whoever reports."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -24,9 +24,9 @@ class Stoppable:
         self._progress.stage(name, total)
 
     def advance(self, count: int) -> None:
-        """As ``Progress.advance``. Raises ``Interrupted`` once stopped."""
+        """As ``Progress.advance``. Raises ``Stopped`` once stopped."""
         if self._stopped.is_set():
-            raise Interrupted("stopped")
+            raise Stopped
         self._progress.advance(count)
 
     def say(self, message: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airgap import fsio
+from airgap import fsio, programs
 from airgap.errors import Damaged, RegistryError, UsageError
 from airgap.oci import strictjson
 from airgap.oci.hosts import DEFAULT_HOST, canonical_scope
@@ -203,12 +203,17 @@ def _run(name: str, action: str, server: str, given: bytes, environment: Mapping
         with process:
             assert process.stdin is not None  # noqa: S101 -- both are pipes
             assert process.stdout is not None  # noqa: S101
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(given)
-                process.stdin.close()
-            answer = process.stdout.read(_MAX_ANSWER + 1)
+            try:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(given)
+                    process.stdin.close()
+                answer = process.stdout.read(_MAX_ANSWER + 1)
+            except BaseException:
+                process.kill()
+                raise
             if len(answer) > _MAX_ANSWER:
                 process.kill()
+        programs.require_uninterrupted(process.returncode)
         return process.returncode, answer
     finally:
         watchdog.cancel()

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap import fsio
+from airgap import fsio, programs
 from airgap.errors import Refused, UsageError
 from airgap.text import printable
 from airgap.trust import openpgp
@@ -137,7 +137,7 @@ class Keyring:
         home = str(self._home)
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": home, "TZ": "UTC"}
         command = ("gpg", "--homedir", home, *_VERIFY_OPTIONS, *arguments)
-        return _run_gpg(command, data, environment, self._seconds, stderr=subprocess.DEVNULL).stdout
+        return _run_gpg(command, data, environment, self._seconds).stdout
 
     def _judge(self, status: list[tuple[str, list[str]]], once: Sequence[str]) -> GoodSignature:
         names = [name for name, _ in status]
@@ -219,7 +219,7 @@ class GpgSigner:
             raise UsageError(
                 "not a full OpenPGP fingerprint", expected="gpg: and 40 hex digits", got=printable(text, 80), hint=hint
             )
-        result = _run_gpg(("gpg", "--batch", "--list-secret-keys", fingerprint), b"", _user_environment(), VERIFY_SECONDS)
+        result = _run_gpg(("gpg", "--batch", "--list-secret-keys", fingerprint), b"", None, VERIFY_SECONDS)
         if result.returncode != 0:
             raise UsageError("gpg has no such secret key", got=fingerprint, hint="gpg --list-secret-keys shows the keys there are")
         return cls(fingerprint)
@@ -254,11 +254,11 @@ class GpgSigner:
     @functools.cached_property
     def _public(self) -> bytes:
         command = ("gpg", "--batch", "--export", self.fingerprint)
-        return _run_gpg(command, b"", _user_environment(), VERIFY_SECONDS).stdout
+        return _run_gpg(command, b"", None, VERIFY_SECONDS).stdout
 
     def _sign(self, data: bytes, *how: str) -> bytes:
         command = ("gpg", "--batch", "--no-textmode", *how, "--digest-algo", "SHA256", "-u", self.fingerprint, "--output", "-")
-        result = _run_gpg(command, data, _user_environment(), self._seconds)
+        result = _run_gpg(command, data, None, self._seconds)
         if result.returncode != 0 or not result.stdout:
             said = printable(result.stderr.decode("utf-8", errors="replace").strip(), 300)
             raise UsageError(
@@ -267,16 +267,19 @@ class GpgSigner:
         return result.stdout
 
 
-def _user_environment() -> dict[str, str]:
-    return {**os.environ, "LC_ALL": "C"}
-
-
 def _run_gpg(
-    command: Sequence[str], data: bytes, environment: Mapping[str, str], seconds: float, stderr: int = subprocess.PIPE
+    command: Sequence[str], data: bytes, environment: Mapping[str, str] | None, seconds: float
 ) -> subprocess.CompletedProcess[bytes]:
+    """Run gpg in an environment of its own, or (None) as the user does, who may be asked for a passphrase or a smartcard."""
+    users = environment is None
     try:
-        return subprocess.run(
-            command, input=data, stdout=subprocess.PIPE, stderr=stderr, env=dict(environment), timeout=seconds, check=False
+        return programs.run(
+            command,
+            data,
+            complaints=users,
+            environment={**os.environ, "LC_ALL": "C"} if environment is None else environment,
+            seconds=seconds,
+            at_terminal=users,
         )
     except FileNotFoundError as error:
         raise UsageError("gpg is needed for OpenPGP keys and is not installed", hint=_INSTALL) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.errors import Interrupted, UsageError
+from airgap.errors import Stopped, UsageError
 from airgap.exporter.hooks import KEPT, Hook, Runner, View
 
 VIEW = View(
@@ -91,7 +91,7 @@ def test_stop_ends_what_runs_and_what_comes_later() -> None:
     runner = Runner(600, {"PATH": "/usr/bin:/bin"})
     threading.Timer(0.2, runner.stop).start()
     for _ in range(2):
-        with pytest.raises(Interrupted):
+        with pytest.raises(Stopped):
             runner.run(Hook.parse("sleep 600"), VIEW)
 
 
