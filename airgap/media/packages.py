@@ -129,7 +129,7 @@ def download(requires: Sequence[str], machine: Machine, directory: Path) -> list
 
 def _pip(wanted: Sequence[str], machine: Machine, directory: Path) -> tuple[bool, str]:
     """Whether pip got all of it, and what it complained about."""
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet"]
     command += ["--only-binary", ":all:", "--dest", str(directory), *machine.options(), *wanted]
     done = programs.run(command, output=False)
     return done.returncode == 0, done.stderr.decode("utf-8", "replace")

@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +46,13 @@ class Kit:
             **more,
         }
 
-    def install(self, kit: Path, target: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    def install(
+        self, kit: Path, target: Path, cwd: Path | None = None, umask: int = -1, **more: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run the install script."""
         command = [require("dash"), str(kit / "install.sh"), str(target)]
-        environment = self.environment(PYTHON=sys.executable, **more)
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        environment = self.environment(**{"PYTHON": sys.executable, **more})
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=cwd, umask=umask)
 
 
 def free_port() -> int:
@@ -143,12 +147,135 @@ def test_a_damaged_toolkit_is_not_installed(kit, tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
+def _owned(kit: Path) -> str:
+    """A module that tells that it was imported or run."""
+    return f"open({str(kit.parent / 'owned')!r}, 'w')\n"
+
+
+def _wheel_before_pip(kit: Path) -> None:
+    with zipfile.ZipFile(kit / "wheels/pip-0.whl", "w") as archive:
+        archive.writestr("pip/__main__.py", _owned(kit))
+
+
+def _modules(kit: Path) -> None:
+    for name in ("hashlib", "platform", "venv", "re", "sitecustomize", "ensurepip", "encodings"):
+        (kit / f"{name}.py").write_text(_owned(kit))
+
+
+def _line(kit: Path, edit: Callable[[bytes], bytes]) -> None:
+    (kit / "SHA256SUMS").write_bytes(edit((kit / "SHA256SUMS").read_bytes()))
+
+
+def _behind_a_link(kit: Path) -> None:
+    (kit / "wheels").rename(kit.parent / "elsewhere")
+    (kit / "wheels").symlink_to(kit.parent / "elsewhere")
+
+
+def _link_for_a_file(kit: Path) -> None:
+    (kit / "README.txt").rename(kit.parent / "README.txt")
+    (kit / "README.txt").symlink_to(kit.parent / "README.txt")
+
+
+def _fifo_for_a_file(kit: Path) -> None:
+    (kit / "README.txt").unlink()
+    os.mkfifo(kit / "README.txt")
+
+
+INTRUDERS: dict[str, Callable[[Path], object]] = {
+    "a pip that the glob takes first": _wheel_before_pip,
+    "modules of the standard library's names": _modules,
+    "a package in a directory": lambda kit: (kit / "json").mkdir(),
+    "a hidden file": lambda kit: (kit / ".pth").write_text("x"),
+    "a hidden file among the wheels": lambda kit: (kit / "wheels/.x").write_text("x"),
+    "a directory among the wheels": lambda kit: (kit / "wheels/more").mkdir(),
+    "a wheel": lambda kit: (kit / "wheels/evil-1-py3-none-any.whl").write_text("x"),
+    "a link to nowhere": lambda kit: (kit / "x").symlink_to("nowhere"),
+    "a name with a line feed": lambda kit: (kit / "README.txt\n").write_text("x"),
+    "a name of two listed ones": lambda kit: (kit / "README.txt\ninstall.sh").write_text("x"),
+    "a name with spaces": lambda kit: (kit / " README.txt").write_text("x"),
+    "a name that is no text": lambda kit: Path(os.fsdecode(os.fsencode(kit) + b"/\xff\x1b[2J")).write_text("x"),
+    "an option": lambda kit: (kit / "-c").write_text("x"),
+    "the wheels behind a link": _behind_a_link,
+    "a link in place of a file": _link_for_a_file,
+    "a FIFO in place of a file": _fifo_for_a_file,
+    "a name twice": lambda kit: _line(kit, lambda sums: sums + sums.splitlines(keepends=True)[0]),
+    "a name twice with another sum": lambda kit: _line(kit, lambda sums: sums + b"0" * 64 + sums.splitlines(keepends=True)[0][64:]),
+    "the line ends of Windows": lambda kit: _line(kit, lambda sums: sums.replace(b"\n", b"\r\n")),
+    "a binary marker": lambda kit: _line(kit, lambda sums: sums.replace(b"  ", b" *")),
+    "a file outside": lambda kit: _line(kit, lambda sums: sums + b"0" * 64 + b"  ../owned\n"),
+    "no last line feed": lambda kit: _line(kit, lambda sums: sums[:-1]),
+    "no sums at all": lambda kit: _line(kit, lambda _: b""),
+    "a sum too few": lambda kit: _line(kit, lambda sums: b"".join(sums.splitlines(keepends=True)[1:])),
+}
+
+
+@pytest.mark.parametrize("kind", INTRUDERS)
+def test_what_the_sums_do_not_name_is_refused_and_never_run(kit, tmp_path, kind):
+    copy = tmp_path / "kit"
+    shutil.copytree(kit.path, copy)
+    INTRUDERS[kind](copy)
+    for where in (copy, tmp_path):  # also called from the hostile directory
+        done = kit.install(copy, tmp_path / "venv", cwd=where)
+        assert done.returncode == 4, done.stderr
+        assert "next: copy the toolkit again from the original" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "\x1b" not in done.stderr
+    assert not (tmp_path / "owned").exists()
+    assert not (tmp_path / "venv").exists()
+
+
+def test_what_lies_where_it_is_called_from_is_not_run(kit, tmp_path):
+    """In a directory that somebody else fills, with a PATH and a Python path that lead there."""
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    _modules(trap)
+    for name in ("python3", "dirname", "mktemp", "rm", "sha256sum"):
+        (trap / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/owned\n")
+        (trap / name).chmod(0o755)
+    (trap / "pip.py").write_text(_owned(trap))
+    path = f".:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = kit.install(kit.path, tmp_path / "venv", cwd=trap, PATH=path, PYTHON="python3", PYTHONPATH="", PIP_TARGET=str(trap))
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "owned").exists()
+    assert sorted(path.name for path in trap.iterdir() if path.is_dir()) == []
+
+
+def test_what_is_installed_is_not_for_others_to_write_whatever_the_umask(kit, tmp_path):
+    done = kit.install(kit.path, tmp_path / "venv", umask=0)
+    assert done.returncode == 0, done.stderr
+    assert [path for path in (tmp_path / "venv").rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o022] == []
+
+
+def test_the_checker_imports_nothing_from_where_it_lies_or_is_called(made: Made, kit, tmp_path):
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    _modules(trap)
+    for name in ("airgap", "argparse", "json", "os", "threading", "__main__"):
+        (trap / f"{name}.py").write_text(_owned(trap))
+    shutil.copy(kit.path / "airgap-check.pyz", trap)
+    command = [sys.executable, "airgap-check.pyz", str(made.bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}, cwd=trap, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_toolkit_is_made_without_modules_from_where_it_is_called(kit, tmp_path):
+    """`python -m pip` would import from the current directory, a medium for instance."""
+    for name in ("pip", "json", "zipfile"):
+        (tmp_path / f"{name}.py").write_text(_owned(tmp_path / "x"))
+    environment = kit.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(kit.house)) | {"HOME": str(tmp_path)}
+    command = [sys.executable, "-P", "-m", "airgap", "toolkit", "--out", str(tmp_path / "kit"), "--glibc", "2.44"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "owned").exists()
+
+
 def test_a_toolkit_for_other_machines_says_so(kit, tmp_path):
     copy = tmp_path / "kit"
     shutil.copytree(kit.path, copy)
-    (copy / f"requirements-{THIS}-x86_64.txt").rename(copy / "requirements-3.99-riscv64.txt")
-    lines = [line for line in (copy / "SHA256SUMS").read_text().splitlines(keepends=True) if "requirements" not in line]
-    (copy / "SHA256SUMS").write_text("".join(lines))
+    ours, theirs = f"requirements-{THIS}-x86_64.txt", "requirements-3.99-riscv64.txt"
+    (copy / ours).rename(copy / theirs)
+    (copy / "SHA256SUMS").write_text((copy / "SHA256SUMS").read_text().replace(ours, theirs))
     done = kit.install(copy, tmp_path / "venv")
     assert done.returncode == 2
     assert "one of 3.99-riscv64" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -172,6 +173,29 @@ def test_it_works_with_whatever_hashes_here(bundle: Path, tmp_path: Path, run: R
     assert run(bundle, path=str(tools))[0] == 0
     flip(bundle / volume_name(1), 1)
     assert run(bundle, path=str(tools))[0] == 4
+
+
+@pytest.mark.parametrize("path", [".", "", "./", "bin"])
+def test_a_program_on_the_disk_is_not_run_in_place_of_the_machines(bundle: Path, run: Run, path: str) -> None:
+    """A PATH with the current directory, which is the disk's while its script runs."""
+    (bundle / "bin").mkdir()
+    for place in (bundle, bundle / "bin"):
+        for name in ("sha256sum", "shasum", "openssl", "cat", "dirname"):
+            (place / name).write_text(f"#!/bin/sh\ntouch {bundle}/owned\necho {'0' * 64}\n")
+            (place / name).chmod(0o755)
+    code, text = run(bundle, path=f"{path}:{os.environ['PATH']}")
+    assert code == 0, text
+    assert not (bundle / "owned").exists()
+
+
+def test_the_batch_script_finds_the_programs_of_windows_only() -> None:
+    """cmd.exe looks into the current directory first, which is the disk's."""
+    lines = documents.scripts()["check.cmd"].decode().splitlines()
+    guards = [lines.index('set "NoDefaultCurrentDirectoryInExePath=1"'), lines.index('set "PATH=%SystemRoot%\\System32"')]
+    used = [
+        number for number, line in enumerate(lines) if re.search(r"\b(certutil|findstr|cd)\b", line) and not line.startswith("rem")
+    ]
+    assert max(guards) < min(used)
 
 
 def test_every_bundle_has_the_scripts_and_their_digests(made: Path) -> None:

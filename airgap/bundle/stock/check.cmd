@@ -7,6 +7,9 @@ rem
 rem Exit codes: 0 good, 2 cannot check, 4 damaged or incomplete.
 rem It proves that the files are those that SHA256SUMS lists. Who made them, only the signatures of the catalog prove.
 setlocal EnableExtensions DisableDelayedExpansion
+rem Only Windows' own programs: a certutil or findstr that lies on this disk, or in the directory this is called from, is not run.
+set "NoDefaultCurrentDirectoryInExePath=1"
+set "PATH=%SystemRoot%\System32"
 cd /d "%~dp0"
 set "subset=no"
 if "%~1"=="--subset" set "subset=yes"

@@ -17,6 +17,19 @@ case ${1-} in
   '') ;;
   *) echo "usage: sh check.sh [--subset]" >&2; exit 2 ;;
 esac
+
+# Only programs of this machine: one that lies on this disk is not run, even where PATH has the current directory.
+set -f
+ifs=$IFS
+IFS=:
+path=
+for place in $PATH; do
+  case $place in /*) path=$path${path:+:}$place ;; esac
+done
+IFS=$ifs
+set +f
+PATH=$path
+
 cd -- "$(dirname -- "$0")" || exit 2
 
 if [ -h SHA256SUMS ] || [ ! -f SHA256SUMS ]; then
