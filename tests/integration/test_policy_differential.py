@@ -62,6 +62,7 @@ def with_name(name: str) -> dict[str, Any]:
 
 POLICIES = {
     "not-unicode": dump(pairs(wanting())).replace(b'"example.com"', b'"x\xff":[{"type":"reject"}],"example.com"'),
+    "respelled": with_scope("docker", "QUAY.IO"),
     "not-a-stream": with_scope("airgap", "Prod/Site"),
     "atomic-scope": with_scope("atomic", "h/a/b/c"),
     "empty-path": with_requirement(keyPath=""),

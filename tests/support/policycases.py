@@ -25,12 +25,12 @@ MANIFEST = json.dumps(
 DIGEST = str(Digest.of(MANIFEST))
 
 HOSTS = ("docker.io", "example.com", "sub.very.example.com", "a.b.example.com:8443", "localhost", "localhost:5000",
-         "Mixed.Example.org", "quay.io")  # fmt: skip
+         "mixed.example.org", "quay.io")  # fmt: skip
 REFERENCES = (
     "docker.io/library/busybox:1.36", f"docker.io/library/busybox@{DIGEST}", "docker.io/bitnami/redis:latest",
     "example.com/ns/repo:tag", f"example.com/ns/repo@{DIGEST}", "sub.very.example.com/testing/manifest:latest",
     "a.b.example.com:8443/ns/r:t", f"a.b.example.com:8443/ns/r@{DIGEST}", "localhost/x:1", "localhost:5000/x/y_z:1",
-    "Mixed.Example.org/ns/repo:V1", "quay.io/org/deep/er/name:v1.0",
+    "mixed.example.org/ns/repo:V1", "quay.io/org/deep/er/name:v1.0",
 )  # fmt: skip
 
 #: Keys by the name of their file; those that can sign are in SIGNERS.
