@@ -23,6 +23,7 @@ _DIRECTIVE = re.compile(r"#\s*([a-z]+)\s*=\s*(.*?)\s*", re.IGNORECASE)
 _HEREDOC = re.compile(r"(?<!<)<<(-?)(['\"]?)([A-Za-z_]\w*)\2", re.ASCII)
 _ARG = re.compile(r"([A-Za-z_]\w*)(?:=(\"[^\"]*\"|'[^']*'|\S*))?", re.ASCII)
 _MOUNT_FROM = re.compile(r"(?:^|,)from=([^,]*)")
+_MOST_STAGES = 200
 _PLATFORM_ARGS = re.compile(r"(BUILD|TARGET)(PLATFORM|OS|ARCH|VARIANT)")
 _STAGE = re.compile(r"FROM\s+(?:--\S+\s+)*\S+\s+AS\s+(\S+)", re.IGNORECASE)
 
@@ -191,7 +192,22 @@ def _image(written: str, expanded: Expanded, line: int, build: _Build, sheet: Sh
 
 
 def _is_stage_pattern(written: str, stages: frozenset[str]) -> bool:
-    """Whether stages stand for ``base-${TARGETARCH}``, one for each platform."""
+    """Whether stages stand for ``base-${TARGETARCH}``, one for each platform; nobody writes one with very many stages."""
+    if len(stages) > _MOST_STAGES:
+        return False
     parts = re.split(r"\$\{\w+\}|\$\w+", written.lower())
-    pattern = ".+".join(re.escape(part) for part in parts)
-    return any(re.fullmatch(pattern, stage) for stage in stages)
+    return any(_fits(stage, parts) for stage in stages)
+
+
+def _fits(stage: str, parts: list[str]) -> bool:
+    """Whether a name has these parts in their order, with something in each gap. The first place for each is the best one."""
+    first, *middle, last = parts
+    at = len(first)
+    if not stage.startswith(first):
+        return False
+    for part in middle:
+        at = stage.find(part, at + 1)
+        if at < 0:
+            return False
+        at += len(part)
+    return len(stage) - len(last) > at and stage.endswith(last)

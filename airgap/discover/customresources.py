@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from airgap.discover.findings import Sheet
-from airgap.discover.nodes import Fields, Scalar
+from airgap.discover.nodes import Fields, Items, Node, Scalar
 
 #: The keys that hold an image wherever they stand below ``spec``, for the API groups (or what follows a dot in them).
 KEYS: dict[str, frozenset[str]] = {
@@ -70,6 +72,21 @@ _LISTS = {
     ("imgpkg.carvel.dev", "ImagesLock"): "an imgpkg lock",
 }
 
+# What deploys something that is not in the files, and the keys below spec that say what.
+_RENDER = "render it with its values: helm template RELEASE CHART | airgap discover -"
+_ELSEWHERE = {
+    ("helm.toolkit.fluxcd.io", "HelmRelease"): ("a chart that Flux renders", ("chart", "chartRef"), _RENDER),
+    ("helm.cattle.io", "HelmChart"): ("a chart that k3s renders", ("chart", "repo", "version"), _RENDER),
+    ("source.toolkit.fluxcd.io", "GitRepository"): ("a repository that Flux deploys from", ("url",), "discover a clone of it, too"),
+    ("source.toolkit.fluxcd.io", "Bucket"): ("a bucket that Flux deploys from", ("bucketName",), "discover a copy of it, too"),
+    ("fleet.cattle.io", "GitRepo"): ("a repository that Fleet deploys from", ("repo",), "discover a clone of it, too"),
+    ("operators.coreos.com", "Subscription"): (
+        "an operator that OLM installs from a catalog",
+        ("name", "startingCSV", "channel"),
+        "add the operator's bundle and the images that its relatedImages name",
+    ),
+}
+
 
 def keys_of(group: str, kind: str) -> frozenset[str]:
     """The keys that hold images in a resource of an API group; also of the group that it is below."""
@@ -95,6 +112,10 @@ def find_special(group: str, kind: str, root: Fields, sheet: Sheet) -> None:
         _upgrade_plan(spec, sheet)
     elif group == "source.toolkit.fluxcd.io" and kind == "OCIRepository":
         _flux(spec, sheet)
+    elif (group, kind) in _ELSEWHERE:
+        _elsewhere(root, *_ELSEWHERE[group, kind], sheet)
+    elif group == "argoproj.io" and kind in ("Application", "ApplicationSet"):
+        _argo(spec, sheet)
     elif kind == "ClusterConfiguration" or (group.endswith("cluster.x-k8s.io") and kind.startswith("KubeadmControlPlane")):
         sheet.note(root.line, "Kubernetes' own images are not named here: kubeadm config images list shows them", kind)
     elif (group, kind) in _LISTS:
@@ -128,6 +149,40 @@ def _elastic(kind: str, spec: Fields, sheet: Sheet) -> None:
     if name:
         image = f"docker.elastic.co/{name}:{version.text}"
         sheet.image(image, version.line, sure=False, remark=_ELASTIC_REMARK, written=version.text)
+
+
+def _elsewhere(root: Fields, what: str, keys: tuple[str, ...], hint: str, sheet: Sheet) -> None:
+    """A resource that makes the cluster deploy what is not here."""
+    spec = root.get("spec")
+    words = _words([spec.get(key) for key in keys] if isinstance(spec, Fields) else [])
+    sheet.unresolved(root.line, what, " ".join(words), hint)
+
+
+def _argo(spec: Fields, sheet: Sheet) -> None:
+    """The sources of an Application, or of those that an ApplicationSet makes: charts and repositories."""
+    template = spec.get("template")
+    inner = template.get("spec") if isinstance(template, Fields) else spec
+    found = [inner.get("source"), inner.get("sources")] if isinstance(inner, Fields) else []
+    sources = [item for node in found for item in (node.items if isinstance(node, Items) else [node])]
+    for source in sources:
+        if isinstance(source, Fields):
+            words = " ".join(_words([source.get(key) for key in ("repoURL", "chart", "path", "targetRevision")]))
+            chart = source.get("chart") is not None
+            what = "a chart that Argo CD renders" if chart else "a repository that Argo CD deploys from"
+            sheet.unresolved(source.line, what, words, _RENDER if chart else "discover a clone of it, too")
+
+
+def _words(nodes: Iterable[Node | None]) -> list[str]:
+    """The single values of some nodes, also of a mapping's entries and of what is below its ``spec``."""
+    words = []
+    for node in nodes:
+        if isinstance(node, Scalar) and node.text:
+            words.append(node.text)
+        elif isinstance(node, Fields):
+            inner = node.get("spec")
+            entries = (inner if isinstance(inner, Fields) else node).entries
+            words += [value.text for name, value in entries if isinstance(value, Scalar) and value.text and name != "interval"]
+    return words
 
 
 def _upgrade_plan(spec: Fields, sheet: Sheet) -> None:

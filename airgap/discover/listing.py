@@ -91,6 +91,7 @@ def _unresolved(findings: Findings) -> Iterator[Remark]:
     yield from findings.unresolved
     for remark in findings.open:
         if not _explained(remark.place, remark.got, findings) and (remark.place, remark.got) not in told:
+            told.add((remark.place, remark.got))
             yield remark
 
 
@@ -129,12 +130,13 @@ def _renamed(findings: Findings) -> Iterator[Find]:
     for override in findings.overrides:
         if not override.version and override.new != override.old:
             renames.setdefault(override.old, []).append(override)
+    sheet = Sheet("", Findings())  # one for all: it refuses what grows without end
     for find in findings.images if renames else ():
         old, version = _split(find.written)
         for override in renames.get(old, ()):
-            sheet = Sheet("", Findings(), sure=False)
+            before = len(sheet.findings.images)
             sheet.image(override.new + version, 0, sure=False)
-            for made in sheet.findings.images:
+            for made in sheet.findings.images[before:]:
                 yield Find(made.reference, override.place, False, made.written, f"in place of {printable(find.written)}")
 
 

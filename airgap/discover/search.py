@@ -55,6 +55,10 @@ def discover(
     for name in paths:
         if name != "-" and not os.path.exists(name):  # noqa: PTH110 - Path.exists raises for names that cannot be
             raise UsageError("no such file or directory", where=printable(name))
+        if name != "-" and not os.path.isfile(name) and not os.path.isdir(name):  # noqa: PTH112, PTH113 - as above
+            raise UsageError(
+                "neither a file nor a directory", where=printable(name), hint="pipe it in: COMMAND | airgap discover -"
+            )
     roots = [root_of(Path(name)) for name in paths if name != "-"]
     for name in paths:
         if name == "-":

@@ -111,7 +111,7 @@ class Tree:
         try:
             with os.scandir(path) as entries:
                 # directories under their own name first, so that a link to one is not what is shown of it
-                found = sorted(entries, key=lambda entry: (entry.is_symlink() and entry.is_dir(), entry.name))
+                found = sorted(entries, key=lambda entry: (entry.is_symlink() and _kind(entry) == "directory", entry.name))
                 return [entry.name for entry in found if self._wanted(entry)]
         except OSError as error:
             self._unreadable(path, f"cannot read the directory: {error.strerror}")
@@ -128,7 +128,7 @@ class Tree:
         elif entry.is_symlink() and not self.inside(Path(entry.path)):
             hint = "name what it leads to, too, if it deploys something"
             self._findings.unresolved.append(Remark(Place(name, 1), "a link out of the tree is not followed", "", hint))
-        elif not entry.is_file() and not entry.is_dir():
+        elif not _kind(entry):
             self._findings.pass_over(name, "no file behind it" if entry.is_symlink() else "a device, socket or pipe, not read")
         else:
             return True
@@ -177,6 +177,14 @@ def decode(data: bytes) -> str | None:
         return data.decode(encoding).replace("\r\n", "\n")
     except UnicodeDecodeError:
         return None
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """``file`` or ``directory``, links followed; empty for anything else, also for a link that leads to itself."""
+    try:
+        return "file" if entry.is_file() else "directory" if entry.is_dir() else ""
+    except OSError:
+        return ""
 
 
 def _tells(path: Path) -> bool:

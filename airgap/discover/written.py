@@ -27,6 +27,8 @@ _REFERENCE = re.compile(
 )
 _REGISTRY_SCHEME = re.compile(r"docker|oci|image|container|registry|podman|artifact", re.IGNORECASE)
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)
+# The prefix of labels that Kubernetes defines, whose values may follow a colon.
+_LABELS = re.compile(r"(?:.+\.)?kubernetes\.io", re.ASCII)
 # A taint of a node and a line of a program, written like a path with a tag.
 _TAINT = re.compile(r"(?:NoSchedule|PreferNoSchedule|NoExecute)-?")
 _SOURCE_LINE = re.compile(r"\.(?:go|py|java|rs|cc|cpp)$")
@@ -108,7 +110,7 @@ def _is_host(host: str) -> bool:
     name, colon, _ = host.partition(":")
     if name.rpartition(".")[2].isdecimal():  # 1.2/x:3 is a number
         return _ADDRESS.fullmatch(name) is not None
-    return "." in name or bool(colon) or name == "localhost"
+    return ("." in name and not _LABELS.fullmatch(name)) or bool(colon) or name == "localhost"
 
 
 def _plain(text: str) -> str:

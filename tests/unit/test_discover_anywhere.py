@@ -100,7 +100,8 @@ def images_or_possible(found) -> set[str]:
     "text",
     [
         "https://r.io/path:8080", "http://r.io/a:1", "user@r.io/a:1", "git@r.io:22/a/b:1", "r.io:443/path", "/etc/conf.d/x:1",
-        "./data.d/x:ro", "app.kubernetes.io/name: x", "node-role.kubernetes.io/master:NoSchedule", "r.io/a b:1", "12:30:00",
+        "./data.d/x:ro", "app.kubernetes.io/name: x", "node-role.kubernetes.io/master:NoSchedule",
+        "kubernetes.io/os:linux", "x.io/key:NoExecute-", "r.io/a b:1", "12:30:00",
         "2024-01-01T10:00:00+01:00", "r.io/mod@v1.2.3", "k8s.io/client/reflector.go:105", "1.5/2:3", "10:0/0:0", "a/b:1", "r.io/a:",
         "tcp://r.io:80/x:y", "r.io/x:1/y", "quay.io/Team/App:1",
     ],

@@ -40,6 +40,13 @@ def test_images_are_found_and_stages_are_none(text, expected):
     assert not found.unresolved
 
 
+def test_a_name_of_many_platforms_is_compared_with_stages_without_going_back():
+    stage = "a" * 60
+    text = f"FROM a:1 AS {stage}\nFROM {'${TARGETARCH}' * 40}b\n"
+    assert [line for line, _ in unresolved(look(text, "Dockerfile"))] == [2]
+    assert images(look("FROM a:1 AS x-amd64-y\nFROM x-${TARGETARCH}-y\n", "Dockerfile")) == ["a:1"]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "got"),
     [

@@ -50,13 +50,14 @@ def test_links_are_followed_inside_the_tree_only_and_no_file_is_read_twice(tmp_p
     (tree / "again.yaml").symlink_to("a.yaml")
     (tree / "loop").symlink_to(".")
     (tree / "gone.yaml").symlink_to("nothing")
+    (tree / "itself.yaml").symlink_to("itself.yaml")
     (tmp_path / "out.yaml").write_text(pod("b:1"))
     (tree / "out.yaml").symlink_to("../out.yaml")
     found = search(tree, tree, tree / "a.yaml")
     assert images(found) == ["a:1"]
     assert len(found.images[0].places) == 1
     assert [remark.what for remark in found.unresolved] == ["a link out of the tree is not followed"]
-    assert {note.got.removeprefix(f"{tree}/") for note in found.notes} == {".data", "gone.yaml"}
+    assert {note.got.removeprefix(f"{tree}/") for note in found.notes} == {".data", f"gone.yaml, {tree}/itself.yaml"}
     assert images(search(tmp_path / "tree/out.yaml")) == ["b:1"]
 
 
@@ -118,6 +119,13 @@ def test_standard_input_is_read_and_limited(tmp_path):
     for stdin, limits in ((b"#" * 101, {"size": 100}), (b"\xff", {})):
         with pytest.raises(UsageError):
             search("-", stdin=stdin, **limits)
+
+
+def test_a_pipe_is_refused_with_the_way_to_give_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError) as caught:
+        search(tmp_path / "pipe")
+    assert caught.value.hint == "pipe it in: COMMAND | airgap discover -"
 
 
 @pytest.mark.parametrize("name", ["nothing", "x" * 5000, "a\0b"])
