@@ -18,6 +18,9 @@ from typing import Protocol
 from airgap.errors import AirgapError, Damaged, MediaError, UsageError, disk_error
 from airgap.text import human_size, printable
 
+#: Modes of directories whatever the umask says: nobody else sees what is in it; others may read, but not change it behind our back.
+PRIVATE, UNCHANGEABLE = 0o700, 0o755
+
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -98,10 +101,17 @@ def read_input(path: Path, limit: int, what: str) -> bytes:
     return data
 
 
-def make_directory(path: Path) -> None:
-    """Create a directory and its parents where they are missing."""
+def make_directory(path: Path, mode: int = 0o777) -> None:
+    """Create a directory and its parents where they are missing.
+
+    Args:
+        path: may be there already; then it stays as it is.
+        mode: of all that is created, less what the umask takes away: ``PRIVATE``, ``UNCHANGEABLE``, or what the umask says.
+    """
     with disk_errors("cannot create the directory", path):
-        path.mkdir(parents=True, exist_ok=True)
+        for ancestor in [one for one in reversed(path.absolute().parents) if not one.exists()]:
+            ancestor.mkdir(mode, exist_ok=True)
+        path.mkdir(mode, exist_ok=True)
 
 
 def write_durable(path: Path, data: bytes, mode: int = 0o644) -> None:

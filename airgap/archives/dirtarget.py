@@ -27,6 +27,8 @@ _MOST_OUTPUT = 2000
 class _Pool(Collecting):
     """A directory of blobs by digest, as ``dir:`` has them, under a temporary name."""
 
+    _mode = fsio.PRIVATE
+
     def __init__(self, directory: Path, where: str) -> None:
         super().__init__(where)
         self._pool = directory
@@ -46,7 +48,7 @@ class _Pool(Collecting):
 
     def _begin(self) -> None:
         with self._guard:
-            fsio.make_directory(self._pool)
+            fsio.make_directory(self._pool, self._mode)
 
     def _put(self, name: str, content: bytes) -> None:
         fsio.write_durable(self._pool / name, content)
@@ -84,6 +86,8 @@ class DirTarget(_Pool):
         path: a new or an empty directory.
         signatures: the GPG signatures of manifests; they become ``signature-1`` and so on.
     """
+
+    _mode = fsio.UNCHANGEABLE
 
     def __init__(self, path: Path, signatures: Signatures = no_signatures) -> None:
         super().__init__(path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp"), str(path))

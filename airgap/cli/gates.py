@@ -123,7 +123,7 @@ class Asked:
     @contextlib.contextmanager
     def _layout(self) -> Iterator[tuple[Path, Target]]:
         scratch = self.scratch or Path(tempfile.gettempdir())
-        fsio.make_directory(scratch)
+        fsio.make_directory(scratch, fsio.PRIVATE)
         with fsio.disk_errors("cannot make a directory", scratch):
             directory = tempfile.TemporaryDirectory(prefix="airgap-", dir=scratch, ignore_cleanup_errors=True)
         with directory as name, LayoutStore(Path(name) / "layout") as layout:

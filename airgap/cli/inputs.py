@@ -21,6 +21,7 @@ from airgap.lists import Wishes, merge_wishes, parse_list, together
 from airgap.lists.placed import Places
 from airgap.oci.descriptor import Platform
 from airgap.oci.places import is_place
+from airgap.state import State
 from airgap.text import printable
 from airgap.trust.gpg import MAX_KEYRING
 from airgap.trust.keys import Signer, load_signer
@@ -212,11 +213,17 @@ def check_period(created: str | None, expires: str | dt.timedelta | None) -> Non
 
 
 def state_directory(path: Path | None) -> Path:
-    """Where the state lives: the option or AIRGAP_STATE, else the XDG state directory."""
-    if path is not None:
-        return path
+    """Where the state lives: the option or AIRGAP_STATE, else the XDG state directory. One that others could write is mended.
+
+    Raises:
+        Refused: it belongs to somebody else, or is shared with others.
+    """
     base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else home() / ".local/state") / "airgap"
+    place = path if path is not None else (Path(base) if base else home() / ".local/state") / "airgap"
+    remark = State.protect(place)
+    if remark:
+        sys.stderr.write(f"airgap: {remark}\n")
+    return place
 
 
 def home() -> Path:

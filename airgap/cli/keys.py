@@ -60,7 +60,7 @@ def generate(
     else:
         pair = trust_keys.generate("ecdsa" if kind is KeyType.ecdsa else "ed25519", secret)
         private_pem, public_pem, key_id = pair.private_pem, pair.public_pem, load_public_key(pair.public_pem).id
-    fsio.make_directory(out)
+    fsio.make_directory(out, fsio.PRIVATE)
     fsio.write_durable(private, private_pem, 0o600)
     fsio.write_durable(public, public_pem)
     facts = {"private": str(private), "public": str(public), "id": key_id, "type": kind.value, "encrypted": secret is not None}

@@ -179,6 +179,6 @@ def _write(out: Path, files: Mapping[str, str], force: bool) -> list[Path]:
             hint = "choose another --out, or replace it deliberately: --force"
             raise UsageError("a file with other content is there already", where=printable(str(path)), hint=hint)
     for path, text in wanted.items():
-        fsio.make_directory(path.parent)
+        fsio.make_directory(path.parent, fsio.UNCHANGEABLE)
         fsio.write_durable(path, text.encode())
     return list(wanted)

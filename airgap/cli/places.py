@@ -209,7 +209,7 @@ def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -
             expected="--scratch DIR, with room for the image unpacked",
             hint="the copy is removed in the end",
         )
-    fsio.make_directory(options.scratch)
+    fsio.make_directory(options.scratch, fsio.PRIVATE)
     with fsio.disk_errors("cannot make a directory", options.scratch):
         directory = tempfile.TemporaryDirectory(prefix="airgap-", dir=options.scratch)
     stack.enter_context(directory)

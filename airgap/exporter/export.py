@@ -143,11 +143,11 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
         judged = _judge(request, lock, source, progress)
         if request.patch == "never" or not (request.bases or request.patch == "always"):
             preflight.check(_lay_out(request, lock), request.out, partial)  # nothing is created before it can succeed
-    fsio.make_directory(partial)
+    fsio.make_directory(partial, fsio.UNCHANGEABLE)
     busy = UsageError(
         "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
     )
-    fsio.make_directory(work)
+    fsio.make_directory(work, fsio.PRIVATE)
     with fsio.exclusive(partial, busy), contextlib.nullcontext() if work == partial else fsio.exclusive(work, busy):
         return _make(request, lock, judged, serial, partial, work, source, signers, state, progress)
 

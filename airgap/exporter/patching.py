@@ -71,7 +71,7 @@ def make_patches(
     """
     if not attempts:
         return {}
-    fsio.make_directory(scratch)
+    fsio.make_directory(scratch, fsio.UNCHANGEABLE)
     progress.stage("making patches", sum(attempt.new.size for attempt in attempts))
     patcher = _Patcher(sources, scratch, effort, progress)
     pool = ThreadPoolExecutor(max(1, min(threads, os.cpu_count() or 1)), thread_name_prefix="patch")

@@ -81,7 +81,7 @@ def answer(request: ResendRequest, known: Known, places: list[tuple[Blocks, list
         return _already_there(final, supplement, Resent(final, size, count, False))
     partial = final.with_name(final.name + names.PARTIAL)
     _check_room(partial, size)
-    fsio.make_directory(partial)
+    fsio.make_directory(partial, fsio.UNCHANGEABLE)
     busy = UsageError("somebody else is writing this supplement", where=printable(str(partial)), hint="wait for it")
     with fsio.exclusive(partial, busy):
         with _Writer(partial, supplement, known.catalog) as writer:

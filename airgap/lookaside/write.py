@@ -96,7 +96,7 @@ def _refuse_links(base: Path, directory: Path) -> None:
 def _make_durable(base: Path, directory: Path) -> None:
     if directory.is_dir():
         return
-    fsio.make_directory(directory)
+    fsio.make_directory(directory, fsio.UNCHANGEABLE)
     for path in directory.parents:
         with fsio.disk_errors("cannot write", path):
             fsio.sync_directory(path)

@@ -150,7 +150,7 @@ class _Disk:
             if self._whole(task.final):
                 return Copied(task, 0)
             fsio.rename_durable(task.final, task.partial)
-        fsio.make_directory(task.partial)
+        fsio.make_directory(task.partial, fsio.UNCHANGEABLE)
         busy = UsageError("another copy is writing there", where=printable(str(task.partial)), hint="wait for it, or stop it")
         with fsio.exclusive(task.partial, busy):
             for name, content in self._documents.items():

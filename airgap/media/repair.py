@@ -102,7 +102,7 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
     found = survey([*([out] if out is not None and _holds_files(out) else []), *paths])
     target = out or found.media[0].path
     made = not target.exists()
-    fsio.make_directory(target)
+    fsio.make_directory(target, fsio.UNCHANGEABLE)
     busy = UsageError("another repair is at work here", where=printable(str(target)), hint="wait for it, or choose another --out")
     with fsio.exclusive(target, busy):
         done = _Repairing(found, target, in_place, progress).run()

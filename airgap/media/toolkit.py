@@ -44,7 +44,7 @@ def write_checker(directory: Path, entry: str) -> Path:
         directory: made where it is missing.
         entry: the module with its ``main``.
     """
-    fsio.make_directory(directory)
+    fsio.make_directory(directory, fsio.UNCHANGEABLE)
     path = directory / CHECKER
     fsio.write_durable(path, checker(entry), 0o755)
     return path
@@ -65,12 +65,12 @@ def make_toolkit(directory: Path, machines: Sequence[Machine], entry: str, progr
         MediaError: the disk refuses.
     """
     _check_new(directory)
-    fsio.make_directory(directory.parent)
+    fsio.make_directory(directory.parent, fsio.UNCHANGEABLE)
     package = running_package()
     with fsio.disk_errors("cannot make the toolkit", directory):
         work = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".tmp", dir=directory.parent))
     try:
-        fsio.make_directory(work / WHEELS)
+        fsio.make_directory(work / WHEELS, fsio.UNCHANGEABLE)
         own = Wheel.of(own_wheel(work / WHEELS, package))
         wheels = {own.path.name: own}
         lacking: list[str] = []
@@ -104,7 +104,7 @@ def _check_new(directory: Path) -> None:
 def _fetch(requires: Sequence[str], machine: Machine, work: Path, wheels: dict[str, Wheel]) -> list[Wheel]:
     """The wheels for one kind of machine; those that another has already are not kept twice."""
     fresh = work / "fetched"
-    fsio.make_directory(fresh)
+    fsio.make_directory(fresh, fsio.UNCHANGEABLE)
     found = download([*requires, _PIP], machine, fresh)
     for wheel in found:
         known = wheels.get(wheel.path.name)

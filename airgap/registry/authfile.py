@@ -124,10 +124,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, document: Mapping[str, Any]) -> None:
-    if not file.parent.is_dir():
-        fsio.make_directory(file.parent)
-        with fsio.disk_errors("cannot protect the directory", file.parent):
-            file.parent.chmod(0o700)
+    fsio.make_directory(file.parent, fsio.PRIVATE)
     fsio.write_durable(file.resolve(), json.dumps(document, indent="\t", ensure_ascii=False).encode() + b"\n", mode=0o600)
 
 

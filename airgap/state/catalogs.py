@@ -27,7 +27,7 @@ class Catalogs:
     def keep(self, stream: str, serial: int, raw: bytes, signatures: Mapping[str, bytes], lock: bytes) -> None:
         """Keep a catalog, its signature files by name, and the lock that it was made from. Raises ``MediaError``."""
         place = self._root / stream / str(serial)
-        fsio.make_directory(place)
+        fsio.make_directory(place, fsio.PRIVATE)
         with fsio.disk_errors("cannot keep the catalog in the state", place):
             for entry in place.iterdir():
                 entry.unlink()

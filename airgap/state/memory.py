@@ -88,7 +88,7 @@ class State:
         unfinished: a directory for what exports keep off the media until they are done.
 
     Raises:
-        Refused: the state is damaged or lost.
+        Refused: the state is damaged or lost, or others can write there.
         MediaError: it cannot be opened or written.
     """
 
@@ -108,6 +108,18 @@ class State:
     def exists(directory: Path) -> bool:
         """Whether there is a state, or the directory of one that was lost."""
         return Place(directory).exists()
+
+    @staticmethod
+    def protect(directory: Path) -> str:
+        """Take from others what lets them write into a state directory, if there is one; what was done, in a sentence, or nothing.
+
+        Opening a state does the same, without a word.
+
+        Raises:
+            Refused: it belongs to somebody else, or is shared with others.
+            MediaError: the disk refuses.
+        """
+        return Place(directory).protect()
 
     def __enter__(self) -> State:
         return self

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import MediaError, Refused
+from airgap.state.private import protect
 from airgap.state.spelling import add_functions
 from airgap.text import printable
 
@@ -100,6 +101,7 @@ _STEPS = (
         " WHERE names.target = brought.target AND names.name = brought.name), '') WHERE image",
     ),
 )
+_KNOWN = frozenset({_FILE, _MARKER})
 _BEGIN_HINT = (
     "restore it from a backup: without it an old bundle could be taken for a new one; to begin a new one deliberately: --init-state"
 )
@@ -116,6 +118,10 @@ class Place:
         """Whether there is, or was, a state."""
         return os.path.lexists(self._directory)
 
+    def protect(self) -> str:
+        """Take from others what lets them write there; what was done, in a sentence, or nothing. See :func:`private.protect`."""
+        return protect(self._directory, _KNOWN)
+
     def open(self, begin: bool) -> tuple[sqlite3.Connection, str]:
         """The database; and, where a new one was begun in place of a lost one, what was wrong with that.
 
@@ -123,9 +129,10 @@ class Place:
             begin: put a state that is lost or damaged aside and begin anew.
 
         Raises:
-            Refused: it is lost or damaged.
+            Refused: it is lost or damaged, or others can write there.
             MediaError: the disk refuses.
         """
+        self.protect()
         try:
             return self._open(), ""
         except Refused as lost:
@@ -166,9 +173,9 @@ class Place:
 
     def _create_directory(self) -> None:
         """Make it under another name first, so that it appears with the database in it or not at all."""
-        fsio.make_directory(self._directory.parent)
+        fsio.make_directory(self._directory.parent, fsio.PRIVATE)
         temporary = self._directory.with_name(f".{self._directory.name}.{secrets.token_hex(4)}.tmp")
-        temporary.mkdir()
+        temporary.mkdir(fsio.PRIVATE)
         try:
             _make_database(temporary / _FILE)
             try:
@@ -246,12 +253,12 @@ class Place:
 
 
 def _make_database(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # sqlite gives its journals the mode of the database
     with contextlib.closing(sqlite3.connect(path)) as connection:
         add_functions(connection)
         connection.execute("PRAGMA synchronous = FULL")
         script = f"BEGIN; {_SCHEMA} {'; '.join(_statements(0))}; PRAGMA application_id = {_APPLICATION}; COMMIT;"
         connection.executescript(script)
-    path.chmod(0o600)
 
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:

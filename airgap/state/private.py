@@ -1,0 +1,117 @@
+"""A state directory is for its owner alone: who can write into it can make a site forget what it must not take again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from airgap.errors import Refused, disk_error
+from airgap.fsio import PRIVATE
+from airgap.text import printable
+
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_ROOT = 0
+_Entry = tuple[Path, os.stat_result]
+
+
+def protect(directory: Path, known: frozenset[str]) -> str:
+    """Take from others what lets them write into a state directory; a directory that is not there is nobody's.
+
+    Args:
+        directory: the directory, or a link to it.
+        known: the names of which one is in every state, old ones included.
+
+    Returns:
+        What was done, for a person; empty where nothing had to be.
+
+    Raises:
+        Refused: others could write, and what they may have done cannot be told from what we did: it belongs to somebody else, it is
+            shared with others, or things of theirs are in it.
+        MediaError: the disk refuses.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise disk_error(error, "cannot use the state", printable(str(directory))) from error
+    try:
+        return _protect(fd, directory, known)
+    except OSError as error:
+        raise disk_error(error, "cannot protect the state", printable(str(directory))) from error
+    finally:
+        os.close(fd)
+
+
+def _protect(fd: int, directory: Path, known: frozenset[str]) -> str:
+    status = os.fstat(fd)
+    writable = bool(status.st_mode & _WRITABLE)
+    if status.st_uid not in (os.geteuid(), _ROOT):
+        owner = _name(status.st_uid)
+        raise _refusal(directory, f"a directory of {owner}", f"work as {owner}, or name another --state")
+    if not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return ""
+    below = list(_below(directory))
+    if writable:
+        _refuse_shared(directory, status, below, known)
+    _refuse_strange(directory, below)
+    if writable:
+        os.fchmod(fd, PRIVATE)
+        if os.fstat(fd).st_mode & _WRITABLE:  # some file systems know no modes, and say nothing
+            raise _refusal(directory, "a file system that lets everybody write", "name a directory elsewhere with --state")
+    mended = [(path, entry) for path, entry in below if entry.st_mode & _WRITABLE and not stat.S_ISLNK(entry.st_mode)]
+    for path, entry in mended:
+        with contextlib.suppress(FileNotFoundError):
+            path.chmod(stat.S_IMODE(entry.st_mode) & ~_WRITABLE)
+    if not writable and not mended:
+        return ""
+    where = printable(str(directory))
+    return f"others could write into the state directory {where}; that is mended, but look what they may have done"
+
+
+def _refuse_shared(directory: Path, status: os.stat_result, below: Sequence[_Entry], known: frozenset[str]) -> None:
+    """What is not only a state, or not ours to mend, stays as it is."""
+    got = ""
+    if status.st_uid != os.geteuid() or status.st_mode & stat.S_ISVTX:
+        got = "a directory that is meant for several"
+    elif below and not any(os.path.lexists(directory / name) for name in known):
+        got = "other things in it"
+    if got:
+        raise _refusal(directory, f"mode {stat.S_IMODE(status.st_mode):04o}, {got}", "name a directory of its own with --state")
+
+
+def _refuse_strange(directory: Path, below: Sequence[_Entry]) -> None:
+    for path, entry in below:
+        if entry.st_uid not in (os.geteuid(), _ROOT):
+            name = printable(path.name)
+            hint = f"find out who put {name} there; remove it, or begin anew in another --state"
+            raise _refusal(directory, f"{name} in it belongs to {_name(entry.st_uid)}", hint)
+
+
+def _below(directory: Path) -> Iterator[_Entry]:
+    for root, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            path = Path(root, name)
+            with contextlib.suppress(FileNotFoundError):  # another command has just removed it
+                yield path, path.lstat()
+
+
+def _refusal(directory: Path, got: str, hint: str) -> Refused:
+    return Refused(
+        "the state directory is not ours alone: whoever can write there can make this machine forget what it has seen",
+        where=printable(str(directory)),
+        expected=f"a directory of {_name(os.geteuid())} into which nobody else can write (mode 0700)",
+        got=got,
+        hint=hint,
+    )
+
+
+def _name(number: int) -> str:
+    try:
+        return printable(pwd.getpwuid(number).pw_name, 40)
+    except KeyError:
+        return f"user {number}"
