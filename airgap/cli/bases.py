@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +31,7 @@ from airgap.oci.digest import Digest
 from airgap.patch.zstd import EFFORTS
 from airgap.text import printable
 from airgap.trust.receipts import check_receipt_signatures, signature_files
+from airgap.trust.revoked import Revoked
 
 SinceOption = Annotated[
     list[str] | None,
@@ -57,12 +58,13 @@ PatchLevelOption = Annotated[
 
 @dataclass(frozen=True)
 class Since:
-    """What the operator said about bases, and where this machine remembers what it has brought to targets."""
+    """What the operator said about bases; where this machine remembers what it brought to targets; keys that count for none."""
 
     names: Sequence[str]
     keys: Sequence[Path]
     threads: int
     state: Path
+    revoked: Revoked = field(default_factory=Revoked)
 
 
 @contextlib.contextmanager
@@ -138,7 +140,7 @@ def _receipt(path: Path, raw: bytes, since: Since, console: Console) -> Base:
     where = printable(str(path))
     if since.keys:
         keys = [inputs.read_key(str(key)) for key in since.keys]
-        signers = check_receipt_signatures(raw, signature_files(path), keys, where)
+        signers = check_receipt_signatures(raw, signature_files(path), keys, where, since.revoked)
         console.say(f"receipt {where}: signed by {', '.join(signers)}")
     else:
         console.say(f"receipt {where}: its signature is not checked (--since-key)")

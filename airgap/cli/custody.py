@@ -42,6 +42,8 @@ def log_command(
         list[Path] | None,
         typer.Option("--custody-key", metavar="FILE", help="With --show: public key that entries are checked with."),
     ] = None,
+    revoked: inputs.RevokedOption = None,
+    state: inputs.StateOption = None,
     at: Annotated[str | None, typer.Option("--at", help="RFC 3339. Default: now.")] = None,
     passphrase_file: inputs.PassphraseOption = None,
     as_json: Json = False,
@@ -60,7 +62,8 @@ def log_command(
     media = Media.find(paths)
     catalog = Digest.of(media.catalog_raw)
     if show:
-        _show(read_custody(media.directories, catalog), custody_key or (), console)
+        known = inputs.read_revoked(revoked, inputs.state_directory(state))
+        _show(read_custody(media.directories, catalog), custody_key or (), known, console)
         return
     if not who:
         raise UsageError("nothing to log", expected="--who NAME, or --show", where="--who")
@@ -86,11 +89,11 @@ def log_command(
     console.result(facts, lines if signer else [*lines, _UNSIGNED])
 
 
-def _show(custody: Custody, keys: Sequence[Path], console: Console) -> None:
+def _show(custody: Custody, keys: Sequence[Path], revoked: Revoked, console: Console) -> None:
     """Print the entries; a broken chain ends with the exit code for damage."""
     if keys:
         public = [inputs.read_key(str(one)) for one in keys]
-        custody = custody.checked(lambda content, form, seal: who_signed(content, form, seal, public, Revoked()))
+        custody = custody.checked(lambda content, form, seal: who_signed(content, form, seal, public, revoked))
     several = len({medium for medium, _ in custody.entries}) > 1
     lines = [line for medium, entry in custody.entries for line in _lines(custody, entry, medium if several else "")]
     lines += [f"BROKEN       {problem}" for problem in custody.problems]

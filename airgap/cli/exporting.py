@@ -39,7 +39,7 @@ from airgap.cli.planning import (
     parity_lines,
 )
 from airgap.cli.resending import Resending, ResendOption, require
-from airgap.cli.sources import BundlePolicyOption, ScratchOption, Shelf, UnverifiedOption
+from airgap.cli.sources import BundlePolicyOption, ExpiredOption, ScratchOption, Shelf, UnverifiedOption
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registries
 from airgap.errors import UsageError
 from airgap.exporter.export import Exported, Request, export
@@ -69,6 +69,8 @@ def export_command(
     scratch: ScratchOption = None,
     bundle_policy: BundlePolicyOption = None,
     accept_unverified: UnverifiedOption = False,
+    allow_expired_bundles: ExpiredOption = False,
+    revoked: inputs.RevokedOption = None,
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
@@ -120,12 +122,15 @@ def export_command(
     """
     console = Console(as_json, quiet, verbose)
     if resend is not None:
-        options = PlaceOptions(scratch, bundle_policy, accept_unverified, state, console.say)
+        options = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
         Resending(resend, lists or (), out, reach, registries_d, options, threads, console).run()
         return
     lists, stream, key = require(lists, stream, key)
     asked = Asked(verify_images, require_signed, accept_unnamed_bundles, gate or (), gate_timeout, attach or (), scratch)
-    with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, state, console.say)) as shelf:
+    directory = inputs.state_directory(state)
+    known = Since(since or (), since_key or (), threads, directory, inputs.read_revoked(revoked, directory))
+    places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
+    with Shelf(places) as shelf:
         wanted, settings = asked_for(lists, platform, reach, console, shelf)
         request = Request(
             wanted=wanted,
@@ -150,7 +155,7 @@ def export_command(
         with (
             registries(reach, threads, console, settings) as store,
             State(inputs.state_directory(state), begin=init_state) as memory,
-            open_bases(Since(since or (), since_key or (), threads, inputs.state_directory(state)), reach, console) as bases,
+            open_bases(known, reach, console) as bases,
         ):
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
             request = replace(request, lookaside=source, tags=store, bases=bases)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from airgap.bundle.catalog import Catalog
 from airgap.bundle.media import Media
 from airgap.bundle.outer import read as read_outer
 from airgap.cli import inputs
+from airgap.cli.admission import site_terms
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.files import FileOptions, ScratchOption, takes_signatures, with_signatures
@@ -138,17 +139,13 @@ def verify_command(
     Example: airgap verify /mnt/usb1 /mnt/usb2 --policy policy.json
     """
     console = Console(as_json, quiet, verbose)
-    terms = Terms(
-        policy=inputs.read_policy(policy)[0],
-        read_key=inputs.read_key,
-        now=dt.datetime.now(dt.UTC),
-        revoked=inputs.read_revoked(revoked, inputs.state_directory(state)),
-        max_age=inputs.max_age(max_age),
+    secrets = site_secrets(decrypt_key, passphrase_file)
+    terms = replace(
+        site_terms(policy, state, revoked, secrets, max_age),
         require_signed=require_signed,
         accept_unnamed_bundles=accept_unnamed_bundles,
         allow_expired=allow_expired,
         allow_clock_behind=allow_clock_behind,
-        secrets=site_secrets(decrypt_key, passphrase_file),
         threads=threads,
     )
     spec = parse_store(held_at) if held_at else None
@@ -221,12 +218,9 @@ def import_command(
     """
     console = Console(as_json, quiet, verbose)
     spec = parse_target(to, read_map(rules))
-    terms = Terms(
-        policy=inputs.read_policy(policy)[0],
-        read_key=inputs.read_key,
-        now=dt.datetime.now(dt.UTC),
-        revoked=inputs.read_revoked(revoked, inputs.state_directory(state)),
-        max_age=inputs.max_age(max_age),
+    secrets = site_secrets(decrypt_key, passphrase_file)
+    terms = replace(
+        site_terms(policy, state, revoked, secrets, max_age),
         require_signed=require_signed,
         accept_unnamed_bundles=accept_unnamed_bundles,
         allow_expired=allow_expired,
@@ -240,7 +234,6 @@ def import_command(
         require_custody=require_custody,
         custody_keys=tuple(inputs.read_key(str(key)) for key in custody_key or ()),
         platforms=tuple(Platform.parse(text) for text in platform or ()),
-        secrets=site_secrets(decrypt_key, passphrase_file),
         threads=threads,
     )
     if dry_run:

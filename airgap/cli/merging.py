@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,11 +11,12 @@ from typing import Annotated
 import typer
 
 from airgap.bundle import names
-from airgap.bundle.catalog import Catalog, parse_time
+from airgap.bundle.catalog import Catalog
 from airgap.bundle.chain import Chain, Link, arrange
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
 from airgap.cli import inputs
+from airgap.cli.admission import site_terms
 from airgap.cli.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, check_level, check_patch, open_bases
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.exporting import KeyOption, export_result
@@ -25,6 +25,7 @@ from airgap.cli.stores import Reach, ThreadsOption, reaching
 from airgap.exporter.bases import Base
 from airgap.exporter.export import Request, export
 from airgap.exporter.merging import check_place, merge
+from airgap.importer.gate import expired_at
 from airgap.importer.opening import open_content, read_catalog
 from airgap.oci.digest import Digest
 from airgap.state import Remembered, State
@@ -98,7 +99,9 @@ def merge_command(
     links = arrange([trust.open(paths) for paths in _together(bundles)], request.stream)
     with (
         State(inputs.state_directory(state), begin=init_state) as memory,
-        open_bases(Since(since or (), since_key or (), threads, inputs.state_directory(state)), reach, console) as bases,
+        open_bases(
+            Since(since or (), since_key or (), threads, inputs.state_directory(state), trust.revoked), reach, console
+        ) as bases,
     ):
         chain = Chain(links, [base.content for base in bases if base.content is not None])
         request, notes = _complete(request, chain, bases, memory)
@@ -143,21 +146,21 @@ class _Trust:
     """Opens bundles as far as somebody vouches for them."""
 
     def __init__(self, policy: Path | None, accept: bool, revoked: Path | None, state: Path | None, console: Console) -> None:
-        self._policy = None if accept and policy is None else inputs.read_policy(policy)[0]
-        self._revoked = inputs.read_revoked(revoked, inputs.state_directory(state))
+        self.revoked = inputs.read_revoked(revoked, inputs.state_directory(state))
+        self._terms = None if accept and policy is None else site_terms(policy, state, revoked)
         self._console = console
 
     def open(self, paths: Sequence[Path]) -> Link:
         """One bundle. Raises ``Refused`` or ``Damaged``."""
         media = Media.find(paths)
         digest = Digest.of(media.catalog_raw)
-        if self._policy is None:
+        if self._terms is None:
             catalog = Catalog.from_bytes(media.catalog_raw)
             self._console.say(f"{catalog.name}: its signature is not checked")
             store = BundleStore(catalog, media.locate(catalog))
         else:
-            catalog, verdict = read_catalog(media, self._policy, inputs.read_key, self._revoked)
+            catalog, verdict = read_catalog(media, self._terms)
             store = open_content(media, catalog, verdict).store
-        if catalog.expires is not None and parse_time(catalog.expires) <= dt.datetime.now(dt.UTC):
+        if expired_at(catalog, self._terms):
             self._console.say(f"{catalog.name} expired at {catalog.expires}; the merged bundle has an expiry of its own")
         return Link(digest, catalog, store)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
 from airgap.cli import inputs
-from airgap.errors import Refused, UsageError
+from airgap.errors import AirgapError, Refused, UsageError
 from airgap.importer.mapping import RegistryTarget
 from airgap.importer.mirrorconfig import Mirror, Mode, SiteKey, SitePolicy, mirror_config
 from airgap.importer.mirrors import Written
 from airgap.importer.routes import Routes
 from airgap.oci import strictjson
 from airgap.text import printable
-from airgap.trust.gpg import MAX_KEYRING, open_keyring
-from airgap.trust.policy import MAX_POLICY
-from airgap.trust.signatures import load_public_key
+from airgap.trust.gpg import MAX_KEYRING, is_openpgp, open_keyring
+from airgap.trust.policy import MAX_POLICY, Policy, parse_policy
+from airgap.trust.requirements import KeySource, SigstoreSigned
+from airgap.trust.signatures import load_pem_key
 
-_GPG_ARMOR = b"-----BEGIN PGP PUBLIC KEY"
 _PLACES = {
     "policy.json": "/etc/containers/policy.json",
     "registries.d/airgap.yaml": "/etc/containers/registries.d/airgap.yaml",
@@ -55,6 +56,7 @@ def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable
         unreachable = tuple(f"{one.source} is not found by its own name" for one in found.unreachable)
     mirror = Mirror(target, _lookaside(choices.lookaside), choices.insecure)
     made = mirror_config(mode, mirror, _site_policy(choices.policy), choices.sources, keys, locations)
+    _check_keys(parse_policy(made.policy.encode(), "policy.json"))
     files = {
         "policy.json": made.policy,
         "registries.d/airgap.yaml": made.registries_d,
@@ -72,16 +74,39 @@ def _lookaside(text: str) -> str:
 def _site_key(path: Path) -> SiteKey:
     """A key file, read to be sure that it is a public key. Raises ``UsageError``."""
     content = fsio.read_input(path, MAX_KEYRING, "site's key")
-    openpgp = content.lstrip().startswith(_GPG_ARMOR) or b"-----BEGIN" not in content
+    openpgp = is_openpgp(content)
     try:
         if openpgp:
             with open_keyring([content]):
                 pass
         else:
-            load_public_key(content)
+            load_pem_key(content)
     except (Refused, UsageError) as error:
         raise UsageError(error.what, where=printable(str(path)), expected=error.expected, got=error.got, hint=error.hint) from error
     return SiteKey(str(path.absolute()), openpgp)
+
+
+def _check_keys(policy: Policy) -> None:
+    """Refuse to write a policy with a key that the hosts cannot read: they would refuse every image.
+
+    Raises:
+        UsageError: there is one. Files that are not on this machine may be on the hosts.
+    """
+    for requirement in policy.requirements():
+        for source in (requirement.keys, requirement.rekor) if isinstance(requirement, SigstoreSigned) else ():
+            for where, content in _contents(source or KeySource()):
+                try:
+                    load_pem_key(content)
+                except (Refused, UsageError) as error:
+                    what = f"a key that podman and skopeo cannot read: {error.what}"
+                    raise UsageError(what, where=where, expected=error.expected, got=error.got, hint=error.hint) from error
+
+
+def _contents(source: KeySource) -> Iterator[tuple[str, bytes]]:
+    for path in source.paths:
+        with contextlib.suppress(AirgapError):
+            yield printable(path), inputs.read_key(path)
+    yield from (("keyData in the policy", data) for data in source.datas)
 
 
 def _site_policy(path: Path | None) -> SitePolicy:

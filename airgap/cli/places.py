@@ -14,10 +14,12 @@ from airgap.archives import DockerArchive, ImageDirectory, Origin, TarTree, copy
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
-from airgap.cli import inputs
+from airgap.cli.admission import site_terms
 from airgap.errors import Damaged, NotFound, Refused, UsageError
 from airgap.fsio import DirectoryTree, Tree
+from airgap.importer.gate import expired_at
 from airgap.importer.opening import open_content, read_catalog
+from airgap.importer.terms import Terms
 from airgap.layout import LayoutReader
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
@@ -49,7 +51,9 @@ class PlaceOptions:
         scratch: where copies out of container engines may be put; None when nowhere.
         bundle_policy: the policy that vouches for other bundles; None when there is none.
         accept_unverified: take bundles for which nobody vouches.
-        state: the state directory, for the list of revoked keys.
+        state: the state directory, for the list of revoked keys and the latest time seen.
+        revoked: a file of revoked keys.
+        allow_expired: take bundles that have expired.
         say: tells the operator something.
     """
 
@@ -57,6 +61,8 @@ class PlaceOptions:
     bundle_policy: Path | None = None
     accept_unverified: bool = False
     state: Path | None = None
+    revoked: Path | None = None
+    allow_expired: bool = False
     say: Callable[[str], None] = lambda _: None
 
 
@@ -186,8 +192,16 @@ class _Bundle:
 def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
     media = Media.find([path])
     if options.bundle_policy is not None:
-        revoked = inputs.read_revoked(None, inputs.state_directory(options.state))
-        catalog, verdict = read_catalog(media, inputs.read_policy(options.bundle_policy)[0], inputs.read_key, revoked)
+        terms = site_terms(options.bundle_policy, options.state, options.revoked)
+        catalog, verdict = read_catalog(media, terms)
+        if expired_at(catalog, terms) and not options.allow_expired:
+            raise Refused(
+                f"the bundle {catalog.name}, from which images are to be taken, has expired",
+                where=printable(str(path)),
+                expected=f"a time before {catalog.expires}",
+                hint="take a newer bundle, or this one deliberately with --allow-expired-bundles",
+            )
+        _say_expired(catalog, terms, options)
         return open_content(media, catalog, verdict).store
     if not options.accept_unverified:
         raise Refused(
@@ -198,7 +212,13 @@ def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
         )
     catalog = Catalog.from_bytes(media.catalog_raw)
     options.say(f"{catalog.name}: its signature is not checked")
+    _say_expired(catalog, None, options)
     return BundleStore(catalog, media.locate(catalog))
+
+
+def _say_expired(catalog: Catalog, terms: Terms | None, options: PlaceOptions) -> None:
+    if expired_at(catalog, terms):
+        options.say(f"{catalog.name} expired at {catalog.expires}")
 
 
 def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> Path:

@@ -20,7 +20,7 @@ from airgap.cli.comparing import image_lines
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.locking import LockFile
 from airgap.cli.places import PlaceOptions
-from airgap.cli.sources import BundlePolicyOption, ScratchOption, Shelf, UnverifiedOption
+from airgap.cli.sources import BundlePolicyOption, ExpiredOption, ScratchOption, Shelf, UnverifiedOption
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registries
 from airgap.errors import UsageError
 from airgap.exporter import preflight
@@ -74,6 +74,9 @@ def resolve_command(
     scratch: ScratchOption = None,
     bundle_policy: BundlePolicyOption = None,
     accept_unverified: UnverifiedOption = False,
+    allow_expired_bundles: ExpiredOption = False,
+    revoked: inputs.RevokedOption = None,
+    state: inputs.StateOption = None,
     threads: ThreadsOption = 4,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -94,7 +97,8 @@ def resolve_command(
         raise UsageError(
             "--update needs the lock that it updates", where=printable(lock or ""), expected="--lock FILE, which is there"
         )
-    with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, None, console.say)) as shelf:
+    places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
+    with Shelf(places) as shelf:
         wanted, settings = asked_for(lists, platform, reach, console, shelf)
         with registries(reach, threads, console, settings) as store:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
@@ -127,6 +131,9 @@ def plan_command(
     scratch: ScratchOption = None,
     bundle_policy: BundlePolicyOption = None,
     accept_unverified: UnverifiedOption = False,
+    allow_expired_bundles: ExpiredOption = False,
+    revoked: inputs.RevokedOption = None,
+    state: inputs.StateOption = None,
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
@@ -146,8 +153,10 @@ def plan_command(
     """
     bytes_a_second = parse_size(rate.removesuffix("/s")) if rate else 0
     console = Console(as_json, quiet, verbose)
-    asked = Since(since or (), since_key or (), threads, inputs.state_directory(None))
-    with Shelf(PlaceOptions(scratch, bundle_policy, accept_unverified, None, console.say)) as shelf:
+    directory = inputs.state_directory(state)
+    asked = Since(since or (), since_key or (), threads, directory, inputs.read_revoked(revoked, directory))
+    places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
+    with Shelf(places) as shelf:
         wanted, settings = asked_for(lists, platform, reach, console, shelf)
         with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)

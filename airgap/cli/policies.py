@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -16,9 +15,12 @@ from airgap import fsio
 from airgap.bundle.media import Media
 from airgap.bundle.names import check_stream
 from airgap.cli import inputs
+from airgap.cli.admission import site_terms
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.errors import Refused, UsageError
 from airgap.importer.closure import walk
+from airgap.importer.gate import expired_at
 from airgap.importer.judge import verdicts
 from airgap.importer.opening import open_content, read_catalog
 from airgap.importer.terms import Terms
@@ -27,7 +29,7 @@ from airgap.oci.reference import Reference
 from airgap.text import listing, plural, printable
 from airgap.trust.advice import Advice, advise
 from airgap.trust.explain import explain
-from airgap.trust.gpg import MAX_KEYRING
+from airgap.trust.gpg import MAX_KEYRING, is_openpgp
 from airgap.trust.images import ImageVerdict
 from airgap.trust.policy import MAX_POLICY, Policy, parse_policy
 from airgap.trust.requirements import Requirement
@@ -37,7 +39,7 @@ from airgap.trust.words import in_words
 
 policy = typer.Typer(no_args_is_help=True, help="Write, check and explain the policy that says whom to trust.")
 
-_GPG_ARMOR = b"-----BEGIN PGP PUBLIC KEY"
+_Judged: TypeAlias = dict[Reference, list[tuple[str, ImageVerdict]]]
 
 
 @policy.command("init")
@@ -64,7 +66,7 @@ def init(
     gpgs: list[Path] = []
     for path in key or []:
         content = fsio.read_input(path, MAX_KEYRING, "public key")
-        is_gpg = content.lstrip().startswith(_GPG_ARMOR) or b"-----BEGIN" not in content
+        is_gpg = is_openpgp(content)
         if not is_gpg:
             load_public_key(content)
         (gpgs if is_gpg else pems).append(path.absolute())
@@ -114,6 +116,10 @@ def explain_command(
         list[Path] | None,
         typer.Option("--bundle", help="A bundle with the images: also judge the signatures in it; may be repeated."),
     ] = None,
+    revoked: inputs.RevokedOption = None,
+    state: inputs.StateOption = None,
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -126,25 +132,31 @@ def explain_command(
     """
     parsed, name = inputs.read_policy(file)
     references = [Reference.parse(image) for image in images]
-    judged = _judged(parsed, bundle, references) if bundle else {}
+    judged: _Judged = {}
+    remarks: tuple[str, ...] = ()
+    if bundle:
+        terms = site_terms(file, state, revoked, site_secrets(decrypt_key, passphrase_file))
+        judged, remarks = _judged(terms, bundle, references)
     found = [explain(parsed, reference, judged.get(reference)) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
-    facts = {"policy": name, "images": [explanation.facts for explanation in found]}
-    Console(as_json, quiet, verbose).result(facts, [f"policy {name}", *lines])
+    facts = {"policy": name, "remarks": list(remarks), "images": [explanation.facts for explanation in found]}
+    Console(as_json, quiet, verbose).result(facts, [f"policy {name}", *(f"note   {remark}" for remark in remarks), *lines])
 
 
-def _judged(parsed: Policy, bundle: list[Path], references: list[Reference]) -> dict[Reference, list[tuple[str, ImageVerdict]]]:
-    """The verdicts on the instances of the images in a bundle that the policy trusts."""
+def _judged(terms: Terms, bundle: list[Path], references: list[Reference]) -> tuple[_Judged, tuple[str, ...]]:
+    """The verdicts on the instances of the images in a bundle that the policy trusts, and what an import would say of its age."""
     media = Media.find(bundle)
-    opened = open_content(media, *read_catalog(media, parsed, inputs.read_key))
+    catalog, verdict = read_catalog(media, terms)
+    opened = open_content(media, catalog, verdict)
+    remarks = [f"{catalog.name} expired at {catalog.expires}: an import refuses it"] if expired_at(catalog, terms) else []
     wanted = [image for image in opened.catalog.images if image.reference in references]
     if absent := [str(reference) for reference in references if reference not in {image.reference for image in wanted}]:
         raise UsageError("not in the bundle", where=opened.catalog.name, got=listing(absent))
     closures = [walk(opened.store, image) for image in wanted]
-    judged: dict[Reference, list[tuple[str, ImageVerdict]]] = {}
-    for found in verdicts(opened.store, closures, Terms(parsed, inputs.read_key, dt.datetime.now(dt.UTC))):
+    judged: _Judged = {}
+    for found in verdicts(opened.store, closures, terms):
         judged.setdefault(found.reference, []).append((f"{found.platform} {found.instance}".strip(), found.verdict))
-    return judged
+    return judged, tuple(remarks)
 
 
 def _scopes(parsed: Policy) -> Iterator[tuple[str, str, tuple[Requirement, ...]]]:

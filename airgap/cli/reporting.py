@@ -19,18 +19,19 @@ from airgap.bundle.media import Media
 from airgap.bundle.outer import read as read_outer
 from airgap.bundle.store import BundleStore
 from airgap.cli import inputs
+from airgap.cli.admission import site_terms
 from airgap.cli.comparing import read_content
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.errors import AirgapError, Damaged
+from airgap.importer.opening import judge_catalog
+from airgap.importer.terms import Terms
 from airgap.media.reportdata import Before, Report, Trust, gather
 from airgap.media.reportpage import render
 from airgap.oci.digest import Digest
 from airgap.state import State
 from airgap.state.catalogs import Catalogs
 from airgap.text import human_size, plural, printable
-from airgap.trust.bundle import check_catalog_signatures, judge_stream
-from airgap.trust.revoked import Revoked
 
 _NEIGHBOURS = 50  # earlier bundles beside this one that are looked at
 
@@ -66,7 +67,7 @@ def report_command(
     """
     console = Console(as_json, quiet, verbose)
     media = Media.find(bundle)
-    trust = _trust(media, policy, inputs.read_revoked(revoked, inputs.state_directory(state)))
+    trust = Trust() if policy is None else _trust(media, site_terms(policy, state, revoked), policy)
     catalog = outer = read_outer(media.catalog_raw)
     if decrypt_key:
         catalog = sealed.unseal(outer, site_secrets(decrypt_key, passphrase_file))
@@ -115,14 +116,10 @@ def _result(report: Report, output: Path, page: bytes) -> tuple[dict[str, object
     ]
 
 
-def _trust(media: Media, policy: Path | None, revoked: Revoked) -> Trust:
-    """Verify the signatures, if that was asked for. Raises ``Refused``: a page must not show what the policy does not let in."""
-    if policy is None:
-        return Trust()
-    rules, name = inputs.read_policy(policy)
-    found = check_catalog_signatures(media.catalog_raw, media.signatures, rules, inputs.read_key, revoked)
-    verdict = judge_stream(found, rules, read_outer(media.catalog_raw).stream)
-    return Trust(printable(name), verdict.signers, verdict.reasons)
+def _trust(media: Media, terms: Terms, policy: Path) -> Trust:
+    """Verify the signatures. Raises ``Refused``: a page must not show what the policy does not let in."""
+    _, verdict = judge_catalog(media, terms)
+    return Trust(printable(str(policy)), verdict.signers, verdict.reasons)
 
 
 def _content(media: Media, catalog: Catalog) -> tuple[BundleStore, set[str], list[str]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -21,6 +20,7 @@ from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
 from airgap.cipher.sites import SiteSecret
 from airgap.cli import inputs, signals
+from airgap.cli.admission import site_terms
 from airgap.cli.console import Console, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.stores import is_layout
@@ -65,6 +65,8 @@ def serve_command(
     ] = "127.0.0.1:5000",
     policy: inputs.PolicyOption = None,
     allow_expired: Annotated[bool, typer.Option("--allow-expired", help="Serve a bundle although it has expired.")] = False,
+    allow_clock_behind: inputs.ClockOption = False,
+    revoked: inputs.RevokedOption = None,
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="Speak TLS with this certificate (PEM, with its chain).")
     ] = None,
@@ -104,7 +106,11 @@ def serve_command(
     console = Console(False, quiet, verbose)
     addresses = [_address("--listen", listen), *([_address("--admin", admin)] if admin else [])]
     secrets = site_secrets(decrypt_key, passphrase_file)
-    content = _content(paths, policy, allow_expired, state, secrets, console)
+    terms = None
+    if policy is not None:
+        asked = site_terms(policy, state, revoked, secrets)
+        terms = replace(asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind)
+    content = _content(paths, terms, secrets, state, console)
     watched: list[Watched[Any]] = []
     catalogue = _watch(watched, "the store", lambda: Catalogue(content.browsable), content.stamp)
     tls = _tls(watched, tls_cert, tls_key)
@@ -132,12 +138,10 @@ def serve_command(
     console.say("stopped")
 
 
-def _content(
-    paths: Sequence[Path], policy: Path | None, allow_expired: bool, state: Path | None, secrets: Secrets, console: Console
-) -> _Content:
+def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state: Path | None, console: Console) -> _Content:
     first = Path(str(paths[0]).removeprefix("oci:"))
     if not is_layout(first):
-        return _bundle(paths, policy, allow_expired, state, secrets, console)
+        return _bundle(paths, terms, secrets, console)
     if len(paths) > 1:
         raise UsageError("a store is served alone", got=printable(str(paths[1])), expected="one STORE, or the media of one bundle")
     layout = LayoutReader(first)
@@ -146,12 +150,10 @@ def _content(
     return _Content(str(first), layout, layout.index, bundles)
 
 
-def _bundle(
-    paths: Sequence[Path], policy: Path | None, allow_expired: bool, state: Path | None, secrets: Secrets, console: Console
-) -> _Content:
+def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, console: Console) -> _Content:
     media = Media.find(paths)
-    if policy is not None:
-        catalog, store, vouchers = _trusted(media, policy, allow_expired, state, secrets)
+    if terms is not None:
+        catalog, store, vouchers = _trusted(media, terms)
     else:
         console.say("no --policy: the signature of this bundle is not checked")
         catalog = sealed.unseal(outer.read(media.catalog_raw), secrets)
@@ -170,13 +172,9 @@ def _bundle(
     return _Content(f"bundle {catalog.name}", store, lambda: None, lambda: (served,))
 
 
-def _trusted(
-    media: Media, policy: Path, allow_expired: bool, state: Path | None, secrets: Secrets
-) -> tuple[Catalog, BundleStore, tuple[str, ...]]:
+def _trusted(media: Media, terms: Terms) -> tuple[Catalog, BundleStore, tuple[str, ...]]:
     """All that an import would check but serials, for several bundles may be served, and blobs, which clients check themselves."""
-    revoked = inputs.read_revoked(None, inputs.state_directory(state))
-    terms = Terms(inputs.read_policy(policy)[0], inputs.read_key, dt.datetime.now(dt.UTC), revoked, allow_expired=allow_expired)
-    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, secrets)
+    catalog, verdict = read_catalog(media, terms)
     gate.check_times(catalog, None, terms)
     opened = open_content(media, catalog, verdict)
     closures = [closure.walk(opened.store, image) for image in catalog.images]

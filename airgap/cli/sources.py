@@ -39,6 +39,10 @@ UnverifiedOption = Annotated[
     bool, typer.Option("--accept-unverified-bundles", help="Take images from bundles whose signature nobody checks.")
 ]
 
+ExpiredOption = Annotated[
+    bool, typer.Option("--allow-expired-bundles", help="Take images from bundles (bundle:DIR) that have expired.")
+]
+
 #: Stores that hold many images and tell the one that is meant in the name itself.
 _ENGINES = ("containers-storage", "docker-daemon")
 

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ import typer
 from airgap import fsio
 from airgap.bundle.catalog import format_time
 from airgap.cli import inputs
+from airgap.cli.admission import site_terms
 from airgap.cli.console import Console, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.files import FileOptions, ScratchOption
@@ -102,17 +103,12 @@ def watch_command(
     plain = [] if digest_tags else ["no digest tags"]
 
     def terms() -> Terms:
-        return Terms(
-            policy=inputs.read_policy(policy)[0],
-            read_key=inputs.read_key,
-            now=dt.datetime.now(dt.UTC),
-            revoked=inputs.read_revoked(revoked, where),
-            max_age=inputs.max_age(max_age),
+        return replace(
+            site_terms(policy, where, revoked, secrets, max_age),
             require_signed=require_signed,
             accept_unnamed_bundles=accept_unnamed_bundles,
             digest_tags=digest_tags,
             platforms=platforms,
-            secrets=secrets,
             threads=threads,
         )
 

@@ -55,12 +55,13 @@ def check_times(catalog: Catalog, floor: dt.datetime | None, terms: Terms) -> li
 
     Args:
         catalog: the verified catalog.
-        floor: the latest time that the site has seen, or None where nothing is remembered.
+        floor: the latest time that the site has seen, as the caller knows it; the terms may know a later one.
         terms: the site's terms.
 
     Raises:
         Refused: the clock was set back, or the bundle is expired or too old.
     """
+    floor = max(filter(None, (floor, terms.floor)), default=None)
     time = terms.now if floor is None else max(terms.now, floor)
     remarks = _remark(check_clock(terms.now, floor, terms.allow_clock_behind))
     remarks += _remark(remark_future(catalog, time))
@@ -102,6 +103,12 @@ def check_expiry(catalog: Catalog, now: dt.datetime, allow_expired: bool) -> str
             hint="ask for a newer bundle, or take this one deliberately with --allow-expired",
         )
     return f"taken although it expired at {catalog.expires} (--allow-expired)"
+
+
+def expired_at(catalog: Catalog, terms: Terms | None) -> bool:
+    """Whether a bundle has expired, by the later of clock and latest time seen; without terms by this machine's clock."""
+    now = dt.datetime.now(dt.UTC) if terms is None else max(filter(None, (terms.now, terms.floor)))
+    return catalog.expires is not None and parse_time(catalog.expires) <= now
 
 
 def check_age(catalog: Catalog, time: dt.datetime, max_age: dt.timedelta | None) -> None:

@@ -159,7 +159,7 @@ class Gathering:
             media = Media.find([folder.path for folder in folders])
             if Digest.of(media.catalog_raw) != digest:
                 return None
-            gathered.catalog, _ = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
+            gathered.catalog, _ = read_catalog(media, terms)
         except (Refused, Damaged):
             pass  # the import will say why, and keep it in the history
         except (UsageError, MediaError) as error:

@@ -12,7 +12,6 @@ The order is the security property; each step may only use what the steps before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airgap.bundle import companions, frame, outer, sealed
@@ -21,15 +20,11 @@ from airgap.bundle.frame import Extent
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
 from airgap.bundle.volumes import Volumes
-from airgap.cipher.sites import SiteSecret
 from airgap.errors import Damaged
+from airgap.importer.terms import Terms
 from airgap.oci.digest import Digest
 from airgap.text import printable
 from airgap.trust.bundle import Verdict, check_catalog_signatures, judge_stream
-from airgap.trust.policy import Policy
-from airgap.trust.revoked import Revoked
-
-_NONE = Revoked()
 
 
 @dataclass(frozen=True)
@@ -43,30 +38,31 @@ class Opened:
     volumes: Volumes
 
 
-def read_catalog(
-    media: Media,
-    policy: Policy,
-    read_key: Callable[[str], bytes],
-    revoked: Revoked = _NONE,
-    secrets: Sequence[SiteSecret] = (),
-) -> tuple[Catalog, Verdict]:
-    """Steps 2 to 4.
+def judge_catalog(media: Media, terms: Terms) -> tuple[Catalog, Verdict]:
+    """Steps 2 to 4; of an encrypted bundle the catalog says only what everybody may know.
 
     Args:
         media: the media found.
-        policy: the site's policy.
-        read_key: reads a key file that the policy names.
-        revoked: keys that the site does not believe any more, whatever the policy says.
-        secrets: the site's keys, by which encrypted bundles are opened.
+        terms: the site's terms.
 
     Raises:
-        Refused: no, wrong or too few signatures, the policy rejects the stream, or the bundle is encrypted to other keys.
+        Refused: no, wrong or too few signatures, or the policy rejects the stream.
         Damaged: signed, but not a catalog.
     """
-    found = check_catalog_signatures(media.catalog_raw, media.signatures, policy, read_key, revoked)
+    found = check_catalog_signatures(media.catalog_raw, media.signatures, terms.policy, terms.read_key, terms.revoked)
     signed = outer.read(media.catalog_raw)
-    verdict = judge_stream(found, policy, signed.stream)
-    return sealed.unseal(signed, secrets), verdict
+    return signed, judge_stream(found, terms.policy, signed.stream)
+
+
+def read_catalog(media: Media, terms: Terms) -> tuple[Catalog, Verdict]:
+    """Steps 2 to 4, encrypted bundles opened; the arguments are those of :func:`judge_catalog`.
+
+    Raises:
+        Refused: as there, or the bundle is encrypted to other keys.
+        Damaged: as there.
+    """
+    signed, verdict = judge_catalog(media, terms)
+    return sealed.unseal(signed, terms.secrets), verdict
 
 
 def open_content(media: Media, catalog: Catalog, verdict: Verdict, partial: bool = False) -> Opened:

@@ -85,7 +85,7 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
             named, and so are repositories that would not take what is written.
     """
     media = Media.find(paths)
-    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
+    catalog, verdict = read_catalog(media, terms)
     known = state.known(catalog.stream, catalog.serial, catalog.previous) if state is not None else Known()
     digest = Digest.of(media.catalog_raw)
     custody = check_custody(media, digest, terms, progress)

@@ -97,7 +97,7 @@ def verify(
         Refused, Damaged: as an import would.
     """
     media = Media.find(paths)
-    catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
+    catalog, verdict = read_catalog(media, terms)
     check_times(catalog, None, terms)
     # first, because it names all damage there is
     check_volumes(catalog, media.locate(catalog), progress, terms.threads, media.locate_parity(catalog))
@@ -141,7 +141,7 @@ def import_bundle(
     media = Media.find(paths)
     digest = Digest.of(media.catalog_raw)
     with _remembering(state, None, digest, str(spec)):
-        catalog, verdict = read_catalog(media, terms.policy, terms.read_key, terms.revoked, terms.secrets)
+        catalog, verdict = read_catalog(media, terms)
     memory = memory_key(spec, terms, signing)
     known = state.known(catalog.stream, catalog.serial, catalog.previous)
     with _remembering(state, catalog, digest, str(spec)):

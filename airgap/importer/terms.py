@@ -21,6 +21,7 @@ class Terms:
         read_key: reads a key file that the policy names.
         now: the current time, UTC.
         revoked: keys whose signatures on a bundle count as none.
+        floor: the latest time that the site has seen; None where nothing is remembered.
         max_age: refuse bundles created longer ago than this.
         require_signed: accept only images that some requirement asked a signature for.
         accept_unnamed_bundles: cosign 3 bundles that name no image count when their key and digest are right.
@@ -40,6 +41,7 @@ class Terms:
     read_key: Callable[[str], bytes]
     now: dt.datetime
     revoked: Revoked = field(default_factory=Revoked)
+    floor: dt.datetime | None = None
     max_age: dt.timedelta | None = None
     require_signed: bool = False
     accept_unnamed_bundles: bool = False

@@ -121,6 +121,11 @@ class State:
         """
         return Place(directory).protect()
 
+    @staticmethod
+    def begun(directory: Path) -> bool:
+        """Whether there is a database, be it whole or not."""
+        return Place(directory).begun()
+
     def __enter__(self) -> State:
         return self
 
@@ -226,6 +231,10 @@ class State:
             predecessor=predecessor.serial if predecessor else None,
             floor=self._floor(),
         )
+
+    def latest_time(self) -> dt.datetime | None:
+        """The latest time that this site has seen when it took a bundle."""
+        return self._floor()
 
     def record_import(
         self,

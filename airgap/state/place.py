@@ -122,6 +122,10 @@ class Place:
         """Take from others what lets them write there; what was done, in a sentence, or nothing. See :func:`private.protect`."""
         return protect(self._directory, _KNOWN)
 
+    def begun(self) -> bool:
+        """Whether the database is there."""
+        return (self._directory / _FILE).exists()
+
     def open(self, begin: bool) -> tuple[sqlite3.Connection, str]:
         """The database; and, where a new one was begun in place of a lost one, what was wrong with that.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from airgap.errors import AirgapError
 from airgap.text import listing, printable
 from airgap.trust.bundle import obstacle
-from airgap.trust.keystore import KeyStore, ReadKey
+from airgap.trust.keystore import KeyStore, ReadKey, read_keys
 from airgap.trust.policy import Policy
 from airgap.trust.requirements import (
     GPG_KEYS,
@@ -27,6 +27,7 @@ from airgap.trust.requirements import (
 )
 from airgap.trust.scopeadvice import portless_hosts, unmatched, wildcards_without_parent
 from airgap.trust.scopesyntax import AIRGAP
+from airgap.trust.signatures import PublicKey, load_public_key
 
 #: The transports that podman and skopeo know, and ours.
 TRANSPORTS = (AIRGAP, "atomic", "containers-storage", "dir", "docker", "docker-archive", "docker-daemon", "oci", "oci-archive",
@@ -162,8 +163,8 @@ def _newer_fields(value: object) -> set[str]:
 def _keys(policy: Policy, read_key: ReadKey) -> Iterator[Advice]:
     store = KeyStore(read_key)
     try:
-        for where, _, requirement in _places(policy):
-            for source, load in _sources(requirement, store):
+        for where, transport, requirement in _places(policy):
+            for source, load in _sources(requirement, store, lambda source: _bundle_keys(source, read_key), transport):
                 yield from _source(where, source, load)
     finally:
         store.close()
@@ -186,14 +187,22 @@ def _source(where: str, source: KeySource, load: Callable[[KeySource], object]) 
             yield Advice(where, f"{place}: {why}", "as long as that is so, nothing satisfies this requirement")
 
 
-def _sources(requirement: Requirement, store: KeyStore) -> Iterator[tuple[KeySource, Callable[[KeySource], object]]]:
+def _bundle_keys(source: KeySource, read_key: ReadKey) -> list[PublicKey]:
+    """Keys of bundles, which podman and skopeo never read: DER is as good as PEM."""
+    return [load_public_key(data) for data in read_keys(source, read_key)]
+
+
+def _sources(
+    requirement: Requirement, store: KeyStore, bundle_keys: Callable[[KeySource], object], transport: str
+) -> Iterator[tuple[KeySource, Callable[[KeySource], object]]]:
     if isinstance(requirement, SignedBy):
         yield requirement.keys, store.keyring
     if not isinstance(requirement, SigstoreSigned):
         return
-    for source in (requirement.keys, requirement.rekor):
-        if source is not None:
-            yield source, store.public
+    if requirement.keys is not None:
+        yield requirement.keys, bundle_keys if transport == AIRGAP else store.public
+    if requirement.rekor is not None:
+        yield requirement.rekor, store.log_keys
     for source in _authorities(requirement.fulcio, requirement.pki):
         yield source, store.roots
 

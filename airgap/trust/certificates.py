@@ -6,6 +6,7 @@ Anything not understood is refused: critical extensions, name constraints, and c
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdent
 
 from airgap.errors import Refused
 from airgap.text import printable
+from airgap.trust.pem import read_pem
 from airgap.trust.requirements import Fulcio, Pki
 from airgap.trust.signatures import PublicKey, public_key
 
@@ -32,6 +34,9 @@ _HASHES = ("sha256", "sha384", "sha512")
 _ISSUER_V1 = ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
 _ISSUER_V2 = ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
 _UTF8_STRING = 0x0C
+#: The URIs that everybody reads alike; a certificate with another one is refused.
+_PLAIN = r"([A-Za-z0-9._~/?#@!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*"
+_URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:(//[A-Za-z0-9.-]+(:[0-9]{{1,5}})?(?=[/?#]|\Z)|(?!//)){_PLAIN}")
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -44,19 +49,35 @@ class Roots:
     intermediates: tuple[x509.Certificate, ...] = ()
 
 
-def load_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
+def load_certificates(text: bytes, *, alone: bool = False) -> tuple[x509.Certificate, ...]:
     """All certificates of a PEM text.
+
+    Args:
+        text: what a key file or an annotation holds.
+        alone: nothing but blanks may follow the last one.
 
     Raises:
         Refused: there is none, or one is malformed.
     """
+    pem = read_pem(text)
+    blocks = pem.all("CERTIFICATE")
+    if alone and pem.rest.strip():
+        raise Refused("text after a PEM certificate")
     try:
-        found = tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
-        raise Refused("not a PEM certificate") from error
-    if not found:
-        raise Refused("not a PEM certificate")
-    return found
+        return tuple(_parsed(block.der) for block in blocks)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Refused("a malformed certificate", got=printable(str(error), 120)) from error
+
+
+def _parsed(der: bytes) -> x509.Certificate:
+    """A certificate of which every part could be read: the library reads most of them late."""
+    certificate = x509.load_der_x509_certificate(der)
+    certificate.public_key()
+    names = _extension(certificate, x509.SubjectAlternativeName)
+    for uri in () if names is None else names.get_values_for_type(x509.UniformResourceIdentifier):
+        if not _URI.fullmatch(uri):
+            raise ValueError(f"not a URI: {uri}")
+    return certificate
 
 
 def fulcio_key(rule: Fulcio, trusted: Roots, certificate: str, chain: str, when: datetime) -> PublicKey:
@@ -92,10 +113,11 @@ def pki_key(rule: Pki, trusted: Roots, certificate: str, chain: str, when: datet
 
 
 def _verified(trusted: Roots, certificate: str, chain: str, when: datetime) -> x509.Certificate:
-    leaves = load_certificates(certificate.encode("utf-8"))
+    leaves = load_certificates(certificate.encode("utf-8"), alone=True)
     if len(leaves) != 1:
         raise Refused("not exactly one signing certificate", got=str(len(leaves)))
-    carried = load_certificates(chain.encode("utf-8")) if chain.strip() else ()
+    # cosign ends a chain with its root, which only the policy can vouch for: the last one never helps (containers/image, too)
+    carried = load_certificates(chain.encode("utf-8"), alone=True)[:-1] if chain.strip() else ()
     if len(carried) > _MAX_DEPTH:
         raise Refused("too many certificates in the chain", expected=f"{_MAX_DEPTH} at most")
     leaf = leaves[0]
@@ -224,7 +246,10 @@ def _utf8_string(der: bytes) -> bytes:
     size, start = der[1], 2
     if size in (0x81, 0x82):
         start += size & 0x7F
+        least = 0x80 if size == 0x81 else 0x100
         size = int.from_bytes(der[2:start], "big")
+        if size < least:
+            raise Refused("the certificate's issuer extension is malformed")
     elif size > 0x7F:
         raise Refused("the certificate's issuer extension is malformed")
     if len(der) != start + size:

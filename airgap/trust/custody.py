@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airgap.trust.bundle import find_openpgp, find_raw
-from airgap.trust.gpg import listed_keys
+from airgap.trust.gpg import is_openpgp, listed_keys
 from airgap.trust.requirements import KeySource
 from airgap.trust.revoked import Revoked
 
 _SOURCE = KeySource(paths=("the keys given",))
-_ARMOR = b"-----BEGIN PGP"
 
 
 def who_signed(content: bytes, form: str, signature: bytes, keys: Sequence[bytes], revoked: Revoked) -> tuple[str, str]:
@@ -30,7 +29,7 @@ def who_signed(content: bytes, form: str, signature: bytes, keys: Sequence[bytes
         UsageError: a key is none.
     """
     name = f"signature.{form}"
-    rings = [key for key in keys if _ARMOR in key or b"-----BEGIN" not in key]
+    rings = [key for key in keys if is_openpgp(key)]
     if revoked.keys and rings:
         revoked = revoked.in_every_form(listed_keys(rings))
     if form == "asc":

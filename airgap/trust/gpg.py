@@ -191,6 +191,11 @@ def open_keyring(keys: Sequence[bytes], seconds: float = VERIFY_SECONDS) -> Iter
         yield ring
 
 
+def is_openpgp(key: bytes) -> bool:
+    """Whether a key file holds OpenPGP keys: armored, or binary, where packets begin with a byte above 127 and DER with 0x30."""
+    return b"-----BEGIN PGP" in key or key[:1] >= b"\x80"
+
+
 def listed_keys(keys: Sequence[bytes]) -> tuple[OpenPgpKey, ...]:
     """The OpenPGP keys in key files, with their public numbers; raises as :func:`open_keyring`."""
     with open_keyring(keys) as ring:

@@ -52,6 +52,8 @@ class Name:
         reference = Reference.parse(text)
         if begins_with_host(head) and host not in (reference.repository.host, LEGACY_HOST):
             raise UsageError("another spelling of a host", got=printable(text), expected=str(reference))
+        if _is_ipv6(reference.repository.host):
+            raise UsageError("a name that containers-policy.json(5) does not know", got=printable(text))
         tagged = ":" in head.rpartition("/")[2]
         return cls(reference.repository, reference.tag if tagged else None, reference.digest)
 
@@ -132,7 +134,12 @@ def _remapped(identity: RemapIdentity, wanted: Name) -> Name:
 def is_remap_prefix(text: str) -> bool:
     """Whether ``remapIdentity`` may have this ``prefix`` or ``signedPrefix``: a host, or a host with a path."""
     host, slash, path = text.partition("/")
-    return is_host_name(host) and not respelled(text) and (not slash or is_path(path))
+    return is_host_name(host) and not _is_ipv6(host) and not respelled(text) and (not slash or is_path(path))
+
+
+def _is_ipv6(host: str) -> bool:
+    """podman and skopeo refuse a whole policy with such a name, and take it for no name in a signature."""
+    return host.startswith("[")
 
 
 def is_reference(text: str, *, complete: bool) -> bool:

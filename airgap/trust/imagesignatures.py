@@ -79,7 +79,7 @@ def _candidates(
     requirement: SigstoreSigned, signature: ev.SigstoreSignature, raw: bytes, keys: KeyStore, now: datetime
 ) -> tuple[PublicKey, ...]:
     """The keys that may have made the signature, the log's promise already checked."""
-    log = keys.public(requirement.rekor) if requirement.rekor is not None else ()
+    log = keys.log_keys(requirement.rekor) if requirement.rekor is not None else ()
     if requirement.pki is not None:
         return (_by_certificate(requirement.pki, signature, keys, now),)
     if requirement.fulcio is not None:

@@ -12,7 +12,7 @@ from airgap.trust.certificates import Roots, load_certificates
 from airgap.trust.numbers import OpenPgpKey
 from airgap.trust.policy import Policy
 from airgap.trust.requirements import KeySource, SignedBy, SigstoreSigned
-from airgap.trust.signatures import PublicKey, load_public_key
+from airgap.trust.signatures import PublicKey, load_pem_key
 
 #: Reads a key file that the policy names; raises an ``AirgapError`` when it cannot.
 ReadKey: TypeAlias = Callable[[str], bytes]
@@ -60,8 +60,16 @@ class KeyStore:
     def public(self, source: KeySource) -> tuple[PublicKey, ...]:
         """These public keys. Raises ``AirgapError``."""
         if source not in self._public:
-            self._public[source] = tuple(load_public_key(data) for data in read_keys(source, self._read_key))
+            self._public[source] = tuple(load_pem_key(data) for data in read_keys(source, self._read_key))
         return self._public[source]
+
+    def log_keys(self, source: KeySource) -> tuple[PublicKey, ...]:
+        """These keys of a transparency log, all of them ECDSA. Raises ``AirgapError``."""
+        keys = self.public(source)
+        other = next((key for key in keys if not key.kind.startswith("ECDSA")), None)
+        if other is not None:
+            raise Refused("a Rekor key of another kind", expected="ECDSA", got=other.kind)
+        return keys
 
     def roots(self, source: KeySource, intermediates: KeySource | None = None) -> Roots:
         """These certificates. Raises ``AirgapError``."""
@@ -69,7 +77,8 @@ class KeyStore:
         if (source, helpers) not in self._roots:
             found = tuple(cert for data in read_keys(source, self._read_key) for cert in load_certificates(data))
             extra = read_keys(helpers, self._read_key) if helpers.paths or helpers.datas else []
-            self._roots[source, helpers] = Roots(found, tuple(cert for data in extra for cert in load_certificates(data)))
+            between = tuple(cert for data in extra for cert in load_certificates(data, alone=True))
+            self._roots[source, helpers] = Roots(found, between)
         return self._roots[source, helpers]
 
     def prepare(self, requirement: SignedBy | SigstoreSigned) -> None:
@@ -77,9 +86,10 @@ class KeyStore:
         if isinstance(requirement, SignedBy):
             self.keyring(requirement.keys)
             return
-        for source in (requirement.keys, requirement.rekor):
-            if source is not None:
-                self.public(source)
+        if requirement.keys is not None:
+            self.public(requirement.keys)
+        if requirement.rekor is not None:
+            self.log_keys(requirement.rekor)
         if requirement.fulcio is not None:
             self.roots(requirement.fulcio.ca)
         if requirement.pki is not None:

@@ -10,12 +10,11 @@ from airgap import fsio
 from airgap.errors import Damaged, Refused
 from airgap.text import listing, printable
 from airgap.trust.bundle import MAX_SIGNATURE, MAX_SIGNATURES, Finding, find_openpgp, find_raw
-from airgap.trust.gpg import listed_keys
+from airgap.trust.gpg import is_openpgp, listed_keys
 from airgap.trust.requirements import KeySource
 from airgap.trust.revoked import Revoked
 
 _SUFFIX = re.compile(r"\.[0-9a-f]{16}\.(?:sig|asc)", re.ASCII)
-_PEM, _OPENPGP_ARMOR = b"-----BEGIN", b"-----BEGIN PGP"
 _NONE = Revoked()
 _SITE = KeySource(paths=("the site's key",))
 
@@ -76,8 +75,8 @@ def check_receipt_signatures(
 
 
 def _findings(raw: bytes, signatures: Mapping[str, bytes], keys: Sequence[bytes], revoked: Revoked) -> list[Finding]:
-    pems = [key for key in keys if _PEM in key and _OPENPGP_ARMOR not in key]
-    rings = [key for key in keys if key not in pems]
+    rings = [key for key in keys if is_openpgp(key)]
+    pems = [key for key in keys if not is_openpgp(key)]
     found = []
     if revoked.keys and rings:
         revoked = revoked.in_every_form(listed_keys(rings))

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from airgap.errors import Damaged, Refused
 from airgap.oci import strictjson
 from airgap.trust.fields import decode_base64
+from airgap.trust.pem import Block, read_pem
 from airgap.trust.signatures import PublicKey, verify
 
-_PEM = re.compile(rb"\s*-----BEGIN ([A-Z ]+)-----\s([A-Za-z0-9+/=\s]+)-----END \1-----\s*")
 _LOG_ID = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
 
 
@@ -77,18 +77,18 @@ def _check_entry(body: bytes, logged: Logged) -> None:
     digest = _exact(_exact(spec["data"], "hash")["hash"], "algorithm", "value")
     if _data(signature["content"]) != logged.signature:
         raise Refused("the log entry is about another signature")
-    if _der(_data(signer["content"])) != _der(logged.signer_pem):
+    if _block(_data(signer["content"])) != _block(logged.signer_pem):
         raise Refused("the log entry is about another key")
     if (digest["algorithm"], digest["value"]) != ("sha256", hashlib.sha256(logged.payload).hexdigest()):
         raise Refused("the log entry is about another payload")
 
 
-def _der(pem: bytes) -> tuple[bytes, bytes]:
-    match = _PEM.fullmatch(pem)
-    body = decode_base64(b"".join(match[2].split()).decode("ascii")) if match else None
-    if match is None or body is None:
+def _block(pem: bytes) -> Block:
+    """The one block. Nothing may follow it, not even an empty line, or podman and skopeo take it for another key."""
+    found = read_pem(pem)
+    if len(found.blocks) != 1 or found.rest:
         raise Damaged("not exactly one PEM block")
-    return match[1], body
+    return found.blocks[0]
 
 
 def _exact(value: object, *names: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from airgap.errors import UsageError
 from airgap.trust.fields import decode_base64
+from airgap.trust.pem import read_pem
 
 RawKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
@@ -81,6 +82,32 @@ def load_public_key(data: bytes) -> PublicKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UsageError("not a public key", expected="PEM or DER with an ECDSA, Ed25519 or RSA public key") from error
     return public_key(key)
+
+
+def load_pem_key(data: bytes) -> PublicKey:
+    """Read one public key from PEM as podman and skopeo read it: ``PUBLIC KEY`` (SPKI) or ``RSA PUBLIC KEY`` (PKCS #1).
+
+    They take neither DER nor compressed points; a key that they cannot read would make every host refuse every image.
+
+    Raises:
+        UsageError, Refused: not exactly one such key.
+    """
+    key = load_public_key(data)
+    if b"-----BEGIN" not in data:
+        raise UsageError(
+            "not PEM, which is all that podman and skopeo read",
+            expected="-----BEGIN PUBLIC KEY-----",
+            hint="convert it: openssl pkey -pubin -inform DER -in KEY.der -out KEY.pem",
+        )
+    block = read_pem(data).only("PUBLIC KEY", "RSA PUBLIC KEY")
+    form = serialization.PublicFormat.PKCS1 if block.label.startswith("RSA") else serialization.PublicFormat.SubjectPublicKeyInfo
+    if form is serialization.PublicFormat.PKCS1 and not isinstance(key.key, rsa.RSAPublicKey):
+        raise UsageError("a key under a label that is not its own", expected="PUBLIC KEY", got=block.label)
+    if key.key.public_bytes(serialization.Encoding.DER, form) != block.der:
+        raise UsageError(
+            "a key in a form that podman and skopeo do not read", hint="write it anew: openssl pkey -pubin -in KEY -out KEY.pem"
+        )
+    return key
 
 
 def verify(key: PublicKey, data: bytes, signature: bytes) -> bool:

@@ -69,7 +69,6 @@ POLICIES = {
     "sha384-name": with_name(f"x.example/y@sha384:{'0' * 96}"),
     "long-port": with_name("x.example:5000000/y:1"),
     "newer-field": with_requirement(keyPaths=["/x"]),
-    "ipv6-host": with_name("[::1]:5000/y:1"),
 }
 ODD_BLOBS = {
     "garbage": (Blob(reference=NAME), Blob(form="garbage")),

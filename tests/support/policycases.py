@@ -62,7 +62,7 @@ OTHER_SCOPES = {
     "airgap": (["prod-site", ""], ["Prod/Site"]),
 }  # fmt: skip
 #: Parts of names about which skopeo 1.9.3 and we do not agree.
-ODD_NAMES = {"@sha384:": "sha384-name", ":0123456/": "long-port", ":5000000": "long-port", "[::1]": "ipv6-host"}
+ODD_NAMES = {"@sha384:": "sha384-name", ":0123456/": "long-port", ":5000000": "long-port"}
 
 
 class Pairs(list[tuple[Any, Any]]):

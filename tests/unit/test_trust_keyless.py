@@ -143,8 +143,9 @@ def test_86_keyless_signature_is_accepted_at_the_time_it_was_logged(root, log) -
 def test_86_keyless_chain_may_come_with_the_signature_but_not_the_root(root, log) -> None:
     middle = signing.authority("middle", root)
     certificate = signing.leaf(middle, EMAIL, OIDC)
-    assert judged(fulcio(root, log), NAME, keyless(certificate, log, middle.pem)).accepted
     assert judged(fulcio(root, log), NAME, keyless(certificate, log, middle.pem + root.pem)).accepted
+    last = judged(fulcio(root, log), NAME, keyless(certificate, log, middle.pem))
+    assert not last.accepted, "podman and skopeo take the last certificate of a chain for its root and leave it out"
     assert not judged(fulcio(root, log), NAME, keyless(certificate, log)).accepted
     stranger = signing.authority("root")
     assert not judged(fulcio(stranger, log), NAME, keyless(certificate, log, middle.pem + root.pem)).accepted
@@ -191,7 +192,7 @@ def test_86_keyless_signature_needs_certificate_and_log(root, log) -> None:
 def test_86_chain_that_does_not_hold_is_refused(log, parent, middle) -> None:
     root = signing.authority("root", **parent)
     between = signing.authority("middle", root, **middle)
-    found = keyless(signing.leaf(between, EMAIL, OIDC), log, between.pem)
+    found = keyless(signing.leaf(between, EMAIL, OIDC), log, between.pem + root.pem)
     assert not judged(fulcio(root, log), NAME, found).accepted
 
 
@@ -221,7 +222,8 @@ def test_86_pki_intermediates_may_be_trusted_or_carried(root) -> None:
     certificate = signing.leaf(middle, EMAIL, host="*.vendor.example")
     trusted = {"caIntermediatesData": base64.b64encode(middle.pem).decode()}
     assert judged(by_pki(root, subjectEmail=EMAIL, **trusted), NAME, certified(certificate)).accepted
-    assert judged(by_pki(root, subjectEmail=EMAIL), NAME, certified(certificate, middle.pem)).accepted
+    assert judged(by_pki(root, subjectEmail=EMAIL), NAME, certified(certificate, middle.pem + root.pem)).accepted
+    assert not judged(by_pki(root, subjectEmail=EMAIL), NAME, certified(certificate, middle.pem)).accepted
     assert not judged(by_pki(root, subjectEmail=EMAIL), NAME, certified(certificate)).accepted
     for host, accepted in (
         ("a.vendor.example", True),
@@ -229,7 +231,7 @@ def test_86_pki_intermediates_may_be_trusted_or_carried(root) -> None:
         ("vendor.example", False),
         (".vendor.example", False),
     ):
-        assert judged(by_pki(root, subjectHostname=host), NAME, certified(certificate, middle.pem)).accepted is accepted
+        assert judged(by_pki(root, subjectHostname=host), NAME, certified(certificate, middle.pem + root.pem)).accepted is accepted
 
 
 def test_endless_loops_of_intermediates_end(root, log) -> None:

@@ -230,10 +230,21 @@ def test_24_identity_defaults_to_match_repo_digest_or_exact() -> None:
 
 
 def test_27_short_remap_prefixes_parse() -> None:
-    for prefix in ("shortname", "ns/shortname", "example.com", "example.com:5000", "example.com/ns", "[::1]:5000/x"):
+    for prefix in ("shortname", "ns/shortname", "example.com", "example.com:5000", "example.com/ns"):
         parsed = requirement(remap(prefix))
         assert isinstance(parsed, r.SignedBy)
         assert parsed.identity == r.RemapIdentity(prefix, "docker.io")
+
+
+def test_names_that_make_skopeo_refuse_the_whole_policy_are_refused_here_too() -> None:
+    for identity in (
+        {"type": "remapIdentity", "prefix": "[::1]:5000/x", "signedPrefix": "docker.io"},
+        {"type": "remapIdentity", "prefix": "docker.io", "signedPrefix": "[::1]"},
+        {"type": "exactReference", "dockerReference": "[::1]:5000/x:1"},
+        {"type": "exactRepository", "dockerRepository": "[::1]/x"},
+    ):
+        with pytest.raises(Refused, match="the policy has a mistake"):
+            requirement(with_requirement({**KEY, "signedIdentity": identity}))
 
 
 def test_empty_gpg_key_sources_parse_and_fail_only_when_evaluated() -> None:

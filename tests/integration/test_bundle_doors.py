@@ -1,0 +1,117 @@
+"""Every way into a bundle knows the keys that the site has revoked, and says when a bundle has expired."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle.catalog import format_time
+from tests.support.cli import REFUSED, failed, here
+from tests.support.yard import Yard
+
+EXPIRED = "2026-02-01T12:00:00Z"
+Door = Callable[[Yard, Path], list[object]]
+
+
+def source(command: str, *options: object) -> Door:
+    def arguments(yard: Yard, bundle: Path) -> list[object]:
+        name = f"bundle:{bundle}:docker.io/shop/web:1"
+        return [command, name, "--bundle-policy", yard.sender.policy, *options]
+
+    return arguments
+
+
+def export(yard: Yard, bundle: Path) -> list[object]:
+    made = ["--out", yard.work / "made", "--stream", "other", "--key", yard.sender.key]
+    return ["export", f"bundle:{bundle}:docker.io/shop/web:1", "--bundle-policy", yard.sender.policy, *made]
+
+
+def merge(yard: Yard, bundle: Path) -> list[object]:
+    made = ["--out", yard.work / "merged", "--stream", "prod", "--key", yard.sender.key]
+    return ["merge", bundle, *made, "--policy", yard.sender.policy]
+
+
+#: Commands that open a bundle and check its signature; each by the policy that trusts the sender.
+DOORS: dict[str, Door] = {
+    "verify": lambda yard, bundle: ["verify", bundle, "--policy", yard.sender.policy],
+    "import": lambda yard, bundle: ["import", bundle, "--to", f"oci:{yard.store}", "--policy", yard.sender.policy],
+    "import --dry-run": lambda yard, bundle: [
+        "import", bundle, "--to", f"oci:{yard.store}", "--policy", yard.sender.policy, "--dry-run",
+    ],
+    "serve": lambda yard, bundle: ["serve", bundle, "--policy", yard.sender.policy, "--listen", "127.0.0.1:0"],
+    "report": lambda yard, bundle: ["report", bundle, "-o", yard.work / "page.html", "--policy", yard.sender.policy],
+    "policy explain": lambda yard, bundle: [
+        "policy", "explain", "docker.io/shop/web:1", "--bundle", bundle, "--policy", yard.sender.policy,
+    ],
+    "merge": merge,
+    "resolve": source("resolve", "--lock", "-"),
+    "plan": source("plan"),
+    "export": export,
+}  # fmt: skip
+SOURCES = ("resolve", "plan", "export")
+
+
+@pytest.fixture
+def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return Yard.make(tmp_path)
+
+
+def enter(yard: Yard, door: str, bundle: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    return here(*DOORS[door](yard, bundle), *options)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_revoked_key_opens_no_door(yard: Yard, door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, state = yard.bundle(1), yard.work / "site"
+    state.mkdir(mode=0o700)
+    (state / "revoked.txt").write_text(f"{yard.sender.signer.key_id} # lost in a train\n", encoding="ascii")
+    failed(enter(yard, door, bundle, "--state", state), REFUSED, "lost in a train")
+    failed(enter(yard, door, bundle, "--revoked", state / "revoked.txt"), REFUSED, "lost in a train")
+    monkeypatch.setenv("AIRGAP_STATE", str(state))
+    failed(enter(yard, door, bundle), REFUSED, "lost in a train")
+    assert not yard.store.exists()
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door not in ("report", "policy explain", "merge")])
+def test_an_expired_bundle_opens_no_door(yard: Yard, door: str) -> None:
+    bundle = yard.bundle(1, expires=EXPIRED)
+    failed(enter(yard, door, bundle), REFUSED, "has expired")
+
+
+@pytest.mark.parametrize("door", ["merge", "policy explain", *SOURCES])
+def test_an_expired_bundle_is_not_taken_without_a_word(yard: Yard, door: str) -> None:
+    bundle = yard.bundle(1, expires=EXPIRED)
+    done = enter(yard, door, bundle, *(["--allow-expired-bundles"] if door in SOURCES else []))
+    assert done.returncode == 0 or door == "merge", done.stderr  # which wants more than one
+    assert f"expired at {EXPIRED}" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("door", SOURCES)
+def test_an_expired_bundle_that_nobody_vouches_for_is_not_taken_without_a_word(yard: Yard, door: str) -> None:
+    arguments = DOORS[door](yard, yard.bundle(1, expires=EXPIRED))
+    at = arguments.index("--bundle-policy")
+    done = here(*arguments[:at], "--accept-unverified-bundles", *arguments[at + 2 :])
+    assert done.returncode == 0, done.stderr
+    assert f"expired at {EXPIRED}" in done.stderr
+
+
+@pytest.mark.parametrize("door", ["verify", "serve", *SOURCES])
+def test_a_clock_set_back_makes_no_expired_bundle_fresh(yard: Yard, door: str) -> None:
+    """The site has seen a later time than the clock says now: what had expired by then is expired."""
+    now = dt.datetime.now(dt.UTC)
+    yard.take_at(now + dt.timedelta(hours=20), yard.bundle(1))
+    bundle = yard.bundle(2, expires=format_time(now + dt.timedelta(hours=10)))
+    failed(enter(yard, door, bundle, "--state", yard.state), REFUSED, "has expired")
+    if door == "verify":
+        assert enter(yard, door, bundle).returncode == 0, "this state has seen nothing"
+
+
+def test_explaining_an_expired_bundle_says_so_to_programs_too(yard: Yard) -> None:
+    done = enter(yard, "policy explain", yard.bundle(1, expires=EXPIRED), "--json")
+    assert EXPIRED in json.loads(done.stdout)["remarks"][0]
