@@ -8,6 +8,7 @@ puts the image into a ``dir:``, or ``podman push`` where there is no skopeo. ``d
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import os
 import shutil
@@ -19,6 +20,7 @@ from urllib.parse import quote, urlsplit
 from airgap import fsio, programs
 from airgap.errors import RegistryError, UsageError
 from airgap.oci.verify import CHUNK
+from airgap.pace import PacedResponse, Pacing
 from airgap.text import printable
 
 _SOCKET = "/var/run/docker.sock"
@@ -115,6 +117,7 @@ def _socket_path(host: str) -> str:
 class _SocketConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=_PATIENCE)
+        self.response_class = functools.partial(PacedResponse, Pacing(idle=_PATIENCE))  # type: ignore[assignment]
         self._path = path
 
     def connect(self) -> None:

@@ -61,6 +61,10 @@ RegistriesConfOption = Annotated[
 LimitRateOption = Annotated[
     str | None, typer.Option("--limit-rate", metavar="SIZE", help="Move at most so many bytes a second in all, such as 10MB.")
 ]
+MinRateOption = Annotated[
+    str,
+    typer.Option("--min-rate", metavar="SIZE", help="Give up a blob that moves fewer bytes a second over a minute; 0: never."),
+]
 PerHostOption = Annotated[
     int,
     typer.Option("--per-host", min=0, max=64, metavar="N", help="At most N transfers at a time with one registry; 0: --threads."),
@@ -77,6 +81,7 @@ class Reach:
     authfile: Path | None = None
     registries_conf: Path | None = None
     limit_rate: str | None = None
+    min_rate: str = "1KiB"
     per_host: int = 0
 
     @property
@@ -111,6 +116,7 @@ class Reach:
             credentials=credentials or CredentialStore.from_environment(authfile=self.authfile),
             rules=self.rules,
             bucket=None if self.limit_rate is None else Bucket(parse_size(self.limit_rate.removesuffix("/s"))),
+            least_rate=0 if self.min_rate.strip() == "0" else parse_size(self.min_rate.removesuffix("/s")),
             per_host=self.per_host,
             connections=threads + 2,
             say=console.say,
@@ -145,6 +151,7 @@ _REACH: dict[str, tuple[Any, Any]] = {
     "authfile": (AuthfileOption, None),
     "registries_conf": (RegistriesConfOption, None),
     "limit_rate": (LimitRateOption, None),
+    "min_rate": (MinRateOption, "1KiB"),
     "per_host": (PerHostOption, 0),
 }
 

@@ -15,6 +15,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from airgap.errors import AirgapError, NotFound, RegistryError
+from airgap.pace import Endless, TooSlow
 from airgap.text import printable
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _NOT_A_URL = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueEr
 
 #: How much of an error answer is read.
 MAX_ERROR_BODY = 64 * 1024
+_ERROR_BODY_SECONDS = 20.0
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 _NEEDS_CERTIFICATE = "the registry refused us before a word was said: it may ask for a client certificate, or for another one"
@@ -67,6 +69,8 @@ def redact(url: str) -> str:
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed when it is made again a little later."""
     causes = list(_chain(error))
+    if any(isinstance(cause, Endless) for cause in causes):
+        return False
     if any(isinstance(cause, (ssl.SSLCertVerificationError, requests.exceptions.InvalidURL)) for cause in causes):
         return False
     if any(isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN for cause in causes):
@@ -78,6 +82,11 @@ def is_unreached(error: BaseException) -> bool:
     """Whether no connection came about at all: then the address may be wrong, and waiting for it is no use."""
     kinds = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, socket.gaierror, ConnectionRefusedError)
     return any(isinstance(cause, kinds) for cause in _chain(error))
+
+
+def is_too_slow(error: BaseException | None) -> bool:
+    """Whether bytes came, and too few of them: then what has come already is no progress."""
+    return error is not None and any(isinstance(cause, TooSlow) for cause in _chain(error))
 
 
 def network_failure(error: BaseException, method: str, url: str) -> RegistryError:
@@ -132,7 +141,7 @@ def read_errors(answer: Answer) -> tuple[list[str], str]:
 
 def _error_body(answer: Answer) -> bytes:
     try:
-        return answer.read(MAX_ERROR_BODY, truncate=True)
+        return answer.read(MAX_ERROR_BODY, truncate=True, seconds=_ERROR_BODY_SECONDS)
     except NETWORK:
         return b""
 
@@ -198,6 +207,11 @@ def _explain_tls(cause: ssl.SSLError, host: str) -> tuple[str, str]:
 
 def _explain_rest(causes: list[BaseException], host: str) -> tuple[str, str]:
     again = "run the same command again: it goes on where it was"
+    for cause in causes:
+        if isinstance(cause, TooSlow):
+            return f"the registry is too slow: {cause}", f"check the network to {host}; --min-rate lets blobs come more slowly"
+        if isinstance(cause, Endless):
+            return str(cause), f"check that {host} is a registry"
     for kinds, what, hint in (
         (_PROXY, "the proxy did not get us through", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
         (_TIMEOUT, "the registry did not answer in time", f"check the network to {host}, then {again}"),

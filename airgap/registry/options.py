@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from airgap.oci.hosts import API_HOST, DEFAULT_HOST
+from airgap.pace import Pacing
 from airgap.registry.credentials import Credential, CredentialStore, Login, scopes
 from airgap.registry.limits import Bucket
 from airgap.registry.rules import Rules
@@ -40,6 +41,8 @@ class RegistryOptions:
         retries: how often an idempotent call is repeated after a failure that may pass.
         timeout: seconds without a byte after which a connection counts as broken.
         connect_timeout: seconds to wait for a new connection.
+        document: seconds for a whole manifest, list or token, however it comes.
+        least_rate: bytes a second that a blob must move in the long run, in either direction; 0 for no such limit.
         say: receives one-line notices for a person (waits, retries).
         sleep: waits that many seconds.
         credentials: where user names, passwords and tokens come from.
@@ -57,9 +60,16 @@ class RegistryOptions:
     retries: int = 5
     timeout: float = 60.0
     connect_timeout: float = 10.0
+    document: float = 120.0
+    least_rate: int = 1024
     say: Callable[[str], None] = _unheard
     sleep: Callable[[float], None] = time.sleep
     credentials: CredentialStore = field(default_factory=CredentialStore.from_environment)
+
+    @property
+    def pacing(self) -> Pacing:
+        """How slowly anything may come or go."""
+        return Pacing(self.timeout, self.least_rate, self.document)
 
     def is_insecure(self, host: str, path: str = "") -> bool:
         """Whether the operator called this registry, or registries.conf this place of it, insecure."""

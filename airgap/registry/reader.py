@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from airgap.errors import RegistryError
 from airgap.oci.descriptor import Descriptor
-from airgap.registry.failures import NETWORK, is_transient, network_failure, redact, refusal
+from airgap.registry.failures import NETWORK, is_too_slow, is_transient, network_failure, redact, refusal
 from airgap.registry.transport import Call, Transport
 from airgap.registry.wire import Answer
 from airgap.text import printable
@@ -141,7 +141,7 @@ class BlobReader:
     def _reconnect(self, answer: Answer, problem: BaseException | None) -> None:
         """The connection broke or ended too early: go on behind what was delivered, as long as that makes progress."""
         self._drop()
-        self._stalls = 0 if self._brought >= _PROGRESS else self._stalls + 1
+        self._stalls = 0 if self._brought >= _PROGRESS and not is_too_slow(problem) else self._stalls + 1
         if problem is not None and not is_transient(problem):
             raise network_failure(problem, "GET", answer.url) from None
         if self._stalls > self._transport.options.retries:

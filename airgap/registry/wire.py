@@ -6,6 +6,7 @@ cookies and look into ``.netrc``, none of which may happen here.
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -16,9 +17,11 @@ import requests
 import requests.adapters
 import requests.utils
 import urllib3
+import urllib3.connection
 
 from airgap import __version__
 from airgap.errors import RegistryError
+from airgap.pace import Pace, PacedResponse, Pacing, send_all
 from airgap.registry.certificates import Certificates, unverified
 from airgap.registry.failures import MAX_ERROR_BODY, NETWORK, redact
 from airgap.registry.options import Endpoint, RegistryOptions, is_loopback, origin
@@ -28,6 +31,11 @@ from airgap.text import printable
 #: much at most is lost from what arrived before a connection broke.
 _SLICE = 256 * 1024
 _POOLS = 64
+#: OpenSSL takes what it is given as one write, and that has only so long.
+_TLS_PIECE = 16 * 1024
+_PLAIN_PIECE = 1024 * 1024
+#: Seconds for a body that nobody wants but for the connection behind it.
+_REST = 5.0
 
 Body = bytes | Iterator[memoryview] | None
 
@@ -71,13 +79,21 @@ class Answer:
         except ValueError as error:  # http.client when closed below us, or for a malformed chunk
             raise OSError(f"malformed or closed response: {type(error).__name__}") from None
 
-    def read(self, limit: int, *, truncate: bool = False) -> bytes:
+    def read(self, limit: int, *, truncate: bool = False, seconds: float | None = None) -> bytes:
         """Read a small body wholly and give the connection back.
 
+        Args:
+            limit: the most bytes.
+            truncate: cut it there in place of refusing it.
+            seconds: for all of it; by default what is usual for a document.
+
         Raises:
-            RegistryError: it is longer than ``limit`` bytes (or cut there, with ``truncate``), or shorter than it says.
+            RegistryError: it is longer than ``limit`` bytes, or shorter than it says.
+            One of ``NETWORK``: it does not come to its end.
         """
         result = bytearray()
+        if isinstance(self._fp, PacedResponse):
+            self._fp.pace.document(seconds)
         buffer = memoryview(bytearray(min(limit + 1, 64 * 1024)))
         try:
             while len(result) <= limit and (count := self.readinto(buffer[: limit + 1 - len(result)])):
@@ -98,7 +114,7 @@ class Answer:
     def finish(self) -> None:
         """The body does not matter: read a little so that the connection can be used again, or close it."""
         try:
-            self.read(MAX_ERROR_BODY, truncate=True)
+            self.read(MAX_ERROR_BODY, truncate=True, seconds=_REST)
         except NETWORK:
             self.close()
 
@@ -131,7 +147,7 @@ class Wire:
     def __init__(self, options: RegistryOptions) -> None:
         self._options = options
         self.certificates = Certificates(options.cert_dirs, options.cert_dir, options.certs_d)
-        self._adapter = _Adapter(_POOLS, options.connections, self.certificates.default)
+        self._adapter = _Adapter(_POOLS, options.connections, self.certificates.default, options.pacing)
         self._proxies = _proxies()
 
     def send(
@@ -161,10 +177,8 @@ class Wire:
         ).prepare()
         if body is not None and not isinstance(body, bytes):
             prepared.body = body  # type: ignore[assignment] # requests would call it chunked, http.client just sends each piece
-        # The connect time also limits each send on a fresh connection, so it must not be short where a body follows.
-        connect = self._options.connect_timeout if body is None else self._options.timeout
         proxies = {} if self._is_direct(url) else self._proxies
-        timeout = (connect, patience or self._options.timeout)
+        timeout = (self._options.connect_timeout, patience or self._options.timeout)
         try:
             context = self._context(url, endpoint)
             response = self._adapter.send(prepared, stream=True, timeout=timeout, verify=context, proxies=proxies)  # type: ignore[arg-type]
@@ -205,19 +219,23 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     Attributes:
         proxy_context: for proxies that are themselves spoken to over TLS.
+        pacing: how slowly anything may come or go.
     """
 
-    def __init__(self, pools: int, connections: int, proxy_context: ssl.SSLContext) -> None:
+    def __init__(self, pools: int, connections: int, proxy_context: ssl.SSLContext, pacing: Pacing) -> None:
         self.proxy_context = proxy_context
+        plain = functools.partial(_pool, urllib3.HTTPConnectionPool, functools.partial(_Plain, pacing))
+        tls = functools.partial(_pool, _Pool, functools.partial(_Tls, pacing))
+        self._pools: Any = {"http": plain, "https": tls}
         super().__init__(pool_connections=pools, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, proxy_ssl_context=self.proxy_context, **kwargs)
-        manager.pool_classes_by_scheme = _POOL_CLASSES
+        manager.pool_classes_by_scheme = self._pools
         return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
@@ -228,6 +246,25 @@ class _Adapter(requests.adapters.HTTPAdapter):
         """The context verifies; there is nothing to choose per request."""
 
 
+class _Plain(urllib3.connection.HTTPConnection):
+    """A connection on which nothing goes on for ever, in either direction."""
+
+    def __init__(self, pacing: Pacing, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.response_class = functools.partial(PacedResponse, pacing)  # type: ignore[assignment]
+        self._sending = Pace(pacing)
+
+    def send(self, data: Any) -> None:
+        """As that of ``http.client``, watched. Nobody gives it anything but bytes here."""
+        if self.sock is None:
+            self.connect()
+        send_all(self.sock, data, self._sending, _TLS_PIECE if isinstance(self.sock, ssl.SSLSocket) else _PLAIN_PIECE)
+
+
+class _Tls(_Plain, urllib3.connection.HTTPSConnection):
+    """The same over TLS."""
+
+
 class _Pool(urllib3.HTTPSConnectionPool):
     """Connects without urllib3's warning: whether a certificate is verified is the operator's word, and the transport says so."""
 
@@ -236,7 +273,10 @@ class _Pool(urllib3.HTTPSConnectionPool):
             conn.connect()
 
 
-_POOL_CLASSES = {"http": urllib3.HTTPConnectionPool, "https": _Pool}
+def _pool(kind: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:
+    pool = kind(*args, **kwargs)
+    pool.ConnectionCls = connection
+    return pool
 
 
 def _netloc(url: str) -> str:

@@ -24,7 +24,8 @@ from airgap.text import printable
 
 #: Seconds for which a client may take nothing of an answer.
 STALL = 60.0
-#: Bytes a second that a client must take in the long run, or a transfer is given up; it binds a thread all the while.
+#: Bytes a second that a client must take within every :data:`STALL` seconds, or a transfer is given up; it binds a thread all the
+#: while. What it took faster before does not count: a stranger could buy himself days that way.
 MIN_RATE = 1024
 #: Bytes and seconds spent on reading what a refused client still sends, so that it gets to see why.
 _LINGER_BYTES, _LINGER_SECONDS = 4 * 1024 * 1024, 2.0
@@ -172,7 +173,8 @@ class Connection:
         pace = _Pace()
         while position < end:
             try:
-                count = os.sendfile(self._socket.fileno(), fd, position, end - position)
+                # in pieces: the kernel comes back from each only when it is gone or nothing of it goes any more
+                count = os.sendfile(self._socket.fileno(), fd, position, min(_BUFFER, end - position))
             except BlockingIOError:
                 raise TimeoutError(_TOO_SLOW) from None
             except OSError as error:
@@ -219,8 +221,12 @@ class _Pace:
     def moved(self, count: int) -> None:
         """So many bytes more are gone. Raises ``TimeoutError`` when they are too few for the time."""
         self._count += count
-        if self._count < (time.monotonic() - self._since - STALL) * MIN_RATE:
+        now = time.monotonic()
+        if now - self._since < STALL:
+            return
+        if self._count < (now - self._since) * MIN_RATE:
             raise TimeoutError(_TOO_SLOW)
+        self._since, self._count = now, 0
 
 
 def _ready(watched: socket.socket, event: int, seconds: float) -> bool:

@@ -103,6 +103,28 @@ def test_a_client_that_takes_too_little_is_cut_off(tmp_path, monkeypatch):
         assert total < len(blob.raw)
 
 
+def test_a_client_that_took_much_at_first_has_no_credit_for_dripping_afterwards(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "STALL", 0.4)
+    monkeypatch.setattr(connection, "MIN_RATE", 10**6)
+    given_up = 'airgap_errors_total{kind="timeout"} 1.0'
+    blob = images.content(images.seeded("big", 30_000_000), images.media.OCI_LAYER_GZIP)
+    with serving(tmp_path, Limits(), blob) as server, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        host, _, port = server.address.partition(":")
+        client.connect((host, int(port)))
+        client.sendall(f"GET /v2/big/one/blobs/{blob.descriptor.digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        took = 0
+        while took < 10_000_000:
+            took += len(client.recv(1 << 20))
+        with contextlib.suppress(ConnectionResetError):
+            for _ in range(60):  # 320 kB a second: enough to never stall, too little for the limit
+                client.recv(16384)
+                time.sleep(0.05)
+                if given_up in server._monitor.exposition().decode():
+                    break
+        assert given_up in server._monitor.exposition().decode()
+
+
 def test_refused_clients_get_to_see_why_although_they_are_still_sending(tmp_path):
     with serving(tmp_path, Limits()) as server, connect(server) as client:
         client.sendall(b"PUT /v2/big/one/manifests/1 HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + bytes(1_000_000))

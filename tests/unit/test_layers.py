@@ -16,7 +16,7 @@ SOURCES = sorted(path.relative_to(ROOT) for folder in ("airgap", "tests", "scrip
 
 RANKS = {
     "errors": 0,
-    "text": 1, "progress": 1, "programs": 1,
+    "text": 1, "progress": 1, "pace": 1, "programs": 1,
     "oci": 2,
     "fsio": 3, "patch": 3, "cipher": 3,
     "registry": 4, "layout": 4, "archives": 4, "bundle": 4, "trust": 4, "lookaside": 4, "lists": 4, "discover": 4, "state": 4,
