@@ -6,7 +6,8 @@
     ├── Damaged               4  a bundle or store is damaged, incomplete or inconsistent
     │   └── BaseMissing       4  the destination lacks what an incremental bundle builds on
     ├── RegistryError         5  a registry or the network failed
-    │   └── NotFound          5  the registry answered: no such thing
+    │   ├── NotFound          5  the registry answered: no such thing
+    │   └── NotTaken          5  the target answered: not this thing; it would say so again
     └── MediaError            6  no space, read-only, I/O error on a local disk
 
     Interrupted             130  stopped by the user; the same command goes on where it was
@@ -84,6 +85,10 @@ class RegistryError(AirgapError):
 
 class NotFound(RegistryError):
     """The store answered clearly that the thing does not exist."""
+
+
+class NotTaken(RegistryError):
+    """A target does not take this very thing, or has no way to make it findable; what else there is may well be taken."""
 
 
 class MediaError(AirgapError):

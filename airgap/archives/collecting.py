@@ -89,13 +89,19 @@ class Collecting(abc.ABC):
             self._manifests[manifest.digest] = manifest
 
     def link_referrers(
-        self, repository: Repository, subject: Digest, referrers: Sequence[Descriptor], original: Manifest | None
+        self,
+        repository: Repository,
+        subject: Digest,
+        referrers: Sequence[Descriptor],
+        original: Manifest | None,
+        *,
+        tag_is_free: bool = True,
     ) -> None:
         """As ``Target.link_referrers``."""
         for descriptor in referrers:
             self._require(descriptor.digest)
             self._referrers[descriptor.digest] = descriptor
-        if original is not None:
+        if original is not None and tag_is_free:
             self.put_manifest(repository, original)
             self.tag(repository.tagged(digest_tag(subject)), original)
 

@@ -95,13 +95,16 @@ class Sources:
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
         """As ``Source.referrers``: what all the places of the repository know together."""
         found: dict[Digest, Descriptor] = {}
-        original: Manifest | None = None
+        tagged: dict[Digest, Manifest] = {}
+        listed, remarks = False, dict[str, None]()
         for source, inside in self._all(repository):
             known = source.referrers(inside, subject)
-            original = original or known.tag_manifest
+            tagged |= {manifest.digest: manifest for manifest in known.tagged}
+            listed = listed or known.listed
+            remarks |= {known.remark: None} if known.remark else {}
             for descriptor in known.descriptors:
                 found.setdefault(descriptor.digest, descriptor)
-        return Referrers(tuple(found.values()), original)
+        return Referrers(tuple(found.values()), tuple(tagged.values()), listed, "; ".join(remarks))
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:
         """As ``Source.has``."""

@@ -128,8 +128,8 @@ class Chain:
         """As ``Source.referrers``: what all the bundles know together; the list of the latest."""
         found = [link.store.referrers(repository, subject) for link in self.links]
         descriptors = {descriptor.digest: descriptor for known in found for descriptor in known.descriptors}
-        lists = [known.tag_manifest for known in found if known.tag_manifest is not None]
-        return Referrers(tuple(descriptors.values()), lists[-1] if lists else None)
+        lists = [manifest for known in found for manifest in known.tagged]
+        return Referrers(tuple(descriptors.values()), tuple(lists[-1:]))
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:  # noqa: ARG002 - one content store for all
         """As ``Source.has``: whether the blob can be read, as it is or rebuilt."""

@@ -55,7 +55,7 @@ class BundleStore:
         ]
         lists = [a.descriptor for a in found if a.kind == REFERRERS_TAG]
         others = {a.descriptor.digest: a.descriptor for a in found if a.kind == "referrer"}
-        return Referrers(tuple(others.values()), self.find_manifest(lists[0].digest) if lists else None)
+        return Referrers(tuple(others.values()), (self.find_manifest(lists[0].digest),) if lists else ())
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:  # noqa: ARG002 - one content store for all
         """As ``Source.has``."""

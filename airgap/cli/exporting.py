@@ -34,9 +34,11 @@ from airgap.cli.planning import (
     PlatformOption,
     RegistriesDOption,
     VolumeOption,
+    WithoutOption,
     asked_for,
     lookaside_of,
     parity_lines,
+    remark_lines,
 )
 from airgap.cli.resending import Resending, ResendOption, require
 from airgap.cli.sources import BundlePolicyOption, ExpiredOption, ScratchOption, Shelf, UnverifiedOption
@@ -64,6 +66,7 @@ def export_command(
     created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
     platform: PlatformOption = None,
+    without: WithoutOption = None,
     reach: Reach = Reach(),
     registries_d: RegistriesDOption = None,
     scratch: ScratchOption = None,
@@ -131,7 +134,7 @@ def export_command(
     known = Since(since or (), since_key or (), threads, directory, inputs.read_revoked(revoked, directory))
     places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
     with Shelf(places) as shelf:
-        wanted, settings = asked_for(lists, platform, reach, console, shelf)
+        wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         request = Request(
             wanted=wanted,
             out=out,
@@ -201,6 +204,7 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         "signers": [signer.key_id for signer in signers],
         "encrypted_to": list(done.encrypted_to),
         "already_there": not done.fresh,
+        "remarks": list(done.remarks),
         **outcome_facts(done),
     }
     inside = "encrypted" if catalog.sealed else plural(len(catalog.images), "image")
@@ -211,6 +215,7 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         *parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
         *_savings_lines(facts),
         *outcome_lines(done),
+        *remark_lines(done.remarks),
         *(f"encrypted    to key {key_id}: only its site can read this bundle" for key_id in done.encrypted_to),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",
         f"check        cd {done.path} && sha256sum -c {names.SUMS}",

@@ -30,6 +30,7 @@ from airgap.importer.run import Destination
 from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
 from airgap.oci.descriptor import Platform
+from airgap.oci.image import kinds_without
 from airgap.state import State
 from airgap.text import human_size, plural
 from airgap.trust.gpg import GpgSigner
@@ -49,6 +50,15 @@ LookasideOption = Annotated[
 RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images for which the policy asks no signature.")]
 UnnamedBundles = Annotated[
     bool, typer.Option("--accept-unnamed-bundles", help="Let a cosign 3 bundle that names no image vouch by key and digest.")
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="KIND",
+        help="Do not load attachments of this kind: referrers, signatures, all or a single kind; may be repeated. The policy still "
+        "judges by them.",
+    ),
 ]
 AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Take a bundle although it has expired.")]
 RequireCustody = Annotated[
@@ -177,6 +187,7 @@ def import_command(
     policy: inputs.PolicyOption = None,
     rules: MapOption = None,
     platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
+    without: Without = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Verify everything and say what would be done; write nothing.")
     ] = False,
@@ -234,6 +245,7 @@ def import_command(
         require_custody=require_custody,
         custody_keys=tuple(inputs.read_key(str(key)) for key in custody_key or ()),
         platforms=tuple(Platform.parse(text) for text in platform or ()),
+        without=kinds_without(without or ()),
         threads=threads,
     )
     if dry_run:

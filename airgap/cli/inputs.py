@@ -58,11 +58,17 @@ REVOKED = "revoked.txt"
 _DAYS = re.compile(r"(\d{1,5})d")
 
 
-def read_lists(names: Sequence[str], platforms: Sequence[str], places: Places, expand: Callable[[str], str] = str) -> Wishes | Lock:
+def read_lists(
+    names: Sequence[str],
+    platforms: Sequence[str],
+    places: Places,
+    expand: Callable[[str], str] = str,
+    without: frozenset[str] = frozenset(),
+) -> Wishes | Lock:
     """One lock, or what one or several lists of any kinds ask for; ``-`` is standard input.
 
     A place such as ``oci-archive:FILE`` is a list of its own, with one line. ``places`` tells which images a place means,
-    ``expand`` what a short name is an alias of.
+    ``expand`` what a short name is an alias of; ``without`` are kinds of attachments that are not wanted, whatever a list says.
 
     Raises:
         UsageError: a mistake in a list, lists that contradict each other, or a lock among several inputs.
@@ -73,11 +79,12 @@ def read_lists(names: Sequence[str], platforms: Sequence[str], places: Places, e
     for name in names:
         data, shown = _read(name)
         if is_lock(data):
-            if len(names) > 1 or wanted:
-                raise UsageError("a lock stands alone", where=shown, expected="one LOCK and no --platform, or lists")
+            if len(names) > 1 or wanted or without:
+                expected = "one LOCK and neither --platform nor --without, or lists"
+                raise UsageError("a lock stands alone", where=shown, expected=expected)
             return Lock.from_bytes(data, shown)
         try:
-            found.append(parse_list(data, shown, places, expand).for_platforms(wanted))
+            found.append(parse_list(data, shown, places, expand).for_platforms(wanted).without(without))
         except UsageError as error:
             mistakes.append(error)
     if mistakes:

@@ -32,6 +32,7 @@ from airgap.exporter.resolve import resolve
 from airgap.exporter.selecting import Tags, expand
 from airgap.lists import RegistrySettings, Wish
 from airgap.lookaside import LookasideConfig, LookasideReader
+from airgap.oci.image import kinds_without
 from airgap.registry import MirroredSource
 from airgap.text import human_size, parse_size, plural, printable
 
@@ -44,6 +45,15 @@ Lists = Annotated[
 OptionalLists = Annotated[list[str] | None, Lists.__metadata__[0]]
 PlatformOption = Annotated[
     list[str] | None, typer.Option("--platform", help="Only this platform, such as linux/arm64; may be repeated.")
+]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="KIND",
+        help="Do not ask for attachments of this kind: referrers, signatures, all or a single kind; may be repeated. The lock "
+        "says so.",
+    ),
 ]
 VolumeOption = Annotated[
     str | None, typer.Option("--volume-size", help="Most bytes a volume may have: 4GiB, 25GB, or fat32, dvd, dvd-dl, bd25, bd50.")
@@ -69,6 +79,7 @@ def resolve_command(
         bool, typer.Option("--allow-lost-signatures", help="Update although signatures are gone that the last lock has.")
     ] = False,
     platform: PlatformOption = None,
+    without: WithoutOption = None,
     reach: Reach = Reach(),
     registries_d: RegistriesDOption = None,
     scratch: ScratchOption = None,
@@ -99,24 +110,28 @@ def resolve_command(
         )
     places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
     with Shelf(places) as shelf:
-        wanted, settings = asked_for(lists, platform, reach, console, shelf)
+        wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         with registries(reach, threads, console, settings) as store:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
             found = locked(wanted, store, source, console, threads)
     if lock == "-":
+        for line in remark_lines(found.remarks):
+            console.say(line)
         sys.stdout.write(found.to_bytes().decode())
         return
     changes = file.accept(found, update=update, allow_lost=allow_lost)
     if lock is not None:
         file.write(found, lock)
     if changes is not None and update:
-        console.result(changes, [*image_lines(changes), f"updated      {lock}"])
+        changes |= {"remarks": list(found.remarks)}
+        console.result(changes, [*image_lines(changes), *remark_lines(found.remarks), f"updated      {lock}"])
         return
     images = [image.to_json() for image in found.images]
     lines = [f"{image.reference}  {image.root.digest}  {_extent(image.to_json())}" for image in found.images]
     if changes is not None:
         lines += [*image_lines(changes), f"{'as it was' if changes['same'] else 'added to':<12} {lock}"]
-    console.result({"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes}, lines)
+    facts = {"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes}
+    console.result(facts | {"remarks": list(found.remarks)}, [*lines, *remark_lines(found.remarks)])
 
 
 @reaching
@@ -126,6 +141,7 @@ def plan_command(
     parity: ParityOption = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Where the bundle will go: also check the free space there.")] = None,
     platform: PlatformOption = None,
+    without: WithoutOption = None,
     reach: Reach = Reach(),
     registries_d: RegistriesDOption = None,
     scratch: ScratchOption = None,
@@ -157,19 +173,19 @@ def plan_command(
     asked = Since(since or (), since_key or (), threads, directory, inputs.read_revoked(revoked, directory))
     places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
     with Shelf(places) as shelf:
-        wanted, settings = asked_for(lists, platform, reach, console, shelf)
+        wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
             found = locked(wanted, store, source, console, threads)
             tried = attempts_for(found, bases, check_patch(patch), source)
     plan = lay_out(found, names.volume_size(volume_size) if volume_size else None, held_by(bases), parity=parity)
-    facts = summary(plan) | {"patches_tried": len(tried), "patches_save": estimate(tried)}
+    facts = summary(plan) | {"patches_tried": len(tried), "patches_save": estimate(tried), "remarks": list(found.remarks)}
     if bytes_a_second:
         facts["seconds"] = math.ceil(plan.download / bytes_a_second)
     if out is not None:
         preflight.check(plan, out, out / "none")
         facts["free"] = fsio.free_bytes(out)
-    console.result(facts, _plan_lines(plan, facts))
+    console.result(facts, [*_plan_lines(plan, facts), *remark_lines(found.remarks)])
 
 
 def locked(wanted: Lock | Sequence[Wish], tags: Tags, source: Origins, console: Console, threads: int) -> Lock:
@@ -180,15 +196,20 @@ def locked(wanted: Lock | Sequence[Wish], tags: Tags, source: Origins, console: 
 
 
 def asked_for(
-    lists: list[str], platform: list[str] | None, reach: Reach, console: Console, shelf: Shelf
+    lists: list[str], platform: list[str] | None, without: list[str] | None, reach: Reach, console: Console, shelf: Shelf
 ) -> tuple[Lock | Sequence[Wish], Sequence[RegistrySettings]]:
     """What the lists ask for, and how they want registries to be spoken to; what is not done is said."""
-    found = inputs.read_lists(lists, platform or (), shelf.images, reach.rules.expand)
+    found = inputs.read_lists(lists, platform or (), shelf.images, reach.rules.expand, kinds_without(without or ()))
     if isinstance(found, Lock):
         return found, ()
     for notice in found.notices:
         console.say(notice)
     return found.wanted, found.registries
+
+
+def remark_lines(remarks: Sequence[str]) -> list[str]:
+    """What a person must know of how attachments were found."""
+    return [f"note         {printable(remark, 1000)}" for remark in remarks]
 
 
 def lookaside_of(store: MirroredSource, directory: Path | None) -> LookasideReader:

@@ -69,6 +69,14 @@ PerHostOption = Annotated[
     int,
     typer.Option("--per-host", min=0, max=64, metavar="N", help="At most N transfers at a time with one registry; 0: --threads."),
 ]
+NoReferrersApiOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--no-referrers-api",
+        metavar="HOST[:PORT][/PATH]",
+        help="This registry has no referrers API whatever it answers: look at fallback tags only; may be repeated.",
+    ),
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=64, help="How many blobs move at a time.")]
 
 
@@ -83,6 +91,7 @@ class Reach:
     limit_rate: str | None = None
     min_rate: str = "1KiB"
     per_host: int = 0
+    no_referrers_api: tuple[str, ...] = ()
 
     @property
     def rules(self) -> Rules:
@@ -118,6 +127,7 @@ class Reach:
             bucket=None if self.limit_rate is None else Bucket(parse_size(self.limit_rate.removesuffix("/s"))),
             least_rate=0 if self.min_rate.strip() == "0" else parse_size(self.min_rate.removesuffix("/s")),
             per_host=self.per_host,
+            no_referrers_api=frozenset(_canonical(text) for text in self.no_referrers_api),
             connections=threads + 2,
             say=console.say,
         )
@@ -136,7 +146,7 @@ def reaching(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(**given: Any) -> None:
         said: dict[str, Any] = {name: given.pop(name) for name in _REACH}
-        said |= {name: tuple(said[name] or ()) for name in ("insecure", "cert_dir")}
+        said |= {name: tuple(said[name] or ()) for name in ("insecure", "cert_dir", "no_referrers_api")}
         command(**given, reach=Reach(**said))
 
     del run.__wrapped__  # typer would look for the options there
@@ -153,11 +163,18 @@ _REACH: dict[str, tuple[Any, Any]] = {
     "limit_rate": (LimitRateOption, None),
     "min_rate": (MinRateOption, "1KiB"),
     "per_host": (PerHostOption, 0),
+    "no_referrers_api": (NoReferrersApiOption, None),
 }
 
 
 def _option(name: str, kind: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _canonical(text: str) -> str:
+    """``HOST[:PORT]`` or ``HOST[:PORT]/PATH`` in its one spelling. Raises ``UsageError``."""
+    host, slash, path = text.strip("/").partition("/")
+    return f"{canonical_host(host)}{slash}{path}"
 
 
 def _cert_dirs(given: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:

@@ -19,7 +19,7 @@ from airgap.cli.admission import site_terms
 from airgap.cli.console import Console, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.files import FileOptions, ScratchOption
-from airgap.cli.importing import DigestTags, LookasideOption, RequireSigned, SignBy, UnnamedBundles, site_signing
+from airgap.cli.importing import DigestTags, LookasideOption, RequireSigned, SignBy, UnnamedBundles, Without, site_signing
 from airgap.cli.maps import MapOption, read_map
 from airgap.cli.outcome import import_result
 from airgap.cli.stores import Reach, ThreadsOption, reaching, target_builder
@@ -32,6 +32,7 @@ from airgap.importer.run import Destination
 from airgap.importer.terms import Terms
 from airgap.importer.watching import Event, Site, Watcher, watch
 from airgap.oci.descriptor import Platform
+from airgap.oci.image import kinds_without
 from airgap.state import State
 from airgap.text import printable
 from airgap.trust.policy import MAX_POLICY
@@ -66,6 +67,7 @@ def watch_command(
     ] = None,
     rules: MapOption = None,
     platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
+    without: Without = None,
     digest_tags: DigestTags = True,
     require_signed: RequireSigned = False,
     accept_unnamed_bundles: UnnamedBundles = False,
@@ -98,6 +100,7 @@ def watch_command(
     where = inputs.state_directory(state)
     signing = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=True)
     platforms = tuple(Platform.parse(text) for text in platform or ())
+    left_out = kinds_without(without or ())
     files = FileOptions.of(platforms, scratch, signing)
     secrets = site_secrets(decrypt_key, passphrase_file)
     plain = [] if digest_tags else ["no digest tags"]
@@ -109,6 +112,7 @@ def watch_command(
             accept_unnamed_bundles=accept_unnamed_bundles,
             digest_tags=digest_tags,
             platforms=platforms,
+            without=left_out,
             threads=threads,
         )
 
@@ -117,7 +121,9 @@ def watch_command(
         destination=Destination(spec, target_builder(spec, reach, threads, console, files)),
         signing=signing,
         state=where,
-        purpose=json.dumps([str(spec), repr(getattr(spec, "rules", "")), [str(one) for one in platforms], signing.label, *plain]),
+        purpose=json.dumps(
+            [str(spec), repr(getattr(spec, "rules", "")), [str(one) for one in platforms], signing.label, *plain, *sorted(left_out)]
+        ),
         terms=terms,
         conditions=_Conditions(
             Path(inputs.read_policy(policy)[1]),

@@ -107,6 +107,7 @@ class Exported:
         judgements: the policy's verdict on every instance, when one was asked for.
         outcomes: what the gates said.
         encrypted_to: the ids of the keys that open it.
+        remarks: what must be known of how its attachments were found.
     """
 
     path: Path
@@ -115,6 +116,7 @@ class Exported:
     judgements: Sequence[Judgement] = ()
     outcomes: Sequence[Outcome] = ()
     encrypted_to: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 def export(request: Request, source: Source, signers: Sequence[Signer], state: State, progress: Progress) -> Exported:
@@ -193,7 +195,7 @@ def _make(
     state.record_sealing(request.stream, serial, Digest.of(shown.to_bytes()))
     path = seal(partial, shown, signers)
     record(state, path, shown, lock)
-    return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in request.recipients])
+    return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in request.recipients], lock.remarks)
 
 
 def _resume(request: Request, work: Path, progress: Progress) -> tuple[Lock, Journal]:
@@ -346,7 +348,8 @@ def _finished(
     _require_signatures(final, signers)
     try:
         judged = _judge(request, lock, source, progress)
-        return Exported(final, catalog, False, judged, _gate(request, catalog, final, lock, source, progress))
+        outcomes = _gate(request, catalog, final, lock, source, progress)
+        return Exported(final, catalog, False, judged, outcomes, remarks=lock.remarks)
     except Refused as error:
         error.hint = f"{catalog.name} was sealed by an earlier run and is left as it is: do not carry it"
         raise

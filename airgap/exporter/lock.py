@@ -81,6 +81,7 @@ class Lock:
     """The resolved list: images in list order, and every manifest of their closures by digest.
 
     ``places`` says of images that do not come from a registry where they come from (``oci.places``), by full reference.
+    ``remarks`` are what a person must know of how it was found.
     ``made`` are manifests and blobs that exist nowhere else, because they were made for this bundle (``attach``).
     """
 
@@ -88,6 +89,7 @@ class Lock:
     manifests: dict[Digest, Node]
     places: Mapping[str, str] = field(default_factory=dict)
     made: Mapping[Digest, bytes] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def contents(self) -> dict[Digest, bytes]:
@@ -115,7 +117,8 @@ class Lock:
         places = f',"places":{strictjson.canonical(self.places).decode()}' if self.places else ""
         data = {digest: base64.b64encode(content).decode("ascii") for digest, content in self.made.items()}
         made = f',"made":{strictjson.canonical(data).decode()}' if data else ""
-        return f'{{"schema":"{SCHEMA}","images":[\n{images}\n],"manifests":[\n{nodes}\n]{places}{made}}}\n'.encode()
+        remarks = f',"remarks":{strictjson.canonical(list(self.remarks)).decode()}' if self.remarks else ""
+        return f'{{"schema":"{SCHEMA}","images":[\n{images}\n],"manifests":[\n{nodes}\n]{places}{made}{remarks}}}\n'.encode()
 
     @classmethod
     def from_bytes(cls, raw: bytes, where: str) -> Lock:
@@ -140,7 +143,9 @@ class Lock:
                     raise Damaged("a place of an image that the lock does not have", where=at)
                 Place.parse(strictjson.string(place, at))
             made = _made(strictjson.mapping(top.get("made", {}), f"{where}: made"), f"{where}: made")
-            lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes}, places, made)
+            said = strictjson.array(top.get("remarks", []), f"{where}: remarks")
+            remarks = tuple(strictjson.string(text, f"{where}: remarks") for text in said)
+            lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes}, places, made, remarks)
             for image in images:
                 list(lock.walk(image))
                 if any(signature.content is None for signature in image.signatures):

@@ -12,12 +12,23 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from airgap.errors import AirgapError, Damaged, NotFound, Refused, RegistryError, UsageError
+from airgap.exporter.findings import Findings, remarks
 from airgap.exporter.lock import Lock, Node
 from airgap.lists import Entry
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
-from airgap.oci.image import LOOKASIDE, REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, LookasideSignature, digest_tag
+from airgap.oci.image import (
+    LOOKASIDE,
+    REFERRER,
+    REFERRERS_TAG,
+    TAG_KINDS,
+    Attachment,
+    Image,
+    LookasideSignature,
+    digest_tag,
+    may_list_referrers,
+)
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.selection import PlatformFilter, config_of, platform_in
@@ -57,19 +68,22 @@ def resolve(
     _raise_failures(outcomes)
     images: list[Image] = []
     manifests: dict[Digest, Node] = {}
+    findings: list[Findings] = []
     for entry, walk in zip(entries, walks, strict=True):
-        image, nodes, is_artifact = walk.result()
+        image, nodes, found = walk.result()
         images.append(image)
-        if is_artifact:
+        findings.append(found)
+        if found.is_artifact:
             progress.say(f"{entry.reference} states no platform, so it is an artifact and carried whole")
         for digest, node in nodes.items():
             if node.repository is not None or digest not in manifests:  # a place that is named holds for every image
                 manifests[digest] = node
     _refuse_moved_tags(images)
-    return Lock(tuple(images), manifests, {str(entry.reference): entry.source for entry in entries if entry.source})
+    places = {str(entry.reference): entry.source for entry in entries if entry.source}
+    return Lock(tuple(images), manifests, places, remarks=remarks(findings, entries))
 
 
-def _resolve_one(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], bool]:
+def _resolve_one(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], Findings]:
     try:
         return _Walk(entry, source, lookaside).run()
     except Damaged as error:  # a registry that serves nonsense is the registry's failure, not a damaged bundle
@@ -139,6 +153,7 @@ class _Walk:
     omitted: list[Digest] = field(default_factory=list)
     foreign: dict[Digest, None] = field(default_factory=dict)
     attachments: dict[tuple[Digest, str | None], Attachment] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
 
     def __post_init__(self) -> None:
         self.filter = PlatformFilter(self.entry.platforms)
@@ -147,8 +162,8 @@ class _Walk:
     def repository(self) -> Repository:
         return self.entry.reference.repository
 
-    def run(self) -> tuple[Image, dict[Digest, Node], bool]:
-        """The image, every manifest of it, and whether it is an artifact that platforms were asked of."""
+    def run(self) -> tuple[Image, dict[Digest, Node], Findings]:
+        """The image, every manifest of it, and what a person must know of how they were found."""
         root = self._root()
         self._descend(root, 0, root.digest, self.repository)
         if not root.is_index:
@@ -157,7 +172,7 @@ class _Walk:
             self._note(platform)
         if self.filter.missing:
             self._refuse_platforms()
-        is_artifact = self.filter.is_beside_the_point
+        self.findings.is_artifact = self.filter.is_beside_the_point
         self.filter = PlatformFilter(())  # what hangs off an image is carried whole
         own = list(self.nodes)
         for digest in own:
@@ -171,7 +186,7 @@ class _Walk:
             attachments=tuple(self.attachments.values()),
             signatures=tuple(self._lookaside_signatures(own)),
         )
-        return image, self.nodes, is_artifact
+        return image, self.nodes, self.findings
 
     def _root(self) -> Manifest:
         try:
@@ -291,13 +306,47 @@ class _Walk:
             self._attach(Attachment(kind, subject, found.descriptor, tag), found, depth, place)
 
     def _find_referrers(self, subject: Digest, depth: int, place: Repository) -> None:
+        """What the place lists, and what its fallback tag lists beside that."""
         referrers = self.source.referrers(place, subject)
+        self.findings.answered(place, subject, referrers)
         for descriptor in referrers.descriptors:
             self._attach_referrer(descriptor, subject, depth, place)
-        index = referrers.tag_manifest
-        if index is not None and place == self.repository:  # another repository's list of its referrers is not this one's
-            self.nodes[index.digest] = Node.of(index)
-            self._keep(Attachment(REFERRERS_TAG, subject, index.descriptor, digest_tag(subject)))
+        lists = [index for index in referrers.tagged if self._attach_listed(index, subject, depth, place)]
+        if lists and place == self.repository:  # another repository's list of its referrers is not this one's
+            self.nodes[lists[0].digest] = Node.of(lists[0])
+            self._keep(Attachment(REFERRERS_TAG, subject, lists[0].descriptor, digest_tag(subject)))
+
+    def _attach_listed(self, index: Manifest, subject: Digest, depth: int, place: Repository) -> bool:
+        """Take in what an index under the fallback tag lists and what refers to the subject; whether that is all of it.
+
+        Raises:
+            RegistryError: it lists something that the place does not have, and it may be a list of referrers.
+        """
+        if not may_list_referrers(index, subject):
+            self.findings.stranger(place, subject)
+            return False
+        if len(index.children) > MAX_ATTACHMENTS:
+            where, most = f"{place}:{digest_tag(subject)}", f"{MAX_ATTACHMENTS} at most"
+            raise RegistryError("too many referrers", where=where, expected=most, got=str(len(index.children)))
+        own, strangers, lost = 0, 0, list[RegistryError]()
+        for child in index.children:
+            try:
+                found = self._fetch(child, f"{self.entry.reference}: referrer of {subject}", place)
+            except RegistryError as error:
+                if child.media_type in media.MANIFESTS and not isinstance(error.__cause__, NotFound):
+                    raise
+                lost.append(error)
+                continue
+            if found.subject is None or found.subject.digest != subject:
+                strangers += 1
+                continue
+            own += 1
+            self._attach(Attachment(REFERRER, subject, found.descriptor), found, depth, place)
+        if lost and (own or not strangers):
+            raise lost[0]
+        if strangers:
+            self.findings.stranger(place, subject)
+        return not strangers
 
     def _refuse_rival(self, tag: str, found: Manifest, place: Repository) -> None:
         """At the destination there is one repository, and a tag is one manifest: neither of two may be lost silently."""

@@ -11,7 +11,7 @@ from airgap.importer.rebuild import rebuild_index
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
-from airgap.oci.image import REFERRERS_TAG, Attachment, Image, LookasideSignature
+from airgap.oci.image import LOOKASIDE, REFERRERS_TAG, Attachment, Image, LookasideSignature
 from airgap.oci.manifest import Manifest
 from airgap.oci.selection import PlatformFilter, config_of, platform_in
 from airgap.oci.verify import VerifiedReader, read_all
@@ -55,28 +55,31 @@ class Closure:
         return instances_of(self.root, self.parts)
 
 
-def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = ()) -> Closure:
+def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = (), without: Collection[str] = ()) -> Closure:
     """The closure of one image.
 
     Args:
         store: the bundle.
         image: which image.
         platforms: only these; indexes are rebuilt when children are left out (or were already at export).
+        without: kinds of attachments that are left out, with all that is attached to them.
 
     Raises:
         Damaged: a part is not in the bundle, or contradicts its descriptor.
         Refused: one of the platforms is not there, or that cannot be told.
     """
-    return _Walk(store, image, platforms).run()
+    return _Walk(store, image, platforms, without).run()
 
 
-def walk_all(store: BundleStore, images: Sequence[Image], platforms: Sequence[Platform] = ()) -> list[Closure]:
+def walk_all(
+    store: BundleStore, images: Sequence[Image], platforms: Sequence[Platform] = (), without: Collection[str] = ()
+) -> list[Closure]:
     """The closures of all images. The arguments and errors are those of :func:`walk`; images that lack platforms are all named."""
     found: list[Closure] = []
     lacking: list[PlatformsMissing] = []
     for image in images:
         try:
-            found.append(walk(store, image, platforms))
+            found.append(walk(store, image, platforms, without))
         except PlatformsMissing as error:
             lacking.append(error)
     if len(lacking) > 1:
@@ -121,10 +124,11 @@ def check_extraneous(store: BundleStore, closures: Collection[Closure]) -> None:
 
 
 class _Walk:
-    def __init__(self, store: BundleStore, image: Image, platforms: Sequence[Platform]) -> None:
+    def __init__(self, store: BundleStore, image: Image, platforms: Sequence[Platform], without: Collection[str]) -> None:
         self._store = store
         self._image = image
         self._filter = PlatformFilter(tuple(platforms))
+        self._without = without
         self._closure = Closure(image, image.root)
         self._placed: dict[Digest, Descriptor] = {}
 
@@ -141,12 +145,15 @@ class _Walk:
         closure.is_artifact = self._filter.is_beside_the_point
         closure.parts = list(closure.manifests.values())
         loaded = set(self._placed)
-        closure.signatures = [signature for signature in self._image.signatures if signature.subject in loaded]
+        signatures = () if LOOKASIDE in self._without else self._image.signatures
+        closure.signatures = [signature for signature in signatures if signature.subject in loaded]
         for signature in self._image.signatures:
             self._check_blob(signature.descriptor, "lookaside signature")
             if not self._store.catalog.blobs[signature.digest].extents:  # it is needed before the destination is asked anything
                 raise Damaged("a signature is not in the bundle", where=f"{self._image.reference}: {signature.digest}")
         for attachment in self._image.attachments:
+            if attachment.kind in self._without:
+                continue
             if attachment.subject in loaded and self._manifest(attachment.descriptor, 1, PlatformFilter(())):
                 loaded.add(attachment.descriptor.digest)
                 closure.attachments.append(attachment)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from airgap.bundle.frame import Extent
 from airgap.bundle.store import BundleStore
-from airgap.errors import Interrupted, Stopped
+from airgap.errors import Damaged, Interrupted, NotTaken, Stopped
 from airgap.importer.closure import Closure, referrers_index
 from airgap.importer.cosign import Signature
 from airgap.importer.signing import (
@@ -30,12 +30,13 @@ from airgap.importer.signing import (
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import REFERRER, REFERRERS_TAG
+from airgap.oci.image import REFERRER, REFERRERS_TAG, digest_tag, without_option
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Target
 from airgap.oci.verify import VerifiedReader
 from airgap.progress import Progress
+from airgap.text import printable
 
 
 @dataclass
@@ -187,7 +188,9 @@ class _Loader:
 
     def _manifest(self, item: tuple[Repository, Digest, Closure]) -> None:
         repository, digest, closure = item
-        self._target.put_manifest(repository, self._read(digest, closure))
+        manifest = self._read(digest, closure)
+        with _optional(_kind_of(digest, closure), manifest, closure):
+            self._target.put_manifest(repository, manifest)
 
     def _read(self, digest: Digest, closure: Closure) -> Manifest:
         return closure.rebuilt.get(digest) or self._store.find_manifest(digest)
@@ -195,31 +198,39 @@ class _Loader:
     def links(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """Make referrers findable from their subjects, in every repository they were loaded into."""
         done: set[tuple[Repository, Digest]] = set()
+        names = {(destination.repository, destination.tag) for _, destination in placed}
         for closure, destination in placed:
             for subject in dict.fromkeys(a.subject for a in closure.attachments if a.kind in (REFERRER, REFERRERS_TAG)):
                 if (destination.repository, subject) not in done:
                     done.add((destination.repository, subject))
-                    self._link(closure, destination.repository, subject)
+                    is_free = (destination.repository, digest_tag(subject)) not in names
+                    with _optional(REFERRER, subject, closure):
+                        self._link(closure, destination.repository, subject, is_free)
 
-    def _link(self, closure: Closure, repository: Repository, subject: Digest) -> None:
+    def _link(self, closure: Closure, repository: Repository, subject: Digest, is_free: bool) -> None:
         found = [a.descriptor.digest for a in closure.attachments if a.kind == REFERRER and a.subject == subject]
-        referrers = [self._referrer(self._read(digest, closure)) for digest in dict.fromkeys(found)]
+        referrers = [self._referrer(self._read(digest, closure), subject) for digest in dict.fromkeys(found)]
         original = referrers_index(closure, subject)
-        self._target.link_referrers(repository, subject, referrers, self._read(original, closure) if original else None)
+        index = self._read(original, closure) if original else None
+        self._target.link_referrers(repository, subject, referrers, index, tag_is_free=is_free)
 
     @staticmethod
-    def _referrer(manifest: Manifest) -> Descriptor:
+    def _referrer(manifest: Manifest, subject: Digest) -> Descriptor:
         """A referrer as referrers lists want it: with its artifact type and annotations."""
+        if manifest.subject is None or manifest.subject.digest != subject:
+            raise Damaged("a referrer that does not refer to its subject", where=manifest.digest, expected=f"subject {subject}")
         return replace(manifest.descriptor, annotations=manifest.annotations)
 
     def signatures(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """Attachments known by a tag, merged with what is there and what the site adds; GPG signatures into the lookaside tree."""
         plain: dict[Reference, Manifest] = {}
         merged: dict[Reference, tuple[Manifest | None, list[Signature]]] = {}
+        kinds: dict[Reference, str] = {}
         for closure, destination in placed:
             for attachment in closure.attachments:
                 if attachment.tag is not None and attachment.kind != REFERRERS_TAG:
                     reference = destination.repository.tagged(attachment.tag)
+                    kinds[reference] = attachment.kind
                     manifest = self._read(attachment.descriptor.digest, closure)
                     if attachment.kind in MERGED_KINDS:
                         merged[reference] = (manifest, merged.get(reference, (None, []))[1])
@@ -229,9 +240,11 @@ class _Loader:
                 merged.setdefault(signature_tag(destination, digest), (None, []))[1].extend(added)
             self.loaded.dropped_signatures += write_lookaside(self._store, closure, destination, self._signing)
         for reference, (ours, site) in merged.items():
-            put_signature_tag(self._target, reference, ours, site)
+            with _optional(kinds.get(reference), reference):
+                put_signature_tag(self._target, reference, ours, site)
         for reference, manifest in plain.items():
-            self._target.tag(reference, manifest)
+            with _optional(kinds.get(reference), reference):
+                self._target.tag(reference, manifest)
 
     def tags(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """The images themselves, last."""
@@ -254,6 +267,27 @@ class _Loader:
         pool.shutdown(wait=True, cancel_futures=True)
         for task in done:
             task.result()
+
+
+def _kind_of(digest: Digest, closure: Closure) -> str | None:
+    """The kind of the attachment that a manifest is or belongs to; None for one of the image itself."""
+    if any(part.digest == digest for part in closure.parts):
+        return None
+    return next((a.kind for a in closure.attachments if a.descriptor.digest == digest), REFERRER)
+
+
+@contextlib.contextmanager
+def _optional(kind: str | None, what: Manifest | Digest | Reference, closure: Closure | None = None) -> Iterator[None]:
+    """Whatever the target does not take of an attachment, the images can be loaded without it: say how."""
+    try:
+        yield
+    except NotTaken as error:
+        if kind is not None:
+            shown = f"{what.digest} ({what.descriptor.artifact_type})" if isinstance(what, Manifest) else str(what)
+            owner = f" of {closure.image.reference}" if closure is not None else ""
+            error.where = f"{kind} {printable(shown, 300)}{owner}: {error.where}"
+            error.hint = f"to load everything else: {without_option(kind)}; an import without that option brings it later"
+        raise
 
 
 class _Stoppable:

@@ -94,6 +94,7 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
     found = examine(opened, destination.spec, terms)
     taken = check_places(found.names, destination.spec, state, replace=terms.replace_names)
     remarks = (*remarks, *(f"{place} would be taken over (--replace-names)" for place in taken))
+    remarks = (*remarks, *found.choices)
     check_volumes(catalog, opened.volumes, progress, terms.threads)
     with destination.build(catalog.name) as target, ThreadPoolExecutor(terms.threads, thread_name_prefix="preview") as pool:
         require_codecs(catalog)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from airgap.bundle.catalog import Catalog, parse_time
@@ -29,12 +30,12 @@ from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import Image
+from airgap.oci.image import LOOKASIDE, Image
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Limited, Target
 from airgap.progress import Progress
 from airgap.state import Name, State
-from airgap.text import plural
+from airgap.text import listing, plural
 from airgap.trust.bundle import Verdict
 from airgap.trust.judging import Judgement
 
@@ -52,6 +53,7 @@ class Imported:
         judgements: the policy's verdict on every instance.
         remarks: what is remarkable about the bundle's age, its place in its stream and its images, and what the operator allowed.
         not_held: attachments that the target has no place for.
+        without: how many attachments of each kind the operator left out.
     """
 
     opened: Opened
@@ -62,6 +64,7 @@ class Imported:
     judgements: tuple[Judgement, ...] = ()
     remarks: tuple[str, ...] = ()
     not_held: tuple[str, ...] = ()
+    without: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -151,10 +154,11 @@ def import_bundle(
     opened, names, closures, left_out = found.opened, found.names, found.closures, found.left_out
     places = check_places(names, spec, state, replace=terms.replace_names)
     remarks = (*remarks, *(f"{place} is taken over (--replace-names)" for place in places))
+    remarks = (*remarks, *found.choices)
     reason = _reason(verdict, remarks)
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
     noted = (*remarks, *remarks_of(custody), *found.remarks)
-    done = Imported(opened, names, found.rebuilt, left_out, None, found.judgements, noted)
+    done = Imported(opened, names, found.rebuilt, left_out, None, found.judgements, noted, without=found.without)
     with destination.build(catalog.name) as target:
         known_there = state.imported_into(catalog.stream, catalog.serial, memory) == digest
         if known_there and _all_there(closures, names, target, terms.threads):
@@ -189,7 +193,8 @@ class Examined:
         names: the destination of every image, by source reference.
         closures: the images.
         left_out: the images that are not complete.
-        judgements: the policy's verdict on every instance.
+        judgements: the policy's verdict on every instance, with all that the bundle carries.
+        without: how many attachments of each kind the operator left out; the closures do not have them.
     """
 
     opened: Opened
@@ -197,6 +202,13 @@ class Examined:
     closures: Sequence[Closure]
     left_out: tuple[Reference, ...]
     judgements: tuple[Judgement, ...]
+    without: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What the operator left out, in a line."""
+        counted = listing([f"{count} {kind}" for kind, count in sorted(self.without.items())])
+        return (f"attachments left out of this import (--without): {counted}",) if self.without else ()
 
     @property
     def rebuilt(self) -> tuple[Reference, ...]:
@@ -228,9 +240,20 @@ def examine(opened: Opened, spec: TargetSpec, terms: Terms) -> Examined:
     closures = _closures(opened, complete, terms)
     names = destinations(_roots(closures), spec, digest_tags=terms.digest_tags)
     judgements = _judge(opened, closures, terms)
+    without = _left_out(closures, terms.without)
+    if without:
+        closures = closures_of.walk_all(opened.store, complete, terms.platforms, terms.without)
     check_fits(spec, opened.store, closures, terms.platforms)
     left_out = tuple(image.reference for image in opened.catalog.images if image not in complete)
-    return Examined(opened, names, closures, left_out, judgements)
+    return Examined(opened, names, closures, left_out, judgements, without)
+
+
+def _left_out(closures: Sequence[Closure], without: Collection[str]) -> dict[str, int]:
+    """How many attachments of each kind there are that are left out."""
+    found = {(a.kind, a.subject, a.descriptor.digest) for closure in closures for a in closure.attachments if a.kind in without}
+    if LOOKASIDE in without:
+        found |= {(LOOKASIDE, s.subject, s.digest) for closure in closures for s in closure.signatures}
+    return dict(Counter(kind for kind, _, _ in found))
 
 
 def _roots(closures: Sequence[Closure]) -> Iterator[tuple[Reference, Digest]]:
@@ -299,7 +322,9 @@ def _progress_so_far(catalog: Catalog, state: State) -> str:
 def memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> str:
     """What "this bundle is there already" refers to: the target, and everything that makes the outcome different."""
     platforms = ",".join(sorted(map(str, terms.platforms)))
-    parts = (str(spec), f"only {platforms}" if platforms else "", signing.label if signing else "")
+    without = ",".join(sorted(terms.without))
+    left_out = f"without {without}" if without else ""
+    parts = (str(spec), f"only {platforms}" if platforms else "", left_out, signing.label if signing else "")
     return " ".join(part for part in parts if part)
 
 

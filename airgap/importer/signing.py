@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from airgap.bundle.store import BundleStore
-from airgap.errors import Refused
+from airgap.errors import NotTaken, Refused
 from airgap.importer import cosign
 from airgap.importer.closure import Closure
 from airgap.lookaside import merge_signatures
@@ -86,9 +86,14 @@ def put_signature_tag(target: Target, reference: Reference, ours: Manifest | Non
     """Let a signature tag hold what is there, what the bundle brings (``ours``, already stored) and what the site adds.
 
     When nothing was there and nothing is added, the bundle's manifest is tagged as it is, with its own digest.
+
+    Raises:
+        NotTaken: what is there is no list of signatures: it is not written over.
     """
     now = target.resolve(reference)
     existing = target.manifest(reference.repository, now) if now is not None and (ours is None or now != ours.digest) else None
+    if existing is not None and (existing.is_index or any(".tar" in layer.media_type for layer in existing.layers)):
+        raise NotTaken("the tag for signatures is something else", where=str(reference), got=f"{existing.media_type} {now}")
     brought = list(ours.layers) if ours else []
     found = list(existing.layers) if existing else []
     site = cosign.missing([*brought, *found], (signature.descriptor for signature in added))

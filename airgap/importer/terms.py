@@ -30,6 +30,7 @@ class Terms:
         digest_tags: give images that are wanted by digest alone a tag at a registry.
         partial: load the images that are complete and leave the others out.
         platforms: load only these.
+        without: kinds of attachments that are not loaded; the policy judges by them all the same.
         require_custody: accept only media whose custody logs are there and whole.
         custody_keys: public keys by which entries of those logs are checked; when logs are required, every entry must be signed
             by one of them.
@@ -54,6 +55,7 @@ class Terms:
     digest_tags: bool = True
     partial: bool = False
     platforms: tuple[Platform, ...] = ()
+    without: frozenset[str] = frozenset()
     require_custody: bool = False
     custody_keys: tuple[bytes, ...] = ()
     secrets: tuple[SiteSecret, ...] = ()

@@ -75,13 +75,11 @@ class LayoutReader:
         return self._described(descriptor)
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
-        """As ``Source.referrers``: entries of index.json with this subject, and the fallback tag where there is one."""
+        """As ``Source.referrers``: entries of index.json with this subject, and what is under the fallback tag."""
         tag = self.index().find(repository.tagged(digest_tag(subject)))
-        original = None if tag is None else self._described(tag)
+        tagged = () if tag is None else (self._described(tag),)
         found = {descriptor.digest: descriptor for descriptor in self._attachments().get(subject, ())}
-        for child in original.children if original is not None else ():
-            found.setdefault(child.digest, child)
-        return Referrers(tuple(found.values()), original)
+        return Referrers(tuple(found.values()), tagged)
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:  # noqa: ARG002
         """As ``Source.has`` and ``Target.has``: a regular file of the right size counts."""

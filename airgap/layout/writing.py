@@ -24,7 +24,7 @@ from airgap.layout.reading import BLOBS, INDEX, LAYOUT_VERSION, MARKER, MAX_INDE
 from airgap.oci import strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import digest_tag
+from airgap.oci.image import digest_tag, may_list_referrers
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader
@@ -142,15 +142,38 @@ class LayoutStore(LayoutReader):
             fsio.write_at(fd, manifest.raw, 0)
 
     def link_referrers(
-        self, repository: Repository, subject: Digest, referrers: Sequence[Descriptor], original: Manifest | None
+        self,
+        repository: Repository,
+        subject: Digest,
+        referrers: Sequence[Descriptor],
+        original: Manifest | None,
+        *,
+        tag_is_free: bool = True,
     ) -> None:
-        """As ``Target.link_referrers``: they go into index.json without a name, ``original`` under the fallback tag."""
+        """As ``Target.link_referrers``: they go into index.json without a name; ``original`` goes under its tag, if it may."""
         for descriptor in referrers:
             self._require(descriptor)
             self._unnamed[descriptor.digest] = descriptor
-        if original is not None:
+        if original is not None and tag_is_free and self._may_list(repository, subject):
             self.put_manifest(repository, original)
             self.tag(repository.tagged(digest_tag(subject)), original)
+
+    def _may_list(self, repository: Repository, subject: Digest) -> bool:
+        """Whether nothing else is under the fallback tag: somebody may keep an image there."""
+        reference = repository.tagged(digest_tag(subject))
+        if self.resolve(reference) is None:
+            return True
+        there = self.manifest(repository, digest_tag(subject))
+        return may_list_referrers(there, subject) and all(self._refers(child.digest, subject) for child in there.children)
+
+    def _refers(self, digest: Digest, subject: Digest) -> bool:
+        if self.find_blob(digest) is None:
+            return True  # a list may name what is gone; an image without its children is of no use
+        try:
+            found = self.find_manifest(digest)
+        except Damaged:
+            return False
+        return found.subject is not None and found.subject.digest == subject
 
     def resolve(self, reference: Reference) -> Digest | None:
         """As ``Target.resolve``; names not yet committed do not count."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from airgap.errors import UsageError
 from airgap.lists.tags import TagRule
 from airgap.oci.descriptor import Platform
 from airgap.oci.digest import Digest
+from airgap.oci.image import EVERY_KIND
 from airgap.oci.reference import Reference, Repository
 
 _MOST_CLASHES = 20
@@ -124,6 +125,13 @@ class Wishes:
             return self
         chosen = tuple(platforms)
         return replace(self, wanted=tuple(wish if wish.platforms else replace(wish, platforms=chosen) for wish in self.wanted))
+
+    def without(self, kinds: Set[str]) -> Wishes:
+        """The same without some kinds of attachments, whatever a list says."""
+        if not kinds:
+            return self
+        kept = ((wish, EVERY_KIND if wish.attachments is None else wish.attachments) for wish in self.wanted)
+        return replace(self, wanted=tuple(replace(wish, attachments=asked - kinds) for wish, asked in kept))
 
 
 def merge_wishes(lists: Iterable[Wishes]) -> Wishes:

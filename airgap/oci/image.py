@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from airgap.errors import Damaged, UsageError
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.text import printable
 
@@ -19,6 +21,14 @@ REFERRER = "referrer"
 REFERRERS_TAG = "referrers-tag"
 LOOKASIDE = "lookaside-signature"
 KINDS = frozenset({*TAG_KINDS.values(), REFERRER, REFERRERS_TAG})
+EVERY_KIND = KINDS | {LOOKASIDE}
+#: What can be left out, by the words of ``--without``: groups, and every single kind.
+_GROUPS: dict[str, frozenset[str]] = {
+    "referrers": frozenset({REFERRER, REFERRERS_TAG}),
+    "signatures": frozenset({TAG_KINDS[".sig"], LOOKASIDE}),
+    "all": EVERY_KIND,
+    **{kind: frozenset({kind}) for kind in (*TAG_KINDS.values(), LOOKASIDE)},
+}
 _SUFFIXES = {kind: suffix for suffix, kind in TAG_KINDS.items()}
 
 
@@ -37,6 +47,30 @@ def keeping_tag(digest: Digest) -> str:
     The digest's own tag, ``sha256-<hex>``, would be taken for a list of referrers, and with a suffix for cosign's attachments.
     """
     return f"{KEEPING}{digest_tag(digest)}"
+
+
+def kinds_without(words: Iterable[str]) -> frozenset[str]:
+    """The kinds of attachments that ``--without`` leaves out. Raises ``UsageError``."""
+    found: set[str] = set()
+    for word in words:
+        if word not in _GROUPS:
+            raise UsageError("not a kind of attachment", where="--without", expected=", ".join(_GROUPS), got=printable(word, 60))
+        found |= _GROUPS[word]
+    return frozenset(found)
+
+
+def without_option(kind: str) -> str:
+    """What leaves out attachments of a kind: ``--without referrers``."""
+    return f"--without {'referrers' if kind in _GROUPS['referrers'] else kind}"
+
+
+def may_list_referrers(found: Manifest, subject: Digest) -> bool:
+    """Whether what is under a fallback tag can be a list of referrers at all.
+
+    Some registries answer such a tag with the manifest of that digest, and some tools keep images under it. A list is an OCI index
+    and not the subject itself; whether it is one is decided by what it lists.
+    """
+    return found.media_type == media.OCI_INDEX and found.digest != subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,19 @@ class Reader(Protocol):
 class Referrers:
     """What a store knows to refer to a subject.
 
-    ``tag_manifest`` is the fallback-tag index they were read from, where the store has no referrers API (distribution-spec,
-    "Referrers Tag Schema"): it is content of its own that must not be lost.
+    Attributes:
+        descriptors: what it lists itself.
+        tagged: what is under the fallback tag of the subject (distribution-spec, "Referrers Tag Schema"), whatever that is: it is a
+            list of referrers only as far as what it lists refers to the subject, and then content of its own that must not be lost.
+            From several places there may be several.
+        listed: whether the store has a list of its own for this subject; where not, the fallback tag is all there is.
+        remark: what a person must know about how this was found, ``""`` for nothing.
     """
 
     descriptors: tuple[Descriptor, ...]
-    tag_manifest: Manifest | None = None
+    tagged: tuple[Manifest, ...] = ()
+    listed: bool = True
+    remark: str = ""
 
 
 class Source(Protocol):
@@ -80,11 +87,18 @@ class Target(Protocol):
         """Store a manifest by digest, exactly as it is. Its blobs and children must be there."""
 
     def link_referrers(
-        self, repository: Repository, subject: Digest, referrers: Sequence[Descriptor], original: Manifest | None
+        self,
+        repository: Repository,
+        subject: Digest,
+        referrers: Sequence[Descriptor],
+        original: Manifest | None,
+        *,
+        tag_is_free: bool = True,
     ) -> None:
-        """Make stored referrers findable from their subject, by the means this target has.
+        """Make stored referrers findable from their subject, by the means this target has, and see that they are.
 
-        ``original`` is the source's fallback-tag index; a target that uses such tags keeps its bytes when it can.
+        ``original`` is the source's fallback-tag index; a target that uses such tags keeps its bytes when it can. What is
+        under that tag and is no list is never written over. ``tag_is_free`` is False where the tag will be an image's name.
         """
 
     def resolve(self, reference: Reference) -> Digest | None:

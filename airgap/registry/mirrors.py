@@ -73,7 +73,7 @@ class MirroredSource:
         if not places[-1].is_mirror:
             return self._authoritative(places, lambda: self._store.referrers(places[-1].repository, subject))
         answers = (self._store.referrers(place.repository, subject) for place in places)
-        return next((found for found in answers if found.descriptors), Referrers(()))
+        return next((found for found in answers if found.descriptors or found.tagged), Referrers((), listed=False))
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:
         """As ``Source.has``.

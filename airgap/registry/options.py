@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from airgap.oci.hosts import API_HOST, DEFAULT_HOST
+from airgap.oci.reference import Repository
 from airgap.pace import Pacing
 from airgap.registry.credentials import Credential, CredentialStore, Login, scopes
 from airgap.registry.limits import Bucket
@@ -34,6 +35,7 @@ class RegistryOptions:
         cert_dir: such a directory for all registries that have none of their own.
         certs_d: where directories named ``HOST[:PORT]`` are looked for.
         rules: what registries.conf says.
+        no_referrers_api: ``HOST[:PORT]`` or ``HOST[:PORT]/path`` whose referrers are under fallback tags only.
         logins: by ``HOST[:PORT]`` or ``HOST[:PORT]/path``, a name and password that count before those of ``credentials``.
         bucket: lets so many bytes of blobs pass in a second; None for no limit.
         per_host: how many manifests and blobs may be under way at a time with one registry; 0 for no limit.
@@ -54,6 +56,7 @@ class RegistryOptions:
     certs_d: tuple[Path, ...] = ()
     logins: Mapping[str, Login] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
+    no_referrers_api: frozenset[str] = frozenset()
     bucket: Bucket | None = None
     per_host: int = 0
     connections: int = 8
@@ -70,6 +73,10 @@ class RegistryOptions:
     def pacing(self) -> Pacing:
         """How slowly anything may come or go."""
         return Pacing(self.timeout, self.least_rate, self.document)
+
+    def lacks_referrers(self, repository: Repository) -> bool:
+        """Whether the operator said that there is no referrers API, whatever is answered there."""
+        return any(name in self.no_referrers_api for name in scopes(repository.host, repository.path))
 
     def is_insecure(self, host: str, path: str = "") -> bool:
         """Whether the operator called this registry, or registries.conf this place of it, insecure."""

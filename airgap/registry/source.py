@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from dataclasses import replace
 
 from airgap.errors import Damaged, NotFound, RegistryError
@@ -15,7 +14,7 @@ from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader
-from airgap.registry.failures import read_errors, redact, refusal, unbelievable
+from airgap.registry.failures import redact, refusal, unbelievable
 from airgap.registry.listing import next_page
 from airgap.registry.options import RegistryOptions
 from airgap.registry.reader import BlobReader
@@ -28,6 +27,8 @@ _MAX_PAGES = 100
 _MAX_REFERRERS = 1000
 #: Answers to a HEAD that do not tell whether the thing is there: refused, or the method is not allowed.
 _UNKNOWN = frozenset({401, 403, 405})
+#: Answers of registries that do not know the referrers API; 406 is Artifactory's.
+_NO_API = frozenset({404, 405, 406, 501})
 _TOTAL = re.compile(r"bytes (?:\d{1,18}-\d{1,18}|\*)/(\d{1,18})", re.ASCII)
 
 
@@ -36,8 +37,6 @@ class RegistrySource:
 
     def __init__(self, options: RegistryOptions) -> None:
         self._transport = Transport(options)
-        self._lock = threading.Lock()
-        self._without_api: set[str] = set()
 
     def manifest(self, repository: Repository, selector: str) -> Manifest:
         """As ``Source.manifest``: the manifest under a tag or digest, its own hash checked against a digest.
@@ -52,45 +51,42 @@ class RegistrySource:
         return _checked_manifest(raw, answer.media_type, repository, selector)
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
-        """As ``Source.referrers``, by the API where there is one, else by the fallback tag.
+        """As ``Source.referrers``: what the API lists, and what is under the fallback tag, which may hold what the API does not.
 
         Raises:
-            RegistryError: neither way gives a believable answer.
+            RegistryError: one of the ways gives no believable answer.
         """
         listed = self.listed_referrers(repository, subject)
-        if listed is not None:
-            return Referrers(listed)
-        try:
-            index = self.manifest(repository, digest_tag(subject))
-        except NotFound:
-            return Referrers(())
-        where = f"{repository}:{digest_tag(subject)}"
-        if index.media_type != media.OCI_INDEX:
-            raise RegistryError("the referrers tag is not an index", where=where, expected=media.OCI_INDEX, got=index.media_type)
-        _check_count(len(index.children), where)
-        return Referrers(index.children, index)
+        tagged, remark = self.under_tag(repository, subject)
+        if self._transport.options.lacks_referrers(repository):
+            remark = f"the referrers API of {repository} was not asked (--no-referrers-api)"
+        return Referrers(listed or (), () if tagged is None else (tagged,), listed is not None, remark)
 
     def listed_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """What the referrers API lists; None when the registry has no such API: then they are under the fallback tag.
+        """What the referrers API lists; None when it says that there is no such API: then they are under the fallback tag.
+
+        Every subject is asked for. What a registry answers about one says nothing about others, not even in the same repository:
+        projects of one host differ, proxies lack some manifests, and any answer may be odd once.
 
         Raises:
-            RegistryError: the answer cannot be believed.
+            RegistryError: the answer is neither a list nor a clear word that there is none.
         """
-        if repository.host in self._without_api:
+        if self._transport.options.lacks_referrers(repository):
             return None
         found: dict[Digest, Descriptor] = {}
-        where = f"referrers/{subject}"
-        for _ in range(_MAX_PAGES):
-            answer, raw = self._transport.fetch(Call("GET", repository, where, headers={"Accept": media.OCI_INDEX}), MAX_MANIFEST)
-            if not found and _is_no_api(answer):
-                return self._no_api(repository, answer)
-            page, following = self._referrers_page(repository, answer, raw)
+        where: str | None = f"referrers/{subject}"
+        for number in range(_MAX_PAGES):
+            call = Call("GET", repository, where or "", headers={"Accept": media.OCI_INDEX})
+            answer, raw = self._transport.fetch(call, MAX_MANIFEST)
+            if answer.status != 200 or _is_web_page(answer):
+                self._check_no_api(repository, subject, answer, first=number == 0)
+                return None
+            page, where = self._referrers_page(repository, answer, raw)
             for descriptor in page:
                 found.setdefault(descriptor.digest, descriptor)
             _check_count(len(found), f"{repository}@{subject}")
-            if following is None:
+            if where is None:
                 return tuple(found.values())
-            where = following
         raise RegistryError(
             "the list of referrers does not end", where=f"{repository}@{subject}", expected=f"{_MAX_PAGES} pages at most"
         )
@@ -157,6 +153,15 @@ class RegistrySource:
             return BytesReader(self.manifest(repository, descriptor.digest).raw, offset)
         return BlobReader(self._transport, Call("GET", repository, f"blobs/{descriptor.digest}"), descriptor, offset)
 
+    @property
+    def options(self) -> RegistryOptions:
+        """How registries are spoken to."""
+        return self._transport.options
+
+    def pause(self, attempt: int) -> None:
+        """Wait before the next of several attempts, the longer the more there were."""
+        self._transport.pause(attempt)
+
     def close(self) -> None:
         """Close idle connections. Open readers stay usable."""
         self._transport.close()
@@ -187,9 +192,23 @@ class RegistrySource:
         except NotFound:
             return None
 
-    def _referrers_page(self, repository: Repository, answer: Answer, raw: bytes) -> tuple[tuple[Descriptor, ...], str | None]:
+    def under_tag(self, repository: Repository, subject: Digest) -> tuple[Manifest | None, str]:
+        """What is under the fallback tag of a subject; a remark in its place where that can be no list.
+
+        Raises:
+            RegistryError: the registry does not tell.
+        """
+        tag = digest_tag(subject)
+        answer, raw = self._transport.fetch(Call("GET", repository, f"manifests/{tag}", headers=_ACCEPT), MAX_MANIFEST)
         if answer.status != 200:
-            raise refusal(answer)
+            _absent(answer)
+            return None, ""
+        kind = answer.media_type
+        if kind.startswith("application/vnd.") and kind not in media.MANIFESTS:
+            return None, f"{repository}:{tag} is no list of referrers: {printable(kind, 100)}"
+        return _checked_manifest(raw, kind, repository, tag), ""
+
+    def _referrers_page(self, repository: Repository, answer: Answer, raw: bytes) -> tuple[tuple[Descriptor, ...], str | None]:
         if answer.media_type != media.OCI_INDEX:
             got = printable(answer.media_type, 120) or "no media type"
             raise RegistryError(
@@ -201,12 +220,36 @@ class RegistrySource:
             raise unbelievable(error) from error
         return page, next_page(self._transport.endpoint(Call("GET", repository, "")), answer, "the list of referrers")
 
-    def _no_api(self, repository: Repository, answer: Answer) -> tuple[Descriptor, ...] | None:
-        codes = [] if answer.status == 200 else read_errors(answer)[0]
-        if "NAME_UNKNOWN" not in codes:  # that is about this repository, and tells nothing about the API
-            with self._lock:
-                self._without_api.add(repository.host)
-        return None
+    def _check_no_api(self, repository: Repository, subject: Digest, answer: Answer, *, first: bool) -> None:
+        """Accept an answer that clearly says that there is no such API for this subject (distribution-spec "Listing Referrers").
+
+        Raises:
+            RegistryError: it says something else.
+        """
+        if first and (answer.status in _NO_API or _is_web_page(answer)):
+            answer.close()
+            return
+        status = answer.status
+        error = refusal(answer, "the registry does not tell what refers to a manifest")
+        if first and status == 400 and "UNSUPPORTED" in error.got:
+            return
+        error.hint = (
+            f"run the same command again; if it has no such API: --no-referrers-api {repository.host}, then fallback tags alone "
+            "count; or leave them out: --without referrers"
+        )
+        if status in (401, 403) and self._shows(repository, subject):
+            error.what = "the registry shows manifests of this repository, but not what refers to them"
+            error.hint = (
+                f"if it has no referrers API (Harbor before 2.8): --no-referrers-api {repository.host}, then fallback tags alone "
+                "count; else ask for the right to read them, or leave them out: --without referrers"
+            )
+        raise RegistryError(error.what, where=error.where, expected="a list, or 404", got=error.got, hint=error.hint)
+
+    def _shows(self, repository: Repository, digest: Digest) -> bool:
+        try:
+            return self.has_manifest(repository, digest)
+        except RegistryError:
+            return False
 
 
 def _checked_manifest(raw: bytes, content_type: str, repository: Repository, selector: str) -> Manifest:
@@ -248,9 +291,9 @@ def _stated_digest(answer: Answer) -> Digest | None:
     return digest if digest.algorithm == "sha256" else None
 
 
-def _is_no_api(answer: Answer) -> bool:
-    """Registries without the API answer 404 or 405, or lead to a web page."""
-    return answer.status in (404, 405, 501) or (answer.status == 200 and answer.media_type == "text/html")
+def _is_web_page(answer: Answer) -> bool:
+    """Registries without the API may lead to a web page, with whatever status."""
+    return answer.status == 200 and answer.media_type == "text/html"
 
 
 def _check_count(count: int, where: str) -> None:

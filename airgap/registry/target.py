@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from airgap.errors import NotFound, RegistryError
-from airgap.oci import media, strictjson
+from airgap.errors import NotTaken, RegistryError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import digest_tag
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Outlook, Reader
 from airgap.registry.failures import NETWORK, is_transient, network_failure, redact, refusal
+from airgap.registry.linking import Links
 from airgap.registry.options import RegistryOptions
 from airgap.registry.outlook import foretell
 from airgap.registry.source import RegistrySource
@@ -33,7 +31,7 @@ class RegistryTarget(RegistrySource):
     def __init__(self, options: RegistryOptions) -> None:
         super().__init__(options)
         self._uploader = Uploader(self._transport)
-        self._links_subjects: set[str] = set()
+        self._links = Links(self)
 
     def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:
         """As ``Target.mount``; only within one registry."""
@@ -69,29 +67,21 @@ class RegistryTarget(RegistrySource):
         return foretell(self._transport, reference)
 
     def link_referrers(
-        self, repository: Repository, subject: Digest, referrers: Sequence[Descriptor], original: Manifest | None
+        self,
+        repository: Repository,
+        subject: Digest,
+        referrers: Sequence[Descriptor],
+        original: Manifest | None,
+        *,
+        tag_is_free: bool = True,
     ) -> None:
-        """As ``Target.link_referrers``: by the registry itself where it can, else by the fallback tag.
-
-        Two writers of one fallback tag can lose each other's entries; the specification knows no remedy.
+        """As ``Target.link_referrers``: what the API lists is linked; the rest goes under the fallback tag.
 
         Raises:
-            RegistryError: the tag is taken by something that is not an index, or cannot be moved.
+            NotTaken: neither is possible, or the referrers cannot be found afterwards.
+            RegistryError: the registry fails.
         """
-        if not referrers or repository.host in self._links_subjects or self._has_api(repository, subject):
-            return
-        tag = digest_tag(subject)
-        try:
-            current: Manifest | None = self.manifest(repository, tag)
-        except NotFound:
-            current = None
-        wanted = original if current is None and original is not None and _lists_exactly(original, referrers) else None
-        wanted = wanted or _merged(current, referrers, f"{repository}:{tag}")
-        if current is None or wanted.raw != current.raw:
-            self.tag(repository.tagged(tag), wanted)
-
-    def _has_api(self, repository: Repository, subject: Digest) -> bool:
-        return self.listed_referrers(repository, subject) is not None
+        self._links.link(repository, subject, referrers, original, tag_is_free=tag_is_free)
 
     def _put(self, repository: Repository, name: str, manifest: Manifest, arrived: Callable[[], bool]) -> None:
         """PUT a manifest under a tag or digest; after a failure ask first whether it arrived all the same."""
@@ -133,18 +123,19 @@ class RegistryTarget(RegistrySource):
                 expected=manifest.digest,
                 got=printable(stated, 150),
             )
-        if manifest.subject is not None and answer.header("OCI-Subject"):
-            with self._lock:
-                self._links_subjects.add(repository.host)
+        if manifest.subject is not None and answer.header("OCI-Subject").strip() == manifest.subject.digest:
+            self._links.linked(repository, manifest.digest)
 
     def _refused(self, repository: Repository, name: str, manifest: Manifest, error: RegistryError, status: int) -> None:
         """Some refuse what they have already, and some never let a tag be moved: find out which.
 
         Raises:
-            RegistryError: it is neither there nor taken.
+            NotTaken: it is neither there nor taken.
+            RegistryError: it may be later.
         """
         if status in _NOT_NOW or status >= 500:
             raise error
+        error = NotTaken(error.what, where=error.where, got=error.got, hint=error.hint)
         if status == 413 or "too large" in error.got:
             error.what = f"the registry does not take a manifest of {len(manifest.raw)} bytes"
             error.hint = "the registry, or a proxy before it, limits the size of manifests: raise that limit"
@@ -160,29 +151,3 @@ class RegistryTarget(RegistrySource):
                 "import under another name (--map image=SOURCE:TAG=PATH:TAG), or let the registry allow new content of tags"
             )
         raise error
-
-
-def _lists_exactly(index: Manifest, referrers: Sequence[Descriptor]) -> bool:
-    return {child.digest for child in index.children} == {referrer.digest for referrer in referrers}
-
-
-def _merged(current: Manifest | None, referrers: Sequence[Descriptor], where: str) -> Manifest:
-    """The index under a fallback tag with the referrers added: what is there keeps its place and its words."""
-    if current is None:
-        document: dict[str, Any] = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}
-    elif current.media_type != media.OCI_INDEX:
-        raise RegistryError(
-            "the referrers tag is taken by something else", where=where, expected=media.OCI_INDEX, got=current.media_type
-        )
-    else:
-        document = strictjson.parse_object(current.raw, where)
-    listed = {str(child.digest) for child in (current.children if current else ())}
-    added = []
-    for referrer in referrers:
-        if str(referrer.digest) not in listed:
-            listed.add(str(referrer.digest))
-            added.append(referrer.to_json())
-    if current is not None and not added:
-        return current
-    document["manifests"] = [*document["manifests"], *added]
-    return Manifest.parse(strictjson.canonical(document), media.OCI_INDEX, where)

@@ -167,15 +167,17 @@ def test_referrers_are_linked_by_the_fallback_tag(store: RegistryStore, reposito
     store.link_referrers(repository, subject.digest, referrers[:2], None)
     store.link_referrers(repository, subject.digest, referrers, None)
     found = store.referrers(repository, subject.digest)
-    assert [(one.digest, one.artifact_type) for one in found.descriptors] == [(one.digest, one.artifact_type) for one in referrers]
-    assert found.tag_manifest is not None
+    assert [(one.digest, one.artifact_type) for one in found.tagged[0].children] == [
+        (one.digest, one.artifact_type) for one in referrers
+    ]
+    (listed,) = found.tagged
     other = Repository(repository.host, f"{repository.path}/other")
     for one in (subject, *(store.manifest(repository, one.digest) for one in referrers)):
         for needed in one.blobs():
             store.mount(other, needed, repository)
         store.put_manifest(other, one)
-    store.link_referrers(other, subject.digest, list(reversed(referrers)), found.tag_manifest)
-    assert store.referrers(other, subject.digest).tag_manifest == found.tag_manifest
+    store.link_referrers(other, subject.digest, list(reversed(referrers)), listed)
+    assert store.referrers(other, subject.digest).tagged == (listed,)
 
 
 def test_client_goes_on_after_the_registry_was_restarted(tmp_path: Path) -> None:

@@ -123,21 +123,19 @@ def test_referrers_are_found_two_deep_with_type_and_annotations(layout, web):
     assert [(d.digest, d.artifact_type, dict(d.annotations)) for d in found.descriptors] == [
         (sbom.digest, "application/spdx+json", {"org.example.made": "yes"})
     ]
-    assert found.tag_manifest is None
+    assert found.tagged == ()
     assert LayoutStore(layout).referrers(REPOSITORY, sbom.digest).descriptors[0].digest == signature.digest
     assert LayoutStore(layout).referrers(REPOSITORY, signature.digest).descriptors == ()
 
 
-def test_a_fallback_tag_is_kept_and_its_children_are_referrers(layout, web):
+def test_what_is_under_a_fallback_tag_is_handed_on_as_it_is(layout, web):
     sbom = images.artifact(web, "application/spdx+json", b"{}")
     with LayoutStore(layout) as store:
         images.publish(store, f"{REPOSITORY}:{digest_tag(web.digest)}", images.fallback_index([sbom]))
         store.commit()
     found = LayoutStore(layout).referrers(REPOSITORY, web.digest)
-    assert found.tag_manifest is not None
-    assert found.tag_manifest.raw == images.fallback_index([sbom]).manifest.raw
-    assert [d.digest for d in found.descriptors] == [sbom.digest]
-    assert LayoutStore(layout).referrers(Repository("localhost:5000", "other"), web.digest).tag_manifest is None
+    assert [one.raw for one in found.tagged] == [images.fallback_index([sbom]).manifest.raw]
+    assert LayoutStore(layout).referrers(Repository("localhost:5000", "other"), web.digest).tagged == ()
 
 
 def test_index_json_is_read_again_after_another_process_changed_it(layout, web):

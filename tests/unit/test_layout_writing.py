@@ -244,7 +244,7 @@ def test_the_fallback_index_is_kept_byte_for_byte_and_linking_twice_is_once(tmp_
             images.attach(store, REPOSITORY, web, [sbom], original)
             store.commit()
     store = LayoutStore(path)
-    assert store.referrers(REPOSITORY, web.digest).tag_manifest == original.manifest
+    assert store.referrers(REPOSITORY, web.digest).tagged == (original.manifest,)
     assert store.resolve(REPOSITORY.tagged(digest_tag(web.digest))) == original.digest
     assert len(store.index().entries) == 3
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airgap.errors import RegistryError
+from airgap.errors import NotFound, RegistryError
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -71,12 +71,13 @@ def store() -> Iterator[RegistryStore]:
         yield one
 
 
-def test_api_lists_referrers_and_the_tag_is_not_asked(site: Site, store: RegistryStore) -> None:
+def test_what_only_the_fallback_tag_lists_is_not_lost_where_the_api_lists_something_else(site: Site, store: RegistryStore) -> None:
     site.table[API] = as_index(index(descriptor("a"), descriptor("b", artifact_type="x/y")))
+    site.table[FALLBACK] = as_index(index(descriptor("c")))
     found = store.referrers(site.repository, SUBJECT)
+    assert found.listed
     assert found.descriptors == (descriptor("a"), descriptor("b"))
-    assert found.tag_manifest is None
-    assert site.server.seen("GET") == [API]
+    assert [one.raw for one in found.tagged] == [index(descriptor("c"))]
 
 
 def test_pages_are_followed_and_repeats_dropped(site: Site, store: RegistryStore) -> None:
@@ -107,13 +108,19 @@ def test_too_many_referrers_are_refused(site: Site, store: RegistryStore) -> Non
     site.table[API] = as_index(many)
     with pytest.raises(RegistryError):
         store.referrers(site.repository, SUBJECT)
-    site.table = {FALLBACK: as_index(many)}
-    with pytest.raises(RegistryError):
-        store.referrers(site.repository, SUBJECT)
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply(200, b"{}", {"Content-Type": "application/json"}), as_index(b"{}"), Reply(403), Reply(500)], ids=str
+    "reply",
+    [
+        Reply(200, b"{}", {"Content-Type": "application/json"}),
+        as_index(b"{}"),
+        Reply(400, b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'),
+        Reply(401),
+        Reply(403),
+        Reply(500),
+    ],
+    ids=lambda reply: f"{reply.status}",
 )
 def test_unbelievable_list_is_an_error_and_not_an_empty_one(site: Site, store: RegistryStore, reply: Reply) -> None:
     site.table[API] = reply
@@ -121,48 +128,66 @@ def test_unbelievable_list_is_an_error_and_not_an_empty_one(site: Site, store: R
         store.referrers(site.repository, SUBJECT)
 
 
-@pytest.mark.parametrize("reply", [Reply(404), Reply(405), Reply(200, b"<html>", {"Content-Type": "text/html"})], ids=str)
-def test_fallback_tag_is_used_where_there_is_no_api_and_that_is_remembered(site: Site, store: RegistryStore, reply: Reply) -> None:
+NO_API = [
+    *(Reply(status) for status in (404, 405, 406, 501)),
+    Reply(404, b'{"errors":[{"code":"NAME_UNKNOWN"}]}'),
+    Reply(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'),
+    Reply(400, b'{"errors":[{"code":"UNSUPPORTED"}]}'),
+    Reply(200, b"<html>", {"Content-Type": "text/html"}),
+]
+
+
+@pytest.mark.parametrize("reply", NO_API, ids=lambda reply: f"{reply.status} {reply.body.decode()[:40]}")
+def test_no_api_for_one_subject_sends_to_its_tag_and_says_nothing_about_others(
+    site: Site, store: RegistryStore, reply: Reply
+) -> None:
+    other = Digest.of(b"other")
     site.table[API] = reply
     site.table[FALLBACK] = as_index(index(descriptor("a")))
+    site.table[API.replace(SUBJECT, other)] = as_index(index(descriptor("b")))
     found = store.referrers(site.repository, SUBJECT)
-    assert found.descriptors == (descriptor("a"),)
-    assert found.tag_manifest is not None
-    assert found.tag_manifest.raw == index(descriptor("a"))
-    store.referrers(site.repository, SUBJECT)
-    assert site.server.seen("GET") == [API, FALLBACK, FALLBACK]
+    assert (found.listed, found.descriptors, [one.raw for one in found.tagged]) == (False, (), [index(descriptor("a"))])
+    assert store.referrers(site.repository, other).descriptors == (descriptor("b"),)
+    site.table[API] = as_index(index(descriptor("c")))
+    assert store.referrers(site.repository, SUBJECT).descriptors == (descriptor("c"),)
 
 
-def test_unknown_repository_says_nothing_about_the_api(site: Site, store: RegistryStore) -> None:
-    site.table[API] = Reply(404, b'{"errors":[{"code":"NAME_UNKNOWN"}]}')
-    assert store.referrers(site.repository, SUBJECT).descriptors == ()
-    site.table[API] = as_index(index(descriptor("a")))
-    assert store.referrers(site.repository, SUBJECT).descriptors == (descriptor("a"),)
-
-
-def test_fallback_tag_must_be_an_index(site: Site, store: RegistryStore) -> None:
-    config = {"mediaType": media.OCI_CONFIG, "digest": SUBJECT, "size": 1}
-    raw = json.dumps({"schemaVersion": 2, "config": config, "layers": []}).encode()
-    site.table[FALLBACK] = Reply(200, raw, {"Content-Type": media.OCI_MANIFEST})
-    with pytest.raises(RegistryError):
+def test_list_that_breaks_off_at_its_second_page_is_no_short_list(site: Site, store: RegistryStore) -> None:
+    site.table[API] = as_index(index(), Link=f'<{API}?page=2>; rel="next"')
+    with pytest.raises(RegistryError) as caught:
         store.referrers(site.repository, SUBJECT)
-    with pytest.raises(RegistryError):
-        store.link_referrers(site.repository, SUBJECT, [descriptor("a")], None)
+    assert not isinstance(caught.value, NotFound)
 
 
-def test_nothing_is_linked_where_the_api_answers(site: Site, store: RegistryStore) -> None:
-    site.table[API] = as_index(index())
+@pytest.mark.parametrize("status", [401, 403])
+def test_no_right_to_lists_alone_is_told_with_the_ways_on(site: Site, status: int) -> None:
+    site.table[API] = Reply(status)
+    site.table[f"/v2/a/manifests/{SUBJECT}"] = as_index(index())
+    site.table[FALLBACK] = as_index(index(descriptor("a")))
+    with client() as one, pytest.raises(RegistryError) as caught:
+        one.referrers(site.repository, SUBJECT)
+    assert caught.value.what == "the registry shows manifests of this repository, but not what refers to them"
+    for way in (f"--no-referrers-api {site.server.address}", "--without referrers"):
+        assert way in caught.value.hint
+    for told in (site.server.address, f"{site.server.address}/a"):
+        with client(no_referrers_api=frozenset({told})) as one:
+            found = one.referrers(site.repository, SUBJECT)
+        assert [one.raw for one in found.tagged] == [index(descriptor("a"))]
+        assert "--no-referrers-api" in found.remark
+
+
+def test_what_is_under_the_tag_in_a_kind_that_nobody_reads_is_said_and_stops_nothing(site: Site, store: RegistryStore) -> None:
+    kind = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    site.table[FALLBACK] = Reply(200, b"{}", {"Content-Type": kind})
+    found = store.referrers(site.repository, SUBJECT)
+    assert (found.descriptors, found.tagged) == ((), ())
+    assert f"{TAG} is no list of referrers: {kind}" in found.remark
+
+
+def test_nothing_is_tagged_where_the_api_lists_it(site: Site, store: RegistryStore) -> None:
+    site.table[API] = as_index(index(descriptor("a")))
     store.link_referrers(site.repository, SUBJECT, [descriptor("a")], None)
     assert site.puts() == []
-
-
-def test_nothing_is_linked_where_the_registry_showed_that_it_knows_subjects(site: Site, store: RegistryStore) -> None:
-    subject = {"mediaType": media.OCI_MANIFEST, "digest": SUBJECT, "size": 1}
-    manifest = Manifest.parse(index(subject=subject), media.OCI_INDEX, "test")
-    site.put_headers = {"OCI-Subject": SUBJECT}
-    store.put_manifest(site.repository, manifest)
-    store.link_referrers(site.repository, SUBJECT, [descriptor("a")], None)
-    assert site.puts() == [f"/v2/a/manifests/{manifest.digest}"]
 
 
 def test_original_index_is_kept_byte_for_byte_when_it_lists_the_same(site: Site, store: RegistryStore) -> None:

@@ -1,0 +1,143 @@
+"""What one side cannot give or take does not keep everything else out: the operator is told, has a way on, and it is on record."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airgap.oci.image import digest_tag
+from airgap.oci.manifest import Manifest
+from tests.support import images
+from tests.support.cli import NETWORK, USAGE, failed, here
+from tests.support.hostile import Reply
+from tests.support.replica import FORBIDDEN, Replica
+from tests.support.site import CREATED, Site
+
+SPDX = "application/spdx+json"
+WEB = images.image([images.layer("web")])
+SBOM = images.artifact(WEB, SPDX, b"{}")
+SIGNATURE = images.cosign_signature(b"payload", "c2ln")
+REFUSAL = Reply(400, b'{"errors":[{"code":"MANIFEST_INVALID","message":"unknown artifact type"}]}')
+
+
+class Desk:
+    """A source, a target, and the two machines between them."""
+
+    def __init__(self, root: Path, source: Replica, target: Replica) -> None:
+        self.root, self.source, self.target = root, source, target
+        self.site = Site.make(root)
+        self.list = root / "images.txt"
+        self.list.write_text(f"{source.address}/web:1\n")
+        self.name = f"{source.address.replace(':', '-')}/web"
+
+    def export(self, *options: object, serial: int = 1) -> subprocess.CompletedProcess[str]:
+        fixed = (
+            "--stream",
+            "prod",
+            "--serial",
+            serial,
+            "--created",
+            CREATED,
+            "--key",
+            self.site.key,
+            "--state",
+            self.root / "sender",
+        )
+        return here("export", self.list, "--out", self.root, *fixed, *options)
+
+    def import_(self, *options: object) -> subprocess.CompletedProcess[str]:
+        to = ("--to", f"docker://{self.target.address}", "--policy", self.site.policy, "--state", self.root / "receiver")
+        return here("import", self.root / "prod-0001", *to, *options)
+
+    def loaded(self) -> dict[str, str]:
+        """The tags at the target."""
+        return {tag: str(digest) for tag, digest in self.target.tags(self.name).items()}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "")
+    with Replica() as source, Replica() as target:
+        source.push("web", WEB, "1")
+        source.push("web", SBOM)
+        source.push("web", SIGNATURE, digest_tag(WEB.digest, ".sig"))
+        yield Desk(tmp_path, source, target)
+
+
+def facts(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    assert done.returncode == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def refuses_referrers(key: str, manifest: Manifest) -> Reply | None:
+    return REFUSAL if manifest.subject is not None else None
+
+
+@pytest.mark.smoke("import --without")
+def test_target_that_refuses_an_artifact_keeps_nothing_else_out_and_later_the_rest_comes(desk: Desk) -> None:
+    facts(desk.export("--json"))
+    desk.target.refuse = refuses_referrers
+    failed(desk.import_(), NETWORK, f"referrer {SBOM.digest} ({SPDX})", "--without referrers", "unknown artifact type")
+    assert desk.loaded() == {}, "no name moved"
+    previewed = facts(desk.import_("--without", "referrers", "--dry-run", "--json"))
+    done = facts(desk.import_("--without", "referrers", "--json"))
+    said = ["attachments left out of this import (--without): 1 referrer"]
+    assert previewed["without"] == done["without"] == {"referrer": 1}
+    assert previewed["remarks"] == done["remarks"] == said
+    assert desk.loaded() == {"1": WEB.digest, digest_tag(WEB.digest, ".sig"): SIGNATURE.digest}
+    history = here("history", "--state", desk.root / "receiver")
+    assert f"docker://{desk.target.address} without referrer,referrers-tag: loaded 1 image" in history.stdout
+    assert facts(desk.import_("--without", "referrers", "--json"))["already_there"] is True
+    desk.target.refuse = lambda key, manifest: None
+    rest = facts(desk.import_("--json"))
+    assert (rest["already_there"], rest["without"]) == (False, {})
+    assert [one.digest for one in desk.target.referring(desk.name, WEB.digest)] == [SBOM.digest]
+
+
+def test_tag_that_somebody_else_has_at_the_target_stops_before_names_move(desk: Desk) -> None:
+    facts(desk.export("--json"))
+    desk.target.without_api = {desk.name}
+    stranger = images.multi_arch("stranger")
+    desk.target.push(desk.name, stranger, digest_tag(WEB.digest))
+    failed(desk.import_(), NETWORK, "the tag that would list referrers is something else", "--without referrers")
+    assert desk.loaded() == {digest_tag(WEB.digest): stranger.digest}
+    facts(desk.import_("--without", "referrers", "--json"))
+    assert desk.loaded()[digest_tag(WEB.digest)] == stranger.digest
+    assert desk.loaded()["1"] == WEB.digest
+
+
+def test_immutable_signature_tag_is_told_with_advice_about_signatures(desk: Desk) -> None:
+    facts(desk.export("--json"))
+    tag = digest_tag(WEB.digest, ".sig")
+    desk.target.refuse = lambda key, manifest: REFUSAL if key == tag else None
+    failed(desk.import_(), NETWORK, "--without cosign-signature", tag)
+    assert desk.loaded() == {}
+    facts(desk.import_("--without", "signatures", "--json"))
+    assert desk.loaded() == {"1": WEB.digest}
+
+
+def test_everything_hanging_can_be_left_out_and_a_kind_that_is_none_is_a_mistake(desk: Desk) -> None:
+    facts(desk.export("--json"))
+    assert facts(desk.import_("--without", "all", "--json"))["without"] == {"cosign-signature": 1, "referrer": 1}
+    assert desk.loaded() == {"1": WEB.digest}
+    failed(desk.import_("--without", "sboms"), USAGE, "not a kind of attachment", "referrers, signatures, all", hint=False)
+
+
+@pytest.mark.smoke("export --without")
+def test_source_that_forbids_lists_of_referrers_is_told_and_exported_without_them(desk: Desk) -> None:
+    for one in (WEB, SIGNATURE, SBOM):
+        desk.source.special[f"GET /v2/web/referrers/{one.digest}"] = FORBIDDEN
+    failed(desk.export(), NETWORK, "but not what refers to them", "--no-referrers-api", "--without referrers")
+    done = facts(desk.export("--without", "referrers", "--json"))
+    assert done["remarks"] == [f"not asked for: referrer of {desk.source.address}/web:1"]
+    tags_alone = facts(desk.export("--no-referrers-api", desk.source.address, "--json", serial=2))
+    assert tags_alone["remarks"] == [f"the referrers API of {desk.source.address}/web was not asked (--no-referrers-api)"]
+    lock = desk.root / "images.lock"
+    here("resolve", desk.list, "--lock", lock, "--without", "referrers")
+    plain = here("plan", lock)
+    assert f"note         not asked for: referrer of {desk.source.address}/web:1" in plain.stdout
