@@ -7,6 +7,7 @@
     │   └── BaseMissing       4  the destination lacks what an incremental bundle builds on
     ├── RegistryError         5  a registry or the network failed
     │   ├── NotFound          5  the registry answered: no such thing
+    │   │   └── Lacking       4  a bundle, a store or an archive has no such thing (also Damaged)
     │   └── NotTaken          5  the target answered: not this thing; it would say so again
     └── MediaError            6  no space, read-only, I/O error on a local disk
 
@@ -85,6 +86,10 @@ class RegistryError(AirgapError):
 
 class NotFound(RegistryError):
     """The store answered clearly that the thing does not exist."""
+
+
+class Lacking(NotFound, Damaged):
+    """As ``NotFound``, of what is read on this machine: no registry is to blame for it."""
 
 
 class NotTaken(RegistryError):

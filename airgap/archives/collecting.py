@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from airgap.errors import Damaged, NotFound
+from airgap.errors import Damaged, Lacking
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
@@ -52,7 +52,7 @@ class Collecting(abc.ABC):
         """As ``Target.manifest``."""
         found = self._manifests.get(Digest.parse(selector)) if ":" in selector else self._names.get(repository.tagged(selector))
         if found is None:
-            raise NotFound("nothing of that name was written yet", where=self._where, expected=f"{repository}: {selector}")
+            raise Lacking("nothing of that name was written yet", where=self._where, expected=f"{repository}: {selector}")
         return found
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:  # noqa: ARG002 - one content store for all
@@ -62,7 +62,7 @@ class Collecting(abc.ABC):
     def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> Reader:  # noqa: ARG002
         """As ``Target.open``. Raises ``NotFound``."""
         if descriptor.digest not in self._blobs:
-            raise NotFound("no such blob was written yet", where=self._where, expected=descriptor.digest)
+            raise Lacking("no such blob was written yet", where=self._where, expected=descriptor.digest)
         return self._read(descriptor.digest, offset)
 
     def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:  # noqa: ARG002

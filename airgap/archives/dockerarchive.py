@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgap.archives.tree import TarTree
-from airgap.errors import Damaged, NotFound, UsageError
+from airgap.errors import Damaged, Lacking, UsageError
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -97,7 +97,7 @@ class DockerArchive:
                 return found
         elif str(repository.tagged(selector)) in self.names():
             return self.pick(str(repository.tagged(selector)))
-        raise NotFound("the archive has no such image", where=self._where, expected=f"{repository}:{selector}")
+        raise Lacking("the archive has no such image", where=self._where, expected=f"{repository}:{selector}")
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:  # noqa: ARG002
         """As ``Source.referrers``: such archives cannot hold any."""
@@ -115,7 +115,7 @@ class DockerArchive:
             return BytesReader(manifest.raw, offset)
         found = self._blobs.get(descriptor.digest)
         if found is None:
-            raise NotFound("the archive has no such blob", where=self._where, expected=descriptor.digest)
+            raise Lacking("the archive has no such blob", where=self._where, expected=descriptor.digest)
         return self._tree.open(found[0], descriptor.size, offset)
 
     # inside

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airgap.errors import Damaged, NotFound, UsageError
+from airgap.errors import Damaged, Lacking, UsageError
 from airgap.fsio import DirectoryTree, Tree
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -57,13 +57,13 @@ class ImageDirectory:
     def manifest(self, repository: Repository, selector: str) -> Manifest:  # noqa: ARG002
         """As ``Source.manifest``, by digest only."""
         if ":" not in selector:
-            raise NotFound("the directory has no such name", where=self._where, expected=printable(selector, 200))
+            raise Lacking("the directory has no such name", where=self._where, expected=printable(selector, 200))
         digest = Digest.parse(selector, self._where)
         if digest == self._root.digest:
             return self._root
         name = _manifest_name(digest)
         if self._tree.size(name) is None:
-            raise NotFound("the directory has no such manifest", where=self._where, expected=digest)
+            raise Lacking("the directory has no such manifest", where=self._where, expected=digest)
         raw = self._tree.read(name, MAX_MANIFEST)
         where, found = printable(str(self.path / name)), Digest.of(raw, digest.algorithm)
         if found != digest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from airgap.errors import Damaged, NotFound
+from airgap.errors import Damaged, Lacking, NotFound
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -90,7 +90,7 @@ class Sources:
                 expected=selector,
                 hint="make this copy again from the original, or ask with platforms: for those that are complete",
             )
-        raise NotFound("no such manifest", where=self._places(repository), expected=f"{repository}:{selector}")
+        raise Lacking("no such manifest", where=self._places(repository), expected=f"{repository}:{selector}")
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
         """As ``Source.referrers``: what all the places of the repository know together."""
@@ -117,7 +117,7 @@ class Sources:
                 return origin.source.open(origin.repository, descriptor, offset)
         if self._from_registry(repository):
             return self._registry.open(repository, descriptor, offset)
-        raise NotFound("no such blob", where=self._places(repository), expected=descriptor.digest)
+        raise Lacking("no such blob", where=self._places(repository), expected=descriptor.digest)
 
     def signatures(self, repository: Repository, digest: Digest) -> tuple[bytes, ...]:
         """The GPG signatures of a manifest, in the order of the places that hold it."""

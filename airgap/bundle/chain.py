@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from airgap.bundle.catalog import Catalog, Patch
 from airgap.bundle.holdings import Held
 from airgap.bundle.store import BundleStore
-from airgap.errors import Damaged, NotFound, UsageError
+from airgap.errors import Damaged, Lacking, NotFound, UsageError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
@@ -122,7 +122,7 @@ class Chain:
                 return link.store.manifest(repository, selector)
             except NotFound:
                 continue
-        raise NotFound("not in these bundles", where=str(repository), got=selector)
+        raise Lacking("not in these bundles", where=str(repository), got=selector)
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
         """As ``Source.referrers``: what all the bundles know together; the list of the latest."""
@@ -145,7 +145,7 @@ class Chain:
             blob = link.catalog.blobs.get(digest)
             if blob is not None and blob.extents:
                 return link.store.find_manifest(digest)
-        raise NotFound("no such manifest in these bundles", got=digest)
+        raise Lacking("no such manifest in these bundles", got=digest)
 
     def find_blob(self, digest: Digest) -> int | None:
         """As ``Browsable.find_blob``: the size of a blob that can be read, as it is or rebuilt."""
@@ -160,7 +160,7 @@ class Chain:
         """
         place = self._places.get(digest)
         if place is None:
-            raise NotFound("no such blob in these bundles", got=digest)
+            raise Lacking("no such blob in these bundles", got=digest)
         where = f"{place.catalog.name}: {place.place(digest)}" if isinstance(place, BundleStore) else f"blob {digest}"
         return skipped(VerifiedReader(place.open_blob(digest), Descriptor("", digest, self.sizes[digest]), where), offset)
 

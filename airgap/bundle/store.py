@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airgap.bundle.catalog import Catalog, Patch
 from airgap.bundle.volumes import Volumes
-from airgap.errors import Damaged, NotFound, RegistryError
+from airgap.errors import Damaged, Lacking
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRERS_TAG
@@ -41,7 +41,7 @@ class BundleStore:
         """As ``Source.manifest``."""
         named = self._names.get((str(repository), selector))
         if named is None and ":" not in selector:
-            raise NotFound("not in the bundle", where=self.catalog.name, got=f"{repository}:{selector}")
+            raise Lacking("not in the bundle", where=self.catalog.name, got=f"{repository}:{selector}")
         return self.find_manifest(named.digest if named else Digest.parse(selector))
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
@@ -76,9 +76,11 @@ class BundleStore:
     def find_manifest(self, digest: Digest) -> Manifest:
         """As ``Browsable.find_manifest``: read, hashed, parsed. Raises ``NotFound`` or ``Damaged``."""
         size = self.find_blob(digest)
-        if size is None or size > MAX_MANIFEST:
-            raise NotFound("no such manifest in the bundle", where=self.catalog.name, got=str(digest))
+        if size is None:
+            raise Lacking("no such manifest in the bundle", where=self.catalog.name, got=str(digest))
         where = f"{self.catalog.name}: manifest {digest}"
+        if size > MAX_MANIFEST:
+            raise Damaged("a manifest is too large", where=where, expected=f"{MAX_MANIFEST} bytes at most", got=f"{size} bytes")
         reader = VerifiedReader(self.open_blob(digest), Descriptor("", digest, size), self.place(digest))
         raw = read_all(reader, size, where)
         return Manifest.parse(raw, self._kinds.get(digest) or sniff_media_type(raw, where), where, digest.algorithm)
@@ -95,7 +97,7 @@ class BundleStore:
         """As ``Browsable.open_blob``. One that is made by a patch is made anew up to ``offset``."""
         blob = self.catalog.blobs.get(digest)
         if blob is None:
-            raise NotFound("no such blob in the bundle", where=self.catalog.name, got=str(digest))
+            raise Lacking("no such blob in the bundle", where=self.catalog.name, got=str(digest))
         if blob.held:
             return skipped(self._open_held(digest), offset)
         if blob.patch is not None:
@@ -117,9 +119,8 @@ class BundleStore:
 
     def _base(self, digest: Digest) -> VerifiedReader:
         held = self.catalog.blobs[digest].held
-        failure = RegistryError if held else Damaged
         where = f"{'the base at the site' if held else self.place(digest)}: blob {digest}"
-        return VerifiedReader(self.open_blob(digest), self._descriptor(digest), where, failure=failure)
+        return VerifiedReader(self.open_blob(digest), self._descriptor(digest), where)
 
     def _descriptor(self, digest: Digest) -> Descriptor:
         return Descriptor("", digest, self.catalog.blobs[digest].size)

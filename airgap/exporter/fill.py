@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from airgap import fsio
 from airgap.bundle import names
 from airgap.cipher.content import ContentKey
-from airgap.errors import Interrupted, RegistryError, Stopped
+from airgap.errors import Damaged, Interrupted, RegistryError, Stopped
 from airgap.exporter.digests import Digester
 from airgap.exporter.journal import Journal
 from airgap.exporter.plan import Placed, Plan
@@ -63,7 +63,7 @@ def fill(
         key: encrypts every byte before it is written.
 
     Raises:
-        RegistryError: a blob cannot be had, or is not what its descriptor says.
+        RegistryError, Damaged: a blob cannot be had, or is not what its descriptor says, in a registry or in another place.
         MediaError: the disk cannot take it.
     """
     progress.stage("fetching", plan.download)
@@ -164,7 +164,7 @@ class _Filler:
             return
         try:
             self._stream(placed, hasher, done, report=not done)
-        except RegistryError:
+        except (RegistryError, Damaged):
             self._journal.note(descriptor.digest, 0)  # bytes that turned out wrong must not be believed by the next run
             if not done:
                 raise
@@ -199,9 +199,7 @@ class _Filler:
     def _stream(self, placed: Placed, hasher: _Hash, position: int, report: bool) -> None:
         descriptor, buffer, noted = placed.descriptor, self._buffer(), position
         where = f"{placed.repository}: blob {descriptor.digest}"
-        reader = VerifiedReader(
-            self._open(placed, position), descriptor, where, hasher=hasher, offset=position, failure=RegistryError
-        )
+        reader = VerifiedReader(self._open(placed, position), descriptor, where, hasher=hasher, offset=position)
         with contextlib.closing(reader):
             while count := reader.readinto(buffer):
                 if self._stop.is_set():

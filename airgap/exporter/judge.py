@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
-from airgap.errors import RegistryError
 from airgap.exporter.lock import Lock
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -121,4 +120,4 @@ class _AtSource:
             return None
         where = f"{self._image.reference}: {descriptor.digest}"
         reader = self._source.open(self._places[descriptor.digest], descriptor)
-        return read_all(VerifiedReader(reader, descriptor, where, failure=RegistryError), descriptor.size, where)
+        return read_all(VerifiedReader(reader, descriptor, where), descriptor.size, where)

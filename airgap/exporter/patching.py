@@ -164,7 +164,7 @@ class _Patcher:
     def _new(self, attempt: Attempt) -> Reader:
         where = f"{attempt.repository}: blob {attempt.new.digest}"
         reader = self._sources.new(attempt.repository, attempt.new)
-        return _Watched(VerifiedReader(reader, attempt.new, where, failure=RegistryError), self)
+        return _Watched(VerifiedReader(reader, attempt.new, where), self)
 
     def _base(self, attempt: Attempt) -> Callable[[], Reader] | None:
         base = attempt.base
@@ -235,7 +235,7 @@ class _BaseReader:
 
     def __init__(self, opener: Callable[[], Reader], base: Descriptor) -> None:
         with _base_errors():
-            self._reader = VerifiedReader(opener(), base, f"base {base.digest}", failure=RegistryError)
+            self._reader = VerifiedReader(opener(), base, f"base {base.digest}")
 
     def readinto(self, buffer: memoryview, /) -> int:
         with _base_errors():

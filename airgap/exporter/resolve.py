@@ -56,7 +56,8 @@ def resolve(
 
     Raises:
         UsageError: two entries clash, or an image lacks a platform that was asked for.
-        RegistryError: one or more images, or parts of them, cannot be had; all of them are named.
+        RegistryError, Damaged: one or more images, or parts of them, cannot be had from a registry or another place; all of them
+            are named.
     """
     progress.stage(f"resolving {len(entries)} images", 0)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
@@ -162,6 +163,10 @@ class _Walk:
     def repository(self) -> Repository:
         return self.entry.reference.repository
 
+    def _blame(self, place: Repository) -> type[AirgapError]:
+        """The kind of error that a mistake in what was read is: an image's own repository may be an archive or a bundle."""
+        return Damaged if self.entry.source and place == self.repository else RegistryError
+
     def run(self) -> tuple[Image, dict[Digest, Node], Findings]:
         """The image, every manifest of it, and what a person must know of how they were found."""
         root = self._root()
@@ -202,7 +207,7 @@ class _Walk:
     def _descend(self, manifest: Manifest, depth: int, path: str, place: Repository) -> None:
         where = f"{self.entry.reference}: {path}"
         if depth > MAX_DEPTH or len(self.nodes) >= MAX_MANIFESTS:
-            raise RegistryError(
+            raise self._blame(place)(
                 "an image nested too deeply or with too many manifests", where=where, expected=f"{MAX_DEPTH} levels"
             )
         if manifest.digest in self.nodes:
@@ -221,21 +226,22 @@ class _Walk:
 
     def _fetch(self, descriptor: Descriptor, where: str, place: Repository) -> Manifest:
         if descriptor.media_type not in media.MANIFESTS:
-            raise RegistryError(
+            raise self._blame(place)(
                 "a manifest of a kind that cannot be carried", where=f"{where}: {descriptor.digest}", got=descriptor.media_type
             )
         try:
             found = self.source.manifest(place, descriptor.digest)
         except NotFound as error:
-            raise RegistryError(
-                "the registry lacks a part of an image",
+            blame = self._blame(place)
+            raise blame(
+                "the registry lacks a part of an image" if blame is RegistryError else "a part of an image is missing",
                 where=where,
                 expected=f"manifest {descriptor.digest}{f' ({descriptor.platform})' if descriptor.platform else ''}",
                 got=error.got,
                 hint="have it pushed there again, or ask with platforms: for those that are complete",
             ) from error
         if len(found.raw) != descriptor.size or found.media_type != descriptor.media_type:
-            raise RegistryError(
+            raise self._blame(place)(
                 "a manifest differs from its descriptor",
                 where=f"{where}: {descriptor.digest}",
                 expected=f"{descriptor.media_type}, {descriptor.size} bytes",
@@ -266,7 +272,7 @@ class _Walk:
         if config is None:
             return None
         where = f"{self.entry.reference}: config {config.digest}"
-        reader = VerifiedReader(self.source.open(place, config), config, where, failure=RegistryError)
+        reader = VerifiedReader(self.source.open(place, config), config, where)
         return platform_in(read_all(reader, config.size, where), where)
 
     def _refuse_platforms(self) -> None:
@@ -287,7 +293,9 @@ class _Walk:
 
     def _find_attachments(self, subject: Digest, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise RegistryError("attachments nested too deeply", where=str(self.entry.reference), expected=f"{MAX_DEPTH} levels")
+            raise self._blame(self.repository)(
+                "attachments nested too deeply", where=str(self.entry.reference), expected=f"{MAX_DEPTH} levels"
+            )
         for place in (self.repository, *self.entry.attachment_repositories):
             self._find_tagged(subject, depth, place)
             if self.entry.wants(REFERRER):
@@ -352,7 +360,7 @@ class _Walk:
         """At the destination there is one repository, and a tag is one manifest: neither of two may be lost silently."""
         other = next((digest for digest, known in self.attachments if known == tag and digest != found.digest), None)
         if other is not None:
-            raise RegistryError(
+            raise self._blame(place)(
                 "two repositories hold different attachments under one tag",
                 where=f"{self.entry.reference}: {tag}",
                 expected=f"{other}, as found before",
@@ -369,8 +377,8 @@ class _Walk:
     def _attach_referrer(self, descriptor: Descriptor, subject: Digest, depth: int, place: Repository) -> None:
         found = self._fetch(descriptor, f"{self.entry.reference}: referrer of {subject}", place)
         if found.subject is None or found.subject.digest != subject:
-            raise RegistryError(
-                "the registry lists a referrer that does not refer to its subject",
+            raise self._blame(place)(
+                "a referrer is listed that does not refer to its subject",
                 where=f"{self.entry.reference}: {descriptor.digest}",
                 expected=f"subject {subject}",
                 got=str(found.subject.digest) if found.subject else "no subject",
@@ -390,5 +398,7 @@ class _Walk:
 
     def _keep(self, attachment: Attachment) -> None:
         if len(self.attachments) >= MAX_ATTACHMENTS:
-            raise RegistryError("too many attachments", where=str(self.entry.reference), expected=f"{MAX_ATTACHMENTS} at most")
+            raise self._blame(self.repository)(
+                "too many attachments", where=str(self.entry.reference), expected=f"{MAX_ATTACHMENTS} at most"
+            )
         self.attachments[attachment.descriptor.digest, attachment.tag] = attachment

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from airgap.errors import Damaged, NotFound
+from airgap.errors import Damaged, Lacking, NotFound
 from airgap.fsio import DirectoryTree, FileReader, Tree
 from airgap.layout.index import Index
 from airgap.oci import media, strictjson
@@ -71,7 +71,7 @@ class LayoutReader:
             return self.find_manifest(Digest.parse(selector, self._where))
         descriptor = self.index().find(repository.tagged(selector))
         if descriptor is None:
-            raise NotFound("the layout has no such name", where=self._where, expected=printable(f"{repository}:{selector}"))
+            raise Lacking("the layout has no such name", where=self._where, expected=printable(f"{repository}:{selector}"))
         return self._described(descriptor)
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
@@ -114,7 +114,7 @@ class LayoutReader:
         name = _blob_name(digest)
         where = self._at(name)
         if self.find_blob(digest) is None:
-            raise NotFound("the layout has no such manifest", where=self._where, expected=digest)
+            raise Lacking("the layout has no such manifest", where=self._where, expected=digest)
         raw = self._tree.read(name, MAX_MANIFEST)
         found = Digest.of(raw, digest.algorithm)
         if found != digest:

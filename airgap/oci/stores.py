@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from airgap.errors import AirgapError, Damaged
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
@@ -18,13 +19,22 @@ from airgap.oci.reference import Reference, Repository
 
 
 class Reader(Protocol):
-    """A stream of one blob's bytes."""
+    """A stream of one blob's bytes.
+
+    One that reads from a registry has an attribute ``failure``: see :func:`failure_of`.
+    """
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill the front of ``buffer``; how many bytes, 0 at the end."""
 
     def close(self) -> None:
         """Let go of the connection or file. May be called twice."""
+
+
+def failure_of(reader: Reader) -> type[AirgapError]:
+    """The kind of error that wrong bytes are. Who reads decides: a registry that lies is one thing, a damaged file another."""
+    kind: type[AirgapError] = getattr(reader, "failure", Damaged)
+    return kind
 
 
 @dataclass(frozen=True)

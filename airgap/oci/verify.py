@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airgap.errors import AirgapError, Damaged, RegistryError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.stores import Reader
+from airgap.oci.stores import Reader, failure_of
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -30,7 +30,9 @@ class VerifiedReader:
         where: whose blob it is, for the message.
         hasher: a hasher that has seen the first ``offset`` bytes, when resuming.
         offset: how many bytes came before.
-        failure: the kind of error to raise; a registry that lies is a ``RegistryError``, a medium is ``Damaged``.
+
+    Attributes:
+        failure: the kind of error to raise, by who reads (``failure_of``).
     """
 
     def __init__(
@@ -41,14 +43,13 @@ class VerifiedReader:
         *,
         hasher: _Hash | None = None,
         offset: int = 0,
-        failure: type[AirgapError] = Damaged,
     ) -> None:
+        self.failure = failure_of(reader)
         self._reader = reader
         self._descriptor = descriptor
         self._where = where
         self._hasher = hasher if hasher is not None else descriptor.digest.hasher()
         self._position = offset
-        self._failure = failure
 
     def readinto(self, buffer: memoryview, /) -> int:
         """As ``Reader.readinto``; never delivers a byte beyond the expected size.
@@ -82,7 +83,7 @@ class VerifiedReader:
 
     def _error(self, what: str, expected: str, got: str) -> AirgapError:
         what = f"blob {self._descriptor.digest} {what}"
-        return self._failure(what, where=self._where, expected=expected, got=got, hint=_HINTS.get(self._failure, ""))
+        return self.failure(what, where=self._where, expected=expected, got=got, hint=_HINTS.get(self.failure, ""))
 
 
 class BytesReader:
@@ -114,7 +115,7 @@ def read_all(reader: Reader, limit: int, where: str) -> bytes:
     """Read a small thing wholly.
 
     Raises:
-        Damaged: it is longer than ``limit`` bytes.
+        AirgapError: it is longer than ``limit`` bytes; of the kind that fits the reader.
     """
     try:
         result = bytearray()
@@ -122,7 +123,7 @@ def read_all(reader: Reader, limit: int, where: str) -> bytes:
         while count := reader.readinto(buffer[: min(len(buffer), limit + 1 - len(result))]):
             result += buffer[:count]
             if len(result) > limit:
-                raise Damaged("too large", where=where, expected=f"{limit} bytes at most")
+                raise failure_of(reader)("too large", where=where, expected=f"{limit} bytes at most")
         return bytes(result)
     finally:
         reader.close()

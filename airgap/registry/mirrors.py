@@ -139,7 +139,7 @@ class MirroredSource:
         reader = self._store.open(place.repository, descriptor, offset)
         if not place.is_mirror or offset or descriptor.size > _SMALL:
             return reader
-        checked = VerifiedReader(reader, descriptor, f"mirror {place.repository}", failure=RegistryError)
+        checked = VerifiedReader(reader, descriptor, f"mirror {place.repository}")
         return BytesReader(read_all(checked, descriptor.size, str(place.repository)))
 
     def failed(self, place: Place, error: RegistryError) -> None:
@@ -183,6 +183,8 @@ class MirroredSource:
 
 class _MirroredReader:
     """A blob from several places, one after the other. What comes from a mirror is hashed here too, to say who was wrong."""
+
+    failure = RegistryError
 
     def __init__(self, source: MirroredSource, places: Sequence[Place], descriptor: Descriptor, offset: int) -> None:
         self._source = source

@@ -30,6 +30,8 @@ class BlobReader:
         RegistryError: the registry does not have it, or has it in another size.
     """
 
+    failure = RegistryError
+
     def __init__(self, transport: Transport, call: Call, descriptor: Descriptor, offset: int) -> None:
         self._transport = transport
         self._call = call

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.errors import AirgapError, Damaged, RegistryError
+from airgap.errors import AirgapError, Damaged, Lacking, NotFound, RegistryError, exit_code
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.verify import VerifiedReader, read_all
@@ -18,8 +18,8 @@ RAW = bytes(range(256)) * 4
 class Dribble:
     """A reader that gives a few bytes at a time."""
 
-    def __init__(self, raw: bytes, step: int) -> None:
-        self._inner, self._step, self.closed = BytesReader(raw), step, 0
+    def __init__(self, raw: bytes, step: int, failure: type[AirgapError] = Damaged) -> None:
+        self._inner, self._step, self.closed, self.failure = BytesReader(raw), step, 0, failure
 
     def readinto(self, buffer: memoryview, /) -> int:
         return self._inner.readinto(buffer[: self._step])
@@ -28,9 +28,11 @@ class Dribble:
         self.closed += 1
 
 
-def wrapped(delivered: bytes, stated: bytes = RAW, step: int = 100, **options: object) -> VerifiedReader:
+def wrapped(
+    delivered: bytes, stated: bytes = RAW, step: int = 100, failure: type[AirgapError] = Damaged, **options: object
+) -> VerifiedReader:
     descriptor = Descriptor("x", Digest.of(stated), len(stated))
-    return VerifiedReader(Dribble(delivered, step), descriptor, "here", **options)  # type: ignore[arg-type]
+    return VerifiedReader(Dribble(delivered, step, failure), descriptor, "here", **options)  # type: ignore[arg-type]
 
 
 @settings(max_examples=40, deadline=None)
@@ -94,3 +96,20 @@ def test_read_all_is_capped_and_closes() -> None:
         read_all(reader, len(RAW) - 1, "here")
     assert reader.closed
     assert read_all(Dribble(RAW, 50), len(RAW), "here") == RAW
+
+
+def test_who_reads_decides_what_wrong_bytes_are_through_any_number_of_readers() -> None:
+    descriptor = Descriptor("x", Digest.of(RAW), len(RAW))
+    twice = VerifiedReader(wrapped(RAW[:-1] + b"x", failure=RegistryError), descriptor, "here")
+    with pytest.raises(RegistryError):
+        read_all(twice, 10_000, "here")
+    with pytest.raises(RegistryError, match="too large"):
+        read_all(wrapped(RAW, failure=RegistryError), 10, "here")
+    with pytest.raises(Damaged):
+        read_all(VerifiedReader(BytesReader(b"y"), descriptor, "here"), 10_000, "here")
+
+
+def test_what_a_store_on_this_machine_lacks_is_damage_that_is_also_a_clear_no() -> None:
+    error = Lacking("no such manifest")
+    assert isinstance(error, NotFound)
+    assert exit_code(error) == 4

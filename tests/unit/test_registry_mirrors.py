@@ -73,7 +73,7 @@ def read(source: MirroredSource, content: images.Content, offset: int = 0) -> by
     reader = source.open(NAME, descriptor, offset)
     if offset:
         return read_all(reader, descriptor.size, "test")
-    return read_all(VerifiedReader(reader, descriptor, "test", failure=RegistryError), descriptor.size, "test")
+    return read_all(VerifiedReader(reader, descriptor, "test"), descriptor.size, "test")
 
 
 def instead(server: Hostile, wrong: Callable[[Request], Reply | None]) -> None:
