@@ -16,6 +16,7 @@ from airgap import __version__, fsio
 from airgap.bundle.catalog import format_time
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.records import check_replaceable
 from airgap.errors import UsageError
 from airgap.exporter.seal import write_signatures
 from airgap.media import words
@@ -23,6 +24,8 @@ from airgap.media.check import check
 from airgap.trust.receipts import signature_paths
 
 SCHEMA = "airgap.check/1"
+#: No result is larger, in bytes.
+_MAX_RESULT = 256 * 1024 * 1024
 
 
 def check_command(
@@ -55,6 +58,8 @@ def check_command(
     console = Console(as_json, quiet, verbose)
     if key and result is None:
         raise UsageError("nothing to sign", got="--key", expected="--result FILE with it")
+    if result is not None:
+        check_replaceable(result, _MAX_RESULT, "the result of an earlier check", lambda raw: SCHEMA.encode() in raw[:100])
     signers = inputs.signers(key or (), passphrase_file)
     reports = check(paths, console, subset=subset, threads=min(threads, 8))
     facts, lines = words.facts(reports), words.lines(reports)

@@ -13,6 +13,7 @@ from airgap import fsio
 from airgap.bundle.names import bundle_name, check_stream
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.records import check_replaceable
 from airgap.cli.stores import Reach, ThreadsOption, reaching
 from airgap.errors import UsageError
 from airgap.importer.mapping import LayoutTarget, StoreSpec, parse_store
@@ -65,6 +66,8 @@ def prune_command(
         raise UsageError("prune either plans or applies", expected=expected)
     if stream:
         check_stream(stream)
+    if plan is not None:
+        check_replaceable(plan, MAX_PLAN, f"a plan for {spec}", lambda raw: PrunePlan.parse(raw, str(plan)).target == str(spec))
     with _memory(state) as memory, _opened(spec, reach, threads, console) as store:
         pruner = Pruner(spec, store, memory, console, threads)
         names: frozenset[str] = frozenset()

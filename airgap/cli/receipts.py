@@ -16,9 +16,10 @@ from airgap import __version__, fsio
 from airgap.bundle.catalog import format_time
 from airgap.bundle.holdings import Holdings
 from airgap.bundle.names import bundle_name
-from airgap.bundle.receipt import Receipt, Taken, check_site
+from airgap.bundle.receipt import MAX_RECEIPT, Receipt, Taken, check_site
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.records import check_replaceable
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registry
 from airgap.errors import UsageError
 from airgap.exporter.seal import write_signatures
@@ -68,6 +69,9 @@ def receipt_command(
     name = check_site(site or _host_name())
     if out == "-" and key:
         raise UsageError("a receipt on standard output has no place for a signature", hint="write it to a file, or leave out --key")
+    if out != "-":
+        what = f"a receipt of site {name} for {spec}"
+        check_replaceable(Path(out), MAX_RECEIPT, what, lambda raw: _subject(Receipt.from_bytes(raw, out)) == (name, str(spec)))
     signers = inputs.signers(key or (), passphrase_file)
     known, streams = what_is_remembered(inputs.state_directory(state), spec)
     if isinstance(spec, LayoutTarget):
@@ -92,6 +96,11 @@ def receipt_command(
         return
     written = _write(Path(out), raw, signers)
     console.result(_facts(made, raw, [Path(out), *written]), _lines(made, raw, Path(out), written, signers))
+
+
+def _subject(receipt: Receipt) -> tuple[str, str]:
+    """What a receipt speaks of; a newer one of the same takes its place."""
+    return receipt.site, receipt.target
 
 
 def _host_name() -> str:

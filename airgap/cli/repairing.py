@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from airgap import fsio
+from airgap.bundle.request import MAX_REQUEST, ResendRequest
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.records import check_replaceable
 from airgap.media.repair import Mended, Repaired, repair
 from airgap.text import human_size, listing, plural
 
@@ -48,11 +50,19 @@ def repair_command(
     asked = None
     if done.request is not None:
         asked = request or (out or paths[0]) / f"{done.request.bundle}.request.json"
+        wanted = (done.request.bundle, done.request.catalog)
+        check_replaceable(asked, MAX_REQUEST, f"a request for {wanted[0]}", lambda raw: _asked_for(raw, str(asked)) == wanted)
         fsio.make_directory(asked.absolute().parent)
         fsio.write_durable(asked, done.request.to_bytes())
     console.result(_facts(done, asked), _lines(done, out, asked))
     if asked is not None:
         raise typer.Exit(_DAMAGED)
+
+
+def _asked_for(raw: bytes, where: str) -> tuple[str, str]:
+    """What a request is about; a newer one about the same takes its place."""
+    request = ResendRequest.from_bytes(raw, where)
+    return request.bundle, request.catalog
 
 
 def _facts(done: Repaired, asked: Path | None) -> dict[str, Any]:
