@@ -23,6 +23,7 @@ def printable(text: str, limit: int = 400) -> str:
     """
     if len(text) <= limit and text.isascii() and text.isprintable():
         return text
+    text = text[: limit + 1]  # an escape is never shorter than its character: more could not be seen
     safe = "".join(c if c.isprintable() and not 0x2028 <= ord(c) <= 0x202E else c.encode("unicode_escape").decode() for c in text)
     safe = re.sub("[\u200b-\u200f\u2060-\u2069\ufeff]", lambda m: m[0].encode("unicode_escape").decode(), safe)
     return safe if len(safe) <= limit else safe[: limit - 3] + "..."

@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", "--long", dest="all", action="store_true", help="run the slow tests, too: the gate")
+    parser.addoption("--hostile", type=int, default=0, metavar="N", help="so many hostile inputs for every parser, and larger ones")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

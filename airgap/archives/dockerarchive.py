@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,11 @@ class DockerArchive:
                 hint="is it an OCI archive? then write oci-archive:FILE" if tree.size("index.json") is not None else "",
             )
         self._items = self._read_items()
+        self._by_name: dict[str, list[int]] = {}
+        for number, item in enumerate(self._items):
+            for tag in dict.fromkeys(item.tags):
+                self._by_name.setdefault(tag, []).append(number)
+        self._made: dict[int, Manifest] = {}
         self._manifests: dict[Digest, Manifest] = {}
         self._blobs: dict[Digest, tuple[str, int]] = {}
 
@@ -75,7 +81,7 @@ class DockerArchive:
 
     def tags(self, name: str) -> tuple[str, ...]:
         """All full names of the image that ``name`` picks. Raises as :meth:`pick`."""
-        return self._find(name).tags
+        return self._items[self._find(name)].tags
 
     def pick(self, name: str) -> Manifest:
         """The image of a name (``""``: the only one; ``@N``: the one at that place, from 0), with a manifest made for it.
@@ -84,8 +90,10 @@ class DockerArchive:
             UsageError: there is none of that name, or a name is needed.
             Damaged: a member is missing, or contradicts the config.
         """
-        item = self._find(name)
-        manifest = self._manifest_of(item)
+        number = self._find(name)
+        if number not in self._made:
+            self._made[number] = self._manifest_of(self._items[number])
+        manifest = self._made[number]
         self._manifests[manifest.digest] = manifest
         return manifest
 
@@ -95,7 +103,7 @@ class DockerArchive:
             found = self._manifests.get(Digest.parse(selector, self._where))
             if found is not None:
                 return found
-        elif str(repository.tagged(selector)) in self.names():
+        elif str(repository.tagged(selector)) in self._by_name:
             return self.pick(str(repository.tagged(selector)))
         raise Lacking("the archive has no such image", where=self._where, expected=f"{repository}:{selector}")
 
@@ -127,11 +135,11 @@ class DockerArchive:
             raise Damaged("a docker archive without images or with too many", where=where, expected=f"1 to {_MAX_IMAGES}")
         return [_item(value, f"{where}: image {number}") for number, value in enumerate(values)]
 
-    def _find(self, name: str) -> _Item:
-        known = [item for item in self._items if not name or name in item.tags]
+    def _find(self, name: str) -> int:
+        known: Sequence[int] = self._by_name.get(name, []) if name else range(len(self._items))
         if name.startswith("@"):
             number = int(name[1:]) if name[1:].isascii() and name[1:].isdigit() and len(name) < 9 else -1
-            known = self._items[number : number + 1] if number >= 0 else []
+            known = [number] if 0 <= number < len(self._items) else []
         if len(known) != 1:
             have = listing(self.names()) or f"{plural(len(self._items), 'image')} without a name: :@0 is the first"
             raise UsageError(

@@ -163,9 +163,11 @@ class TarIndex:
                 extended.name, extended.link = (value, extended.link) if key == "path" else (extended.name, value)
 
     def _records(self, content: bytes) -> Iterator[tuple[str, str]]:
-        while content.rstrip(b"\0"):
-            length = self._decimal(content[:6].partition(b" ")[0].decode("latin-1"))
-            record, content = content[:length], content[length:]
+        at, end = 0, len(content.rstrip(b"\0"))
+        while at < end:
+            length = self._decimal(content[at : at + 6].partition(b" ")[0].decode("latin-1"))
+            record = content[at : at + length]
+            at += length
             key, equals, value = record.partition(b" ")[2].partition(b"=")
             if len(record) != length or not equals or not value.endswith(b"\n"):
                 raise self._error("an extended header is damaged", repr(record[:40]))

@@ -276,7 +276,7 @@ def _images(values: list[Any], volumes: int) -> tuple[Image, ...]:
     roots: dict[Reference, Digest] = {}
     for number, image in enumerate(images, 1):
         where = f"{names.CATALOG}: image {number}"
-        if not image.volumes or not set(image.volumes) <= set(range(1, volumes + 1)):
+        if not image.volumes or not 1 <= min(image.volumes) <= max(image.volumes) <= volumes:
             raise Damaged("an image needs volumes that do not exist", where=where, got=printable(str(image.volumes), 80))
         if roots.setdefault(image.reference, image.root.digest) != image.root.digest:
             raise Damaged("two images have the same name", where=where, got=str(image.reference))

@@ -179,7 +179,7 @@ def _change(name: str, old: Shown, new: Shown) -> dict[str, Any]:
         first, second = Counter(one.sort for one in old.hanging), Counter(one.sort for one in new.hanging)
         lost, gained, replaced = first - second, second - first, Counter()
     known = old.platforms is not None and new.platforms is not None
-    before_on, after_on = old.platforms or (), new.platforms or ()
+    before_on, after_on = dict.fromkeys(old.platforms or ()), dict.fromkeys(new.platforms or ())
     return {
         "reference": name,
         "from": old.digest,

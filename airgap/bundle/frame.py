@@ -87,13 +87,14 @@ class Frame:
 
 def measure(members: Iterable[Member], volume_size: int | None) -> Frame:
     """Lay members out and keep only where blobs lie and how large the volumes are."""
-    extents: dict[str, tuple[Extent, ...]] = {}
+    extents: dict[str, list[Extent]] = {}
     sizes: dict[int, int] = {}
     for step in walk(members, volume_size):
         sizes[step.extent.volume] = step.extent.offset + step.extent.length
         if step.content is None:
-            extents[step.member.name] = (*extents.get(step.member.name, ()), step.extent)
-    return Frame(extents, tuple(sizes[volume] for volume in sorted(sizes)))
+            extents.setdefault(step.member.name, []).append(step.extent)
+    found = {name: tuple(places) for name, places in extents.items()}
+    return Frame(found, tuple(sizes[volume] for volume in sorted(sizes)))
 
 
 class _Cursor:

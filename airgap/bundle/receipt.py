@@ -76,7 +76,7 @@ class Receipt:
 
     def _encoded(self) -> bytes:
         held = self.holdings
-        named = {repository for one in held.blobs.values() for repository in one.repositories}
+        named = {repository for places in _distinct(held) for repository in places}
         numbers = {repository: number for number, repository in enumerate(sorted(named))}
         top: dict[str, Any] = {
             "schema": SCHEMA,
@@ -157,12 +157,21 @@ def _grouped(images: Mapping[str, Digest]) -> dict[str, dict[str, Digest]]:
     return result
 
 
+def _distinct(held: Holdings) -> Iterable[tuple[str, ...]]:
+    """The tuples of repositories that there are: many blobs share one, and a long one is not gone through for each of them."""
+    return {id(one.repositories): one.repositories for one in held.blobs.values()}.values()
+
+
 def _pack(entries: Iterable[tuple[Digest, Held]], numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     """One row for each set of repositories (and algorithm): by size, then digest; of the sizes only the steps."""
     rows: dict[tuple[str, tuple[int, ...]], list[tuple[int, bytes]]] = {}
+    known: dict[tuple[str, int], list[tuple[int, bytes]]] = {}  # the row of the very same tuple of repositories
     for digest, held in entries:
-        key = digest.algorithm, tuple(sorted(numbers[repository] for repository in held.repositories))
-        rows.setdefault(key, []).append((held.size, bytes.fromhex(digest.hex)))
+        found = known.get((digest.algorithm, id(held.repositories)))
+        if found is None:
+            key = digest.algorithm, tuple(sorted(numbers[repository] for repository in held.repositories))
+            found = known[digest.algorithm, id(held.repositories)] = rows.setdefault(key, [])
+        found.append((held.size, bytes.fromhex(digest.hex)))
     for algorithm, places in sorted(rows):
         row = sorted(rows[algorithm, places])
         sizes = bytearray()

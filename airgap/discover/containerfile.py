@@ -5,6 +5,7 @@ Read as the Dockerfile reference describes it: parser directives, continuations,
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,8 +24,9 @@ _DIRECTIVE = re.compile(r"#\s*([a-z]+)\s*=\s*(.*?)\s*", re.IGNORECASE)
 _HEREDOC = re.compile(r"(?<!<)<<(-?)(['\"]?)([A-Za-z_]\w*)\2", re.ASCII)
 _ARG = re.compile(r"([A-Za-z_]\w*)(?:=(\"[^\"]*\"|'[^']*'|\S*))?", re.ASCII)
 _MOUNT_FROM = re.compile(r"(?:^|,)from=([^,]*)")
-_MOST_STAGES = 200
 _PLATFORM_ARGS = re.compile(r"(BUILD|TARGET)(PLATFORM|OS|ARCH|VARIANT)")
+#: For so many stages of each line a pattern is looked for; beyond that what may be a stage is told instead.
+_TRIES = 8
 _STAGE = re.compile(r"FROM\s+(?:--\S+\s+)*\S+\s+AS\s+(\S+)", re.IGNORECASE)
 
 
@@ -37,9 +39,10 @@ class _Instruction:
 
 @dataclass
 class _Build:
-    """What is known while reading: the names of all stages, the ARGs before the first FROM, and those of this stage."""
+    """What is known while reading: all stages, how often one may still be tried, the ARGs before FROM, those of this stage."""
 
     stages: frozenset[str]
+    tries: int = 0
     outer: dict[str, str] = field(default_factory=dict)
     inner: dict[str, str] | None = None
 
@@ -70,7 +73,7 @@ def find_in_containerfile(text: str, sheet: Sheet, first_line: int = 1) -> None:
             sheet.note(first_line, "looks like a Containerfile by its name, but has no FROM")
         return
     found = (_STAGE.match(f"{instruction.word} {instruction.rest}") for instruction in instructions)
-    build = _Build(frozenset(stage[1].lower() for stage in found if stage))
+    build = _Build(frozenset(stage[1].lower() for stage in found if stage), _TRIES * len(instructions))
     for instruction in instructions:
         _one(instruction, build, escape, sheet)
 
@@ -124,12 +127,10 @@ def _one(instruction: _Instruction, build: _Build, escape: str, sheet: Sheet) ->
         word, _, rest = instruction.rest.partition(" ")
         instruction = _Instruction(instruction.line, word.upper(), rest.strip())
     words = instruction.rest.split()
-    flags = []
-    while words and words[0].startswith("--"):
-        flags.append(words.pop(0))
+    flags = list(itertools.takewhile(lambda word: word.startswith("--"), words))
     if instruction.word == "FROM":
         build.inner = {}
-        _from(words[0] if words else "", instruction.line, build, escape, sheet)
+        _from(next(iter(words[len(flags) :]), ""), instruction.line, build, escape, sheet)
     elif instruction.word == "ARG":
         _arg(instruction.rest, build, escape)
     elif instruction.word in ("COPY", "RUN"):
@@ -157,8 +158,9 @@ def _from(name: str, line: int, build: _Build, escape: str, sheet: Sheet) -> Non
 
 
 def _arg(rest: str, build: _Build, escape: str) -> None:
+    has_values = "=" in rest
     for name, value in _ARG.findall(rest):
-        if "=" in rest or value:
+        if has_values:
             expanded = expand(value.strip("\"'"), build.values, escape)
             known = None if expanded.missing else expanded.text
         else:
@@ -181,7 +183,7 @@ def _image(written: str, expanded: Expanded, line: int, build: _Build, sheet: Sh
     """Note an image, unless it is a stage, the number of one, or nothing (``scratch``)."""
     name = expanded.text
     if any(_PLATFORM_ARGS.fullmatch(missing) for missing in expanded.missing):
-        if not _is_stage_pattern(written, build.stages):
+        if not _is_stage_pattern(written, build):
             sheet.unresolved(line, "an image that depends on the platform", written, "add the image of each platform to the list")
     elif expanded.missing:
         what = f"no value for {', '.join(expanded.missing[:3])}"
@@ -191,12 +193,11 @@ def _image(written: str, expanded: Expanded, line: int, build: _Build, sheet: Sh
         sheet.image(name, line, remark=remark, written=written)
 
 
-def _is_stage_pattern(written: str, stages: frozenset[str]) -> bool:
-    """Whether stages stand for ``base-${TARGETARCH}``, one for each platform; nobody writes one with very many stages."""
-    if len(stages) > _MOST_STAGES:
-        return False
+def _is_stage_pattern(written: str, build: _Build) -> bool:
+    """Whether stages stand for ``base-${TARGETARCH}``, one for each platform."""
+    build.tries -= len(build.stages)
     parts = re.split(r"\$\{\w+\}|\$\w+", written.lower())
-    return any(_fits(stage, parts) for stage in stages)
+    return build.tries >= 0 and any(_fits(stage, parts) for stage in build.stages)
 
 
 def _fits(stage: str, parts: list[str]) -> bool:

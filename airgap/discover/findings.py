@@ -101,9 +101,9 @@ class Findings:
         """Remember a file that nobody looks into, so that the result can say so."""
         self.passed_over.setdefault(why, []).append(file)
 
-    def check_size(self) -> None:
+    def check_size(self, more: int = 0) -> None:
         """Raise ``UsageError`` when more was found than anybody can mean."""
-        found = len(self.images) + len(self.unresolved) + len(self.notes) + len(self.spotted) + len(self.open)
+        found = more + len(self.images) + len(self.overrides) + len(self.unresolved) + len(self.notes) + len(self.spotted) + len(self.open)
         if found > MAX_FINDINGS:
             raise UsageError("too much was found", expected=f"{MAX_FINDINGS} places at most", hint="name fewer directories")
 
@@ -185,6 +185,7 @@ class Sheet:
     def override(self, old: str, new: str, version: str, line: int) -> None:
         """Note what a kustomization puts in place of an image."""
         self.findings.overrides.append(Override(old, new, version, self.place(line)))
+        self.findings.check_size()
 
     def follow(self, path: str, line: int) -> None:
         """Ask for another file, named relative to this one, to be looked through too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from airgap.oci.reference import Reference, Repository
 from airgap.text import listing, plural, printable
 
 _MOST_PLACES = 3
+# Kustomizations of so many variants may give an image different names.
+_MOST_NAMES = 20
 _MOST_REMARKS = 1000
 _WIDEST = 2000
 
@@ -89,6 +92,7 @@ def _unresolved(findings: Findings) -> Iterator[Remark]:
     """What no reader resolved, and what is written like a reference and that no reader explained."""
     told = {(remark.place, remark.got) for remark in findings.unresolved}
     yield from findings.unresolved
+    yield from _unfollowed(findings)
     for remark in findings.open:
         if not _explained(remark.place, remark.got, findings) and (remark.place, remark.got) not in told:
             told.add((remark.place, remark.got))
@@ -126,18 +130,31 @@ def _passed_over(findings: Findings) -> Iterator[Remark]:
 
 def _renamed(findings: Findings) -> Iterator[Find]:
     """What kustomizations that give a new name and no tag make of the images they replace."""
-    renames: dict[str, list[Override]] = {}
-    for override in findings.overrides:
-        if not override.version and override.new != override.old:
-            renames.setdefault(override.old, []).append(override)
-    sheet = Sheet("", Findings())  # one for all: it refuses what grows without end
+    renames, renamed = _renames(findings), 0
     for find in findings.images if renames else ():
         old, version = _split(find.written)
-        for override in renames.get(old, ()):
-            before = len(sheet.findings.images)
+        for override in itertools.islice(renames.get(old, {}).values(), _MOST_NAMES):
+            sheet = Sheet("", Findings(), sure=False)
             sheet.image(override.new + version, 0, sure=False)
-            for made in sheet.findings.images[before:]:
+            for made in sheet.findings.images:
+                findings.check_size(renamed := renamed + 1)
                 yield Find(made.reference, override.place, False, made.written, f"in place of {printable(find.written)}")
+
+
+def _renames(findings: Findings) -> dict[str, dict[str, Override]]:
+    """The new names of every old one, each with the kustomization that gives it first."""
+    found: dict[str, dict[str, Override]] = {}
+    for override in findings.overrides:
+        if not override.version and override.new != override.old:
+            found.setdefault(override.old, {}).setdefault(override.new, override)
+    return found
+
+
+def _unfollowed(findings: Findings) -> Iterator[Remark]:
+    """The new names that are not followed: every image in place of every other one would be more than anybody can read."""
+    for old, names in _renames(findings).items():
+        for override in itertools.islice(names.values(), _MOST_NAMES, None):
+            yield Remark(override.place, "one new name too many for an image", printable(f"{old} -> {override.new}", 200))
 
 
 def _joined(found: Iterable[Find], overrides: Sequence[Override]) -> list[Image]:
@@ -165,16 +182,16 @@ def _unclashed(images: list[Image]) -> list[Image]:
     for image in images:
         if image.reference.digest is not None:
             pins.setdefault((image.reference.repository, image.reference.tag), set()).add(image.reference.digest)
-    made: dict[Reference, Image] = {}
+    places: dict[Reference, set[Place]] = {}
+    said: dict[Reference, dict[str, None]] = {}
     for image in images:
         reference, remarks = image.reference, image.remarks
         if reference.tag and reference.digest and len(pins[reference.repository, reference.tag]) > 1:
             remarks = (*remarks, f"the tag {reference.tag} has another digest elsewhere, so it is left out")
             reference = reference.at(reference.digest)
-        known = made.get(reference, Image(reference, ()))
-        places = tuple(sorted({*known.places, *image.places}))
-        made[reference] = Image(reference, places, tuple(dict.fromkeys((*known.remarks, *remarks))))
-    return sorted(made.values(), key=lambda image: str(image.reference))
+        places.setdefault(reference, set()).update(image.places)
+        said.setdefault(reference, {}).update(dict.fromkeys(remarks))
+    return [Image(one, tuple(sorted(places[one])), tuple(said[one])) for one in sorted(places, key=str)]
 
 
 def _split(written: str) -> tuple[str, str]:

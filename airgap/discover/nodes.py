@@ -16,6 +16,8 @@ import yaml
 
 MAX_DEPTH = 100
 MAX_NODES = 2_000_000
+# With all aliases written out a document may be so much larger than it is; small ones may be a little more.
+_MOST_WRITTEN_OUT, _FREE = 32, 1000
 
 _MERGE = "<<"
 _NULL = ("", "~", "null", "Null", "NULL")
@@ -98,6 +100,7 @@ class _Composer:
         self._step = 1 if literal else 0
         self._anchors: dict[str, Node] = {}
         self._open: list[_Open] = []
+        self._events = 0
         self.documents: list[Node] = []
         self.problems: list[Problem] = []
 
@@ -118,6 +121,7 @@ class _Composer:
         return self._first + (mark.line * self._step if mark is not None else 0)
 
     def _take(self, event: Any) -> None:
+        self._events += 1
         if isinstance(event, yaml.ScalarEvent):
             plain = event.style is None or event.style == ""
             text = "" if plain and event.value in _NULL else event.value
@@ -159,7 +163,7 @@ class _Composer:
             self._entry(around, parent, node)
         parent.height = max(parent.height, node.height + 1)
         parent.size += node.size
-        if parent.size > MAX_NODES or parent.height > MAX_DEPTH:
+        if parent.size > min(MAX_NODES, _FREE + _MOST_WRITTEN_OUT * self._events) or parent.height > MAX_DEPTH:
             raise _refused("too much, or aliases that stand for too much", event)
 
     def _entry(self, around: _Open, parent: Fields, node: Node) -> None:

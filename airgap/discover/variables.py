@@ -39,8 +39,8 @@ class _Expansion:
         if depth == _DEEPEST or len(text) > _LONGEST:
             self.missing[text[:40]] = None
             return ""
-        parts, at = [], 0
-        while (dollar := text.find("$", at)) >= 0:
+        parts, at, length = list[str](), 0, 0
+        while length <= _LONGEST and (dollar := text.find("$", at)) >= 0:
             if self._escape == "\\" and dollar > at and text[dollar - 1] == "\\":
                 parts += [text[at : dollar - 1], "$"]
                 at = dollar + 1
@@ -48,6 +48,7 @@ class _Expansion:
             parts.append(text[at:dollar])
             part, at = self._variable(text, dollar, depth)
             parts.append(part)
+            length += len(part)
         return "".join([*parts, text[at:]])
 
     def _variable(self, text: str, dollar: int, depth: int) -> tuple[str, int]:

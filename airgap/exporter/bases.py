@@ -105,9 +105,10 @@ def held_by(bases: Sequence[Base]) -> dict[Digest, Held]:
         UsageError: two of them contradict each other.
     """
     found: dict[Digest, Held] = {}
+    joined = _Joined()
     for base in bases:
         for digest, held in base.holdings.blobs.items():
-            known = found.get(digest, held)
+            known = found.setdefault(digest, held)
             if known.size != held.size:
                 raise UsageError(
                     "two bases state different sizes of one blob",
@@ -115,8 +116,22 @@ def held_by(bases: Sequence[Base]) -> dict[Digest, Held]:
                     expected=f"{known.size} bytes",
                     got=str(held.size),
                 )
-            found[digest] = Held(held.size, tuple(dict.fromkeys((*known.repositories, *held.repositories))))
+            if known is not held:
+                found[digest] = Held(held.size, joined.of(known.repositories, held.repositories))
     return found
+
+
+class _Joined:
+    """Two tuples of repositories as one. Many blobs share one, and each pair is joined once, however long."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[tuple[str, ...], ...]] = {}
+
+    def of(self, one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+        key = id(one), id(other)
+        if key not in self._known:  # both are kept, so that nothing else gets their ids
+            self._known[key] = tuple(dict.fromkeys((*one, *other))), one, other
+        return self._known[key][0]
 
 
 def _check_catalog(base: Base, catalog: Catalog, stream: str, serial: int, exported: Callable[[int], Digest | None]) -> None:

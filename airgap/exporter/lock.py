@@ -21,6 +21,8 @@ from airgap.text import printable
 SCHEMA = "airgap.lock/1"
 #: No lock is larger, in bytes.
 MAX_LOCK = 256 * 1024 * 1024
+# Manifests of all images together, one that several images have counted for each: more than any list comes to.
+_MOST_WALKED = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +101,40 @@ class Lock:
 
     def walk(self, image: Image) -> Iterator[Node]:
         """Every manifest of an image that is carried: root, children depth first, then attachments; each once."""
-        seen: set[Digest] = set()
+        seen: set[Digest] = set(image.omitted)
         stack = [image.root, *(attachment.descriptor for attachment in image.attachments)][::-1]
         while stack:
             descriptor = stack.pop()
-            if descriptor.digest in seen or descriptor.digest in image.omitted:
+            if descriptor.digest in seen:
                 continue
             seen.add(descriptor.digest)
             node = self.manifests[descriptor.digest]
             yield node
             stack.extend(reversed(node.children))
+
+    def check_complete(self) -> None:
+        """Make sure that all is there that :meth:`walk` will want.
+
+        Raises:
+            KeyError: a manifest is not.
+            Damaged: the images share so much that the walks alone would take for ever.
+        """
+        whole: set[Digest] = set()  # nothing is missing at or below these, whatever an image leaves out
+        left = _MOST_WALKED
+        for image in self.images:
+            omitted, seen = set(image.omitted), set[Digest]()
+            stack = [image.root, *(attachment.descriptor for attachment in image.attachments)]
+            while stack:
+                digest = stack.pop().digest
+                if digest in whole or digest in seen or digest in omitted:
+                    continue
+                seen.add(digest)
+                stack += self.manifests[digest].children
+                left -= 1
+                if left < 0:
+                    raise Damaged("the images of a lock have too many parts in common", expected=f"{_MOST_WALKED} at most in all")
+            if not omitted:
+                whole |= seen
 
     def to_bytes(self) -> bytes:
         """The lock file: one image and one manifest a line, so that versions compare well."""
@@ -146,8 +172,8 @@ class Lock:
             said = strictjson.array(top.get("remarks", []), f"{where}: remarks")
             remarks = tuple(strictjson.string(text, f"{where}: remarks") for text in said)
             lock = cls(tuple(images), {node.descriptor.digest: node for node in nodes}, places, made, remarks)
+            lock.check_complete()
             for image in images:
-                list(lock.walk(image))
                 if any(signature.content is None for signature in image.signatures):
                     raise Damaged("a signature without its data", where=f"{where}: {image.reference}")
         except KeyError as error:

@@ -113,8 +113,11 @@ def _hinted(spec: TargetSpec, hints: Iterable[str]) -> Iterator[Repository]:
 
 def _missing(catalog: Catalog, missing: Sequence[Digest], closures: Sequence[Closure], spec: TargetSpec) -> BaseMissing:
     lines = []
-    for digest in missing[:_MAX_LISTED]:
-        users = [str(c.image.reference) for c in closures if digest in _held(catalog, c.blobs)]
+    listed: dict[Digest, list[str]] = {digest: [] for digest in missing[:_MAX_LISTED]}
+    for closure in closures:
+        for digest in listed.keys() & set(_held(catalog, closure.blobs)):
+            listed[digest].append(str(closure.image.reference))
+    for digest, users in listed.items():
         more = f" and {len(users) - 1} more" if len(users) > 1 else ""
         lines.append(f"\n  {digest}  {catalog.blobs[digest].size} bytes, for {printable(users[0])}{more}")
     if len(missing) > _MAX_LISTED:

@@ -229,7 +229,8 @@ def examine(opened: Opened, spec: TargetSpec, terms: Terms) -> Examined:
         Refused, Damaged: it does not pass.
         UsageError: it does not fit the target, or two images would get one name.
     """
-    complete = [image for image in opened.catalog.images if set(image.volumes) <= set(opened.volumes)]
+    here = set(opened.volumes)
+    complete = [image for image in opened.catalog.images if here.issuperset(image.volumes)]
     if not complete:
         raise Damaged(
             "no image is complete",
@@ -244,7 +245,7 @@ def examine(opened: Opened, spec: TargetSpec, terms: Terms) -> Examined:
     if without:
         closures = closures_of.walk_all(opened.store, complete, terms.platforms, terms.without)
     check_fits(spec, opened.store, closures, terms.platforms)
-    left_out = tuple(image.reference for image in opened.catalog.images if image not in complete)
+    left_out = tuple(image.reference for image in opened.catalog.images if not here.issuperset(image.volumes))
     return Examined(opened, names, closures, left_out, judgements, without)
 
 

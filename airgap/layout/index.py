@@ -7,7 +7,7 @@ belongs to a repository called like the directory.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -92,7 +92,7 @@ class Index:
             UsageError: there is none of that name, or a name is needed.
         """
         images = self.images()
-        found = [entry for entry in images if not name or name in _spellings(entry)]
+        found: Sequence[Entry] = self._spelled.get(name, ()) if name else images
         if len({entry.descriptor.digest for entry in found}) != 1:
             have = listing([_spellings(entry)[0] for entry in images if _spellings(entry)]) or plural(len(images), "image")
             raise UsageError(
@@ -129,6 +129,14 @@ class Index:
         new = {descriptor.digest: descriptor for descriptor in unnamed if descriptor.digest not in present}
         result += [_bare(new[digest]) for digest in sorted(new)]
         return strictjson.canonical({**self.value, "manifests": result})
+
+    @cached_property
+    def _spelled(self) -> dict[str, list[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for entry in self.images():
+            for text in _spellings(entry):
+                found.setdefault(text, []).append(entry)
+        return found
 
     @cached_property
     def _names(self) -> dict[str, Descriptor]:

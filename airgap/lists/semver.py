@@ -15,6 +15,7 @@ from airgap.errors import UsageError
 from airgap.text import printable
 
 MAX_RANGE = 500
+_LONGEST = 128  # characters: no tag is longer
 
 _PRE = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _VERSION = re.compile(rf"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-({_PRE}))?(?:\+{_PRE})?", re.ASCII)
@@ -36,7 +37,7 @@ class Version:
     @classmethod
     def parse(cls, text: str) -> Version | None:
         """The version a tag stands for, or None when it stands for none."""
-        match = _VERSION.fullmatch(text)
+        match = _VERSION.fullmatch(text) if len(text) <= _LONGEST else None
         return None if match is None else cls(tuple(int(part or 0) for part in match.groups()[:3]), _rank(match[4]))
 
     @property

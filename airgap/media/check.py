@@ -236,8 +236,7 @@ def _finding(copy: Copy, checked: Checked | None, one: Survey, surveys: Sequence
 
 def _expected(file: Volume, one: Survey) -> bool:
     """Whether a file should be on the media at hand: one of their lists of disks puts it there."""
-    lists = [medium.disks for medium in one.media if medium.disks]
-    return any(file.name in listed.files.get(listed.own, ()) for listed in lists)
+    return any(medium.disks.is_own(file.name) for medium in one.media if medium.disks)
 
 
 def _brought(file: Volume, blocks: Mapping[int, Stretch]) -> frozenset[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from airgap.bundle import names
 from airgap.errors import Damaged
@@ -43,7 +44,23 @@ class Disks:
 
     def home(self, name: str) -> str:
         """The label of the disk that a file belongs on, or an empty string."""
-        return next((label for label, held in self.files.items() if name in held), "")
+        return self._homes.get(name, "")
+
+    def is_own(self, name: str) -> bool:
+        """Whether a file belongs on the disk that this copy of the list lies on."""
+        return name in self._own
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        return frozenset(self.files.get(self.own, ()))
+
+    @cached_property
+    def _homes(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for label, held in self.files.items():
+            for name in held:
+                found.setdefault(name, label)
+        return found
 
     def to_bytes(self) -> bytes:
         """The document, for machines."""

@@ -10,6 +10,7 @@ import hashlib
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from airgap import fsio
@@ -102,7 +103,7 @@ class Survey:
 
     def of(self, file: Volume) -> list[Copy]:
         """The copies of a volume or parity file."""
-        return [copy for copy in self.copies if copy.file.name == file.name]
+        return self._copies.get(file.name, [])
 
     def home(self, file: Volume) -> str:
         """The label of the disk that a file belongs on, or an empty string when nobody said."""
@@ -111,10 +112,22 @@ class Survey:
 
     def title(self, file: Volume) -> str:
         """A file for people: ``volume 3 of 7 (volume-0003.tar)``."""
-        volumes, parity = self.catalog.volumes, self.catalog.parity
-        if file in volumes:
-            return f"volume {volumes.index(file) + 1} of {len(volumes)} ({file.name})"
-        return f"parity file {parity.index(file) + 1} of {len(parity)} ({file.name})"
+        volumes = len(self.catalog.volumes)
+        number = self._numbers[file.name]
+        if number <= volumes:
+            return f"volume {number} of {volumes} ({file.name})"
+        return f"parity file {number - volumes} of {len(self.catalog.parity)} ({file.name})"
+
+    @cached_property
+    def _copies(self) -> dict[str, list[Copy]]:
+        found: dict[str, list[Copy]] = {}
+        for copy in self.copies:
+            found.setdefault(copy.file.name, []).append(copy)
+        return found
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {file.name: number for number, file in enumerate(self.files, 1)}
 
 
 @dataclass

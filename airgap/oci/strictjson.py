@@ -6,8 +6,10 @@ judge must be what they will see, so anything ambiguous is refused (reference: t
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from airgap.errors import Damaged
@@ -40,9 +42,7 @@ def parse(raw: bytes, where: str) -> Any:
     """
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-        if b"\\u" in raw:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-        _check_depth(value)
+        _check_inside(value, halves=b"\\u" in raw)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)
         raise Damaged(f"not acceptable JSON: {reason}", where=where) from error
@@ -94,8 +94,8 @@ def canonical(value: object) -> bytes:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"duplicate key {next(key for key in keys if keys.count(key) > 1)!r}")
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"duplicate key {next(key for key in counts if counts[key] > 1)!r}")
     return result
 
 
@@ -103,16 +103,27 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
-def _check_depth(value: object) -> None:
-    level: list[object] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for parent in level for child in _children(parent)]
-        if not level:
-            return
-    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+def _check_inside(value: object, *, halves: bool) -> None:
+    """Refuse deep nesting, and with ``halves`` texts and keys that hold half a character: only escapes can write one.
+
+    Walked in place, so that it takes no memory of its own to speak of.
+    """
+    stack = [iter((value,))]
+    while stack:
+        for one in stack[-1]:
+            if halves and isinstance(one, str):
+                one.encode()
+            inside = _children(one, halves)
+            if inside is not None:
+                stack.append(inside)
+                break
+        else:
+            stack.pop()
+        if len(stack) > MAX_DEPTH + 1:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
 
 
-def _children(value: object) -> Iterable[object]:
+def _children(value: object, with_keys: bool) -> Iterator[object] | None:
     if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+        return itertools.chain(value, value.values()) if with_keys else iter(value.values())
+    return iter(value) if isinstance(value, list) else None

@@ -29,7 +29,7 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 section 5.6.2
 #: How a request may begin: a server without TLS is to tell at once that a client wants TLS, which then tries without.
 _BEGINNING = re.compile(rf"{_TOKEN}|\r?\Z".encode(), re.ASCII)
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([\x21-\x7e]+) HTTP/(\d)\.(\d)", re.ASCII)
-_FIELD = re.compile(rf"({_TOKEN}):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*", re.ASCII)
+_FIELD = re.compile(rf"({_TOKEN}):([\t\x20-\x7e\x80-\xff]*)", re.ASCII)
 _READING = frozenset({"GET", "HEAD"})
 _WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -176,8 +176,8 @@ def _fields(block: str) -> Mapping[str, str]:
         match = _FIELD.fullmatch(line)
         if match is None:
             raise Refusal(HTTPStatus.BAD_REQUEST, "a malformed header")
-        name = match[1].lower()
-        headers[name] = f"{headers[name]}, {match[2]}" if name in headers else match[2]
+        name, value = match[1].lower(), match[2].strip(" \t")  # not by the expression: it would try every way to share blanks out
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
 

@@ -23,7 +23,7 @@ BOMB = "a0: &a0 [image]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 
         ("image:\n\t- x\n", 2),
         (f"image: {'[' * 5000}\n", 1),
         ("image:\n" + "".join(f"{' ' * n}a:\n" for n in range(300)), MAX_DEPTH + 2),
-        (BOMB, 8),
+        (BOMB, 5),
         ("image: &a [*a]\n", 1),
         ("image: *nobody\n", 1),
         ("x: &a0 image\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 300)), MAX_DEPTH),

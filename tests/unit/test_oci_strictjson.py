@@ -86,3 +86,9 @@ def test_any_bytes_are_an_object_or_damage(raw: bytes) -> None:
     except Damaged:
         return
     assert isinstance(found, dict)
+
+
+def test_a_hundred_thousand_keys_with_two_equal_ones_are_refused_without_comparing_each_with_each() -> None:
+    raw = b"{" + b",".join(b'"%d":0' % i for i in range(100_000)) + b',"z":0,"z":0}'
+    with pytest.raises(Damaged, match="duplicate key 'z'"):
+        strictjson.parse(raw, "here")

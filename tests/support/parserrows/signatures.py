@@ -1,0 +1,245 @@
+"""Keys, certificates, signatures and what they vouch for."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterator
+
+from airgap.cipher.sites import SiteKey, SiteSecret
+from airgap.trust.certificates import load_certificates
+from airgap.trust.cosignkey import is_cosign_key, open_cosign_key
+from airgap.trust.fields import decode_base64
+from airgap.trust.keys import KeySigner
+from airgap.trust.openpgp import check_signed_message, detached_signature, signed_data
+from airgap.trust.payload import read_gpg_payload, read_sigstore_payload
+from airgap.trust.policy import parse_policy
+from airgap.trust.rekor import Logged, check_set
+from airgap.trust.revoked import Revoked
+from airgap.trust.signatures import decode_signature, load_public_key
+from airgap.trust.sigstorebundle import read_bundle, read_statement
+from tests.support import parserseeds as seeds
+from tests.support.parserrow import WHERE, Parser, document, text
+from tests.support.parserseeds import numbered, repeated
+
+
+def rows() -> Iterator[Parser]:
+    """The rows."""
+
+    def armored(raw: bytes) -> None:
+        detached_signature(raw)
+
+    yield Parser(
+        "OpenPGP armor",
+        armored,
+        (seeds.armor(),),
+        {
+            "lines": seeds.armor,
+            "short lines": repeated("A\n", b"-----BEGIN PGP SIGNATURE-----\n\n", b"-----END PGP SIGNATURE-----"),
+            "blanks": repeated(" ", b"-----BEGIN PGP SIGNATURE-----\n\nAAAA", b"-----END PGP SIGNATURE-----"),
+            "headers": repeated("A: b\n", b"-----BEGIN PGP SIGNATURE-----\n", b"\nAAAA\n-----END PGP SIGNATURE-----"),
+            "never ends": repeated("A\n", b"-----BEGIN PGP SIGNATURE-----\n\n", b"="),
+        },
+        ("airgap.trust.openpgp:detached_signature",),
+        most=64 << 10,
+    )
+
+    def message(raw: bytes) -> None:
+        check_signed_message(raw)
+        signed_data(raw)
+
+    packets = b"\x90\x01x" + b"\xcb\x09b\x00\x00\x00\x00\x00abc" + b"\x88\x01x"
+    yield Parser(
+        "OpenPGP message",
+        message,
+        (packets,),
+        {
+            "parts of a packet": repeated(b"\xe0a", b"\xcb", b"\x00"),
+            "packets": repeated(b"\x88\x00"),
+            "new packets": repeated(b"\xc2\x00"),
+            "compressed": lambda n: b"\xa3\x02" + zlib.compress(b"\x88\x00" * n),
+        },
+        ("airgap.trust.openpgp:packets",),
+        most=64 << 10,
+    )
+    for kind in ("PUBLIC KEY", "RSA PUBLIC KEY"):
+        yield Parser(
+            f"public key, {kind}",
+            load_public_key,
+            (seeds.pem(kind), (seeds.SAMPLES / "vendor.pub").read_bytes()),
+            {
+                "lines": lambda n, kind=kind: seeds.pem(kind, n),
+                "blocks": lambda n, kind=kind: seeds.pem(kind) * n,
+                "begins": repeated(f"-----BEGIN {kind}-----\n"),
+                "dashes": repeated("-", b"-----BEGIN "),
+                "DER": repeated(b"\x30\x80"),
+            },
+            ("airgap.trust.signatures:load_public_key", "airgap.cipher.sites:SiteKey.load"),
+            most=4 << 20,
+        )
+    yield Parser(
+        "certificates",
+        load_certificates,
+        (seeds.pem("CERTIFICATE"),),
+        {
+            "lines": lambda n: seeds.pem("CERTIFICATE", n),
+            "blocks": lambda n: seeds.pem("CERTIFICATE") * n,
+            "begins": repeated("-----BEGIN CERTIFICATE-----\n"),
+        },
+        ("airgap.trust.certificates:load_certificates",),
+        most=4 << 20,
+    )
+    yield Parser(
+        "key for encryption",
+        lambda raw: SiteKey.load(raw, WHERE),
+        (seeds.pem("PUBLIC KEY"),),
+        {"lines": lambda n: seeds.pem("PUBLIC KEY", n)},
+        ("airgap.cipher.sites:SiteKey.load",),
+        most=64 << 10,
+    )
+    yield Parser(
+        "key for decryption",
+        lambda raw: SiteSecret.load(raw, lambda: None, WHERE),
+        (seeds.pem("PRIVATE KEY"),),
+        {"lines": lambda n: seeds.pem("PRIVATE KEY", n)},
+        ("airgap.cipher.sites:SiteSecret.load",),
+        most=64 << 10,
+    )
+
+    def private(raw: bytes) -> None:
+        KeySigner.load(raw, lambda: b"x", "key")
+
+    yield Parser(
+        "private key",
+        private,
+        (seeds.pem("PRIVATE KEY"), seeds.pem("EC PRIVATE KEY"), seeds.pem("ENCRYPTED PRIVATE KEY")),
+        {
+            "lines": lambda n: seeds.pem("PRIVATE KEY", n),
+            "cosign": lambda n: seeds.pem("ENCRYPTED COSIGN PRIVATE KEY", n),
+            "cosign without an end": repeated("A ", b"-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----\n"),
+            "blanks": repeated(" "),
+        },
+        ("airgap.trust.keys:KeySigner.load",),
+        most=64 << 10,
+    )
+
+    def cosign(raw: bytes) -> None:
+        if is_cosign_key(raw):
+            open_cosign_key(raw, b"")
+
+    sealed = seeds.line_of(
+        {
+            "kdf": {"name": "scrypt", "params": {"N": 2, "r": 8, "p": 1}, "salt": ""},
+            "cipher": {"name": "", "nonce": ""},
+            "ciphertext": "",
+        }
+    )
+    block = base64.b64encode(sealed)
+    wrapped = b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n" + block + b"\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n"
+    yield Parser(
+        "private key of cosign",
+        cosign,
+        (wrapped,),
+        {"lines": lambda n: seeds.pem("ENCRYPTED SIGSTORE PRIVATE KEY", n)},
+        ("airgap.trust.cosignkey:open_cosign_key",),
+        most=64 << 10,
+    )
+    yield Parser(
+        "signature in base64",
+        decode_signature,
+        (b"MEQCIA==\n",),
+        {"text": repeated("AAAA")},
+        ("airgap.trust.signatures:decode_signature",),
+        most=64 << 10,
+    )
+    yield Parser(
+        "base64",
+        text(decode_base64),
+        (b"AAAA", b"AA=="),
+        {"text": repeated("AAAA"), "lines": repeated("\n"), "a wrong end": repeated("AAAA", b"", b"!")},
+        ("airgap.trust.fields:decode_base64",),
+        most=4 << 20,
+    )
+    yield document(
+        "payload of GPG",
+        read_gpg_payload,
+        seeds.payload(creator="x", timestamp=1),
+        "airgap.trust.payload:read_gpg_payload",
+        most=64 << 10,
+    )
+    yield document(
+        "payload of cosign",
+        read_sigstore_payload,
+        seeds.payload(),
+        "airgap.trust.payload:read_sigstore_payload",
+        most=64 << 10,
+        grow={"optional": seeds.of_value(lambda n: {"critical": {}, "optional": {f"k{i}": i for i in range(n)}})},
+    )
+    yield document(
+        "sigstore bundle",
+        read_bundle,
+        seeds.sigstore_bundle(),
+        "airgap.trust.sigstorebundle:read_bundle",
+        most=4 << 20,
+        grow={
+            "signatures": seeds.sigstore_bundle,
+            "payload": lambda n: seeds.sigstore_bundle(1, n),
+        },
+    )
+    yield document(
+        "statement",
+        read_statement,
+        seeds.line_of(seeds.STATEMENT),
+        "airgap.trust.sigstorebundle:read_statement",
+        most=4 << 20,
+        grow={"subjects": seeds.of_value(lambda n: {**seeds.STATEMENT, "subject": [{"digest": {"sha256": "0"}}] * n})},
+    )
+    rekor = (load_public_key((seeds.SAMPLES / "vendor.pub").read_bytes()),)
+    logged = Logged(seeds.pem("PUBLIC KEY"), b"x", b"y")
+    yield document(
+        "Rekor's promise",
+        text(lambda text: check_set(text, rekor, logged)),
+        seeds.log_promise(),
+        "airgap.trust.rekor:check_set",
+        grow={"body": lambda n: seeds.log_promise(b"[" * n)},
+        most=4 << 20,
+    )
+    yield Parser(
+        "revoked keys",
+        lambda raw: Revoked.parse(raw, WHERE),
+        (b"0123456789abcdef # lost\n\n# x\n",),
+        {
+            "keys": numbered("0123456789abcdef # %d\n"),
+            "blanks": repeated(" : ", b"0123456789abcde", b"f"),
+            "line feeds": repeated("\n"),
+        },
+        ("airgap.trust.revoked:Revoked.parse",),
+        most=1 << 20,
+    )
+    yield document(
+        "policy",
+        parse_policy,
+        seeds.policy(),
+        "airgap.trust.policy:parse_policy",
+        grow={
+            "scopes": seeds.policy,
+            "requirements": seeds.of_value(lambda n: {"default": [{"type": "reject"}] * n}),
+            "a long scope": seeds.of_value(lambda n: {"default": [{"type": "reject"}], "transports": {"docker": {"a." * n: []}}}),
+            "a long path": seeds.of_value(
+                lambda n: {"default": [{"type": "reject"}], "transports": {"dir": {"/a" * n: [{"type": "reject"}]}}}
+            ),
+            "a long reference": seeds.of_value(
+                lambda n: {
+                    "default": [
+                        {
+                            "type": "signedBy",
+                            "keyType": "GPGKeys",
+                            "keyPath": "/k",
+                            "signedIdentity": {"type": "exactReference", "dockerReference": "a/" * n + "b:1"},
+                        }
+                    ]
+                }
+            ),
+        },
+        most=4 << 20,
+    )

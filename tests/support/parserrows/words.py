@@ -1,0 +1,83 @@
+"""What a person or a document says in one word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from airgap.bundle import names
+from airgap.exporter.attach import Wanted
+from airgap.exporter.hooks import Hook
+from airgap.importer.mapping import parse_target
+from airgap.importer.renaming import parse_rules
+from airgap.lists.renames import Substitution
+from airgap.lists.semver import Range, Version
+from airgap.lists.tags import Pattern
+from airgap.oci.descriptor import Platform
+from airgap.oci.digest import Digest
+from airgap.oci.places import Place
+from airgap.oci.reference import Reference
+from airgap.text import parse_size, printable
+from airgap.trust.identity import Name, is_reference, is_remap_prefix
+from tests.support import parserseeds as seeds
+from tests.support.parserrow import Parser, text
+from tests.support.parserseeds import Grow, repeated
+
+
+def rows() -> Iterator[Parser]:
+    """What a person or a document says in one word."""
+    long: dict[str, Grow] = {
+        "letters": repeated("a"),
+        "digits": repeated("1"),
+        "dots": repeated("a."),
+        "slashes": repeated("a/"),
+        "dashes": repeated("a-"),
+        "only dashes": repeated("-", b"a", b"/b"),
+        "colons": repeated("a:"),
+        "at": repeated("a@"),
+        "blanks": repeated(" ", b"1"),
+        "underscores": repeated("_", b"a", b"/b"),
+        "bars": repeated("1||"),
+        "commas": repeated("1,"),
+        "backslashes": repeated("\\"),
+        "brackets": repeated("["),
+        "parentheses": repeated("("),
+        "equals": repeated("="),
+        "quotes": repeated("'"),
+        "zeros": repeated("0"),
+        "control characters": repeated("\x1b"),
+        "beyond ASCII": repeated("€"),
+    }
+    words: dict[str, tuple[Callable[[str], object], tuple[bytes, ...], tuple[str, ...]]] = {
+        "reference": (
+            Reference.parse,
+            (b"quay.io/a/b:1@" + seeds.digest(0).encode(), b"[::1]:5000/a__b"),
+            ("oci.reference:Reference.parse",),
+        ),
+        "digest": (Digest.parse, (seeds.digest(0).encode(),), ("oci.digest:Digest.parse",)),
+        "platform": (Platform.parse, (b"linux/arm/v7",), ("oci.descriptor:Platform.parse",)),
+        "place": (Place.parse, (b"oci:dir:name", b"docker-archive:file@0", b"containers-storage:a"), ("oci.places:Place.parse",)),
+        "size": (parse_size, (b"4GiB", b"1.5 GB"), ("text:parse_size",)),
+        "stream": (names.check_stream, (b"prod-site",), ()),
+        "volume size": (names.volume_size, (b"fat32", b"4GB"), ()),
+        "version": (Version.parse, (b"v1.2.3-rc.1+b",), ("lists.semver:Version.parse",)),
+        "range": (Range.parse, (b">=1.2 <2 || ^3", b"1.2 - 1.4"), ("lists.semver:Range.parse",)),
+        "pattern": (Pattern.parse, (b"^v1\\.[0-9]+$", b"(a|b){3}"), ("lists.tags:Pattern.parse",)),
+        "substitution": (lambda text: Substitution.parse(text, text), (b"(.*)", b"a\\1"), ("lists.renames:Substitution.parse",)),
+        "target": (
+            parse_target,
+            (b"docker://a:5000/b", b"oci:dir", b"k3s:dir"),
+            ("importer.mapping:parse_target", "importer.mapping:parse_store"),
+        ),
+        "mapping rule": (lambda text: parse_rules([text]), (b"prefix=docker.io=hub", b"image=a/b:1=c:2", b"regex=(.*)=\\1"), ()),
+        "signed name": (
+            Name.parse_canonical,
+            (b"quay.io/a/b:1",),
+            ("trust.identity:Name.parse", "trust.identity:Name.parse_canonical"),
+        ),
+        "name in a policy": (lambda text: (is_reference(text, complete=False), is_remap_prefix(text)), (b"quay.io/a",), ()),
+        "what to attach": (Wanted.parse, (b"quay.io/a/b:1::spdx=file",), ("exporter.attach:Wanted.parse",)),
+        "command": (Hook.parse, (b"sh -c 'a b'",), ("exporter.hooks:Hook.parse",)),
+        "text for people": (printable, (b"a\x1b[31m",), ()),
+    }
+    for name, (parse, found, covers) in words.items():
+        yield Parser(name, text(parse), found, long, tuple(f"airgap.{one}" for one in covers), most=1 << 20)
