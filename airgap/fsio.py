@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import secrets
 import stat
@@ -18,6 +19,7 @@ from typing import Protocol
 from airgap.errors import AirgapError, Damaged, MediaError, UsageError, disk_error
 from airgap.text import human_size, printable
 
+CHUNK = 1 << 20
 #: Modes of directories whatever the umask says: nobody else sees what is in it; others may read, but not change it behind our back.
 PRIVATE, UNCHANGEABLE = 0o700, 0o755
 
@@ -56,19 +58,18 @@ def read_capped(path: Path, limit: int) -> bytes:
         MediaError: the disk refuses.
     """
     fd = open_regular(path)
-    try:
-        parts = []
-        left = limit + 1
-        while left and (part := os.read(fd, min(left, 1 << 20))):
-            parts.append(part)
-            left -= len(part)
-    except OSError as error:
-        raise disk_error(error, "cannot read", printable(str(path))) from error
-    finally:
-        os.close(fd)
-    if not left:
-        raise Damaged("a file is too large", where=printable(str(path)), expected=f"{limit} bytes at most")
-    return b"".join(parts)
+    with disk_errors("cannot read", path), os.fdopen(fd, "rb", buffering=0) as file:
+        if os.fstat(fd).st_size <= limit and len(data := _up_to(file, limit + 1)) <= limit:
+            return data
+    raise Damaged("a file is too large", where=printable(str(path)), expected=f"{limit} bytes at most")
+
+
+def _up_to(file: io.FileIO, count: int) -> bytes:
+    """The next bytes of a file. A whole regular file is read in one piece, so that nothing is joined and there twice."""
+    parts = [file.read(min(count, os.fstat(file.fileno()).st_size + 1))]
+    while parts[-1] and (left := count - sum(map(len, parts))):
+        parts.append(file.read(min(left, CHUNK)))
+    return b"".join(parts) if any(parts[1:]) else parts[0]
 
 
 def read_if_there(path: Path, limit: int) -> bytes | None:
@@ -92,8 +93,8 @@ def read_input(path: Path, limit: int, what: str) -> bytes:
         UsageError: it cannot be read or is larger than ``limit`` bytes.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        with path.open("rb", buffering=0) as file:
+            data = _up_to(file, limit + 1)
     except OSError as error:
         raise UsageError(f"cannot read the {what}: {error.strerror}", where=printable(str(path))) from error
     if len(data) > limit:

@@ -18,7 +18,7 @@ from airgap.text import printable
 #: No archive may have more headers, a longer name, more characters in all its names, or a larger extended header (bytes).
 MAX_MEMBERS = 400_000
 MAX_NAME = 4096
-MAX_NAMES = 64 * 1024 * 1024
+MAX_NAMES = 32 * 1024 * 1024
 MAX_EXTENDED = 64 * 1024
 
 _BLOCK = 512
@@ -70,7 +70,7 @@ class TarIndex:
         for name, member in self._walk():
             if name in self._members:
                 raise self._error("an archive has two members of one name", name, "each name once")
-            names += len(name) + len(member.link or "")
+            names += sum(len(text) if text.isascii() else 4 * len(text) for text in (name, member.link or ""))
             if names > MAX_NAMES:
                 raise self._error("an archive has too many names", "more", f"{MAX_NAMES} characters at most")
             self._members[name] = member

@@ -12,10 +12,10 @@ from airgap.bundle import frame, names
 from airgap.bundle.entries import Blob as Blob  # the entries under the catalog's own name
 from airgap.bundle.entries import Patch as Patch
 from airgap.bundle.entries import Volume as Volume
-from airgap.bundle.entries import blob_json, blobs_of, file_json, parity_of, volume_of
+from airgap.bundle.entries import blob_json, blob_of, check_blobs, file_json, file_of, parity_of, volume_of
 from airgap.bundle.frame import Member
 from airgap.errors import Damaged, Refused, UsageError
-from airgap.oci import media, strictjson
+from airgap.oci import jsonparts, media, strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 SCHEMA = "airgap.catalog/1"
 SEALED = "airgap.sealed/1"
-#: A catalog may not be larger than this, in bytes: about a million blobs.
-MAX_CATALOG = 256 * 1024 * 1024
+#: A catalog may not be larger than this, in bytes.
+MAX_CATALOG = 64 * 1024 * 1024
+#: Nor may what is read from it take more memory, in bytes: 400,000 blobs. Often there is no signature, so it may be anybody's.
+MAX_MEMORY = 168 * 1024 * 1024
+_IN_PARTS = ("blobs", "images", "volumes", "parity")
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -139,7 +142,7 @@ class Catalog:
             Refused: the bundle is encrypted.
         """
         where = names.CATALOG
-        top = strictjson.parse_object(raw, where)
+        top, blobs = _read(raw)
         if top.get("schema") == SEALED:
             raise Refused(
                 "the bundle is encrypted",
@@ -164,8 +167,55 @@ class Catalog:
             previous=None if previous is None else Digest.parse(previous, f"{where}: previous"),
             base=tuple(Digest.parse(item, f"{where}: base") for item in strictjson.array(top.get("base"), where)),
             images=_images(strictjson.array(top.get("images"), where), len(known["volumes"])),
-            blobs=blobs_of(strictjson.mapping(top.get("blobs"), where), known["volumes"]),
+            blobs=check_blobs(blobs, known["volumes"]),
         )
+
+
+def _read(raw: bytes) -> tuple[dict[str, Any], dict[Digest, Blob]]:
+    """The entries of a catalog, with blobs, images and files as what they are: as JSON they would take several times the memory.
+
+    What is wrong with a part is told at the end, after an unknown schema.
+    """
+    where = names.CATALOG
+    memory = jsonparts.Memory(MAX_MEMORY)
+    top: dict[str, Any] = {}
+    blobs: dict[Digest, Blob] = {}
+    wrong: Damaged | None = None
+    for key, name, value in jsonparts.parts(raw, where, _IN_PARTS, memory):
+        if name is None:
+            top[key] = value
+            continue
+        try:
+            memory.take(_part(top, blobs, key, name, value))
+        except Damaged as error:
+            if memory.left < 0:
+                error.where = where
+                raise
+            wrong = wrong or error
+    if top.get("schema") == SCHEMA:
+        if wrong is not None:
+            raise wrong
+        strictjson.mapping(top.get("blobs"), where)
+    return top, blobs
+
+
+def _part(top: dict[str, Any], blobs: dict[Digest, Blob], key: str, name: str | int, value: object) -> int:
+    """Keep one blob, image or file; the memory that it takes, in bytes. Raises ``Damaged``."""
+    if key == "blobs":
+        digest, blob = blob_of(name, value)
+        if digest in blobs:
+            raise Damaged(f"not acceptable JSON: duplicate key '{digest}'", where=names.CATALOG)
+        blobs[digest] = blob
+        return 360 + 64 * len(blob.extents) + 128 * len(blob.repositories) + 256 * (blob.patch is not None)
+    if not isinstance(name, int):
+        raise Damaged("not a list", where=f"{names.CATALOG}: {key}")
+    if key == "images":
+        top[key].append(Image.from_json(value, f"{names.CATALOG}: image {name + 1}"))
+        return strictjson.memory_of(strictjson.canonical(value))
+    own = names.volume_name(name + 1) if key == "volumes" else names.parity_name(name + 1)
+    file = file_of(value, own, f"{names.CATALOG}: {'volume' if key == 'volumes' else 'parity'} {name + 1}")
+    top[key].append(file)
+    return 512 + 136 * len(file.blocks)
 
 
 def document(top: Mapping[str, Any]) -> bytes:
@@ -270,7 +320,7 @@ def _volume_size(value: object) -> int | None:
 
 
 def _images(values: list[Any], volumes: int) -> tuple[Image, ...]:
-    images = tuple(Image.from_json(value, f"{names.CATALOG}: image {i}") for i, value in enumerate(values, 1))
+    images: tuple[Image, ...] = tuple(values)
     if not images or not volumes:
         raise Damaged("the catalog lists no images or no volumes", where=names.CATALOG)
     roots: dict[Reference, Digest] = {}

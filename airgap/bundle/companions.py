@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airgap import fsio
-from airgap.bundle import documents, names
+from airgap.bundle import documents, names, piecewise
 from airgap.bundle.catalog import Catalog
 from airgap.errors import Damaged
 
-_LIMIT = 64 * 1024 * 1024
+#: Bytes of a line of ``SHA256SUMS``: none of ours is longer.
+_LONGEST = 1024
 
 
 def contradicting(directory: Path, catalog: Catalog, raw: bytes) -> dict[Path, str]:
@@ -31,16 +31,18 @@ def contradicting(directory: Path, catalog: Catalog, raw: bytes) -> dict[Path, s
     expected = {names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()} if ours else {}
     wrong = {}
     for name in (names.SUMS, names.CHECK, *names.SCRIPTS):
+        path = directory / name
         try:
-            content = fsio.read_if_there(directory / name, _LIMIT)
-        except Damaged as error:  # not a regular file, or one that is far too large
-            wrong[directory / name] = error.what
+            if name == names.SUMS:
+                good = all(line in sums or (not ours and _is_of_script(line)) for line in piecewise.lines(path, _LONGEST))
+            else:
+                good = piecewise.holds(path, expected[name]) if name in expected else piecewise.is_regular(path)
+        except Damaged as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                wrong[path] = error.what
             continue
-        if content is None:
-            continue
-        lines = (line for line in content.splitlines(keepends=True) if ours or not _is_of_script(line))
-        if not (sums.issuperset(lines) if name == names.SUMS else content == expected.get(name, content)):
-            wrong[directory / name] = f"{name} does not agree with the signed catalog"
+        if not good:
+            wrong[path] = f"{name} does not agree with the signed catalog"
     return wrong
 
 

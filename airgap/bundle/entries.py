@@ -80,7 +80,7 @@ def blob_json(blob: Blob) -> dict[str, Any]:
 def volume_of(value: object, number: int, most: int | None) -> Volume:
     """Read volume ``number`` (from 1), of ``most`` bytes at most. Raises ``Damaged``."""
     where = f"{names.CATALOG}: volume {number}"
-    volume = _file(value, names.volume_name(number), where)
+    volume = file_of(value, names.volume_name(number), where)
     if most is not None and volume.size > most:
         raise Damaged(
             "a volume is larger than the volume size", where=where, expected=f"{most} bytes at most", got=str(volume.size)
@@ -93,7 +93,7 @@ def parity_of(values: list[Any], volumes: tuple[Volume, ...]) -> tuple[Volume, .
     where = f"{names.CATALOG}: parity"
     if values and len(values) + len(volumes) > MOST_SHARES:
         raise Damaged("more volumes and parity files than the code has", where=where, expected=f"{MOST_SHARES} at most")
-    files = tuple(_file(value, names.parity_name(i), f"{where} {i}") for i, value in enumerate(values, 1))
+    files = tuple(file_of(value, names.parity_name(i), f"{where} {i}") for i, value in enumerate(values, 1))
     largest = max((volume.size for volume in volumes), default=0)
     for file in files:
         if file.size != largest:
@@ -103,7 +103,10 @@ def parity_of(values: list[Any], volumes: tuple[Volume, ...]) -> tuple[Volume, .
     return files
 
 
-def _file(value: object, name: str, where: str) -> Volume:
+def file_of(value: object, name: str, where: str) -> Volume:
+    """Read the file of this name, unless it was read already. Raises ``Damaged``."""
+    if isinstance(value, Volume):
+        return value
     fields = strictjson.mapping(value, where)
     size = strictjson.integer(fields.get("size"), where)
     blocks = tuple(_sha256(item, where) for item in strictjson.array(fields.get("blocks"), where))
@@ -116,13 +119,20 @@ def _sha256(value: object, where: str) -> str:
     return Digest.parse(f"sha256:{value}", where).hex
 
 
-def blobs_of(values: dict[str, Any], volumes: tuple[Volume, ...]) -> dict[Digest, Blob]:
-    """Read all blobs. Raises ``Damaged``."""
+def blob_of(name: object, value: object) -> tuple[Digest, Blob]:
+    """Read one blob; whether it fits the others and the volumes, :func:`check_blobs` says. Raises ``Damaged``."""
+    digest = Digest.parse(name, names.CATALOG)
+    return digest, _blob(value, f"{names.CATALOG}: blob {digest}")
+
+
+def check_blobs(blobs: dict[Digest, Blob], volumes: tuple[Volume, ...]) -> dict[Digest, Blob]:
+    """All blobs, when they lie within these volumes and patches have what they apply to. Raises ``Damaged``."""
     where = names.CATALOG
-    blobs = {
-        Digest.parse(key, where): _blob(value, f"{where}: blob {printable(key, 90)}", volumes) for key, value in values.items()
-    }
     for digest, blob in blobs.items():
+        for extent in blob.extents:
+            if not 1 <= extent.volume <= len(volumes) or extent.offset + extent.length > volumes[extent.volume - 1].size:
+                got = str([extent.volume, extent.offset, extent.length])
+                raise Damaged("a blob's extent lies outside its volume", where=f"{where}: blob {digest}", got=got)
         if blob.patch is not None:
             _check_patch(blob.patch, blobs, f"{where}: blob {digest}")
     return blobs
@@ -145,7 +155,7 @@ def _check_patch(patch: Patch, blobs: Mapping[Digest, Blob], where: str) -> None
         )
 
 
-def _blob(value: object, where: str, volumes: tuple[Volume, ...]) -> Blob:
+def _blob(value: object, where: str) -> Blob:
     fields = strictjson.mapping(value, where)
     size = strictjson.integer(fields.get("size"), where)
     if len(fields.keys() & {"held", "patch", "extents"}) != 1 or fields.get("held", True) is not True:
@@ -155,7 +165,7 @@ def _blob(value: object, where: str, volumes: tuple[Volume, ...]) -> Blob:
         return Blob(size, held=True, repositories=tuple(strictjson.string(name, where) for name in repositories))
     if "patch" in fields:
         return Blob(size, patch=_patch(strictjson.mapping(fields["patch"], where), where))
-    extents = tuple(_extent(item, where, volumes) for item in strictjson.array(fields.get("extents"), where))
+    extents = tuple(_extent(item, where, size) for item in strictjson.array(fields.get("extents"), where))
     if not extents or sum(extent.length for extent in extents) != size:
         raise Damaged("a blob's extents do not add up to its size", where=where, expected=str(size))
     return Blob(size, extents)
@@ -170,8 +180,9 @@ def _patch(fields: dict[str, Any], where: str) -> Patch:
     )
 
 
-def _extent(value: object, where: str, volumes: tuple[Volume, ...]) -> Extent:
+def _extent(value: object, where: str, size: int) -> Extent:
     numbers = [strictjson.integer(item, where) for item in strictjson.array(value, where)]
-    if len(numbers) != 3 or not 1 <= numbers[0] <= len(volumes) or numbers[1] + numbers[2] > volumes[numbers[0] - 1].size:
+    if len(numbers) != 3:
         raise Damaged("a blob's extent lies outside its volume", where=where, got=printable(str(numbers), 80))
-    return Extent(*numbers)
+    volume, offset, length = numbers
+    return Extent(volume, offset, size if length == size else length)  # most blobs have one: the number is there once

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names
+from airgap.bundle import names, piecewise
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.bundle.copies import choose
 from airgap.bundle.supplement import read_supplements
@@ -194,7 +194,7 @@ def _one_catalog(holders: list[Path], directories: list[Path]) -> bytes:
         )
     raw = fsio.read_capped(holders[0] / names.CATALOG, MAX_CATALOG)
     for other in holders[1:]:
-        if fsio.read_capped(other / names.CATALOG, MAX_CATALOG) != raw:
+        if not piecewise.holds(other / names.CATALOG, raw):
             raise Damaged(
                 "the paths hold two different bundles, or one catalog is damaged",
                 where=f"{printable(str(holders[0]))} and {printable(str(other))}",

@@ -22,8 +22,8 @@ from airgap.oci.stream import MAX_STREAM, is_stream
 from airgap.text import printable
 
 SCHEMA = "airgap.receipt/1"
-#: A receipt may not be larger than this, in bytes: about five million blobs.
-MAX_RECEIPT = 256 * 1024 * 1024
+#: A receipt may not be larger than this, in bytes: more than 400,000 blobs.
+MAX_RECEIPT = 20 * 1024 * 1024
 
 _FIELDS = ("schema", "site", "created", "tool", "target", "streams", "repositories", "images", "manifests", "blobs")
 _ROWS = ("manifests", "blobs")

@@ -103,7 +103,15 @@ class Findings:
 
     def check_size(self, more: int = 0) -> None:
         """Raise ``UsageError`` when more was found than anybody can mean."""
-        found = more + len(self.images) + len(self.overrides) + len(self.unresolved) + len(self.notes) + len(self.spotted) + len(self.open)
+        found = (
+            more
+            + len(self.images)
+            + len(self.overrides)
+            + len(self.unresolved)
+            + len(self.notes)
+            + len(self.spotted)
+            + len(self.open)
+        )
         if found > MAX_FINDINGS:
             raise UsageError("too much was found", expected=f"{MAX_FINDINGS} places at most", hint="name fewer directories")
 

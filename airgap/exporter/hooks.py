@@ -27,6 +27,7 @@ _PLACEHOLDERS = ("image", "digest", "registry", "layout")
 #: What says where credentials are, or holds them; everything of ours (``AIRGAP_...``) goes as well.
 _SECRET = frozenset({"REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "DOCKER_AUTH_CONFIG"})
 _LINES = 5
+_LONGEST = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Hook:
         Raises:
             UsageError: quotes that do not match, nothing at all, or a program that is not there.
         """
+        if len(text) > _LONGEST:
+            raise UsageError("a command that is too long", where="--gate", expected=f"{_LONGEST} characters at most")
         try:
             words = tuple(shlex.split(text))
         except ValueError as error:

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.bundle import names
+from airgap.bundle import names, piecewise
 from airgap.errors import UsageError
 from airgap.oci import strictjson
 from airgap.text import printable
 
 LOCK = "lock.json"
 SCHEMA = "airgap.journal/1"
-_LIMIT = 1024 * 1024 * 1024
+#: No journal has more blobs: what is beyond is fetched again.
+_MOST, _LONGEST_NAME = 1_000_000, 200
+#: Bytes of a line: the first one is the longest.
+_LONGEST = 64 * 1024
 _SEAL = "sha256"
 
 
@@ -50,14 +53,14 @@ class Journal:
             UsageError: its first line is unreadable.
         """
         path = directory / names.JOURNAL
-        first, *lines = fsio.read_capped(path, _LIMIT).split(b"\n")
-        header = _parse(first)
+        lines = piecewise.lines(path, _LONGEST)
+        header = _parse(next(lines, b""))
         if not isinstance(header, dict) or header.pop(_SEAL, "") != _sum(header) or header.get("schema") != SCHEMA:
             raise unusable("the journal of the unfinished bundle is unreadable", path)
         journal = cls(header)
         for line in lines:
             match _parse(line):
-                case [str(digest), int(count)] if count >= 0:
+                case [str(digest), int(count)] if count >= 0 and len(digest) < _LONGEST_NAME and len(journal.progress) < _MOST:
                     journal.progress[digest] = count
         return journal._attach(directory)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airgap.errors import Damaged, UsageError
-from airgap.oci import strictjson
+from airgap.oci import jsonparts, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
@@ -19,8 +19,9 @@ from airgap.oci.reference import Repository
 from airgap.text import printable
 
 SCHEMA = "airgap.lock/1"
-#: No lock is larger, in bytes.
-MAX_LOCK = 256 * 1024 * 1024
+#: No lock is larger, nor may what is read from it take more memory, in bytes: 400,000 blobs.
+MAX_LOCK = 96 * 1024 * 1024
+MAX_MEMORY = 168 * 1024 * 1024
 # Manifests of all images together, one that several images have counted for each: more than any list comes to.
 _MOST_WALKED = 2_000_000
 
@@ -154,13 +155,9 @@ class Lock:
             UsageError: it is not a lock, or not a complete one.
         """
         try:
-            top = strictjson.parse_object(raw, where)
-            images = [
-                Image.from_json(v, f"{where}: image {i}") for i, v in enumerate(strictjson.array(top.get("images"), where), 1)
-            ]
-            nodes = [
-                Node.from_json(v, f"{where}: manifest {i}") for i, v in enumerate(strictjson.array(top.get("manifests"), where), 1)
-            ]
+            top = _read(raw, where)
+            images: list[Image] = strictjson.array(top.get("images"), where)
+            nodes: list[Node] = strictjson.array(top.get("manifests"), where)
             places = strictjson.mapping(top.get("places", {}), f"{where}: places")
             known = {str(image.reference) for image in images}
             for name, place in places.items():
@@ -181,6 +178,25 @@ class Lock:
         except Damaged as error:
             raise UsageError(error.what, where=error.where, expected=error.expected, got=error.got) from error
         return lock
+
+
+def _read(raw: bytes, where: str) -> dict[str, Any]:
+    """The entries of a lock, with images and manifests as what they are: as JSON they would take several times the memory."""
+    memory = jsonparts.Memory(MAX_MEMORY)
+    top: dict[str, Any] = {}
+    for key, name, value in jsonparts.parts(raw, where, ("images", "manifests"), memory):
+        if name is None:
+            top[key] = value
+        elif not isinstance(name, int):
+            raise Damaged("not a list", where=f"{where}: {key}")
+        elif key == "images":
+            top[key].append(Image.from_json(value, f"{where}: image {name + 1}"))
+            memory.take(strictjson.memory_of(strictjson.canonical(value)))
+        else:
+            node = Node.from_json(value, f"{where}: manifest {name + 1}")
+            top[key].append(node)
+            memory.take(512 + 360 * (len(node.blobs) + len(node.children)))
+    return top
 
 
 def _made(fields: dict[str, Any], where: str) -> dict[Digest, bytes]:

@@ -9,6 +9,7 @@ strip-host                               - strip-host
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ from airgap.text import printable
 
 #: A file of rules may be so long, in bytes.
 MAX_RULES_FILE = 8 * 1024 * 1024
+# The library would take the rest for escapes of Python's, also those that Python knows no more.
+_OTHER_ESCAPE = re.compile(r"\\(?![1-9]|g<)")
 _KINDS = ("image", "prefix", "regex")
 _YAML = (".yaml", ".yml", ".json")
 
@@ -42,6 +45,9 @@ class Substitution:
             UsageError: not a regular expression, or a replacement that names a group which it does not have.
         """
         Pattern.parse(pattern)
+        if not template.isprintable() or _OTHER_ESCAPE.search(template):
+            expected = "\\1 to \\9 or \\g<name>, and parts of names"
+            raise UsageError("not a replacement", expected=expected, got=printable(template, 100))
         if len(template) > MAX_PATTERN:
             raise UsageError("a replacement that is too long", expected=f"{MAX_PATTERN} characters at most")
         made = cls(pattern, template)

@@ -10,7 +10,7 @@ from airgap.lists.mistakes import Mistakes, Spot
 from airgap.lists.placed import Places, by_name
 
 _MAX_DEPTH = 16
-_MAX_NODES = 1_000_000
+_MAX_NODES = 300_000
 _STRING, _NULL, _BOOL, _INT, _FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float"))
 _KINDS: dict[type[yaml.Node], str] = {yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
@@ -32,9 +32,12 @@ class _Loader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem=much, problem_mark=event.start_mark)
         self._depth += 1
         try:
-            return super().compose_node(parent, index)
+            node = super().compose_node(parent, index)
         finally:
             self._depth -= 1
+        if node is not None:  # where it ends nobody asks, and a mark is larger than most values
+            node.end_mark = None
+        return node
 
 
 def compose(text: str, mistakes: Mistakes) -> list[yaml.Node]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names, outer
+from airgap.bundle import names, outer, piecewise
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.bundle.media import bundle_directories, entries
 from airgap.bundle.supplement import read_supplements
@@ -24,8 +24,6 @@ from airgap.media import disks
 from airgap.media.disks import Disks
 from airgap.oci.digest import Digest
 from airgap.text import listing, printable
-
-_SUMS_LIMIT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -196,20 +194,31 @@ def survey_all(paths: Sequence[Path]) -> tuple[list[Survey], list[MediaError]]:
 def _directories(paths: Sequence[Path]) -> tuple[list[_Directory], list[MediaError]]:
     found: dict[Path, _Directory] = {}
     unreadable = []
+    kept: dict[bytes, _Directory] = {}
     for path in paths:
         try:
             for directory in bundle_directories(path):
-                found.setdefault(directory.resolve(), _read(directory))
+                if directory.resolve() not in found:
+                    found[directory.resolve()] = _read(directory, kept)
         except MediaError as error:
             unreadable.append(error)
     return list(found.values()), unreadable
 
 
-def _read(path: Path) -> _Directory:
+def _read(path: Path, kept: dict[bytes, _Directory]) -> _Directory:
+    """Look at a directory; ``kept`` has one with each catalog, so that what lies on every medium is there once."""
     directory = _Directory(path, sorted(entries(path)))
     try:
-        directory.raw = fsio.read_capped(path / names.CATALOG, MAX_CATALOG)
-        directory.catalog = outer.read(directory.raw)
+        raw = fsio.read_capped(path / names.CATALOG, MAX_CATALOG)
+        same = kept.get(hashlib.sha256(raw).digest())
+        if same is not None:
+            directory.raw, directory.catalog, directory.problem = same.raw, same.catalog, same.problem
+            return directory
+        if sum(len(other.raw) for other in kept.values()) + len(raw) > MAX_CATALOG:
+            raise Damaged("there are too many large catalogs on the media", hint="check one bundle at a time")
+        directory.raw = raw
+        kept[hashlib.sha256(raw).digest()] = directory
+        directory.catalog = outer.read(raw)
     except AirgapError as error:
         directory.missing = isinstance(error.__cause__, FileNotFoundError)
         directory.problem = f"no {names.CATALOG} is here" if directory.missing else f"{names.CATALOG} is damaged: {error.what}"
@@ -247,11 +256,11 @@ def _group(members: list[_Directory]) -> _Group | None:
 
 def _vouched(directory: _Directory) -> bool:
     """Whether the ``SHA256SUMS`` beside a catalog agrees with it: a flipped bit shows there."""
+    line = f"{hashlib.sha256(directory.raw).hexdigest()}  {names.CATALOG}\n".encode()
     try:
-        sums = fsio.read_capped(directory.path / names.SUMS, _SUMS_LIMIT)
+        return line in piecewise.lines(directory.path / names.SUMS, 1024)
     except AirgapError:
         return False
-    return f"{hashlib.sha256(directory.raw).hexdigest()}  {names.CATALOG}\n".encode() in sums
 
 
 def _kinship(path: Path, catalog: Catalog) -> int:

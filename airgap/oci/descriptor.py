@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ PLATFORM_FIELDS = ("architecture", "os", "os.version", "os.features", "variant",
 _PART = re.compile(r"[a-z0-9_.-]+")
 #: What engines take an architecture without a variant for (containerd, platforms/database.go).
 _DEFAULT_VARIANTS = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Descriptor:
         strictjson.refuse_lookalikes(fields, _FIELDS, where)
         platform = fields.get("platform")
         return cls(
-            media_type=strictjson.string(fields.get("mediaType"), f"{where}: mediaType"),
+            media_type=sys.intern(strictjson.string(fields.get("mediaType"), f"{where}: mediaType")),
             digest=Digest.parse(fields.get("digest"), where),
             size=strictjson.integer(fields.get("size"), f"{where}: size"),
             platform=None if platform is None else Platform.from_json(platform, where),
@@ -97,7 +99,8 @@ class Descriptor:
             annotations={
                 key: strictjson.string(text, f"{where}: annotations")
                 for key, text in strictjson.mapping(fields.get("annotations") or {}, where).items()
-            },
+            }
+            or _NONE,
             urls=tuple(strictjson.string(url, where) for url in strictjson.array(fields.get("urls") or [], where)),
         )
 

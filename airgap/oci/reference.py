@@ -30,7 +30,8 @@ class Repository:
         return f"{self.host}/{self.path}"
 
     def __post_init__(self) -> None:
-        if not is_path(self.path) or len(str(self)) > _NAME_LIMIT:
+        long = len(self.host) + 1 + len(self.path) > _NAME_LIMIT  # asked first: expressions take memory for each part of a name
+        if long or not is_path(self.path):
             raise UsageError(
                 "not a valid repository name",
                 got=printable(f"{self.host}/{self.path}"),

@@ -17,17 +17,19 @@ from airgap.text import printable
 
 MAX_INTEGER = 2**53
 MAX_DEPTH = 32
+#: A document may take so much memory when it is parsed, in bytes, unless its reader says otherwise.
+MAX_MEMORY = 128 * 1024 * 1024
 
 
-def parse_object(raw: bytes, where: str) -> dict[str, Any]:
+def parse_object(raw: bytes, where: str, most: int = MAX_MEMORY) -> dict[str, Any]:
     """Parse one JSON object strictly; anything but an object is refused, see :func:`parse`."""
-    value = parse(raw, where)
+    value = parse(raw, where, most)
     if not isinstance(value, dict):
         raise Damaged("not acceptable JSON: it is not a JSON object", where=where)
     return value
 
 
-def parse(raw: bytes, where: str) -> Any:
+def parse(raw: bytes, where: str, most: int = MAX_MEMORY) -> Any:
     """Parse one JSON value strictly.
 
     Refused: invalid UTF-8, a byte-order mark, lone surrogates, duplicate keys at any level, ``NaN`` and ``Infinity``,
@@ -36,17 +38,47 @@ def parse(raw: bytes, where: str) -> Any:
     Args:
         raw: the bytes; the caller has capped their length.
         where: what the bytes are, for the message.
+        most: the memory that the value may take, in bytes; what could take more is not parsed.
 
     Raises:
         Damaged: with the reason.
     """
+    check_memory(memory_of(raw), most, where)
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-        _check_inside(value, halves=b"\\u" in raw)
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=no_duplicates, parse_constant=no_constant)
+        check_inside(value, halves=b"\\u" in raw)
     except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)
-        raise Damaged(f"not acceptable JSON: {reason}", where=where) from error
+        raise unacceptable(error, where) from error
     return value
+
+
+def memory_of(raw: bytes | str) -> int:
+    """The most memory that a document can take as Python's objects, in bytes: counted by its signs, so that it need not be parsed.
+
+    A few bytes of JSON may become a hundred and more. Strings count with their text twice, once as the document and once as values.
+    """
+    comma, brackets, braces, colon, quote = (",", "[", "{", ":", '"') if isinstance(raw, str) else (b",", b"[", b"{", b":", b'"')
+    wide = 1 if raw.isascii() else 4
+    values, keys = raw.count(comma), min(raw.count(colon), raw.count(quote) // 2)  # type: ignore[arg-type]
+    held = 48 * values + 96 * raw.count(brackets) + 224 * raw.count(braces) + 64 * (raw.count(quote) // 2)  # type: ignore[arg-type]
+    return held + 160 * keys + 2 * wide * len(raw)
+
+
+def check_memory(needed: int, most: int, where: str) -> None:
+    """Refuse a document before it takes more than it may. Raises ``Damaged``."""
+    if needed > most:
+        raise Damaged(
+            "a document with more in it than can be read safely",
+            where=where,
+            expected=f"what takes {most >> 20} MiB of memory at most",
+            got=f"what may take {needed >> 20} MiB",
+        )
+
+
+def unacceptable(error: Exception, where: str) -> Damaged:
+    """The error for what is not JSON, or not strict."""
+    reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)
+    return Damaged(f"not acceptable JSON: {reason}", where=where)
 
 
 def refuse_lookalikes(value: dict[str, Any], known: Iterable[str], where: str) -> None:
@@ -91,7 +123,8 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of these pairs, for the parser. Raises ``ValueError`` when one key is there twice."""
     result = dict(pairs)
     if len(result) != len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -99,14 +132,18 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _no_constant(name: str) -> None:
+def no_constant(name: str) -> None:
+    """Refuse ``NaN`` and ``Infinity``, for the parser. Raises ``ValueError``."""
     raise ValueError(f"{name} is not a number")
 
 
-def _check_inside(value: object, *, halves: bool) -> None:
+def check_inside(value: object, *, halves: bool, depth: int = MAX_DEPTH) -> None:
     """Refuse deep nesting, and with ``halves`` texts and keys that hold half a character: only escapes can write one.
 
     Walked in place, so that it takes no memory of its own to speak of.
+
+    Raises:
+        ValueError: one of these.
     """
     stack = [iter((value,))]
     while stack:
@@ -119,7 +156,7 @@ def _check_inside(value: object, *, halves: bool) -> None:
                 break
         else:
             stack.pop()
-        if len(stack) > MAX_DEPTH + 1:
+        if len(stack) > depth + 1:
             raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
 
 

@@ -17,6 +17,8 @@ from airgap.registry.rules import Mirror, Pulls, Rule, Rules
 from airgap.text import printable
 
 _MAX_FILE = 1024 * 1024
+_MOST_DOTS = 64
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _SYSTEM = Path("/etc/containers")
 _REGISTRY_FIELDS = {"prefix", "location", "insecure", "blocked", "mirror", "mirror-by-digest-only"}
 _MIRROR_FIELDS = {"location", "insecure", "pull-from-mirror"}
@@ -102,9 +104,17 @@ class _File:
         self._where = printable(str(path))
         raw = fsio.read_input(path, _MAX_FILE, "registries.conf")
         try:
-            self._document = tomllib.loads(raw.decode())
+            text = raw.decode()
+            self._check_dots(text)
+            self._document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             raise UsageError("not a TOML file", where=self._where, got=printable(str(error))) from None
+
+    def _check_dots(self, text: str) -> None:
+        """No key here has a dot; the library takes the square of their number."""
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.count(".") > _MOST_DOTS and _QUOTED.sub("", line).count(".") > _MOST_DOTS:
+                raise self._mistake(f"line {number}", "keys without dots")
 
     def read_into(self, merged: _Merged) -> None:
         """Add what the file says."""

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from airgap.discover.findings import Findings, Sheet
 from airgap.discover.listing import as_text, as_yaml, collect
 from airgap.discover.search import find_in_text
+from airgap.discover.tree import decode
 from airgap.discover.variables import expand, parse_env
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import Parser, text
@@ -137,6 +138,13 @@ def rows() -> Iterator[Parser]:
             "one mount": repeated(",source=", b"[Container]\nMount=type=image"),
             "brackets": repeated("["),
         },
+    )
+    yield Parser(
+        "bytes of a deployment file",
+        decode,
+        (b"a: b\r\n", "\ufeffa: b".encode("utf-16")),
+        {"letters": repeated("a"), "zeros": repeated("\0"), "line ends": repeated("\r\n")},
+        ("airgap.discover.tree:decode",),
     )
     yield Parser(
         "environment file",

@@ -15,7 +15,7 @@ from airgap.lists.tags import Pattern
 from airgap.oci.descriptor import Platform
 from airgap.oci.digest import Digest
 from airgap.oci.places import Place
-from airgap.oci.reference import Reference
+from airgap.oci.reference import Reference, Repository
 from airgap.text import parse_size, printable
 from airgap.trust.identity import Name, is_reference, is_remap_prefix
 from tests.support import parserseeds as seeds
@@ -53,6 +53,7 @@ def rows() -> Iterator[Parser]:
             (b"quay.io/a/b:1@" + seeds.digest(0).encode(), b"[::1]:5000/a__b"),
             ("oci.reference:Reference.parse",),
         ),
+        "repository": (Repository.parse, (b"quay.io/a/b", b"DOCKER.io/a"), ("oci.reference:Repository.parse",)),
         "digest": (Digest.parse, (seeds.digest(0).encode(),), ("oci.digest:Digest.parse",)),
         "platform": (Platform.parse, (b"linux/arm/v7",), ("oci.descriptor:Platform.parse",)),
         "place": (Place.parse, (b"oci:dir:name", b"docker-archive:file@0", b"containers-storage:a"), ("oci.places:Place.parse",)),

@@ -1,0 +1,41 @@
+"""Files from elsewhere, looked through piece by piece: however large one is, it is never in memory as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from airgap.fsio import CHUNK, disk_errors, open_regular
+
+
+def is_regular(path: Path) -> bool:
+    """True. Raises as :func:`open_regular` for what is not there or no regular file."""
+    os.close(open_regular(path))
+    return True
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Whether a regular file has just this content; it is compared in pieces.
+
+    Raises:
+        As :func:`read_capped`.
+    """
+    fd = open_regular(path)
+    with disk_errors("cannot read", path), os.fdopen(fd, "rb") as file:
+        if os.fstat(fd).st_size != len(content):
+            return False
+        view = memoryview(content)
+        return all(file.read(CHUNK) == view[at : at + CHUNK] for at in range(0, len(view), CHUNK)) and not file.read(1)
+
+
+def lines(path: Path, longest: int) -> Iterator[bytes]:
+    """The lines of a regular file, one at a time, with their ends; a longer one comes in pieces.
+
+    Raises:
+        As :func:`read_capped`.
+    """
+    fd = open_regular(path)
+    with disk_errors("cannot read", path), os.fdopen(fd, "rb") as file:
+        while line := file.readline(longest):
+            yield line

@@ -1,0 +1,114 @@
+"""Whatever lies on a medium, or in a file that is given: no command takes 300 MB of memory for it, signed or not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle import names
+from airgap.bundle.catalog import MAX_CATALOG
+from tests.support import parserseeds as seeds
+from tests.support.bundles import Sender
+
+MOST = 300 * 1000 * 1000
+SIZE = MAX_CATALOG - 200
+COMMANDS = ("inspect", "verify", "check", "diff", "report")
+
+
+def peak(*arguments: str, cwd: Path) -> tuple[int, int, str]:
+    """Run a command; its exit code, the most memory it had in bytes, and what it said."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "airgap", *arguments], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_maxrss * 1024, said
+
+
+def _arguments(command: str, sender: Sender) -> list[str]:
+    policy = ["--policy", str(sender.policy)]
+    return {
+        "inspect": ["inspect", "stick"],
+        "verify": ["verify", "stick", *policy],
+        "check": ["media", "check", "stick"],
+        "diff": ["diff", "stick", "stick"],
+        "report": ["report", "stick", "-o", "report.html"],
+    }[command]
+
+
+def _blobs(count: int) -> bytes:
+    return b",".join(b'"sha256:%064x":{"size":0,"held":true}' % i for i in range(count))
+
+
+CATALOGS: dict[str, Callable[[], bytes]] = {
+    "empty lists": lambda: b'{"a":[' + b"[]," * (SIZE // 3 - 9) + b"0]}",
+    "keys": lambda: b"{" + b",".join(b'"k%d":1' % i for i in range(SIZE // 14)) + b"}",
+    "blobs": lambda: b'{"blobs":{' + _blobs(SIZE // 110) + b'},"schema":"airgap.catalog/1"}',
+    "one long text": lambda: b'{"a":"' + b"x" * (SIZE - 99) + "\N{PILE OF POO}".encode() + b'"}',
+    "an encrypted catalog": lambda: (
+        b'{"schema":"airgap.sealed/1","catalog":"' + b"A" * (SIZE // 2) + b'","tags":"' + b"A" * (SIZE // 3) + b'"}'
+    ),
+}
+
+
+@pytest.mark.slow("sixty megabytes for each command")
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", CATALOGS)
+def test_a_catalog_of_a_stranger_takes_no_memory_to_speak_of(kind: str, command: str, tmp_path: Path) -> None:
+    sender = Sender.make(tmp_path / "sender")
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / names.CATALOG).write_bytes(CATALOGS[kind]())
+    code, memory, said = peak(*_arguments(command, sender), cwd=tmp_path)
+    assert code in (2, 3, 4), said
+    assert memory < MOST
+
+
+@pytest.mark.parametrize("command", ["check", "report"])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        (names.SUMS, b"\n"),
+        (names.SUMS, b"0"),
+        (names.CHECK, b"\n"),
+        (names.SUPPLEMENT, b"[],"),
+        (names.CUSTODY, b"{}\n"),
+        ("DISKS.json", b"[],"),
+    ],
+)
+def test_the_files_beside_a_catalog_take_no_memory_to_speak_of(name: str, part: bytes, command: str, tmp_path: Path) -> None:
+    sender = Sender.make(tmp_path / "sender")
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / names.CATALOG).write_bytes(seeds.small_catalog().to_bytes())
+    (tmp_path / "stick" / name).write_bytes(part * (60_000_000 // len(part)))
+    _, memory, said = peak(*_arguments(command, sender), cwd=tmp_path)
+    assert memory < MOST, said
+
+
+@pytest.mark.slow("a catalog of 48 MB, twice")
+@pytest.mark.parametrize("command", ["inspect", "check"])
+def test_a_catalog_of_four_hundred_thousand_blobs_is_read(command: str, tmp_path: Path) -> None:
+    sender = Sender.make(tmp_path / "sender")
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / names.CATALOG).write_bytes(seeds.catalog(400_000, 1).to_bytes())
+    code, memory, said = peak(*_arguments(command, sender), cwd=tmp_path)
+    assert code == (0 if command == "inspect" else 4), said  # its volume is not there
+    assert "more in it" not in said
+    assert memory < MOST
+
+
+@pytest.mark.slow("a catalog on each of five media")
+def test_many_catalogs_on_one_medium_take_no_more_than_one(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / "stick" / f"b{number}").mkdir(parents=True)
+        raw = b'{"n":%d,"blobs":{' % number + _blobs(SIZE // 110) + b'},"schema":"airgap.catalog/1"}'
+        (tmp_path / "stick" / f"b{number}" / names.CATALOG).write_bytes(raw)
+    code, memory, said = peak("media", "check", "stick", cwd=tmp_path)
+    assert code == 4, said
+    assert memory < MOST
