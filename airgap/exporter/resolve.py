@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from airgap.errors import AirgapError, Damaged, NotFound, Refused, RegistryError, UsageError
+from airgap.errors import AirgapError, Damaged, NotFound, RegistryError, UsageError
 from airgap.exporter.findings import Findings, remarks
+from airgap.exporter.gaps import raise_gaps
 from airgap.exporter.lock import Lock, Node
 from airgap.lists import Entry
 from airgap.oci import media
@@ -66,7 +67,7 @@ def resolve(
         outcomes = [(entry, walk.exception()) for entry, walk in zip(entries, walks, strict=True)]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow registry
-    _raise_failures(outcomes)
+    raise_gaps(outcomes)
     images: list[Image] = []
     manifests: dict[Digest, Node] = {}
     findings: list[Findings] = []
@@ -93,34 +94,6 @@ def _resolve_one(entry: Entry, source: Source, lookaside: Lookaside | None) -> t
         raise RegistryError(
             error.what, where=f"{entry.reference}: {error.where}", expected=error.expected, got=error.got
         ) from error
-
-
-def _raise_failures(outcomes: list[tuple[Entry, BaseException | None]]) -> None:
-    failures = [(entry, error) for entry, error in outcomes if error is not None]
-    if not failures:
-        return
-    for _, error in failures:
-        if not isinstance(error, AirgapError):
-            raise error
-    if len(failures) == 1:
-        raise failures[0][1]
-    kinds: tuple[type[AirgapError], ...] = (UsageError, Refused, Damaged)
-    kind = next((kind for kind in kinds if all(isinstance(error, kind) for _, error in failures)), RegistryError)
-    hints = {error.hint for _, error in failures if isinstance(error, AirgapError) and error.hint}
-    raise kind(
-        f"{len(failures)} of {len(outcomes)} images cannot be resolved",
-        got="".join(f"\n  {entry.reference} ({entry.origin}): {_summary(error)}" for entry, error in failures),
-        hint="; ".join(sorted(hints)),
-    )
-
-
-def _summary(error: BaseException) -> str:
-    facts = (
-        (error.what, error.expected and f"expected {error.expected}", error.got)
-        if isinstance(error, AirgapError)
-        else (str(error),)
-    )
-    return ": ".join(fact for fact in facts if fact)
 
 
 def _refuse_moved_tags(images: Iterable[Image]) -> None:

@@ -78,7 +78,7 @@ def refuses_referrers(key: str, manifest: Manifest) -> Reply | None:
     return REFUSAL if manifest.subject is not None else None
 
 
-@pytest.mark.smoke("import --without")
+@pytest.mark.smoke("import")
 def test_target_that_refuses_an_artifact_keeps_nothing_else_out_and_later_the_rest_comes(desk: Desk) -> None:
     facts(desk.export("--json"))
     desk.target.refuse = refuses_referrers
@@ -128,7 +128,7 @@ def test_everything_hanging_can_be_left_out_and_a_kind_that_is_none_is_a_mistake
     failed(desk.import_("--without", "sboms"), USAGE, "not a kind of attachment", "referrers, signatures, all", hint=False)
 
 
-@pytest.mark.smoke("export --without")
+@pytest.mark.smoke("export")
 def test_source_that_forbids_lists_of_referrers_is_told_and_exported_without_them(desk: Desk) -> None:
     for one in (WEB, SIGNATURE, SBOM):
         desk.source.special[f"GET /v2/web/referrers/{one.digest}"] = FORBIDDEN

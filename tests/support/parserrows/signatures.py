@@ -13,10 +13,11 @@ from airgap.trust.fields import decode_base64
 from airgap.trust.keys import KeySigner
 from airgap.trust.openpgp import check_signed_message, detached_signature, signed_data
 from airgap.trust.payload import read_gpg_payload, read_sigstore_payload
+from airgap.trust.pem import read_pem
 from airgap.trust.policy import parse_policy
 from airgap.trust.rekor import Logged, check_set
 from airgap.trust.revoked import Revoked
-from airgap.trust.signatures import decode_signature, load_public_key
+from airgap.trust.signatures import decode_signature, load_pem_key, load_public_key
 from airgap.trust.sigstorebundle import read_bundle, read_statement
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import WHERE, Parser, document, text
@@ -63,20 +64,25 @@ def rows() -> Iterator[Parser]:
         most=64 << 10,
     )
     for kind in ("PUBLIC KEY", "RSA PUBLIC KEY"):
-        yield Parser(
-            f"public key, {kind}",
-            load_public_key,
-            (seeds.pem(kind), (seeds.SAMPLES / "vendor.pub").read_bytes()),
-            {
-                "lines": lambda n, kind=kind: seeds.pem(kind, n),
-                "blocks": lambda n, kind=kind: seeds.pem(kind) * n,
-                "begins": repeated(f"-----BEGIN {kind}-----\n"),
-                "dashes": repeated("-", b"-----BEGIN "),
-                "DER": repeated(b"\x30\x80"),
-            },
-            ("airgap.trust.signatures:load_public_key", "airgap.cipher.sites:SiteKey.load"),
-            most=4 << 20,
-        )
+        for name, read, home in (
+            ("public key", load_public_key, ("airgap.trust.signatures:load_public_key", "airgap.cipher.sites:SiteKey.load")),
+            ("key as hosts read it", load_pem_key, ("airgap.trust.signatures:load_pem_key",)),
+            ("PEM", read_pem, ("airgap.trust.pem:read_pem",)),
+        ):
+            yield Parser(
+                f"{name}, {kind}",
+                read,
+                (seeds.pem(kind), (seeds.SAMPLES / "vendor.pub").read_bytes()),
+                {
+                    "lines": lambda n, kind=kind: seeds.pem(kind, n),
+                    "blocks": lambda n, kind=kind: seeds.pem(kind) * n,
+                    "begins": repeated(f"-----BEGIN {kind}-----\n"),
+                    "dashes": repeated("-", b"-----BEGIN "),
+                    "DER": repeated(b"\x30\x80"),
+                },
+                home,
+                most=4 << 20,
+            )
     yield Parser(
         "certificates",
         load_certificates,
