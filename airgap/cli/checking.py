@@ -12,16 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
-from airgap import __version__, fsio
+from airgap import __version__
 from airgap.bundle.catalog import format_time
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.outputs import HELP, Output, taken, write_signed
 from airgap.cli.records import check_replaceable
 from airgap.errors import UsageError
-from airgap.exporter.seal import write_signatures
 from airgap.media import words
 from airgap.media.check import check
-from airgap.trust.receipts import signature_paths
 
 SCHEMA = "airgap.check/1"
 #: No result is larger, in bytes.
@@ -36,7 +35,7 @@ def check_command(
         bool, typer.Option("--subset", help="These are only some of the disks: do not miss what belongs on the others.")
     ] = False,
     result: Annotated[
-        Path | None, typer.Option("--result", metavar="FILE", help="Also write who checked what, when and where.")
+        Path | None, typer.Option("--result", metavar="FILE", help=f"Also write who checked what, when and where; {HELP}")
     ] = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who checks, for --result.", show_default="this user")] = "",
     key: Annotated[
@@ -55,21 +54,19 @@ def check_command(
 
     Example: airgap media check /media/usb1 /media/usb2 --result check.json
     """
-    console = Console(as_json, quiet, verbose)
-    if key and result is None:
-        raise UsageError("nothing to sign", got="--key", expected="--result FILE with it")
-    if result is not None:
+    output = Output(result, "--result") if result is not None else None
+    console = Console(as_json, quiet, verbose, taken(output))
+    if key and (output is None or not output.is_file):
+        raise UsageError("there is no file to sign", got="--key", expected="--result FILE with it, which is a regular file")
+    if result is not None and output is not None and output.exists:
         check_replaceable(result, _MAX_RESULT, "the result of an earlier check", lambda raw: SCHEMA.encode() in raw[:100])
     signers = inputs.signers(key or (), passphrase_file)
     reports = check(paths, console, subset=subset, threads=min(threads, 8))
     facts, lines = words.facts(reports), words.lines(reports)
-    if result is not None:
+    if output is not None:
         document = json.dumps(_statement(by) | facts, indent=2).encode() + b"\n"
-        for old in signature_paths(result):
-            with fsio.disk_errors("cannot remove an old signature", old):
-                old.unlink()
-        fsio.write_durable(result, document)
-        lines += [f"written      {path}" for path in (result, *write_signatures(result.parent, document, signers, result.name))]
+        written = write_signed(output, document, signers)
+        lines += [f"written      {path}" for path in (output.name, *written)]
     console.result(facts, lines)
     raise typer.Exit(facts["exit_code"])
 

@@ -40,10 +40,12 @@ class Console:
         as_json: the result is for a machine.
         quiet: no progress.
         verbose: every stage and notice, also the small ones.
+        stdout_taken: a document goes to standard output, so that the result is printed on standard error.
     """
 
-    def __init__(self, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(self, as_json: bool = False, quiet: bool = False, verbose: bool = False, stdout_taken: bool = False) -> None:
         self.as_json = as_json
+        self._stdout_taken = stdout_taken
         self._quiet = quiet
         self._verbose = verbose
         self._bars = sys.stderr.isatty() and not quiet
@@ -55,8 +57,9 @@ class Console:
         """Print what the command found out: facts for ``--json``, lines for people."""
         self._end_bar()
         text = json.dumps(facts, indent=2) if self.as_json else "\n".join(printable(line, _LONGEST) for line in lines)
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        stream = sys.stderr if self._stdout_taken else sys.stdout
+        stream.write(text + "\n")
+        stream.flush()
 
     def stage(self, name: str, total: int) -> None:
         """As ``Progress.stage``."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import enum
 import sys
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from airgap import fsio
 from airgap.cli.console import Console, Json, Quiet, Verbose, report_error
+from airgap.cli.outputs import HELP, Output, taken
 from airgap.discover import Discovery, as_text, as_yaml, discover
 from airgap.errors import UsageError, exit_code
 from airgap.text import listing, plural
@@ -27,7 +26,9 @@ class ListFormat(enum.StrEnum):
 
 def discover_command(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and directories; - is standard input.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="File to write the list to; - is standard output.")] = "-",
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FILE", help=f"File to write the list to; {HELP}", show_default="-")
+    ] = None,
     form: Annotated[ListFormat, typer.Option("--format", help="text: one reference a line. yaml: the list's YAML form.")] = (
         ListFormat.TEXT
     ),
@@ -57,7 +58,8 @@ def discover_command(
 
     Example: helm template web ./chart | airgap discover - -o images.txt
     """
-    console = Console(as_json, quiet, verbose)
+    output = None if out is None and as_json else Output(out or "-", "--out")
+    console = Console(as_json, quiet, verbose, taken(output))
     found = discover(paths, sys.stdin.buffer.read, include_possible=include_possible, ignore=ignore or ())
     if strict and (found.unresolved or found.possible):
         _fail(_incomplete(found), found, console)
@@ -65,12 +67,11 @@ def discover_command(
     if not found.images:
         _fail(_nothing(found), found, console)
     text = as_text(found) if form is ListFormat.TEXT else as_yaml(found)
-    if out != "-":
-        fsio.write_durable(Path(out), text.encode())
-    elif not as_json:
-        sys.stdout.write(text)
-        return
-    console.result({**found.to_json(), "list": None if out == "-" else out}, [f"list         {out}", *_summary(found)])
+    if output is not None:
+        output.write(text.encode())
+    if as_json or not taken(output):
+        facts = {**found.to_json(), "list": output.name if output is not None else None}
+        console.result(facts, [f"list         {out}", *_summary(found)])
 
 
 def _say(found: Discovery, console: Console) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from airgap import fsio
 from airgap.bundle.difference import compare, name_of
 from airgap.cli.comparing import of_lock
+from airgap.cli.outputs import Output
 from airgap.errors import Refused, UsageError
 from airgap.exporter.lock import MAX_LOCK, Lock, is_lock
 from airgap.oci.digest import Digest
@@ -26,11 +26,11 @@ class LockFile:
     """Where a lock goes, and the lock that is there.
 
     Attributes:
-        path: the file; None for standard output and for devices, which remember nothing.
-        raw, last: what was there before; None when there was nothing.
+        output: where it is written; None when nobody asked for a file.
+        raw, last: what was there before; None when there was nothing, as on standard output and in devices, which remember nothing.
     """
 
-    path: Path | None
+    output: Output | None
     raw: bytes | None = None
     last: Lock | None = None
 
@@ -41,16 +41,10 @@ class LockFile:
         Raises:
             UsageError: there is a file that is no lock, or a damaged one. It must not be written over.
         """
-        if name is None or name == "-":
-            return cls(None)
-        path = Path(name)
-        try:
-            regular = stat.S_ISREG(path.stat().st_mode)
-        except OSError:  # nothing there, or what writing will complain about
-            return cls(path)
-        if not regular:
-            return cls(None)
-        raw = fsio.read_input(path, MAX_LOCK, "lock")
+        output = Output(name, "--lock") if name is not None else None
+        if name is None or output is None or not output.exists:
+            return cls(output)
+        raw = fsio.read_input(Path(name), MAX_LOCK, "lock")
         where = printable(name)
         if not is_lock(raw):
             raise UsageError(
@@ -60,7 +54,7 @@ class LockFile:
                 hint="choose another --lock, or remove the file; it was left as it was",
             )
         try:
-            return cls(path, raw, Lock.from_bytes(raw, where))
+            return cls(output, raw, Lock.from_bytes(raw, where))
         except UsageError as error:
             error.hint = "put back a copy of the lock, or remove it to pin everything again; it was left as it was"
             raise
@@ -72,13 +66,14 @@ class LockFile:
             Refused: a pin would change or be lost, and ``update`` was not said; or a signature is gone, be it that it was taken
                 away or that what replaced an image has none, and ``allow_lost`` was not said.
         """
-        if self.last is None:
+        if self.last is None or self.output is None:
             return None
-        facts = compare(of_lock(f"{self.path} as it was", self.last), of_lock(f"{self.path} as it is now", found))
+        name = self.output.name
+        facts = compare(of_lock(f"{name} as it was", self.last), of_lock(f"{name} as it is now", found))
         for change in facts["changed"]:
             change["signatures_lost"] += _lost_in_tag(change["reference"], self.last, found)
         broken = list(_broken_pins(facts))
-        where = printable(str(self.path))
+        where = printable(name)
         if broken and not update:
             raise Refused(
                 "the lock pins something else than what there is now",
@@ -98,23 +93,20 @@ class LockFile:
             )
         return facts
 
-    def write(self, found: Lock, name: str) -> None:
+    def write(self, found: Lock) -> None:
         """Put the new lock in place.
 
         Raises:
             Refused: the file has changed since it was compared.
         """
-        raw = found.to_bytes()
-        path = self.path
-        if path is None:
-            with fsio.disk_errors("cannot write", Path(name)), Path(name).open("wb") as device:
-                device.write(raw)
+        if self.output is None:
             return
-        now = fsio.read_input(path, MAX_LOCK, "lock") if path.exists() else None
+        raw, name = found.to_bytes(), self.output.name
+        now = fsio.read_input(Path(name), MAX_LOCK, "lock") if self.output.exists else None
         if now != self.raw:
             raise Refused("the lock was changed while the list was resolved", where=printable(name), hint="run the command again")
         if raw != now:
-            fsio.write_durable(path.resolve(), raw)
+            self.output.write(raw)
 
 
 def _broken_pins(facts: Mapping[str, Any]) -> Iterator[str]:

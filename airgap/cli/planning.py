@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from airgap.cli.bases import PatchOption, Since, SinceKeyOption, SinceOption, ch
 from airgap.cli.comparing import image_lines
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.locking import LockFile
+from airgap.cli.outputs import HELP, taken
 from airgap.cli.places import PlaceOptions
 from airgap.cli.sources import BundlePolicyOption, ExpiredOption, ScratchOption, Shelf, UnverifiedOption
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registries
@@ -71,7 +71,7 @@ RegistriesDOption = Annotated[
 @reaching
 def resolve_command(
     lists: Lists,
-    lock: Annotated[str | None, typer.Option("--lock", help="Write the lock to this file; - is standard output.")] = None,
+    lock: Annotated[str | None, typer.Option("--lock", metavar="FILE", help=f"Write the lock to this file; {HELP}")] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Show what changed since the last lock, then replace it. Without it a pin is kept.")
     ] = False,
@@ -102,8 +102,8 @@ def resolve_command(
 
     Example: airgap resolve images.txt --lock images.lock --update
     """
-    console = Console(as_json, quiet, verbose)
     file = LockFile.find(lock)
+    console = Console(as_json, quiet, verbose, taken(file.output))
     if update and file.last is None:
         raise UsageError(
             "--update needs the lock that it updates", where=printable(lock or ""), expected="--lock FILE, which is there"
@@ -114,14 +114,13 @@ def resolve_command(
         with registries(reach, threads, console, settings) as store:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
             found = locked(wanted, store, source, console, threads)
-    if lock == "-":
+    if taken(file.output):
         for line in remark_lines(found.remarks):
             console.say(line)
-        sys.stdout.write(found.to_bytes().decode())
-        return
     changes = file.accept(found, update=update, allow_lost=allow_lost)
-    if lock is not None:
-        file.write(found, lock)
+    file.write(found)
+    if taken(file.output) and not as_json:
+        return
     if changes is not None and update:
         changes |= {"remarks": list(found.remarks)}
         console.result(changes, [*image_lines(changes), *remark_lines(found.remarks), f"updated      {lock}"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -18,6 +16,7 @@ from airgap.cli import inputs
 from airgap.cli.admission import site_terms
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
+from airgap.cli.outputs import HELP, Output, taken
 from airgap.errors import Refused, UsageError
 from airgap.importer.closure import walk
 from airgap.importer.gate import expired_at
@@ -49,7 +48,7 @@ def init(
     ] = None,
     stream: Annotated[str, typer.Option("--stream", help="Trust the keys for this stream only.")] = "",
     any_key: Annotated[bool, typer.Option("--any", help="Any one of several keys is enough; without it all must sign.")] = False,
-    out: Annotated[str, typer.Option("--out", "-o", help="File to write; - is standard output.")] = "-",
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write; {HELP}")] = "-",
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -71,16 +70,15 @@ def init(
             load_public_key(content)
         (gpgs if is_gpg else pems).append(path.absolute())
     text = json.dumps(site_policy(pems, gpgs, stream, any_of=any_key), indent=2) + "\n"
-    if out == "-":
-        sys.stdout.write(text)
-        return
-    destination = Path(os.fspath(out))
-    if destination.exists():
+    output = Output(out, "--out")
+    if output.exists:
         raise UsageError("a policy is there already", where=printable(out), hint="choose another -o; a policy is never overwritten")
-    fsio.write_durable(destination, text.encode())
+    output.write(text.encode())
+    if taken(output) and not as_json:
+        return
     facts = {"policy": out, "keys": [str(path) for path in [*pems, *gpgs]], "stream": stream or None}
     lines = [f"policy       {out}", "" if key else "It refuses every bundle: add keys with --key."]
-    Console(as_json, quiet, verbose).result(facts, [line for line in lines if line])
+    Console(as_json, quiet, verbose, taken(output)).result(facts, [line for line in lines if line])
 
 
 @policy.command("check")

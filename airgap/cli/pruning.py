@@ -13,6 +13,7 @@ from airgap import fsio
 from airgap.bundle.names import bundle_name, check_stream
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.outputs import HELP, Output, taken
 from airgap.cli.records import check_replaceable
 from airgap.cli.stores import Reach, ThreadsOption, reaching
 from airgap.errors import UsageError
@@ -42,7 +43,9 @@ def prune_command(
     also_unlisted: Annotated[
         bool, typer.Option("--unlisted", help="Also remove names that no kept bundle brought; kept generations lose them, too.")
     ] = False,
-    plan: Annotated[Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan, to be read and applied.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help=f"Write the plan, to be read and applied; {HELP}")
+    ] = None,
     apply: Annotated[Path | None, typer.Option("--apply", metavar="FILE", help="Carry out a plan, if nothing changed.")] = None,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
@@ -59,14 +62,15 @@ def prune_command(
     Example: airgap prune docker://registry.site:5000/mirror --keep 2 --plan prune.json; then read it, and
     airgap prune docker://registry.site:5000/mirror --apply prune.json
     """
-    console = Console(as_json, quiet, verbose)
+    output = Output(plan, "--plan") if plan is not None else None
+    console = Console(as_json, quiet, verbose, taken(output))
     spec = parse_store(target)
     if (keep is None) == (apply is None) or (apply is not None and (plan is not None or stream or also_unlisted)):
         expected = "--keep N [--stream NAME] [--unlisted] [--plan FILE], or --apply FILE alone"
         raise UsageError("prune either plans or applies", expected=expected)
     if stream:
         check_stream(stream)
-    if plan is not None:
+    if plan is not None and output is not None and output.exists:
         check_replaceable(plan, MAX_PLAN, f"a plan for {spec}", lambda raw: PrunePlan.parse(raw, str(plan)).target == str(spec))
     with _memory(state) as memory, _opened(spec, reach, threads, console) as store:
         pruner = Pruner(spec, store, memory, console, threads)
@@ -79,8 +83,8 @@ def prune_command(
             dropped = frozenset(choose(generations, keep or 1, stream))
             names = unlisted(generations, memory.generations.standing.read(str(spec)), dropped, stream)
             made = pruner.plan(Choice(dropped, names if also_unlisted else frozenset()))
-    if plan is not None:
-        fsio.write_durable(plan, made.to_bytes())
+    if output is not None:
+        output.write(made.to_bytes())
     unlisted_stay = sorted(names) if not also_unlisted else []
     facts = {**_facts(made, applied=apply is not None), "unlisted": unlisted_stay}
     console.result(facts, _lines(made, spec, plan, apply, unlisted_stay, verbose))

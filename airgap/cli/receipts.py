@@ -5,24 +5,23 @@ from __future__ import annotations
 import datetime as dt
 import re
 import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from airgap import __version__, fsio
+from airgap import __version__
 from airgap.bundle.catalog import format_time
 from airgap.bundle.holdings import Holdings
 from airgap.bundle.names import bundle_name
 from airgap.bundle.receipt import MAX_RECEIPT, Receipt, Taken, check_site
 from airgap.cli import inputs
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.outputs import HELP, Output, taken, write_signed
 from airgap.cli.records import check_replaceable
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registry
 from airgap.errors import UsageError
-from airgap.exporter.seal import write_signatures
 from airgap.importer.mapping import LayoutTarget, StoreSpec, parse_store
 from airgap.importer.scan import Part, remembered, scan, scan_store
 from airgap.layout import LayoutStore
@@ -30,15 +29,14 @@ from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 from airgap.oci.stream import MAX_STREAM, is_stream
 from airgap.state import State
-from airgap.text import human_size, plural
+from airgap.text import human_size, plural, printable
 from airgap.trust.keys import Signer
-from airgap.trust.receipts import signature_paths
 
 
 @reaching
 def receipt_command(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR.")],
-    out: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="The receipt; - is standard output.")],
+    out: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help=f"The receipt; {HELP}")],
     key: Annotated[list[str] | None, typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")] = None,
     site: Annotated[str, typer.Option("--site", metavar="NAME", help="The site's name.", show_default="this host's name")] = "",
     repository: Annotated[
@@ -64,12 +62,19 @@ def receipt_command(
 
     Example: airgap receipt docker://registry.site:5000/mirror -o plant-7.receipt --site plant-7 --key site.key
     """
-    console = Console(as_json, quiet, verbose)
+    output = Output(out, "--output")
+    console = Console(as_json, quiet, verbose, taken(output))
     spec = parse_store(target)
     name = check_site(site or _host_name())
-    if out == "-" and key:
-        raise UsageError("a receipt on standard output has no place for a signature", hint="write it to a file, or leave out --key")
-    if out != "-":
+    if key and not output.is_file:
+        raise UsageError(
+            "a receipt has no place for a signature there",
+            where="--output",
+            got=printable(out),
+            expected="a regular file",
+            hint="write it to a file, or leave out --key",
+        )
+    if output.exists:
         what = f"a receipt of site {name} for {spec}"
         check_replaceable(Path(out), MAX_RECEIPT, what, lambda raw: _subject(Receipt.from_bytes(raw, out)) == (name, str(spec)))
     signers = inputs.signers(key or (), passphrase_file)
@@ -91,10 +96,9 @@ def receipt_command(
         holdings=held,
     )
     raw = made.to_bytes()
-    if out == "-":
-        sys.stdout.write(raw.decode())
+    written = write_signed(output, raw, signers)
+    if taken(output) and not as_json:
         return
-    written = _write(Path(out), raw, signers)
     console.result(_facts(made, raw, [Path(out), *written]), _lines(made, raw, Path(out), written, signers))
 
 
@@ -116,15 +120,6 @@ def what_is_remembered(directory: Path, spec: StoreSpec) -> tuple[list[tuple[Rep
     with State(directory) as memory:
         newest = memory.taken_into(str(spec)).items()
         return remembered(memory, spec), {stream: Taken(one.serial, one.catalog) for stream, one in newest}
-
-
-def _write(path: Path, raw: bytes, signers: Sequence[Signer]) -> list[Path]:
-    """Write the receipt and its signatures; those of a former receipt go first, so that none ever lies beside another's bytes."""
-    for old in signature_paths(path):
-        with fsio.disk_errors("cannot remove an old signature", old):
-            old.unlink()
-    fsio.write_durable(path, raw)
-    return write_signatures(path.parent, raw, signers, path.name)
 
 
 def _counts(held: Holdings) -> dict[str, int]:

@@ -10,6 +10,7 @@ import typer
 from airgap import fsio
 from airgap.bundle.request import MAX_REQUEST, ResendRequest
 from airgap.cli.console import Console, Json, Quiet, Verbose
+from airgap.cli.outputs import HELP, Output, taken
 from airgap.cli.records import check_replaceable
 from airgap.media.repair import Mended, Repaired, repair
 from airgap.text import human_size, listing, plural
@@ -28,7 +29,7 @@ def repair_command(
         typer.Option(
             "--request",
             metavar="FILE",
-            help="Where to ask for what cannot be repaired.",
+            help=f"Where to ask for what cannot be repaired; {HELP}",
             show_default="STREAM-SERIAL.request.json in --out, else in the first PATH",
         ),
     ] = None,
@@ -45,15 +46,19 @@ def repair_command(
 
     Example: airgap media repair /media/disk-a /media/disk-c --out /srv/repaired
     """
-    console = Console(as_json, quiet, verbose)
+    named = Output(request, "--request") if request is not None else None
+    console = Console(as_json, quiet, verbose, taken(named))
     done = repair(paths, out, console, in_place)
     asked = None
     if done.request is not None:
         asked = request or (out or paths[0]) / f"{done.request.bundle}.request.json"
         wanted = (done.request.bundle, done.request.catalog)
-        check_replaceable(asked, MAX_REQUEST, f"a request for {wanted[0]}", lambda raw: _asked_for(raw, str(asked)) == wanted)
-        fsio.make_directory(asked.absolute().parent)
-        fsio.write_durable(asked, done.request.to_bytes())
+        output = named or Output(asked, "--request")
+        if output.exists:
+            check_replaceable(asked, MAX_REQUEST, f"a request for {wanted[0]}", lambda raw: _asked_for(raw, str(asked)) == wanted)
+        if output.is_file:
+            fsio.make_directory(asked.absolute().parent)
+        output.write(done.request.to_bytes())
     console.result(_facts(done, asked), _lines(done, out, asked))
     if asked is not None:
         raise typer.Exit(_DAMAGED)

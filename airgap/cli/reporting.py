@@ -23,6 +23,7 @@ from airgap.cli.admission import site_terms
 from airgap.cli.comparing import read_content
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
+from airgap.cli.outputs import HELP, Output, taken
 from airgap.errors import AirgapError, Damaged
 from airgap.importer.opening import judge_catalog
 from airgap.importer.terms import Terms
@@ -38,7 +39,7 @@ _NEIGHBOURS = 50  # earlier bundles beside this one that are looked at
 
 def report_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=f"The page; {HELP}")],
     since: Annotated[
         Path | None,
         typer.Option(
@@ -65,7 +66,8 @@ def report_command(
 
     Example: airgap report /srv/out/prod-site-0008 -o report.html --since /srv/out/prod-site-0007
     """
-    console = Console(as_json, quiet, verbose)
+    written = Output(output, "--output")
+    console = Console(as_json, quiet, verbose, taken(written))
     media = Media.find(bundle)
     trust = Trust() if policy is None else _trust(media, site_terms(policy, state, revoked), policy)
     catalog = outer = read_outer(media.catalog_raw)
@@ -87,7 +89,7 @@ def report_command(
         progress=console,
     )
     page = render(report)
-    fsio.write_durable(output, page)
+    written.write(page)
     console.result(*_result(report, output, page))
 
 

@@ -120,7 +120,11 @@ def forget_all(file: Path) -> int:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return read_auth_file(file) if file.exists() else {}
+    if not file.exists():
+        return {}
+    if not file.is_file():  # a device or a FIFO: it would be replaced
+        raise UsageError("logins are kept in a regular file", where=printable(str(file)), hint="name another --authfile")
+    return read_auth_file(file)
 
 
 def _write(file: Path, document: Mapping[str, Any]) -> None:
