@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ import pytest
 
 from airgap.oci.image import digest_tag
 from airgap.oci.manifest import Manifest
+from airgap.state import State
 from tests.support import images
-from tests.support.cli import NETWORK, USAGE, failed, here
+from tests.support.cli import NETWORK, REFUSED, USAGE, failed, here
 from tests.support.hostile import Reply
 from tests.support.replica import FORBIDDEN, Replica
+from tests.support.signing import Key, cosign_payload
 from tests.support.site import CREATED, Site
 
 SPDX = "application/spdx+json"
@@ -141,3 +144,38 @@ def test_source_that_forbids_lists_of_referrers_is_told_and_exported_without_the
     here("resolve", desk.list, "--lock", lock, "--without", "referrers")
     plain = here("plan", lock)
     assert f"note         not asked for: referrer of {desk.source.address}/web:1" in plain.stdout
+
+
+def test_what_is_left_out_is_judged_by_all_the_same(desk: Desk) -> None:
+    vendor = Key()
+    (desk.root / "vendor.pub").write_bytes(vendor.pem)
+    payload = cosign_payload(WEB.manifest.raw, f"{desk.source.address}/web:1")
+    signed = images.cosign_signature(payload, base64.b64encode(vendor.sign(payload)).decode())
+    desk.source.push("web", signed, digest_tag(WEB.digest, ".sig"))
+    policy = json.loads(desk.site.policy.read_bytes())
+    policy["transports"]["docker"] = {"": [{"type": "sigstoreSigned", "keyPath": str(desk.root / "vendor.pub")}]}
+    desk.site.policy.write_text(json.dumps(policy))
+    facts(desk.export("--json"))
+    facts(desk.import_("--without", "signatures", "--json"))
+    assert desk.loaded() == {"1": WEB.digest}
+    facts(desk.export("--without", "signatures", "--json", serial=2))
+    (desk.root / "prod-0002").rename(desk.root / "prod-0001.other")
+    bundle = desk.root / "prod-0001.other"
+    fixed = ("--to", f"docker://{desk.target.address}", "--policy", desk.site.policy, "--state", desk.root / "other")
+    failed(here("import", bundle, "--without", "signatures", *fixed), REFUSED, "signature")
+
+
+def test_a_watched_directory_leaves_out_what_it_was_told_to(desk: Desk) -> None:
+    facts(desk.export("--json"))
+    (desk.root / "drop").mkdir()
+    (desk.root / "prod-0001").rename(desk.root / "drop/prod-0001")
+    desk.target.refuse = refuses_referrers
+    with State(desk.root / "receiver"):
+        pass
+    to = ("--to", f"docker://{desk.target.address}", "--policy", desk.site.policy, "--state", desk.root / "receiver")
+    watched = ("watch", desk.root / "drop", *to, "--once", "--settle", "0")
+    assert here(*watched).returncode == NETWORK
+    assert here(*watched, "--without", "referrers").returncode == 0
+    assert desk.loaded() == {"1": WEB.digest, digest_tag(WEB.digest, ".sig"): SIGNATURE.digest}
+    result = json.loads((desk.root / "drop/prod-0001.result.json").read_text())
+    assert result["without"] == {"referrer": 1}

@@ -266,3 +266,14 @@ def test_names_that_no_kept_bundle_brought_are_unlisted_but_not_those_of_another
     assert unlisted(generations, standing, dropped) == {name("c"), name("x")}
     assert unlisted(generations, standing, dropped, "prod") == {name("c")}
     assert unlisted(generations, standing, {*dropped, ("lab", 1)}) == {name("a"), name("c"), name("x")}
+
+
+@pytest.mark.parametrize("layout", [False, True])
+def test_somebody_elses_image_under_the_tag_of_a_pruned_one_stays(layout: bool) -> None:
+    """Under ``sha256-HEX`` may be an image of another tool, and the pruned image itself."""
+    theirs = Entry(name(digest_tag(d("old"))), d("theirs"))
+    nodes = {d("old"): node("own"), d("new"): node(), d("theirs"): node(children=(d("child"),)), d("child"): node("layer")}
+    removal = plan_removal(Shelf((*NAMES, theirs), nodes, layout), NEW, OLD)
+    assert (removal.names, removal.manifests) == ((NAMES[0],), (d("old"),))
+    itself = Entry(name(digest_tag(d("old"))), d("old"))
+    assert plan_removal(Shelf((*NAMES, itself), nodes, layout), NEW, OLD).manifests == ()

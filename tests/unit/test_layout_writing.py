@@ -256,3 +256,21 @@ def test_sha512_content_is_kept_apart(tmp_path):
         store.commit()
         assert store.has(REPOSITORY, blob.descriptor)
     assert (tmp_path / "s" / "blobs" / "sha512" / blob.descriptor.digest.hex).read_bytes() == b"hello"
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_somebody_elses_image_under_the_tag_of_a_layout_is_never_written_over(tmp_path, web, free):
+    sbom, stranger = images.artifact(web, "application/spdx+json", b"{}"), images.multi_arch("stranger")
+    tag = REPOSITORY.tagged(digest_tag(web.digest))
+    with LayoutStore(tmp_path / "s") as store:
+        images.publish(store, str(tag), stranger if free else web)
+        store.commit()
+    with LayoutStore(tmp_path / "s") as store:
+        images.store(store, REPOSITORY, web)
+        images.store(store, REPOSITORY, sbom)
+        original = images.fallback_index([sbom]).manifest
+        store.link_referrers(REPOSITORY, web.digest, [sbom.manifest.descriptor], original, tag_is_free=free)
+        store.commit()
+    store = LayoutStore(tmp_path / "s")
+    assert store.resolve(tag) == (stranger if free else web).digest
+    assert [one.digest for one in store.referrers(REPOSITORY, web.digest).descriptors] == [sbom.digest]
