@@ -48,7 +48,7 @@ class Shop:
         return resolve(wanted, self.origin, Silent())
 
     def pin(self, *names: str, platforms: tuple[str, ...] = ()) -> bytes:
-        LockFile.find(str(self.path)).write(self.resolved(*names, platforms=platforms), str(self.path))
+        LockFile.find(str(self.path)).write(self.resolved(*names, platforms=platforms))
         return self.path.read_bytes()
 
     def refused(self, found: Lock, *says: str, **accepts: bool) -> None:
@@ -63,7 +63,7 @@ class Shop:
     def taken(self, found: Lock, *, update: bool = False) -> dict[str, object]:
         file = LockFile.find(str(self.path))
         facts = file.accept(found, update=update, allow_lost=False)
-        file.write(found, str(self.path))
+        file.write(found)
         assert self.path.read_bytes() == found.to_bytes()
         assert facts is not None
         return facts
@@ -154,7 +154,7 @@ def test_a_lock_that_somebody_changes_meanwhile_is_not_written_over(shop: Shop) 
     file = LockFile.find(str(shop.path))
     other = shop.pin(WEB)
     with pytest.raises(Refused, match="changed while"):
-        file.write(shop.resolved(WEB, TOOL), str(shop.path))
+        file.write(shop.resolved(WEB, TOOL))
     assert shop.path.read_bytes() == other
 
 
@@ -164,7 +164,7 @@ def test_a_link_to_a_lock_stays_a_link(shop: Shop, tmp_path: Path) -> None:
     link.symlink_to(shop.path)
     file = LockFile.find(str(link))
     assert file.accept(shop.resolved(), update=False, allow_lost=False)
-    file.write(shop.resolved(), str(link))
+    file.write(shop.resolved())
     assert link.is_symlink()
     assert shop.path.read_bytes() == shop.resolved().to_bytes()
 
@@ -177,6 +177,6 @@ def test_what_remembers_nothing_has_no_lock_to_compare(shop: Shop, tmp_path: Pat
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append(fifo.read_bytes()))
     reader.start()
-    LockFile.find(str(fifo)).write(shop.resolved(), str(fifo))
+    LockFile.find(str(fifo)).write(shop.resolved())
     reader.join()
     assert got == [shop.resolved().to_bytes()]
