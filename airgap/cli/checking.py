@@ -57,7 +57,7 @@ def check_command(
     output = Output(result, "--result") if result is not None else None
     console = Console(as_json, quiet, verbose, taken(output))
     if key and (output is None or not output.is_file):
-        raise UsageError("there is no file to sign", got="--key", expected="--result FILE with it, which is a regular file")
+        raise UsageError("nothing to sign", got="--key", expected="--result FILE with it, a regular file")
     if result is not None and output is not None and output.exists:
         check_replaceable(result, _MAX_RESULT, "the result of an earlier check", lambda raw: SCHEMA.encode() in raw[:100])
     signers = inputs.signers(key or (), passphrase_file)
