@@ -72,7 +72,7 @@ def test_a_port_where_nobody_listens(operator: OperatorDesk) -> None:
 
 
 def test_a_registry_without_tls_and_what_to_add(operator: OperatorDesk) -> None:
-    address = f"127.1:{operator.server.port}"  # this machine, spelled so that it does not count as loopback: TLS is expected
+    address = f"0.0.0.0:{operator.server.port}"  # this machine too, but no loopback address: TLS is expected
     operator.origin.push(f"{address}/shop/web:1", operator.image)
     image_list = operator.list(f"{address}/shop/web:1")
     operator.refused(NETWORK, "does not speak TLS", f"--insecure-registry {address}", image_list=image_list)
