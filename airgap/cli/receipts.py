@@ -75,8 +75,9 @@ def receipt_command(
             hint="write it to a file, or leave out --key",
         )
     if output.exists:
-        what = f"a receipt of site {name} for {spec}"
-        check_replaceable(Path(out), MAX_RECEIPT, what, lambda raw: _subject(Receipt.from_bytes(raw, out)) == (name, str(spec)))
+        check_replaceable(
+            Path(out), MAX_RECEIPT, f"a receipt of site {name}", lambda raw: Receipt.from_bytes(raw, out).site == name
+        )
     signers = inputs.signers(key or (), passphrase_file)
     known, streams = what_is_remembered(inputs.state_directory(state), spec)
     if isinstance(spec, LayoutTarget):
@@ -100,11 +101,6 @@ def receipt_command(
     if taken(output) and not as_json:
         return
     console.result(_facts(made, raw, [Path(out), *written]), _lines(made, raw, Path(out), written, signers))
-
-
-def _subject(receipt: Receipt) -> tuple[str, str]:
-    """What a receipt speaks of; a newer one of the same takes its place."""
-    return receipt.site, receipt.target
 
 
 def _host_name() -> str:
