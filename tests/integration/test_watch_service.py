@@ -177,11 +177,12 @@ def test_nothing_in_a_hostile_directory_stops_it_from_importing_what_is_right(dr
         service.until("imported", "prod-0001")
         assert service.stop() in (0, 130)  # it may be refusing what nobody vouches for
     assert tree(drop.work / "elsewhere") == outside
-    messages = [event.get("message", "") for event in service.events]  # who was interrupted ends with the error instead
+    events = [event for event in service.events if "event" in event]  # who was interrupted ends with the error
+    messages = [event["message"] for event in events]
     assert all("\x1b" not in message for message in messages)
     assert any("too many files" in message for message in messages)
     assert any("not a regular file" in message for message in messages)
-    assert kinds(service.events, "imported") == [("imported", "prod-0001")]
+    assert kinds(events, "imported") == [("imported", "prod-0001")]
 
 
 def test_a_medium_that_is_pulled_and_comes_back_is_looked_at_again(drop: Drop, made: Made) -> None:
