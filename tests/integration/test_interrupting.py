@@ -231,7 +231,7 @@ def _commands(yard: Yard, bundle: Path) -> dict[str, tuple[object, ...]]:
         "import": ("import", bundle, "--to", f"oci:{yard.store}", *fixed),
         "verify": ("verify", bundle, *fixed),
         "media check": ("media", "check", bundle, "--result", yard.work / "result.json"),
-        "media copy": ("media", "copy", bundle, "--to", yard.work / "disk"),
+        "media copy": ("media", "copy", bundle, yard.work / "disk"),
         "media repair": ("media", "repair", bundle, "--out", yard.work / "repaired"),
         "report": ("report", bundle, "-o", yard.work / "report.html"),
         "watch": ("watch", bundle.parent, "--to", f"oci:{yard.store}", *fixed, "--once", "--settle", 0.1, "--interval", 0.1),
