@@ -68,7 +68,7 @@ def receipt_command(
     name = check_site(site or _host_name())
     if key and not output.is_file:
         raise UsageError(
-            "a receipt has no place for a signature there",
+            f"a receipt on {'standard output' if output.is_stdout else 'a device'} has no place for a signature",
             where="--output",
             got=printable(out),
             expected="a regular file",

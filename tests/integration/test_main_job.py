@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +50,16 @@ def prefix(job: Job) -> str:
     return f"mirror/{job.published.address.replace(':', '-')}/"
 
 
+def listed(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags but for those that keep what is wanted by digest alone (docs/targets.md)."""
+    return {name: digest for name, digest in tags.items() if ":airgap-sha256-" not in name}
+
+
 @pytest.mark.smoke("export", "verify", "import")
 def test_everything_has_the_same_digest_in_an_empty_second_registry(job: Job, empty: DockerRegistry) -> None:
     job.site.import_(f"docker://{empty.address}/mirror", job.bundle, state="state-second")
     arrived = walk(empty.address).below(prefix(job))
-    assert arrived.tags == job.source.tags
+    assert listed(arrived.tags) == job.source.tags
     assert arrived.manifests == job.source.manifests
     assert arrived.blobs == job.source.blobs
 
@@ -115,7 +120,7 @@ def test_a_wiped_target_is_loaded_again_although_the_state_remembers_it(job: Job
         shutil.rmtree(registry.root / "data")
         registry.restart()
         assert not job.site.import_(target, job.bundle, state="state-wiped")["already_there"]
-        assert walk(registry.address).below(prefix(job)).tags == job.source.tags
+        assert listed(walk(registry.address).below(prefix(job)).tags) == job.source.tags
 
 
 def test_volumes_on_several_media_in_any_order(job: Job, empty: DockerRegistry, tmp_path: Path) -> None:
@@ -128,7 +133,7 @@ def test_volumes_on_several_media_in_any_order(job: Job, empty: DockerRegistry, 
     for companion in ("catalog.json", "SHA256SUMS", "CHECK.txt", *[path.name for path in job.bundle.glob("catalog.json.*")]):
         (media[1] / companion).write_bytes((job.bundle / companion).read_bytes())
     job.site.import_(f"docker://{empty.address}/mirror", media[2], media[0], media[1], state="state-media")
-    assert walk(empty.address).below(prefix(job)).tags == job.source.tags
+    assert listed(walk(empty.address).below(prefix(job)).tags) == job.source.tags
 
 
 def test_import_into_a_layout_and_from_there_served_and_exported_again(job: Job, tmp_path: Path) -> None:
@@ -149,7 +154,7 @@ def test_import_into_a_layout_and_from_there_served_and_exported_again(job: Job,
 
 def test_one_platform_only_rebuilds_the_index_and_says_so(job: Job, empty: DockerRegistry) -> None:
     target = f"docker://{empty.address}/mirror"
-    done = job.site.import_(target, job.bundle, options=("--platform", "linux/arm64", "--partial"), state="state-platform")
+    done = job.site.import_(target, job.bundle, options=("--platform", "linux/amd64", "--partial"), state="state-platform")
     web = job.published.references[0]
     assert web in done["rebuilt"]
     arrived = walk(empty.address).below(prefix(job))
