@@ -75,6 +75,8 @@ def _site_key(path: Path) -> SiteKey:
     """A key file, read to be sure that it is a public key. Raises ``UsageError``."""
     content = fsio.read_input(path, MAX_KEYRING, "site's key")
     openpgp = is_openpgp(content)
+    if b"PRIVATE KEY" in content:
+        raise UsageError("a private key", where=printable(str(path)), expected="the public one, which hosts get")
     try:
         if openpgp:
             with open_keyring([content]):

@@ -94,13 +94,13 @@ def test_wrong_password_is_refused_and_not_kept(site: Site, guarded: DockerRegis
 @pytest.mark.parametrize(
     ("arguments", "given", "says"),
     [
-        (("h", "-u", USER), "", "--password-stdin"),
-        (("h", "--password-stdin"), "x", "-u USER"),
-        (("h", "-u", USER, "--password-stdin"), "", "one line"),
-        (("h", "-u", USER, "--password-stdin"), "two\nlines\n", "one line"),
-        (("h", "-u", "a:b", "--password-stdin"), "x", "without a colon"),
+        (("h.example", "-u", USER), "", "--password-stdin"),
+        (("h.example", "--password-stdin"), "x", "-u USER"),
+        (("h.example", "-u", USER, "--password-stdin"), "", "one line"),
+        (("h.example", "-u", USER, "--password-stdin"), "two\nlines\n", "one line"),
+        (("h.example", "-u", "a:b", "--password-stdin"), "x", "without a colon"),
         (("https://h", "-u", USER, "--password-stdin"), "x", "not a registry"),
-        (("h", "-u", USER, "-p", "x"), "", "-p"),
+        (("h.example", "-u", USER, "-p", "x"), "", "-p"),
     ],
 )
 def test_login_that_cannot_be_one_is_a_usage_error(site: Site, arguments: tuple[str, ...], given: str, says: str) -> None:
