@@ -175,10 +175,12 @@ def _write(out: Path, files: Mapping[str, str], force: bool) -> list[Path]:
     """Write the files; one with other content that is there already stops everything, unless it may be replaced."""
     wanted = {out / name: text for name, text in files.items()}
     for path, text in wanted.items():
+        if path.exists() and not path.is_file():  # also through a link
+            raise UsageError("something that is no file is in the way", where=printable(str(path)), hint="choose another --out")
         if not force and path.exists() and fsio.read_input(path, _MAX_FILE, "file that is there") != text.encode():
             hint = "choose another --out, or replace it deliberately: --force"
             raise UsageError("a file with other content is there already", where=printable(str(path)), hint=hint)
     for path, text in wanted.items():
         fsio.make_directory(path.parent, fsio.UNCHANGEABLE)
-        fsio.write_durable(path, text.encode())
+        fsio.write_durable(path.resolve(), text.encode())  # a link stays one
     return list(wanted)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -223,6 +226,29 @@ def test_nohup_outlives_the_terminal(signed: tuple[Yard, Path, Path]) -> None:
         os.kill(pid, signal.SIGKILL)
         process.communicate()
     assert process.returncode == 3
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "hang up"])
+def test_ctrl_c_where_a_passphrase_is_asked_for_makes_no_key_and_gives_the_echo_back(tmp_path: Path, how: str) -> None:
+    """At a terminal of its own: one that sends the signal for the key, or is closed as a dropped ssh session closes it."""
+    command = [sys.executable, "-m", "airgap", "keys", "generate", "--out", str(tmp_path / "keys")]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, command, {"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    shown = b""
+    while not shown.endswith(b": "):
+        shown += os.read(terminal, 1000)
+    assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+    if how == "Ctrl-C":
+        os.write(terminal, b"\x03")
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(terminal, 1000):
+                shown += part
+        assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == INTERRUPTED
+    assert b"Traceback" not in shown
+    assert list(tmp_path.iterdir()) == []
 
 
 def _commands(yard: Yard, bundle: Path) -> dict[str, tuple[object, ...]]:

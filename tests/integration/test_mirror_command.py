@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,20 @@ def test_same_again_is_fine_and_other_content_is_never_overwritten(desk: Desk) -
     assert code == 2
     assert "is there already" in facts["error"]
     assert {path: path.read_bytes() for path in desk.out.rglob("*") if path.is_file()} == before
+
+
+def test_links_where_hosts_keep_their_policy_stay_links_and_what_is_no_file_is_left(desk: Desk) -> None:
+    desk.out.mkdir()
+    (desk.out / "policy.json").symlink_to("../real.json")
+    assert desk.run()[0] == 0
+    assert desk.run("--force", to="docker://other.site/mirror")[0] == 0
+    assert (desk.out / "policy.json").readlink() == Path("../real.json")
+    assert json.loads((desk.root / "real.json").read_text())["transports"]
+    (desk.root / "real.json").unlink()
+    os.mkfifo(desk.root / "real.json")
+    code, facts = desk.run("--force")
+    assert (code, facts["error"]) == (2, "something that is no file is in the way")
+    assert (desk.root / "real.json").is_fifo()
 
 
 def test_a_site_key_chooses_the_mode_and_is_named_by_its_full_path(
