@@ -206,16 +206,29 @@ def _part(top: dict[str, Any], blobs: dict[Digest, Blob], key: str, name: str | 
         if digest in blobs:
             raise Damaged(f"not acceptable JSON: duplicate key '{digest}'", where=names.CATALOG)
         blobs[digest] = blob
-        return 360 + 64 * len(blob.extents) + 128 * len(blob.repositories) + 256 * (blob.patch is not None)
+        return _blob_memory(blob)
     if not isinstance(name, int):
         raise Damaged("not a list", where=f"{names.CATALOG}: {key}")
     if key == "images":
         top[key].append(Image.from_json(value, f"{names.CATALOG}: image {name + 1}"))
-        return strictjson.memory_of(strictjson.canonical(value))
+        return _image_memory(value)
     own = names.volume_name(name + 1) if key == "volumes" else names.parity_name(name + 1)
     file = file_of(value, own, f"{names.CATALOG}: {'volume' if key == 'volumes' else 'parity'} {name + 1}")
     top[key].append(file)
     return 512 + 136 * len(file.blocks)
+
+
+def memory_needed(images: Iterable[Image], blobs: Iterable[Blob]) -> int:
+    """What a reader counts for images and blobs, in bytes: no more than ``MAX_MEMORY``."""
+    return sum(_image_memory(image.to_json()) for image in images) + sum(map(_blob_memory, blobs))
+
+
+def _blob_memory(blob: Blob) -> int:
+    return 360 + 64 * len(blob.extents) + 128 * len(blob.repositories) + 256 * (blob.patch is not None)
+
+
+def _image_memory(value: object) -> int:
+    return strictjson.memory_of(strictjson.canonical(value))
 
 
 def document(top: Mapping[str, Any]) -> bytes:

@@ -22,8 +22,8 @@ from airgap.oci.stream import MAX_STREAM, is_stream
 from airgap.text import printable
 
 SCHEMA = "airgap.receipt/1"
-#: A receipt may not be larger than this, in bytes: more than 400,000 blobs.
-MAX_RECEIPT = 20 * 1024 * 1024
+#: A receipt may not be larger than this, in bytes: 300,000 blobs.
+MAX_RECEIPT = 13 * 1024 * 1024
 
 _FIELDS = ("schema", "site", "created", "tool", "target", "streams", "repositories", "images", "manifests", "blobs")
 _ROWS = ("manifests", "blobs")
@@ -115,7 +115,7 @@ class Receipt:
         blobs: dict[Digest, Held] = {}
         ends = []
         for key in _ROWS:
-            for number, row in enumerate(strictjson.array(top[key], f"{where}: {key}"), 1):
+            for number, row in enumerate(strictjson.array(top.pop(key), f"{where}: {key}"), 1):
                 _unpack(row, repositories, blobs, f"{where}: {key}, row {number}")
             ends.append(len(blobs))
         manifests = frozenset(list(blobs)[: ends[0]])
@@ -164,14 +164,14 @@ def _distinct(held: Holdings) -> Iterable[tuple[str, ...]]:
 
 def _pack(entries: Iterable[tuple[Digest, Held]], numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     """One row for each set of repositories (and algorithm): by size, then digest; of the sizes only the steps."""
-    rows: dict[tuple[str, tuple[int, ...]], list[tuple[int, bytes]]] = {}
-    known: dict[tuple[str, int], list[tuple[int, bytes]]] = {}  # the row of the very same tuple of repositories
+    rows: dict[tuple[str, tuple[int, ...]], list[tuple[int, Digest]]] = {}
+    known: dict[tuple[str, int], list[tuple[int, Digest]]] = {}  # the row of the very same tuple of repositories
     for digest, held in entries:
         found = known.get((digest.algorithm, id(held.repositories)))
         if found is None:
             key = digest.algorithm, tuple(sorted(numbers[repository] for repository in held.repositories))
             found = known[digest.algorithm, id(held.repositories)] = rows.setdefault(key, [])
-        found.append((held.size, bytes.fromhex(digest.hex)))
+        found.append((held.size, digest))
     for algorithm, places in sorted(rows):
         row = sorted(rows[algorithm, places])
         sizes = bytearray()
@@ -179,7 +179,7 @@ def _pack(entries: Iterable[tuple[Digest, Held]], numbers: Mapping[str, int]) ->
         for size, _ in row:
             _put_number(sizes, size - before)
             before = size
-        digests = b"".join(raw for _, raw in row)
+        digests = bytes.fromhex("".join(digest.hex for _, digest in row))
         yield {
             "repositories": list(places),
             algorithm: base64.b64encode(digests).decode("ascii"),

@@ -8,6 +8,7 @@ whoever walks the nodes may recurse without counting.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 import yaml
 
 MAX_DEPTH = 100
-MAX_NODES = 2_000_000
+MAX_NODES = 1_000_000
 # With all aliases written out a document may be so much larger than it is; small ones may be a little more.
 _MOST_WRITTEN_OUT, _FREE = 32, 1000
 
@@ -172,7 +173,7 @@ class _Composer:
             found = node.items if isinstance(node, Items) else [node]
             around.merged += [item for item in found if isinstance(item, Fields)]
             return
-        name = key.text if key is not None else ""
+        name = sys.intern(key.text) if key is not None else ""  # few keys, and many of each
         parent.entries.append((name, node))
 
     def _merge(self, done: _Open) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap.bundle import frame, names
-from airgap.bundle.catalog import Blob, Patch, layout_members
+from airgap.bundle.catalog import MAX_MEMORY, Blob, Patch, layout_members, memory_needed
 from airgap.bundle.entries import MOST_SHARES
 from airgap.bundle.frame import Extent, Step
 from airgap.bundle.holdings import Held
@@ -128,7 +128,7 @@ def lay_out(
 
     Raises:
         RegistryError: two images describe one digest with different sizes.
-        UsageError: so many volumes cannot have so many parity files.
+        UsageError: so many volumes cannot have so many parity files, or there is more than a catalog can hold.
     """
     held, patches = held or {}, patches or {}
     free = holdable(lock)
@@ -155,7 +155,9 @@ def lay_out(
     }
     plan = Plan(lock, volume_size, (), blobs, computed.sizes, absent, patched, parity)
     _check_parity(plan)
-    return replace(plan, images=tuple(replace(image, volumes=_volumes(plan, image)) for image in lock.images))
+    plan = replace(plan, images=tuple(replace(image, volumes=_volumes(plan, image)) for image in lock.images))
+    _check_readable(plan)
+    return plan
 
 
 def holdable(lock: Lock) -> set[Digest]:
@@ -188,6 +190,18 @@ def _check_sizes(lock: Lock, sizes: dict[Digest, int]) -> None:
                         expected=f"{size} bytes, as stated elsewhere",
                         got=f"{descriptor.size} bytes",
                     )
+
+
+def _check_readable(plan: Plan) -> None:
+    """Nobody could open a bundle with more in its catalog than readers take."""
+    needed = memory_needed(plan.images, plan.catalog_blobs.values())
+    if needed > MAX_MEMORY:
+        raise UsageError(
+            "more images and blobs than one bundle can have",
+            expected=f"what takes {MAX_MEMORY >> 20} MiB to read, such as 300,000 blobs in 5,000 images",
+            got=f"{plural(len(plan.images), 'image')} and {plural(len(plan.catalog_blobs), 'blob')}, {needed >> 20} MiB",
+            hint="split the list, and export each part as a stream of its own",
+        )
 
 
 def _check_parity(plan: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import yaml
 
@@ -81,7 +81,7 @@ def _decode(data: bytes, mistakes: Mistakes) -> str:
         mistakes.add(Spot(1, 1), "a byte order mark", expected="UTF-8 without one", got="\ufeff", hint=hint)
         text = text[1:]
     text = text.replace("\r\n", "\n")
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_lines(text), 1):
         for found in _INVISIBLE.finditer(line):
             spot = Spot(number, found.start() + 1)
             if found[0] == "\t":
@@ -92,12 +92,21 @@ def _decode(data: bytes, mistakes: Mistakes) -> str:
     return text
 
 
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text, one at a time: all of them at once take many times the text where they are short."""
+    at = 0
+    while (end := text.find("\n", at)) >= 0:
+        yield text[at:end]
+        at = end + 1
+    yield text[at:]
+
+
 def _spot(text: str, index: int) -> Spot:
     return Spot(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
 def _looks_like_yaml(text: str) -> bool:
-    for line in text.split("\n"):
+    for line in _lines(text):
         content = _COMMENT.sub("", line).strip()
         if content:
             return _YAML_START.match(content) is not None
@@ -137,7 +146,7 @@ def _document(root: yaml.Node, reader: Reader) -> Wishes:
 
 def _parse_text(text: str, mistakes: Mistakes, places: Places, expand: Callable[[str], str]) -> list[Entry]:
     entries: list[Entry] = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_lines(text), 1):
         content = _COMMENT.sub("", line).strip()
         if not content:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import yaml
 
@@ -14,6 +15,14 @@ _MAX_NODES = 300_000
 _STRING, _NULL, _BOOL, _INT, _FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float"))
 _KINDS: dict[type[yaml.Node], str] = {yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Where a node begins: what the library keeps of that takes more memory than most values, and where one ends nobody asks."""
+
+    line: int
+    column: int
 
 
 class _Loader(yaml.SafeLoader):
@@ -35,8 +44,8 @@ class _Loader(yaml.SafeLoader):
             node = super().compose_node(parent, index)
         finally:
             self._depth -= 1
-        if node is not None:  # where it ends nobody asks, and a mark is larger than most values
-            node.end_mark = None
+        if node is not None:
+            node.start_mark, node.end_mark = _Mark(node.start_mark.line, node.start_mark.column), None
         return node
 
 

@@ -212,3 +212,9 @@ def test_a_reference_in_a_lock_is_pinned(lock: Lock) -> None:
     lying = replace(image, reference=Reference.parse(f"docker.io/shop/web@{Digest.of(b'another')}"))
     with pytest.raises(UsageError):
         Lock.from_bytes(Lock((lying,), lock.manifests).to_bytes(), "here")
+
+
+def test_more_than_a_reader_takes_is_not_planned(lock: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airgap.exporter.plan.MAX_MEMORY", 10_000)
+    with pytest.raises(UsageError, match="more images and blobs than one bundle can have"):
+        lay_out(lock, None)
