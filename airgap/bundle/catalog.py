@@ -29,8 +29,8 @@ SCHEMA = "airgap.catalog/1"
 SEALED = "airgap.sealed/1"
 #: A catalog may not be larger than this, in bytes.
 MAX_CATALOG = 64 * 1024 * 1024
-#: Nor may what is read from it take more memory, in bytes: 400,000 blobs. Often there is no signature, so it may be anybody's.
-MAX_MEMORY = 168 * 1024 * 1024
+#: Nor may what is read from it take more memory, in bytes: 375,000 blobs. Often there is no signature, so it may be anybody's.
+MAX_MEMORY = 152 * 1024 * 1024
 _IN_PARTS = ("blobs", "images", "volumes", "parity")
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'

@@ -19,9 +19,9 @@ from airgap.oci.reference import Repository
 from airgap.text import printable
 
 SCHEMA = "airgap.lock/1"
-#: No lock is larger, nor may what is read from it take more memory, in bytes: 400,000 blobs.
+#: No lock is larger, nor may what is read from it take more memory, in bytes: 375,000 blobs.
 MAX_LOCK = 96 * 1024 * 1024
-MAX_MEMORY = 168 * 1024 * 1024
+MAX_MEMORY = 152 * 1024 * 1024
 # Manifests of all images together, one that several images have counted for each: more than any list comes to.
 _MOST_WALKED = 2_000_000
 

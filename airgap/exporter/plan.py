@@ -198,7 +198,7 @@ def _check_readable(plan: Plan) -> None:
     if needed > MAX_MEMORY:
         raise UsageError(
             "more images and blobs than one bundle can have",
-            expected=f"what takes {MAX_MEMORY >> 20} MiB to read, such as 300,000 blobs in 5,000 images",
+            expected=f"what takes {MAX_MEMORY >> 20} MiB to read, such as 250,000 blobs in 5,000 images",
             got=f"{plural(len(plan.images), 'image')} and {plural(len(plan.catalog_blobs), 'blob')}, {needed >> 20} MiB",
             hint="split the list, and export each part as a stream of its own",
         )

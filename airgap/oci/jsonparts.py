@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import sys
 from collections.abc import Collection, Iterator
 from json.decoder import JSONDecodeError
 from typing import Any
@@ -19,12 +20,14 @@ from airgap.oci import strictjson
 _PIECE, _LARGEST = 1 << 18, 32 << 20
 #: The memory that one part may take, in bytes.
 _MOST = 64 << 20
+#: What an entry takes in the two dictionaries that have its key, in bytes, when they have just grown.
+_ENTRY = 256
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"[-+0-9.eE]*\Z")
 
 
 class Memory:
-    """What may still be taken, in bytes. Whoever keeps parts takes from it what they cost."""
+    """What may still be taken, in bytes. Entries take from it what they cost; whoever keeps parts does that for them."""
 
     def __init__(self, most: int) -> None:
         self.most = self.left = most
@@ -42,7 +45,7 @@ def parts(raw: bytes, where: str, inside: Collection[str], memory: Memory) -> It
         raw: the bytes; the caller has capped their length.
         where: what the bytes are, for the message.
         inside: the keys whose values come in parts.
-        memory: bounds what any one part may take.
+        memory: bounds what any one part may take, and all entries that are not in parts.
 
     Yields:
         Key, None and value of an entry. Of one in parts the value is an empty list or object, then comes each part: the key, the
@@ -87,7 +90,9 @@ class _Reader:
                 for name in self._members(opening, "}" if opening == "{" else "]"):
                     yield str(key), name, self._value(strictjson.MAX_DEPTH - 2)
             else:
-                yield str(key), None, self._value(strictjson.MAX_DEPTH - 1)
+                value = self._value(strictjson.MAX_DEPTH - 1)
+                self._memory.take(_ENTRY + sys.getsizeof(key) + _cost(value))
+                yield str(key), None, value
         if self._sign():
             raise ValueError("Extra data")
 
@@ -155,3 +160,7 @@ class _Reader:
         self._text = rest + self._decoder.decode(piece, self._next == len(self._raw))
         self._at = 0
         return True
+
+
+def _cost(value: Any) -> int:
+    return sys.getsizeof(value) if isinstance(value, str) else strictjson.memory_of(strictjson.canonical(value))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -20,16 +19,21 @@ SIZE = MAX_CATALOG - 200
 COMMANDS = ("inspect", "verify", "check", "diff", "report")
 
 
+# A process counts what its parent had in memory when it was started, so the parent is one that has nothing: not the tests.
+WATCH = """
+import os, subprocess, sys
+process = subprocess.Popen([sys.executable, "-m", "airgap", *sys.argv[1:]], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(process.returncode, usage.ru_maxrss * 1024)
+"""
+
+
 def peak(*arguments: str, cwd: Path) -> tuple[int, int, str]:
     """Run a command; its exit code, the most memory it had in bytes, and what it said."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "airgap", *arguments], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss * 1024, said
+    done = subprocess.run([sys.executable, "-c", WATCH, *arguments], cwd=cwd, capture_output=True, text=True, check=True)
+    code, memory = map(int, done.stdout.split())
+    return code, memory, done.stderr
 
 
 def _arguments(command: str, sender: Sender) -> list[str]:
@@ -43,13 +47,20 @@ def _arguments(command: str, sender: Sender) -> list[str]:
     }[command]
 
 
+def _listed(parts: Iterable[bytes]) -> bytes:
+    text = bytearray()
+    for part in parts:
+        text += b"," + part if text else part
+    return bytes(text)
+
+
 def _blobs(count: int) -> bytes:
-    return b",".join(b'"sha256:%064x":{"size":0,"held":true}' % i for i in range(count))
+    return _listed(b'"sha256:%064x":{"size":0,"held":true}' % i for i in range(count))
 
 
 CATALOGS: dict[str, Callable[[], bytes]] = {
     "empty lists": lambda: b'{"a":[' + b"[]," * (SIZE // 3 - 9) + b"0]}",
-    "keys": lambda: b"{" + b",".join(b'"k%d":1' % i for i in range(SIZE // 14)) + b"}",
+    "keys": lambda: b"{" + _listed(b'"k%d":1' % i for i in range(SIZE // 14)) + b"}",
     "blobs": lambda: b'{"blobs":{' + _blobs(SIZE // 110) + b'},"schema":"airgap.catalog/1"}',
     "one long text": lambda: b'{"a":"' + b"x" * (SIZE - 99) + "\N{PILE OF POO}".encode() + b'"}',
     "an encrypted catalog": lambda: (
@@ -91,12 +102,12 @@ def test_the_files_beside_a_catalog_take_no_memory_to_speak_of(name: str, part: 
     assert memory < MOST, said
 
 
-@pytest.mark.slow("a catalog of 48 MB, twice")
+@pytest.mark.slow("a catalog of 45 MB, twice")
 @pytest.mark.parametrize("command", ["inspect", "check"])
-def test_a_catalog_of_four_hundred_thousand_blobs_is_read(command: str, tmp_path: Path) -> None:
+def test_a_catalog_of_as_many_blobs_as_may_be_is_read(command: str, tmp_path: Path) -> None:
     sender = Sender.make(tmp_path / "sender")
     (tmp_path / "stick").mkdir()
-    (tmp_path / "stick" / names.CATALOG).write_bytes(seeds.catalog(400_000, 1).to_bytes())
+    (tmp_path / "stick" / names.CATALOG).write_bytes(seeds.catalog(370_000, 1).to_bytes())
     code, memory, said = peak(*_arguments(command, sender), cwd=tmp_path)
     assert code == (0 if command == "inspect" else 4), said  # its volume is not there
     assert "more in it" not in said
