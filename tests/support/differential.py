@@ -83,6 +83,8 @@ OTHERWISE = (
     ),
     Difference("policy", "newer-field", (REJECTED, ACCEPTED), (BAD,), "fields of sigstoreSigned that came after 1.9.3"),
 )
+#: Where we are stricter than newer versions alone.
+STRICTER_THAN_NEWER = (_refused_policy("null", "null in place of a second key field in sigstoreSigned"),)
 DIFFERENCES = STRICTER + OTHERWISE
 
 
@@ -98,13 +100,17 @@ class Outcome:
 
 @dataclass
 class Judges:
-    """Both judges, with the keys of one :class:`Forge`. A context manager: it holds a server and a directory."""
+    """Both judges, with the keys of one :class:`Forge`. A context manager: it holds a server and a directory.
+
+    ``skopeo`` is the program, by default the one on the path.
+    """
 
     forge: Forge
+    skopeo: str = ""
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def __enter__(self) -> Judges:
-        self._skopeo = require("skopeo")
+        self._skopeo = self.skopeo or require("skopeo")
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="airgap-differential-")))
         port = self._stack.enter_context(_registry())
         mapped = [f'[[registry]]\nprefix = "{host}"\nlocation = "127.0.0.1:{port}"\ninsecure = true\n' for host in HOSTS]
@@ -178,7 +184,7 @@ class Judges:
     def _explained(self, case: Case, ours: str, theirs: str) -> Difference | None:
         visible = [blob for expected, (number, blob) in enumerate(_numbered(case.blobs), 1) if number == expected]
         names = {name for blob in visible for name in self._names(blob)}
-        fitting = [found for found in DIFFERENCES if ours in found.ours and theirs in found.theirs]
+        fitting = [found for found in (*DIFFERENCES, *STRICTER_THAN_NEWER) if ours in found.ours and theirs in found.theirs]
         for found in fitting:
             if found.subject == "policy" and found.name in case.marks:
                 return found
@@ -223,10 +229,10 @@ class Judges:
         return ours != theirs and self._explained(case, ours, theirs) is None
 
 
-def check_range(forge: Forge, seed: int, numbers: Sequence[int]) -> list[Outcome]:
+def check_range(forge: Forge, seed: int, numbers: Sequence[int], skopeo: str = "") -> list[Outcome]:
     """Compare the cases of a seed with these numbers."""
     found = []
-    with Judges(forge) as judges:
+    with Judges(forge, skopeo) as judges:
         for number in numbers:
             outcome = judges.compare(make(seed, number))
             report = f"case {number} of seed {seed}\n{outcome.report}" if outcome.report else ""

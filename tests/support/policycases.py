@@ -302,6 +302,7 @@ class _Maker:
     def replace(self, target: Pairs) -> None:
         values = (None, 1, 1.5, True, "", "x", [], Pairs(), [None], [1], b"1e400", b"NaN", [Pairs([("type", "reject")])])
         self.on_one(target, lambda pair: (pair[0], self.chance.choice(values)))
+        self.marks |= {"null"} if any(value is None for _, value in target) else set()
 
     def drop(self, target: Pairs) -> None:
         if target:
@@ -319,6 +320,7 @@ class _Maker:
         names = ("comment", "keyPath", "keyPaths", "keyData", "signedIdentity", "type", "", "default", "Transports")
         name = self.chance.choice(names)
         target.insert(self.chance.randint(0, len(target)), (name, self.chance.choice(("/x", None, [], "eA=="))))
+        self.marks |= {"null"} if any(value is None for _, value in target) else set()
 
     def double(self, target: Pairs) -> None:
         if target:
