@@ -311,9 +311,13 @@ class _Maker:
     def rename(self, target: Pairs) -> None:
         names = ("", "type", "Type", "keyPath", "keyData", "default", "x")
         self.on_one(target, lambda pair: (self.chance.choice(names), pair[1]))
+        self.mark_respelled(target)
 
     def swap_case(self, target: Pairs) -> None:
         self.on_one(target, lambda pair: (pair[0].title(), pair[1]) if isinstance(pair[0], str) else pair)
+        self.mark_respelled(target)
+
+    def mark_respelled(self, target: Pairs) -> None:
         self.marks |= {"respelled" for key, _ in target if isinstance(key, str) and key and respelled(key)}
 
     def add(self, target: Pairs) -> None:
@@ -321,6 +325,7 @@ class _Maker:
         name = self.chance.choice(names)
         target.insert(self.chance.randint(0, len(target)), (name, self.chance.choice(("/x", None, [], "eA=="))))
         self.marks |= {"null"} if any(value is None for _, value in target) else set()
+        self.mark_respelled(target)
 
     def double(self, target: Pairs) -> None:
         if target:

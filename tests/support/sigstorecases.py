@@ -83,7 +83,13 @@ class _Draft:
         """The value after all changes at this point."""
         for edit in self.edits:
             if edit.point == point:
-                before, value = value, edit.change(value, self)
+                before = value
+                try:
+                    value = edit.change(value, self)
+                except ValueError:  # another change has left nothing to make this one in
+                    if not self.made:
+                        raise
+                    continue
                 # a signature without padding cannot lose it; a change of the sort of key is made elsewhere
                 self.made |= {edit.name} if value != before or edit.sort else set()
         return value
