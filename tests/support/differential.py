@@ -73,6 +73,7 @@ STRICTER = (
     _refused_policy("respelled", "a docker scope, or a name in a signedIdentity, in another spelling than names have"),
     _refused_policy("empty-path", "an empty keyPath in sigstoreSigned"),
     _refused_policy("sha384-name", "a signedIdentity with a digest other than SHA-256 or SHA-512"),
+    _refused_policy("byte-list", "a list in place of the base64 text of keyData: its numbers are the bytes there"),
     _refused_policy("long-port", "a signedIdentity with a port of more than five digits"),
 )
 #: Where we are not stricter but later, or where a bad signature must not spoil a good one.

@@ -303,6 +303,7 @@ class _Maker:
         values = (None, 1, 1.5, True, "", "x", [], Pairs(), [None], [1], b"1e400", b"NaN", [Pairs([("type", "reject")])])
         self.on_one(target, lambda pair: (pair[0], self.chance.choice(values)))
         self.marks |= {"null"} if any(value is None for _, value in target) else set()
+        self.mark(target)
 
     def drop(self, target: Pairs) -> None:
         if target:
@@ -311,13 +312,15 @@ class _Maker:
     def rename(self, target: Pairs) -> None:
         names = ("", "type", "Type", "keyPath", "keyData", "default", "x")
         self.on_one(target, lambda pair: (self.chance.choice(names), pair[1]))
-        self.mark_respelled(target)
+        self.mark(target)
 
     def swap_case(self, target: Pairs) -> None:
         self.on_one(target, lambda pair: (pair[0].title(), pair[1]) if isinstance(pair[0], str) else pair)
-        self.mark_respelled(target)
+        self.mark(target)
 
-    def mark_respelled(self, target: Pairs) -> None:
+    def mark(self, target: Pairs) -> None:
+        data = [value for key, value in target if key == "keyData"]
+        self.marks |= {"byte-list"} if any(isinstance(value, list) and not isinstance(value, Pairs) for value in data) else set()
         self.marks |= {"respelled" for key, _ in target if isinstance(key, str) and key and respelled(key)}
 
     def add(self, target: Pairs) -> None:
@@ -325,7 +328,7 @@ class _Maker:
         name = self.chance.choice(names)
         target.insert(self.chance.randint(0, len(target)), (name, self.chance.choice(("/x", None, [], "eA=="))))
         self.marks |= {"null"} if any(value is None for _, value in target) else set()
-        self.mark_respelled(target)
+        self.mark(target)
 
     def double(self, target: Pairs) -> None:
         if target:

@@ -86,8 +86,8 @@ class _Draft:
                 before = value
                 try:
                     value = edit.change(value, self)
-                except ValueError:  # another change has left nothing to make this one in
-                    if not self.made:
+                except ValueError:  # another change, or the key that it wants, leaves nothing to make this one in
+                    if len(self.edits) == 1:
                         raise
                     continue
                 # a signature without padding cannot lose it; a change of the sort of key is made elsewhere
