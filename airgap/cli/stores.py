@@ -7,7 +7,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -92,6 +92,7 @@ class Reach:
     min_rate: str = "1KiB"
     per_host: int = 0
     no_referrers_api: tuple[str, ...] = ()
+    heard: set[tuple[str, str, int]] = field(default_factory=set, repr=False)
 
     @property
     def rules(self) -> Rules:
@@ -130,6 +131,7 @@ class Reach:
             no_referrers_api=frozenset(_canonical(text) for text in self.no_referrers_api),
             connections=threads + 2,
             say=console.say,
+            heard=self.heard,
         )
 
 

@@ -19,7 +19,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK, skipped
-from airgap.registry.failures import NETWORK, is_transient, network_failure, refusal
+from airgap.registry.failures import NETWORK, network_failure, refusal
 from airgap.registry.limits import Bucket
 from airgap.registry.transport import PUSH, Call, Transport, redirect_target
 from airgap.registry.wire import Answer
@@ -120,7 +120,7 @@ class ChunkedUploader:
                 if last or answer.status not in LOST:
                     raise refusal(answer, "the registry does not take a blob")
             except NETWORK as error:
-                if last or not is_transient(error):
+                if last or not self._transport.patience.may_pass(error, session.url):
                     raise network_failure(error, "PATCH", session.url) from None
             failures = 0 if session.offset > furthest else failures + 1
             furthest = max(furthest, session.offset)
@@ -198,7 +198,7 @@ class ChunkedUploader:
         """Wait, and get a new token where that was the reason."""
         if answer is not None and answer.status == 401 and answer.own:
             self._transport.refresh(Call("PATCH", session.repository, session.url, PUSH), answer)
-        self._transport.pause(failures, answer)
+        self._transport.patience.pause(failures, answer)
 
     def _cancel(self, session: Session) -> None:
         try:

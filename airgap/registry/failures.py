@@ -84,6 +84,11 @@ def is_unreached(error: BaseException) -> bool:
     return any(isinstance(cause, kinds) for cause in _chain(error))
 
 
+def is_unresolved(error: BaseException) -> bool:
+    """Whether nobody knows the host's name now."""
+    return any(isinstance(cause, socket.gaierror) for cause in _chain(error))
+
+
 def is_too_slow(error: BaseException | None) -> bool:
     """Whether bytes came, and too few of them: then what has come already is no progress."""
     return error is not None and any(isinstance(cause, TooSlow) for cause in _chain(error))

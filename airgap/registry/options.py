@@ -47,6 +47,7 @@ class RegistryOptions:
         least_rate: bytes a second that a blob must move in the long run, in either direction; 0 for no such limit.
         say: receives one-line notices for a person (waits, retries).
         sleep: waits that many seconds.
+        heard: scheme, host and port of every place that has answered in this run; all clients of the run share it.
         credentials: where user names, passwords and tokens come from.
     """
 
@@ -67,6 +68,7 @@ class RegistryOptions:
     least_rate: int = 1024
     say: Callable[[str], None] = _unheard
     sleep: Callable[[float], None] = time.sleep
+    heard: set[tuple[str, str, int]] = field(default_factory=set)
     credentials: CredentialStore = field(default_factory=CredentialStore.from_environment)
 
     @property

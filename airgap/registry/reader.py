@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from airgap.errors import RegistryError
 from airgap.oci.descriptor import Descriptor
-from airgap.registry.failures import NETWORK, is_too_slow, is_transient, network_failure, redact, refusal
+from airgap.registry.failures import NETWORK, is_too_slow, network_failure, redact, refusal
 from airgap.registry.transport import Call, Transport
 from airgap.registry.wire import Answer
 from airgap.text import printable
@@ -144,7 +144,7 @@ class BlobReader:
         """The connection broke or ended too early: go on behind what was delivered, as long as that makes progress."""
         self._drop()
         self._stalls = 0 if self._brought >= _PROGRESS and not is_too_slow(problem) else self._stalls + 1
-        if problem is not None and not is_transient(problem):
+        if problem is not None and not self._transport.patience.may_pass(problem, answer.url):
             raise network_failure(problem, "GET", answer.url) from None
         if self._stalls > self._transport.options.retries:
             why = (
@@ -159,7 +159,10 @@ class BlobReader:
                 got=f"{self._position} bytes",
                 hint="run the same command again: it goes on where it was",
             )
-        self._transport.pause(self._stalls)
+        if problem is None:
+            self._transport.patience.pause(self._stalls)
+        else:
+            self._transport.patience.pause_after(problem, "GET", answer.url, self._stalls)
         self._connect()
 
     def _finish(self) -> None:

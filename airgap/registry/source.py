@@ -160,7 +160,7 @@ class RegistrySource:
 
     def pause(self, attempt: int) -> None:
         """Wait before the next of several attempts, the longer the more there were."""
-        self._transport.pause(attempt)
+        self._transport.patience.pause(attempt)
 
     def close(self) -> None:
         """Close idle connections. Open readers stay usable."""

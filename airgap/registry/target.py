@@ -10,17 +10,17 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Outlook, Reader
-from airgap.registry.failures import NETWORK, is_transient, network_failure, redact, refusal
+from airgap.registry.failures import NETWORK, network_failure, redact, refusal
 from airgap.registry.linking import Links
 from airgap.registry.options import RegistryOptions
 from airgap.registry.outlook import foretell
+from airgap.registry.patience import PASSING
 from airgap.registry.source import RegistrySource
 from airgap.registry.transport import PUSH, Call
 from airgap.registry.upload import Uploader
 from airgap.registry.wire import Answer
 from airgap.text import printable
 
-_PASSING = frozenset({429, 500, 502, 503, 504})
 #: Refusals that have nothing to do with what is there.
 _NOT_NOW = frozenset({401, 404, 429})
 
@@ -101,14 +101,15 @@ class RegistryTarget(RegistrySource):
             try:
                 answer = self._transport.once(call)
             except NETWORK as error:
-                if attempt == retries or not is_transient(error):
-                    raise network_failure(error, "PUT", self._transport.url(call)) from None
-                self._transport.pause(attempt)
+                url = self._transport.url(call)
+                if attempt == retries or not self._transport.patience.may_pass(error, url):
+                    raise network_failure(error, "PUT", url) from None
+                self._transport.patience.pause_after(error, "PUT", url, attempt)
                 continue
-            if answer.status not in _PASSING or attempt == retries:
+            if answer.status not in PASSING or attempt == retries:
                 self._accept(repository, name, manifest, answer)
                 return
-            self._transport.pause(attempt, answer)
+            self._transport.patience.pause(attempt, answer)
 
     def _accept(self, repository: Repository, name: str, manifest: Manifest, answer: Answer) -> None:
         if answer.status not in (200, 201):

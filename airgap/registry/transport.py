@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import email.utils
-import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -15,17 +12,15 @@ from airgap.errors import RegistryError
 from airgap.oci.reference import Repository
 from airgap.registry.auth import Access, Authenticator, Challenge, scope
 from airgap.registry.endpoints import Endpoints
-from airgap.registry.failures import NETWORK, is_transient, is_unreached, network_failure, redact
+from airgap.registry.failures import NETWORK, network_failure, redact
 from airgap.registry.limits import Slots, read_quota
 from airgap.registry.options import Endpoint, RegistryOptions, origin
+from airgap.registry.patience import PASSING, Patience
 from airgap.registry.wire import Answer, Body, Wire
 from airgap.text import printable
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PASSING = frozenset({429, 500, 502, 503, 504})
-_MAX_WAIT = 120.0
-_FIRST_WAIT = 0.5
 
 PULL = "pull"
 PUSH = "pull,push"
@@ -118,10 +113,10 @@ class Transport:
         self._wire = Wire(options)
         self._endpoints = Endpoints(options, self._wire)
         self._auth = Authenticator(options.credential, self._fetch_token)
+        self.patience = Patience(options)
         self.slots = Slots(options.per_host)
         self._lock = threading.Lock()
         self._low: set[str] = set()
-        self._reached: set[tuple[str, str, int]] = set()
 
     def asked(self, host: str) -> bool:
         """Whether a registry has asked who we are."""
@@ -211,23 +206,6 @@ class Transport:
         answer.finish()
         self._auth.renew(access, answer.header("WWW-Authenticate"), self._auth.header(access))
 
-    def pause(self, attempt: int, answer: Answer | None = None) -> None:
-        """Wait before the next attempt: exponentially longer, never in step with others, and as long as the answer asks for."""
-        wait = _FIRST_WAIT * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311 -- jitter, not a secret
-        if answer is not None:
-            wait = min(max(wait, retry_after(answer)), _MAX_WAIT)
-            answer.finish()
-            host = printable(urlsplit(answer.url).netloc.rpartition("@")[2], 120)
-            if answer.status == 429:
-                self.options.say(f"registry {host} answered 429 (too many requests), waiting {wait:.0f} s")
-        self.options.sleep(min(wait, _MAX_WAIT))
-
-    def _is_worth_repeating(self, error: BaseException, url: str, attempt: int) -> bool:
-        with self._lock:
-            reached = origin(url) in self._reached
-        # A host that never answered is rather a wrong address than one that is down for a moment: do not let people wait for it.
-        return is_transient(error) and (reached or attempt == 0 or not is_unreached(error))
-
     def _persist(self, method: str, url: str, send: Callable[[], Answer], repeatable: bool = True) -> Answer:
         """Send until there is an answer that will not pass by itself."""
         for attempt in range(self.options.retries + 1):
@@ -235,13 +213,13 @@ class Transport:
             try:
                 answer = send()
             except NETWORK as error:
-                if last or not self._is_worth_repeating(error, url, attempt):
+                if last or not self.patience.is_worth_repeating(error, url, attempt):
                     raise network_failure(error, method, url) from None
-                self.pause(attempt)
+                self.patience.pause_after(error, method, url, attempt)
                 continue
-            if answer.status not in _PASSING or last:
+            if answer.status not in PASSING or last:
                 return answer
-            self.pause(attempt, answer)
+            self.patience.pause(attempt, answer)
         raise AssertionError("the last attempt returns or raises")
 
     def _read_small(self, ask: Callable[[], Answer], limit: int) -> tuple[Answer, bytes]:
@@ -255,7 +233,7 @@ class Transport:
             except NETWORK as error:
                 if attempt == self.options.retries:
                     raise network_failure(error, answer.method, answer.url) from None
-            self.pause(attempt)
+                self.patience.pause_after(error, answer.method, answer.url, attempt)
         raise AssertionError("the last attempt returns or raises")
 
     def _follow(self, call: Message, endpoint: Endpoint | None, url: str, authorization: str) -> Answer:
@@ -265,8 +243,7 @@ class Transport:
             answer.own = endpoint is not None and endpoint.serves(url)
             if answer.own:
                 self._watch_quota(answer)
-            with self._lock:
-                self._reached.add(origin(url))
+            self.patience.answered(answer)
             if answer.status not in _REDIRECTS:
                 return answer
             target = redirect_target(answer)
@@ -300,8 +277,7 @@ class Transport:
         def send() -> Answer:
             answer = self._wire.send(method, url, headers, body, endpoint=endpoint)
             answer.own = False
-            with self._lock:
-                self._reached.add(origin(url))
+            self.patience.answered(answer)
             return answer
 
         return self._persist(method, url, send)
@@ -342,15 +318,3 @@ def _bad_location(answer: Answer, what: str, expected: str, hint: str = "") -> R
         got=redact(answer.header("Location")),
         hint=hint,
     )
-
-
-def retry_after(answer: Answer) -> float:
-    """How many seconds the answer asks us to wait; 0 when it does not (RFC 9110 section 10.2.3)."""
-    text = answer.header("Retry-After").strip()
-    if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), _MAX_WAIT))
-    try:
-        moment = email.utils.parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-    return min(max(moment - time.time(), 0.0), _MAX_WAIT)

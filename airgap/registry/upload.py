@@ -18,7 +18,7 @@ from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
 from airgap.registry.auth import scope
 from airgap.registry.chunks import LOST, PATIENCE, BodySizes, ChunkedUploader, Session, finishing
-from airgap.registry.failures import NETWORK, is_transient, network_failure, redact, refusal
+from airgap.registry.failures import NETWORK, network_failure, redact, refusal
 from airgap.registry.limits import Bucket
 from airgap.registry.transport import PUSH, Call, Transport, redirect_target
 from airgap.registry.wire import Answer
@@ -104,9 +104,9 @@ class Uploader:
             try:
                 answer = self._transport.once(replace(call, body=_Body(reader, descriptor, self._transport.options.bucket)))
             except NETWORK as error:
-                if last or not is_transient(error):
+                if last or not self._transport.patience.may_pass(error, session):
                     raise network_failure(error, "PUT", session) from None
-                self._transport.pause(attempt)
+                self._transport.patience.pause_after(error, "PUT", session, attempt)
                 return self._go_on(Session(repository, descriptor, session), opener)
             except AirgapError:
                 self._cancel(repository, session)
@@ -155,7 +155,7 @@ class Uploader:
             raise refusal(answer, "the registry does not take a blob")
         if answer.status == 401 and answer.own:
             self._transport.refresh(call, answer)
-        self._transport.pause(attempt, answer)
+        self._transport.patience.pause(attempt, answer)
 
     def _start(self, repository: Repository) -> str:
         """Open an upload session; its URL. Sessions that get lost expire, so this may be repeated."""

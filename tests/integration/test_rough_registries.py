@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.gateway import Gateway
 from tests.support.hostile import HANG_UP, Reply, Request
 from tests.support.origin import Origin
+from tests.support.restarting import Restarting
 from tests.support.served import ask
 from tests.support.tools import require
 
@@ -128,6 +130,25 @@ def test_a_registry_is_restarted_in_the_middle(load: Load, registry: DockerRegis
     gateway.before = restart
     load.into(gateway.address, tmp_path)
     load.is_complete(registry)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_registry_that_refuses_connections_for_two_seconds_ends_neither_import_nor_export(
+    load: Load, registry: DockerRegistry, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    # in the questions before, among the blobs, and once more
+    with Restarting(registry.address, [chance.randrange(300, 6_000), chance.randrange(100_000, 1_200_000)], away=2.0) as wire:
+        load.into(wire.address, tmp_path)
+        assert wire.restarts == 2
+    load.is_complete(registry)
+    with Restarting(registry.address, [chance.randrange(300, 8_000)], away=2.0) as wire:
+        (tmp_path / "list.txt").write_text(f"{wire.address}/m/docker.io/shop/web:1\n")
+        fixed = ["--stream", "back", "--state", tmp_path / "exporter", "--key", load.sender.key]
+        done = here("export", tmp_path / "list.txt", "--out", tmp_path / "usb", *fixed)
+        assert done.returncode == 0, done.stderr
+        assert wire.restarts == 1
+    assert f"registry {wire.address} answers again" in done.stderr
 
 
 def test_what_ends_in_failure_has_tagged_nothing_and_goes_on_later(
