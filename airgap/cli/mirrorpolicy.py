@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from airgap.importer.routes import Routes
 from airgap.oci import strictjson
 from airgap.text import printable
 from airgap.trust.gpg import MAX_KEYRING, is_openpgp, open_keyring
+from airgap.trust.openpgp import holds_secret_key
 from airgap.trust.policy import MAX_POLICY, Policy, parse_policy
 from airgap.trust.requirements import KeySource, SigstoreSigned
 from airgap.trust.signatures import load_pem_key
@@ -66,6 +68,9 @@ def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable
     return Written(files, _PLACES, (*made.warnings, *unreachable)), facts
 
 
+_PRIVATE = re.compile(rb"-----BEGIN [A-Z ]{0,40}PRIVATE KEY")
+
+
 def _lookaside(text: str) -> str:
     """A URL as it is; a directory as its ``file`` URL."""
     return text if not text or "://" in text else Path(text).absolute().as_uri()
@@ -75,7 +80,7 @@ def _site_key(path: Path) -> SiteKey:
     """A key file, read to be sure that it is a public key. Raises ``UsageError``."""
     content = fsio.read_input(path, MAX_KEYRING, "site's key")
     openpgp = is_openpgp(content)
-    if b"PRIVATE KEY" in content:
+    if _PRIVATE.search(content) or (openpgp and holds_secret_key(content)):
         raise UsageError("a private key", where=printable(str(path)), expected="the public one, which hosts get")
     try:
         if openpgp:

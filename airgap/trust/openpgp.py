@@ -6,8 +6,11 @@ signature, so that nobody can hide a second meaning behind it. What is inside th
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import re
 import zlib
+from collections.abc import Iterator
 
 from airgap.errors import Refused
 from airgap.trust.fields import decode_base64
@@ -21,6 +24,10 @@ _ARMOR = re.compile(
     r"((?:[A-Za-z0-9+/=]{1,76}[ \t]*\n)+?)(?:=([A-Za-z0-9+/]{4})[ \t]*\n)?-----END PGP SIGNATURE-----[ \t\n]*",
     re.ASCII,
 )
+#: Any block: what is between its headers and its checksum.
+_BLOCK = re.compile(r"-----BEGIN PGP [A-Z ,/0-9]{1,60}-----[ \t]*\r?\n(?:[A-Za-z]{1,20}: [^\n]*\n)*[ \t]*\r?\n([A-Za-z0-9+/=\s]*)")
+_CHECKSUM = re.compile(r"\n=[A-Za-z0-9+/]{4}\s*\Z")
+_SECRET = frozenset({5, 7})
 _CRC_START, _CRC_POLYNOMIAL = 0xB704CE, 0x1864CFB
 _MAX_PACKETS = 64
 
@@ -76,6 +83,21 @@ def _literal(blob: bytes) -> bytes:
     if tags != [ONE_PASS, LITERAL, SIGNATURE]:
         raise Refused("not one signed OpenPGP message", expected="one-pass signature, data, signature", got=_described(tags))
     return found[1][1]
+
+
+def holds_secret_key(content: bytes) -> bool:
+    """Whether there is a secret key in a key file, armored under whatever label or binary (RFC 4880, sections 5.5.1 and 6.2)."""
+    armored = [base64.b64decode(_CHECKSUM.sub("", body) + "===") for body in _BLOCK.findall(content.decode("latin-1"))]
+    return any(not _SECRET.isdisjoint(_tags(binary)) for binary in armored or [content])
+
+
+def _tags(data: bytes) -> Iterator[int]:
+    """The tags of all packets, up to what is none."""
+    position = 0
+    with contextlib.suppress(Refused, IndexError):
+        while position < len(data):
+            tag, _, position = _packet(data, position)
+            yield tag
 
 
 def packets(data: bytes) -> list[tuple[int, bytes]]:

@@ -137,13 +137,27 @@ def test_what_is_no_public_key_is_refused(desk: Desk, content: bytes) -> None:
 def test_a_private_key_is_refused(desk: Desk) -> None:
     assert run(["keys", "generate", "--out", str(desk.root / "keys"), "--passphrase-file", "/dev/null", "--json"]) == 0
     with gpg_home() as home:
-        secret = home.run("--armor", "--export-secret-keys", home.new_key("site"))
-    (desk.root / "secret.asc").write_bytes(secret)
+        key = home.new_key("site")
+        armored, binary = home.run("--armor", "--export-secret-keys", key), home.run("--export-secret-keys", key)
+        public = home.run("--export", key)
+    (desk.root / "secret.asc").write_bytes(armored)
+    (desk.root / "secret.gpg").write_bytes(binary)
+    (desk.root / "behind.gpg").write_bytes(public + binary)
+    (desk.root / "relabelled.asc").write_bytes(armored.replace(b"PRIVATE KEY BLOCK", b"PUBLIC KEY BLOCK"))
     desk.capsys.readouterr()
-    for name in ("keys/airgap.key", "secret.asc"):
-        code, _ = desk.run("--site-key", desk.root / name)
-        assert code == 2
+    for name in ("keys/airgap.key", "secret.asc", "secret.gpg", "behind.gpg", "relabelled.asc"):
+        code, facts = desk.run("--site-key", desk.root / name)
+        assert (code, facts["error"]) == (2, "a private key"), name
     assert not desk.out.exists()
+
+
+def test_a_public_key_with_the_words_in_a_comment_is_taken(desk: Desk) -> None:
+    with gpg_home() as home:
+        public = home.run("--armor", "--export", home.new_key("site"))
+    (desk.root / "site.asc").write_bytes(
+        public.replace(b"BLOCK-----\n", b"BLOCK-----\nComment: the PRIVATE KEY is in the safe\n", 1)
+    )
+    assert desk.run("--site-key", desk.root / "site.asc")[0] == 0
 
 
 @pytest.mark.parametrize("target", ["oci:/srv/store", "reg.site", "docker://"])
