@@ -62,6 +62,7 @@ class ArchiveTarget(Collecting):
             for item in strictjson.array(index.get("manifests"), self._where):
                 descriptor = Descriptor.from_json(item, self._where)
                 if descriptor.annotations.get(_REF_NAME) == name_of(reference):
+                    self._tar.settle_name()
                     return descriptor.digest
         return None
 

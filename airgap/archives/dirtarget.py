@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 
@@ -29,15 +28,19 @@ class _Pool(Collecting):
 
     _mode = fsio.PRIVATE
 
-    def __init__(self, directory: Path, where: str) -> None:
+    def __init__(self, path: Path, where: str) -> None:
         super().__init__(where)
-        self._pool = directory
+        self._path = path
+        self._directory: fsio.TemporaryDirectory | None = None
+
+    @property
+    def _pool(self) -> Path:
+        return self._begun().path
 
     def _store(self, descriptor: Descriptor, reader: Reader) -> None:
-        self._begin()
         path = self._pool / descriptor.digest.hex
         buffer, position = memoryview(bytearray(min(CHUNK, descriptor.size + 1))), 0
-        with fsio.new_file(path, path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")) as fd:
+        with fsio.new_file(path, durable=False) as fd:
             while count := reader.readinto(buffer):
                 with fsio.disk_errors("cannot write", path):
                     fsio.write_at(fd, buffer[:count], position)
@@ -46,16 +49,19 @@ class _Pool(Collecting):
     def _read(self, digest: Digest, offset: int) -> Reader:
         return fsio.DirectoryTree(self._pool).open(digest.hex, self._blobs[digest], offset)
 
-    def _begin(self) -> None:
+    def _begun(self) -> fsio.TemporaryDirectory:
         with self._guard:
-            fsio.make_directory(self._pool, self._mode)
+            if self._directory is None:
+                fsio.make_directory(self._path.parent, self._mode)
+                with fsio.disk_errors("cannot create the directory", self._path.parent):
+                    self._directory = fsio.TemporaryDirectory(self._path, self._mode)
+            return self._directory
 
     def _put(self, name: str, content: bytes) -> None:
         fsio.write_durable(self._pool / name, content)
 
     def _put_image(self, root: Manifest, repository: Repository, signatures: Signatures) -> set[str]:
         """The files of one image beside its blobs; the names of all that it needs."""
-        self._begin()
         needed = {VERSION, MANIFEST}
         self._put(VERSION, _VERSION)
         for manifest in self._closure(root):
@@ -71,12 +77,12 @@ class _Pool(Collecting):
 
     def rehearse(self) -> Path:
         """As ``Rehearsing.rehearse``."""
-        return self._pool.parent
+        return self._path.parent
 
     def close(self) -> None:
         """Remove what was not committed."""
-        if self._pool.is_dir():
-            shutil.rmtree(self._pool, ignore_errors=True)
+        if self._directory is not None:
+            self._directory.remove()
 
 
 class DirTarget(_Pool):
@@ -90,16 +96,19 @@ class DirTarget(_Pool):
     _mode = fsio.UNCHANGEABLE
 
     def __init__(self, path: Path, signatures: Signatures = no_signatures) -> None:
-        super().__init__(path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp"), str(path))
+        super().__init__(path, str(path))
         self.path = path
         self._signatures = signatures
 
     def resolve(self, reference: Reference) -> Digest | None:  # noqa: ARG002 - a directory has no name for its image
         """As ``Target.resolve``: the image that is there, whatever it is called."""
         try:
-            return ImageDirectory(self.path).pick().digest
+            found = ImageDirectory(self.path).pick().digest
         except AirgapError:  # nothing there, or nothing of ours: then the first write says so
             return None
+        with fsio.disk_errors("cannot flush", self.path.parent):  # it may be that of a run that died before it could
+            fsio.sync_directory(self.path.parent)
+        return found
 
     def tag(self, reference: Reference, manifest: Manifest) -> None:
         """As ``Target.tag``. Raises ``UsageError`` for a second image."""
@@ -131,9 +140,10 @@ class DirTarget(_Pool):
         self._refuse_taken()
         return super().rehearse()
 
-    def _begin(self) -> None:
-        self._refuse_taken()
-        super()._begin()
+    def _begun(self) -> fsio.TemporaryDirectory:
+        if self._directory is None:
+            self._refuse_taken()
+        return super()._begun()
 
     def _refuse_taken(self) -> None:
         with fsio.disk_errors("cannot read the directory", self.path):
@@ -155,7 +165,7 @@ class StorageTarget(_Pool):
     """
 
     def __init__(self, scratch: Path, store: str = "", platform: Platform | None = None) -> None:
-        super().__init__(scratch / f"airgap-{secrets.token_hex(4)}", f"containers-storage:{store}")
+        super().__init__(scratch / "images", f"containers-storage:{store}")
         self._store_name = store
         self._platform = platform
         skopeo = shutil.which("skopeo")

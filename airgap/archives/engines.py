@@ -136,7 +136,7 @@ def _refusal(answer: http.client.HTTPResponse, name: str, path: str) -> UsageErr
 
 
 def _spool(answer: http.client.HTTPResponse, file: Path) -> None:
-    with fsio.new_file(file, file.with_name(f".{file.name}.tmp")) as fd:
+    with fsio.new_file(file) as fd:
         for position, part in _parts(answer):
             with fsio.disk_errors("cannot write", file):
                 fsio.write_at(fd, part, position)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import tarfile
 import threading
 from pathlib import Path
@@ -28,16 +26,15 @@ class TarWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         self._guard = threading.Lock()
-        self._fd = -1
+        self._file: fsio.NewFile | None = None
         self._end = 0
 
     def add(self, name: str, content: bytes) -> None:
         """A member whose content is at hand. Raises ``MediaError``, and ``UsageError`` when the path is taken."""
         at = self._reserve(name, len(content))
         with fsio.disk_errors("cannot write", self.path):
-            fsio.write_at(self._fd, content, at)
+            fsio.write_at(self._begun().fd, content, at)
 
     def stream(self, name: str, reader: Reader, size: int) -> int:
         """A member whose content comes from a verifying reader; the offset of its content. Raises as :meth:`add`."""
@@ -45,54 +42,54 @@ class TarWriter:
         buffer = memoryview(bytearray(min(CHUNK, size + 1)))
         while count := reader.readinto(buffer):
             with fsio.disk_errors("cannot write", self.path):
-                fsio.write_at(self._fd, buffer[:count], position)
+                fsio.write_at(self._begun().fd, buffer[:count], position)
             position += count
         return at
 
     def read(self, offset: int, size: int) -> Reader:
         """What was written at ``offset``."""
-        return fsio.FileReader(os.dup(self._fd), offset, size, str(self.path))
+        return fsio.FileReader(os.dup(self._begun().fd), offset, size, str(self.path))
 
     def finish(self) -> None:
         """Make the archive appear under its name, whole and flushed."""
-        self._begin()
+        file = self._begun()
         with fsio.disk_errors("cannot write", self.path):
-            os.ftruncate(self._fd, self._end + _END)
-            os.fsync(self._fd)
-            self.refuse_taken()
-            self._temporary.rename(self.path)
+            os.ftruncate(file.fd, self._end + _END)
+            try:
+                file.keep(replace=False)
+            except FileExistsError:
+                self.refuse_taken()
+                raise
+
+    def settle_name(self) -> None:
+        """Flush the name of an archive that is there: an earlier run may have died before it could. Raises ``MediaError``."""
+        with fsio.disk_errors("cannot flush", self.path.parent):
             fsio.sync_directory(self.path.parent)
-        self._let_go()
 
     def close(self) -> None:
         """Remove what is not finished."""
-        if self._fd >= 0:
-            self._let_go()
-            with contextlib.suppress(OSError):
-                self._temporary.unlink()
-
-    def _let_go(self) -> None:
-        os.close(self._fd)
-        self._fd = -1
+        if self._file is not None:
+            self._file.drop()
 
     def _reserve(self, name: str, size: int) -> int:
         info = tarfile.TarInfo(name)
         info.size = size
         header = info.tobuf(tarfile.GNU_FORMAT)
         with self._guard:
-            self._begin()
+            file = self._begun()
             start = self._end
             self._end += len(header) + -(-size // _BLOCK) * _BLOCK
         with fsio.disk_errors("cannot write", self.path):
-            fsio.write_at(self._fd, header, start)
+            fsio.write_at(file.fd, header, start)
         return start + len(header)
 
-    def _begin(self) -> None:
-        if self._fd < 0:
+    def _begun(self) -> fsio.NewFile:
+        if self._file is None:
             self.refuse_taken()
             fsio.make_directory(self.path.parent)
             with fsio.disk_errors("cannot create", self.path):
-                self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+                self._file = fsio.NewFile(self.path)
+        return self._file
 
     def refuse_taken(self) -> None:
         """Raise ``UsageError`` when something is there already."""

@@ -58,7 +58,7 @@ def check_file(
         path: the file.
         progress: told about every block, as many bytes in all as the catalog says.
         threads: how many blocks are hashed at a time; each takes 16 MiB of memory.
-        fresh: ask the device, not the page cache.
+        fresh: ask the device, not the page cache; what waits to be written is flushed first.
         whole: take the digest of the whole file, too: that is one thread's work.
 
     Raises:
@@ -70,7 +70,7 @@ def check_file(
     try:
         with fsio.disk_errors("cannot read", path):
             if fresh:
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                fsio.from_disk(fd)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
             size = os.fstat(fd).st_size
         work = _Work(fd, volume, progress, whole)

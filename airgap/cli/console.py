@@ -110,6 +110,12 @@ class Console:
             self._bar = None
 
 
+def tell(message: str) -> None:
+    """One line for people, outside of any command's progress."""
+    sys.stderr.write(f"airgap: {printable(message, 2000)}\n")
+    sys.stderr.flush()
+
+
 def report_error(error: AirgapError | Interrupted, as_json: bool) -> int:
     """Print one error, for people on stderr and with ``--json`` also on stdout; the exit code."""
     code = exit_code(error)

@@ -80,9 +80,9 @@ def with_signatures(spec: TargetSpec, signing: SiteSigning) -> Iterator[SiteSign
         yield signing
         return
     with fsio.disk_errors("cannot make a directory", Path(tempfile.gettempdir())):
-        directory = tempfile.TemporaryDirectory(prefix="airgap-", ignore_cleanup_errors=True)
+        directory = fsio.TemporaryDirectory(Path(tempfile.gettempdir(), "signatures"))
     with directory as tree:
-        yield replace(signing, lookaside=Path(tree), kept=False)
+        yield replace(signing, lookaside=tree, kept=False)
 
 
 def takes_signatures(spec: TargetSpec) -> bool:

@@ -125,8 +125,8 @@ class Asked:
         scratch = self.scratch or Path(tempfile.gettempdir())
         fsio.make_directory(scratch, fsio.PRIVATE)
         with fsio.disk_errors("cannot make a directory", scratch):
-            directory = tempfile.TemporaryDirectory(prefix="airgap-", dir=scratch, ignore_cleanup_errors=True)
-        with directory as name, LayoutStore(Path(name) / "layout") as layout:
+            directory = fsio.TemporaryDirectory(scratch / "gate")
+        with directory as place, LayoutStore(place / "layout") as layout:
             layout.prepare()
             yield layout.path, layout
 

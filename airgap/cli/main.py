@@ -16,8 +16,9 @@ from typer.main import get_command
 
 from airgap import __version__
 from airgap.cli import signals
-from airgap.cli.console import report_error
+from airgap.cli.console import report_error, tell
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
+from airgap.fsio import leftovers
 
 #: Every command or group of commands in the order of the help: the module below `airgap.cli` that has it, and its name there.
 _COMMANDS = {
@@ -117,6 +118,7 @@ def _give_memory_back() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code. Errors are printed, never raised."""
     as_json = "--json" in arguments
+    leftovers.begin(tell)
     try:
         code = get_command(application(arguments))(args=arguments, prog_name="airgap", standalone_mode=False)
         return code if isinstance(code, int) else 0

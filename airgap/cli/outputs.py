@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import stat
 import sys
 from collections.abc import Sequence
@@ -86,14 +85,13 @@ class Output:
 
     def _replace(self, data: bytes) -> None:
         target, before = Path(os.path.realpath(self._path)), self._status()
-        with fsio.new_file(target, target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")) as fd:
+        with fsio.new_file(target) as fd:
             if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
                 with contextlib.suppress(OSError):  # only root can leave a file to its owner
                     os.fchown(fd, before.st_uid, before.st_gid)
             with contextlib.suppress(OSError):  # some file systems know no modes
                 os.fchmod(fd, 0o666 & ~_umask() if before is None else stat.S_IMODE(before.st_mode))
             fsio.write_at(fd, data, 0)
-        fsio.sync_directory(target.parent)
 
     def _status(self) -> os.stat_result | None:
         if self._descriptor is not None:

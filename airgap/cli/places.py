@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,10 +230,9 @@ def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -
         )
     fsio.make_directory(options.scratch, fsio.PRIVATE)
     with fsio.disk_errors("cannot make a directory", options.scratch):
-        directory = tempfile.TemporaryDirectory(prefix="airgap-", dir=options.scratch)
-    stack.enter_context(directory)
+        directory = fsio.TemporaryDirectory(options.scratch / "images")
     options.say(f"copying {place} to {options.scratch}")
-    return Path(directory.name)
+    return stack.enter_context(directory)
 
 
 def _layout(layout: LayoutReader, tree: Tree) -> Opened:

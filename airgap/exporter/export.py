@@ -133,8 +133,13 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
     serial = request.serial or _next_serial(request, state)
     final = request.out / names.bundle_name(request.stream, serial)
     partial = final.with_name(final.name + names.PARTIAL)
-    if is_whole(partial) and not final.exists():
-        finish(partial)
+    busy = UsageError(
+        "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
+    )
+    if partial.is_dir() and not final.exists():
+        with fsio.exclusive(partial, busy):
+            if is_whole(partial, progress):
+                finish(partial)
     if final.exists():
         return _already_there(request, final, source, signers, state, progress)
     work = workplace(state, request.stream, serial, partial, bool(request.recipients))
@@ -146,9 +151,6 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
         if request.patch == "never" or not (request.bases or request.patch == "always"):
             preflight.check(_lay_out(request, lock), request.out, partial)  # nothing is created before it can succeed
     fsio.make_directory(partial, fsio.UNCHANGEABLE)
-    busy = UsageError(
-        "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
-    )
     fsio.make_directory(work, fsio.PRIVATE)
     with fsio.exclusive(partial, busy), contextlib.nullcontext() if work == partial else fsio.exclusive(work, busy):
         return _make(request, lock, judged, serial, partial, work, source, signers, state, progress)
@@ -345,6 +347,8 @@ def _finished(
     progress: Progress,
 ) -> Exported:
     """A bundle that an earlier run has sealed: it may have been asked less of its images than this one."""
+    with fsio.disk_errors("cannot flush", final.parent):  # what has its name is on the disk; the name may be of a run that died
+        fsio.sync_directory(final.parent)
     _require_signatures(final, signers)
     try:
         judged = _judge(request, lock, source, progress)

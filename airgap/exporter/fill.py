@@ -73,6 +73,7 @@ def fill(
     try:
         with fsio.disk_errors("cannot write the bundle", directory):
             for number, size in enumerate(plan.sizes):
+                fsio.from_disk(files[number])  # what an earlier run left counts as the disk has it
                 if os.fstat(files[number]).st_size > size:
                     os.ftruncate(files[number], size)
             filler.write_frame()

@@ -116,9 +116,8 @@ class _Patcher:
     def _try(self, attempt: Attempt) -> Made | None:
         path = self._path(attempt)
         try:
-            for leftover in (path.with_suffix(".json"), path.with_suffix(".tmp")):  # of a run that was killed
-                leftover.unlink(missing_ok=True)
-            with fsio.new_file(path, path.with_suffix(".tmp")) as fd:
+            path.with_suffix(".json").unlink(missing_ok=True)  # of a run that was killed
+            with fsio.new_file(path) as fd:
                 size, digest = self._write(attempt, fd)
             made = Made(Patch(attempt.codec, attempt.base.digest if attempt.base else None, digest), size, path)
             self._prove(attempt, made)

@@ -121,6 +121,7 @@ class _Writer:
             with fsio.disk_errors("cannot create a file of the supplement", self._directory):
                 for file in dict.fromkeys(file for file, _ in self._places.values()):
                     self._files[file] = os.open(self._directory / file, flags, 0o644)
+                    fsio.from_disk(self._files[file])  # what an earlier run left counts as the disk has it
         except BaseException:
             self.__exit__()
             raise
@@ -231,6 +232,8 @@ def _seal(partial: Path, supplement: Supplement, known: Known, sums: str) -> Non
 
 def _already_there(final: Path, supplement: Supplement, done: Resent) -> Resent:
     if fsio.read_if_there(final / names.SUPPLEMENT, MAX_SUPPLEMENT) == supplement.to_bytes():
+        with fsio.disk_errors("cannot flush", final.parent):  # the name may be that of a run that could not do it
+            fsio.sync_directory(final.parent)
         return done
     raise UsageError(
         "something else has the name of the supplement", where=printable(str(final)), hint="move it away, or choose another --out"

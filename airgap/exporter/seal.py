@@ -9,13 +9,17 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.bundle import documents, names
-from airgap.bundle.catalog import Catalog, Volume
+from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.bundle.check import damaged_blocks
+from airgap.bundle.outer import read as read_catalog
+from airgap.errors import Damaged
 from airgap.exporter.fill import Filled
 from airgap.exporter.journal import LOCK
 from airgap.exporter.patching import SCRATCH
 from airgap.exporter.plan import Plan
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
+from airgap.progress import Progress
 from airgap.trust.keys import Signer
 
 
@@ -95,9 +99,43 @@ def _drop_signatures(partial: Path) -> None:
                 entry.unlink()
 
 
-def is_whole(partial: Path) -> bool:
-    """Whether a partial bundle lacks nothing but the rename."""
-    return (partial / names.CHECK).is_file()
+def is_whole(partial: Path, progress: Progress) -> bool:
+    """Whether a partial bundle lacks nothing but the rename: its last file is there, and the disk gives back all that was sealed.
+
+    Where it does not, ``CHECK.txt`` goes, and the bundle is an unfinished one.
+
+    Raises:
+        MediaError: the disk refuses.
+    """
+    check = partial / names.CHECK
+    if not check.is_file():
+        return False
+    with fsio.disk_errors("cannot read the bundle back", partial):
+        fsio.sync_directory(partial)
+        for entry in sorted(partial.iterdir()):
+            if entry.is_file():
+                fsio.settle(entry)
+    try:
+        raw = fsio.read_capped(partial / names.CATALOG, MAX_CATALOG)
+        catalog = read_catalog(raw)
+        sums = documents.sha256sums(catalog, raw)
+        small = {names.SUMS: sums, names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()}
+        if all(fsio.read_capped(partial / name, len(content)) == content for name, content in small.items()) and _are_good(
+            partial, catalog, progress
+        ):
+            return True
+    except Damaged:
+        pass
+    progress.say("the disk has lost something of what an earlier run had sealed: it is made again")
+    with fsio.disk_errors("cannot remove", check):
+        check.unlink()
+    return False
+
+
+def _are_good(partial: Path, catalog: Catalog, progress: Progress) -> bool:
+    files = (*catalog.volumes, *catalog.parity)
+    progress.stage("reading back what an earlier run had sealed", sum(file.size for file in files))
+    return not any(damaged_blocks(file, partial / file.name, progress, fresh=True) for file in files)
 
 
 def finish(partial: Path) -> Path:
@@ -106,9 +144,9 @@ def finish(partial: Path) -> Path:
     with fsio.disk_errors("cannot finish the bundle", partial):
         for leftover in (LOCK, names.JOURNAL):
             (partial / leftover).unlink(missing_ok=True)
-        for scrap in partial.glob(".*.tmp"):
-            scrap.unlink()
         if (partial / SCRATCH).is_dir():
             shutil.rmtree(partial / SCRATCH)
+        fsio.sweep(partial)
+        fsio.sync_directory(partial)
     fsio.rename_durable(partial, final)
     return final

@@ -1,5 +1,14 @@
 """The only package that opens and writes files of local disks."""
 
+from airgap.fsio.flushing import from_disk as from_disk
+from airgap.fsio.flushing import settle as settle
+from airgap.fsio.flushing import sync_directory as sync_directory
+from airgap.fsio.leftovers import TemporaryDirectory as TemporaryDirectory
+from airgap.fsio.leftovers import is_temporary as is_temporary
+from airgap.fsio.leftovers import sweep as sweep
+from airgap.fsio.newfiles import NewFile as NewFile
+from airgap.fsio.newfiles import new_file as new_file
+from airgap.fsio.newfiles import write_durable as write_durable
 from airgap.fsio.reading import CHUNK as CHUNK
 from airgap.fsio.reading import disk_errors as disk_errors
 from airgap.fsio.reading import open_regular as open_regular
@@ -19,8 +28,5 @@ from airgap.fsio.writing import PRIVATE as PRIVATE
 from airgap.fsio.writing import UNCHANGEABLE as UNCHANGEABLE
 from airgap.fsio.writing import append_durable as append_durable
 from airgap.fsio.writing import make_directory as make_directory
-from airgap.fsio.writing import new_file as new_file
 from airgap.fsio.writing import rename_durable as rename_durable
-from airgap.fsio.writing import sync_directory as sync_directory
 from airgap.fsio.writing import write_at as write_at
-from airgap.fsio.writing import write_durable as write_durable

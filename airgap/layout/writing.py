@@ -1,16 +1,14 @@
 """Adding to an OCI image layout directory.
 
 Order on disk, true at any instant: a blob has its final name only when it is whole and flushed; index.json names only what
-is stored; all names of one run appear in one replacement of index.json. A killed run leaves ``*.tmp`` files, which the next one
-removes.
+is stored; all names of one run appear in one replacement of index.json. So what has a name was flushed; whether the name itself was
+is not known of an earlier run, and commit flushes all directories.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,7 +29,6 @@ from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
 
 LOCK = ".airgap.lock"
-_LEFTOVER = re.compile(r"\.(?:[0-9a-f]{64}|[0-9a-f]{128}|index\.json|oci-layout)\.[0-9a-f]{8,16}\.tmp", re.ASCII)
 
 
 class LayoutStore(LayoutReader):
@@ -201,6 +198,9 @@ class LayoutStore(LayoutReader):
                 raise MediaError("the layout holds too many names", where=self._where, expected=f"{MAX_INDEX} bytes at most")
             if raw != strictjson.canonical(index.value):
                 fsio.write_durable(self.path / INDEX, raw)
+            else:
+                with fsio.disk_errors("cannot flush", self.path):
+                    fsio.sync_directory(self.path)
         self.close()
 
     # inside
@@ -232,17 +232,15 @@ class LayoutStore(LayoutReader):
             fsio.write_durable(self.path / INDEX, strictjson.canonical(Index.empty().value))
 
     def _sweep(self) -> None:
-        with fsio.disk_errors("cannot remove what an interrupted run left", self.path):
+        with fsio.disk_errors("cannot look for what an interrupted run left", self.path):
             for directory in (self.path, *(self.path / BLOBS).iterdir()):
                 if directory.is_dir() and not directory.is_symlink():
-                    for child in directory.iterdir():
-                        if _LEFTOVER.fullmatch(child.name):
-                            child.unlink()
+                    fsio.sweep(directory)
 
     def _new_blob(self, path: Path) -> contextlib.AbstractContextManager[int]:
         if not path.parent.is_dir():
             fsio.make_directory(path.parent)
-        return fsio.new_file(path, path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp"))
+        return fsio.new_file(path, durable=False)
 
     def _require(self, descriptor: Descriptor) -> None:
         if self.find_blob(descriptor.digest) != descriptor.size:
@@ -255,7 +253,7 @@ class LayoutStore(LayoutReader):
 
 
 def _ours(name: str) -> bool:
-    return name == LOCK or _LEFTOVER.fullmatch(name) is not None
+    return name == LOCK or fsio.is_temporary(name)
 
 
 def _copy(reader: Reader, fd: int, path: Path, size: int) -> None:

@@ -94,10 +94,9 @@ def _refuse_links(base: Path, directory: Path) -> None:
 
 
 def _make_durable(base: Path, directory: Path) -> None:
-    if directory.is_dir():
-        return
+    """Flushed also where it is there already: an earlier run may have made it that could not do so."""
     fsio.make_directory(directory, fsio.UNCHANGEABLE)
-    for path in directory.parents:
+    for path in (directory, *directory.parents):
         with fsio.disk_errors("cannot write", path):
             fsio.sync_directory(path)
         if path == base:

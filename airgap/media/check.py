@@ -209,7 +209,7 @@ def _device(path: Path) -> int:
 def _check(copy: Copy, progress: Progress, threads: int) -> Checked:
     """A file that cannot be opened, or that went away meanwhile, is a damaged one: the others are still worth reading."""
     try:
-        return check_file(copy.file, copy.path, progress, threads)
+        return check_file(copy.file, copy.path, progress, threads, fresh=True)
     except (MediaError, Damaged):
         everything = tuple(range(len(copy.file.blocks)))
         return Checked(everything, everything)

@@ -172,6 +172,9 @@ class _Disk:
                 return False
         if not all(_holds(directory / name, content) for name, content in self._documents.items()):
             return False
+        with fsio.disk_errors("cannot flush", directory):  # the names may be those of a run that could not do it
+            fsio.sync_directory(directory)
+            fsio.sync_directory(directory.parent)
         for file in self._task.files:
             self._progress.advance(2 * file.size)
         return True
@@ -208,7 +211,8 @@ class _Disk:
 
     def _read_back(self, directory: Path) -> None:
         """Everything at the end and not file by file: a stick that is smaller than it says overwrites what came first."""
-        fsio.sync_directory(directory)
+        with fsio.disk_errors("cannot flush", directory):
+            fsio.sync_directory(directory)
         for file in self._task.files:
             bad = damaged_blocks(file, directory / file.name, self._progress, fresh=True)
             if bad:
@@ -287,15 +291,11 @@ class _Quiet(Silent):
 def _holds(path: Path, content: bytes) -> bool:
     """Whether a small file has this content, as the disk gives it."""
     try:
-        fd = fsio.open_regular(path)
+        with fsio.disk_errors("cannot read", path):
+            fsio.settle(path)
+        return fsio.read_if_there(path, _SMALL + len(content)) == content
     except Damaged:
         return False
-    try:
-        with fsio.disk_errors("cannot read", path):
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(fd)
-    return fsio.read_if_there(path, _SMALL + len(content)) == content
 
 
 def _check_regular(path: Path) -> None:

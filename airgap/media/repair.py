@@ -106,6 +106,8 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
     busy = UsageError("another repair is at work here", where=printable(str(target)), hint="wait for it, or choose another --out")
     with fsio.exclusive(target, busy):
         done = _Repairing(found, target, in_place, progress).run()
+        with fsio.disk_errors("cannot flush", target):  # names there may be those of a run that could not do it
+            fsio.sync_directory(target)
     if made and not any(target.iterdir()):
         target.rmdir()
     return done
@@ -124,7 +126,6 @@ class _Repairing:
         self._descriptors: dict[Path, int] = {}
 
     def run(self) -> Repaired:
-        self._new.clear()
         self._check_space()
         store = InPlace(self._new, self._lost) if self._in_place else self._new
         with self._opened(), self._dropping(store), fsio.disk_errors("cannot write repaired blocks", self._target):
@@ -154,6 +155,7 @@ class _Repairing:
             for path in dict.fromkeys(paths):
                 try:
                     self._descriptors[path] = fsio.open_regular(path)
+                    fsio.from_disk(self._descriptors[path])  # what an earlier repair wrote counts as the disk has it
                 except (Damaged, MediaError) as error:
                     if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EMFILE, errno.ENFILE):
                         raise

@@ -17,8 +17,6 @@ from airgap.errors import MediaError
 from airgap.media.rows import Place
 from airgap.text import printable
 
-_MARK = ".repair"
-
 
 class NewFiles:
     """Files that are made anew in a directory: they get their names when they are whole.
@@ -31,14 +29,8 @@ class NewFiles:
     def __init__(self, directory: Path, files: Sequence[Volume]) -> None:
         self._directory = directory
         self._files = files
-        self._open: dict[int, int] = {}
+        self._open: dict[int, fsio.NewFile] = {}
         self._guard = threading.Lock()
-
-    def clear(self) -> None:
-        """Remove what a killed run left."""
-        with fsio.disk_errors("cannot remove what an earlier repair left", self._directory):
-            for file in self._files:
-                self._temporary(file).unlink(missing_ok=True)
 
     def write(self, share: int, row: int, at: int, data: memoryview) -> None:
         """As ``Store.write``."""
@@ -52,31 +44,23 @@ class NewFiles:
         """The file, which is created when it is first asked for. Raises ``OSError``."""
         with self._guard:
             if share not in self._open:
-                flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._open[share] = os.open(self._temporary(self._files[share]), flags, 0o644)
-            return self._open[share]
+                self._open[share] = fsio.NewFile(self._directory / self._files[share].name)
+            return self._open[share].fd
 
     def finish(self, share: int) -> Path:
         """Give a file its size and its name, flushed to the disk; its path. Raises ``OSError``."""
-        file, fd = self._files[share], self._open.pop(share)
+        new = self._open.pop(share)
         try:
-            os.ftruncate(fd, file.size)
-            os.fsync(fd)
+            os.ftruncate(new.fd, self._files[share].size)
+            new.keep()
         finally:
-            os.close(fd)
-        path = self._directory / file.name
-        self._temporary(file).rename(path)
-        fsio.sync_directory(self._directory)
-        return path
+            new.drop()
+        return new.path
 
     def drop(self) -> None:
         """Close and remove what was not finished."""
         for share in list(self._open):
-            os.close(self._open.pop(share))
-            self._temporary(self._files[share]).unlink(missing_ok=True)
-
-    def _temporary(self, file: Volume) -> Path:
-        return self._directory / f".{file.name}{_MARK}"
+            self._open.pop(share).drop()
 
 
 class InPlace:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -68,8 +67,8 @@ def make_toolkit(directory: Path, machines: Sequence[Machine], entry: str, progr
     fsio.make_directory(directory.parent, fsio.UNCHANGEABLE)
     package = running_package()
     with fsio.disk_errors("cannot make the toolkit", directory):
-        work = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".tmp", dir=directory.parent))
-    try:
+        temporary = fsio.TemporaryDirectory(directory)
+    with temporary as work:
         fsio.make_directory(work / WHEELS, fsio.UNCHANGEABLE)
         own = Wheel.of(own_wheel(work / WHEELS, package))
         wheels = {own.path.name: own}
@@ -83,10 +82,7 @@ def make_toolkit(directory: Path, machines: Sequence[Machine], entry: str, progr
         size = _write_sums(work)
         with fsio.disk_errors("cannot make the toolkit", directory):
             work.chmod(0o755)
-            work.rename(directory)  # over the empty directory, if there is one
-            fsio.sync_directory(directory.parent)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        fsio.rename_durable(work, directory)  # over the empty directory, if there is one
     return Toolkit(directory, tuple(wheels[name] for name in sorted(wheels)), size, tuple(lacking))
 
 

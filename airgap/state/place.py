@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,36 +177,29 @@ class Place:
     def _create_directory(self) -> None:
         """Make it under another name first, so that it appears with the database in it or not at all."""
         fsio.make_directory(self._directory.parent, fsio.PRIVATE)
-        temporary = self._directory.with_name(f".{self._directory.name}.{secrets.token_hex(4)}.tmp")
-        temporary.mkdir(fsio.PRIVATE)
-        try:
+        with fsio.TemporaryDirectory(self._directory, fsio.PRIVATE) as temporary:
             _make_database(temporary / _FILE)
             try:
-                temporary.rename(self._directory)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process has made it meanwhile
-                    raise
-            fsio.sync_directory(self._directory.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                fsio.rename_durable(temporary, self._directory)
+            except MediaError as error:
+                reason = error.__cause__
+                if not isinstance(reason, OSError) or reason.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise  # else another process has made it meanwhile
 
     def _create(self) -> None:
         """Make it under another name first: sqlite takes an empty file for a new database, to us it is a state that was lost."""
-        temporary = self._path.with_name(f".{_FILE}.{secrets.token_hex(4)}.tmp")
-        try:
-            _make_database(temporary)
+        with fsio.TemporaryDirectory(self._path, fsio.PRIVATE) as temporary:
+            _make_database(temporary / _FILE)
             try:
-                self._path.hardlink_to(temporary)  # never over a state that another process has made meanwhile
+                self._path.hardlink_to(temporary / _FILE)  # never over a state that another process has made meanwhile
             except FileExistsError:
                 return
             except OSError:  # a file system without links
-                temporary.rename(self._path)
+                (temporary / _FILE).rename(self._path)
             fsio.sync_directory(self._path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _check(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA synchronous = EXTRA")  # what is committed does not come undone by a power cut either
         if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
             raise self.damaged("it is a database of something else, or empty")
         if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
@@ -260,7 +252,7 @@ def _make_database(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # sqlite gives its journals the mode of the database
     with contextlib.closing(sqlite3.connect(path)) as connection:
         add_functions(connection)
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA synchronous = EXTRA")
         script = f"BEGIN; {_SCHEMA} {'; '.join(_statements(0))}; PRAGMA application_id = {_APPLICATION}; COMMIT;"
         connection.executescript(script)
 

@@ -184,8 +184,10 @@ def open_keyring(keys: Sequence[bytes], seconds: float = VERIFY_SECONDS) -> Iter
         Refused: one of them is not a key.
         UsageError: gpg is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="airgap-gpg-", ignore_cleanup_errors=True) as home:
-        ring = Keyring(Path(home), seconds)
+    with fsio.disk_errors("cannot make a directory", Path(tempfile.gettempdir())):
+        directory = fsio.TemporaryDirectory(Path(tempfile.gettempdir(), "gpg"))
+    with directory as home:
+        ring = Keyring(home, seconds)
         for data in keys:
             ring.add(data)
         yield ring

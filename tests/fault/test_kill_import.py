@@ -181,7 +181,7 @@ IN_LAYOUT = [
     "before rename oci-layout #1",
     "after rename oci-layout #1",
     "after rename index.json #1",
-    "inside write blob (temporary) #3",
+    "inside write new file #3",
     "before rename blob #7",
     "after rename blob #20",
     "before tag at target #1",

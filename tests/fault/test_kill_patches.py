@@ -69,7 +69,7 @@ def files(directory: Path) -> dict[str, bytes]:
 
 
 EXPORT = [
-    "inside write blob.tmp #2",
+    "inside write new file #2",
     "before rename blob.patch #1",
     "after rename blob.patch #2",
     "before rename blob.json #2",

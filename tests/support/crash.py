@@ -34,6 +34,7 @@ from airgap.cli.main import main as airgap_main
 from airgap.cli.main import run as airgap_run
 from airgap.exporter import fill
 from airgap.exporter.journal import Journal
+from airgap.fsio import NewFile
 from airgap.layout import LayoutStore
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.stores import Reader
@@ -43,7 +44,7 @@ from airgap.state import State
 _ROOT = Path(__file__).resolve().parents[2]
 _SIGNATURE = re.compile(r"catalog\.json\.[0-9a-z]+\.(?:sig|asc)")
 _BLOB = re.compile(r"[0-9a-f]{64}")
-_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
+_TEMPORARY = re.compile(r"\.(.+)\.airgap-[0-9a-f]{16}\.tmp")
 
 
 # in the child
@@ -92,6 +93,7 @@ def _arm(points: Points) -> None:
     _wrap(points, fsio, "write_at", lambda fd, *_: f"write {_open_file(fd)}")
     _wrap(points, fsio, "make_directory", lambda *_: "make directory")
     _wrap(points, Path, "rename", lambda _, new: f"rename {_file(new)}")
+    _wrap(points, NewFile, "take_name", lambda file: f"rename {_file(file.path)}")
     _wrap(points, Path, "unlink", lambda path, *_: f"remove {_file(path)}")
     _wrap(points, Journal, "note", lambda *_: "note")
     for act in ("record_sealing", "record_export", "record_import", "_history"):
@@ -152,6 +154,8 @@ def _open_file(fd: int) -> str:
 def _file(path: str | Path) -> str:
     """A file's name without what is random in it."""
     name = Path(path).name
+    if name.endswith(" (deleted)"):
+        return "new file"
     if temporary := _TEMPORARY.fullmatch(name):
         name = f"{temporary[1]} (temporary)"
     name = _SIGNATURE.sub("signature", name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import Damaged, MediaError, UsageError
+from airgap.fsio.leftovers import temporary_name
 from airgap.layout import LayoutStore
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference, Repository
@@ -151,7 +152,7 @@ def test_leftovers_of_a_killed_run_are_removed_and_other_files_are_not(tmp_path,
     path = tmp_path / "s"
     committed(path, str(WEB), web)
     hexes = web.digest.hex
-    gone = [path / "blobs/sha256" / f".{hexes}.0123abcd.tmp", path / ".index.json.0123abcd.tmp"]
+    gone = [temporary_name(path / "blobs/sha256" / hexes), temporary_name(path / "index.json")]
     kept = [path / "blobs/sha256" / "notes.tmp", path / "README"]
     for file in (*gone, *kept):
         file.write_bytes(b"x")
@@ -165,7 +166,7 @@ def test_a_run_killed_while_making_the_layout_can_go_on(tmp_path, web):
     path = tmp_path / "s"
     path.mkdir()
     (path / ".airgap.lock").touch()
-    (path / ".oci-layout.0123abcd.tmp").write_bytes(b"{")
+    temporary_name(path / "oci-layout").write_bytes(b"{")
     committed(path, str(WEB), web)
     assert LayoutStore(path).resolve(WEB) == web.digest
     (path / "index.json").unlink()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import AirgapError, Damaged, MediaError, RegistryError, UsageError
+from airgap.fsio import NewFile
 from airgap.lookaside import MAX_SIGNATURE, MAX_SIGNATURES, LookasideConfig, LookasideReader, merge_signatures, write_signatures
 from airgap.lookaside.read import MAX_TOTAL
 from airgap.lookaside.registriesd import Section
@@ -271,15 +272,15 @@ def test_planted_link_in_the_place_of_a_signature_is_replaced_and_not_followed(t
 
 def test_crash_at_any_moment_leaves_whole_signatures_without_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every rename and every deletion in turn is the last thing that happens."""
-    real = {"rename": Path.rename, "unlink": Path.unlink}
+    real: dict[str, Callable[..., object]] = {"take_name": NewFile.take_name, "unlink": Path.unlink}
     for moment in range(10):
         base = tmp_path / str(moment)
         write_signatures(base, "team/app", DIGEST, BLOBS)
         left = [moment]
 
         def step(name: str, left: list[int] = left) -> Callable[..., object]:
-            def call(path: Path, *arguments: object, **named: object) -> object:
-                if not path.name.endswith(".tmp") or name == "rename":
+            def call(path: Path | NewFile, *arguments: object, **named: object) -> object:
+                if isinstance(path, NewFile) or not path.name.endswith(".tmp"):
                     if left[0] == 0:
                         raise AirgapError("crash")
                     left[0] -= 1
@@ -288,7 +289,7 @@ def test_crash_at_any_moment_leaves_whole_signatures_without_a_gap(tmp_path: Pat
             return call
 
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "rename", step("rename"))
+            patch.setattr(NewFile, "take_name", step("take_name"))
             patch.setattr(Path, "unlink", step("unlink"))
             if moment < 5:  # two renames and three deletions
                 with pytest.raises(AirgapError):

@@ -186,7 +186,7 @@ def test_what_we_make_for_others_to_read_is_not_for_them_to_write_whatever_the_u
     )
     keep_login(tmp_path / "new/login/auth.json", "registry.example", "", Login("user", "secret"), {})
     with DirTarget(tmp_path / "new/target/image") as target:
-        target._begin()
+        target._begun()
         made = [path for root in (bundle, tmp_path / "new", tmp_path / "disk") for path in (root, *root.rglob("*"))]
         assert [path for path in made if mode(path) & 0o022] == []
     assert len(made) > 25
@@ -199,7 +199,7 @@ def test_what_we_make_for_others_to_read_is_not_for_them_to_write_whatever_the_u
 def test_a_scratch_directory_for_images_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
     require("skopeo")
     with StorageTarget(tmp_path / "new/scratch") as target:
-        target._begin()
+        target._begun()
         (pool,) = (tmp_path / "new/scratch").iterdir()
         assert [mode(path) for path in (tmp_path / "new", tmp_path / "new/scratch", pool)] == [0o700] * 3
     assert not pool.exists()
