@@ -23,6 +23,7 @@ from airgap.text import listing, printable
 _FORM = re.compile(r"\..+\.airgap-[0-9a-f]{16}\.tmp", re.DOTALL)
 #: Bytes of the final name that are kept: no file system takes names of more than 255.
 _KEPT = 200
+_TRIES = 100
 #: File systems without owners: everything in them belongs to whoever it was mounted for.
 _WITHOUT_OWNERS = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk"})
 
@@ -150,7 +151,10 @@ class TemporaryDirectory:
     def remove(self) -> None:
         """Remove it, unless it has got its final name; it may be gone already."""
         if self._fd >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            for _ in range(_TRIES):  # threads of a command that was interrupted may still put something in
+                shutil.rmtree(self.path, ignore_errors=True)
+                if not os.path.lexists(self.path):
+                    break
             os.close(self._fd)
             self._fd = -1
 

@@ -51,9 +51,10 @@ _TEMPORARY = re.compile(r"\.(.+)\.airgap-[0-9a-f]{16}\.tmp")
 
 
 class Points:
-    """Counts the points that are reached, writes their names to ``log``, and dies at the one named or numbered ``at``."""
+    """Counts the points that are reached, writes their names to ``log``, and is struck at the one named or numbered ``at``."""
 
-    def __init__(self, at: str, log: int) -> None:
+    def __init__(self, at: str, log: int, number: int = signal.SIGKILL) -> None:
+        self._number = number
         self._at = at
         self._log = log
         self._count = 0
@@ -70,7 +71,7 @@ class Points:
             if self._at in (name, str(self._count)):
                 if last_act is not None:
                     last_act()
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self._number)
 
 
 def _wrap(points: Points, owner: Any, function: str, name: Callable[..., str]) -> None:
@@ -162,11 +163,11 @@ def _file(path: str | Path) -> str:
     return _BLOB.sub("blob", name)
 
 
-def _child(at: str, log: Path, arguments: Sequence[str], note_every: int | None) -> None:
+def _child(at: str, log: Path, arguments: Sequence[str], note_every: int | None, number: int = signal.SIGKILL) -> None:
     """Run one command and end the process."""
     if note_every is not None:
         fill._NOTE_EVERY = note_every
-    _arm(Points(at, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)))
+    _arm(Points(at, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number))
     _run(arguments)
 
 
@@ -195,7 +196,7 @@ def _serve() -> None:
             os.environ.update(job["environment"])
             if job["at"] is None:
                 _run(job["arguments"])
-            _child(job["at"], Path(job["log"]), job["arguments"], job["note_every"])
+            _child(job["at"], Path(job["log"]), job["arguments"], job["note_every"], job["number"])
         _, status = os.waitpid(pid, 0)
         results.write(f"{os.waitstatus_to_exitcode(status)}\n")
         results.flush()
@@ -282,17 +283,18 @@ class Crasher:
         """Run one command as it is: nothing is wrapped."""
         return self._job(None, arguments, None)
 
-    def crash(self, at: str | int, *arguments: object, note_every: int | None = None) -> Ended:
-        """Run one command and let it die at a point; ``""`` for none, to learn the points."""
-        return self._job(str(at), arguments, note_every)
+    def crash(self, at: str | int, *arguments: object, note_every: int | None = None, number: int = signal.SIGKILL) -> Ended:
+        """Run one command and let it die at a point, or get another signal there; ``""`` for none, to learn the points."""
+        return self._job(str(at), arguments, note_every, number)
 
-    def _job(self, at: str | None, arguments: tuple[object, ...], note_every: int | None) -> Ended:
+    def _job(self, at: str | None, arguments: tuple[object, ...], note_every: int | None, number: int = signal.SIGKILL) -> Ended:
         work = Path(self._directory.name)
         output, errors, log = work / "output", work / "errors", work / "log"
         log.write_bytes(b"")
         job = {
             "at": at,
             "note_every": note_every,
+            "number": int(number),
             "arguments": [str(argument) for argument in arguments],
             "environment": self._environment,
             "output": str(output),
