@@ -20,6 +20,7 @@ from airgap.bundle import names
 from airgap.errors import MediaError
 from tests.support import images
 from tests.support.cli import MEDIA, here
+from tests.support.confidential import Reader
 from tests.support.failingdisk import FailingDisk
 from tests.support.resending import Wish
 from tests.support.yard import Yard
@@ -162,3 +163,28 @@ def test_receipt_that_the_disk_did_not_take_is_not_there(disk: FailingDisk, yard
     assert here(*command).returncode == 0
     disk.pull_out()
     json.loads(out.read_bytes())
+
+
+def test_encrypted_bundle_is_never_sealed_with_bytes_that_the_disk_does_not_have(
+    disk: FailingDisk, yard: Yard, tmp_path: Path
+) -> None:
+    site = Reader.make(tmp_path / "site").site
+    disk.starve(MEGABYTE)
+    with pytest.raises(MediaError):
+        yard.sender.bundle(yard.origin, yard.references, disk.point / "out", recipients=[site])
+    disk.feed()
+    bundle = yard.sender.bundle(yard.origin, yard.references, disk.point / "out", recipients=[site])
+    disk.pull_out()
+    check_sums(bundle)
+
+
+def test_merged_bundle_is_never_sealed_with_bytes_that_the_disk_does_not_have(
+    disk: FailingDisk, yard: Yard, tmp_path: Path
+) -> None:
+    bundles = [
+        yard.sender.bundle(yard.origin, [reference], tmp_path / "out", serial=serial)
+        for serial, reference in enumerate(yard.references, 1)
+    ]
+    fixed = ["--key", yard.sender.key, "--state", yard.sender.root / "exporter-state", "--policy", yard.sender.policy]
+    repeated(disk, "merge", *bundles, "--stream", "prod", "--out", disk.point / "merged", *fixed)
+    check_sums(disk.point / "merged" / "prod-0003")
