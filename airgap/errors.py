@@ -139,7 +139,7 @@ _DISK_HINTS = {
     errno.EACCES: "check the owner and the permissions",
     errno.EPERM: "check the owner and the permissions",
     errno.EFBIG: "the file system cannot hold files this large: use a smaller --volume-size, for instance fat32",
-    errno.EIO: "the disk reported an I/O error: try another disk or cable",
+    errno.EIO: "the disk reported an I/O error: run the same command again; if it fails again, try another disk or cable",
 }
 
 

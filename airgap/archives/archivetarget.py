@@ -15,7 +15,7 @@ from typing import Any
 from airgap.archives.collecting import Collecting, is_attachment, name_of, only_image
 from airgap.archives.tarwriter import TarWriter
 from airgap.archives.tree import TarTree
-from airgap.errors import AirgapError, Damaged, UsageError
+from airgap.errors import Damaged, UsageError
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
@@ -55,7 +55,7 @@ class ArchiveTarget(Collecting):
         """As ``Target.resolve``: the same import a second time has nothing to do."""
         try:
             tree = TarTree(self._tar.path)
-        except AirgapError:  # nothing there, or nothing of ours: then the first write says so
+        except (Damaged, UsageError):  # nothing there, or nothing of ours: then the first write says so
             return None
         with contextlib.closing(tree), contextlib.suppress(Damaged):
             index = strictjson.parse_object(tree.read(_INDEX, _MAX_INDEX), self._where)

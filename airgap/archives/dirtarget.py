@@ -10,7 +10,7 @@ from airgap import fsio, programs
 from airgap.archives.collecting import Collecting, name_of
 from airgap.archives.imagedir import MANIFEST, VERSION, ImageDirectory
 from airgap.archives.many import Signatures, no_signatures
-from airgap.errors import AirgapError, MediaError, UsageError
+from airgap.errors import Damaged, MediaError, UsageError
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
@@ -104,7 +104,7 @@ class DirTarget(_Pool):
         """As ``Target.resolve``: the image that is there, whatever it is called."""
         try:
             found = ImageDirectory(self.path).pick().digest
-        except AirgapError:  # nothing there, or nothing of ours: then the first write says so
+        except (Damaged, UsageError):  # nothing there, or nothing of ours: then the first write says so
             return None
         with fsio.disk_errors("cannot flush", self.path.parent):  # it may be that of a run that died before it could
             fsio.sync_directory(self.path.parent)
@@ -147,7 +147,7 @@ class DirTarget(_Pool):
 
     def _refuse_taken(self) -> None:
         with fsio.disk_errors("cannot read the directory", self.path):
-            taken = os.path.lexists(self.path) and (self.path.is_symlink() or not self.path.is_dir() or any(self.path.iterdir()))
+            taken = fsio.is_there(self.path) and (self.path.is_symlink() or not self.path.is_dir() or any(self.path.iterdir()))
         if taken:
             raise UsageError("something is there already", where=self._where, expected="a new or an empty directory")
 

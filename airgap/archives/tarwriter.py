@@ -93,7 +93,7 @@ class TarWriter:
 
     def refuse_taken(self) -> None:
         """Raise ``UsageError`` when something is there already."""
-        if os.path.lexists(self.path):
+        if fsio.is_there(self.path):
             raise UsageError(
                 "the archive exists already",
                 where=printable(str(self.path)),

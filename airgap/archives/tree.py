@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from airgap import fsio
 from airgap.archives.tarindex import Member, TarIndex
-from airgap.errors import Damaged, UsageError
+from airgap.errors import Damaged, UsageError, disk_error
 from airgap.text import printable
 
 
@@ -94,4 +95,6 @@ def _open(path: Path, where: str) -> int:
     except Damaged as error:
         raise UsageError(f"cannot read the archive: {error.what}", where=where, expected="a tar file", got=error.got) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links, in Python before 3.13
+        if isinstance(error, OSError) and error.errno != errno.ELOOP:
+            raise disk_error(error, "cannot read the archive", where) from error
         raise UsageError("cannot read the archive", where=where, got=printable(str(error), 200)) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from airgap import fsio
 from airgap.bundle import names
 from airgap.bundle.custody import MAX_LOG, Custody, Log
-from airgap.errors import AirgapError
+from airgap.errors import Damaged
 from airgap.oci.digest import Digest
 
 
@@ -27,12 +27,16 @@ def read_log(directory: Path, catalog: Digest) -> Log | None:
 
 
 def read_custody(directories: Iterable[Path], catalog: Digest) -> Custody:
-    """The logs of several media, merged. What cannot be read is a problem of its medium and does not hide the others."""
+    """The logs of several media, merged. A damaged one is a problem of its medium and does not hide the others.
+
+    Raises:
+        MediaError: a disk does not give a log, which says nothing about it.
+    """
     logs: list[tuple[str, Log]] = []
     for directory in directories:
         try:
             log = read_log(directory, catalog)
-        except AirgapError as error:
+        except Damaged as error:
             log = Log(problems=(f"its log cannot be read: {error.what}" + (f" ({error.got})" if error.got else ""),))
         if log is not None:
             logs.append((str(directory), log))

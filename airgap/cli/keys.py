@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +50,7 @@ def generate(
     console = Console(as_json, quiet, verbose)
     private, public = out / "airgap.key", out / "airgap.pub"
     for path in (private, public):
-        if os.path.lexists(path):
+        if fsio.is_there(path):
             raise UsageError(
                 "a key is there already", where=printable(str(path)), hint="choose another --out; keys are never overwritten"
             )

@@ -7,6 +7,7 @@ volume is an error at once instead of a hang or an escape (reference: threats 18
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -18,6 +19,8 @@ from airgap.text import printable
 
 CHUNK = 1 << 20
 
+#: What a disk says that fails, other than of a name that is wrong.
+_FAILING = frozenset({errno.EIO, errno.ENXIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -81,16 +84,36 @@ def read_if_there(path: Path, limit: int) -> bytes | None:
         raise
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is anything of that name, be it a link to nothing.
+
+    Other than ``os.path.lexists``, which says no when the disk does not answer: who believes that writes over what is there.
+
+    Raises:
+        MediaError: the disk refuses.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise disk_error(error, "cannot look at a file", printable(str(path))) from error
+    return True
+
+
 def read_input(path: Path, limit: int, what: str) -> bytes:
     """Read a file that the user named (links are fine here).
 
     Raises:
         UsageError: it cannot be read or is larger than ``limit`` bytes.
+        MediaError: the disk does not give it.
     """
     try:
         with path.open("rb", buffering=0) as file:
             data = _up_to(file, limit + 1)
     except OSError as error:
+        if error.errno in _FAILING:
+            raise disk_error(error, f"cannot read the {what}", printable(str(path))) from error
         raise UsageError(f"cannot read the {what}: {error.strerror}", where=printable(str(path))) from error
     if len(data) > limit:
         raise UsageError(f"the {what} is too large", where=printable(str(path)), expected=f"{limit} bytes at most")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.errors import AirgapError, Damaged
+from airgap.errors import Damaged
 from airgap.oci import strictjson
 
 _SCHEMA = "airgap.watch/1"
@@ -54,7 +54,7 @@ class Attempts:
         try:
             raw = fsio.read_if_there(path, _MAX_FILE)
             self._kept = _parse(raw, str(path)) if raw is not None else {}
-        except AirgapError as error:
+        except Damaged as error:  # a disk that does not answer says nothing about it
             self.remark = f"what was done before is not known any more, bundles are looked at once more: {error}"
 
     def find(self, digest: str) -> Attempt | None:

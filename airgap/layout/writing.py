@@ -8,7 +8,6 @@ is not known of an earlier run, and commit flushes all directories.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -207,10 +206,10 @@ class LayoutStore(LayoutReader):
 
     def _exists(self) -> bool:
         """Whether there is a layout already. Raises ``UsageError`` when there is something else."""
-        if os.path.lexists(self.path / MARKER):
+        if fsio.is_there(self.path / MARKER):
             return True
         with fsio.disk_errors("cannot read the directory", self.path):
-            if not os.path.lexists(self.path):
+            if not fsio.is_there(self.path):
                 return False
             foreign = not self.path.is_dir() or any(not _ours(child.name) for child in self.path.iterdir())
         if foreign:
@@ -224,11 +223,11 @@ class LayoutStore(LayoutReader):
 
     def _create(self) -> None:
         """The marker first: with it the directory is ours, and a run killed here can go on."""
-        if not os.path.lexists(self.path / MARKER):
+        if not fsio.is_there(self.path / MARKER):
             fsio.write_durable(self.path / MARKER, strictjson.canonical({"imageLayoutVersion": LAYOUT_VERSION}))
         self._check_layout()
         fsio.make_directory(self.path / BLOBS / "sha256")
-        if not os.path.lexists(self.path / INDEX):
+        if not fsio.is_there(self.path / INDEX):
             fsio.write_durable(self.path / INDEX, strictjson.canonical(Index.empty().value))
 
     def _sweep(self) -> None:

@@ -300,7 +300,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 def _check_regular(path: Path) -> None:
     """Refuse to write through a link or into something that is no file."""
-    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+    if fsio.is_there(path) and (path.is_symlink() or not path.is_file()):
         raise UsageError(
             "something is there that this command did not write",
             where=printable(str(path)),

@@ -140,12 +140,12 @@ def _target(one: Survey, path: Path, limit: Place) -> Target:
 
 def _begun(one: Survey, directory: Path) -> Disks | None:
     """What an earlier run left there; None when there is nothing. Raises ``UsageError`` for anything else."""
-    if not os.path.lexists(directory):
+    if not fsio.is_there(directory):
         return None
     if directory.is_symlink() or not directory.is_dir():
         raise _in_the_way(directory, "not a directory")
     path = directory / disks.NAME
-    if not os.path.lexists(path):
+    if not fsio.is_there(path):
         if any(directory.iterdir()):
             raise _in_the_way(directory, f"no {disks.NAME} in it")
         return None

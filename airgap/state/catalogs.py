@@ -42,7 +42,7 @@ class Catalogs:
             Damaged, MediaError: it cannot be read.
         """
         place = self._root / stream / str(serial)
-        if not (place / _CATALOG).exists():
+        if not fsio.is_there(place / _CATALOG):
             return None
         with fsio.disk_errors("cannot read the directory", place):
             found = sorted(entry.name for entry in place.iterdir())

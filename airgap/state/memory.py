@@ -94,15 +94,12 @@ class State:
 
     def __init__(self, directory: Path, begin: bool = False) -> None:
         self._place = Place(directory)
-        self._connection, lost = self._place.open(begin)
+        self._connection = self._place.open(begin)
         self.generations = Generations(self._place, self._connection)
         self._owners = Owners(self._place, self._connection)
         self.catalogs = Catalogs(directory)
         self.unfinished = directory / "unfinished"
         self.custody = Custodians(self._place, self._connection)
-        if lost:
-            with self._writing():
-                self._history("state", "", 0, "", "", "begun anew (--init-state)", lost)
 
     @staticmethod
     def exists(directory: Path) -> bool:

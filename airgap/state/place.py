@@ -16,9 +16,10 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import MediaError, Refused
+from airgap.state import doubt
 from airgap.state.private import protect
-from airgap.state.spelling import add_functions
-from airgap.text import printable
+from airgap.state.spelling import Functions
+from airgap.text import listing, printable
 
 _FILE = "state.db"
 _MARKER = ".airgap-state"
@@ -100,10 +101,39 @@ _STEPS = (
         " WHERE names.target = brought.target AND names.name = brought.name), '') WHERE image",
     ),
 )
-_KNOWN = frozenset({_FILE, _MARKER})
-_BEGIN_HINT = (
-    "restore it from a backup: without it an old bundle could be taken for a new one; to begin a new one deliberately: --init-state"
+_BEGUN = (
+    "INSERT INTO history (at, event, stream, serial, catalog, target, outcome, reason)"
+    " VALUES (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), 'state', '', 0, '', '', 'begun anew (--init-state)', ?)"
 )
+_KNOWN = frozenset({_FILE, _MARKER})
+_BACKUP = "restore it from a backup"
+_BEGIN_HINT = (
+    f"{_BACKUP}; only where there is none begin a new one with --init-state: it forgets which serials were exported and taken, and"
+    " the latest time that was seen (an old bundle could be taken for a new one, a serial be given twice), who owns which"
+    " repository, what prune and rollback need, and the history"
+)
+_AGAIN = "run the same command again"
+_DISK = f"{_AGAIN}; if it fails again, look after the disk and keep the state as it is: nothing says that it is damaged"
+_BUSY = f"another command holds it: {_AGAIN} when that is done"
+#: What can be done about what SQLite or the disk says, by SQLite's primary code.
+_NEXT = {
+    sqlite3.SQLITE_IOERR: _DISK,
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_FULL: f"free some space there, then {_AGAIN}: it goes on where it stopped",
+    sqlite3.SQLITE_NOMEM: f"{_AGAIN} when more memory is free",
+}
+_ERRNO = {
+    errno.EIO: sqlite3.SQLITE_IOERR,
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.ENOMEM: sqlite3.SQLITE_NOMEM,
+}
+_ELSEWHERE = "name a writable directory with --state or AIRGAP_STATE"
+
+
+class _Unusable(Refused):
+    """There is no state any more: the one reason to begin a new one in its place."""
 
 
 class Place:
@@ -112,10 +142,11 @@ class Place:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._path = directory / _FILE
+        self._functions = Functions()
 
     def exists(self) -> bool:
-        """Whether there is, or was, a state."""
-        return os.path.lexists(self._directory)
+        """Whether there is, or was, a state. Raises ``MediaError``."""
+        return fsio.is_there(self._directory)
 
     def protect(self) -> str:
         """Take from others what lets them write there; what was done, in a sentence, or nothing. See :func:`private.protect`."""
@@ -125,11 +156,11 @@ class Place:
         """Whether the database is there."""
         return (self._directory / _FILE).exists()
 
-    def open(self, begin: bool) -> tuple[sqlite3.Connection, str]:
-        """The database; and, where a new one was begun in place of a lost one, what was wrong with that.
+    def open(self, begin: bool) -> sqlite3.Connection:
+        """The database.
 
         Args:
-            begin: put a state that is lost or damaged aside and begin anew.
+            begin: put a state that is lost or damaged aside and begin anew; the history says why.
 
         Raises:
             Refused: it is lost or damaged, or others can write there.
@@ -137,25 +168,24 @@ class Place:
         """
         self.protect()
         try:
-            return self._open(), ""
-        except Refused as lost:
+            return self._open()
+        except _Unusable as lost:
             if not begin:
                 raise
-            return self._begin_again(), lost.what
+            return self._begin_again(lost.what)
 
     def _open(self) -> sqlite3.Connection:
         with self.errors():
-            if not os.path.lexists(self._directory):
+            if not fsio.is_there(self._directory):
                 self._create_directory()
             if not self._path.exists():
-                if os.path.lexists(self._directory / _MARKER):
+                if fsio.is_there(self._directory / _MARKER):
                     raise self._lost()
                 self._create()
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=30)
-        add_functions(connection)
+        connection = self._bare()
         try:
             self._check(connection)
             self._check_marker(connection)
@@ -164,21 +194,33 @@ class Place:
             raise
         return connection
 
-    def _begin_again(self) -> sqlite3.Connection:
-        """What is left is put aside, not removed: somebody may want to find out what happened."""
+    def _bare(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=30)
+        self._functions.add(connection)
+        return connection
+
+    def _begin_again(self, why: str) -> sqlite3.Connection:
+        """What is left is put aside, not removed: somebody may want to find out what happened.
+
+        The marker goes last: until then a run that is killed leaves a state that is refused, never what seems to be a new site's.
+        """
         with self.errors():
             mark = secrets.token_hex(4)
-            for name in (_FILE, f"{_FILE}-journal", _MARKER):
-                if os.path.lexists(self._directory / name):
-                    (self._directory / name).rename(self._directory / f"{name}.lost-{mark}")
-            self._create()
+            self._put_aside(_FILE, mark)
+            self._put_aside(f"{_FILE}-journal", mark)
+            self._create(why)
+            self._put_aside(_MARKER, mark)
             return self._connect()
+
+    def _put_aside(self, name: str, mark: str) -> None:
+        if fsio.is_there(self._directory / name):
+            fsio.rename_durable(self._directory / name, self._directory / f"{name}.lost-{mark}")
 
     def _create_directory(self) -> None:
         """Make it under another name first, so that it appears with the database in it or not at all."""
         fsio.make_directory(self._directory.parent, fsio.PRIVATE)
         with fsio.TemporaryDirectory(self._directory, fsio.PRIVATE) as temporary:
-            _make_database(temporary / _FILE)
+            self._make_database(temporary / _FILE)
             try:
                 fsio.rename_durable(temporary, self._directory)
             except MediaError as error:
@@ -186,10 +228,10 @@ class Place:
                 if not isinstance(reason, OSError) or reason.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise  # else another process has made it meanwhile
 
-    def _create(self) -> None:
+    def _create(self, why: str = "") -> None:
         """Make it under another name first: sqlite takes an empty file for a new database, to us it is a state that was lost."""
         with fsio.TemporaryDirectory(self._path, fsio.PRIVATE) as temporary:
-            _make_database(temporary / _FILE)
+            self._make_database(temporary / _FILE, why)
             try:
                 self._path.hardlink_to(temporary / _FILE)  # never over a state that another process has made meanwhile
             except FileExistsError:
@@ -201,9 +243,9 @@ class Place:
     def _check(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = EXTRA")  # what is committed does not come undone by a power cut either
         if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-            raise self.damaged("it is a database of something else, or empty")
-        if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-            raise self.damaged("its integrity check fails")
+            raise self._unusable("it is a database of something else, or empty")
+        if found := doubt.findings(connection):
+            raise self._doubtful(found)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             raise Refused("the state was written by a newer airgap", where=printable(str(self._path)), hint="use that version")
@@ -219,42 +261,79 @@ class Place:
         if marker is None:
             fsio.write_durable(path, content, 0o600)
         elif marker != content:
-            raise self.damaged(f"its marker {_MARKER} belongs to another one")
+            raise self._unusable(f"its marker {_MARKER} belongs to another one")
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what sqlite and the disk say into ``Refused`` (damage) and ``MediaError``."""
+        """Turn what SQLite and the disk say into ``Refused`` (damage) and ``MediaError`` (all else).
+
+        A signal that strikes in a function that SQLite calls stays the user's signal.
+        """
         try:
             yield
-        except (sqlite3.OperationalError, OSError) as error:
-            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise MediaError(
-                f"cannot use the state: {printable(why)}",
-                where=printable(str(self._path)),
-                hint="name a writable directory with --state or AIRGAP_STATE",
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise self.damaged(printable(str(error))) from error
+        except (sqlite3.Error, OSError, MemoryError) as error:
+            if raised := self._functions.raised(error):
+                raise raised from None
+            raise self._error(error) from error
 
     def damaged(self, why: str) -> Refused:
-        """The error for a state that cannot be believed."""
-        return Refused(f"the state is damaged: {why}", where=printable(str(self._path)), hint=_BEGIN_HINT)
+        """The error for a state with something in it that nobody here has written."""
+        return Refused(f"the state is damaged: {why}", where=printable(str(self._path)), hint=_BACKUP)
 
-    def _lost(self) -> Refused:
-        return Refused(
+    def _error(self, error: sqlite3.Error | OSError | MemoryError) -> Refused | MediaError:
+        if isinstance(error, OSError):
+            return self._failure(error.strerror or str(error), _ERRNO.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN))
+        if isinstance(error, MemoryError):
+            return self._failure("out of memory", sqlite3.SQLITE_NOMEM)
+        if doubt.is_corrupt(error):
+            return self._doubtful(str(error))
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:  # nothing that SQLite said: a text that is none
+            return self.damaged(printable(str(error)))
+        name = getattr(error, "sqlite_errorname", "")
+        return self._failure(f"{error} ({name})" if name else str(error), code & 0xFF)
+
+    def _doubtful(self, why: str) -> Refused | MediaError:
+        """What to say of a state that SQLite calls corrupt; see :mod:`airgap.state.doubt`."""
+        try:
+            found = doubt.damage(self._path, self._bare)
+        except MediaError as error:
+            return self._failure(error.what, sqlite3.SQLITE_IOERR)
+        except (sqlite3.Error, OSError) as error:
+            return self._failure(str(error), sqlite3.SQLITE_IOERR)
+        if found is None:
+            return self._failure("the disk did not give all of it just now", sqlite3.SQLITE_IOERR)
+        return self._unusable(printable(found or why))
+
+    def _failure(self, why: str, code: int) -> MediaError:
+        return MediaError(
+            f"cannot use the state: {printable(why)}", where=printable(str(self._path)), hint=_NEXT.get(code, _ELSEWHERE)
+        )
+
+    def _unusable(self, why: str) -> _Unusable:
+        """The error for a state in whose place only a new one could be begun."""
+        remains = doubt.remains(self._path)
+        known = f"; what can still be read of it: {listing(remains, 10)}" if remains else ""
+        return _Unusable(f"the state is damaged: {why}", where=printable(str(self._path)), hint=f"{_BEGIN_HINT}{known}")
+
+    def _lost(self) -> _Unusable:
+        return _Unusable(
             "the state of this machine is gone: its marker is there, the database is not",
             where=printable(str(self._path)),
             hint=f"mount the disk it is on, or {_BEGIN_HINT}",
         )
 
-
-def _make_database(path: Path) -> None:
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # sqlite gives its journals the mode of the database
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        add_functions(connection)
-        connection.execute("PRAGMA synchronous = EXTRA")
-        script = f"BEGIN; {_SCHEMA} {'; '.join(_statements(0))}; PRAGMA application_id = {_APPLICATION}; COMMIT;"
-        connection.executescript(script)
+    def _make_database(self, path: Path, why: str = "") -> None:
+        """A new state; ``why`` it takes the place of another goes into its history."""
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # sqlite gives its journals the mode of the database
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            self._functions.add(connection)
+            connection.execute("PRAGMA synchronous = EXTRA")
+            script = f"BEGIN; {_SCHEMA} {'; '.join(_statements(0))}; PRAGMA application_id = {_APPLICATION}; COMMIT;"
+            connection.executescript(script)
+            if why:
+                with connection:
+                    connection.execute(_BEGUN, (why,))
 
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:

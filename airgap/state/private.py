@@ -93,7 +93,11 @@ def _refuse_strange(directory: Path, below: Sequence[_Entry]) -> None:
 
 
 def _below(directory: Path) -> Iterator[_Entry]:
-    for root, folders, files in os.walk(directory):
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # what cannot be looked at is not known to be ours
+            raise error
+
+    for root, folders, files in os.walk(directory, onerror=unread):
         for name in (*folders, *files):
             path = Path(root, name)
             with contextlib.suppress(FileNotFoundError):  # another command has just removed it

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+from collections.abc import Callable
 
-from airgap.errors import UsageError
+from airgap.errors import Interrupted, UsageError
 from airgap.oci.hosts import canonical_scope
 from airgap.oci.reference import Reference
 
 _DOCKER = "docker://"
 
 
-def add_functions(connection: sqlite3.Connection) -> None:
-    """Let statements use the functions below."""
-    for function in (repository_of, respelled_name, respelled_target):
-        connection.create_function(function.__name__, 1, function, deterministic=True)
+class Functions:
+    """Lets statements use the functions below, and keeps what SQLite would hide: it turns all that they raise into one error."""
+
+    def __init__(self) -> None:
+        self._raised: BaseException | None = None
+
+    def add(self, connection: sqlite3.Connection) -> None:
+        """Make them known to a connection."""
+        for function in (repository_of, respelled_name, respelled_target):
+            connection.create_function(function.__name__, 1, self._keeping(function), deterministic=True)
+
+    def raised(self, error: BaseException) -> BaseException | None:
+        """What a function raised, where that is what SQLite complains of: a signal that strikes in one is a signal."""
+        raised, self._raised = self._raised, None
+        if "user-defined function raised exception" not in str(error):
+            return None
+        return raised or Interrupted()  # before its first line only a signal can strike
+
+    def _keeping(self, function: Callable[[str], str | None]) -> Callable[[str], str | None]:
+        @functools.wraps(function)
+        def run(text: str) -> str | None:
+            try:
+                return function(text)
+            except BaseException as error:
+                self._raised = error
+                raise
+
+        return run
 
 
 def repository_of(name: str) -> str | None:

@@ -1,0 +1,88 @@
+"""A database that SQLite calls corrupt: is it, or could it only not be read?
+
+SQLite says "malformed" of a page that the disk would not give (EIO becomes SQLITE_IOERR_CORRUPTFS, and that SQLITE_CORRUPT; a check
+of the integrity lists such pages among its findings). Whoever believes that puts a good memory aside. So the bytes are read once
+more, by us, and judged where no disk can interfere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from airgap import fsio
+from airgap.errors import AirgapError, Damaged
+
+#: No state is larger, in bytes: one that is, is judged by what SQLite said.
+_MAX_STATE = 1 << 30
+_SERIALS = (
+    ("SELECT stream, max(serial) FROM imported GROUP BY stream ORDER BY stream", "taken"),
+    ("SELECT stream, max(serial) FROM exported GROUP BY stream ORDER BY stream", "exported"),
+)
+
+
+def findings(connection: sqlite3.Connection) -> str:
+    """The first thing that is wrong with the integrity of a database; empty when nothing is. Raises ``sqlite3.Error``."""
+    found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return "" if found == "ok" else found
+
+
+def damage(path: Path, reopen: Callable[[], sqlite3.Connection]) -> str | None:
+    """Look once more at a database that is said to be damaged.
+
+    Args:
+        path: the database.
+        reopen: opens it anew.
+
+    Returns:
+        What is wrong with its bytes; None when nothing is, so that it could not be read for a moment only.
+
+    Raises:
+        MediaError: the disk does not give the bytes.
+        sqlite3.Error, OSError: nor when it is opened anew.
+    """
+    # closing a second descriptor gives up SQLite's locks: whoever comes here only has bad news to tell
+    try:
+        raw = _bytes(path)
+    except Damaged as error:
+        return error.what
+    journal = fsio.read_if_there(path.with_name(f"{path.name}-journal"), _MAX_STATE)
+    try:
+        # without its journal, a database that a crash left in the middle of a change cannot be judged by its own bytes
+        with contextlib.closing(reopen() if journal else _in_memory(raw)) as connection:
+            return findings(connection) or None
+    except sqlite3.DatabaseError as error:
+        if is_corrupt(error):
+            return str(error)
+        raise
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether SQLite calls the database corrupt, or no database."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def remains(path: Path) -> list[str]:
+    """What a damaged database still lets know of the streams that it protects, for people; empty where it says nothing."""
+    found: list[str] = []
+    with (
+        contextlib.suppress(sqlite3.Error, AirgapError),
+        contextlib.closing(_in_memory(fsio.read_capped(path, _MAX_STATE))) as known,
+    ):
+        for query, word in _SERIALS:
+            with contextlib.suppress(sqlite3.Error):
+                found += [f"{stream} ({word} up to serial {serial})" for stream, serial in known.execute(query).fetchall()]
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    return fsio.read_capped(path.resolve(), _MAX_STATE)
+
+
+def _in_memory(raw: bytes) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    if raw:  # an empty one is what a new connection has
+        connection.deserialize(raw)
+    return connection
