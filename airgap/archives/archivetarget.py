@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap.archives.collecting import Collecting, is_attachment, name_of, only_image
+from airgap.archives.contents import archive_contents, digest_of_all
 from airgap.archives.tarwriter import TarWriter
 from airgap.archives.tree import TarTree
 from airgap.errors import Damaged, UsageError
@@ -47,6 +48,7 @@ class ArchiveTarget(Collecting):
         super().__init__(str(path))
         self._tar = TarWriter(path)
         self._offsets: dict[Digest, int] = {}
+        self._members: dict[str, tuple[int, Digest]] = {}
         self._docker = docker
         self._platform = platform
         self._attachments = attachments
@@ -81,14 +83,23 @@ class ArchiveTarget(Collecting):
         if not self._attachments:
             self._drop_attachments()
         for digest in sorted(self._manifests):
-            self._tar.add(_path(digest), self._manifests[digest].raw)
+            self._add(_path(digest), self._manifests[digest].raw, digest)
         if self._docker:
             items = [item for reference, manifest in self._images().items() for item in self._item(reference, manifest)]
-            self._tar.add("manifest.json", strictjson.canonical(items))
-        self._tar.add("oci-layout", strictjson.canonical({"imageLayoutVersion": "1.0.0"}))
+            self._add("manifest.json", strictjson.canonical(items))
+        self._add("oci-layout", strictjson.canonical({"imageLayoutVersion": "1.0.0"}))
         index = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": list(self._entries())}
-        self._tar.add(_INDEX, strictjson.canonical(index))
+        self._add(_INDEX, strictjson.canonical(index))
+        self._tar.refuse_taken()
+        self.announce(digest_of_all(self._members))
         self._tar.finish()
+
+    def contents(self) -> Digest | None:
+        """As ``Appearing.contents``."""
+        found = archive_contents(self._tar.path)
+        if found is not None:
+            self._tar.settle_name()
+        return found
 
     def rehearse(self) -> Path:
         """As ``Rehearsing.rehearse``. Raises ``UsageError`` when there is an archive already."""
@@ -101,10 +112,15 @@ class ArchiveTarget(Collecting):
 
     # inside
 
+    def _add(self, name: str, content: bytes, digest: Digest | None = None) -> None:
+        self._tar.add(name, content)
+        self._members[name] = len(content), digest or Digest.of(content)
+
     def _store(self, descriptor: Descriptor, reader: Reader) -> None:
         offset = self._tar.stream(_path(descriptor.digest), reader, descriptor.size)
         with self._guard:
             self._offsets[descriptor.digest] = offset
+            self._members[_path(descriptor.digest)] = descriptor.size, descriptor.digest
 
     def _read(self, digest: Digest, offset: int) -> Reader:
         return self._tar.read(self._offsets[digest] + offset, self._blobs[digest] - offset)

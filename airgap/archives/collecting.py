@@ -31,10 +31,12 @@ class Collecting(abc.ABC):
 
     Attributes:
         left_out: what the format cannot hold, for people: names of attachments.
+        announce: as ``Appearing``; called by those that appear as a whole.
     """
 
     def __init__(self, where: str) -> None:
         self.left_out: list[str] = []
+        self.announce: Callable[[Digest], None] = _nobody
         self._where = printable(where)
         self._guard = threading.Lock()
         self._blobs: dict[Digest, int] = {}
@@ -109,6 +111,10 @@ class Collecting(abc.ABC):
         """As ``Target.resolve``: what an earlier run has made here, where that can be told."""
         return None
 
+    def contents(self) -> Digest | None:
+        """As ``Appearing.contents``; None where it never appears as a whole."""
+        return None
+
     def tag(self, reference: Reference, manifest: Manifest) -> None:
         """As ``Target.tag``; visible after ``commit``."""
         self._require(manifest.digest)
@@ -155,6 +161,10 @@ class Collecting(abc.ABC):
         """Note everything that is neither an image nor a part of one."""
         names = [str(reference) for reference in sorted(self._names, key=str) if is_attachment(reference)]
         self.left_out += [*names, *(f"referrer {digest}" for digest in sorted(self._referrers))]
+
+
+def _nobody(contents: Digest) -> None:
+    """Nobody wants to know."""
 
 
 def name_of(reference: Reference) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from airgap import fsio, programs
 from airgap.archives.collecting import Collecting, name_of
+from airgap.archives.contents import digest_of_all, directory_contents
 from airgap.archives.imagedir import MANIFEST, VERSION, ImageDirectory
 from airgap.archives.many import Signatures, no_signatures
 from airgap.errors import Damaged, MediaError, UsageError
@@ -32,6 +33,7 @@ class _Pool(Collecting):
         super().__init__(where)
         self._path = path
         self._directory: fsio.TemporaryDirectory | None = None
+        self._members: dict[str, tuple[int, Digest]] = {}
 
     @property
     def _pool(self) -> Path:
@@ -45,6 +47,8 @@ class _Pool(Collecting):
                 with fsio.disk_errors("cannot write", path):
                     fsio.write_at(fd, buffer[:count], position)
                 position += count
+        with self._guard:
+            self._members[path.name] = descriptor.size, descriptor.digest
 
     def _read(self, digest: Digest, offset: int) -> Reader:
         return fsio.DirectoryTree(self._pool).open(digest.hex, self._blobs[digest], offset)
@@ -59,6 +63,7 @@ class _Pool(Collecting):
 
     def _put(self, name: str, content: bytes) -> None:
         fsio.write_durable(self._pool / name, content)
+        self._members[name] = len(content), Digest.of(content)
 
     def _put_image(self, root: Manifest, repository: Repository, signatures: Signatures) -> set[str]:
         """The files of one image beside its blobs; the names of all that it needs."""
@@ -106,8 +111,7 @@ class DirTarget(_Pool):
             found = ImageDirectory(self.path).pick().digest
         except (Damaged, UsageError):  # nothing there, or nothing of ours: then the first write says so
             return None
-        with fsio.disk_errors("cannot flush", self.path.parent):  # it may be that of a run that died before it could
-            fsio.sync_directory(self.path.parent)
+        self._settle_name()
         return found
 
     def tag(self, reference: Reference, manifest: Manifest) -> None:
@@ -133,7 +137,20 @@ class DirTarget(_Pool):
                         entry.unlink()
                 fsio.sync_directory(self._pool)
             self._refuse_taken()
+            self.announce(digest_of_all({name: one for name, one in self._members.items() if name in needed}))
             fsio.rename_durable(self._pool, self.path)
+
+    def contents(self) -> Digest | None:
+        """As ``Appearing.contents``."""
+        found = directory_contents(self.path)
+        if found is not None:
+            self._settle_name()
+        return found
+
+    def _settle_name(self) -> None:
+        """Flush the name: it may be that of a run that died before it could."""
+        with fsio.disk_errors("cannot flush", self.path.parent):
+            fsio.sync_directory(self.path.parent)
 
     def rehearse(self) -> Path:
         """As ``Rehearsing.rehearse``. Raises ``UsageError`` when something is there already."""

@@ -55,6 +55,10 @@ class TarIndex:
         fd: the open archive; it is only read here.
         where: the archive, for messages.
 
+    Attributes:
+        length: bytes of the whole archive.
+        members: the files and links, by name.
+
     Raises:
         Damaged: truncated, contradictory, or of a kind that is refused.
         UsageError: not a tar, or a compressed one.
@@ -63,17 +67,17 @@ class TarIndex:
     def __init__(self, fd: int, where: str) -> None:
         self._fd = fd
         self._where = where
-        self._size = os.fstat(fd).st_size
-        self._members: dict[str, Member] = {}
+        self.length = os.fstat(fd).st_size
+        self.members: dict[str, Member] = {}
         self._check_start()
         names = 0
         for name, member in self._walk():
-            if name in self._members:
+            if name in self.members:
                 raise self._error("an archive has two members of one name", name, "each name once")
             names += sum(len(text) if text.isascii() else 4 * len(text) for text in (name, member.link or ""))
             if names > MAX_NAMES:
                 raise self._error("an archive has too many names", "more", f"{MAX_NAMES} characters at most")
-            self._members[name] = member
+            self.members[name] = member
 
     def find(self, name: str) -> Member | None:
         """The file of a name, through links inside the archive; None when there is none.
@@ -83,14 +87,14 @@ class TarIndex:
         """
         at = name
         for _ in range(_MAX_HOPS):
-            member = self._members.get(at)
+            member = self.members.get(at)
             if member is None or member.link is None:
                 return member
             at = self._inside(member.link)
         raise self._error("a link in an archive leads in circles", name)
 
     def _check_start(self) -> None:
-        start = self._read(0, min(self._size, _BLOCK))
+        start = self._read(0, min(self.length, _BLOCK))
         for magic, command in _COMPRESSED.items():
             if start.startswith(magic):
                 hint = f"uncompress it first: {command} {self._where}"
@@ -108,8 +112,8 @@ class TarIndex:
                 raise self._error("a member's header is damaged", f"byte {at}")
             kind, at = header[156:157], at + _BLOCK
             size = self._number(header[124:136], at) if kind in b"xgLK" or extended.size is None else extended.size
-            if size > self._size - at:
-                raise self._error("an archive is truncated", f"{self._size} bytes", f"{at + size} bytes at least")
+            if size > self.length - at:
+                raise self._error("an archive is truncated", f"{self.length} bytes", f"{at + size} bytes at least")
             if kind in (b"x", b"L", b"K"):
                 self._extend(extended, kind, self._content(at, size))
             elif kind == b"g":
@@ -197,7 +201,7 @@ class TarIndex:
         except OSError as error:
             raise disk_error(error, "cannot read", self._where) from error
         if len(found) != length:
-            raise self._error("an archive is truncated", f"{self._size} bytes", "two blocks of zeros at its end")
+            raise self._error("an archive is truncated", f"{self.length} bytes", "two blocks of zeros at its end")
         return found
 
     def _error(self, what: str, got: str, expected: str = "") -> Damaged:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from airgap import fsio
@@ -40,6 +40,15 @@ class TarTree:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole archive."""
+        return self._index.length
+
+    def members(self) -> Mapping[str, Member]:
+        """The regular files and links, by name."""
+        return self._index.members
 
     def check(self, directories: Sequence[str]) -> None:
         """As ``Tree.check``."""

@@ -163,7 +163,7 @@ def export_command(
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
             request = replace(request, lookaside=source, tags=store, bases=bases)
             done = export(request, source, signers, memory, console)
-    console.result(*export_result(done, signers))
+            tell(console, memory, done, *export_result(done, signers))
 
 
 def sign_command(
@@ -185,6 +185,16 @@ def sign_command(
     written = write_signatures(bundle, raw, inputs.signers(key, passphrase_file))
     facts = {"bundle": catalog.name, "signatures": [path.name for path in written]}
     Console(as_json, quiet, verbose).result(facts, [f"signed       {catalog.name}: {path.name}" for path in written])
+
+
+def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any], lines: list[str]) -> None:
+    """Print what an export made. Only then is it done: a run that dies before says the same when it is repeated."""
+    try:
+        console.result(facts, lines)
+    except BrokenPipeError:  # whoever listened had heard enough
+        memory.intents.settle(done.catalog.stream, done.catalog.serial)
+        raise
+    memory.intents.settle(done.catalog.stream, done.catalog.serial)
 
 
 def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, Any], list[str]]:

@@ -19,7 +19,7 @@ from airgap.cli import inputs
 from airgap.cli.admission import site_terms
 from airgap.cli.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, check_level, check_patch, open_bases
 from airgap.cli.console import Console, Json, Quiet, Verbose
-from airgap.cli.exporting import KeyOption, export_result
+from airgap.cli.exporting import KeyOption, export_result, tell
 from airgap.cli.planning import ParityOption, VolumeOption
 from airgap.cli.stores import Reach, ThreadsOption, reaching
 from airgap.exporter.bases import Base
@@ -108,10 +108,11 @@ def merge_command(
         for note in notes:
             console.say(note)
         done = export(request, chain, signers, memory, console)
-    facts, lines = export_result(done, signers)
-    merged = [link.catalog.name for link in links]
-    later = f"next         make later bundles --since {done.path}: a site that took only this one has nothing older"
-    console.result({**facts, "merged": merged, "notes": notes}, [f"merged       {', '.join(merged)}", *lines, later])
+        facts, lines = export_result(done, signers)
+        merged = [link.catalog.name for link in links]
+        later = f"next         make later bundles --since {done.path}: a site that took only this one has nothing older"
+        lines = [f"merged       {', '.join(merged)}", *lines, later]
+        tell(console, memory, done, {**facts, "merged": merged, "notes": notes}, lines)
 
 
 def _complete(request: Request, chain: Chain, bases: Sequence[Base], memory: State) -> tuple[Request, list[str]]:

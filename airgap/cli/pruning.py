@@ -75,9 +75,10 @@ def prune_command(
     with _memory(state) as memory, _opened(spec, reach, threads, console) as store:
         pruner = Pruner(spec, store, memory, console, threads)
         names: frozenset[str] = frozenset()
+        fresh = True
         if apply is not None:
             made = PrunePlan.parse(fsio.read_input(apply, MAX_PLAN, "plan"), printable(str(apply)))
-            pruner.apply(made)
+            fresh = pruner.apply(made)
         else:
             generations = memory.generations.read(str(spec))
             dropped = frozenset(choose(generations, keep or 1, stream))
@@ -86,8 +87,9 @@ def prune_command(
     if output is not None:
         output.write(made.to_bytes())
     unlisted_stay = sorted(names) if not also_unlisted else []
-    facts = {**_facts(made, applied=apply is not None), "unlisted": unlisted_stay}
-    console.result(facts, _lines(made, spec, plan, apply, unlisted_stay, verbose))
+    facts = {**_facts(made, applied=apply is not None), "unlisted": unlisted_stay, "already_applied": not fresh}
+    lines = _lines(made, spec, plan, apply, unlisted_stay, verbose)
+    console.result(facts, lines if fresh else [f"nothing to do: {apply} was carried out already"])
 
 
 @reaching
@@ -117,10 +119,10 @@ def rollback_command(
     with _memory(state) as memory, _opened(spec, reach, threads, console) as store:
         done = roll_back(store, memory, str(spec), stream, to, console, threads)
         removed: PrunePlan | None = None
-        if remove_new and done.new:
+        if remove_new and (done.new or done.gone):
             pruner = Pruner(spec, store, memory, console, threads)
-            removed = pruner.plan(_newer(memory, str(spec), stream, to, done.new))
-            if not removed.is_empty:
+            removed = pruner.plan(_newer(memory, str(spec), stream, to, [*done.new, *done.gone]))
+            if done.gone or not removed.is_empty:
                 pruner.apply(removed)
     gone = {entry.name for step in removed.steps for entry in step.removal.names} if removed else set()
     new = [{"name": name, "removed": name in gone} for name in done.new]

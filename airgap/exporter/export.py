@@ -26,20 +26,34 @@ from airgap.exporter.fill import fill
 from airgap.exporter.gates import Gates, Outcome, run_gates, unsealed
 from airgap.exporter.journal import LOCK, SCHEMA, Journal, unusable
 from airgap.exporter.judge import ImageTerms, judge_images
-from airgap.exporter.keeping import content_key, inputs_of, is_same, outer, record, workplace
+from airgap.exporter.keeping import (
+    Own,
+    asked_of,
+    busy,
+    content_key,
+    inputs_of,
+    is_same,
+    outer,
+    own_work,
+    publish,
+    publish_whole,
+    record,
+    signatures_in,
+    workplace,
+)
 from airgap.exporter.lock import MAX_LOCK, Lock
 from airgap.exporter.parity import write_parity
 from airgap.exporter.patching import SCRATCH, Sources, make_patches
 from airgap.exporter.plan import Made, Plan, lay_out
 from airgap.exporter.resolve import Lookaside, resolve
-from airgap.exporter.seal import finish, is_whole, make_catalog, seal, signature_path
+from airgap.exporter.seal import make_catalog, seal, signature_path
 from airgap.exporter.selecting import Tags, expand
 from airgap.lists import Wish
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Source
 from airgap.patch.zstd import EFFORTS
 from airgap.progress import Progress
-from airgap.state import Remembered, State
+from airgap.state import Remembered, Sealing, State
 from airgap.text import printable
 from airgap.trust.judging import Judgement
 from airgap.trust.keys import Signer
@@ -128,18 +142,12 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
         RegistryError: something cannot be had from the source.
         MediaError: it does not fit, or the disk refuses.
     """
-    if request.serial is None and (unrecorded := _sealed_unrecorded(request, source, signers, state, progress)):
-        return unrecorded
+    if own := own_work(request, state, progress):
+        return _finished(request, own, source, signers, progress)
     serial = request.serial or _next_serial(request, state)
     final = request.out / names.bundle_name(request.stream, serial)
     partial = final.with_name(final.name + names.PARTIAL)
-    busy = UsageError(
-        "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
-    )
-    if partial.is_dir() and not final.exists():
-        with fsio.exclusive(partial, busy):
-            if is_whole(partial, progress):
-                finish(partial)
+    publish_whole(state, partial, final, progress)
     if final.exists():
         return _already_there(request, final, source, signers, state, progress)
     work = workplace(state, request.stream, serial, partial, bool(request.recipients))
@@ -152,7 +160,10 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
             preflight.check(_lay_out(request, lock), request.out, partial)  # nothing is created before it can succeed
     fsio.make_directory(partial, fsio.UNCHANGEABLE)
     fsio.make_directory(work, fsio.PRIVATE)
-    with fsio.exclusive(partial, busy), contextlib.nullcontext() if work == partial else fsio.exclusive(work, busy):
+    with (
+        fsio.exclusive(partial, busy(partial)),
+        contextlib.nullcontext() if work == partial else fsio.exclusive(work, busy(partial)),
+    ):
         return _make(request, lock, judged, serial, partial, work, source, signers, state, progress)
 
 
@@ -194,9 +205,9 @@ def _make(
     catalog = replace(catalog, parity=write_parity(partial, catalog.volumes, request.parity, progress))
     progress.stage("sealing", 0)
     shown = outer(catalog, key, request.recipients, filled.tags)
-    state.record_sealing(request.stream, serial, Digest.of(shown.to_bytes()))
-    path = seal(partial, shown, signers)
-    record(state, path, shown, lock)
+    state.record_sealing(request.stream, Sealing(serial, Digest.of(shown.to_bytes()), asked_of(request)))
+    seal(partial, shown, signers)
+    path = publish(state, partial)
     return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in request.recipients], lock.remarks)
 
 
@@ -302,27 +313,10 @@ def _next_serial(request: Request, state: State) -> int:
     return 1 + max([int(match[1]) for match in found] + [bundle.serial for bundle in known], default=0)
 
 
-def _sealed_unrecorded(
-    request: Request, source: Source, signers: Sequence[Signer], state: State, progress: Progress
-) -> Exported | None:
-    """The bundle of a run that died between the rename and the record of it: the answer, if it is what is asked for now."""
-    mark = state.last_sealing(request.stream)
-    final = request.out / names.bundle_name(request.stream, mark.serial) if mark else None
-    if mark is None or final is None or not (final / names.CATALOG).is_file():
-        return None
-    raw = fsio.read_capped(final / names.CATALOG, MAX_CATALOG)
-    if Digest.of(raw) != mark.catalog:
-        return None
-    catalog = read_catalog(raw)
-    same = _same_content(request, catalog, source, state, progress)
-    record(state, final, catalog, same)
-    return _finished(request, final, catalog, same, source, signers, progress) if same else None
-
-
 def _already_there(
     request: Request, final: Path, source: Source, signers: Sequence[Signer], state: State, progress: Progress
 ) -> Exported:
-    """A finished bundle of the same content is success (the last run died right after sealing it); any other is in the way."""
+    """A finished bundle of the same content is success; any other is in the way."""
     raw = fsio.read_capped(final / names.CATALOG, MAX_CATALOG)
     catalog = read_catalog(raw)
     same = _same_content(request, catalog, source, state, progress)
@@ -332,31 +326,28 @@ def _already_there(
             where=printable(str(final)),
             hint="choose another --serial or --out; a finished bundle is never overwritten",
         )
-    done = _finished(request, final, catalog, same, source, signers, progress)
-    record(state, final, catalog, same)
+    done = _finished(request, Own(final, catalog, same, passed=False), source, signers, progress)
+    if state.catalogs.find(catalog.stream, catalog.serial) is None:
+        state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in(final), same.to_bytes())
+    record(state, final)
     return done
 
 
-def _finished(
-    request: Request,
-    final: Path,
-    catalog: Catalog,
-    lock: Lock,
-    source: Source,
-    signers: Sequence[Signer],
-    progress: Progress,
-) -> Exported:
+def _finished(request: Request, own: Own, source: Source, signers: Sequence[Signer], progress: Progress) -> Exported:
     """A bundle that an earlier run has sealed: it may have been asked less of its images than this one."""
-    with fsio.disk_errors("cannot flush", final.parent):  # what has its name is on the disk; the name may be of a run that died
-        fsio.sync_directory(final.parent)
-    _require_signatures(final, signers)
+    with fsio.disk_errors("cannot flush", own.path.parent):  # what has its name is on the disk; the name may be of a run that died
+        fsio.sync_directory(own.path.parent)
+    _require_signatures(own.path, signers)
+    lock = own.lock or _locked(request, source, progress)
     try:
         judged = _judge(request, lock, source, progress)
-        outcomes = _gate(request, catalog, final, lock, source, progress)
-        return Exported(final, catalog, False, judged, outcomes, remarks=lock.remarks)
+        closed = own.passed and own.catalog.sealed is not None  # its gates looked into it before it was
+        outcomes = [] if closed else _gate(request, own.catalog, own.path, lock, source, progress)
     except Refused as error:
-        error.hint = f"{catalog.name} was sealed by an earlier run and is left as it is: do not carry it"
+        error.hint = f"{own.catalog.name} was sealed by an earlier run and is left as it is: do not carry it"
         raise
+    encrypted_to = [wrapped.key_id for wrapped in own.catalog.sealed.recipients] if own.catalog.sealed else []
+    return Exported(own.path, own.catalog, False, judged, outcomes, encrypted_to, lock.remarks)
 
 
 def _same_content(request: Request, catalog: Catalog, source: Source, state: State, progress: Progress) -> Lock | None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airgap import fsio
 from airgap.bundle import names, sealed
 from airgap.bundle.catalog import MAX_CATALOG, Catalog
-from airgap.bundle.media import Media
 from airgap.bundle.outer import Sealed
+from airgap.bundle.outer import read as read_catalog
 from airgap.cipher.content import ContentKey
 from airgap.cipher.forms import KEY_SIZE
 from airgap.cipher.sites import SiteKey
@@ -24,14 +25,17 @@ from airgap.errors import Damaged, UsageError
 from airgap.exporter.journal import LOCK, Journal
 from airgap.exporter.lock import MAX_LOCK, Lock
 from airgap.exporter.plan import Plan
+from airgap.exporter.seal import finish, is_whole
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
+from airgap.progress import Progress
 from airgap.state import State
 from airgap.text import printable
 
 if TYPE_CHECKING:
     from airgap.exporter.export import Request
 
+_MAX_SIGNATURE = 64 * 1024
 _KEY, _MAX_KEY = "content.key", KEY_SIZE + 32
 
 
@@ -41,7 +45,7 @@ def workplace(state: State, stream: str, serial: int, partial: Path, encrypted: 
     Raises:
         UsageError: there is an unfinished bundle of the other kind.
     """
-    private = state.unfinished / f"{stream}-{serial}"
+    private = work_of(state, stream, serial)
     work, other = (private, partial) if encrypted else (partial, private)
     if (other / names.JOURNAL).exists():
         raise UsageError(
@@ -72,6 +76,12 @@ def inputs_of(request: Request) -> str:
     return hashlib.sha256(strictjson.canonical(facts)).hexdigest()
 
 
+def asked_of(request: Request) -> str:
+    """One digest over all that was asked for: what decides the bytes, and what the images had to pass."""
+    hooks = [str(hook) for hook in request.gates.hooks] if request.gates else []
+    return hashlib.sha256(strictjson.canonical([inputs_of(request), hooks])).hexdigest()
+
+
 def content_key(work: Path, plan: Plan, journal: Journal) -> ContentKey:
     """The key of an unfinished bundle, the same for the same layout.
 
@@ -89,17 +99,101 @@ def content_key(work: Path, plan: Plan, journal: Journal) -> ContentKey:
     return key
 
 
-def record(state: State, bundle: Path, catalog: Catalog, lock: Lock | None) -> None:
-    """Remember a sealed bundle, and what it was made of, for requests to send parts of it again; what it needed is removed."""
-    raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG)
-    state.record_export(catalog.stream, catalog.serial, Digest.of(raw))
+def publish(state: State, partial: Path) -> Path:
+    """Give a bundle that is whole its name and remember it; the final path.
+
+    What it was made of is kept before anybody can see it: where there is no room for that, there is no bundle either. A run that
+    dies in here leaves the rest to the next one.
+
+    Raises:
+        MediaError: the disk refuses, that of the bundle or that of the state.
+    """
+    raw = fsio.read_capped(partial / names.CATALOG, MAX_CATALOG)
+    catalog = read_catalog(raw)
+    locks = (work_of(state, catalog.stream, catalog.serial) / LOCK, partial / LOCK)
+    lock = next((found for path in locks if (found := fsio.read_if_there(path, MAX_LOCK)) is not None), None)
     if lock is not None:
-        state.catalogs.keep(catalog.stream, catalog.serial, raw, Media.find([bundle]).signatures, lock.to_bytes())
-    work = state.unfinished / f"{catalog.stream}-{catalog.serial}"
+        state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in(partial), lock)
+    final = finish(partial)
+    record(state, final)
+    return final
+
+
+def record(state: State, bundle: Path) -> None:
+    """Remember a bundle that has its name, once; what it needed on this machine is removed."""
+    raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG)
+    catalog = read_catalog(raw)
+    state.record_export(catalog.stream, catalog.serial, Digest.of(raw))
+    work = work_of(state, catalog.stream, catalog.serial)
     with fsio.disk_errors("cannot remove the key of a finished bundle", work):
         if work.exists():
             (work / _KEY).unlink(missing_ok=True)
             shutil.rmtree(work)
+
+
+@dataclass(frozen=True)
+class Own:
+    """A sealed bundle that is the answer to a request, and what it was made of; ``passed``: it has passed its gates already."""
+
+    path: Path
+    catalog: Catalog
+    lock: Lock | None
+    passed: bool
+
+
+def own_work(request: Request, state: State, progress: Progress) -> Own | None:
+    """What an earlier run of the same command has sealed without anybody being told; its name and the record of it are made good.
+
+    Bundles that runs of other commands have left so are made good, too.
+    """
+    for mark in state.intents.sealings(request.stream):
+        final = request.out / names.bundle_name(request.stream, mark.serial)
+        partial = final.with_name(final.name + names.PARTIAL)
+        place = final if fsio.is_there(final) else partial
+        raw = fsio.read_if_there(place / names.CATALOG, MAX_CATALOG)
+        if raw is None or Digest.of(raw) != mark.catalog:
+            continue
+        publish_whole(state, partial, final, progress)
+        if not fsio.is_there(final):  # the disk has lost something of it
+            continue
+        record(state, final)
+        if mark.inputs == asked_of(request) and request.serial in (None, mark.serial):
+            catalog = read_catalog(raw)
+            return Own(final, catalog, _kept_lock(state, catalog, raw), passed=True)
+    return None
+
+
+def publish_whole(state: State, partial: Path, final: Path, progress: Progress) -> None:
+    """:func:`publish` what an earlier run has made but for the rename. Raises ``UsageError`` when somebody is at it."""
+    if partial.is_dir() and not fsio.is_there(final):
+        with fsio.exclusive(partial, busy(partial)):
+            if is_whole(partial, progress):
+                publish(state, partial)
+
+
+def busy(partial: Path) -> UsageError:
+    """The error for a bundle that another process is making."""
+    return UsageError(
+        "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
+    )
+
+
+def work_of(state: State, stream: str, serial: int) -> Path:
+    """The directory in the state of an encrypted bundle that is not finished."""
+    return state.unfinished / f"{stream}-{serial}"
+
+
+def _kept_lock(state: State, catalog: Catalog, raw: bytes) -> Lock | None:
+    """What a bundle was made of, as it is remembered."""
+    kept = state.catalogs.find(catalog.stream, catalog.serial)
+    return Lock.from_bytes(kept[2], LOCK) if kept is not None and kept[0] == raw and kept[2] else None
+
+
+def signatures_in(directory: Path) -> dict[str, bytes]:
+    """The signature files of a bundle's catalog, by name. Raises ``MediaError``."""
+    with fsio.disk_errors("cannot read the directory", directory):
+        found = sorted(entry.name for entry in directory.iterdir() if names.is_signature(entry.name))
+    return {name: fsio.read_capped(directory / name, _MAX_SIGNATURE) for name in found}
 
 
 def is_same(state: State, catalog: Catalog, volume_size: int | None, recipients: Sequence[SiteKey], lock: Lock) -> bool:
@@ -115,7 +209,7 @@ def _lock_of(state: State, catalog: Catalog, shown: Sealed) -> bytes | None:
     kept = state.catalogs.find(catalog.stream, catalog.serial)
     if kept is not None and kept[0] == shown.raw:
         return kept[2]
-    work = state.unfinished / f"{catalog.stream}-{catalog.serial}"
+    work = work_of(state, catalog.stream, catalog.serial)
     try:
         secret = fsio.read_capped(work / _KEY, _MAX_KEY)[:KEY_SIZE]
         sealed.open_with(ContentKey(secret), catalog)

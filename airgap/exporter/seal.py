@@ -59,8 +59,8 @@ def _without_content(image: Image) -> Image:
     return replace(image, signatures=tuple(replace(signature, content=None) for signature in image.signatures))
 
 
-def seal(partial: Path, catalog: Catalog, signers: Sequence[Signer]) -> Path:
-    """Write catalog, signatures and companion files, then rename the bundle to its final name, which is returned.
+def seal(partial: Path, catalog: Catalog, signers: Sequence[Signer]) -> None:
+    """Write catalog, signatures and companion files.
 
     The volumes are on the disk already. ``CHECK.txt`` is written last: where it is, the bundle is whole and only the rename is
     missing (:func:`finish`).
@@ -73,7 +73,6 @@ def seal(partial: Path, catalog: Catalog, signers: Sequence[Signer]) -> Path:
         fsio.write_durable(partial / name, content)
     fsio.write_durable(partial / names.SUMS, documents.sha256sums(catalog, raw))
     fsio.write_durable(partial / names.CHECK, documents.check_txt(catalog, raw))
-    return finish(partial)
 
 
 def write_signatures(directory: Path, raw: bytes, signers: Sequence[Signer], name: str = names.CATALOG) -> list[Path]:

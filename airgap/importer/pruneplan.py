@@ -66,12 +66,14 @@ class PrunePlan:
         """Whether nothing is to be removed."""
         return not any(step.removal.names or step.removal.manifests for step in self.steps)
 
+    @property
+    def digest(self) -> Digest:
+        """Of all that it says."""
+        return Digest.of(strictjson.canonical(self._value()))
+
     def to_bytes(self) -> bytes:
         """The document, for people and ``--apply``; it ends with the digest of all the rest of it."""
-        value = self._value()
-        return (
-            json.dumps({**value, "digest": Digest.of(strictjson.canonical(value))}, indent=1, ensure_ascii=False).encode() + b"\n"
-        )
+        return json.dumps({**self._value(), "digest": self.digest}, indent=1, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
     def parse(cls, raw: bytes, where: str) -> PrunePlan:

@@ -36,6 +36,7 @@ class Rollback:
         moved: the names that stood for something else.
         unmoved: how many did not.
         new: names that later bundles brought and that are there still.
+        gone: such names that are there no more, although that is not remembered: a removal died before it was.
         taken: names that the generation had and that ``prune --unlisted`` has removed since.
     """
 
@@ -43,6 +44,7 @@ class Rollback:
     unmoved: int
     new: tuple[str, ...]
     taken: tuple[str, ...]
+    gone: tuple[str, ...] = ()
 
 
 def generation_of(generations: Sequence[Generation], stream: str, serial: int, target: str) -> Generation:
@@ -146,7 +148,7 @@ def roll_back(target: Target, state: State, place: str, stream: str, serial: int
         state.record_rollback(place, stream, serial, by_tag, f"moved {plural(len(moved), 'name')} back to this serial")
     moves = tuple(Move(one.name, now[one.name], one.digest) for one in moved)
     taken = tuple(sorted(one.name for one in known.values() if one.taken))
-    return Rollback(moves, len(now) - len(moved), new, taken)
+    return Rollback(moves, len(now) - len(moved), new, taken, tuple(name for name in there if name not in new))
 
 
 def _repository(name: str) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from airgap.bundle.catalog import Catalog, parse_time
@@ -28,11 +29,12 @@ from airgap.importer.opening import Opened, open_content, read_catalog
 from airgap.importer.owning import check_keeping_tags, check_places, claim_places
 from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
+from airgap.oci import strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import LOOKASIDE, Image
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Limited, Target
+from airgap.oci.stores import Appearing, Limited, Target
 from airgap.progress import Progress
 from airgap.state import Name, State
 from airgap.text import listing, plural
@@ -168,11 +170,15 @@ def import_bundle(
             if not state.generations.knows(str(spec), catalog.stream, catalog.serial):
                 _remember_generation(found, spec, target, terms, state, digest, signing)
             return done
-        held = _hold(opened, closures, names, spec, target, terms, state, digest)
-        check_keeping_tags(closures, names, target, terms.threads)
-        claim_places(names, spec, state, replace=terms.replace_names)
-        loaded = load(opened.store, closures, names, target, progress, terms.threads, signing, held)
-        not_held = tuple(target.left_out) if isinstance(target, Limited) else ()
+        work = _work(catalog, digest, memory, closures, names)
+        if _is_done(target, state, work):  # by a run that died before it was remembered
+            loaded, not_held = None, tuple[str, ...]()
+        else:
+            held = _hold(opened, closures, names, spec, target, terms, state, digest)
+            check_keeping_tags(closures, names, target, terms.threads)
+            claim_places(names, spec, state, replace=terms.replace_names)
+            loaded = load(opened.store, closures, names, target, progress, terms.threads, signing, held)
+            not_held = tuple(target.left_out) if isinstance(target, Limited) else ()
         _remember_generation(found, spec, target, terms, state, digest, signing)
     outcome = f"loaded {plural(len(closures), 'image')}"
     tagged = sum(source.tag is None and name.tag is not None for source, name in names.items())
@@ -180,7 +186,7 @@ def import_bundle(
     if left_out:  # it counts against older bundles all the same, but not as a bundle that is there already
         outcome, memory = f"{outcome}, left out {len(left_out)}", f"{memory} (partial)"
     remember_custody(state, catalog, digest, custody)
-    state.record_import(catalog.stream, catalog.serial, digest, memory, outcome, reason, floor, _placed(found, spec))
+    state.record_import(catalog.stream, catalog.serial, digest, memory, outcome, reason, floor, _placed(found, spec), work)
     return replace(done, loaded=loaded, not_held=not_held)
 
 
@@ -318,6 +324,21 @@ def _progress_so_far(catalog: Catalog, state: State) -> str:
     if newest is None:
         return f"this site has taken no bundle of stream {catalog.stream} yet"
     return f"the newest bundle of stream {catalog.stream} that this site has taken is serial {newest.serial}"
+
+
+def _work(catalog: Catalog, digest: Digest, memory: str, closures: Sequence[Closure], names: Mapping[Reference, Reference]) -> str:
+    """What names an import in the state's intents: the bundle, what of it gets which name, where, and how."""
+    placed = sorted([tagged_name(names[one.image.reference]), one.root.digest] for one in closures)
+    return f"{catalog.name} {digest} {Digest.of(strictjson.canonical(placed))} {memory}"
+
+
+def _is_done(target: Target, state: State, work: str) -> bool:
+    """Whether just this was about to appear at the target, and is there. Else what will appear is noted before it does."""
+    if not isinstance(target, Appearing):
+        return False
+    noted = state.intents.appearing(work)
+    target.announce = partial(state.intents.appear, work)
+    return noted is not None and target.contents() == noted
 
 
 def memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> str:

@@ -108,8 +108,8 @@ class Pruner:
         seen = tuple(Kept(g.stream, g.serial, g.catalog, g.in_force, _key(g) not in choice.dropped) for g in generations)
         return PrunePlan(self._target, format_time(dt.datetime.now(dt.UTC)), seen, tuple(steps), tuple(sorted(choice.names)))
 
-    def apply(self, plan: PrunePlan) -> None:
-        """Remove exactly what a plan says.
+    def apply(self, plan: PrunePlan) -> bool:
+        """Remove exactly what a plan says; whether there was anything to do: a plan is carried out once.
 
         Everything is checked before anything is removed. After an interruption it may be called again with the same plan.
 
@@ -120,18 +120,22 @@ class Pruner:
         """
         if plan.target != self._target:
             raise UsageError("the plan is for another target", expected=self._target, got=plan.target)
+        if self._state.has_pruned(plan.digest):
+            return False
         generations = self._state.generations.read(self._target)
         self._check_generations(plan, generations)
         self._store.begin()
         dropped = frozenset((one.stream, one.serial) for one in plan.generations if not one.stays)
         kept, leaving = self._split(generations, Choice(dropped, frozenset(plan.given_up)))
+        missing: set[tuple[str, Digest]] = set()
         for step in plan.steps:
-            self._check_step(step, kept.get(step.space, ()), leaving.get(step.space, ()))
+            missing |= self._check_step(step, kept.get(step.space, ()), leaving.get(step.space, ()))
         for step in plan.steps:
             names = [(entry.name, entry.digest) for entry in step.removal.names]
             blobs = [digest for digest, _ in step.removal.blobs]
             self._store.remove(_repository(step.space), names, step.removal.manifests, blobs, self._progress)
-        self._remember(plan, generations, dropped)
+        self._remember(plan, generations, dropped, missing)
+        return True
 
     def _split(
         self, generations: Sequence[Generation], choice: Choice
@@ -164,8 +168,12 @@ class Pruner:
         if changed:
             raise _stale("what the site remembers of the target", [bundle_name(*key) for key in changed])
 
-    def _check_step(self, step: Step, kept: Sequence[Brought], leaving: Sequence[Brought]) -> None:
-        """Nothing has come, gone or moved; and nothing that stays needs what goes, however the plan came about."""
+    def _check_step(self, step: Step, kept: Sequence[Brought], leaving: Sequence[Brought]) -> set[tuple[str, Digest]]:
+        """Nothing has come, gone or moved; and nothing that stays needs what goes, however the plan came about.
+
+        Returns:
+            What of that which may go is not there: a run that died before it was remembered may have removed it.
+        """
         removal = step.removal
         shelf = self._read(step.space, [*kept, *leaving], removal.manifests)
         going = set(removal.names)
@@ -178,8 +186,15 @@ class Pruner:
         wanted = [digest for digest in (*removal.manifests, *(blob for blob, _ in removal.blobs)) if digest in reached]
         if wanted:
             raise _stale(f"{step.space or self._target}: what stays needs", wanted)
+        return {(one.name, one.digest) for one in leaving if one.digest not in shelf.nodes}
 
-    def _remember(self, plan: PrunePlan, generations: Sequence[Generation], dropped: Collection[tuple[str, int]]) -> None:
+    def _remember(
+        self,
+        plan: PrunePlan,
+        generations: Sequence[Generation],
+        dropped: Collection[tuple[str, int]],
+        missing: Collection[tuple[str, Digest]],
+    ) -> None:
         """What is gone need not be known any more, nor what a generation that is kept has brought, too."""
         manifests = {(step.space, digest) for step in plan.steps for digest in step.removal.manifests}
         names = {entry for step in plan.steps for entry in step.removal.names}
@@ -187,7 +202,9 @@ class Pruner:
         gone = {
             (one.name, one.digest)
             for one in (*known, *(one for generation in generations for one in generation.brought))
-            if (self._space(one), one.digest) in manifests or Entry(one.name, one.digest) in names
+            if (self._space(one), one.digest) in manifests
+            or Entry(one.name, one.digest) in names
+            or (one.name, one.digest) in missing
         }
         twice = {(one.name, one.digest) for g in generations if _key(g) not in dropped for one in g.brought}
         done = [
@@ -198,7 +215,7 @@ class Pruner:
             if (one.name, one.digest) in gone | twice
         ]
         outcome = f"removed {plural(len(manifests), 'manifest')}, {plural(len(names), 'name')}"
-        self._state.record_prune(self._target, done, sorted(dropped), outcome, gone)
+        self._state.record_prune(self._target, done, sorted(dropped), outcome, gone, plan.digest)
 
     def _read(self, space: str, brought: Iterable[Brought], also: Iterable[Digest]) -> Shelf:
         """Everything of a repository that its names, or what we know, lead to."""

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import documents, names
+from airgap.bundle import documents, names, piecewise
 from airgap.bundle.check import check_file
 from airgap.bundle.entries import Volume
 from airgap.bundle.media import bundle_directories, entries
 from airgap.bundle.names import BLOCK_SIZE
 from airgap.bundle.request import ResendRequest
-from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, UsageError
+from airgap.errors import Damaged, Interrupted, MediaError, UsageError
 from airgap.media.rows import Place, Row, Rows, in_parallel
 from airgap.media.scratch import InPlace, NewFiles, put_block
 from airgap.media.survey import Copy, Survey, survey
@@ -105,7 +105,7 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
     fsio.make_directory(target, fsio.UNCHANGEABLE)
     busy = UsageError("another repair is at work here", where=printable(str(target)), hint="wait for it, or choose another --out")
     with fsio.exclusive(target, busy):
-        done = _Repairing(found, target, in_place, progress).run()
+        done = _Repairing(found, target, out is not None, in_place, progress).run()
         with fsio.disk_errors("cannot flush", target):  # names there may be those of a run that could not do it
             fsio.sync_directory(target)
     if made and not any(target.iterdir()):
@@ -114,12 +114,13 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
 
 
 class _Repairing:
-    def __init__(self, found: Survey, target: Path, in_place: bool, progress: Progress) -> None:
+    def __init__(self, found: Survey, target: Path, apart: bool, in_place: bool, progress: Progress) -> None:
         self._survey = found
         self._files = found.files
         self._copies = [_usable(found.of(file)) for file in found.files]
         self._lost = frozenset(share for share, copies in enumerate(self._copies) if not copies)
         self._target = target
+        self._apart = apart
         self._in_place = in_place
         self._progress = progress
         self._new = NewFiles(target, found.files)
@@ -134,7 +135,8 @@ class _Repairing:
             rows = Rows(catalog.volumes, catalog.parity, self._places, store, self._progress).run()
             done = [self._mend(share, rows, store) for share in range(len(self._files)) if self._damaged(share, rows)]
         new = any(one.path and one.path.parent == self._target for one in done)
-        if new and not (self._in_place and (self._target / names.CATALOG).exists()):
+        there = self._apart and any(copy.path.parent == self._target for copies in self._copies for copy in copies)
+        if there or (new and not (self._in_place and fsio.is_there(self._target / names.CATALOG))):
             self._accompany()
         lost_rows = Counter(len(catalog.parity) - len(row.rebuilt | row.lost) for row in rows)
         return Repaired(self._survey, tuple(done), dict(sorted(lost_rows.items())), self._request(done))
@@ -239,18 +241,28 @@ class _Repairing:
         self._progress.advance(put_block(source, self._files[share], row, target))
 
     def _accompany(self) -> None:
-        """What makes the place of repaired files one of the bundle's media: catalog, signatures, sums."""
+        """What makes the place of repaired files one of the bundle's media: catalog, signatures, sums.
+
+        Written also when nothing had to be repaired any more: an earlier run may have died before it came to all of them.
+        """
         catalog, raw = self._survey.catalog, self._survey.raw
-        fsio.write_durable(self._target / names.CATALOG, raw)
+        self._document(names.CATALOG, raw)
         for medium in self._survey.media:
             for name in filter(names.is_signature, entries(medium.path)):
                 if medium.path != self._target:
-                    with contextlib.suppress(AirgapError):  # a damaged one helps nobody
-                        fsio.write_durable(self._target / name, fsio.read_capped(medium.path / name, _SIGNATURE_LIMIT))
+                    with contextlib.suppress(Damaged):  # a damaged one helps nobody
+                        self._document(name, fsio.read_capped(medium.path / name, _SIGNATURE_LIMIT))
         here = frozenset(entries(self._target))
-        fsio.write_durable(self._target / names.SUMS, documents.sha256sums(catalog, raw, here))
+        self._document(names.SUMS, documents.sha256sums(catalog, raw, here))
         for name, content in {names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()}.items():
-            fsio.write_durable(self._target / name, content)
+            self._document(name, content)
+
+    def _document(self, name: str, content: bytes) -> None:
+        path = self._target / name
+        with contextlib.suppress(Damaged):
+            if fsio.is_there(path) and piecewise.holds(path, content):
+                return
+        fsio.write_durable(path, content)
 
     def _request(self, mended: Sequence[Mended]) -> ResendRequest | None:
         """For the volumes' blocks: parity files follow from them."""

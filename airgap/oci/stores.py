@@ -128,6 +128,19 @@ class Limited(Protocol):
     left_out: list[str]
 
 
+@runtime_checkable
+class Appearing(Protocol):
+    """A ``Target`` that appears as a whole when it is committed, and is recognised by all that is in it.
+
+    ``announce`` is called right before, with one digest over all of that; who opens the target sets it.
+    """
+
+    announce: Callable[[Digest], None]
+
+    def contents(self) -> Digest | None:
+        """The same digest of what is there now, every byte of which is read; None when nothing is, or nothing like it."""
+
+
 @dataclass(frozen=True)
 class Outlook:
     """What a target lets know of a repository before anything is written to it.

@@ -2,7 +2,8 @@
 
 from airgap.state.custody import Carried
 from airgap.state.generations import Brought, Generation
+from airgap.state.intents import Sealing
 from airgap.state.memory import Event, Known, Name, Remembered, State
 from airgap.state.standing import Stood
 
-__all__ = ["Brought", "Carried", "Event", "Generation", "Known", "Name", "Remembered", "State", "Stood"]
+__all__ = ["Brought", "Carried", "Event", "Generation", "Known", "Name", "Remembered", "Sealing", "State", "Stood"]

@@ -13,6 +13,7 @@ from airgap.oci.digest import Digest
 from airgap.state.catalogs import Catalogs
 from airgap.state.custody import Carried, Custodians
 from airgap.state.generations import Brought, Generations
+from airgap.state.intents import Intents, Sealing
 from airgap.state.owners import Owners
 from airgap.state.place import Place
 
@@ -84,6 +85,7 @@ class State:
 
     Attributes:
         generations: what every bundle brought to every target.
+        intents: what is about to become visible.
         catalogs: what was exported.
         unfinished: a directory for what exports keep off the media until they are done.
 
@@ -96,6 +98,7 @@ class State:
         self._place = Place(directory)
         self._connection = self._place.open(begin)
         self.generations = Generations(self._place, self._connection)
+        self.intents = Intents(self._place, self._connection)
         self._owners = Owners(self._place, self._connection)
         self.catalogs = Catalogs(directory)
         self.unfinished = directory / "unfinished"
@@ -144,13 +147,17 @@ class State:
         )
         return self._one(query, (stream, stream))
 
-    def record_sealing(self, stream: str, serial: int, catalog: Digest) -> None:
+    def record_sealing(self, stream: str, sealing: Sealing) -> None:
         """Remember that a bundle is about to be sealed and get its final name."""
         with self._writing():
-            self._history("sealing", stream, serial, catalog, "", "begun")
+            self.intents.seal(stream, sealing)
+            self._history("sealing", stream, sealing.serial, sealing.catalog, "", "begun")
 
     def record_export(self, stream: str, serial: int, catalog: Digest) -> None:
-        """Remember a sealed bundle."""
+        """Remember a sealed bundle, once."""
+        query = "SELECT serial, catalog FROM exported WHERE stream = ? AND serial = ?"
+        if self._one(query, (stream, serial)) == Remembered(serial, catalog):
+            return
         with self._writing():
             row = (stream, serial, str(catalog), _now())
             self._connection.execute("INSERT OR REPLACE INTO exported VALUES (?, ?, ?, ?)", row)
@@ -243,9 +250,14 @@ class State:
         reason: str = "",
         floor: dt.datetime | None = None,
         names: Iterable[tuple[str, Name]] = (),
+        work: str = "",
     ) -> None:
-        """Remember a bundle that was loaded, why, the latest time that the site has seen, and the names at each target."""
+        """Remember a bundle that was loaded, why, the latest time that the site has seen, and the names at each target.
+
+        What the import was called in ``intents`` is settled by it.
+        """
         with self._writing():
+            self.intents.appeared(work)
             row = (stream, serial, str(catalog), target, _now())
             self._connection.execute("INSERT OR REPLACE INTO imported VALUES (?, ?, ?, ?, ?)", row)
             rows = ((place, one.name, one.source, str(one.digest), _now()) for place, one in names)
@@ -271,12 +283,19 @@ class State:
         touched: Sequence[tuple[str, int]],
         outcome: str,
         removed: Iterable[tuple[str, Digest]] = (),
+        plan: Digest | None = None,
     ) -> None:
-        """Remember what was removed from a target; see :meth:`Generations.forget`."""
+        """Remember what was removed from a target, and that this plan was carried out; see :meth:`Generations.forget`."""
         with self._writing():
+            if plan is not None:
+                self._connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?)", (_pruned(plan), _now()))
             self.generations.forget(target, done, touched, removed)
             for stream, serial in touched:
                 self._history("prune", stream, serial, "", target, outcome)
+
+    def has_pruned(self, plan: Digest) -> bool:
+        """Whether a plan was carried out from here."""
+        return self._memory(_pruned(plan)) is not None
 
     def record_repeat(
         self, stream: str, serial: int, catalog: Digest, target: str, reason: str = "", floor: dt.datetime | None = None
@@ -346,6 +365,10 @@ class State:
     def _writing(self) -> Iterator[None]:
         with self._place.errors(), self._connection:
             yield
+
+
+def _pruned(plan: Digest) -> str:
+    return f"pruned {plan}"
 
 
 def _now() -> str:

@@ -32,19 +32,33 @@ from typing import Any
 from airgap import fsio
 from airgap.cli.main import main as airgap_main
 from airgap.cli.main import run as airgap_run
+from airgap.cli.outputs import Output
 from airgap.exporter import fill
 from airgap.exporter.journal import Journal
 from airgap.fsio import NewFile
-from airgap.layout import LayoutStore
+from airgap.layout import LayoutStore, PrunableLayout
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.stores import Reader
-from airgap.registry import RegistryStore
+from airgap.registry import PrunableRegistry, RegistryStore
 from airgap.state import State
+from airgap.state.catalogs import Catalogs
+from airgap.state.intents import Intents
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SIGNATURE = re.compile(r"catalog\.json\.[0-9a-z]+\.(?:sig|asc)")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY = re.compile(r"\.(.+)\.airgap-[0-9a-f]{16}\.tmp")
+
+
+_RECORDS = (
+    "record_sealing",
+    "record_export",
+    "record_import",
+    "record_generation",
+    "record_prune",
+    "record_rollback",
+    "_history",
+)
 
 
 # in the child
@@ -97,8 +111,11 @@ def _arm(points: Points) -> None:
     _wrap(points, NewFile, "take_name", lambda file: f"rename {_file(file.path)}")
     _wrap(points, Path, "unlink", lambda path, *_: f"remove {_file(path)}")
     _wrap(points, Journal, "note", lambda *_: "note")
-    for act in ("record_sealing", "record_export", "record_import", "_history"):
-        _wrap(points, State, act, lambda *_, act=act: act.strip("_"))
+    for owner, acts in ((State, _RECORDS), (Intents, ("appear", "settle")), (Catalogs, ("keep",)), (Output, ("write",))):
+        for act in acts:
+            _wrap(points, owner, act, lambda *_, act=act: act.strip("_"))
+    for store in (PrunableLayout, PrunableRegistry):
+        _wrap(points, store, "remove", lambda *_: "remove at target")
     for store in (RegistryStore, LayoutStore):
         for act in ("mount", "write", "put_manifest", "link_referrers", "tag", "commit"):
             _wrap(points, store, act, lambda *_, act=act: f"{act} at target")
