@@ -22,6 +22,7 @@ from airgap.importer.pruneplan import MAX_PLAN, PrunePlan
 from airgap.importer.rollback import roll_back
 from airgap.importer.shelves import Choice, Pruner, choose, unlisted
 from airgap.layout import PrunableLayout
+from airgap.oci.digest import Digest
 from airgap.registry import PrunableRegistry
 from airgap.state import State
 from airgap.text import human_size, plural, printable
@@ -119,11 +120,14 @@ def rollback_command(
     with _memory(state) as memory, _opened(spec, reach, threads, console) as store:
         done = roll_back(store, memory, str(spec), stream, to, console, threads)
         removed: PrunePlan | None = None
-        if remove_new and (done.new or done.gone):
+        if remove_new:
             pruner = Pruner(spec, store, memory, console, threads)
-            removed = pruner.plan(_newer(memory, str(spec), stream, to, [*done.new, *done.gone]))
-            if done.gone or not removed.is_empty:
-                pruner.apply(removed)
+            own = f"rollback-{Digest.of(f'{spec} {stream} {to}'.encode()).hex}.json"
+            removed = pruner.unasked(own)
+            if removed is None and (done.new or done.gone):
+                removed = pruner.plan(_newer(memory, str(spec), stream, to, [*done.new, *done.gone]))
+                if done.gone or not removed.is_empty:
+                    pruner.apply_unasked(removed, own)
     gone = {entry.name for step in removed.steps for entry in step.removal.names} if removed else set()
     new = [{"name": name, "removed": name in gone} for name in done.new]
     moved = [{"name": one.name, "before": one.before, "after": one.after} for one in done.moved]

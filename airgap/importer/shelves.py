@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from airgap import fsio
 from airgap.bundle.catalog import format_time
 from airgap.bundle.names import bundle_name
 from airgap.errors import Damaged, NotFound, Refused, RegistryError, UsageError
 from airgap.importer.mapping import LayoutTarget, StoreSpec
-from airgap.importer.pruneplan import Kept, PrunePlan, Step
+from airgap.importer.pruneplan import MAX_PLAN, Kept, PrunePlan, Step
 from airgap.importer.pruning import Entry, Node, Shelf, below, needed, plan_removal
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -21,7 +23,7 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.progress import Progress
 from airgap.state import Brought, Generation, State, Stood
-from airgap.text import listing, plural
+from airgap.text import listing, plural, printable
 
 #: What stands for "the repository" where there are none: a layout finds everything by digest.
 _LAYOUT = Repository("localhost", "layout")
@@ -136,6 +138,35 @@ class Pruner:
             self._store.remove(_repository(step.space), names, step.removal.manifests, blobs, self._progress)
         self._remember(plan, generations, dropped, missing)
         return True
+
+    def apply_unasked(self, plan: PrunePlan, name: str) -> None:
+        """The same for a plan that nobody has a file of: it is kept in the state until it was carried out, see :meth:`unasked`.
+
+        Args:
+            plan: the plan.
+            name: of whom it is, a file name.
+        """
+        kept = self._state.unfinished / name
+        fsio.make_directory(kept.parent, fsio.PRIVATE)
+        fsio.write_durable(kept, plan.to_bytes(), 0o600)
+        self.apply(plan)
+        with fsio.disk_errors("cannot remove a plan that was carried out", kept):
+            kept.unlink()
+
+    def unasked(self, name: str) -> PrunePlan | None:
+        """Carry out what is left of the plan of a run that died; None when there is none, or the target has changed since."""
+        kept = self._state.unfinished / name
+        raw = fsio.read_if_there(kept, MAX_PLAN)
+        if raw is None:
+            return None
+        plan = PrunePlan.parse(raw, printable(str(kept)))
+        carried_out = False
+        with contextlib.suppress(Refused):
+            self.apply(plan)
+            carried_out = True
+        with fsio.disk_errors("cannot remove a plan that was carried out", kept):
+            kept.unlink()
+        return plan if carried_out else None
 
     def _split(
         self, generations: Sequence[Generation], choice: Choice
