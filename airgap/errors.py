@@ -10,6 +10,7 @@
     │   │   └── Lacking       4  a bundle, a store or an archive has no such thing (also Damaged)
     │   └── NotTaken          5  the target answered: not this thing; it would say so again
     └── MediaError            6  no space, read-only, I/O error on a local disk
+        └── Busy              6  another command is at work there, and waiting for it was not enough
 
     Interrupted             130  stopped by the user; the same command goes on where it was
     Stopped                   -  what a worker raises when it is told to stop, because another part failed
@@ -98,6 +99,10 @@ class NotTaken(RegistryError):
 
 class MediaError(AirgapError):
     """A local disk cannot take or give the bytes: no space, read-only, I/O error."""
+
+
+class Busy(MediaError):
+    """Another command is at work where this one wants to write; nothing was done."""
 
 
 class Interrupted(_Facts):

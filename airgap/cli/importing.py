@@ -22,6 +22,7 @@ from airgap.cli.files import FileOptions, ScratchOption, takes_signatures, with_
 from airgap.cli.maps import MapOption, read_map
 from airgap.cli.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines
 from airgap.cli.stores import Reach, ThreadsOption, reaching, target_builder
+from airgap.cli.turns import WAIT, WaitOption, writing
 from airgap.errors import UsageError
 from airgap.importer import run
 from airgap.importer.mapping import parse_store, parse_target
@@ -212,6 +213,7 @@ def import_command(
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
     scratch: ScratchOption = None,
+    wait: WaitOption = WAIT,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -230,32 +232,43 @@ def import_command(
     console = Console(as_json, quiet, verbose)
     spec = parse_target(to, read_map(rules))
     secrets = site_secrets(decrypt_key, passphrase_file)
-    terms = replace(
-        site_terms(policy, state, revoked, secrets, max_age),
-        require_signed=require_signed,
-        accept_unnamed_bundles=accept_unnamed_bundles,
-        allow_expired=allow_expired,
-        allow_older=allow_older,
-        allow_jump=allow_jump,
-        allow_fork=allow_fork,
-        allow_clock_behind=allow_clock_behind,
-        partial=partial,
-        replace_names=replace_names,
-        digest_tags=digest_tags,
-        require_custody=require_custody,
-        custody_keys=tuple(inputs.read_key(str(key)) for key in custody_key or ()),
-        platforms=tuple(Platform.parse(text) for text in platform or ()),
-        without=kinds_without(without or ()),
-        threads=threads,
-    )
+    platforms = tuple(Platform.parse(text) for text in platform or ())
+    custody_keys = tuple(inputs.read_key(str(key)) for key in custody_key or ())
+    left_out = kinds_without(without or ())
+
+    def terms() -> Terms:
+        return replace(
+            site_terms(policy, state, revoked, secrets, max_age),
+            require_signed=require_signed,
+            accept_unnamed_bundles=accept_unnamed_bundles,
+            allow_expired=allow_expired,
+            allow_older=allow_older,
+            allow_jump=allow_jump,
+            allow_fork=allow_fork,
+            allow_clock_behind=allow_clock_behind,
+            partial=partial,
+            replace_names=replace_names,
+            digest_tags=digest_tags,
+            require_custody=require_custody,
+            custody_keys=custody_keys,
+            platforms=platforms,
+            without=left_out,
+            threads=threads,
+        )
+
+    Media.find(paths), terms()  # a mistake is said now, not after others are done
     if dry_run:
-        _preview(paths, Destination(spec, target_builder(spec, reach, threads, console)), terms, state, console)
+        _preview(paths, Destination(spec, target_builder(spec, reach, threads, console)), terms(), state, console)
         return
     given = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=not takes_signatures(spec))
-    with with_signatures(spec, given) as signing, State(inputs.state_directory(state), begin=init_state) as memory:
-        files = FileOptions.of(terms.platforms, scratch, signing)
+    with (
+        with_signatures(spec, given) as signing,
+        State(inputs.state_directory(state), begin=init_state) as memory,
+        writing(memory, spec, "airgap import", wait, console.say, signing) as turn,
+    ):
+        files = FileOptions.of(platforms, scratch, signing)
         destination = Destination(spec, target_builder(spec, reach, threads, console, files))
-        done = run.import_bundle(paths, destination, terms, memory, console, signing)
+        done = run.import_bundle(paths, destination, terms(), memory, console, turn, signing)
     console.result(*import_result(done, str(spec), verbose))
 
 

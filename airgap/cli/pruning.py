@@ -16,6 +16,7 @@ from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.outputs import HELP, Output, taken
 from airgap.cli.records import check_replaceable
 from airgap.cli.stores import Reach, ThreadsOption, reaching
+from airgap.cli.turns import WAIT, WaitOption, writing
 from airgap.errors import UsageError
 from airgap.importer.mapping import LayoutTarget, StoreSpec, parse_store
 from airgap.importer.pruneplan import MAX_PLAN, PrunePlan
@@ -48,6 +49,7 @@ def prune_command(
         Path | None, typer.Option("--plan", metavar="FILE", help=f"Write the plan, to be read and applied; {HELP}")
     ] = None,
     apply: Annotated[Path | None, typer.Option("--apply", metavar="FILE", help="Carry out a plan, if nothing changed.")] = None,
+    wait: WaitOption = WAIT,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -79,7 +81,8 @@ def prune_command(
         fresh = True
         if apply is not None:
             made = PrunePlan.parse(fsio.read_input(apply, MAX_PLAN, "plan"), printable(str(apply)))
-            fresh = pruner.apply(made)
+            with writing(memory, spec, "airgap prune", wait, console.say) as turn:
+                fresh = pruner.apply(made, turn)
         else:
             generations = memory.generations.read(str(spec))
             dropped = frozenset(choose(generations, keep or 1, stream))
@@ -101,6 +104,7 @@ def rollback_command(
     remove_new: Annotated[
         bool, typer.Option("--remove-new", help="Remove names that later bundles brought, and what only those need.")
     ] = False,
+    wait: WaitOption = WAIT,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -117,17 +121,21 @@ def rollback_command(
     console = Console(as_json, quiet, verbose)
     spec = parse_store(target)
     check_stream(stream)
-    with _memory(state) as memory, _opened(spec, reach, threads, console) as store:
-        done = roll_back(store, memory, str(spec), stream, to, console, threads)
+    with (
+        _memory(state) as memory,
+        writing(memory, spec, "airgap rollback", wait, console.say) as turn,
+        _opened(spec, reach, threads, console) as store,
+    ):
+        done = roll_back(store, memory, spec, turn, stream, to, console, threads)
         removed: PrunePlan | None = None
         if remove_new:
             pruner = Pruner(spec, store, memory, console, threads)
             own = f"rollback-{Digest.of(f'{spec} {stream} {to}'.encode()).hex}.json"
-            removed = pruner.unasked(own)
+            removed = pruner.unasked(own, turn)
             if removed is None and (done.new or done.gone):
                 removed = pruner.plan(_newer(memory, str(spec), stream, to, [*done.new, *done.gone]))
                 if done.gone or not removed.is_empty:
-                    pruner.apply_unasked(removed, own)
+                    pruner.apply_unasked(removed, own, turn)
     gone = {entry.name for step in removed.steps for entry in step.removal.names} if removed else set()
     new = [{"name": name, "removed": name in gone} for name in done.new]
     moved = [{"name": one.name, "before": one.before, "after": one.after} for one in done.moved]

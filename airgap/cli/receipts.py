@@ -21,6 +21,7 @@ from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.outputs import HELP, Output, taken, write_signed
 from airgap.cli.records import check_replaceable
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registry
+from airgap.cli.turns import WAIT, WaitOption, reading
 from airgap.errors import UsageError
 from airgap.importer.mapping import LayoutTarget, StoreSpec, parse_store
 from airgap.importer.scan import Part, remembered, scan, scan_store
@@ -48,6 +49,7 @@ def receipt_command(
     trust_manifests: Annotated[
         bool, typer.Option("--trust-manifests", help="Do not ask the registry for every blob: what manifests name is there.")
     ] = False,
+    wait: WaitOption = WAIT,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -79,15 +81,17 @@ def receipt_command(
             Path(out), MAX_RECEIPT, f"a receipt of site {name}", lambda raw: Receipt.from_bytes(raw, out).site == name
         )
     signers = inputs.signers(key or (), passphrase_file)
-    known, streams = what_is_remembered(inputs.state_directory(state), spec)
-    if isinstance(spec, LayoutTarget):
-        if repository or trust_manifests:
-            raise UsageError("--repository and --trust-manifests are for registries", got=str(spec))
-        held = scan_store(LayoutStore(spec.directory), console, [digest for _, digest in known])
-    else:
-        part = Part(spec.host, spec.prefix, tuple(path.strip("/") for path in repository or ()))
-        with registry(reach, threads, console) as store:
-            held = scan(store, part, console, threads, trust_manifests=trust_manifests, known=known)
+    where = inputs.state_directory(state)
+    with reading(where, spec, "airgap receipt", wait, console.say):
+        known, streams = what_is_remembered(where, spec)
+        if isinstance(spec, LayoutTarget):
+            if repository or trust_manifests:
+                raise UsageError("--repository and --trust-manifests are for registries", got=str(spec))
+            held = scan_store(LayoutStore(spec.directory), console, [digest for _, digest in known])
+        else:
+            part = Part(spec.host, spec.prefix, tuple(path.strip("/") for path in repository or ()))
+            with registry(reach, threads, console) as store:
+                held = scan(store, part, console, threads, trust_manifests=trust_manifests, known=known)
     made = Receipt(
         site=name,
         created=inputs.created_time(None) or format_time(dt.datetime.now(dt.UTC)),

@@ -23,6 +23,7 @@ from airgap.cli.importing import DigestTags, LookasideOption, RequireSigned, Sig
 from airgap.cli.maps import MapOption, read_map
 from airgap.cli.outcome import import_result
 from airgap.cli.stores import Reach, ThreadsOption, reaching, target_builder
+from airgap.cli.turns import WAIT, WaitOption, writing
 from airgap.errors import Interrupted, UsageError
 from airgap.importer.arrivals import Arrivals
 from airgap.importer.attempts import Attempts
@@ -78,6 +79,7 @@ def watch_command(
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
     scratch: ScratchOption = None,
+    wait: WaitOption = WAIT,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -124,6 +126,7 @@ def watch_command(
         purpose=json.dumps(
             [str(spec), repr(getattr(spec, "rules", "")), [str(one) for one in platforms], signing.label, *plain, *sorted(left_out)]
         ),
+        turn=lambda memory, told: writing(memory, spec, "airgap watch", wait, told, signing),
         terms=terms,
         conditions=_Conditions(
             Path(inputs.read_policy(policy)[1]),

@@ -25,6 +25,7 @@ from airgap.fsio.space import require_free as require_free
 from airgap.fsio.trees import DirectoryTree as DirectoryTree
 from airgap.fsio.trees import FileReader as FileReader
 from airgap.fsio.trees import Tree as Tree
+from airgap.fsio.turns import waiting as waiting
 from airgap.fsio.writing import PRIVATE as PRIVATE
 from airgap.fsio.writing import UNCHANGEABLE as UNCHANGEABLE
 from airgap.fsio.writing import append_durable as append_durable

@@ -67,6 +67,7 @@ def load(
     destinations: Mapping[Reference, Reference],
     target: Target,
     progress: Progress,
+    still: Callable[[], None],
     threads: int = 4,
     signing: SiteSigning | None = None,
     held: Mapping[Digest, Repository] | None = None,
@@ -79,6 +80,7 @@ def load(
         destinations: the new name of every image, by source reference.
         target: where to.
         progress: told about every byte.
+        still: raises when it is not our turn any more; asked before names are moved.
         threads: how many blobs are sent at a time.
         signing: what the site adds.
         held: where at the target the blobs are that the bundle does not carry (``held.locate``).
@@ -91,8 +93,10 @@ def load(
     placed = [(closure, destinations[closure.image.reference]) for closure in closures]
     loader.blobs(placed)
     loader.manifests(placed)
+    still()
     loader.links(placed)
     loader.signatures(placed)
+    still()
     loader.tags(placed)
     target.commit()
     return loader.loaded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,11 @@ class RegistryTarget:
     def __str__(self) -> str:
         return f"docker://{self.host}" + (f"/{self.prefix}" if self.prefix else "")
 
+    @property
+    def exclusive_place(self) -> str:
+        """What one command at a time writes to: all of the registry, for maps lead anywhere in it."""
+        return f"docker://{self.host}"
+
     def repository(self, source: Repository) -> Repository:
         """Where a source repository goes: ``docker.io/library/nginx`` -> ``HOST/PREFIX/docker.io/library/nginx``."""
         return self._at(self.rules.place(source)[0])
@@ -59,6 +65,11 @@ class LayoutTarget:
 
     def __str__(self) -> str:
         return f"oci:{self.directory.absolute()}"
+
+    @property
+    def exclusive_place(self) -> str:
+        """What one command at a time writes to, however the path is written."""
+        return place_of(self.directory)
 
     def repository(self, source: Repository) -> Repository:
         """The source repository itself."""
@@ -85,6 +96,11 @@ class FileTarget:
         return f"{self.form}:{self.place if self.form is Form.STORAGE else self.path.absolute()}"
 
     @property
+    def exclusive_place(self) -> str:
+        """What one command at a time writes to, however the path is written."""
+        return str(self) if self.form is Form.STORAGE else place_of(self.path)
+
+    @property
     def path(self) -> Path:
         """The file or directory."""
         return Path(self.place)
@@ -104,6 +120,11 @@ TargetSpec: TypeAlias = RegistryTarget | LayoutTarget | FileTarget
 
 _STORES = "docker://HOST[:PORT][/PREFIX] or oci:DIR"
 _FILES = "oci-archive:FILE, docker-archive:FILE, dir:DIR, containers-storage: or k3s:DIR"
+
+
+def place_of(path: Path) -> str:
+    """A file or directory as a place that one command at a time writes to."""
+    return f"file:{os.path.realpath(path)}"
 
 
 def parse_target(text: str, rules: Rules | str = "") -> TargetSpec:

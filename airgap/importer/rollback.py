@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from airgap.bundle.names import bundle_name
 from airgap.errors import Damaged, NotFound, UsageError
+from airgap.importer.mapping import StoreSpec
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -15,7 +16,7 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Target
 from airgap.progress import Progress
-from airgap.state import Brought, Generation, State, Stood
+from airgap.state import Brought, Generation, State, Stood, Turn
 from airgap.text import listing, plural
 
 
@@ -94,13 +95,16 @@ def attachments_at(generations: Iterable[Generation], generation: Generation, im
     return list(found.values())
 
 
-def roll_back(target: Target, state: State, place: str, stream: str, serial: int, progress: Progress, threads: int = 4) -> Rollback:
+def roll_back(
+    target: Target, state: State, spec: StoreSpec, turn: Turn, stream: str, serial: int, progress: Progress, threads: int = 4
+) -> Rollback:
     """Check that everything is there, move the names, remember it. Doing it twice does nothing more.
 
     Args:
         target: opened.
         state: the site's memory.
-        place: the target as it was named to the imports.
+        spec: the target as it was named to the imports.
+        turn: this command's turn there.
         stream, serial: the generation.
         progress: told about every step.
         threads: how many questions are asked at a time.
@@ -110,6 +114,8 @@ def roll_back(target: Target, state: State, place: str, stream: str, serial: int
         Damaged: parts of it are gone, or it is not known what all its names stood for; nothing was moved.
         RegistryError, MediaError: the target failed.
     """
+    turn.check(spec.exclusive_place)
+    place = str(spec)
     generations, standing = state.generations.read(place), state.generations.standing.read(place)
     generation = generation_of(generations, stream, serial, place)
     known = names_at(standing, generation)
@@ -138,6 +144,7 @@ def roll_back(target: Target, state: State, place: str, stream: str, serial: int
             got=listing(missing, 100),
             hint="nothing was moved; bring the media of this bundle and import it with --allow-older",
         )
+    turn.check(spec.exclusive_place)
     progress.stage("moving names", 0)
     for one in moved:
         reference = Reference.parse(one.name)

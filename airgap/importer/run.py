@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,7 @@ from airgap.oci.image import LOOKASIDE, Image
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Appearing, Limited, Target
 from airgap.progress import Progress
-from airgap.state import Name, State
+from airgap.state import Name, State, Turn
 from airgap.text import listing, plural
 from airgap.trust.bundle import Verdict
 from airgap.trust.judging import Judgement
@@ -127,9 +128,10 @@ def import_bundle(
     terms: Terms,
     state: State,
     progress: Progress,
+    turn: Turn,
     signing: SiteSigning | None = None,
 ) -> Imported:
-    """Verify a bundle and load it.
+    """Verify a bundle and load it. Nobody else writes there meanwhile, so what the gate and the memory say stays true.
 
     Args:
         paths: bundle directories or mount points.
@@ -137,12 +139,14 @@ def import_bundle(
         terms: the site's terms.
         state: the site's memory.
         progress: told about every step.
+        turn: this command's turn at the target.
         signing: what the site adds after its policy passed.
 
     Raises:
         Refused, Damaged, RegistryError, MediaError: nothing became visible at the destination.
     """
     spec = destination.spec
+    turn.check(spec.exclusive_place)
     media = Media.find(paths)
     digest = Digest.of(media.catalog_raw)
     with _remembering(state, None, digest, str(spec)):
@@ -156,7 +160,7 @@ def import_bundle(
     opened, names, closures, left_out = found.opened, found.names, found.closures, found.left_out
     places = check_places(names, spec, state, replace=terms.replace_names)
     remarks = (*remarks, *(f"{place} is taken over (--replace-names)" for place in places))
-    remarks = (*remarks, *found.choices)
+    remarks = (*remarks, *found.choices, *turn.remarks)
     reason = _reason(verdict, remarks)
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
     noted = (*remarks, *remarks_of(custody), *found.remarks)
@@ -177,7 +181,8 @@ def import_bundle(
             held = _hold(opened, closures, names, spec, target, terms, state, digest)
             check_keeping_tags(closures, names, target, terms.threads)
             claim_places(names, spec, state, replace=terms.replace_names)
-            loaded = load(opened.store, closures, names, target, progress, terms.threads, signing, held)
+            still = functools.partial(turn.check, spec.exclusive_place)
+            loaded = load(opened.store, closures, names, target, progress, still, terms.threads, signing, held)
             not_held = tuple(target.left_out) if isinstance(target, Limited) else ()
         _remember_generation(found, spec, target, terms, state, digest, signing)
     outcome = f"loaded {plural(len(closures), 'image')}"

@@ -22,7 +22,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.progress import Progress
-from airgap.state import Brought, Generation, State, Stood
+from airgap.state import Brought, Generation, State, Stood, Turn
 from airgap.text import listing, plural, printable
 
 #: What stands for "the repository" where there are none: a layout finds everything by digest.
@@ -110,8 +110,8 @@ class Pruner:
         seen = tuple(Kept(g.stream, g.serial, g.catalog, g.in_force, _key(g) not in choice.dropped) for g in generations)
         return PrunePlan(self._target, format_time(dt.datetime.now(dt.UTC)), seen, tuple(steps), tuple(sorted(choice.names)))
 
-    def apply(self, plan: PrunePlan) -> bool:
-        """Remove exactly what a plan says; whether there was anything to do: a plan is carried out once.
+    def apply(self, plan: PrunePlan, turn: Turn) -> bool:
+        """Remove exactly what a plan says, in this command's turn; whether there was anything to do: a plan is carried out once.
 
         Everything is checked before anything is removed. After an interruption it may be called again with the same plan.
 
@@ -120,6 +120,7 @@ class Pruner:
             Refused: the target or the site's memory has changed since the plan was made.
             RegistryError, MediaError: the target does not let go of something.
         """
+        turn.check(self._spec.exclusive_place)
         if plan.target != self._target:
             raise UsageError("the plan is for another target", expected=self._target, got=plan.target)
         if self._state.has_pruned(plan.digest):
@@ -132,6 +133,7 @@ class Pruner:
         missing: set[tuple[str, Digest]] = set()
         for step in plan.steps:
             missing |= self._check_step(step, kept.get(step.space, ()), leaving.get(step.space, ()))
+        turn.check(self._spec.exclusive_place)
         for step in plan.steps:
             names = [(entry.name, entry.digest) for entry in step.removal.names]
             blobs = [digest for digest, _ in step.removal.blobs]
@@ -139,21 +141,22 @@ class Pruner:
         self._remember(plan, generations, dropped, missing)
         return True
 
-    def apply_unasked(self, plan: PrunePlan, name: str) -> None:
+    def apply_unasked(self, plan: PrunePlan, name: str, turn: Turn) -> None:
         """The same for a plan that nobody has a file of: it is kept in the state until it was carried out, see :meth:`unasked`.
 
         Args:
             plan: the plan.
             name: of whom it is, a file name.
+            turn: this command's turn at the target.
         """
         kept = self._state.unfinished / name
         fsio.make_directory(kept.parent, fsio.PRIVATE)
         fsio.write_durable(kept, plan.to_bytes(), 0o600)
-        self.apply(plan)
+        self.apply(plan, turn)
         with fsio.disk_errors("cannot remove a plan that was carried out", kept):
             kept.unlink()
 
-    def unasked(self, name: str) -> PrunePlan | None:
+    def unasked(self, name: str, turn: Turn) -> PrunePlan | None:
         """Carry out what is left of the plan of a run that died; None when there is none, or the target has changed since."""
         kept = self._state.unfinished / name
         raw = fsio.read_if_there(kept, MAX_PLAN)
@@ -162,7 +165,7 @@ class Pruner:
         plan = PrunePlan.parse(raw, printable(str(kept)))
         carried_out = False
         with contextlib.suppress(Refused):
-            self.apply(plan)
+            self.apply(plan, turn)
             carried_out = True
         with fsio.disk_errors("cannot remove a plan that was carried out", kept):
             kept.unlink()

@@ -5,6 +5,7 @@ Nothing here decides whether a bundle may enter: that is ``run.import_bundle``. 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -25,7 +26,7 @@ from airgap.importer.run import Destination, Imported, import_bundle
 from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
 from airgap.progress import Progress
-from airgap.state import State
+from airgap.state import State, Turn
 from airgap.text import listing, plural
 
 #: Seconds: a registry that failed is left alone for so long at first, and at most.
@@ -45,6 +46,7 @@ class Site:
         signing: what the site adds.
         state: its state directory.
         purpose: everything that makes one import's outcome differ from another's: target, mapping, platforms, keys.
+        turn: waits for the turn to write to the target; its second argument hears for whom. Raises ``Busy``.
         terms: makes the terms anew. Raises ``AirgapError``.
         conditions: says something else when ``terms`` may: the policy and its keys changed.
         describe: an import's outcome as facts and lines.
@@ -54,6 +56,7 @@ class Site:
     signing: SiteSigning
     state: Path
     purpose: str
+    turn: Callable[[State, Callable[[str], None]], contextlib.AbstractContextManager[Turn]]
     terms: Callable[[], Terms]
     conditions: Callable[[], str]
     describe: Callable[[Imported], tuple[Mapping[str, Any], Sequence[str]]]
@@ -221,14 +224,14 @@ class Watcher:
 
     def _attempt(self, bundle: Gathered) -> bool:
         site = self._site
-        self._told.pop(bundle.digest, None)
-        self.importing = bundle.name
-        self._tell(Event("begun", f"from {listing([str(folder.path) for folder in bundle.folders])}", bundle.name))
-        terms = site.terms()
         with State(site.state) as memory:
             try:
-                paths = [folder.path for folder in bundle.folders]
-                done = import_bundle(paths, site.destination, terms, memory, self._progress, site.signing)
+                with site.turn(memory, lambda text: self._wait(bundle, text, 0)) as turn:
+                    self._told.pop(bundle.digest, None)
+                    self.importing = bundle.name
+                    self._tell(Event("begun", f"from {listing([str(folder.path) for folder in bundle.folders])}", bundle.name))
+                    paths = [folder.path for folder in bundle.folders]
+                    done = import_bundle(paths, site.destination, site.terms(), memory, self._progress, turn, site.signing)
             except AirgapError as error:
                 self._failed(bundle, error)
             except OSError as error:

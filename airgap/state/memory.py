@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from airgap.state.generations import Brought, Generations
 from airgap.state.intents import Intents, Sealing
 from airgap.state.owners import Owners
 from airgap.state.place import Place
+from airgap.state.turns import Turn, take
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -95,6 +96,7 @@ class State:
     """
 
     def __init__(self, directory: Path, begin: bool = False) -> None:
+        self._directory = directory
         self._place = Place(directory)
         self._connection = self._place.open(begin)
         self.generations = Generations(self._place, self._connection)
@@ -131,6 +133,12 @@ class State:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+    def turn(
+        self, places: Sequence[str], command: str, patience: float, told: Callable[[str], None], *, shared: bool = False
+    ) -> contextlib.AbstractContextManager[Turn]:
+        """The turn to write to some places; see :func:`airgap.state.turns.take`."""
+        return take(self._directory, places, command, patience, told, shared=shared)
 
     def last_exported(self, stream: str, below: int | None = None) -> Remembered | None:
         """The highest bundle of a stream exported from here, below a serial if one is given."""

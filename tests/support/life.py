@@ -31,13 +31,13 @@ class Life:
         return {f"{prefix}{name}": digest for name, digest in self.images[serial - 1].items()}
 
 
-def publish(root: Path) -> Life:
+def publish(root: Path, kind: str = "ecdsa") -> Life:
     """Release 1 has ``app:latest``, ``app:1`` and ``tool:1``; 2 and 3 move ``latest``, add their own tag and drop the one before.
 
     All share a base layer; the arm64 child of ``app`` never changes; every index and that child are signed and have an SBOM.
     """
     require("docker-registry")
-    life = Life(Site.make(root / "site"))
+    life = Life(Site.make(root / "site", kind))
     base, same = images.layer("base", 30_000), images.image([images.layer("arm")], platform="linux/arm64")
     with DockerRegistry(root / "origin") as registry:
         life.origin = registry.address
