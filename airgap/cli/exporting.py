@@ -43,6 +43,7 @@ from airgap.cli.planning import (
 from airgap.cli.resending import Resending, ResendOption, require
 from airgap.cli.sources import BundlePolicyOption, ExpiredOption, ScratchOption, Shelf, UnverifiedOption
 from airgap.cli.stores import Reach, ThreadsOption, reaching, registries
+from airgap.cli.turns import WAIT, StreamWaitOption
 from airgap.errors import UsageError
 from airgap.exporter.export import Exported, Request, export
 from airgap.exporter.seal import write_signatures
@@ -88,6 +89,7 @@ def export_command(
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
     encrypt_to: EncryptOption = None,
     resend: ResendOption = None,
+    wait: StreamWaitOption = WAIT,
     state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
     passphrase_file: inputs.PassphraseOption = None,
@@ -152,6 +154,7 @@ def export_command(
             gates=asked.gates(console),
             parity=parity,
             recipients=site_keys(encrypt_to),
+            wait=wait,
         )
         inputs.check_period(request.created, request.expires)
         signers = inputs.signers(key, passphrase_file)

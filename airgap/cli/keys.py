@@ -49,11 +49,7 @@ def generate(
     """
     console = Console(as_json, quiet, verbose)
     private, public = out / "airgap.key", out / "airgap.pub"
-    for path in (private, public):
-        if fsio.is_there(path):
-            raise UsageError(
-                "a key is there already", where=printable(str(path)), hint="choose another --out; keys are never overwritten"
-            )
+    _refuse_existing(private, public)
     secret = inputs.passphrase(passphrase_file, "passphrase for the new key (empty: not encrypted)", confirm=True)
     if kind is KeyType.x25519:
         private_pem, public_pem, key_id = sites.generate(secret)
@@ -61,8 +57,11 @@ def generate(
         pair = trust_keys.generate("ecdsa" if kind is KeyType.ecdsa else "ed25519", secret)
         private_pem, public_pem, key_id = pair.private_pem, pair.public_pem, load_public_key(pair.public_pem).id
     fsio.make_directory(out, fsio.PRIVATE)
-    fsio.write_durable(private, private_pem, 0o600)
-    fsio.write_durable(public, public_pem)
+    busy = UsageError("another command makes keys there", where=printable(str(out)), hint="choose another --out")
+    with fsio.exclusive_directory(out, busy):  # or one pair's private key could lie beside the other's public one
+        _refuse_existing(private, public)
+        fsio.write_durable(private, private_pem, 0o600)
+        fsio.write_durable(public, public_pem)
     facts = {"private": str(private), "public": str(public), "id": key_id, "type": kind.value, "encrypted": secret is not None}
     console.result(
         facts,
@@ -71,3 +70,11 @@ def generate(
             f"public key   {public}  (id {key_id}; {'the sender needs' if kind is KeyType.x25519 else 'the sites need'} this one)",
         ],
     )
+
+
+def _refuse_existing(*paths: Path) -> None:
+    for path in paths:
+        if fsio.is_there(path):
+            raise UsageError(
+                "a key is there already", where=printable(str(path)), hint="choose another --out; keys are never overwritten"
+            )

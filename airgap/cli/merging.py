@@ -22,6 +22,7 @@ from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.exporting import KeyOption, export_result, tell
 from airgap.cli.planning import ParityOption, VolumeOption
 from airgap.cli.stores import Reach, ThreadsOption, reaching
+from airgap.cli.turns import WAIT, StreamWaitOption
 from airgap.exporter.bases import Base
 from airgap.exporter.export import Request, export
 from airgap.exporter.merging import check_place, merge
@@ -57,6 +58,7 @@ def merge_command(
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
+    wait: StreamWaitOption = WAIT,
     state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
     passphrase_file: inputs.PassphraseOption = None,
@@ -92,6 +94,7 @@ def merge_command(
         patch=check_patch(patch),
         effort=check_level(patch_level),
         parity=parity,
+        wait=wait,
     )
     inputs.check_period(request.created, request.expires)
     signers = inputs.signers(key, passphrase_file)

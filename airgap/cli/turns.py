@@ -19,6 +19,12 @@ WaitOption = Annotated[
         "--wait", min=0.0, metavar="SECONDS", help="Wait so long for another command that is at work at the target; 0: do not."
     ),
 ]
+StreamWaitOption = Annotated[
+    float,
+    typer.Option(
+        "--wait", min=0.0, metavar="SECONDS", help="Wait so long for another command that makes a bundle of the stream; 0: do not."
+    ),
+]
 #: Seconds: longer than most imports take, shorter than a night.
 WAIT = 3600.0
 

@@ -85,6 +85,7 @@ class Request:
         gates: what they must pass before the bundle is sealed.
         parity: how many parity files to make.
         recipients: the sites that can read it; none: it is not encrypted.
+        wait: seconds to wait for another command that makes a bundle of the stream.
     """
 
     wanted: Sequence[Wish] | Lock
@@ -108,6 +109,7 @@ class Request:
     gates: Gates | None = None
     parity: int = 0
     recipients: Sequence[SiteKey] = ()
+    wait: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,20 @@ class Exported:
 
 
 def export(request: Request, source: Source, signers: Sequence[Signer], state: State, progress: Progress) -> Exported:
-    """Make the bundle, or go on with an unfinished one.
+    """Make the bundle, or go on with an unfinished one, when no other command makes one of the stream with this state.
 
     Raises:
+        Busy: another one does, for longer than we wait.
         UsageError: a bundle, finished or not, of other content is in the way.
         Refused: an image does not pass.
         RegistryError: something cannot be had from the source.
         MediaError: it does not fit, or the disk refuses.
     """
+    with state.turn([f"stream {request.stream}"], "airgap export", request.wait, progress.say):
+        return _export(request, source, signers, state, progress)
+
+
+def _export(request: Request, source: Source, signers: Sequence[Signer], state: State, progress: Progress) -> Exported:
     if own := own_work(request, state, progress):
         return _finished(request, own, source, signers, progress)
     serial = request.serial or _next_serial(request, state)
@@ -160,10 +168,11 @@ def export(request: Request, source: Source, signers: Sequence[Signer], state: S
             preflight.check(_lay_out(request, lock), request.out, partial)  # nothing is created before it can succeed
     fsio.make_directory(partial, fsio.UNCHANGEABLE)
     fsio.make_directory(work, fsio.PRIVATE)
-    with (
-        fsio.exclusive(partial, busy(partial)),
-        contextlib.nullcontext() if work == partial else fsio.exclusive(work, busy(partial)),
-    ):
+    elsewhere = contextlib.nullcontext() if work == partial else fsio.exclusive_directory(work, busy(partial))
+    with fsio.exclusive_directory(partial, busy(partial)), elsewhere:
+        if final.exists():  # somebody with another state has finished it since we looked
+            fsio.remove_if_empty(partial)
+            return _already_there(request, final, source, signers, state, progress)
         return _make(request, lock, judged, serial, partial, work, source, signers, state, progress)
 
 

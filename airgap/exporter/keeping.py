@@ -166,7 +166,7 @@ def own_work(request: Request, state: State, progress: Progress) -> Own | None:
 def publish_whole(state: State, partial: Path, final: Path, progress: Progress) -> None:
     """:func:`publish` what an earlier run has made but for the rename. Raises ``UsageError`` when somebody is at it."""
     if partial.is_dir() and not fsio.is_there(final):
-        with fsio.exclusive(partial, busy(partial)):
+        with fsio.exclusive_directory(partial, busy(partial)):
             if is_whole(partial, progress):
                 publish(state, partial)
 

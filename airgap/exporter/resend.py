@@ -83,7 +83,10 @@ def answer(request: ResendRequest, known: Known, places: list[tuple[Blocks, list
     _check_room(partial, size)
     fsio.make_directory(partial, fsio.UNCHANGEABLE)
     busy = UsageError("somebody else is writing this supplement", where=printable(str(partial)), hint="wait for it")
-    with fsio.exclusive(partial, busy):
+    with fsio.exclusive_directory(partial, busy):
+        if final.exists():  # another one has finished it since we looked
+            fsio.remove_if_empty(partial)
+            return _already_there(final, supplement, Resent(final, size, count, False))
         with _Writer(partial, supplement, known.catalog) as writer:
             writer.write(places, progress)
             sums = writer.sums()

@@ -18,6 +18,7 @@ from airgap.fsio.reading import read_capped as read_capped
 from airgap.fsio.reading import read_if_there as read_if_there
 from airgap.fsio.reading import read_input as read_input
 from airgap.fsio.space import exclusive as exclusive
+from airgap.fsio.space import exclusive_directory as exclusive_directory
 from airgap.fsio.space import existing_parent as existing_parent
 from airgap.fsio.space import filesystem_type as filesystem_type
 from airgap.fsio.space import free_bytes as free_bytes
@@ -30,5 +31,6 @@ from airgap.fsio.writing import PRIVATE as PRIVATE
 from airgap.fsio.writing import UNCHANGEABLE as UNCHANGEABLE
 from airgap.fsio.writing import append_durable as append_durable
 from airgap.fsio.writing import make_directory as make_directory
+from airgap.fsio.writing import remove_if_empty as remove_if_empty
 from airgap.fsio.writing import rename_durable as rename_durable
 from airgap.fsio.writing import write_at as write_at

@@ -15,10 +15,35 @@ from airgap.text import human_size, printable
 
 @contextlib.contextmanager
 def exclusive(path: Path, busy: AirgapError) -> Iterator[None]:
-    """Hold an exclusive lock on a directory or a lock file (created); raises ``busy`` when another process holds it."""
-    flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    """Hold an exclusive lock on a lock file (created); raises ``busy`` when another process holds it."""
     with disk_errors("cannot lock", path):
-        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with _locked(fd, busy):
+        yield
+
+
+@contextlib.contextmanager
+def exclusive_directory(path: Path, busy: AirgapError) -> Iterator[None]:
+    """Hold an exclusive lock on a directory.
+
+    Raises:
+        AirgapError: ``busy``: another process holds it, or held it until now and has given the directory another name.
+        MediaError: the disk refuses.
+    """
+    with disk_errors("cannot lock", path):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise busy from None
+    with _locked(fd, busy):
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(fd)):
+            raise busy
+        yield
+
+
+@contextlib.contextmanager
+def _locked(fd: int, busy: AirgapError) -> Iterator[None]:
+    """``fd`` is closed, and with it unlocked, in the end."""
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,6 +36,12 @@ def make_directory(path: Path, mode: int = 0o777) -> None:
         path.mkdir(mode, exist_ok=True)
 
 
+def remove_if_empty(path: Path) -> None:
+    """Remove a directory that nothing is in; any other stays."""
+    with contextlib.suppress(OSError):
+        path.rmdir()
+
+
 def append_durable(path: Path, data: bytes, keep: int) -> None:
     """Put data behind the first ``keep`` bytes of a file, which stay as they are; what follows them is gone. Made where missing.
 

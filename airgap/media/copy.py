@@ -152,7 +152,10 @@ class _Disk:
             fsio.rename_durable(task.final, task.partial)
         fsio.make_directory(task.partial, fsio.UNCHANGEABLE)
         busy = UsageError("another copy is writing there", where=printable(str(task.partial)), hint="wait for it, or stop it")
-        with fsio.exclusive(task.partial, busy):
+        with fsio.exclusive_directory(task.partial, busy):
+            if task.final.exists():  # another copy was finished since we looked
+                fsio.remove_if_empty(task.partial)
+                raise busy
             for name, content in self._documents.items():
                 self._document(task.partial / name, content)
             for file in task.files:

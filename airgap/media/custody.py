@@ -49,7 +49,7 @@ def append(directories: Sequence[Path], entry: Entry, signer: Signer | None) -> 
 def _append(directory: Path, entry: Entry, signer: Signer | None) -> Logged:
     path = directory / names.CUSTODY
     busy = MediaError("somebody else writes this log", where=printable(str(path)), hint="run the command again")
-    with fsio.exclusive(directory, busy):
+    with fsio.exclusive_directory(directory, busy):
         with fsio.disk_errors("cannot read the log", path):
             fsio.settle(path)  # an entry that an earlier run could not flush is no part of the log
         log = read_log(directory, entry.catalog) or Log()

@@ -104,7 +104,7 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
     made = not target.exists()
     fsio.make_directory(target, fsio.UNCHANGEABLE)
     busy = UsageError("another repair is at work here", where=printable(str(target)), hint="wait for it, or choose another --out")
-    with fsio.exclusive(target, busy):
+    with fsio.exclusive_directory(target, busy):
         done = _Repairing(found, target, out is not None, in_place, progress).run()
         with fsio.disk_errors("cannot flush", target):  # names there may be those of a run that could not do it
             fsio.sync_directory(target)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.errors import RegistryError, UsageError
+from airgap.errors import Busy, RegistryError, UsageError
 from airgap.oci.hosts import canonical_host
 from airgap.oci.reference import Repository
 from airgap.registry.auth import scope
@@ -73,19 +73,21 @@ def keep_login(file: Path, host: str, path: str, login: Login, environment: Mapp
         RegistryError: the helper failed.
         MediaError: the disk refuses.
     """
-    document = _read(file)
-    helper = "" if path else helper_of(document, host)
-    if helper:
-        tell_helper(helper, "store", {"ServerURL": host, "Username": login.user, "Secret": login.password}, environment)
-        return f"docker-credential-{helper}"
-    entries = document.setdefault("auths", {})
-    if not isinstance(entries, dict):
-        raise UsageError("auths is not an object", where=printable(str(file)))
-    _drop(entries, host, path)
-    secret = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
-    entries[f"{host}/{path}" if path else host] = {"auth": secret}
-    _write(file, document)
-    return str(file)
+    fsio.make_directory(file.resolve().parent, fsio.PRIVATE)
+    with _alone(file):
+        document = _read(file)
+        helper = "" if path else helper_of(document, host)
+        if helper:
+            tell_helper(helper, "store", {"ServerURL": host, "Username": login.user, "Secret": login.password}, environment)
+            return f"docker-credential-{helper}"
+        entries = document.setdefault("auths", {})
+        if not isinstance(entries, dict):
+            raise UsageError("auths is not an object", where=printable(str(file)))
+        _drop(entries, host, path)
+        secret = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+        entries[f"{host}/{path}" if path else host] = {"auth": secret}
+        _write(file, document)
+        return str(file)
 
 
 def forget_login(file: Path, host: str, path: str, environment: Mapping[str, str]) -> bool:
@@ -94,14 +96,15 @@ def forget_login(file: Path, host: str, path: str, environment: Mapping[str, str
     Raises:
         As :func:`keep_login`.
     """
-    document = _read(file)
-    helper = "" if path else helper_of(document, host)
-    removed = bool(helper) and tell_helper(helper, "erase", host, environment)
-    entries = document.get("auths")
-    if isinstance(entries, dict) and _drop(entries, host, path):
-        _write(file, document)
-        return True
-    return removed
+    with _alone(file):
+        document = _read(file)
+        helper = "" if path else helper_of(document, host)
+        removed = bool(helper) and tell_helper(helper, "erase", host, environment)
+        entries = document.get("auths")
+        if isinstance(entries, dict) and _drop(entries, host, path):
+            _write(file, document)
+            return True
+        return removed
 
 
 def forget_all(file: Path) -> int:
@@ -110,13 +113,26 @@ def forget_all(file: Path) -> int:
     Raises:
         As :func:`keep_login`.
     """
-    document = _read(file)
-    entries = document.get("auths")
-    count = len(entries) if isinstance(entries, dict) else 0
-    if count:
-        document["auths"] = {}
-        _write(file, document)
-    return count
+    with _alone(file):
+        document = _read(file)
+        entries = document.get("auths")
+        count = len(entries) if isinstance(entries, dict) else 0
+        if count:
+            document["auths"] = {}
+            _write(file, document)
+        return count
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Nobody of ours writes into the directory of an auth file meanwhile: what is read and written back would be lost."""
+    directory = file.resolve().parent
+    if not directory.is_dir():
+        yield
+        return
+    busy = Busy("another command writes the auth file", where=printable(str(file)), hint="run the command again")
+    with fsio.exclusive_directory(directory, busy):
+        yield
 
 
 def _read(file: Path) -> dict[str, Any]:

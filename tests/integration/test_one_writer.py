@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from airgap.importer.mapping import parse_target
+from airgap.layout import LayoutStore
 from airgap.state import State
+from tests.support import images
 from tests.support.cli import MEDIA, REFUSED, here
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.drops import Drop, Service
@@ -260,3 +262,27 @@ def test_readers_do_not_wait_for_each_other(life: Life, state: str, tmp_path: Pa
         assert done.returncode == 0, done.stderr
         done = here(*import_of(target, life.bundles[1], life.site.policy, "--state", state, "--wait", 0))
         assert done.returncode == MEDIA
+
+
+def test_two_exports_with_one_state_do_not_give_one_serial_twice(life: Life, tmp_path: Path) -> None:
+    state, layout = str(tmp_path / "state"), f"oci:{tmp_path / 'layout'}:origin.example/web:1"
+    with LayoutStore(tmp_path / "layout") as store:
+        images.publish(store, "origin.example/web:1", images.image([images.layer("web")]))
+        store.commit()
+
+    def export(out: str) -> tuple[object, ...]:
+        return ("export", layout, "--out", tmp_path / out, "--stream", "lab", "--key", life.site.key)
+
+    with State(Path(state)) as memory, memory.turn(["stream lab"], "airgap merge", 0, print):
+        done = here(*export("one"), "--state", state, "--wait", 0)
+        assert done.returncode == MEDIA
+        assert f"airgap merge (process {os.getpid()} on" in done.stderr
+        assert not (tmp_path / "one").exists()
+        first, second = (Started(life.site, *export(out), state=state) for out in ("one", "two"))
+        first.says("waiting for airgap merge")
+        second.says("waiting for airgap merge")
+    with first, second:
+        first.ends()
+        second.ends()
+    found = sorted(path.name for out in ("one", "two") for path in (tmp_path / out).iterdir())
+    assert found == ["lab-0001", "lab-0002"]
