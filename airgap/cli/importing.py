@@ -22,7 +22,7 @@ from airgap.cli.files import FileOptions, ScratchOption, takes_signatures, with_
 from airgap.cli.maps import MapOption, read_map
 from airgap.cli.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines
 from airgap.cli.stores import Reach, ThreadsOption, reaching, target_builder
-from airgap.cli.turns import WAIT, WaitOption, writing
+from airgap.cli.turns import WAIT, BreakLeaseOption, Leasing, NoLeaseOption, WaitOption, writing
 from airgap.errors import UsageError
 from airgap.importer import run
 from airgap.importer.mapping import parse_store, parse_target
@@ -214,6 +214,8 @@ def import_command(
     passphrase_file: inputs.PassphraseOption = None,
     scratch: ScratchOption = None,
     wait: WaitOption = WAIT,
+    no_lease: NoLeaseOption = False,
+    break_lease: BreakLeaseOption = False,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -261,10 +263,11 @@ def import_command(
         _preview(paths, Destination(spec, target_builder(spec, reach, threads, console)), terms(), state, console)
         return
     given = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=not takes_signatures(spec))
+    leasing = Leasing(reach.options(threads, console), not no_lease, break_lease)
     with (
         with_signatures(spec, given) as signing,
         State(inputs.state_directory(state), begin=init_state) as memory,
-        writing(memory, spec, "airgap import", wait, console.say, signing) as turn,
+        writing(memory, spec, "airgap import", wait, console.say, leasing, signing) as turn,
     ):
         files = FileOptions.of(platforms, scratch, signing)
         destination = Destination(spec, target_builder(spec, reach, threads, console, files))

@@ -16,7 +16,7 @@ from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.outputs import HELP, Output, taken
 from airgap.cli.records import check_replaceable
 from airgap.cli.stores import Reach, ThreadsOption, reaching
-from airgap.cli.turns import WAIT, WaitOption, writing
+from airgap.cli.turns import WAIT, BreakLeaseOption, Leasing, NoLeaseOption, WaitOption, writing
 from airgap.errors import UsageError
 from airgap.importer.mapping import LayoutTarget, StoreSpec, parse_store
 from airgap.importer.pruneplan import MAX_PLAN, PrunePlan
@@ -50,6 +50,8 @@ def prune_command(
     ] = None,
     apply: Annotated[Path | None, typer.Option("--apply", metavar="FILE", help="Carry out a plan, if nothing changed.")] = None,
     wait: WaitOption = WAIT,
+    no_lease: NoLeaseOption = False,
+    break_lease: BreakLeaseOption = False,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -75,14 +77,17 @@ def prune_command(
         check_stream(stream)
     if plan is not None and output is not None and output.exists:
         check_replaceable(plan, MAX_PLAN, f"a plan for {spec}", lambda raw: PrunePlan.parse(raw, str(plan)).target == str(spec))
+    leasing = Leasing(reach.options(threads, console), not no_lease, break_lease)
+    remarks: list[str] = []
     with _memory(state) as memory, _opened(spec, reach, threads, console) as store:
         pruner = Pruner(spec, store, memory, console, threads)
         names: frozenset[str] = frozenset()
         fresh = True
         if apply is not None:
             made = PrunePlan.parse(fsio.read_input(apply, MAX_PLAN, "plan"), printable(str(apply)))
-            with writing(memory, spec, "airgap prune", wait, console.say) as turn:
+            with writing(memory, spec, "airgap prune", wait, console.say, leasing) as turn:
                 fresh = pruner.apply(made, turn)
+                remarks = turn.remarks
         else:
             generations = memory.generations.read(str(spec))
             dropped = frozenset(choose(generations, keep or 1, stream))
@@ -91,9 +96,10 @@ def prune_command(
     if output is not None:
         output.write(made.to_bytes())
     unlisted_stay = sorted(names) if not also_unlisted else []
-    facts = {**_facts(made, applied=apply is not None), "unlisted": unlisted_stay, "already_applied": not fresh}
+    facts = {**_facts(made, applied=apply is not None), "unlisted": unlisted_stay, "already_applied": not fresh, "remarks": remarks}
+    noted = [f"note         {remark}" for remark in remarks]
     lines = _lines(made, spec, plan, apply, unlisted_stay, verbose)
-    console.result(facts, lines if fresh else [f"nothing to do: {apply} was carried out already"])
+    console.result(facts, noted + (lines if fresh else [f"nothing to do: {apply} was carried out already"]))
 
 
 @reaching
@@ -105,6 +111,8 @@ def rollback_command(
         bool, typer.Option("--remove-new", help="Remove names that later bundles brought, and what only those need.")
     ] = False,
     wait: WaitOption = WAIT,
+    no_lease: NoLeaseOption = False,
+    break_lease: BreakLeaseOption = False,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -121,9 +129,10 @@ def rollback_command(
     console = Console(as_json, quiet, verbose)
     spec = parse_store(target)
     check_stream(stream)
+    leasing = Leasing(reach.options(threads, console), not no_lease, break_lease)
     with (
         _memory(state) as memory,
-        writing(memory, spec, "airgap rollback", wait, console.say) as turn,
+        writing(memory, spec, "airgap rollback", wait, console.say, leasing) as turn,
         _opened(spec, reach, threads, console) as store,
     ):
         done = roll_back(store, memory, spec, turn, stream, to, console, threads)
@@ -139,14 +148,15 @@ def rollback_command(
     gone = {entry.name for step in removed.steps for entry in step.removal.names} if removed else set()
     new = [{"name": name, "removed": name in gone} for name in done.new]
     moved = [{"name": one.name, "before": one.before, "after": one.after} for one in done.moved]
-    lines = [f"moved        {one.name} -> {one.after} (was {one.before or 'gone'})" for one in done.moved]
+    lines = [f"note         {remark}" for remark in turn.remarks]
+    lines += [f"moved        {one.name} -> {one.after} (was {one.before or 'gone'})" for one in done.moved]
     lines += [f"{'removed' if name in gone else 'kept':<12} {name}: it did not exist then" for name in done.new]
     lines += [f"not moved    {name}: what it stood for was removed (airgap prune --unlisted)" for name in done.taken]
     lines.append(
         f"in force     {bundle_name(stream, to)}: {plural(len(done.moved), 'name')} moved, {done.unmoved} stood for it already"
     )
     facts = {"target": str(spec), "stream": stream, "serial": to, "moved": moved, "new": new, "unmoved": done.unmoved}
-    console.result({**facts, "taken": list(done.taken)}, lines)
+    console.result({**facts, "taken": list(done.taken), "remarks": turn.remarks}, lines)
 
 
 def _newer(memory: State, target: str, stream: str, serial: int, new: Sequence[str]) -> Choice:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from airgap.importer.mapping import TargetSpec, place_of
+from airgap.importer.mapping import RegistryTarget, TargetSpec, place_of
 from airgap.importer.signing import SiteSigning
-from airgap.state import State, Turn
+from airgap.registry import RegistryOptions, leased
+from airgap.state import Holder, State, Turn
 
 WaitOption = Annotated[
     float,
@@ -25,13 +27,41 @@ StreamWaitOption = Annotated[
         "--wait", min=0.0, metavar="SECONDS", help="Wait so long for another command that makes a bundle of the stream; 0: do not."
     ),
 ]
+NoLeaseOption = Annotated[
+    bool, typer.Option("--no-lease", help="Write no lease to the registry: no other machine or state imports into it.")
+]
+BreakLeaseOption = Annotated[
+    bool, typer.Option("--break-lease", help="Take the registry's lease away from whoever has it and does not run any more.")
+]
 #: Seconds: longer than most imports take, shorter than a night.
 WAIT = 3600.0
 
 
+@dataclass(frozen=True)
+class Leasing:
+    """How a turn is taken among machines.
+
+    Attributes:
+        options: how the registry is spoken to.
+        wanted: ask the registry for a lease.
+        breaking: take it away from whoever has it.
+    """
+
+    options: RegistryOptions
+    wanted: bool = True
+    breaking: bool = False
+
+
+@contextlib.contextmanager
 def writing(
-    memory: State, spec: TargetSpec, command: str, wait: float, told: Callable[[str], None], signing: SiteSigning | None = None
-) -> contextlib.AbstractContextManager[Turn]:
+    memory: State,
+    spec: TargetSpec,
+    command: str,
+    wait: float,
+    told: Callable[[str], None],
+    leasing: Leasing,
+    signing: SiteSigning | None = None,
+) -> Iterator[Turn]:
     """The turn to write names to a target, and signatures to the site's lookaside tree.
 
     Args:
@@ -40,13 +70,30 @@ def writing(
         command: what others are told that they wait for.
         wait: seconds.
         told: hears whom it waits for.
+        leasing: what is asked of a registry.
         signing: what the site adds.
 
     Raises:
         Busy: that was not enough.
     """
     tree = signing.lookaside if signing is not None and signing.kept else None
-    return memory.turn([spec.exclusive_place, *([place_of(tree)] if tree is not None else [])], command, wait, told)
+    places = [spec.exclusive_place, *([place_of(tree)] if tree is not None else [])]
+    with memory.turn(places, command, wait, told) as turn:
+        if not isinstance(spec, RegistryTarget):
+            yield turn
+            return
+        if not leasing.wanted:
+            turn.remarks.append("no lease was taken at the registry (--no-lease)")
+            yield turn
+            return
+        owner = str(Holder.this(command))
+        with leased(leasing.options, spec.host, spec.prefix, owner, wait, told, breaking=leasing.breaking) as lease:
+            if isinstance(lease, str):
+                turn.remarks.append(lease)
+            else:
+                turn.remarks += lease.remarks
+                turn.also(lease.check)
+            yield turn
 
 
 @contextlib.contextmanager

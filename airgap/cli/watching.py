@@ -23,7 +23,7 @@ from airgap.cli.importing import DigestTags, LookasideOption, RequireSigned, Sig
 from airgap.cli.maps import MapOption, read_map
 from airgap.cli.outcome import import_result
 from airgap.cli.stores import Reach, ThreadsOption, reaching, target_builder
-from airgap.cli.turns import WAIT, WaitOption, writing
+from airgap.cli.turns import WAIT, Leasing, NoLeaseOption, WaitOption, writing
 from airgap.errors import Interrupted, UsageError
 from airgap.importer.arrivals import Arrivals
 from airgap.importer.attempts import Attempts
@@ -80,6 +80,7 @@ def watch_command(
     passphrase_file: inputs.PassphraseOption = None,
     scratch: ScratchOption = None,
     wait: WaitOption = WAIT,
+    no_lease: NoLeaseOption = False,
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
@@ -119,6 +120,7 @@ def watch_command(
         )
 
     terms()  # a mistake in the policy is said now
+    leasing = Leasing(reach.options(threads, console), not no_lease)
     site = Site(
         destination=Destination(spec, target_builder(spec, reach, threads, console, files)),
         signing=signing,
@@ -126,7 +128,7 @@ def watch_command(
         purpose=json.dumps(
             [str(spec), repr(getattr(spec, "rules", "")), [str(one) for one in platforms], signing.label, *plain, *sorted(left_out)]
         ),
-        turn=lambda memory, told: writing(memory, spec, "airgap watch", wait, told, signing),
+        turn=lambda memory, told: writing(memory, spec, "airgap watch", wait, told, leasing, signing),
         terms=terms,
         conditions=_Conditions(
             Path(inputs.read_policy(policy)[1]),

@@ -3,6 +3,7 @@
 from airgap.registry.certificates import certs_directories
 from airgap.registry.credentials import Credential, CredentialStore, Login
 from airgap.registry.deletion import PrunableRegistry
+from airgap.registry.lease import Lease, leased
 from airgap.registry.limits import Bucket
 from airgap.registry.mirrors import MirroredSource
 from airgap.registry.options import RegistryOptions
@@ -14,6 +15,7 @@ __all__ = [
     "Bucket",
     "Credential",
     "CredentialStore",
+    "Lease",
     "Login",
     "MirroredSource",
     "PrunableRegistry",
@@ -21,5 +23,6 @@ __all__ = [
     "RegistryStore",
     "Rules",
     "certs_directories",
+    "leased",
     "load_rules",
 ]

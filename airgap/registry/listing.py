@@ -31,6 +31,8 @@ MAX_NAMES = 1_000_000
 MAX_PAGE = 32 * 1024 * 1024
 _MAX_LINK = 8192
 _REPOSITORIES = "repositories"
+#: The last part of the path of a repository that holds nothing but a lease of ours (``registry/lease.py``): nothing is in it.
+LEASES = "airgap-lease"
 _CATALOG_HINT = "not every registry shows its catalog, and not to everybody: name the repositories (--repository PATH), or log in"
 
 
@@ -68,6 +70,8 @@ class Listing:
         host = canonical_host(host)  # a mistake in the host is the user's, not the registry's
         pages = _Pages(self._transport, lambda path: HostCall("GET", host, path), "_catalog", _REPOSITORIES, host)
         for name in pages.names():
+            if name.rpartition("/")[2] == LEASES:
+                continue
             try:
                 yield Repository.parse(f"{host}/{name}")
             except UsageError as error:

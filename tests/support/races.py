@@ -157,6 +157,8 @@ def _state(directory: Path) -> dict[str, list[Any]]:
             order = " ORDER BY id" if name == "history" else ""
             rows = connection.execute(f"SELECT {', '.join(columns)} FROM {name}{order}").fetchall()
             found[name] = [list(row) for row in rows] if name == "history" else sorted(map(repr, rows))
+    if not any(found.values()):  # a state that remembers nothing is as good as none
+        return {}
     found["files"] = sorted(
         str(path.relative_to(directory))
         for path in directory.rglob("*")
