@@ -148,7 +148,7 @@ _DISK_HINTS = {
 }
 
 
-def disk_error(error: OSError, what: str, where: str) -> AirgapError:
+def disk_error(error: OSError, what: str, where: str) -> MediaError:
     """Turn an ``OSError`` from local storage into a ``MediaError`` that says what to do about it."""
     reason = error.strerror or type(error).__name__
     hint = _DISK_HINTS.get(error.errno or 0, "check the path and the disk")

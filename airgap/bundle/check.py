@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from airgap import fsio
 from airgap.bundle.catalog import Catalog, Volume
 from airgap.bundle.names import BLOCK_SIZE
 from airgap.bundle.volumes import Stretch, Volumes
-from airgap.errors import Damaged
+from airgap.errors import Damaged, MediaError
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress
 from airgap.text import listing
@@ -93,25 +93,27 @@ def check_volumes(
 
     Raises:
         Damaged: naming every damaged file, its blocks, and the images that need it; or the catalog contradicts itself.
-        MediaError: a disk cannot be read.
+        MediaError: a disk cannot be read, and what can be read of it is good.
     """
     volumes = [_Asked(f"volume {n} of {len(catalog.volumes)}", catalog.volumes[n - 1], path) for n, path in paths.items()]
     if isinstance(paths, Volumes):
         volumes = [replace(one, path=paths.file(n), resent=paths.resent(n)) for n, one in zip(paths, volumes, strict=True)]
     extra = [_Asked(f"parity file {n}", catalog.parity[n - 1], path) for n, path in (parity or {}).items()]
     progress.stage("checking volumes", sum(one.volume.size for one in volumes + extra))
-    bad = [(one, blocks) for one in volumes + extra if (blocks := _damage(one, progress, threads))]
+    bad = [found for one in volumes + extra if (found := _damage(one, progress, threads)).blocks]
     if not bad:
         return
-    costs = lost_images(catalog, [one.volume for one, _ in bad])
-    places = dict.fromkeys(str(path) for _, blocks in bad for path in blocks.values())
-    raise Damaged(
-        "; ".join(f"{one.name} is damaged in block {listing([str(b) for b in sorted(blocks)], 8)}" for one, blocks in bad),
-        where=listing(list(places)),
-        expected="the digests in the signed catalog",
-        got=f"images that need the damaged volumes: {listing(costs) or 'none'}",
-        hint="copy the named files again from the original; the others are good",
-    )
+    costs = lost_images(catalog, [found.asked.volume for found in bad])
+    what = "; ".join(text for found in bad for text in found.words())
+    where = listing(list(dict.fromkeys(str(path) for found in bad for path in found.blocks.values())))
+    expected = "the digests in the signed catalog"
+    if all(found.unreadable == found.blocks.keys() for found in bad):
+        got = f"images that need these volumes: {listing(costs) or 'none'}"
+        hint = "try another drive, port or cable; where that does not help, copy the named files again from the original"
+        raise MediaError(f"the disk gives an I/O error: {what}", where=where, expected=expected, got=got, hint=hint)
+    got = f"images that need the damaged volumes: {listing(costs) or 'none'}"
+    hint = "copy the named files again from the original; the others are good"
+    raise Damaged(what, where=where, expected=expected, got=got, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,33 @@ class _Asked:
     resent: Mapping[int, Stretch] = field(default_factory=dict)
 
 
-def _damage(one: _Asked, progress: Progress, threads: int) -> dict[int, Path]:
-    """The damaged blocks, and the file that each would be read from."""
+@dataclass(frozen=True)
+class _Damage:
+    """What is wrong with a file: its bad blocks, with the file each would be read from, and those that the disk does not give."""
+
+    asked: _Asked
+    blocks: Mapping[int, Path]
+    unreadable: Set[int]
+
+    def words(self) -> Iterator[str]:
+        damaged = sorted(self.blocks.keys() - self.unreadable)
+        if damaged:
+            yield f"{self.asked.name} is damaged in block {listing([str(block) for block in damaged], 8)}"
+        if self.unreadable:
+            yield f"{self.asked.name} cannot be read in block {listing([str(block) for block in sorted(self.unreadable)], 8)}"
+
+
+def _damage(one: _Asked, progress: Progress, threads: int) -> _Damage:
     bad: dict[int, Path] = {}
+    unreadable: Set[int] = set()
     if one.path is not None:
         own = check_file(one.volume, one.path, progress, threads, whole=True)
         if not own.damaged and own.sha256 != one.volume.sha256:
             raise Damaged("the catalog's digest of a volume contradicts its block digests", where=one.volume.name)
         bad = {number: one.path for number in own.damaged if number not in one.resent}
-    return bad | {number: block.path for number, block in damaged_resent(one.volume, one.resent).items()}
+        unreadable = bad.keys() & set(own.unreadable)
+    resent = {number: block.path for number, block in damaged_resent(one.volume, one.resent).items()}
+    return _Damage(one, bad | resent, unreadable)
 
 
 def damaged_resent(volume: Volume, resent: Mapping[int, Stretch]) -> dict[int, Stretch]:

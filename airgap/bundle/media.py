@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names, piecewise
+from airgap.bundle import names, piecewise, presence
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.bundle.copies import choose
 from airgap.bundle.supplement import read_supplements
@@ -159,18 +159,25 @@ def bundle_directories(path: Path) -> list[Path]:
     if not path.is_dir():
         what = "not a directory" if path.exists() else "no such directory"
         raise UsageError(what, where=printable(str(path)), expected="a bundle directory or the mount point of a medium")
+    presence.attend(path)
     if _holds_bundle(path):
         return [path]
-    below = [path / name for name in sorted(entries(path)) if not name.endswith(names.PARTIAL)]
-    found = [entry for entry in below if not entry.is_symlink() and entry.is_dir() and _holds_bundle(entry)]
+    there = entries(path)
+    with fsio.disk_errors("cannot read the directory", path):
+        below = [path / name for name in sorted(there) if not name.endswith(names.PARTIAL)]
+        found = [entry for entry in below if not entry.is_symlink() and entry.is_dir() and _holds_bundle(entry)]
     if not found:
-        partial = any(entry.endswith(names.PARTIAL) for entry in entries(path))
+        partial = any(name.endswith(names.PARTIAL) for name in there)
+        hint = "an export or a copy was not finished there: run the same command again" if partial else ""
         raise UsageError(
             "no bundle here",
             where=printable(str(path)),
             expected=f"{names.CATALOG} or {names.volume_name(1)} in it or one level below",
-            hint="an export or a copy was not finished there: run the same command again" if partial else "",
+            got="" if there else "an empty directory",
+            hint=hint if there else "is the medium mounted there?",
         )
+    for directory in found:
+        presence.attend(directory)
     return found
 
 

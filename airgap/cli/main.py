@@ -15,6 +15,7 @@ import typer
 from typer.main import get_command
 
 from airgap import __version__
+from airgap.bundle import presence
 from airgap.cli import signals
 from airgap.cli.console import report_error, tell
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
@@ -120,7 +121,8 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     leftovers.begin(tell)
     try:
-        code = get_command(application(arguments))(args=arguments, prog_name="airgap", standalone_mode=False)
+        with presence.attending():
+            code = get_command(application(arguments))(args=arguments, prog_name="airgap", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except Interrupted as error:
         return _report(error, as_json)

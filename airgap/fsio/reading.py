@@ -39,13 +39,20 @@ def open_regular(path: Path | str) -> int:
         raise Damaged("a file is missing", where=printable(str(path))) from error
     except OSError as error:
         where = printable(str(path))
-        if Path(path).is_symlink():
+        if _is_link(path):
             raise Damaged("not a regular file", where=where, got="a symbolic link") from error
         raise disk_error(error, "cannot open", where) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise Damaged("not a regular file", where=printable(str(path)), got="a directory, FIFO, socket or device")
     return fd
+
+
+def _is_link(path: Path | str) -> bool:
+    try:
+        return Path(path).is_symlink()
+    except OSError:  # the disk that would not open it does not tell, either
+        return False
 
 
 def read_capped(path: Path, limit: int) -> bytes:

@@ -6,6 +6,7 @@ to how much is looked at. Polling and not inotify: network and FUSE file systems
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.bundle import names
-from airgap.errors import UsageError
+from airgap.errors import MediaError, UsageError, disk_error
 from airgap.text import printable
 
 #: How deep bundles may lie below the drop directory: a mount point, a directory on it, a bundle.
@@ -23,6 +24,9 @@ MAX_DEPTH = 4
 MAX_ENTRIES = 10_000
 MAX_TOTAL = 200_000
 MAX_FOLDERS = 2_000
+
+#: What a directory says that is not there (any more), or somebody else's.
+_NOT_THE_DISK = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
 
 #: What changes when a file changes: size in bytes, modification and change time in ns, inode.
 Stamp = tuple[int, int, int, int]
@@ -47,6 +51,17 @@ class Folder:
         """The files that are still being written, but for volumes."""
         return sorted(name for name in self.files if name not in self.settled and not names.is_volume(name))
 
+    def is_there(self) -> bool:
+        """Whether all of its files still are: not when its medium was pulled. A disk that only gives errors has not been."""
+        try:
+            for name in self.files:
+                (self.path / name).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
     def stamps(self) -> list[tuple[str, Stamp]]:
         """Everything that a decision about the bundle depends on."""
         return [(os.fsencode(self.path / name).hex(), self.files[name]) for name in sorted(self.files)]
@@ -62,6 +77,7 @@ class Arrivals:
 
     Attributes:
         remarks: what was passed over in the latest look, in sentences.
+        failures: media among it that could not be looked at.
     """
 
     def __init__(self, root: Path, settle: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -71,17 +87,21 @@ class Arrivals:
         self._since: dict[Path, tuple[Stamp, float]] = {}
         self._left = 0
         self.remarks: list[str] = []
+        self.failures: list[MediaError] = []
 
     def look(self) -> list[Folder]:
         """The folders with files of bundles in them, sorted by path.
 
         Raises:
-            UsageError: the drop directory itself is not there or cannot be read.
+            UsageError: the drop directory itself is not there or may not be read.
+            MediaError: its disk fails.
         """
-        self.remarks, self._left = [], MAX_TOTAL
+        self.remarks, self.failures, self._left = [], [], MAX_TOTAL
         try:
             os.scandir(self._root).close()
         except OSError as error:
+            if error.errno not in _NOT_THE_DISK:
+                raise disk_error(error, "cannot look into the drop directory", printable(str(self._root))) from error
             reason = error.strerror or type(error).__name__
             raise UsageError(f"cannot look into the drop directory: {reason}", where=printable(str(self._root))) from error
         now, seen = self._clock(), self._since
@@ -111,8 +131,10 @@ class Arrivals:
     def _walk(self, path: Path, depth: int) -> Iterator[tuple[Path, dict[str, Stamp]]]:
         try:
             files, below = self._read(path)
-        except OSError as error:  # a medium that was pulled, a directory of somebody else
+        except OSError as error:  # a medium that was pulled or fails, a directory of somebody else
             self.remarks.append(f"cannot look into {printable(str(path))}: {error.strerror or type(error).__name__}")
+            if error.errno not in _NOT_THE_DISK:
+                self.failures.append(disk_error(error, "cannot look into a medium", printable(str(path))))
             return
         if files:
             yield path, files

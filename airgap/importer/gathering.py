@@ -17,7 +17,7 @@ from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.bundle.media import Media, completes
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
-from airgap.errors import Damaged, MediaError, Refused, UsageError
+from airgap.errors import AirgapError, Damaged, MediaError, Refused, UsageError, disk_error
 from airgap.importer.arrivals import Folder, Stamp
 from airgap.importer.opening import read_catalog
 from airgap.importer.terms import Terms
@@ -61,7 +61,7 @@ class Gathered:
         try:
             supplements = [folder.path for folder in self.folders if names.SUPPLEMENT in folder.files]
             brought = read_supplements(supplements, self.catalog, self.digest)
-        except (Damaged, MediaError) as error:
+        except (Damaged, MediaError, OSError) as error:
             return str(error)
         volumes = enumerate(self.catalog.volumes, 1)
         problems = {n: text for n, volume in volumes if (text := self._problem(volume, brought.get(volume.name, {})))}
@@ -94,9 +94,11 @@ class Gathering:
 
     Attributes:
         remarks: what was passed over the latest time, in sentences.
+        failures: disks that could not be read then.
     """
 
     remarks: list[str] = field(default_factory=list)
+    failures: list[MediaError] = field(default_factory=list)
     _digests: dict[tuple[str, Stamp], Digest] = field(default_factory=dict)
     _blocks: dict[tuple[str, Stamp], str] = field(default_factory=dict)
     _catalogs: dict[tuple[object, ...], Catalog | None] = field(default_factory=dict)
@@ -110,7 +112,7 @@ class Gathering:
             conditions: says something else when the terms do.
             done: catalogs that are of no interest any more.
         """
-        self.remarks = []
+        self.remarks, self.failures = [], []
         holders: dict[Digest, list[Folder]] = {}
         loose: list[Folder] = []
         digests, blocks, catalogs = self._digests, self._blocks, self._catalogs
@@ -135,7 +137,7 @@ class Gathering:
         try:
             self._digests[key] = before.get(key) or Digest.of(fsio.read_capped(path, MAX_CATALOG))
         except (Damaged, MediaError) as error:
-            self.remarks.append(str(error))
+            self._pass_over(error)
         return self._digests.get(key)
 
     def _open(
@@ -160,10 +162,17 @@ class Gathering:
             if Digest.of(media.catalog_raw) != digest:
                 return None
             gathered.catalog, _ = read_catalog(media, terms)
-        except (Refused, Damaged):
-            pass  # the import will say why, and keep it in the history
+        except (Refused, Damaged) as error:
+            if not all(folder.is_there() for folder in folders):
+                where = listing([printable(str(folder.path)) for folder in folders])
+                self._pass_over(MediaError("a medium was taken away while it was being read", where=where, got=error.what))
+                return None
+            # else the import will say why, and keep it in the history
         except (UsageError, MediaError) as error:
-            self.remarks.append(str(error))
+            self._pass_over(error)
+            return None
+        except OSError as error:
+            self._pass_over(disk_error(error, "cannot look at a bundle", printable(str(folders[0].path))))
             return None
         self._catalogs[key] = gathered.catalog
         return gathered
@@ -187,9 +196,14 @@ class Gathering:
         try:
             self._blocks[key] = self._blocks.get(key) or before.get(key) or _first_block(folder, name)
         except (Damaged, MediaError) as error:
-            self.remarks.append(str(error))
+            self._pass_over(error)
             return False
         return self._blocks[key] == volume.blocks[0]
+
+    def _pass_over(self, error: AirgapError) -> None:
+        self.remarks.append(str(error))
+        if isinstance(error, MediaError):
+            self.failures.append(error)
 
 
 def _first_block(folder: Folder, name: str) -> str:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airgap.bundle import presence
 from airgap.bundle.catalog import format_time
-from airgap.errors import BUG, AirgapError, BaseMissing, MediaError, RegistryError, disk_error, exit_code
+from airgap.errors import BUG, AirgapError, BaseMissing, MediaError, Refused, RegistryError, disk_error, exit_code
 from airgap.importer.arrivals import Arrivals
 from airgap.importer.attempts import Attempt, Attempts
 from airgap.importer.gathering import Gathered, Gathering
@@ -27,7 +28,7 @@ from airgap.importer.signing import SiteSigning
 from airgap.importer.terms import Terms
 from airgap.progress import Progress
 from airgap.state import State, Turn
-from airgap.text import listing, plural
+from airgap.text import listing, plural, printable
 
 #: Seconds: a registry that failed is left alone for so long at first, and at most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 15.0, 900.0
@@ -75,11 +76,12 @@ class Event:
 
 @dataclass(frozen=True)
 class _Pause:
-    """A failure that may pass: when to try again, how long that was to wait in seconds, and its exit code."""
+    """A failure that may pass: when to try again, after how many seconds, its exit code, and the files it was with."""
 
     until: float = 0.0
     seconds: float = 0.0
     code: int = 0
+    files: tuple[object, ...] = ()
 
 
 _NO_PAUSE = _Pause()
@@ -152,6 +154,9 @@ class Watcher:
             return False
         done = self._attempts.imported(self._purpose)
         bundles = self._gathering.bundles(folders, terms, self._conditions, done)
+        self._codes += [exit_code(error) for error in (*self._arrivals.failures, *self._gathering.failures)]
+        present = {bundle.digest for bundle in bundles}
+        self._pauses = {digest: one for digest, one in self._pauses.items() if digest in present or one.code == _TARGET_FAILED}
         remarks = (*self._arrivals.remarks, *self._gathering.remarks)[:_MAX_REMARKS]
         self._tell_new({f"remark {text}": Event("remark", text) for text in remarks}, {str(one.digest) for one in bundles})
         return self._go_through(bundles)
@@ -187,7 +192,7 @@ class Watcher:
 
     def _pauses_still(self, bundle: Gathered) -> bool:
         pause = self._pauses.get(bundle.digest, _NO_PAUSE)
-        if self._clock() >= pause.until:
+        if self._clock() >= pause.until or (pause.code != _TARGET_FAILED and pause.files != _files(bundle)):
             return False
         self._codes.append(pause.code)
         return True
@@ -231,7 +236,8 @@ class Watcher:
                     self.importing = bundle.name
                     self._tell(Event("begun", f"from {listing([str(folder.path) for folder in bundle.folders])}", bundle.name))
                     paths = [folder.path for folder in bundle.folders]
-                    done = import_bundle(paths, site.destination, site.terms(), memory, self._progress, turn, site.signing)
+                    with presence.attending():
+                        done = import_bundle(paths, site.destination, site.terms(), memory, self._progress, turn, site.signing)
             except AirgapError as error:
                 self._failed(bundle, error)
             except OSError as error:
@@ -250,6 +256,9 @@ class Watcher:
 
     def _failed(self, bundle: Gathered, error: AirgapError) -> None:
         self.importing = ""
+        if not isinstance(error, Refused) and not all(folder.is_there() for folder in bundle.folders):
+            self._gone(bundle, error)
+            return
         code = exit_code(error)
         if isinstance(error, BaseMissing):
             self._keep(bundle, "waiting", code)
@@ -260,12 +269,20 @@ class Watcher:
         lines = [f"{name:<12} {line}" for name, text in error.facts().items() for line in text.split("\n")]
         if isinstance(error, (RegistryError, MediaError)):
             seconds = min(max(2 * self._pauses.get(bundle.digest, _NO_PAUSE).seconds, _FIRST_PAUSE), _LONGEST_PAUSE)
-            self._pauses[bundle.digest] = _Pause(self._clock() + seconds, seconds, code)
+            self._pauses[bundle.digest] = _Pause(self._clock() + seconds, seconds, code, _files(bundle))
             self._conclude(bundle, Event("failed", f"{error}; tried again in {seconds:.0f} seconds", bundle.name, facts), lines)
             return
         self._told[bundle.digest] = "refused"
         lines.append("next try     when the files or the policy change")
         self._conclude(bundle, Event("refused", str(error), bundle.name, facts), lines, keep=("refused", code))
+
+    def _gone(self, bundle: Gathered, error: AirgapError) -> None:
+        """Its medium was pulled: when that is back, wherever, the bundle is gathered and tried as a new one."""
+        where = listing([printable(str(folder.path)) for folder in bundle.folders if not folder.is_there()])
+        gone = MediaError("its medium was taken away", where=where, got=error.what, hint="put it back in: then it is imported")
+        self._codes.append(exit_code(gone))
+        event = Event("failed", str(gone), bundle.name, {**gone.facts(), "exit_code": exit_code(gone)})
+        self._conclude(bundle, event, (), write=False)  # its place may be an empty mount point now
 
     def _bug(self, bundle: Gathered, error: Exception) -> None:
         self.importing = ""
@@ -357,6 +374,10 @@ def watch(watcher: Watcher, interval: float, settle: float, once: bool, pause: C
             return watcher.code
         if not once and not imported:
             pause(interval)
+
+
+def _files(bundle: Gathered) -> tuple[object, ...]:
+    return tuple(stamp for folder in bundle.folders for stamp in folder.stamps())
 
 
 def _is_older(one: Gathered, other: Gathered) -> bool:

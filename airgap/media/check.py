@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.bundle import companions
+from airgap.bundle import companions, presence
 from airgap.bundle.catalog import Volume
 from airgap.bundle.check import THREADS, Checked, check_file, damaged_resent, lost_images
 from airgap.bundle.volumes import Stretch
@@ -144,13 +144,15 @@ class Report:
         """``good``, ``unreadable``, ``damaged`` or ``incomplete``."""
         if self.unreadable or any(_wholly(finding) for finding in self.bad):
             return "unreadable"
+        if self.bad and all(_unread(finding) for finding in self.bad) and not self.companions:
+            return "unreadable"
         if self.bad or self.companions or self.survey.strangers or any(medium.problems for medium in self.survey.media):
             return "damaged"
         return "incomplete" if self.wanted else "good"
 
     @property
     def exit_code(self) -> int:
-        """0 good, 4 damaged or incomplete, 6 a disk or a whole file cannot be read."""
+        """0 good, 4 damaged or incomplete, 6 a disk or a whole file cannot be read, or some blocks and nothing else is wrong."""
         return {"good": 0, "unreadable": _UNREADABLE}.get(self.result, _DAMAGED)
 
 
@@ -169,13 +171,17 @@ def check(paths: Sequence[Path], progress: Progress, *, subset: bool = False, th
     Raises:
         UsageError: a path is not a directory, or holds no bundle.
         Damaged: no medium has a catalog that can be read.
-        MediaError: no medium can be read.
+        MediaError: no medium can be read, or one was taken away before all of it was read.
     """
-    surveys, unreadable = survey_all(paths)
-    copies = [copy for one in surveys for copy in one.copies if copy.regular]
-    progress.stage("checking", sum(copy.file.size for copy in copies))
-    checked = _read_all(copies, Stoppable(progress), threads)
-    return [_report(one, surveys, checked, subset, tuple(unreadable)) for one in surveys]
+    with presence.attending():
+        surveys, unreadable = survey_all(paths)
+        copies = [copy for one in surveys for copy in one.copies if copy.regular]
+        progress.stage("checking", sum(copy.file.size for copy in copies))
+        checked = _read_all(copies, Stoppable(progress), threads)
+        reports = [_report(one, surveys, checked, subset, tuple(unreadable)) for one in surveys]
+        if any(report.result != "good" for report in reports) and (gone := presence.taken_away()) is not None:
+            raise gone
+        return reports
 
 
 def _read_all(copies: Sequence[Copy], progress: Stoppable, threads: int) -> dict[Path, Checked]:
@@ -250,6 +256,11 @@ def _brought(file: Volume, blocks: Mapping[int, Stretch]) -> frozenset[int]:
 def _companions(one: Survey) -> Iterable[Path]:
     for medium in (medium for medium in one.media if not medium.supplement):
         yield from companions.contradicting(medium.path, one.catalog, one.raw)
+
+
+def _unread(finding: Finding) -> bool:
+    """Whether nothing is known to be wrong with a file but that the disk does not give some of it."""
+    return bool(finding.unreadable) and finding.unreadable == finding.damaged and not finding.copy.problem
 
 
 def _wholly(finding: Finding) -> bool:

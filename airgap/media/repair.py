@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import documents, names, piecewise
+from airgap.bundle import documents, names, piecewise, presence
 from airgap.bundle.check import check_file
 from airgap.bundle.entries import Volume
 from airgap.bundle.media import bundle_directories, entries
@@ -89,7 +89,7 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
     Raises:
         UsageError: the paths hold no bundle, or ``out`` is one of them.
         Damaged: they hold several bundles, or no catalog that can be read.
-        MediaError: a disk cannot take the repaired files.
+        MediaError: a disk cannot take the repaired files, or a medium was taken away.
     """
     if out is None and not in_place:
         raise UsageError("nobody said where repaired files should go", expected="--out DIR, or --in-place")
@@ -99,6 +99,11 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
             where=printable(str(out)),
             hint="choose another --out, or say --in-place instead",
         )
+    with presence.attending():
+        return _repair(paths, out, progress, in_place)
+
+
+def _repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place: bool) -> Repaired:
     found = survey([*([out] if out is not None and _holds_files(out) else []), *paths])
     target = out or found.media[0].path
     made = not target.exists()
@@ -133,6 +138,8 @@ class _Repairing:
             self._progress.stage("reading and rebuilding", sum(f.size for f, c in zip(self._files, self._copies, strict=True) if c))
             catalog = self._survey.catalog
             rows = Rows(catalog.volumes, catalog.parity, self._places, store, self._progress).run()
+            if any(row.lost for row in rows) and (gone := presence.taken_away()) is not None:
+                raise gone  # what it holds is not lost, and nobody has to send it again
             done = [self._mend(share, rows, store) for share in range(len(self._files)) if self._damaged(share, rows)]
         new = any(one.path and one.path.parent == self._target for one in done)
         there = self._apart and any(copy.path.parent == self._target for copies in self._copies for copy in copies)

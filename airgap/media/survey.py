@@ -138,6 +138,7 @@ class _Directory:
     catalog: Catalog | None = None
     problem: str = ""
     missing: bool = False
+    failure: MediaError | None = None
 
     @property
     def damaged(self) -> bool:
@@ -220,6 +221,7 @@ def _read(path: Path, kept: dict[bytes, _Directory]) -> _Directory:
         kept[hashlib.sha256(raw).digest()] = directory
         directory.catalog = outer.read(raw)
     except AirgapError as error:
+        directory.failure = error if isinstance(error, MediaError) else None
         directory.missing = isinstance(error.__cause__, FileNotFoundError)
         directory.problem = f"no {names.CATALOG} is here" if directory.missing else f"{names.CATALOG} is damaged: {error.what}"
     return directory
@@ -233,6 +235,8 @@ def _groups(directories: list[_Directory]) -> list[_Group]:
             by_name.setdefault(directory.catalog.name, []).append(directory)
     groups = [group for members in by_name.values() if (group := _group(members))]
     if not groups:
+        if failure := next((directory.failure for directory in directories if directory.failure), None):
+            raise failure
         raise Damaged(
             "there is no catalog to check against",
             where=listing([str(directory.path) for directory in directories]),

@@ -137,7 +137,8 @@ def _verdict(report: Report) -> str:
     if report.result == "incomplete":
         return f"incomplete: of what is here everything is good; {plural(len(report.wanted), 'file')} missing"
     gone = sum(not state.findings for state in report.wanted)
-    counts = f"{plural(len(report.bad), 'copy')} damaged" if report.bad else "not as it was made"
+    unread = bool(report.bad) and all(one.unreadable == one.damaged for one in report.bad)
+    counts = f"{plural(len(report.bad), 'copy')} {'unreadable' if unread else 'damaged'}" if report.bad else "not as it was made"
     counts += f", {plural(gone, 'file')} missing" if gone else ""
     whole = "; all volumes are at hand in good copies" if report.complete else ""
     return f"{report.result}: {counts}{whole}"

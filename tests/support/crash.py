@@ -24,12 +24,13 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from airgap import fsio
+from airgap.cli.main import application
 from airgap.cli.main import main as airgap_main
 from airgap.cli.main import run as airgap_run
 from airgap.cli.outputs import Output
@@ -43,6 +44,7 @@ from airgap.registry import PrunableRegistry, RegistryStore
 from airgap.state import State
 from airgap.state.catalogs import Catalogs
 from airgap.state.intents import Intents
+from tests.support import faults
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SIGNATURE = re.compile(r"catalog\.json\.[0-9a-z]+\.(?:sig|asc)")
@@ -211,6 +213,10 @@ def _serve() -> None:
         if pid == 0:
             _redirect(job["output"], job["errors"])
             os.environ.update(job["environment"])
+            if job["fault"] is not None:
+                faults.arm(job["fault"], job["log"])
+            if job["cap"]:
+                signal.alarm(job["cap"])
             if job["at"] is None:
                 _run(job["arguments"])
             _child(job["at"], Path(job["log"]), job["arguments"], job["note_every"], job["number"])
@@ -221,6 +227,7 @@ def _serve() -> None:
 
 def _warm_up() -> None:
     """Let the command line load what it loads late, once for all children."""
+    application([])
     with contextlib.redirect_stderr(io.StringIO()):
         airgap_run(["inspect", os.devnull])
 
@@ -274,16 +281,17 @@ class Crasher:
 
     Args:
         environment: further environment of every run.
+        preload: what :func:`faults.build` made, for :meth:`fail`.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], preload: Path | None = None) -> None:
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "LANG") if name in os.environ}
         self._directory = tempfile.TemporaryDirectory(prefix="crash")
         self._environment = dict(environment)
         self._driver = subprocess.Popen(
             [sys.executable, "-m", "tests.support.crash", "--serve"],
             cwd=_ROOT,
-            env=kept,
+            env=kept if preload is None else kept | {"LD_PRELOAD": str(preload)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -304,12 +312,33 @@ class Crasher:
         """Run one command and let it die at a point, or get another signal there; ``""`` for none, to learn the points."""
         return self._job(str(at), arguments, note_every, number)
 
-    def _job(self, at: str | None, arguments: tuple[object, ...], note_every: int | None, number: int = signal.SIGKILL) -> Ended:
+    def fail(self, fault: faults.Fault, *arguments: object, cap: int = 0) -> Ended:
+        """Run one command whose disk fails; its points are the calls it made, those that failed with a ``!`` before them.
+
+        Args:
+            fault: which call fails, and how.
+            arguments: the command.
+            cap: seconds after which it is killed by SIGALRM, or 0; for scripts, which have to come to an end.
+        """
+        return self._job(None, arguments, None, fault=fault, cap=cap)
+
+    def _job(
+        self,
+        at: str | None,
+        arguments: tuple[object, ...],
+        note_every: int | None,
+        number: int = signal.SIGKILL,
+        *,
+        fault: faults.Fault | None = None,
+        cap: int = 0,
+    ) -> Ended:
         work = Path(self._directory.name)
         output, errors, log = work / "output", work / "errors", work / "log"
         log.write_bytes(b"")
         job = {
             "at": at,
+            "fault": asdict(fault) if fault else None,
+            "cap": cap,
             "note_every": note_every,
             "number": int(number),
             "arguments": [str(argument) for argument in arguments],
@@ -327,10 +356,10 @@ class Crasher:
 
 
 @contextlib.contextmanager
-def crasher(home: Path) -> Iterator[Crasher]:
+def crasher(home: Path, preload: Path | None = None) -> Iterator[Crasher]:
     """A crasher with a home of its own and keys without a passphrase."""
     home.mkdir(parents=True, exist_ok=True)
-    with Crasher({"HOME": str(home), "AIRGAP_KEY_PASSPHRASE": ""}) as made:
+    with Crasher({"HOME": str(home), "AIRGAP_KEY_PASSPHRASE": ""}, preload) as made:
         yield made
 
 
