@@ -62,8 +62,8 @@ class Patience:
         self._options.sleep(min(seconds, _MAX_WAIT))
 
     def pause_after(self, error: BaseException, method: str, url: str, attempt: int) -> None:
-        """As :meth:`pause`, after no answer; said when no connection was taken, or when it is not the first failure."""
-        if attempt or is_unreached(error):
+        """As :meth:`pause`, after no answer; said of a place that was heard, which takes no connection or fails once more."""
+        if origin(url) in self._options.heard and (attempt or is_unreached(error)):
             self._say_away(url, network_failure(error, method, url).what.removeprefix("the registry "))
         self.pause(attempt)
 
