@@ -164,10 +164,12 @@ class _Repairing:
             for path in dict.fromkeys(paths):
                 try:
                     self._descriptors[path] = fsio.open_regular(path)
-                    fsio.from_disk(self._descriptors[path])  # what an earlier repair wrote counts as the disk has it
                 except (Damaged, MediaError) as error:
                     if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EMFILE, errno.ENFILE):
                         raise
+                    continue
+                with fsio.disk_errors("cannot read", path):
+                    fsio.from_disk(self._descriptors[path])  # what an earlier repair wrote counts as the disk has it
             yield
         except (KeyboardInterrupt, Interrupted):
             self._descriptors.clear()  # threads may still be in a read: the process is about to end
