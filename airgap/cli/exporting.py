@@ -192,12 +192,13 @@ def sign_command(
 
 def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any], lines: list[str]) -> None:
     """Print what an export made. Only then is it done: a run that dies before says the same when it is repeated."""
-    try:
-        console.result(facts, lines)
-    except BrokenPipeError:  # whoever listened had heard enough
+    with done.held:
+        try:
+            console.result(facts, lines)
+        except BrokenPipeError:  # whoever listened had heard enough
+            memory.intents.settle(done.catalog.stream, done.catalog.serial)
+            raise
         memory.intents.settle(done.catalog.stream, done.catalog.serial)
-        raise
-    memory.intents.settle(done.catalog.stream, done.catalog.serial)
 
 
 def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, Any], list[str]]:

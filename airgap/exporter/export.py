@@ -124,6 +124,7 @@ class Exported:
         outcomes: what the gates said.
         encrypted_to: the ids of the keys that open it.
         remarks: what must be known of how its attachments were found.
+        held: closed when the result has been told; until then nobody else takes the bundle for the work of a run that died.
     """
 
     path: Path
@@ -133,6 +134,7 @@ class Exported:
     outcomes: Sequence[Outcome] = ()
     encrypted_to: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, compare=False)
 
 
 def export(request: Request, source: Source, signers: Sequence[Signer], state: State, progress: Progress) -> Exported:
@@ -168,12 +170,14 @@ def _export(request: Request, source: Source, signers: Sequence[Signer], state: 
             preflight.check(_lay_out(request, lock), request.out, partial)  # nothing is created before it can succeed
     fsio.make_directory(partial, fsio.UNCHANGEABLE)
     fsio.make_directory(work, fsio.PRIVATE)
-    elsewhere = contextlib.nullcontext() if work == partial else fsio.exclusive_directory(work, busy(partial))
-    with fsio.exclusive_directory(partial, busy(partial)), elsewhere:
+    with contextlib.ExitStack() as stack:
+        for place in dict.fromkeys((partial, work)):
+            stack.enter_context(fsio.exclusive_directory(place, busy(partial)))
         if final.exists():  # somebody with another state has finished it since we looked
             fsio.remove_if_empty(partial)
             return _already_there(request, final, source, signers, state, progress)
-        return _make(request, lock, judged, serial, partial, work, source, signers, state, progress)
+        done = _make(request, lock, judged, serial, partial, work, source, signers, state, progress)
+        return replace(done, held=stack.pop_all())
 
 
 def _make(

@@ -145,6 +145,10 @@ def own_work(request: Request, state: State, progress: Progress) -> Own | None:
     """What an earlier run of the same command has sealed without anybody being told; its name and the record of it are made good.
 
     Bundles that runs of other commands have left so are made good, too.
+
+    Raises:
+        UsageError: that run is still at work.
+        MediaError: the disk refuses.
     """
     for mark in state.intents.sealings(request.stream):
         final = request.out / names.bundle_name(request.stream, mark.serial)
@@ -156,7 +160,8 @@ def own_work(request: Request, state: State, progress: Progress) -> Own | None:
         publish_whole(state, partial, final, progress)
         if not fsio.is_there(final):  # the disk has lost something of it
             continue
-        record(state, final)
+        with fsio.exclusive_directory(final, busy(final)):  # else its run is alive, and about to tell
+            record(state, final)
         if mark.inputs == asked_of(request) and request.serial in (None, mark.serial):
             catalog = read_catalog(raw)
             return Own(final, catalog, _kept_lock(state, catalog, raw), passed=True)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from airgap import fsio
 from airgap.bundle.names import volume_name
+from airgap.errors import Refused
 from airgap.layout import LayoutStore
 from airgap.state import State
 from tests.support import images
@@ -218,3 +220,14 @@ def test_a_rollback_that_died_before_it_was_remembered_what_it_removed_is_rememb
             assert names == {"origin.example/shop/web:1", "origin.example/shop/only:1"}
     index = json.loads((tmp_path / "store/index.json").read_bytes())
     assert len(index["manifests"]) == 2
+
+
+def test_a_bundle_whose_export_is_about_to_tell_is_not_taken_for_that_of_a_run_that_died(world: World, tmp_path: Path) -> None:
+    command = world.exporting(1, tmp_path / "out", tmp_path / "state")
+    with refusing(tmp_path / "state", "DELETE ON memory"):
+        assert world.driver.run(*command).returncode == 6
+    with fsio.exclusive_directory(tmp_path / "out/prod-0001", Refused("it is held")):
+        refused = world.driver.run(*command)
+    assert refused.returncode == 2
+    assert "another export is writing this bundle" in refused.stderr
+    assert world.driver.run(*command).json["already_there"]
