@@ -78,22 +78,21 @@ def writing(
     """
     tree = signing.lookaside if signing is not None and signing.kept else None
     places = [spec.exclusive_place, *([place_of(tree)] if tree is not None else [])]
-    with memory.turn(places, command, wait, told) as turn:
-        if not isinstance(spec, RegistryTarget):
-            yield turn
-            return
-        if not leasing.wanted:
-            turn.remarks.append("no lease was taken at the registry (--no-lease)")
-            yield turn
-            return
-        owner = str(Holder.this(command))
-        with leased(leasing.options, spec.host, spec.prefix, owner, wait, told, breaking=leasing.breaking) as lease:
-            if isinstance(lease, str):
-                turn.remarks.append(lease)
+    with memory.turn(places, command, wait, told) as turn, contextlib.ExitStack() as stack:
+
+        def lease() -> Callable[[], None]:
+            owner, at = str(Holder.this(command)), (registry.host, registry.prefix)
+            got = stack.enter_context(leased(leasing.options, *at, owner, wait, told, breaking=leasing.breaking))
+            turn.remarks += [got] if isinstance(got, str) else got.remarks
+            return (lambda: None) if isinstance(got, str) else got.check
+
+        if isinstance(spec, RegistryTarget):
+            registry = spec
+            if leasing.wanted:
+                turn.before_writing(lease)
             else:
-                turn.remarks += lease.remarks
-                turn.also(lease.check)
-            yield turn
+                turn.remarks.append("no lease was taken at the registry (--no-lease)")
+        yield turn
 
 
 @contextlib.contextmanager

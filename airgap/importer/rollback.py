@@ -114,7 +114,7 @@ def roll_back(
         Damaged: parts of it are gone, or it is not known what all its names stood for; nothing was moved.
         RegistryError, MediaError: the target failed.
     """
-    turn.check(spec.exclusive_place)
+    turn.begin(spec.exclusive_place)
     place = str(spec)
     generations, standing = state.generations.read(place), state.generations.standing.read(place)
     generation = generation_of(generations, stream, serial, place)

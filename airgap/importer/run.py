@@ -159,6 +159,7 @@ def import_bundle(
         found = examine(open_content(media, catalog, verdict, terms.partial), spec, terms)
     opened, names, closures, left_out = found.opened, found.names, found.closures, found.left_out
     places = check_places(names, spec, state, replace=terms.replace_names)
+    turn.begin(spec.exclusive_place)
     remarks = (*remarks, *(f"{place} is taken over (--replace-names)" for place in places))
     remarks = (*remarks, *found.choices, *turn.remarks)
     reason = _reason(verdict, remarks)

@@ -120,7 +120,7 @@ class Pruner:
             Refused: the target or the site's memory has changed since the plan was made.
             RegistryError, MediaError: the target does not let go of something.
         """
-        turn.check(self._spec.exclusive_place)
+        turn.begin(self._spec.exclusive_place)
         if plan.target != self._target:
             raise UsageError("the plan is for another target", expected=self._target, got=plan.target)
         if self._state.has_pruned(plan.digest):

@@ -64,12 +64,27 @@ class Turn:
 
     def __init__(self, places: Sequence[str]) -> None:
         self._places = frozenset(places)
+        self._pending: list[Callable[[], Callable[[], None]]] = []
         self._checks: list[Callable[[], None]] = []
         self.remarks: list[str] = []
 
-    def also(self, check: Callable[[], None]) -> None:
-        """Let :meth:`check` ask this as well; it raises ``AirgapError`` when somebody else has taken over."""
-        self._checks.append(check)
+    def before_writing(self, get: Callable[[], Callable[[], None]]) -> None:
+        """Let :meth:`begin` get something else as well, far away, where nobody is asked before all is known here.
+
+        Args:
+            get: waits for it; what it returns raises ``AirgapError`` when somebody else has taken over.
+        """
+        self._pending.append(get)
+
+    def begin(self, place: str) -> None:
+        """Be ready to write, or to ask there what decides what is written.
+
+        Raises:
+            AirgapError: what else is needed cannot be had.
+        """
+        self.check(place)
+        while self._pending:
+            self._checks.append(self._pending.pop()())
 
     def check(self, place: str) -> None:
         """See that it is still our turn at a place, right before names are moved there.

@@ -36,7 +36,9 @@ def test_a_turn_that_was_lost_is_noticed_before_names_move(tmp_path: Path) -> No
         raise Busy("another machine has taken over")
 
     with State(tmp_path / "state") as memory, memory.turn(["docker://one"], "airgap import", 0, print) as turn:
-        turn.also(lost)
+        turn.before_writing(lambda: lost)
+        turn.check("docker://one")
+        turn.begin("docker://one")
         with pytest.raises(Busy):
             turn.check("docker://one")
 
