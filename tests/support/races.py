@@ -35,6 +35,7 @@ _PASSING = (
     (re.compile(rb"process \d+"), b"process PID"),
 )
 _COLUMNS = frozenset({"at", "reason", "id"})
+_MARK = re.compile(r"lost-[0-9a-f]{8}")
 #: What commands say when another one is in the way.
 CLEAR = (2, 3, 6)
 
@@ -160,7 +161,7 @@ def _state(directory: Path) -> dict[str, list[Any]]:
     if not any(found.values()):  # a state that remembers nothing is as good as none
         return {}
     found["files"] = sorted(
-        str(path.relative_to(directory))
+        _MARK.sub("lost-MARK", str(path.relative_to(directory)))
         for path in directory.rglob("*")
         if path.is_file() and path.suffix != ".lock" and not path.name.startswith(("state.db", "watch.json"))
     )
