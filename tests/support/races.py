@@ -138,6 +138,10 @@ def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 def _content(path: Path) -> str:
     raw = path.read_bytes()
+    if path.parent.name == "new-keys":  # other ones in every run: what counts is that they belong together
+        key = path.with_suffix(".key")
+        public = subprocess.run(["openssl", "pkey", "-in", key, "-pubout"], capture_output=True, check=False).stdout
+        return str(public == path.with_suffix(".pub").read_bytes())
     if len(raw) < 1 << 20:
         for pattern, stands in _PASSING:
             raw = pattern.sub(stands, raw)
