@@ -17,7 +17,7 @@ from airgap.cli.admission import site_terms
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.outputs import HELP, Output, taken
-from airgap.errors import Refused, UsageError
+from airgap.errors import Damaged, Refused, UsageError
 from airgap.importer.closure import walk
 from airgap.importer.gate import expired_at
 from airgap.importer.judge import verdicts
@@ -71,7 +71,7 @@ def init(
         (gpgs if is_gpg else pems).append(path.absolute())
     text = json.dumps(site_policy(pems, gpgs, stream, any_of=any_key), indent=2) + "\n"
     output = Output(out, "--out")
-    if output.exists:
+    if output.exists and not _is_there(Path(out), text):
         raise UsageError("a policy is there already", where=printable(out), hint="choose another -o; a policy is never overwritten")
     output.write(text.encode())
     if taken(output) and not as_json:
@@ -79,6 +79,14 @@ def init(
     facts = {"policy": out, "keys": [str(path) for path in [*pems, *gpgs]], "stream": stream or None}
     lines = [f"policy       {out}", "" if key else "It refuses every bundle: add keys with --key."]
     Console(as_json, quiet, verbose, taken(output)).result(facts, [line for line in lines if line])
+
+
+def _is_there(path: Path, text: str) -> bool:
+    """Whether a run that failed at the very end has written the same policy."""
+    try:
+        return fsio.read_if_there(path, MAX_POLICY) == text.encode()
+    except Damaged:
+        return False
 
 
 @policy.command("check")

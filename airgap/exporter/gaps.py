@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airgap.errors import AirgapError, Damaged, Refused, RegistryError, UsageError
+from airgap.errors import AirgapError, Damaged, MediaError, Refused, RegistryError, UsageError
 from airgap.lists import Entry
 
 
@@ -25,7 +25,7 @@ def raise_gaps(outcomes: Sequence[tuple[Entry, BaseException | None]]) -> None:
             raise error
     if len(failures) == 1:
         raise failures[0][1]
-    kinds: tuple[type[AirgapError], ...] = (UsageError, Refused, Damaged)
+    kinds: tuple[type[AirgapError], ...] = (UsageError, Refused, Damaged, MediaError)
     kind = next((kind for kind in kinds if all(isinstance(error, kind) for _, error in failures)), RegistryError)
     hints = {error.hint for _, error in failures if isinstance(error, AirgapError) and error.hint}
     raise kind(

@@ -61,13 +61,13 @@ def append_durable(path: Path, data: bytes, keep: int) -> None:
             try:
                 write_at(fd, data, keep)
                 os.fsync(fd)
+                sync_directory(path.parent)
             except OSError:
                 with contextlib.suppress(OSError):
                     os.ftruncate(fd, keep)
                 raise
         finally:
             os.close(fd)
-        sync_directory(path.parent)
 
 
 def rename_durable(old: Path, new: Path) -> None:

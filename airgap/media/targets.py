@@ -101,7 +101,7 @@ def _go_on(one: Survey, targets: Sequence[Target], begun: Sequence[Disks]) -> li
     owns = [found.own for found in begun]
     free = [label for label in plan if label not in owns]
     new = [target for target in targets if target.disks is None]
-    if any(found.files != plan for found in begun) or len(set(owns)) != len(owns) or len(new) not in (0, len(free)):
+    if any(found.files != plan for found in begun) or len(set(owns)) != len(owns) or 0 < len(new) < len(free):
         raise UsageError(
             f"disks of another spread of {one.catalog.name} are among these",
             where=listing([str(target.path) for target in targets if target.disks]),
@@ -112,10 +112,17 @@ def _go_on(one: Survey, targets: Sequence[Target], begun: Sequence[Disks]) -> li
     files = {file.name: file for file in one.files}
     if sorted(name for held in plan.values() for name in held) != sorted(files):
         raise UsageError(f"{disks.NAME} does not list the files of {one.catalog.name}", where=printable(str(targets[0].path)))
-    left = iter(free)
+    chosen = {target.path: target.disks.own for target in targets if target.disks}
+    for label in free if new else ():  # the first that has room, as if the others were not needed: they were not at first, either
+        needed = sum(files[name].size for name in plan[label])
+        place = next((target for target in new if target.place.room >= needed), new[0])
+        new.remove(place)
+        chosen[place.path] = label
     tasks = []
     for target in targets:
-        own = target.disks.own if target.disks else next(left)
+        own = chosen.get(target.path)
+        if own is None:
+            continue
         tasks.append(
             Task(target.path, Disks(one.catalog.name, Digest.of(one.raw), own, plan), tuple(files[name] for name in plan[own]))
         )

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airgap.errors import AirgapError, Refused
+from airgap.errors import AirgapError, MediaError, Refused
 from airgap.text import listing, plural, printable
 from airgap.trust import gpg
 from airgap.trust.keystore import ReadKey, known_openpgp_keys, read_keys
@@ -157,6 +157,8 @@ def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read
         if isinstance(requirement, SignedBy):
             return find_openpgp(wanted, keys, raw, files, revoked)
         return find_raw(keys, requirement.keys, raw, files, revoked)
+    except MediaError:  # the disk fails: nothing is known about the signature
+        raise
     except AirgapError as error:
         return Finding(wanted, obstacle=_sentence(error))
 

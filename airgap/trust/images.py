@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeAlias, TypeVar
 
-from airgap.errors import AirgapError, Refused
+from airgap.errors import AirgapError, MediaError, Refused
 from airgap.oci.reference import Reference
 from airgap.text import plural, printable
 from airgap.trust.evidence import MAX_SIGNATURES, Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
@@ -156,6 +156,8 @@ class ImageJudge:
             return Decision(name, accepted=False, reason="no image signatures were found with it")
         try:
             self._keys.prepare(requirement)
+        except MediaError:
+            raise
         except AirgapError as error:
             return Decision(name, accepted=False, reason="; ".join(_facts(error)))
         if isinstance(requirement, SigstoreSigned):
@@ -199,6 +201,8 @@ def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_S
         label = printable(signature.name, 120)
         try:
             good = check(signature)
+        except MediaError:  # the disk fails: nothing is known about the signature
+            raise
         except AirgapError as error:
             failures.append(f"{label}: {'; '.join(_facts(error))}")
         else:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeAlias
 
-from airgap.errors import AirgapError, Refused
+from airgap.errors import Damaged, Refused, UsageError
 from airgap.trust import gpg
 from airgap.trust.certificates import Roots, load_certificates
 from airgap.trust.numbers import OpenPgpKey
@@ -31,10 +31,10 @@ def read_keys(source: KeySource, read_key: ReadKey) -> list[bytes]:
 
 
 def known_openpgp_keys(policy: Policy, read_key: ReadKey) -> list[OpenPgpKey]:
-    """All OpenPGP keys that a policy names anywhere and that can be read now."""
+    """All OpenPGP keys that a policy names anywhere and that can be read now. Raises ``MediaError``: the disk does not give one."""
     found: list[OpenPgpKey] = []
     for source in dict.fromkeys(one.keys for one in policy.requirements() if isinstance(one, SignedBy)):
-        with contextlib.suppress(AirgapError):
+        with contextlib.suppress(UsageError, Refused, Damaged):
             found += gpg.listed_keys(read_keys(source, read_key))
     return found
 

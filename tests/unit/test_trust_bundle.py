@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airgap import fsio
-from airgap.errors import Refused
+from airgap.errors import MediaError, Refused
 from airgap.trust import gpg, keys
 from airgap.trust.bundle import MAX_SIGNATURE, MAX_SIGNATURES, CatalogSignatures, Verdict, check_catalog_signatures, judge_stream
 from airgap.trust.policy import Policy, parse_policy
@@ -331,3 +331,15 @@ def test_several_scopes_give_one_message_with_every_wish(alice: Person, bob: Per
         check(airgap_policy(prod=[alice.wanted], lab=[bob.wanted]), {})
     assert alice.signer.key_id in caught.value.expected
     assert bob.signer.key_id in caught.value.expected
+
+
+def test_a_key_that_the_disk_does_not_give_refuses_nobody(tmp_path: Path) -> None:
+    """An I/O error says nothing about a signature: a refusal would be kept, in the history and by watch."""
+
+    def failing(name: str) -> bytes:
+        raise MediaError("cannot read the key file: Input/output error", where=name)
+
+    wanted = {"type": "sigstoreSigned", "keyPath": str(tmp_path / "a.pub")}
+    policy = parse_policy(json.dumps({"default": [REJECT], "transports": {"airgap": {"": [wanted]}}}).encode())
+    with pytest.raises(MediaError):
+        check_catalog_signatures(RAW, {Person(tmp_path, "a").file: b"x"}, policy, failing)
