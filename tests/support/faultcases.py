@@ -211,7 +211,7 @@ CASES = [
     Case("prune", "both imported", "prune oci:@/store --keep 1 --plan @/prune.json --state @/site-state", loose="prune"),
     Case("prune --apply", "planned", "prune oci:@/store --apply @/prune.json --state @/site-state"),
     Case("rollback", "both imported", "rollback oci:@/store --stream prod --to 1 --state @/site-state"),
-    Case("watch", "arrived", "watch @/drop --to oci:@/store +SITE --once --settle 0", loose=".*result"),
+    Case("watch", "arrived", "watch @/drop --to oci:@/store +SITE --once --settle 0", loose=".*result", reports=True),
     Case("history", "both imported", "history --state @/site-state"),
 ]
 
