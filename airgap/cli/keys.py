@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from pathlib import Path
 from typing import Annotated
@@ -60,8 +61,14 @@ def generate(
     busy = UsageError("another command makes keys there", where=printable(str(out)), hint="choose another --out")
     with fsio.exclusive_directory(out, busy):  # or one pair's private key could lie beside the other's public one
         _refuse_existing(private, public)
-        fsio.write_durable(private, private_pem, 0o600)
-        fsio.write_durable(public, public_pem)
+        try:
+            fsio.write_durable(private, private_pem, 0o600)
+            fsio.write_durable(public, public_pem)
+        except BaseException:  # half a pair would be in the way of the next run
+            for path in (private, public):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+            raise
     facts = {"private": str(private), "public": str(public), "id": key_id, "type": kind.value, "encrypted": secret is not None}
     console.result(
         facts,

@@ -24,7 +24,7 @@ from airgap.cli.comparing import read_content
 from airgap.cli.console import Console, Json, Quiet, Verbose
 from airgap.cli.decrypting import DecryptOption, site_secrets
 from airgap.cli.outputs import HELP, Output, taken
-from airgap.errors import AirgapError, Damaged
+from airgap.errors import AirgapError, Damaged, Refused
 from airgap.importer.opening import judge_catalog
 from airgap.importer.terms import Terms
 from airgap.media.reportdata import Before, Report, Trust, gather
@@ -158,10 +158,10 @@ def _neighbour(catalog: Catalog, media: Media) -> Catalog | None:
     """The bundle before this one, where it lies beside it."""
     form = re.compile(rf"{re.escape(catalog.stream)}-(\d{{4,16}})", re.ASCII)
     for parent in dict.fromkeys(directory.absolute().parent for directory in media.directories):
-        with contextlib.suppress(OSError):
+        with fsio.disk_errors("cannot look for the bundle before", parent), contextlib.suppress(PermissionError):
             serials = sorted((int(found[1]) for entry in parent.iterdir() if (found := form.fullmatch(entry.name))), reverse=True)
             for serial in [serial for serial in serials if serial < catalog.serial][:_NEIGHBOURS]:
-                with contextlib.suppress(AirgapError):
+                with contextlib.suppress(Damaged, Refused):
                     raw = fsio.read_capped(parent / names.bundle_name(catalog.stream, serial) / names.CATALOG, MAX_CATALOG)
                     if Digest.of(raw) == catalog.previous:
                         return Catalog.from_bytes(raw)

@@ -20,7 +20,7 @@ from airgap.text import printable
 CHUNK = 1 << 20
 
 #: What a disk says that fails, other than of a name that is wrong.
-_FAILING = frozenset({errno.EIO, errno.ENXIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+_FAILING = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 

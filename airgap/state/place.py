@@ -204,7 +204,10 @@ class Place:
 
         The marker goes last: until then a run that is killed leaves a state that is refused, never what seems to be a new site's.
         """
-        with self.errors():
+        busy = MediaError("another command begins this state anew", where=printable(str(self._directory)), hint="try again")
+        with fsio.exclusive_directory(self._directory, busy), self.errors():
+            with contextlib.suppress(_Unusable):
+                return self._open()  # that one was faster
             mark = secrets.token_hex(4)
             self._put_aside(_FILE, mark)
             self._put_aside(f"{_FILE}-journal", mark)

@@ -14,7 +14,7 @@ from tests.support.faulttrials import Trials
 pytestmark = pytest.mark.slow("repeats whole commands many times")
 
 #: Every kind of work with a disk: read-only, one file, several media, blocks in place, a log.
-SAMPLED = ["resolve", "export --resend", "media copy", "media check", "media log", "inspect", "diff"]
+SAMPLED = ["resolve", "export --resend", "media copy", "media check", "media log", "inspect", "diff", "verify"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow("mounts a disk that fails, and repeats whole comma
 
 WRITERS = [
     "resolve", "export", "export --since", "export --parity", "export --encrypt-to", "export --attach", "export --resend",
-    "merge", "merge --parity", "sign", "media copy", "media repair --in-place", "media log", "toolkit", "report",
+    "merge", "merge --parity", "sign", "media copy", "media repair", "media repair --in-place", "media log", "toolkit", "report",
     "import oci:", "import --since", "import oci-archive:", "import docker-archive:", "import dir:", "import k3s:", "receipt",
     "prune --apply", "rollback", "watch",
 ]  # fmt: skip
