@@ -64,6 +64,19 @@ def generate(kind: Literal["ecdsa", "ed25519"], passphrase: bytes | None) -> Key
     return KeyPair(private, public_key(key.public_key()).pem)
 
 
+def public_half(private_pem: bytes, passphrase: bytes | None) -> bytes:
+    """The public key of a private one that :func:`generate` (or its counterpart for sites) made, SPKI PEM.
+
+    Raises:
+        UsageError: not a private key in PKCS #8 PEM, or another passphrase.
+    """
+    try:
+        key = serialization.load_pem_private_key(private_pem, passphrase or None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError("not a private key with this passphrase") from error
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def load_signer(spec: str, passphrase: Passphrase) -> Signer:
     """Take what ``--key`` names: a private key file or ``gpg:FINGERPRINT``.
 

@@ -76,3 +76,33 @@ def test_keys_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run(["keys", "generate", "--out", str(tmp_path)]) == 2
     assert (tmp_path / "airgap.key").read_bytes() == before
     assert "already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "ed25519", "x25519"])
+@pytest.mark.parametrize("phrase", ["", "correct horse"])
+def test_a_run_that_was_killed_between_its_two_files_is_finished_by_the_same_command(
+    tmp_path: Path, kind: str, phrase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", phrase)
+    command = ["keys", "generate", "--type", kind, "--out", str(tmp_path)]
+    assert run(command) == 0
+    pair = {name: (tmp_path / name).read_bytes() for name in ("airgap.key", "airgap.pub")}
+    (tmp_path / "airgap.pub").unlink()
+    assert run(command) == 0
+    assert {name: (tmp_path / name).read_bytes() for name in pair} == pair
+
+
+def test_a_private_key_of_another_run_is_neither_written_over_nor_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "correct horse")
+    command = ["keys", "generate", "--out", str(tmp_path)]
+    assert run(command) == 0
+    before = (tmp_path / "airgap.key").read_bytes()
+    (tmp_path / "airgap.pub").unlink()
+    assert run([*command, "--type", "x25519"]) == 2
+    monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "another one")
+    assert run(command) == 2
+    assert "a private key is there already" in capsys.readouterr().err
+    assert (tmp_path / "airgap.key").read_bytes() == before
+    assert not (tmp_path / "airgap.pub").exists()
