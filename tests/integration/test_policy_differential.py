@@ -60,6 +60,12 @@ def with_name(name: str) -> dict[str, Any]:
     return policy
 
 
+def with_key_data(value: object) -> dict[str, Any]:
+    policy = wanting()
+    policy["transports"]["docker"]["x.example"] = [{"type": "signedBy", "keyType": "GPGKeys", "keyData": value}]
+    return policy
+
+
 POLICIES = {
     "not-unicode": dump(pairs(wanting())).replace(b'"example.com"', b'"x\xff":[{"type":"reject"}],"example.com"'),
     "respelled": with_scope("docker", "QUAY.IO"),
@@ -67,6 +73,7 @@ POLICIES = {
     "atomic-scope": with_scope("atomic", "h/a/b/c"),
     "empty-path": with_requirement(keyPath=""),
     "sha384-name": with_name(f"x.example/y@sha384:{'0' * 96}"),
+    "byte-list": with_key_data([1, 2, 3]),
     "long-port": with_name("x.example:5000000/y:1"),
     "newer-field": with_requirement(keyPaths=["/x"]),
 }
