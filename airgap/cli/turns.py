@@ -81,8 +81,9 @@ def writing(
     with memory.turn(places, command, wait, told) as turn, contextlib.ExitStack() as stack:
 
         def lease() -> Callable[[], None]:
-            owner, at = str(Holder.this(command)), (registry.host, registry.prefix)
-            got = stack.enter_context(leased(leasing.options, *at, owner, wait, told, breaking=leasing.breaking))
+            who = (memory.identity, str(Holder.this(command)))
+            at = (registry.host, registry.prefix)
+            got = stack.enter_context(leased(leasing.options, *at, *who, wait, told, breaking=leasing.breaking))
             turn.remarks += [got] if isinstance(got, str) else got.remarks
             return (lambda: None) if isinstance(got, str) else got.check
 

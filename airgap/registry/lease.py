@@ -46,10 +46,11 @@ class Lease:
         remarks: what a person must know about how it was got.
     """
 
-    def __init__(self, store: PrunableRegistry, brisk: PrunableRegistry, repository: Repository, owner: str) -> None:
+    def __init__(self, store: PrunableRegistry, brisk: PrunableRegistry, repository: Repository, own: str, owner: str) -> None:
         self._store, self._brisk = store, brisk
         self._repository = repository
-        self._id = secrets.token_hex(8)
+        self._own = f"{own}-"
+        self._id = self._own + secrets.token_hex(8)
         # two documents in turn, so that a long import leaves two manifests and not hundreds
         self._mine = [_document(self._id, owner, tick) for tick in (0, 1)]
         self._ended = threading.Event()
@@ -82,7 +83,7 @@ class Lease:
         while True:
             begun = time.monotonic()
             there = self._read()
-            owner = _owner(there)
+            owner = "" if self._is_left(there) else _owner(there)
             if there is None or not owner or breaking:
                 if there is not None and owner:
                     self.remarks.append(f"the lease at the registry was taken away from {owner}")
@@ -155,6 +156,10 @@ class Lease:
         except NotFound:
             return None
 
+    def _is_left(self, there: Manifest | None) -> bool:
+        """Whether it is that of a run which died: of those with our state nobody else has the turn."""
+        return there is not None and there.annotations.get(_ID, "").startswith(self._own)
+
     def _is_mine(self, there: Manifest | None) -> bool:
         return there is not None and there.annotations.get(_ID) == self._id
 
@@ -168,6 +173,7 @@ def leased(
     options: RegistryOptions,
     host: str,
     prefix: str,
+    own: str,
     owner: str,
     patience: float,
     told: Callable[[str], None],
@@ -179,6 +185,7 @@ def leased(
     Args:
         options: how the registry is spoken to.
         host, prefix: of the target.
+        own: what the leases of those begin with of whom one at a time comes here, such as the commands of one state.
         owner: what others are told.
         patience: seconds to wait for others at most.
         told: hears whom it waits for.
@@ -192,7 +199,7 @@ def leased(
         contextlib.closing(PrunableRegistry(options)) as store,
         contextlib.closing(PrunableRegistry(replace(options, retries=0))) as brisk,
     ):
-        lease = Lease(store, brisk, Repository(host, f"{prefix}/{LEASES}" if prefix else LEASES), owner)
+        lease = Lease(store, brisk, Repository(host, f"{prefix}/{LEASES}" if prefix else LEASES), own, owner)
         try:
             lease.take(patience, told, breaking=breaking)
         except RegistryError as error:

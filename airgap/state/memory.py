@@ -16,7 +16,7 @@ from airgap.state.generations import Brought, Generations
 from airgap.state.intents import Intents, Sealing
 from airgap.state.owners import Owners
 from airgap.state.place import Place
-from airgap.state.turns import Turn, take
+from airgap.state.turns import Turn, identity, take
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -139,6 +139,11 @@ class State:
     ) -> contextlib.AbstractContextManager[Turn]:
         """The turn to write to some places; see :func:`airgap.state.turns.take`."""
         return take(self._directory, places, command, patience, told, shared=shared)
+
+    @property
+    def identity(self) -> str:
+        """See :func:`airgap.state.turns.identity`."""
+        return identity(self._directory)
 
     def last_exported(self, stream: str, below: int | None = None) -> Remembered | None:
         """The highest bundle of a stream exported from here, below a serial if one is given."""

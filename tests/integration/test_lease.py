@@ -81,6 +81,25 @@ def test_a_second_machine_waits_for_the_first_one_and_says_for_whom(life: Life, 
     assert "airgap-lease" not in (tmp_path / "receipt").read_text()
 
 
+def test_a_lease_of_a_killed_import_keeps_its_own_state_waiting_no_moment(
+    life: Life, plain: DockerRegistry, tmp_path: Path
+) -> None:
+    state = str(tmp_path / "state")
+    with Gateway(plain.address) as gateway:
+        target = f"docker://{gateway.address}/mirror"
+        held = gateway.before = Held("PUT", "/manifests/latest")
+        with Started(life.site, *import_of(target, life.bundles[0], life.site.policy), state=state) as one:
+            held.reached.wait()
+            one.process.kill()
+            one.process.wait()
+        held.let_go()
+        assert owner(plain.address).startswith("airgap import")
+        done = here(*import_of(target, life.bundles[0], life.site.policy, "--state", state, "--wait", 0))
+        assert done.returncode == 0, done.stderr
+        assert "waiting" not in done.stderr
+        assert "lease" not in done.stdout
+
+
 def test_a_lease_of_a_machine_that_died_lapses_and_this_is_said(life: Life, plain: DockerRegistry, tmp_path: Path) -> None:
     lease(plain.address, "airgap watch (process 7 on gate-2)", 3)
     target = f"docker://{plain.address}/mirror"
