@@ -91,10 +91,9 @@ class Yard:
         """Import by another clock than that of this machine."""
         wanted = Terms(parse_policy(self.sender.policy.read_bytes()), lambda name: Path(name).read_bytes(), now, **terms)
         target = parse_target(f"oci:{self.store}", "")
-        with State(self.state) as state:
-            run.import_bundle(
-                [bundle], Destination(target, lambda _: contextlib.closing(LayoutStore(self.store))), wanted, state, Silent()
-            )
+        destination = Destination(target, lambda _: contextlib.closing(LayoutStore(self.store)))
+        with State(self.state) as state, state.turn([target.exclusive_place], "airgap import", 0, Silent().say) as turn:
+            run.import_bundle([bundle], destination, wanted, state, Silent(), turn)
 
 
 def key_of(sender: Sender) -> dict[str, Any]:
