@@ -182,10 +182,11 @@ class Far:
         return walk(self.registry.address).below(f"{begin}{self.stream.path}")
 
     def stored(self) -> dict[str, bytes]:
-        """Every file of the registry's storage, but for what uploads leave."""
+        """Every file of the registry's storage, but for what uploads and leases that were given back leave."""
         data = self.registry.root / "data"
         files = (path for path in data.rglob("*") if path.is_file() and "_uploads" not in path.parts)
-        return {str(path.relative_to(data)): path.read_bytes() for path in files}
+        found = {str(path.relative_to(data)): path.read_bytes() for path in files}
+        return {name: raw for name, raw in found.items() if "airgap-lease" not in name and b"io.airgap.lease" not in raw}
 
     def forget(self, digest: str) -> None:
         """Lose a blob: all links to it and its bytes."""
