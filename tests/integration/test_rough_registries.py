@@ -79,7 +79,7 @@ def gateway(registry: DockerRegistry) -> Iterator[Gateway]:
 
 
 def tags_come_last(requests: list[Request]) -> bool:
-    writes = [one for one in requests if one.method in ("PUT", "PATCH", "POST")]
+    writes = [one for one in requests if one.method in ("PUT", "PATCH", "POST") and "/airgap-lease/" not in one.path]
     tagging = [i for i, one in enumerate(writes) if "/manifests/" in one.path and "sha256" not in one.path]
     return bool(tagging) and all("/manifests/" in one.path and "sha256" not in one.path for one in writes[tagging[0] :])
 
