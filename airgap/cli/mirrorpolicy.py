@@ -29,6 +29,8 @@ _PLACES = {
     "registries.conf": "/etc/containers/registries.conf.d/10-airgap.conf",
 }
 
+_PRIVATE = re.compile(rb"-----BEGIN [A-Z ]{0,40}PRIVATE KEY")
+
 
 @dataclass(frozen=True)
 class PolicyChoices:
@@ -66,9 +68,6 @@ def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable
     }
     facts: dict[str, object] = {"mode": mode.value, "key_files": list(made.key_files)}
     return Written(files, _PLACES, (*made.warnings, *unreachable)), facts
-
-
-_PRIVATE = re.compile(rb"-----BEGIN [A-Z ]{0,40}PRIVATE KEY")
 
 
 def _lookaside(text: str) -> str:

@@ -24,9 +24,9 @@ _ARMOR = re.compile(
     r"((?:[A-Za-z0-9+/=]{1,76}[ \t]*\n)+?)(?:=([A-Za-z0-9+/]{4})[ \t]*\n)?-----END PGP SIGNATURE-----[ \t\n]*",
     re.ASCII,
 )
-#: Any block: what is between its headers and its checksum.
-_BLOCK = re.compile(r"-----BEGIN PGP [A-Z ,/0-9]{1,60}-----[ \t]*\r?\n(?:[A-Za-z]{1,20}: [^\n]*\n)*[ \t]*\r?\n([A-Za-z0-9+/=\s]*)")
-_CHECKSUM = re.compile(r"\n=[A-Za-z0-9+/]{4}\s*\Z")
+#: Any block, with its headers and its checksum.
+_BLOCK = re.compile(r"-----BEGIN PGP [^\n]*\n(.*?)(?=-----|\Z)", re.DOTALL)
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 _SECRET = frozenset({5, 7})
 _CRC_START, _CRC_POLYNOMIAL = 0xB704CE, 0x1864CFB
 _MAX_PACKETS = 64
@@ -87,8 +87,16 @@ def _literal(blob: bytes) -> bytes:
 
 def holds_secret_key(content: bytes) -> bool:
     """Whether there is a secret key in a key file, armored under whatever label or binary (RFC 4880, sections 5.5.1 and 6.2)."""
-    armored = [base64.b64decode(_CHECKSUM.sub("", body) + "===") for body in _BLOCK.findall(content.decode("latin-1"))]
+    armored = [_unarmored(block) for block in _BLOCK.findall(content.decode("latin-1"))]
     return any(not _SECRET.isdisjoint(_tags(binary)) for binary in armored or [content])
+
+
+def _unarmored(block: str) -> bytes:
+    """What a block holds, read as leniently as by gpg: whatever a damaged one still shows."""
+    lines = (line for line in block.split("\n") if ":" not in line and not line.startswith("="))
+    text = _NOT_BASE64.sub("", "".join(lines))
+    text = text[:-1] if len(text) % 4 == 1 else text
+    return base64.b64decode(text + "=" * (-len(text) % 4))
 
 
 def _tags(data: bytes) -> Iterator[int]:

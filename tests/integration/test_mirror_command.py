@@ -124,7 +124,9 @@ def test_a_site_key_chooses_the_mode_and_is_named_by_its_full_path(
 
 
 @pytest.mark.parametrize(
-    "content", [b"garbage", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n", b""], ids=["binary", "armor", "empty"]
+    "content",
+    [b"garbage", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAAA\n", b""],
+    ids=["binary", "armor", "odd armor", "empty"],
 )
 def test_what_is_no_public_key_is_refused(desk: Desk, content: bytes) -> None:
     (desk.root / "key").write_bytes(content)
@@ -143,9 +145,11 @@ def test_a_private_key_is_refused(desk: Desk) -> None:
     (desk.root / "secret.asc").write_bytes(armored)
     (desk.root / "secret.gpg").write_bytes(binary)
     (desk.root / "behind.gpg").write_bytes(public + binary)
-    (desk.root / "relabelled.asc").write_bytes(armored.replace(b"PRIVATE KEY BLOCK", b"PUBLIC KEY BLOCK"))
+    relabelled = armored.replace(b"PRIVATE KEY BLOCK", b"PUBLIC KEY BLOCK")
+    (desk.root / "relabelled.asc").write_bytes(relabelled)
+    (desk.root / "headed.asc").write_bytes(relabelled.replace(b"BLOCK-----\n", b"BLOCK-----\nX-Made-By:somebody\n", 1))
     desk.capsys.readouterr()
-    for name in ("keys/airgap.key", "secret.asc", "secret.gpg", "behind.gpg", "relabelled.asc"):
+    for name in ("keys/airgap.key", "secret.asc", "secret.gpg", "behind.gpg", "relabelled.asc", "headed.asc"):
         code, facts = desk.run("--site-key", desk.root / name)
         assert (code, facts["error"]) == (2, "a private key"), name
     assert not desk.out.exists()
