@@ -12,10 +12,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from airgap import fsio
@@ -25,7 +23,8 @@ from airgap.trust import evidence as ev
 from airgap.trust.images import ImageJudge
 from airgap.trust.policy import parse_policy
 from tests.support import signatureforms
-from tests.support.policycases import CONFIG, DIGEST, HOSTS, MANIFEST, ODD_NAMES, Blob, Case, make
+from tests.support.oneimage import one_image
+from tests.support.policycases import DIGEST, HOSTS, MANIFEST, ODD_NAMES, Blob, Case, make
 from tests.support.signatureforms import Forge
 from tests.support.tools import require
 
@@ -113,7 +112,7 @@ class Judges:
     def __enter__(self) -> Judges:
         self._skopeo = self.skopeo or require("skopeo")
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="airgap-differential-")))
-        port = self._stack.enter_context(_registry())
+        port = self._stack.enter_context(one_image())
         mapped = [f'[[registry]]\nprefix = "{host}"\nlocation = "127.0.0.1:{port}"\ninsecure = true\n' for host in HOSTS]
         (self.directory / "registries.conf").write_text("\n".join(mapped), encoding="utf-8")
         (self.directory / "registries.d").mkdir()
@@ -258,37 +257,3 @@ def _numbered(blobs: Sequence[Blob]) -> Iterator[tuple[int, Blob]]:
 def _path(reference: str) -> str:
     """Where the registry has it: below the host, without tag or digest."""
     return str(Reference.parse(reference).repository).partition("/")[2]
-
-
-class _Registry(BaseHTTPRequestHandler):
-    """Every repository has the one manifest under every name, and its config."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body are two writes
-
-    def do_GET(self) -> None:
-        body = CONFIG if "/blobs/" in self.path else MANIFEST if "/manifests/" in self.path else b"{}"
-        self.send_response(200)
-        self.send_header("Content-Type", "application/vnd.docker.distribution.manifest.v2+json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def _registry() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Registry)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

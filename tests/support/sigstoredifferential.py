@@ -10,11 +10,9 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from airgap import fsio
@@ -24,6 +22,7 @@ from airgap.oci.reference import Reference
 from airgap.trust import evidence as ev
 from airgap.trust.images import ImageJudge
 from airgap.trust.policy import parse_policy
+from tests.support.oneimage import one_image
 from tests.support.policycases import CONFIG, DIGEST, HOSTS, MANIFEST
 from tests.support.sigstorecases import SigstoreCase, build, make
 from tests.support.sigstorekeys import Vault, open_vault
@@ -74,7 +73,7 @@ class SigstoreJudges:
     def __enter__(self) -> SigstoreJudges:
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="airgap-differential-")))
         self._content: dict[str, tuple[str, bytes]] = {}
-        port = self._stack.enter_context(_registry(self._content))
+        port = self._stack.enter_context(one_image(self._content))
         mapped = [f'[[registry]]\nprefix = "{host}"\nlocation = "127.0.0.1:{port}"\ninsecure = true\n' for host in HOSTS]
         (self.directory / "registries.conf").write_text("\n".join(mapped), encoding="utf-8")
         (self.directory / "registries.d").mkdir()
@@ -161,47 +160,3 @@ def check_range(vault: Vault, skopeo: str, seed: int, numbers: Sequence[int]) ->
     """Compare the cases of a seed with these numbers."""
     with SigstoreJudges(vault, skopeo) as judges:
         return [judges.compare(make(vault, seed, number)) for number in numbers]
-
-
-def _handler(content: dict[str, tuple[str, bytes]]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # head and body are two writes
-
-        def do_GET(self) -> None:
-            name = self.path.rpartition("/")[2]
-            status, kind, body = 200, "application/vnd.docker.distribution.manifest.v2+json", b"{}"
-            if name in content:
-                kind, body = content[name]
-            elif name.endswith(".sig"):
-                status = 404
-            elif "/blobs/" in self.path:
-                body = CONFIG
-            elif "/manifests/" in self.path:
-                body = MANIFEST
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
-
-
-@contextlib.contextmanager
-def _registry(content: dict[str, tuple[str, bytes]]) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(content))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
