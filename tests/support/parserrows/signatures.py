@@ -11,7 +11,7 @@ from airgap.trust.certificates import load_certificates
 from airgap.trust.cosignkey import is_cosign_key, open_cosign_key
 from airgap.trust.fields import decode_base64
 from airgap.trust.keys import KeySigner
-from airgap.trust.openpgp import check_signed_message, detached_signature, signed_data
+from airgap.trust.openpgp import check_signed_message, detached_signature, holds_secret_key, signed_data
 from airgap.trust.payload import read_gpg_payload, read_sigstore_payload
 from airgap.trust.pem import read_pem
 from airgap.trust.policy import parse_policy
@@ -62,6 +62,27 @@ def rows() -> Iterator[Parser]:
         },
         ("airgap.trust.openpgp:packets",),
         most=64 << 10,
+    )
+
+    def keys(raw: bytes) -> None:
+        holds_secret_key(raw)
+
+    yield Parser(
+        "OpenPGP keys",
+        keys,
+        (
+            seeds.armor(),
+            packets,
+            b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nA: b\n\nmAA=\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n",
+        ),
+        {
+            "lines": seeds.armor,
+            "begins": repeated("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"),
+            "headers": repeated("A: b\n", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n", b"\nAAAA\n"),
+            "packets": repeated(b"\x88\x00"),
+        },
+        ("airgap.trust.openpgp:holds_secret_key",),
+        most=4 << 20,
     )
     for kind in ("PUBLIC KEY", "RSA PUBLIC KEY"):
         for name, read, home in (
