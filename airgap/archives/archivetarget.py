@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from airgap import fsio
 from airgap.archives.collecting import Collecting, is_attachment, name_of, only_image
 from airgap.archives.contents import archive_contents, digest_of_all
 from airgap.archives.tarwriter import TarWriter
@@ -64,7 +65,7 @@ class ArchiveTarget(Collecting):
             for item in strictjson.array(index.get("manifests"), self._where):
                 descriptor = Descriptor.from_json(item, self._where)
                 if descriptor.annotations.get(_REF_NAME) == name_of(reference):
-                    self._tar.settle_name()
+                    fsio.flush_names(self._tar.path.parent)
                     return descriptor.digest
         return None
 
@@ -98,7 +99,7 @@ class ArchiveTarget(Collecting):
         """As ``Appearing.contents``."""
         found = archive_contents(self._tar.path)
         if found is not None:
-            self._tar.settle_name()
+            fsio.flush_names(self._tar.path.parent)
         return found
 
     def rehearse(self) -> Path:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import contextlib
 import re
 import stat
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from airgap import fsio
-from airgap.archives.tarindex import Member
+from airgap.archives.tarwriter import END, space
 from airgap.archives.tree import TarTree
 from airgap.errors import Damaged, UsageError
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader
-from airgap.oci.verify import CHUNK
+from airgap.oci.verify import digest_of
 
-_BLOCK = 512
 _SHA512 = re.compile(r"(?:blobs/sha512/)?[0-9a-f]{128}", re.ASCII)
 
 
@@ -39,7 +37,7 @@ def archive_contents(path: Path) -> Digest | None:
         return None
     with contextlib.closing(tree):
         members = tree.members()
-        if tree.length != sum(_place(name, member) for name, member in members.items()) + 2 * _BLOCK:
+        if tree.length != sum(space(name, member.size) for name, member in members.items()) + END:
             return None
         return digest_of_all({name: (one.size, _hash(name, tree.open(name, one.size, 0))) for name, one in members.items()})
 
@@ -61,19 +59,5 @@ def directory_contents(path: Path) -> Digest | None:
     return digest_of_all(found)
 
 
-def _place(name: str, member: Member) -> int:
-    """Bytes that a member takes in an archive of ours."""
-    info = tarfile.TarInfo(name)
-    info.size = member.size
-    return len(info.tobuf(tarfile.GNU_FORMAT)) + -(-member.size // _BLOCK) * _BLOCK
-
-
 def _hash(name: str, reader: Reader) -> Digest:
-    hasher = Digest.of(b"", "sha512" if _SHA512.fullmatch(name) else "sha256").hasher()
-    buffer = memoryview(bytearray(CHUNK))
-    try:
-        while count := reader.readinto(buffer):
-            hasher.update(buffer[:count])
-    finally:
-        reader.close()
-    return Digest.sealed(hasher)
+    return digest_of(reader, "sha512" if _SHA512.fullmatch(name) else "sha256")

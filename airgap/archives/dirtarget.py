@@ -111,7 +111,7 @@ class DirTarget(_Pool):
             found = ImageDirectory(self.path).pick().digest
         except (Damaged, UsageError):  # nothing there, or nothing of ours: then the first write says so
             return None
-        self._settle_name()
+        fsio.flush_names(self.path.parent)
         return found
 
     def tag(self, reference: Reference, manifest: Manifest) -> None:
@@ -144,13 +144,8 @@ class DirTarget(_Pool):
         """As ``Appearing.contents``."""
         found = directory_contents(self.path)
         if found is not None:
-            self._settle_name()
+            fsio.flush_names(self.path.parent)
         return found
-
-    def _settle_name(self) -> None:
-        """Flush the name: it may be that of a run that died before it could."""
-        with fsio.disk_errors("cannot flush", self.path.parent):
-            fsio.sync_directory(self.path.parent)
 
     def rehearse(self) -> Path:
         """As ``Rehearsing.rehearse``. Raises ``UsageError`` when something is there already."""

@@ -22,7 +22,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import MAX_MANIFEST, Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referrers
-from airgap.oci.verify import CHUNK, BytesReader
+from airgap.oci.verify import BytesReader, digest_of
 from airgap.text import listing, plural, printable
 
 _INDEX = "manifest.json"
@@ -189,17 +189,7 @@ class DockerArchive:
                 expected="a plain tar, or gzip",
                 hint="have the image written as an OCI archive: skopeo copy ... oci-archive:FILE",
             )
-        return Descriptor(_LAYER, self._hash(name) if bytes(start).startswith(_GZIP) else content, size)
-
-    def _hash(self, name: str) -> Digest:
-        hasher, buffer = Digest.of(b"").hasher(), memoryview(bytearray(CHUNK))
-        reader = self._tree.open(name, None, 0)
-        try:
-            while count := reader.readinto(buffer):
-                hasher.update(buffer[:count])
-        finally:
-            reader.close()
-        return Digest.sealed(hasher)
+        return Descriptor(_LAYER, digest_of(self._tree.open(name, None, 0)) if bytes(start).startswith(_GZIP) else content, size)
 
 
 def _item(value: object, where: str) -> _Item:

@@ -14,7 +14,23 @@ from airgap.oci.verify import CHUNK
 from airgap.text import printable
 
 _BLOCK = 512
-_END = 2 * _BLOCK
+#: Bytes of zeros at the end of an archive.
+END = 2 * _BLOCK
+
+
+def space(name: str, size: int) -> int:
+    """Bytes that a member takes in an archive: its header, ``size`` bytes of content, and zeros up to a whole block."""
+    return len(_header(name, size)) + _padded(size)
+
+
+def _header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _padded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
 
 
 class TarWriter:
@@ -54,17 +70,12 @@ class TarWriter:
         """Make the archive appear under its name, whole and flushed."""
         file = self._begun()
         with fsio.disk_errors("cannot write", self.path):
-            os.ftruncate(file.fd, self._end + _END)
+            os.ftruncate(file.fd, self._end + END)
             try:
                 file.keep(replace=False)
             except FileExistsError:
                 self.refuse_taken()
                 raise
-
-    def settle_name(self) -> None:
-        """Flush the name of an archive that is there: an earlier run may have died before it could. Raises ``MediaError``."""
-        with fsio.disk_errors("cannot flush", self.path.parent):
-            fsio.sync_directory(self.path.parent)
 
     def close(self) -> None:
         """Remove what is not finished."""
@@ -72,13 +83,11 @@ class TarWriter:
             self._file.drop()
 
     def _reserve(self, name: str, size: int) -> int:
-        info = tarfile.TarInfo(name)
-        info.size = size
-        header = info.tobuf(tarfile.GNU_FORMAT)
+        header = _header(name, size)
         with self._guard:
             file = self._begun()
             start = self._end
-            self._end += len(header) + -(-size // _BLOCK) * _BLOCK
+            self._end += len(header) + _padded(size)
         with fsio.disk_errors("cannot write", self.path):
             fsio.write_at(file.fd, header, start)
         return start + len(header)

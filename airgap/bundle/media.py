@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from airgap.errors import Damaged, UsageError, disk_error
 from airgap.oci.digest import Digest
 from airgap.text import listing, plural, printable
 
-_MAX_SIGNATURE = 64 * 1024
+#: No signature file of a bundle is larger, in bytes.
+MAX_SIGNATURE = 64 * 1024
 _MAX_SIGNATURES = 128
 _MAX_ENTRIES = 10_000
 
@@ -44,7 +45,7 @@ class Media:
         found = list(dict.fromkeys(directory for path in paths for directory in bundle_directories(path)))
         raw = _one_catalog([d for d in found if _listed(d / names.CATALOG)], found)
         supplements = tuple(directory for directory in found if _listed(directory / names.SUPPLEMENT))
-        return cls(tuple(d for d in found if d not in supplements), raw, _signatures(found), supplements)
+        return cls(tuple(d for d in found if d not in supplements), raw, signatures_in(found), supplements)
 
     def locate(self, catalog: Catalog, partial: bool = False) -> Volumes:
         """Where every volume is, by number from 1. One that lies on several media is read where it is good (``copies.choose``).
@@ -211,11 +212,17 @@ def _one_catalog(holders: list[Path], directories: list[Path]) -> bytes:
     return raw
 
 
-def _signatures(directories: list[Path]) -> dict[str, bytes]:
+def signatures_in(directories: Sequence[Path]) -> dict[str, bytes]:
+    """The signature files of a catalog by name; one of the same name and other content, on another medium, by its path.
+
+    Raises:
+        Damaged: a file that is no signature, or too many of them.
+        MediaError: the disk refuses.
+    """
     found: dict[str, bytes] = {}
     for directory in directories:
         for name in sorted(filter(names.is_signature, entries(directory))):
-            content = fsio.read_capped(directory / name, _MAX_SIGNATURE)
+            content = fsio.read_capped(directory / name, MAX_SIGNATURE)
             if found.get(name, content) != content:
                 name = f"{directory}/{name}"
             found[name] = content

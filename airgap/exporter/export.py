@@ -14,6 +14,7 @@ from typing import Any
 from airgap import fsio
 from airgap.bundle import names
 from airgap.bundle.catalog import MAX_CATALOG, Catalog, format_time
+from airgap.bundle.media import signatures_in
 from airgap.bundle.outer import read as read_catalog
 from airgap.cipher.content import Pieces
 from airgap.cipher.sites import SiteKey
@@ -38,7 +39,6 @@ from airgap.exporter.keeping import (
     publish,
     publish_whole,
     record,
-    signatures_in,
     workplace,
 )
 from airgap.exporter.lock import MAX_LOCK, Lock
@@ -341,15 +341,14 @@ def _already_there(
         )
     done = _finished(request, Own(final, catalog, same, passed=False), source, signers, progress)
     if state.catalogs.find(catalog.stream, catalog.serial) is None:
-        state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in(final), same.to_bytes())
+        state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in([final]), same.to_bytes())
     record(state, final)
     return done
 
 
 def _finished(request: Request, own: Own, source: Source, signers: Sequence[Signer], progress: Progress) -> Exported:
     """A bundle that an earlier run has sealed: it may have been asked less of its images than this one."""
-    with fsio.disk_errors("cannot flush", own.path.parent):  # what has its name is on the disk; the name may be of a run that died
-        fsio.sync_directory(own.path.parent)
+    fsio.flush_names(own.path.parent)
     _require_signatures(own.path, signers)
     lock = own.lock or _locked(request, source, progress)
     try:

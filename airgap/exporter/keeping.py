@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airgap import fsio
 from airgap.bundle import names, sealed
 from airgap.bundle.catalog import MAX_CATALOG, Catalog
+from airgap.bundle.media import signatures_in
 from airgap.bundle.outer import Sealed
 from airgap.bundle.outer import read as read_catalog
 from airgap.cipher.content import ContentKey
@@ -35,7 +36,6 @@ from airgap.text import printable
 if TYPE_CHECKING:
     from airgap.exporter.export import Request
 
-_MAX_SIGNATURE = 64 * 1024
 _KEY, _MAX_KEY = "content.key", KEY_SIZE + 32
 
 
@@ -113,7 +113,7 @@ def publish(state: State, partial: Path) -> Path:
     locks = (work_of(state, catalog.stream, catalog.serial) / LOCK, partial / LOCK)
     lock = next((found for path in locks if (found := fsio.read_if_there(path, MAX_LOCK)) is not None), None)
     if lock is not None:
-        state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in(partial), lock)
+        state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in([partial]), lock)
     final = finish(partial)
     record(state, final)
     return final
@@ -192,13 +192,6 @@ def _kept_lock(state: State, catalog: Catalog, raw: bytes) -> Lock | None:
     """What a bundle was made of, as it is remembered."""
     kept = state.catalogs.find(catalog.stream, catalog.serial)
     return Lock.from_bytes(kept[2], LOCK) if kept is not None and kept[0] == raw and kept[2] else None
-
-
-def signatures_in(directory: Path) -> dict[str, bytes]:
-    """The signature files of a bundle's catalog, by name. Raises ``MediaError``."""
-    with fsio.disk_errors("cannot read the directory", directory):
-        found = sorted(entry.name for entry in directory.iterdir() if names.is_signature(entry.name))
-    return {name: fsio.read_capped(directory / name, _MAX_SIGNATURE) for name in found}
 
 
 def is_same(state: State, catalog: Catalog, volume_size: int | None, recipients: Sequence[SiteKey], lock: Lock) -> bool:

@@ -235,8 +235,7 @@ def _seal(partial: Path, supplement: Supplement, known: Known, sums: str) -> Non
 
 def _already_there(final: Path, supplement: Supplement, done: Resent) -> Resent:
     if fsio.read_if_there(final / names.SUPPLEMENT, MAX_SUPPLEMENT) == supplement.to_bytes():
-        with fsio.disk_errors("cannot flush", final.parent):  # the name may be that of a run that could not do it
-            fsio.sync_directory(final.parent)
+        fsio.flush_names(final.parent)
         return done
     raise UsageError(
         "something else has the name of the supplement", where=printable(str(final)), hint="move it away, or choose another --out"

@@ -1,5 +1,6 @@
 """The only package that opens and writes files of local disks."""
 
+from airgap.fsio.flushing import flush_names as flush_names
 from airgap.fsio.flushing import from_disk as from_disk
 from airgap.fsio.flushing import settle as settle
 from airgap.fsio.flushing import sync_directory as sync_directory

@@ -12,6 +12,8 @@ import errno
 import os
 from pathlib import Path
 
+from airgap.fsio.reading import disk_errors
+
 #: "This file system cannot do that", of directories on FUSE and CIFS and of files on discs. All else is a failure.
 _CANNOT = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 
@@ -44,6 +46,16 @@ def settle(path: Path) -> None:
         from_disk(fd)
     finally:
         os.close(fd)
+
+
+def flush_names(directory: Path) -> None:
+    """:func:`sync_directory` of names that somebody else may have made: a run that died, or could not do it.
+
+    Raises:
+        MediaError: the disk refuses.
+    """
+    with disk_errors("cannot flush", directory):
+        sync_directory(directory)
 
 
 def sync_directory(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -182,7 +181,7 @@ def import_bundle(
             held = _hold(opened, closures, names, spec, target, terms, state, digest)
             check_keeping_tags(closures, names, target, terms.threads)
             claim_places(names, spec, state, replace=terms.replace_names)
-            still = functools.partial(turn.check, spec.exclusive_place)
+            still = partial(turn.check, spec.exclusive_place)
             loaded = load(opened.store, closures, names, target, progress, still, terms.threads, signing, held)
             not_held = tuple(target.left_out) if isinstance(target, Limited) else ()
         _remember_generation(found, spec, target, terms, state, digest, signing)

@@ -198,8 +198,7 @@ class LayoutStore(LayoutReader):
             if raw != strictjson.canonical(index.value):
                 fsio.write_durable(self.path / INDEX, raw)
             else:
-                with fsio.disk_errors("cannot flush", self.path):
-                    fsio.sync_directory(self.path)
+                fsio.flush_names(self.path)
         self.close()
 
     # inside

@@ -18,7 +18,7 @@ from airgap import fsio
 from airgap.bundle import documents, names
 from airgap.bundle.catalog import Volume
 from airgap.bundle.check import damaged_blocks
-from airgap.bundle.media import entries
+from airgap.bundle.media import MAX_SIGNATURE, entries
 from airgap.bundle.names import BLOCK_SIZE
 from airgap.errors import AirgapError, Damaged, MediaError, UsageError
 from airgap.media import disks
@@ -29,7 +29,6 @@ from airgap.progress import Progress, Silent
 from airgap.text import listing, printable
 
 _SMALL = 256 * 1024 * 1024
-_MAX_SIGNATURE = 64 * 1024
 #: So many blocks are written before they are flushed: progress is then what the disk has, not what memory has (64 MiB).
 _FLUSH = 4
 
@@ -131,7 +130,7 @@ def _signatures(one: Survey) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for medium in one.media:
         for name in filter(names.is_signature, entries(medium.path)):
-            found.setdefault(name, fsio.read_capped(medium.path / name, _MAX_SIGNATURE))
+            found.setdefault(name, fsio.read_capped(medium.path / name, MAX_SIGNATURE))
     return found
 
 
@@ -175,9 +174,8 @@ class _Disk:
                 return False
         if not all(_holds(directory / name, content) for name, content in self._documents.items()):
             return False
-        with fsio.disk_errors("cannot flush", directory):  # the names may be those of a run that could not do it
-            fsio.sync_directory(directory)
-            fsio.sync_directory(directory.parent)
+        fsio.flush_names(directory)
+        fsio.flush_names(directory.parent)
         for file in self._task.files:
             self._progress.advance(2 * file.size)
         return True
@@ -214,8 +212,7 @@ class _Disk:
 
     def _read_back(self, directory: Path) -> None:
         """Everything at the end and not file by file: a stick that is smaller than it says overwrites what came first."""
-        with fsio.disk_errors("cannot flush", directory):
-            fsio.sync_directory(directory)
+        fsio.flush_names(directory)
         for file in self._task.files:
             bad = damaged_blocks(file, directory / file.name, self._progress, fresh=True)
             if bad:

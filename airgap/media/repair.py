@@ -15,7 +15,7 @@ from airgap import fsio
 from airgap.bundle import documents, names, piecewise, presence
 from airgap.bundle.check import check_file
 from airgap.bundle.entries import Volume
-from airgap.bundle.media import bundle_directories, entries
+from airgap.bundle.media import MAX_SIGNATURE, bundle_directories, entries
 from airgap.bundle.names import BLOCK_SIZE
 from airgap.bundle.request import ResendRequest
 from airgap.errors import Damaged, Interrupted, MediaError, UsageError
@@ -25,8 +25,6 @@ from airgap.media.survey import Copy, Survey, survey
 from airgap.oci.digest import Digest
 from airgap.progress import Progress
 from airgap.text import printable
-
-_SIGNATURE_LIMIT = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -111,8 +109,7 @@ def _repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_plac
     busy = UsageError("another repair is at work here", where=printable(str(target)), hint="wait for it, or choose another --out")
     with fsio.exclusive_directory(target, busy):
         done = _Repairing(found, target, out is not None, in_place, progress).run()
-        with fsio.disk_errors("cannot flush", target):  # names there may be those of a run that could not do it
-            fsio.sync_directory(target)
+        fsio.flush_names(target)
     if made and not any(target.iterdir()):
         target.rmdir()
     return done
@@ -260,7 +257,7 @@ class _Repairing:
             for name in filter(names.is_signature, entries(medium.path)):
                 if medium.path != self._target:
                     with contextlib.suppress(Damaged):  # a damaged one helps nobody
-                        self._document(name, fsio.read_capped(medium.path / name, _SIGNATURE_LIMIT))
+                        self._document(name, fsio.read_capped(medium.path / name, MAX_SIGNATURE))
         here = frozenset(entries(self._target))
         self._document(names.SUMS, documents.sha256sums(catalog, raw, here))
         for name, content in {names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()}.items():

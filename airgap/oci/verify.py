@@ -111,6 +111,17 @@ def skipped(reader: Reader, offset: int) -> Reader:
     return reader
 
 
+def digest_of(reader: Reader, algorithm: str = "sha256") -> Digest:
+    """The digest of all that a reader still has; it is closed."""
+    hasher, buffer = Digest.of(b"", algorithm).hasher(), memoryview(bytearray(CHUNK))
+    try:
+        while count := reader.readinto(buffer):
+            hasher.update(buffer[:count])
+    finally:
+        reader.close()
+    return Digest.sealed(hasher)
+
+
 def read_all(reader: Reader, limit: int, where: str) -> bytes:
     """Read a small thing wholly.
 
