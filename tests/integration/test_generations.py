@@ -13,6 +13,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.tools import require
 from tests.support.year import Far, RegistryShelf, Vendor, done
 
+pytestmark = pytest.mark.slow("imports several bundles one after the other")
+
 
 @pytest.fixture
 def vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vendor:

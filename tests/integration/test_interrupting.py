@@ -24,6 +24,8 @@ from tests.support.striking import moments, strike
 from tests.support.trustkit import GpgHome, gpg_home
 from tests.support.yard import Yard
 
+pytestmark = pytest.mark.slow("starts programs and strikes them with signals")
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
 
@@ -273,7 +275,6 @@ def _commands(yard: Yard, bundle: Path) -> dict[str, tuple[object, ...]]:
     }
 
 
-@pytest.mark.slow("starts a process for every moment")
 @pytest.mark.parametrize("name", ["import", "verify", "media check", "media copy", "media repair", "report", "watch"])
 def test_a_signal_at_any_moment_is_no_verdict(yard: Yard, name: str) -> None:
     bundle = yard.bundle(1)

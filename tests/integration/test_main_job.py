@@ -17,6 +17,8 @@ from tests.support.site import Site
 from tests.support.tools import require
 from tests.support.walk import Contents, walk
 
+pytestmark = pytest.mark.slow("carries one bundle through every step, against real registries")
+
 
 @dataclass(frozen=True)
 class Job:

@@ -14,6 +14,8 @@ from airgap.bundle.catalog import MAX_CATALOG
 from tests.support import parserseeds as seeds
 from tests.support.bundles import Sender
 
+pytestmark = pytest.mark.slow("files of sixty megabytes for each command")
+
 MOST = 300 * 1000 * 1000
 SIZE = MAX_CATALOG - 200
 COMMANDS = ("inspect", "verify", "check", "diff", "report")
@@ -69,7 +71,6 @@ CATALOGS: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.slow("sixty megabytes for each command")
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", CATALOGS)
 def test_a_catalog_of_a_stranger_takes_no_memory_to_speak_of(kind: str, command: str, tmp_path: Path) -> None:
@@ -102,7 +103,6 @@ def test_the_files_beside_a_catalog_take_no_memory_to_speak_of(name: str, part: 
     assert memory < MOST, said
 
 
-@pytest.mark.slow("a catalog of 45 MB, twice")
 @pytest.mark.parametrize("command", ["inspect", "check"])
 def test_a_catalog_of_as_many_blobs_as_may_be_is_read(command: str, tmp_path: Path) -> None:
     sender = Sender.make(tmp_path / "sender")
@@ -114,7 +114,6 @@ def test_a_catalog_of_as_many_blobs_as_may_be_is_read(command: str, tmp_path: Pa
     assert memory < MOST
 
 
-@pytest.mark.slow("a catalog on each of five media")
 def test_many_catalogs_on_one_medium_take_no_more_than_one(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / "stick" / f"b{number}").mkdir(parents=True)

@@ -20,6 +20,8 @@ from airgap.state import State
 from tests.support import images
 from tests.support.once import World, make_world
 
+pytestmark = pytest.mark.slow("runs whole commands again and again")
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:

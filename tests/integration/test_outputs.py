@@ -22,6 +22,8 @@ from tests.support.bundles import flip
 from tests.support.cli import MEDIA, USAGE, failed, here
 from tests.support.yard import Yard
 
+pytestmark = pytest.mark.slow("runs whole commands for every kind of output")
+
 NULL, FULL = os.makedev(1, 3), os.makedev(1, 7)
 needs_devices = pytest.mark.skipif(os.geteuid() != 0, reason="makes devices")
 EPOCH = "1767225600"

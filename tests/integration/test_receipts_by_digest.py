@@ -16,6 +16,8 @@ from tests.support.dockerregistry import DockerRegistry
 from tests.support.tools import require
 from tests.support.year import HOST, Far, RegistryShelf, Vendor, done
 
+pytestmark = pytest.mark.slow("exports and imports against a real registry")
+
 
 @pytest.fixture
 def vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vendor:

@@ -19,6 +19,8 @@ from tests.support.tools import require
 from tests.support.trustkit import GpgHome, gpg_home
 from tests.support.walk import Contents, walk
 
+pytestmark = pytest.mark.slow("runs the stock tools over whole bundles")
+
 
 @dataclass(frozen=True)
 class Bundles:

@@ -20,6 +20,8 @@ from tests.support.replica import FORBIDDEN, Replica
 from tests.support.signing import Key, cosign_payload
 from tests.support.site import CREATED, Site
 
+pytestmark = pytest.mark.slow("exports and imports against registries that refuse")
+
 SPDX = "application/spdx+json"
 WEB = images.image([images.layer("web")])
 SBOM = images.artifact(WEB, SPDX, b"{}")

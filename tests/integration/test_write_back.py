@@ -25,6 +25,8 @@ from tests.support.failingdisk import FailingDisk
 from tests.support.resending import Wish
 from tests.support.yard import Yard
 
+pytestmark = pytest.mark.slow("mounts a disk that fails")
+
 MEGABYTE = 1024 * 1024
 
 
