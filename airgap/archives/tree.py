@@ -38,7 +38,7 @@ class TarTree:
     def close(self) -> None:
         """Close the archive. Open readers stay usable."""
         if self._fd >= 0:
-            os.close(self._fd)
+            fsio.release(self._fd)
             self._fd = -1
 
     @property

@@ -76,7 +76,7 @@ def check_file(
         work = _Work(fd, volume, progress, whole)
         work.run(min(threads, len(volume.blocks)))
     finally:
-        os.close(fd)
+        fsio.release(fd)
     if size > volume.size and volume.blocks:
         work.damaged.add(len(volume.blocks) - 1)
     return Checked(tuple(sorted(work.damaged)), tuple(sorted(work.unreadable)), work.whole.hexdigest() if work.whole else "")

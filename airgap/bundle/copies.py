@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,4 +57,4 @@ def _digest(path: Path, offset: int, length: int) -> str:
     except OSError:  # a bad place on the disk
         return ""
     finally:
-        os.close(fd)
+        fsio.release(fd)

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from airgap.fsio import CHUNK, disk_errors, open_regular
+from airgap.fsio import CHUNK, disk_errors, open_regular, release
 
 
 def is_regular(path: Path) -> bool:
     """True. Raises as :func:`open_regular` for what is not there or no regular file."""
-    os.close(open_regular(path))
+    release(open_regular(path))
     return True
 
 
@@ -22,11 +22,14 @@ def holds(path: Path, content: bytes) -> bool:
         As :func:`read_capped`.
     """
     fd = open_regular(path)
-    with disk_errors("cannot read", path), os.fdopen(fd, "rb") as file:
-        if os.fstat(fd).st_size != len(content):
-            return False
-        view = memoryview(content)
-        return all(file.read(CHUNK) == view[at : at + CHUNK] for at in range(0, len(view), CHUNK)) and not file.read(1)
+    try:
+        with disk_errors("cannot read", path), os.fdopen(fd, "rb", closefd=False) as file:
+            if os.fstat(fd).st_size != len(content):
+                return False
+            view = memoryview(content)
+            return all(file.read(CHUNK) == view[at : at + CHUNK] for at in range(0, len(view), CHUNK)) and not file.read(1)
+    finally:
+        release(fd)
 
 
 def lines(path: Path, longest: int) -> Iterator[bytes]:
@@ -36,6 +39,9 @@ def lines(path: Path, longest: int) -> Iterator[bytes]:
         As :func:`read_capped`.
     """
     fd = open_regular(path)
-    with disk_errors("cannot read", path), os.fdopen(fd, "rb") as file:
-        while line := file.readline(longest):
-            yield line
+    try:
+        with disk_errors("cannot read", path), os.fdopen(fd, "rb", closefd=False) as file:
+            while line := file.readline(longest):
+                yield line
+    finally:
+        release(fd)

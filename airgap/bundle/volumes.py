@@ -165,7 +165,7 @@ class Peek:
     def close(self) -> None:
         """Close the file. May be called twice."""
         if self._fd >= 0:
-            os.close(self._fd)
+            fsio.release(self._fd)
         self._fd, self._path = -1, None
 
     def _piece(self, pieces: Pieces, volume: int, number: int) -> bytes:

@@ -144,7 +144,7 @@ class Tree:
         except OSError as error:
             raise MediaError(f"cannot read: {error.strerror}") from error
         finally:
-            os.close(fd)
+            fsio.release(fd)
         if b"\0" in head[:count] and not head.startswith(_WIDE):
             self._unread(path, "binary data")
             return None

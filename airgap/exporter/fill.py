@@ -110,7 +110,7 @@ def _open_volumes(directory: Path, count: int) -> list[int]:
 
 def _close(files: Sequence[int]) -> None:
     for fd in files:
-        os.close(fd)
+        fsio.release(fd)
 
 
 class _Filler:

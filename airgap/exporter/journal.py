@@ -74,7 +74,7 @@ class Journal:
         """Close the file; a writer that is still at work gets an error, never another file's descriptor."""
         with self._guard:
             if self._fd >= 0:
-                os.close(self._fd)
+                fsio.release(self._fd)
                 self._fd = -1
 
     def _attach(self, directory: Path) -> Journal:

@@ -70,7 +70,7 @@ def _opened(directory: Path, volumes: Sequence[Volume], count: int) -> Iterator[
         raise
     finally:
         for fd in opened:
-            os.close(fd)
+            fsio.release(fd)
 
 
 class _Encoding:

@@ -132,7 +132,7 @@ class _Writer:
 
     def __exit__(self, *_: object) -> None:
         for fd in self._files.values():
-            os.close(fd)
+            fsio.release(fd)
 
     def write(self, places: list[tuple[Blocks, list[str]]], progress: Progress) -> None:
         total = sum(block_length(self._known[name], number) for name, number in self._places)
@@ -203,7 +203,7 @@ class OriginalBlocks:
                 with fsio.disk_errors("cannot read", path):
                     count = fsio.read_at(fd, content, number * names.BLOCK_SIZE)
             finally:
-                os.close(fd)
+                fsio.release(fd)
             yield (name, number), content[:count]
 
     def blame(self, block: Block) -> AirgapError:

@@ -18,6 +18,7 @@ from airgap.fsio.reading import read_at as read_at
 from airgap.fsio.reading import read_capped as read_capped
 from airgap.fsio.reading import read_if_there as read_if_there
 from airgap.fsio.reading import read_input as read_input
+from airgap.fsio.reading import release as release
 from airgap.fsio.space import exclusive as exclusive
 from airgap.fsio.space import exclusive_directory as exclusive_directory
 from airgap.fsio.space import existing_parent as existing_parent

@@ -12,7 +12,7 @@ import errno
 import os
 from pathlib import Path
 
-from airgap.fsio.reading import disk_errors
+from airgap.fsio.reading import disk_errors, release
 
 #: "This file system cannot do that", of directories on FUSE and CIFS and of files on discs. All else is a failure.
 _CANNOT = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -45,7 +45,7 @@ def settle(path: Path) -> None:
     try:
         from_disk(fd)
     finally:
-        os.close(fd)
+        release(fd)
 
 
 def flush_names(directory: Path) -> None:
@@ -67,4 +67,4 @@ def sync_directory(path: Path) -> None:
         if error.errno not in {*_CANNOT, errno.EBADF}:
             raise
     finally:
-        os.close(fd)
+        release(fd)

@@ -17,6 +17,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from airgap.fsio.reading import release
 from airgap.fsio.space import filesystem_type
 from airgap.text import listing, printable
 
@@ -69,18 +70,23 @@ def sweep(directory: Path) -> None:
     """Remove what killed runs left in a directory.
 
     Removed are files and directories with a temporary name that are ours and that nobody has locked. What cannot be looked at
-    or removed stays: it harms nobody.
+    or removed stays: it harms nobody. Of a place that cannot be looked through, ``tell`` hears.
     """
     place = str(directory.absolute())
-    with contextlib.suppress(OSError):
+    try:
         fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             found = sorted(filter(is_temporary, os.listdir(fd)))  # noqa: PTH208 - of the directory that is open
             gone = [printable(name) for name in found if _remove(fd, name, place)]
         finally:
-            os.close(fd)
-        if gone:
-            _tell(f"removed from {printable(place)} what a killed command left there: {listing(gone, 4)}")
+            release(fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        _tell(f"cannot look for what a killed command may have left in {printable(place)}: {error.strerror}")
+        return
+    if gone:
+        _tell(f"removed from {printable(place)} what a killed command left there: {listing(gone, 4)}")
 
 
 def sweep_once(directory: Path) -> None:
@@ -108,7 +114,7 @@ def _remove(directory: int, name: str, place: str) -> bool:
             else:
                 shutil.rmtree(name, dir_fd=directory)
         finally:
-            os.close(fd)
+            release(fd)
         return True
     return False
 
@@ -140,7 +146,7 @@ class TemporaryDirectory:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 if own(self._fd):
                     return
-                os.close(self._fd)
+                release(self._fd)
 
     def __enter__(self) -> Path:
         return self.path
@@ -155,7 +161,7 @@ class TemporaryDirectory:
                 shutil.rmtree(self.path, ignore_errors=True)
                 if not os.path.lexists(self.path):
                     break
-            os.close(self._fd)
+            release(self._fd)
             self._fd = -1
 
 
@@ -166,7 +172,7 @@ def create(path: Path, mode: int) -> tuple[int, Path]:
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         if own(fd):
             return fd, temporary
-        os.close(fd)
+        release(fd)
 
 
 def nameless(directory: Path, mode: int) -> int | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from airgap.fsio import leftovers
 from airgap.fsio.flushing import sync_directory
-from airgap.fsio.reading import disk_errors
+from airgap.fsio.reading import disk_errors, release
 from airgap.fsio.writing import write_at
 
 
@@ -70,7 +70,7 @@ class NewFile:
         if self._temporary is not None:
             with contextlib.suppress(OSError):
                 self._temporary.unlink(missing_ok=True)
-        os.close(self.fd)
+        release(self.fd)
         self.fd = -1
 
     def take_name(self, *, replace: bool) -> None:
@@ -94,7 +94,7 @@ class NewFile:
         try:  # without dst_dir_fd Python calls link(2), which does not follow what is in /proc (bpo-37612)
             os.link(f"/proc/self/fd/{self.fd}", path.name, dst_dir_fd=directory, follow_symlinks=True)
         finally:
-            os.close(directory)
+            release(directory)
 
 
 @contextlib.contextmanager

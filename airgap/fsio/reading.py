@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import stat
 from collections.abc import Iterator
@@ -19,8 +18,10 @@ from airgap.text import printable
 
 CHUNK = 1 << 20
 
-#: What a disk says that fails, other than of a name that is wrong.
-_FAILING = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+#: What is said of a name that is wrong, or not for us; all else is a disk that fails.
+_NAMING = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+)
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -43,7 +44,7 @@ def open_regular(path: Path | str) -> int:
             raise Damaged("not a regular file", where=where, got="a symbolic link") from error
         raise disk_error(error, "cannot open", where) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
+        release(fd)
         raise Damaged("not a regular file", where=printable(str(path)), got="a directory, FIFO, socket or device")
     return fd
 
@@ -63,17 +64,26 @@ def read_capped(path: Path, limit: int) -> bytes:
         MediaError: the disk refuses.
     """
     fd = open_regular(path)
-    with disk_errors("cannot read", path), os.fdopen(fd, "rb", buffering=0) as file:
-        if os.fstat(fd).st_size <= limit and len(data := _up_to(file, limit + 1)) <= limit:
-            return data
+    try:
+        with disk_errors("cannot read", path):
+            if os.fstat(fd).st_size <= limit and len(data := _up_to(fd, limit + 1)) <= limit:
+                return data
+    finally:
+        release(fd)
     raise Damaged("a file is too large", where=printable(str(path)), expected=f"{limit} bytes at most")
 
 
-def _up_to(file: io.FileIO, count: int) -> bytes:
+def release(fd: int) -> None:
+    """Close a descriptor. What was written through it counts since its fsync, so it does not matter what ``close`` says."""
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
+def _up_to(fd: int, count: int) -> bytes:
     """The next bytes of a file. A whole regular file is read in one piece, so that nothing is joined and there twice."""
-    parts = [file.read(min(count, os.fstat(file.fileno()).st_size + 1))]
+    parts = [os.read(fd, min(count, os.fstat(fd).st_size + 1))]
     while parts[-1] and (left := count - sum(map(len, parts))):
-        parts.append(file.read(min(left, CHUNK)))
+        parts.append(os.read(fd, min(left, CHUNK)))
     return b"".join(parts) if any(parts[1:]) else parts[0]
 
 
@@ -116,12 +126,15 @@ def read_input(path: Path, limit: int, what: str) -> bytes:
         MediaError: the disk does not give it.
     """
     try:
-        with path.open("rb", buffering=0) as file:
-            data = _up_to(file, limit + 1)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = _up_to(fd, limit + 1)
+        finally:
+            release(fd)
     except OSError as error:
-        if error.errno in _FAILING:
-            raise disk_error(error, f"cannot read the {what}", printable(str(path))) from error
-        raise UsageError(f"cannot read the {what}: {error.strerror}", where=printable(str(path))) from error
+        if error.errno in _NAMING:
+            raise UsageError(f"cannot read the {what}: {error.strerror}", where=printable(str(path))) from error
+        raise disk_error(error, f"cannot read the {what}", printable(str(path))) from error
     if len(data) > limit:
         raise UsageError(f"the {what} is too large", where=printable(str(path)), expected=f"{limit} bytes at most")
     return data

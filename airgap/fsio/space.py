@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from airgap.errors import AirgapError, MediaError
-from airgap.fsio.reading import disk_errors
+from airgap.fsio.reading import disk_errors, release
 from airgap.text import human_size, printable
 
 
@@ -51,7 +51,7 @@ def _locked(fd: int, busy: AirgapError) -> Iterator[None]:
             raise busy from None
         yield
     finally:
-        os.close(fd)
+        release(fd)
 
 
 def free_bytes(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from airgap.errors import Damaged, disk_error
-from airgap.fsio.reading import open_regular, read_at, read_capped
+from airgap.fsio.reading import open_regular, read_at, read_capped, release
 from airgap.text import printable
 
 
@@ -41,7 +41,7 @@ class FileReader:
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:
-            os.close(self._fd)
+            release(self._fd)
             self._fd = -1
 
 
@@ -108,7 +108,7 @@ class DirectoryTree:
         fd = open_regular(path)
         length = os.fstat(fd).st_size
         if offset > length or (size is not None and size != length):
-            os.close(fd)
+            release(fd)
             expected = f"{size or offset} bytes"
             raise Damaged("a blob has the wrong size", where=printable(path), expected=expected, got=f"{length} bytes")
         return FileReader(fd, offset, length - offset, path)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from airgap.fsio.reading import disk_errors
+from airgap.fsio.reading import disk_errors, release
 
 _MOST_NOTE = 4096
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
@@ -44,7 +44,7 @@ def waiting(
             os.pwrite(fd, b"" if shared else note[:_MOST_NOTE], 0)
         yield
     finally:
-        os.close(fd)
+        release(fd)
 
 
 def _wait(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airgap.errors import Damaged
 from airgap.fsio.flushing import sync_directory
-from airgap.fsio.reading import disk_errors
+from airgap.fsio.reading import disk_errors, release
 from airgap.text import printable
 
 #: Modes of directories whatever the umask says: nobody else sees what is in it; others may read, but not change it behind our back.
@@ -67,7 +67,7 @@ def append_durable(path: Path, data: bytes, keep: int) -> None:
                     os.ftruncate(fd, keep)
                 raise
         finally:
-            os.close(fd)
+            release(fd)
 
 
 def rename_durable(old: Path, new: Path) -> None:

@@ -7,7 +7,6 @@ the size and the first block of a volume in it: names say nothing, for every bun
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -215,4 +214,4 @@ def _first_block(folder: Folder, name: str) -> str:
             count = fsio.read_at(fd, memoryview(buffer), 0)
         return hashlib.sha256(memoryview(buffer)[:count]).hexdigest()
     finally:
-        os.close(fd)
+        fsio.release(fd)

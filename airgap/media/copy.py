@@ -239,7 +239,7 @@ class _Disk:
         try:
             yield fd
         finally:
-            os.close(fd)
+            fsio.release(fd)
 
     @contextlib.contextmanager
     def _source(self, file: Volume) -> Iterator[_Reader]:

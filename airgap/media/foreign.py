@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +49,7 @@ def read(path: Path, offset: int, length: int) -> bytes:
             buffer = bytearray(length)
             return bytes(buffer[: fsio.read_at(fd, memoryview(buffer), offset)])
     finally:
-        os.close(fd)
+        fsio.release(fd)
 
 
 def _by_header(block: bytes, copy: Copy, one: Survey) -> str:

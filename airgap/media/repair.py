@@ -173,7 +173,7 @@ class _Repairing:
             raise
         finally:
             for fd in self._descriptors.values():
-                os.close(fd)
+                fsio.release(fd)
 
     @contextlib.contextmanager
     def _dropping(self, store: NewFiles | InPlace) -> Iterator[None]:
@@ -240,7 +240,7 @@ class _Repairing:
                 os.ftruncate(fd, file.size)
                 os.fsync(fd)
             finally:
-                os.close(fd)
+                fsio.release(fd)
         return path
 
     def _put(self, source: Place, share: int, row: int, target: int) -> None:

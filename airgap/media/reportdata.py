@@ -12,7 +12,7 @@ from airgap.bundle.catalog import Catalog
 from airgap.bundle.custody import Custody
 from airgap.bundle.difference import Content
 from airgap.bundle.store import BundleStore
-from airgap.errors import AirgapError
+from airgap.errors import AirgapError, MediaError
 from airgap.media.reportsbom import MAX_SBOM, Sbom, is_likely, summarize
 from airgap.media.reportweight import Weight, Weights, weigh
 from airgap.oci.descriptor import Descriptor
@@ -267,6 +267,8 @@ class _Sboms:
         for descriptor in [*wanted, *self._inside(image)]:
             try:
                 yield from self._store.find_manifest(descriptor.digest).layers
+            except MediaError:  # a disk that fails makes no report with less in it
+                raise
             except AirgapError:
                 continue  # the weight of the image says so already
 
@@ -274,6 +276,8 @@ class _Sboms:
         """BuildKit's attestations are children of the index, of platform unknown/unknown."""
         try:
             children = self._store.find_manifest(image.root.digest).children
+        except MediaError:  # a disk that fails makes no report with less in it
+            raise
         except AirgapError:
             return []
         return [child for child in children if child.platform is not None and child.platform.os == "unknown"]
@@ -292,6 +296,8 @@ class _Sboms:
         try:
             reader = VerifiedReader(self._store.open_blob(layer.digest), layer, where)
             return summarize(read_all(reader, layer.size, where))
+        except MediaError:  # a disk that fails makes no report with less in it
+            raise
         except AirgapError as error:
             self._failures.append(str(error))
             return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from airgap.bundle.catalog import Blob, Catalog
 from airgap.bundle.store import BundleStore
-from airgap.errors import AirgapError
+from airgap.errors import AirgapError, MediaError
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
@@ -89,6 +89,8 @@ def weigh(catalog: Catalog, store: BundleStore) -> Weights:
             continue
         try:
             parts[image.root.digest], platforms = walk.image(image)
+        except MediaError:  # a disk that fails makes no report with less in it
+            raise
         except AirgapError as error:
             found[image.root.digest] = Weight(unread=str(error))
             continue

@@ -19,7 +19,7 @@ from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.bundle.media import bundle_directories, entries
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
-from airgap.errors import AirgapError, Damaged, MediaError
+from airgap.errors import AirgapError, Damaged, MediaError, disk_error
 from airgap.media import disks
 from airgap.media.disks import Disks
 from airgap.oci.digest import Digest
@@ -325,8 +325,10 @@ def _medium(directory: _Directory, raw: bytes) -> Medium:
 def _copy(file: Volume, path: Path, medium: Medium) -> Copy:
     try:
         status = path.lstat()
+    except FileNotFoundError:
+        return Copy(file, path, medium, "was taken away", regular=False)
     except OSError as error:
-        return Copy(file, path, medium, f"cannot be looked at ({error.strerror})", regular=False)
+        raise disk_error(error, "cannot look at a file", printable(str(path))) from error
     if not stat.S_ISREG(status.st_mode):
         return Copy(file, path, medium, f"is {_kind(status.st_mode)} instead of a file", regular=False)
     if status.st_size < file.size:

@@ -299,6 +299,8 @@ class Place:
     def _doubtful(self, why: str) -> Refused | MediaError:
         """What to say of a state that SQLite calls corrupt; see :mod:`airgap.state.doubt`."""
         try:
+            if not fsio.is_there(self._path):  # the new one, which has no name yet
+                return self._failure(why, sqlite3.SQLITE_IOERR)
             found = doubt.damage(self._path, self._bare)
         except MediaError as error:
             return self._failure(error.what, sqlite3.SQLITE_IOERR)
@@ -328,7 +330,8 @@ class Place:
 
     def _make_database(self, path: Path, why: str = "") -> None:
         """A new state; ``why`` it takes the place of another goes into its history."""
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # sqlite gives its journals the mode of the database
+        # sqlite gives its journals the mode of the database
+        fsio.release(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with contextlib.closing(sqlite3.connect(path)) as connection:
             self._functions.add(connection)
             connection.execute("PRAGMA synchronous = EXTRA")

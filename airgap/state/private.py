@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from airgap.errors import Refused, disk_error
-from airgap.fsio import PRIVATE
+from airgap.fsio import PRIVATE, release
 from airgap.text import printable
 
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
@@ -44,7 +44,7 @@ def protect(directory: Path, known: frozenset[str]) -> str:
     except OSError as error:
         raise disk_error(error, "cannot protect the state", printable(str(directory))) from error
     finally:
-        os.close(fd)
+        release(fd)
 
 
 def _protect(fd: int, directory: Path, known: frozenset[str]) -> str:

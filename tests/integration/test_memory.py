@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow("files of sixty megabytes for each command")
 
 MOST = 300 * 1000 * 1000
 SIZE = MAX_CATALOG - 200
-COMMANDS = ("inspect", "verify", "check", "diff", "report")
+COMMANDS = ("inspect", "verify", "check", "diff", "report", "import", "watch", "serve", "merge", "resend")
 
 
 # A process counts what its parent had in memory when it was started, so the parent is one that has nothing: not the tests.
@@ -40,12 +40,18 @@ def peak(*arguments: str, cwd: Path) -> tuple[int, int, str]:
 
 def _arguments(command: str, sender: Sender) -> list[str]:
     policy = ["--policy", str(sender.policy)]
+    state = ["--state", "state"]
     return {
-        "inspect": ["inspect", "stick"],
-        "verify": ["verify", "stick", *policy],
-        "check": ["media", "check", "stick"],
-        "diff": ["diff", "stick", "stick"],
-        "report": ["report", "stick", "-o", "report.html"],
+        "inspect": ["inspect", "drop/stick"],
+        "verify": ["verify", "drop/stick", *policy],
+        "check": ["media", "check", "drop/stick"],
+        "diff": ["diff", "drop/stick", "drop/stick"],
+        "report": ["report", "drop/stick", "-o", "report.html"],
+        "import": ["import", "drop/stick", "--to", "oci:store", *policy, *state],
+        "watch": ["watch", "drop", "--to", "oci:store", *policy, *state, "--once", "--settle", "0"],
+        "serve": ["serve", "drop/stick", "--listen", "127.0.0.1:0", *policy],
+        "merge": ["merge", "drop/stick", "drop/stick", "--out", "out", "--stream", "prod", *policy, *state],
+        "resend": ["export", "--resend", f"drop/stick/{names.CATALOG}", "--out", "out", *state],
     }[command]
 
 
@@ -75,8 +81,8 @@ CATALOGS: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("kind", CATALOGS)
 def test_a_catalog_of_a_stranger_takes_no_memory_to_speak_of(kind: str, command: str, tmp_path: Path) -> None:
     sender = Sender.make(tmp_path / "sender")
-    (tmp_path / "stick").mkdir()
-    (tmp_path / "stick" / names.CATALOG).write_bytes(CATALOGS[kind]())
+    (tmp_path / "drop/stick").mkdir(parents=True)
+    (tmp_path / "drop/stick" / names.CATALOG).write_bytes(CATALOGS[kind]())
     code, memory, said = peak(*_arguments(command, sender), cwd=tmp_path)
     assert code in (2, 3, 4), said
     assert memory < MOST
@@ -96,9 +102,9 @@ def test_a_catalog_of_a_stranger_takes_no_memory_to_speak_of(kind: str, command:
 )
 def test_the_files_beside_a_catalog_take_no_memory_to_speak_of(name: str, part: bytes, command: str, tmp_path: Path) -> None:
     sender = Sender.make(tmp_path / "sender")
-    (tmp_path / "stick").mkdir()
-    (tmp_path / "stick" / names.CATALOG).write_bytes(seeds.small_catalog().to_bytes())
-    (tmp_path / "stick" / name).write_bytes(part * (60_000_000 // len(part)))
+    (tmp_path / "drop/stick").mkdir(parents=True)
+    (tmp_path / "drop/stick" / names.CATALOG).write_bytes(seeds.small_catalog().to_bytes())
+    (tmp_path / "drop/stick" / name).write_bytes(part * (60_000_000 // len(part)))
     _, memory, said = peak(*_arguments(command, sender), cwd=tmp_path)
     assert memory < MOST, said
 
@@ -106,8 +112,8 @@ def test_the_files_beside_a_catalog_take_no_memory_to_speak_of(name: str, part: 
 @pytest.mark.parametrize("command", ["inspect", "check"])
 def test_a_catalog_of_as_many_blobs_as_may_be_is_read(command: str, tmp_path: Path) -> None:
     sender = Sender.make(tmp_path / "sender")
-    (tmp_path / "stick").mkdir()
-    (tmp_path / "stick" / names.CATALOG).write_bytes(seeds.catalog(370_000, 1).to_bytes())
+    (tmp_path / "drop/stick").mkdir(parents=True)
+    (tmp_path / "drop/stick" / names.CATALOG).write_bytes(seeds.catalog(370_000, 1).to_bytes())
     code, memory, said = peak(*_arguments(command, sender), cwd=tmp_path)
     assert code == (0 if command == "inspect" else 4), said  # its volume is not there
     assert "more in it" not in said
