@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from airgap.errors import AirgapError
+from airgap.errors import AirgapError, MediaError
 from airgap.text import listing, printable
 from airgap.trust.bundle import obstacle
 from airgap.trust.keystore import KeyStore, ReadKey, read_keys
@@ -182,6 +182,8 @@ def _source(where: str, source: KeySource, load: Callable[[KeySource], object]) 
             yield Advice(where, what, "write an absolute path")
         try:
             load(single)
+        except MediaError:  # the disk fails: nothing is known about the key
+            raise
         except AirgapError as error:
             why = "; ".join(value for name, value in error.facts().items() if name in ("error", "got"))
             yield Advice(where, f"{place}: {why}", "as long as that is so, nothing satisfies this requirement")

@@ -165,7 +165,9 @@ class Case:
 CASES = [
     Case("keys", "keys", "keys generate --out @/more", loose="more/"),
     Case("policy", "keys", "policy init --key @/keys/airgap.pub -o @/other.json"),
+    Case("policy check", "keys", "policy check @/policy.json", reports=True),
     Case("resolve", "keys", "resolve @/images-1.txt --lock @/images.lock --state @/state"),
+    Case("plan", "keys", "plan @/images-1.txt --state @/state"),
     Case("export", "keys", "export @/images-1.txt +EXPORT"),
     Case("export --since", "exported", "export @/images-2.txt +EXPORT --since @/out/prod-0001"),
     Case("export --parity", "keys", "export @/images-1.txt +EXPORT --parity 1"),
@@ -201,6 +203,8 @@ CASES = [
     Case("report", "two", f"report @/out/prod-0002 -o @/report.html --created {CREATED} --state @/state --policy @/policy.json"),
     Case("diff", "two", "diff @/out/prod-0001 @/out/prod-0002"),
     Case("import oci:", "two", "import @/out/prod-0001 --to oci:@/store +IMPORT"),
+    Case("import --dry-run", "two", "import @/out/prod-0001 --to oci:@/store +IMPORT --dry-run"),
+    Case("import --init-state", "one imported", "import @/out/prod-0002 --to oci:@/store +IMPORT --init-state"),
     Case("import --since", "one imported", "import @/out/prod-0002 --to oci:@/store +IMPORT"),
     Case("import encrypted", "encrypted", "import @/out/prod-0001 --to oci:@/store +IMPORT --decrypt-key @/site/airgap.key"),
     Case("import oci-archive:", "two", "import @/out/prod-0001 --to oci-archive:@/images.tar +IMPORT"),

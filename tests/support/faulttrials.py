@@ -124,13 +124,17 @@ class Trials:
     def _wrong(self, case: Case, fault: Fault, failed: Ended, call: str) -> str:
         if "Traceback" in failed.stderr:
             return f"a traceback: {_last(failed)}; "
+        if (
+            fault.error == errno.EACCES
+            and re.fullmatch("open [^ ]* /keys/.*", call)
+            and (failed.returncode == REFUSED or (case.reports and failed.stdout))
+        ):
+            return ""  # a key of the policy that may not be read vouches for nobody
         if case.rebuilds and failed.returncode in (0, DAMAGED) and re.fullmatch(_OF_A_BUNDLE, call):
             return ""  # what cannot be read is rebuilt like what is damaged, or asked for
         if failed.returncode == case.code:
             may = not call or any(re.fullmatch(pattern, call) for pattern in MAY_FAIL) or _NOT_LOOKED in failed.stderr
             return "" if may else "exit 0 although the call failed; "
-        if failed.returncode == REFUSED and fault.error == errno.EACCES and re.fullmatch("open [^ ]* /keys/.*", call):
-            return ""  # a key of the policy that may not be read vouches for nobody
         told = failed.stderr.count("airgap: error: ") == 1 or (case.reports and failed.stdout)
         if failed.returncode not in (MEDIA, USAGE) or not told:
             return f"exit {failed.returncode}: {_last(failed)}; "

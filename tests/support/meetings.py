@@ -163,8 +163,8 @@ MEETINGS = (
             lambda s: ("media", "copy", _bad(s), s.world / "disk")),
     Meeting("media repair / import", _parity, lambda s: ("media", "repair", _bad(s), "--in-place"),
             lambda s: ("import", _bad(s), "--to", s.target, "--policy", s.site.policy)),
-    Meeting("media log / media log", _nothing, lambda s: ("media", "log", s.bundles[0], "--who", "Ada"),
-            lambda s: ("media", "log", s.bundles[0], "--who", "Bob")),
+    Meeting("media log / media log", _nothing, lambda s: ("media", "log", s.bundles[0], "--who", "Ada", "--at", CREATED),
+            lambda s: ("media", "log", s.bundles[0], "--who", "Bob", "--at", CREATED)),
     Meeting("keys / keys", _nothing, _keys, _keys),
 )  # fmt: skip
 
