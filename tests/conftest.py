@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -34,6 +35,8 @@ _MARKERS = (
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    if not hasattr(config, "workerinput"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored, by all that is started from here, too
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
