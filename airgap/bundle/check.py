@@ -66,8 +66,7 @@ def check_file(
             some of it, is told by block.
         MediaError: it cannot be opened.
     """
-    fd = fsio.open_regular(path)
-    try:
+    with fsio.opened(path) as fd:
         with fsio.disk_errors("cannot read", path):
             if fresh:
                 fsio.from_disk(fd)
@@ -75,8 +74,6 @@ def check_file(
             size = os.fstat(fd).st_size
         work = _Work(fd, volume, progress, whole)
         work.run(min(threads, len(volume.blocks)))
-    finally:
-        fsio.release(fd)
     if size > volume.size and volume.blocks:
         work.damaged.add(len(volume.blocks) - 1)
     return Checked(tuple(sorted(work.damaged)), tuple(sorted(work.unreadable)), work.whole.hexdigest() if work.whole else "")

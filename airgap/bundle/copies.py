@@ -50,11 +50,9 @@ def _different(paths: Sequence[Path]) -> list[Path]:
 
 
 def _digest(path: Path, offset: int, length: int) -> str:
-    fd = fsio.open_regular(path)
-    try:
+    with fsio.opened(path) as fd:
         buffer = memoryview(bytearray(length))
-        return hashlib.sha256(buffer[: fsio.read_at(fd, buffer, offset)]).hexdigest()
-    except OSError:  # a bad place on the disk
-        return ""
-    finally:
-        fsio.release(fd)
+        try:
+            return hashlib.sha256(buffer[: fsio.read_at(fd, buffer, offset)]).hexdigest()
+        except OSError:  # a bad place on the disk
+            return ""

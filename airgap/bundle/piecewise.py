@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from airgap.fsio import CHUNK, disk_errors, open_regular, release
+from airgap.fsio import CHUNK, disk_errors, opened
 
 
 def is_regular(path: Path) -> bool:
-    """True. Raises as :func:`open_regular` for what is not there or no regular file."""
-    release(open_regular(path))
-    return True
+    """True. Raises as :func:`airgap.fsio.open_regular` for what is not there or no regular file."""
+    with opened(path):
+        return True
 
 
 def holds(path: Path, content: bytes) -> bool:
@@ -21,15 +21,11 @@ def holds(path: Path, content: bytes) -> bool:
     Raises:
         As :func:`read_capped`.
     """
-    fd = open_regular(path)
-    try:
-        with disk_errors("cannot read", path), os.fdopen(fd, "rb", closefd=False) as file:
-            if os.fstat(fd).st_size != len(content):
-                return False
-            view = memoryview(content)
-            return all(file.read(CHUNK) == view[at : at + CHUNK] for at in range(0, len(view), CHUNK)) and not file.read(1)
-    finally:
-        release(fd)
+    with opened(path) as fd, disk_errors("cannot read", path), os.fdopen(fd, "rb", closefd=False) as file:
+        if os.fstat(fd).st_size != len(content):
+            return False
+        view = memoryview(content)
+        return all(file.read(CHUNK) == view[at : at + CHUNK] for at in range(0, len(view), CHUNK)) and not file.read(1)
 
 
 def lines(path: Path, longest: int) -> Iterator[bytes]:
@@ -38,10 +34,6 @@ def lines(path: Path, longest: int) -> Iterator[bytes]:
     Raises:
         As :func:`read_capped`.
     """
-    fd = open_regular(path)
-    try:
-        with disk_errors("cannot read", path), os.fdopen(fd, "rb", closefd=False) as file:
-            while line := file.readline(longest):
-                yield line
-    finally:
-        release(fd)
+    with opened(path) as fd, disk_errors("cannot read", path), os.fdopen(fd, "rb", closefd=False) as file:
+        while line := file.readline(longest):
+            yield line

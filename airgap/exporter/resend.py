@@ -198,12 +198,8 @@ class OriginalBlocks:
         buffer = memoryview(bytearray(names.BLOCK_SIZE))
         for name, number in wanted:
             path, content = self._files[name], buffer[: block_length(self._known[name], number)]
-            fd = fsio.open_regular(path)
-            try:
-                with fsio.disk_errors("cannot read", path):
-                    count = fsio.read_at(fd, content, number * names.BLOCK_SIZE)
-            finally:
-                fsio.release(fd)
+            with fsio.opened(path) as fd, fsio.disk_errors("cannot read", path):
+                count = fsio.read_at(fd, content, number * names.BLOCK_SIZE)
             yield (name, number), content[:count]
 
     def blame(self, block: Block) -> AirgapError:

@@ -14,6 +14,7 @@ from airgap.fsio.reading import CHUNK as CHUNK
 from airgap.fsio.reading import disk_errors as disk_errors
 from airgap.fsio.reading import is_there as is_there
 from airgap.fsio.reading import open_regular as open_regular
+from airgap.fsio.reading import opened as opened
 from airgap.fsio.reading import read_at as read_at
 from airgap.fsio.reading import read_capped as read_capped
 from airgap.fsio.reading import read_if_there as read_if_there

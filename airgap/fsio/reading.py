@@ -49,6 +49,16 @@ def open_regular(path: Path | str) -> int:
     return fd
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """The descriptor of a regular file, to read from while the block runs. Raises as :func:`open_regular`."""
+    fd = open_regular(path)
+    try:
+        yield fd
+    finally:
+        release(fd)
+
+
 def _is_link(path: Path | str) -> bool:
     try:
         return Path(path).is_symlink()
@@ -63,13 +73,9 @@ def read_capped(path: Path, limit: int) -> bytes:
         Damaged: missing, not regular, or larger than ``limit`` bytes.
         MediaError: the disk refuses.
     """
-    fd = open_regular(path)
-    try:
-        with disk_errors("cannot read", path):
-            if os.fstat(fd).st_size <= limit and len(data := _up_to(fd, limit + 1)) <= limit:
-                return data
-    finally:
-        release(fd)
+    with opened(path) as fd, disk_errors("cannot read", path):
+        if os.fstat(fd).st_size <= limit and len(data := _up_to(fd, limit + 1)) <= limit:
+            return data
     raise Damaged("a file is too large", where=printable(str(path)), expected=f"{limit} bytes at most")
 
 

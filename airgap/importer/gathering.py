@@ -207,11 +207,7 @@ class Gathering:
 
 def _first_block(folder: Folder, name: str) -> str:
     path = folder.path / name
-    fd = fsio.open_regular(path)
-    try:
-        buffer = bytearray(min(names.BLOCK_SIZE, folder.files[name][0]))
-        with fsio.disk_errors("cannot read", path):
-            count = fsio.read_at(fd, memoryview(buffer), 0)
-        return hashlib.sha256(memoryview(buffer)[:count]).hexdigest()
-    finally:
-        fsio.release(fd)
+    buffer = memoryview(bytearray(min(names.BLOCK_SIZE, folder.files[name][0])))
+    with fsio.opened(path) as fd, fsio.disk_errors("cannot read", path):
+        count = fsio.read_at(fd, buffer, 0)
+    return hashlib.sha256(buffer[:count]).hexdigest()

@@ -43,13 +43,9 @@ def recognise(copy: Copy, one: Survey, surveys: Sequence[Survey]) -> str:
 
 def read(path: Path, offset: int, length: int) -> bytes:
     """Some bytes of a regular file, fewer where it ends. Raises ``Damaged`` and ``MediaError``."""
-    fd = fsio.open_regular(path)
-    try:
-        with fsio.disk_errors("cannot read", path):
-            buffer = bytearray(length)
-            return bytes(buffer[: fsio.read_at(fd, memoryview(buffer), offset)])
-    finally:
-        fsio.release(fd)
+    with fsio.opened(path) as fd, fsio.disk_errors("cannot read", path):
+        buffer = bytearray(length)
+        return bytes(buffer[: fsio.read_at(fd, memoryview(buffer), offset)])
 
 
 def _by_header(block: bytes, copy: Copy, one: Survey) -> str:

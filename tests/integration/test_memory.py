@@ -11,6 +11,8 @@ import pytest
 
 from airgap.bundle import names
 from airgap.bundle.catalog import MAX_CATALOG
+from airgap.bundle.request import MAX_REQUEST, ResendRequest
+from airgap.oci.digest import Digest
 from tests.support import parserseeds as seeds
 from tests.support.bundles import Sender
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.slow("files of sixty megabytes for each command")
 
 MOST = 300 * 1000 * 1000
 SIZE = MAX_CATALOG - 200
-COMMANDS = ("inspect", "verify", "check", "diff", "report", "import", "watch", "serve", "merge", "resend")
+COMMANDS = ("inspect", "verify", "check", "diff", "report", "import", "watch", "serve", "merge", "unverified merge", "resend")
 
 
 # A process counts what its parent had in memory when it was started, so the parent is one that has nothing: not the tests.
@@ -41,6 +43,7 @@ def peak(*arguments: str, cwd: Path) -> tuple[int, int, str]:
 def _arguments(command: str, sender: Sender) -> list[str]:
     policy = ["--policy", str(sender.policy)]
     state = ["--state", "state"]
+    merge = ["merge", "drop/stick", "drop/stick", "--out", "out", "--stream", "prod", "--key", str(sender.key), *state]
     return {
         "inspect": ["inspect", "drop/stick"],
         "verify": ["verify", "drop/stick", *policy],
@@ -50,8 +53,9 @@ def _arguments(command: str, sender: Sender) -> list[str]:
         "import": ["import", "drop/stick", "--to", "oci:store", *policy, *state],
         "watch": ["watch", "drop", "--to", "oci:store", *policy, *state, "--once", "--settle", "0"],
         "serve": ["serve", "drop/stick", "--listen", "127.0.0.1:0", *policy],
-        "merge": ["merge", "drop/stick", "drop/stick", "--out", "out", "--stream", "prod", *policy, *state],
-        "resend": ["export", "--resend", f"drop/stick/{names.CATALOG}", "--out", "out", *state],
+        "merge": [*merge, *policy],
+        "unverified merge": [*merge, "--accept-unverified-bundles"],
+        "resend": ["export", "--resend", "request.json", "drop/stick", "--out", "out", *state],
     }[command]
 
 
@@ -82,9 +86,22 @@ CATALOGS: dict[str, Callable[[], bytes]] = {
 def test_a_catalog_of_a_stranger_takes_no_memory_to_speak_of(kind: str, command: str, tmp_path: Path) -> None:
     sender = Sender.make(tmp_path / "sender")
     (tmp_path / "drop/stick").mkdir(parents=True)
-    (tmp_path / "drop/stick" / names.CATALOG).write_bytes(CATALOGS[kind]())
+    raw = CATALOGS[kind]()
+    (tmp_path / "drop/stick" / names.CATALOG).write_bytes(raw)
+    request = ResendRequest("prod", 1, Digest.of(raw), {names.volume_name(1): ((0, 1),)})
+    (tmp_path / "request.json").write_bytes(request.to_bytes())
     code, memory, said = peak(*_arguments(command, sender), cwd=tmp_path)
-    assert code in (2, 3, 4), said
+    # for what was read, and not for a mistake in the arguments, which leads to the help
+    assert code == 2 if command == "diff" else code in (3, 4), said
+    assert "--help" not in said
+    assert memory < MOST
+
+
+def test_a_request_of_a_stranger_takes_no_memory_to_speak_of(tmp_path: Path) -> None:
+    (tmp_path / "request.json").write_bytes(b'{"a":[' + b"[]," * ((MAX_REQUEST - 20) // 3) + b"0]}")
+    code, memory, said = peak("export", "--resend", "request.json", "--out", "out", "--state", "state", cwd=tmp_path)
+    assert code == 2, said
+    assert "too large" not in said
     assert memory < MOST
 
 

@@ -204,7 +204,6 @@ CASES = [
         "report",
         "two",
         f"report @/out/prod-0002 -o @/report.html --created {CREATED} --state @/state --policy @/policy.json",
-        loose="report",
     ),
     Case("diff", "two", "diff @/out/prod-0001 @/out/prod-0002"),
     Case("import oci:", "two", "import @/out/prod-0001 --to oci:@/store +IMPORT"),

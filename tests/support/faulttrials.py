@@ -36,6 +36,8 @@ MAY_FAIL = {
     r"lock fcntl.*/\S*(\.tmp|#\d+ \(deleted\))": "a temporary name without a lock is left alone by everybody",
     "fstat [^ ]*python.*": "an open file is asked for its block size, and there is a default",
 }
+#: Where the bundle before lies.
+_UNLISTED = "list [^ ]*python[^ ]* /out"
 #: What repair reads.
 _OF_A_BUNDLE = "(open|read|stat) [^ ]*python[^ ]* .*/(volume-|parity-|SHA256SUMS).*"
 #: What a command says that could not look for leftovers, and does nothing else about it.
@@ -116,6 +118,8 @@ class Trials:
             extra = [name for name in extra if not name.endswith(".request.json")]  # of the run that could not read
         left = [name for name in extra if "/." in f"/{name}" or name.endswith(".tmp")]
         changed = sorted(name for name, data in known.leaves.items() if there.get(name, data) != data)
+        if _unlisted(fault, call):
+            changed = [name for name in changed if name != "report.html"]  # it has no bundle before then, and says so
         for what, found in (("more", [name for name in extra if name not in left]), ("missing", lost), ("different", changed)):
             if found:
                 wrong += f"{what}: {', '.join(found[:4])}; "
@@ -130,17 +134,26 @@ class Trials:
             and (failed.returncode == REFUSED or (case.reports and failed.stdout))
         ):
             return ""  # a key of the policy that may not be read vouches for nobody
-        if fault.error == errno.EACCES and re.fullmatch("list [^ ]* /out", call) and failed.returncode == case.code:
-            return ""  # where names may not be listed, report finds no bundle before, and says so
+        if _unlisted(fault, call) and failed.returncode == case.code:
+            return ""  # where names may not be listed there is no bundle before for report
         if case.rebuilds and failed.returncode in (0, DAMAGED) and re.fullmatch(_OF_A_BUNDLE, call):
             return ""  # what cannot be read is rebuilt like what is damaged, or asked for
         if failed.returncode == case.code:
-            may = not call or any(re.fullmatch(pattern, call) for pattern in MAY_FAIL) or _NOT_LOOKED in failed.stderr
+            may = not call or any(re.fullmatch(pattern, call) for pattern in MAY_FAIL) or _not_looked(call, failed)
             return "" if may else "exit 0 although the call failed; "
         told = failed.stderr.count("airgap: error: ") == 1 or (case.reports and failed.stdout)
         if failed.returncode not in (MEDIA, USAGE) or not told:
             return f"exit {failed.returncode}: {_last(failed)}; "
         return ""
+
+
+def _unlisted(fault: Fault, call: str) -> bool:
+    return fault.error == errno.EACCES and re.fullmatch(_UNLISTED, call) is not None
+
+
+def _not_looked(call: str, ended: Ended) -> bool:
+    """Whether a place was not looked through for leftovers, and the command said so."""
+    return re.match("(open|list) ", call) is not None and _NOT_LOOKED in ended.stderr
 
 
 def _last(ended: Ended) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -232,3 +233,21 @@ def test_a_lock_is_not_held_by_programs_that_were_started(tmp_path: Path) -> Non
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_place_that_cannot_be_looked_through_for_leftovers_is_told(said: list[str], tmp_path: Path) -> None:
+    """Root may list everything, so it is the system that refuses: a process cannot open one file more."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = os.open(tmp_path, os.O_RDONLY)
+    os.close(taken)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken, limits[1]))  # ``taken`` is the lowest number that is free
+    try:
+        fsio.sweep(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert said == [f"cannot look for what a killed command may have left in {tmp_path}: Too many open files"]
+
+
+def test_a_place_that_is_not_there_has_no_leftovers(said: list[str], tmp_path: Path) -> None:
+    fsio.sweep(tmp_path / "nothing")
+    assert said == []

@@ -19,6 +19,7 @@ from airgap.media.custody import append
 from airgap.oci.digest import Digest
 from airgap.state import Name, State
 from tests.support import images
+from tests.support.bundles import Sender
 from tests.support.eio import compile_shim, fail_every_read
 
 ONE = Digest.of(b"one")
@@ -99,6 +100,40 @@ def test_a_journal_that_cannot_be_read_is_not_a_damaged_state(shim: Path, state:
         where = f"{name}, read {number}{' and all after it' if forever else ''}: {kind}: {what}"
         assert (kind, what) == ("done", "(199, 200)") or kind == "MediaError", where
         assert "--init-state" not in hint, where
+
+
+def test_a_new_state_that_cannot_be_read_back_is_not_damaged(shim: Path, tmp_path: Path) -> None:
+    code = f"""
+        import shutil
+        from pathlib import Path
+        from airgap.state import State
+        place = Path({str(tmp_path / "new")!r})
+        def attempt():
+            shutil.rmtree(place, ignore_errors=True)
+            with State(place) as state:
+                return len(state.history())
+    """
+    results = fail_every_read(shim, code, "state.db")
+    assert sum(kind == "MediaError" for *_, kind, _, _ in results) > 3
+    for _, _, number, kind, what, hint in results:
+        assert (kind, what) == ("done", "0") or kind == "MediaError", f"read {number}: {kind}: {what}"
+        assert "--init-state" not in hint, f"read {number}: {hint}"
+
+
+def test_policy_check_gives_no_advice_about_a_key_that_the_disk_does_not_give(shim: Path, tmp_path: Path) -> None:
+    sender = Sender.make(tmp_path / "sender")
+    code = f"""
+        import json
+        from airgap.cli.inputs import read_key
+        from airgap.trust.advice import advise
+        from airgap.trust.policy import parse_policy
+        raw = open({str(sender.policy)!r}, "rb").read()
+        def attempt():
+            return advise(parse_policy(raw), json.loads(raw), read_key)
+    """
+    results = fail_every_read(shim, code, "sender.pub")
+    assert results
+    assert {kind for *_, kind, _, _ in results} == {"MediaError"}
 
 
 @pytest.mark.parametrize("name", ["catalog.json", "lock.json"])
