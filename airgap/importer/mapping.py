@@ -151,8 +151,23 @@ def parse_target(text: str, rules: Rules | str = "") -> TargetSpec:
                 where=printable(text),
                 got=printable(str(chosen)),
             )
-        return LayoutTarget(Path(rest)) if transport == "oci" else FileTarget(forms[transport], _place(forms[transport], rest))
+        local = LayoutTarget(Path(rest)) if transport == "oci" else FileTarget(forms[transport], _place(forms[transport], rest))
+        return _as_text(local)
     raise UsageError("not a target", got=printable(text), expected=f"{_STORES}; for an import also {_FILES}")
+
+
+def _as_text(spec: LayoutTarget | FileTarget) -> LayoutTarget | FileTarget:
+    """The same. A path may be any bytes, and the state remembers a target as text. Raises ``UsageError``."""
+    try:
+        str(spec).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            "the path of a target is not UTF-8 text",
+            where=printable(str(spec)),
+            expected="a path under which the state can remember it",
+            hint="rename the directory, or make a link to it with another name and write that",
+        ) from error
+    return spec
 
 
 def parse_store(text: str) -> StoreSpec:

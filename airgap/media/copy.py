@@ -20,7 +20,7 @@ from airgap.bundle.catalog import Volume
 from airgap.bundle.check import damaged_blocks
 from airgap.bundle.media import MAX_SIGNATURE, entries
 from airgap.bundle.names import BLOCK_SIZE
-from airgap.errors import AirgapError, Damaged, MediaError, UsageError
+from airgap.errors import AirgapError, Damaged, MediaError, UsageError, disk_error
 from airgap.media import disks
 from airgap.media.disks import Disks
 from airgap.media.stopping import Stoppable
@@ -247,7 +247,7 @@ class _Disk:
         with contextlib.ExitStack() as stack:
             fds = [fsio.open_regular(path) for path in paths]
             for fd in fds:
-                stack.callback(os.close, fd)
+                stack.callback(fsio.release, fd)
             yield _Reader(self._one.title(file), file, dict(zip(paths, fds, strict=True)))
 
 
@@ -261,15 +261,20 @@ class _Reader:
         self._buffer = memoryview(bytearray(min(BLOCK_SIZE, file.size)))
 
     def __call__(self, number: int) -> memoryview:
-        """The bytes of a block, valid until the next one is read. Raises ``Damaged``."""
+        """The bytes of a block, valid until the next one is read. Raises ``Damaged``; ``MediaError`` where no copy can be read."""
         block = self._buffer[: min(BLOCK_SIZE, self._file.size - number * BLOCK_SIZE)]
-        for fd in self._copies.values():
+        failures: dict[Path, OSError] = {}
+        for path, fd in self._copies.items():
             try:
                 count = fsio.read_at(fd, block, number * BLOCK_SIZE)
-            except OSError:
+            except OSError as error:
+                failures[path] = error
                 continue
             if count == len(block) and hashlib.sha256(block).hexdigest() == self._file.blocks[number]:
                 return block
+        if failures and failures.keys() == self._copies.keys():
+            path, why = failures.popitem()
+            raise disk_error(why, f"cannot read {self._title}, block {number}", printable(str(path))) from why
         raise Damaged(
             f"the bundle that is copied is damaged: {self._title}, block {number}",
             where=listing([str(path) for path in self._copies]),

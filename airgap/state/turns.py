@@ -137,7 +137,7 @@ def take(
     turn = Turn(places)
     with contextlib.ExitStack() as stack:
         for place in sorted(set(places)):  # in one order, so that no two commands wait for each other
-            path = directory / f"{Digest.of(place.encode()).hex[:32]}.lock"
+            path = directory / f"{Digest.of(os.fsencode(place)).hex[:32]}.lock"
             stack.enter_context(
                 fsio.waiting(
                     path,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support import faults
+from tests.support.cli import MEDIA
 from tests.support.crash import crasher
 from tests.support.faultcases import CASES, Case, Desks
+from tests.support.faults import Fault
 from tests.support.faulttrials import Trials
 
 pytestmark = pytest.mark.slow("repeats whole commands many times")
@@ -33,3 +37,13 @@ def test_a_fault_that_is_passed_over_in_silence_would_be_noticed(trials: Trials)
     verdict = trials.attempt(case, next(fault for fault in trials.choose(case, 100) if fault.kind == "read"))
     assert verdict.call.startswith("read ")
     assert verdict.code != 0
+
+
+def test_a_block_that_the_disk_does_not_give_is_no_damage_of_the_bundle_that_is_copied(trials: Trials) -> None:
+    case = next(case for case in CASES if case.name == "media copy")
+    reads = [name for kind, name in trials.known(case).calls if kind == "read"]
+    numbers = [number for number, name in enumerate(reads, 1) if re.search("/out/.*/volume-", name)]
+    assert numbers
+    for number in numbers:
+        verdict = trials.attempt(case, Fault(str(trials.root), "read", number, errno.EIO, for_ever=False))
+        assert (verdict.code, verdict.wrong) == (MEDIA, ""), verdict

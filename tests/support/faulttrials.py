@@ -13,6 +13,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.support.cli import DAMAGED, MEDIA, REFUSED, USAGE
 from tests.support.crash import Ended
@@ -76,6 +77,11 @@ class Trials:
         self._desks, self._cap = desks, cap
         self._known: dict[str, Known] = {}
 
+    @property
+    def root(self) -> Path:
+        """The directory below which calls fail."""
+        return self._desks.desk.root
+
     def known(self, case: Case) -> Known:
         """What an undisturbed run does; asked once."""
         if case.name not in self._known:
@@ -99,7 +105,7 @@ class Trials:
         for turn in range(count):
             place = turns[turn % len(turns)]
             error, number = chance.choice(ERRORS[place[0]]), chance.choice(places[place])
-            yield Fault(str(self._desks.desk.root), place[0], number, error, chance.random() < 0.3)
+            yield Fault(str(self.root), place[0], number, error, chance.random() < 0.3)
 
     def attempt(self, case: Case, fault: Fault) -> Verdict:
         """Run the command with the fault, then again without it."""

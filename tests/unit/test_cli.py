@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +110,16 @@ def test_a_private_key_of_another_run_is_neither_written_over_nor_finished(
     assert "a private key is there already" in capsys.readouterr().err
     assert (tmp_path / "airgap.key").read_bytes() == before
     assert not (tmp_path / "airgap.pub").exists()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_ends_no_command_in_a_traceback(closed: str, tmp_path: Path) -> None:
+    """Else the files of a command would get the numbers of the streams, and what is printed with them."""
+    command = f"{shlex.quote(sys.executable)} -m airgap keys generate --out new --type ed25519 {closed}"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert (tmp_path / "new/airgap.pub").read_bytes().startswith(b"-----BEGIN PUBLIC KEY-----")
+    assert (tmp_path / "new/airgap.key").read_bytes().endswith(b"-----\n")

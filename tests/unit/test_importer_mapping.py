@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,11 @@ def test_every_name_stays_below_host_and_prefix(to: str, prefix: list[str], sour
     assert moved.host == to
     assert moved.path.startswith("/".join([*prefix, ""]))
     assert moved.path.endswith(reference.repository.path)
+
+
+@pytest.mark.parametrize("transport", ["oci", "oci-archive", "docker-archive", "dir", "k3s", "containers-storage"])
+def test_a_target_whose_path_is_no_text_is_refused_and_no_traceback(transport: str) -> None:
+    place = os.fsdecode(b"/mnt/\xc4\xe3" if transport != "containers-storage" else b"[overlay@/mnt/\xc4\xe3+/run/x]")
+    with pytest.raises(UsageError, match="not UTF-8 text") as caught:
+        parse_target(f"{transport}:{place}")
+    assert "link" in caught.value.hint
