@@ -10,6 +10,7 @@ from tests.support.months import Months
 from tests.support.year import Far, Vendor
 
 
+@pytest.mark.slow("five months of bundles")
 def test_nothing_is_lost_in_five_months(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     vendor = Vendor.make(tmp_path / "vendor")

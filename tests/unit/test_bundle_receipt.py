@@ -102,6 +102,7 @@ def test_order_of_making_does_not_matter() -> None:
     assert receipt(turned).to_bytes() == small().to_bytes()
 
 
+@pytest.mark.slow("a hundred thousand blobs")
 def test_hundred_thousand_blobs_take_at_most_48_bytes_each() -> None:
     """As in a registry with 400 repositories: half small (configs, manifests), half layers, some shared by several repositories."""
     chance = random.Random(1)

@@ -40,6 +40,7 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Volumes:
     return Volumes({1: work / "damaged", 3: work / "whole"}, {1: {1: middle}, 2: all_of_it})
 
 
+@pytest.mark.slow("reads every stretch")
 def test_every_stretch_of_every_volume_reads_the_same(volumes: Volumes) -> None:
     chosen = random.Random(3)
     edges = [0, 1, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, 2 * BLOCK_SIZE - 1, 2 * BLOCK_SIZE, 2 * BLOCK_SIZE + 1, SIZE]

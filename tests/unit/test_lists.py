@@ -138,6 +138,7 @@ def test_oversized_input_is_refused() -> None:
     assert mistake(b"#" * (MAX_INPUT + 1)).expected == f"{MAX_INPUT} bytes at most"
 
 
+@pytest.mark.slow("a list of too many entries")
 def test_too_many_entries_are_refused() -> None:
     error = mistake("nginx\n" * (MAX_ENTRIES + 1))
     assert error.where == f"list.yaml:{MAX_ENTRIES + 1}:1"

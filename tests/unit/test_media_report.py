@@ -168,6 +168,7 @@ def test_outside_text_is_shown_and_never_obeyed(field):
     assert Outline(page).open == []
 
 
+@pytest.mark.slow("ten thousand images")
 def test_ten_thousand_images_are_folded_and_stay_small():
     page = render(report(catalog(10_000), catalog(5_000)))
     assert len(page) < 12_000_000

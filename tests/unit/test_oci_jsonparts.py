@@ -94,6 +94,7 @@ def test_what_is_refused_as_a_whole_is_refused_in_parts(raw: bytes, piece: int) 
         whole(raw)
 
 
+@pytest.mark.slow("documents of many megabytes")
 def test_a_part_that_takes_too_much_memory_is_refused_before_it_is_parsed() -> None:
     raw = b'{"a":[{"b":[' + b"[]," * 2_000_000 + b"0]}]}"
     with pytest.raises(Damaged, match="more in it than can be read"):
