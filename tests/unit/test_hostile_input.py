@@ -59,6 +59,7 @@ def steps(parser: Parser, raw: bytes) -> int:
     return count
 
 
+@pytest.mark.slow("every parser with inputs of two sizes")
 @pytest.mark.parametrize(("parser", "label"), GROWING)
 def test_no_parser_searches_through_all_it_has_read_for_every_part(
     parser: Parser, label: str, request: pytest.FixtureRequest
@@ -70,6 +71,7 @@ def test_no_parser_searches_through_all_it_has_read_for_every_part(
     assert four - two <= 2.5 * max(two - one, 0) + 40 * count, (one, two, four)
 
 
+@pytest.mark.slow("every parser with inputs of two sizes")
 @pytest.mark.parametrize(("parser", "label"), GROWING)
 def test_memory_stays_in_proportion_to_the_input(parser: Parser, label: str, request: pytest.FixtureRequest) -> None:
     raw = parser.grow[label](8000 if request.config.getoption("--hostile") else 100)

@@ -20,6 +20,8 @@ from airgap.media.repair import Repaired, repair
 from airgap.progress import Silent
 from tests.support.paritybundles import BLOCK, content, files, make, spoil
 
+pytestmark = pytest.mark.slow("rebuilds many files")
+
 
 @dataclass
 class World:
@@ -56,7 +58,6 @@ def lost_blocks(done: Repaired) -> dict[str, tuple[int, ...]]:
 small = st.lists(st.integers(1, 3000), min_size=1, max_size=12).map(lambda sizes: [content(n, (i, n)) for i, n in enumerate(sizes)])
 
 
-@pytest.mark.slow("rebuilds many files")
 @settings(max_examples=60, deadline=None)
 @given(small, st.integers(1, 4), st.data())
 def test_any_as_many_lost_files_as_there_is_parity(volumes: list[bytes], parity: int, data: st.DataObject) -> None:
@@ -104,7 +105,6 @@ def copied(large: World) -> Iterator[World]:
         yield World(Path(directory), large.catalog)
 
 
-@pytest.mark.slow("rebuilds many files")
 @settings(max_examples=5, deadline=None)
 @given(st.data())
 def test_other_damaged_blocks_in_every_row(large: World, data: st.DataObject) -> None:

@@ -22,6 +22,8 @@ from tests.support import images
 from tests.support.bundles import Sender
 from tests.support.eio import compile_shim, fail_every_read
 
+pytestmark = pytest.mark.slow("starts over for every read that fails")
+
 ONE = Digest.of(b"one")
 
 
