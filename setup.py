@@ -5,17 +5,17 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "airgap._deflate",
-            ["airgap/_deflate.c"],
-            depends=[f"airgap/_tokens{part}.h" for part in ("", "_tables", "_decode", "_codes", "_encode")],
+            "airgap.native._deflate",
+            ["airgap/native/_deflate.c"],
+            depends=[f"airgap/native/_tokens{part}.h" for part in ("", "_tables", "_decode", "_codes", "_encode")],
             extra_compile_args=["-O3"],
             py_limited_api=True,
             optional=True,  # without a compiler the plain Python codec does the work, slowly
         ),
         Extension(
-            "airgap._columns",
-            ["airgap/_columns.c"],
-            depends=["airgap/_columns.h"],
+            "airgap.native._columns",
+            ["airgap/native/_columns.c"],
+            depends=["airgap/native/_columns.h"],
             extra_compile_args=["-O3"],
             py_limited_api=True,
             optional=True,

@@ -71,9 +71,9 @@ make_environment() {
   stamp="$VENV/.airgap-${extra:-plain}"
   # a compiler that was not there before, and changes to the C sources, build the extension again
   [ "$extra" != dev ] || can_compile || install_compiler
-  wanted="$ROOT $(cat "$ROOT/pyproject.toml" "$ROOT/setup.py" "$ROOT"/airgap/*.[ch] | sha256sum) $(can_compile && echo compiled || echo plain)"
+  wanted="$ROOT $(cat "$ROOT/pyproject.toml" "$ROOT/setup.py" "$ROOT"/airgap/native/*.[ch] | sha256sum) $(can_compile && echo compiled || echo plain)"
   if [ -x "$VENV/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && "$VENV/bin/python" -c 'import airgap' 2>/dev/null &&
-    { [[ "$wanted" = *" plain" ]] || "$VENV/bin/python" -c 'import airgap._deflate' 2>/dev/null; }; then
+    { [[ "$wanted" = *" plain" ]] || "$VENV/bin/python" -c 'import airgap.native._deflate' 2>/dev/null; }; then
     return
   fi
   python="$(find_python)"

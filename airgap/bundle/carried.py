@@ -1,4 +1,4 @@
-"""Read the custody logs that lie on media; see ``bundle/custody.py``."""
+"""Read the custody logs that lie on media; see ``documents/custody.py``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names
-from airgap.bundle.custody import MAX_LOG, Custody, Log
+from airgap.documents.custody import MAX_LOG, Custody, Log
 from airgap.errors import Damaged
+from airgap.format import names
 from airgap.oci.digest import Digest
 
 

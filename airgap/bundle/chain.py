@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airgap.bundle.catalog import Catalog, Patch
-from airgap.bundle.holdings import Held
 from airgap.bundle.store import BundleStore
+from airgap.documents.holdings import Held
 from airgap.errors import Damaged, Lacking, NotFound, UsageError
+from airgap.format.catalog import Catalog, Patch
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest

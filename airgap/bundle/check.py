@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle.catalog import Catalog, Volume
-from airgap.bundle.names import BLOCK_SIZE
 from airgap.bundle.volumes import Stretch, Volumes
 from airgap.errors import Damaged, MediaError
+from airgap.format.catalog import Catalog, Volume
+from airgap.format.names import BLOCK_SIZE
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress
 from airgap.text import listing

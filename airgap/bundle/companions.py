@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airgap.bundle import documents, names, piecewise
-from airgap.bundle.catalog import Catalog
+from airgap.bundle import piecewise
 from airgap.errors import Damaged
+from airgap.format import documents, names
+from airgap.format.catalog import Catalog
 
 #: Bytes of a line of ``SHA256SUMS``: none of ours is longer.
 _LONGEST = 1024

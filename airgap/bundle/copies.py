@@ -8,10 +8,10 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.bundle.check import damaged_blocks
-from airgap.bundle.entries import Volume
-from airgap.bundle.names import BLOCK_SIZE
-from airgap.bundle.request import block_length
 from airgap.bundle.volumes import Stretch
+from airgap.documents.request import block_length
+from airgap.format.entries import Volume
+from airgap.format.names import BLOCK_SIZE
 from airgap.progress import Silent
 
 

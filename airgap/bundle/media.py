@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names, piecewise, presence
-from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.bundle import piecewise, presence
 from airgap.bundle.copies import choose
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch, Volumes
 from airgap.errors import Damaged, UsageError, disk_error
+from airgap.format import names
+from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.oci.digest import Digest
 from airgap.text import listing, plural, printable
 

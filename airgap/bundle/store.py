@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from airgap.bundle.catalog import Catalog, Patch
 from airgap.bundle.volumes import Volumes
 from airgap.errors import Damaged, Lacking
+from airgap.format.catalog import Catalog, Patch
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRERS_TAG

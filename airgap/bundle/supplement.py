@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.bundle import names
-from airgap.bundle.catalog import Catalog
-from airgap.bundle.request import Range, ResendRequest, block_length, files_of, ranges, read_ranges
 from airgap.bundle.volumes import Stretch
+from airgap.documents.request import Range, ResendRequest, block_length, files_of, ranges, read_ranges
 from airgap.errors import Damaged
+from airgap.format import names
+from airgap.format.catalog import Catalog
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.text import human_size, plural, printable

@@ -14,11 +14,11 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from airgap import fsio
-from airgap.bundle import names
-from airgap.bundle.frame import Extent
-from airgap.bundle.names import BLOCK_SIZE
 from airgap.cipher.forms import PIECE
 from airgap.errors import Damaged
+from airgap.format import names
+from airgap.format.frame import Extent
+from airgap.format.names import BLOCK_SIZE
 from airgap.oci.stores import Reader
 
 if TYPE_CHECKING:

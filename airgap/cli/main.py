@@ -16,37 +16,37 @@ from typer.main import get_command
 
 from airgap import __version__
 from airgap.bundle import presence
-from airgap.cli import signals
-from airgap.cli.console import report_error, tell
+from airgap.cli.terminal import signals
+from airgap.cli.terminal.console import report_error, tell
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
 from airgap.fsio import leftovers
 
-#: Every command or group of commands in the order of the help: the module below `airgap.cli` that has it, and its name there.
+#: Every command or group of commands in the order of the help: the module below `airgap.cli.commands` that has it, and its name there.
 _COMMANDS = {
     "keys": "keys:keys",
-    "policy": "policies:policy",
-    "discover": "discover:discover_command",
-    "resolve": "planning:resolve_command",
-    "plan": "planning:plan_command",
-    "export": "exporting:export_command",
-    "sign": "exporting:sign_command",
-    "merge": "merging:merge_command",
-    "inspect": "importing:inspect_command",
-    "diff": "comparing:diff_command",
-    "report": "reporting:report_command",
-    "media": "media:media",
-    "toolkit": "toolkits:toolkit_command",
-    "verify": "importing:verify_command",
-    "import": "importing:import_command",
-    "mirror-config": "mirror:mirror_command",
-    "receipt": "receipts:receipt_command",
-    "prune": "pruning:prune_command",
-    "rollback": "pruning:rollback_command",
+    "policy": "policy:policy",
+    "discover": "connected.discover:discover_command",
+    "resolve": "connected.resolve:resolve_command",
+    "plan": "connected.resolve:plan_command",
+    "export": "connected.export:export_command",
+    "sign": "connected.export:sign_command",
+    "merge": "connected.merge:merge_command",
+    "inspect": "site.imports:inspect_command",
+    "diff": "connected.diff:diff_command",
+    "report": "carried.report:report_command",
+    "media": "carried.media:media",
+    "toolkit": "carried.toolkit:toolkit_command",
+    "verify": "site.imports:verify_command",
+    "import": "site.imports:import_command",
+    "mirror-config": "site.mirror:mirror_command",
+    "receipt": "site.receipt:receipt_command",
+    "prune": "site.prune:prune_command",
+    "rollback": "site.prune:rollback_command",
     "history": "history:history_command",
-    "serve": "serving:serve_command",
-    "watch": "watching:watch_command",
-    "login": "login:login_command",
-    "logout": "login:logout_command",
+    "serve": "site.serve:serve_command",
+    "watch": "site.watch:watch_command",
+    "login": "connected.login:login_command",
+    "logout": "connected.login:logout_command",
 }
 _M_MMAP_THRESHOLD = -3  # mallopt(3)
 #: The error of the click that typer brings along, under whatever name.
@@ -69,7 +69,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_root)
     for name in arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS:
         module, _, part = _COMMANDS[name].partition(":")
-        found = getattr(importlib.import_module(f"airgap.cli.{module}"), part)
+        found = getattr(importlib.import_module(f"airgap.cli.commands.{module}"), part)
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
         else:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from airgap.discover.anywhere import find_anywhere, find_in_lines
-from airgap.discover.compose import find_in_compose, is_compose
 from airgap.discover.encoded import find_encoded
 from airgap.discover.findings import TEMPLATE_HINT, Sheet
-from airgap.discover.kubernetes import SCHEMAS, find_in_kubernetes, is_kubernetes
-from airgap.discover.kustomize import find_in_kustomization, is_kustomization
+from airgap.discover.kinds.compose import find_in_compose, is_compose
+from airgap.discover.kinds.kubernetes import SCHEMAS, find_in_kubernetes, is_kubernetes
+from airgap.discover.kinds.kustomize import find_in_kustomization, is_kustomization
 from airgap.discover.loose import find_possible
 from airgap.discover.nodes import Fields, Items, Node, Problem, Scalar, compose, split_documents
 

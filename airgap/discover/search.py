@@ -10,11 +10,11 @@ from pathlib import Path, PurePath
 
 from airgap import fsio
 from airgap.discover.anywhere import find_anywhere
-from airgap.discover.containerfile import find_in_containerfile, is_containerfile
 from airgap.discover.documents import Values, find_in_documents
 from airgap.discover.findings import Findings, Sheet
+from airgap.discover.kinds.containerfile import find_in_containerfile, is_containerfile
+from airgap.discover.kinds.quadlet import find_in_quadlet, is_quadlet
 from airgap.discover.listing import Discovery, collect
-from airgap.discover.quadlet import find_in_quadlet, is_quadlet
 from airgap.discover.tree import Limits, Tree, decode, root_of
 from airgap.discover.variables import parse_env
 from airgap.errors import Damaged, MediaError, UsageError

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from airgap import fsio
-from airgap.bundle.names import BLOCK_SIZE
 from airgap.cipher.content import ContentKey
 from airgap.cipher.forms import PIECE, TAG_SIZE
+from airgap.format.names import BLOCK_SIZE
 from airgap.oci.verify import CHUNK
 
 #: How many whole blocks make a request to flush worthwhile (256 MiB).

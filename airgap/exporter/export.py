@@ -12,17 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.bundle import names
-from airgap.bundle.catalog import MAX_CATALOG, Catalog, format_time
 from airgap.bundle.media import signatures_in
-from airgap.bundle.outer import read as read_catalog
 from airgap.cipher.content import Pieces
 from airgap.cipher.sites import SiteKey
+from airgap.delta.bases import Base, check_bases, held_by
+from airgap.delta.candidates import attempts_for, open_base
+from airgap.delta.patching import SCRATCH, Sources, make_patches
 from airgap.errors import Damaged, Refused, UsageError
-from airgap.exporter import preflight
-from airgap.exporter.attach import Attached, attach
-from airgap.exporter.bases import Base, check_bases, held_by
-from airgap.exporter.candidates import attempts_for, open_base
 from airgap.exporter.fill import fill
 from airgap.exporter.gates import Gates, Outcome, run_gates, unsealed
 from airgap.exporter.journal import LOCK, SCHEMA, Journal, unusable
@@ -41,22 +37,26 @@ from airgap.exporter.keeping import (
     record,
     workplace,
 )
-from airgap.exporter.lock import MAX_LOCK, Lock
 from airgap.exporter.parity import write_parity
-from airgap.exporter.patching import SCRATCH, Sources, make_patches
-from airgap.exporter.plan import Made, Plan, lay_out
-from airgap.exporter.resolve import Lookaside, resolve
 from airgap.exporter.seal import make_catalog, seal, signature_path
-from airgap.exporter.selecting import Tags, expand
+from airgap.format import names
+from airgap.format.catalog import MAX_CATALOG, Catalog, format_time
+from airgap.format.outer import read as read_catalog
 from airgap.lists import Wish
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Source
 from airgap.patch.zstd import EFFORTS
+from airgap.planning import preflight
+from airgap.planning.attach import Attached, attach
+from airgap.planning.lock import MAX_LOCK, Lock
+from airgap.planning.plan import Made, Plan, lay_out
+from airgap.planning.resolve import Lookaside, resolve
+from airgap.planning.selecting import Tags, expand
 from airgap.progress import Progress
 from airgap.state import Remembered, Sealing, State
 from airgap.text import printable
-from airgap.trust.judging import Judgement
-from airgap.trust.keys import Signer
+from airgap.trust.judge.judging import Judgement
+from airgap.trust.keys.signers import Signer
 
 
 @dataclass(frozen=True)

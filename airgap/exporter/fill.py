@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airgap import fsio
-from airgap.bundle import names
 from airgap.cipher.content import ContentKey
 from airgap.errors import Damaged, Interrupted, RegistryError, Stopped
 from airgap.exporter.digests import Digester
 from airgap.exporter.journal import Journal
-from airgap.exporter.plan import Placed, Plan
+from airgap.format import names
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader, Source
 from airgap.oci.verify import CHUNK, BytesReader, VerifiedReader
+from airgap.planning.plan import Placed, Plan
 from airgap.progress import Progress
 
 if TYPE_CHECKING:

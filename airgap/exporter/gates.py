@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.bundle import names
-from airgap.bundle.catalog import Catalog
 from airgap.bundle.store import BundleStore
+from airgap.delta.bases import Base
+from airgap.delta.candidates import open_base
 from airgap.errors import MediaError, Refused, RegistryError, Stopped
-from airgap.exporter.bases import Base
-from airgap.exporter.candidates import open_base
 from airgap.exporter.hooks import Ended, Hook, Runner, View
-from airgap.exporter.lock import Lock, placed_blobs
+from airgap.format import names
+from airgap.format.catalog import Catalog
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.stores import Browsable, Reader, Source, Target
 from airgap.oci.verify import VerifiedReader
+from airgap.planning.lock import Lock, placed_blobs
 from airgap.progress import Progress
 from airgap.text import human_size, plural, printable
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.bundle import names, piecewise
+from airgap.bundle import piecewise
 from airgap.errors import UsageError
+from airgap.format import names
 from airgap.oci import strictjson
 from airgap.text import printable
 

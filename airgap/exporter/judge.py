@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
-from airgap.exporter.lock import Lock
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
@@ -16,10 +15,11 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Source
 from airgap.oci.verify import VerifiedReader, read_all
+from airgap.planning.lock import Lock
 from airgap.progress import Progress
-from airgap.trust.images import ImageJudge
-from airgap.trust.judging import Case, Instances, Judgement, gather, instances_of, judge_instance, require_all
-from airgap.trust.policy import Policy
+from airgap.trust.judge.images import ImageJudge
+from airgap.trust.judge.judging import Case, Instances, Judgement, gather, instances_of, judge_instance, require_all
+from airgap.trust.policy.document import Policy
 
 #: So many instances a thread are looked at before the next ones are fetched: their signatures are in memory until then.
 _AHEAD = 4

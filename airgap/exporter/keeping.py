@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airgap import fsio
-from airgap.bundle import names, sealed
-from airgap.bundle.catalog import MAX_CATALOG, Catalog
 from airgap.bundle.media import signatures_in
-from airgap.bundle.outer import Sealed
-from airgap.bundle.outer import read as read_catalog
 from airgap.cipher.content import ContentKey
 from airgap.cipher.forms import KEY_SIZE
 from airgap.cipher.sites import SiteKey
 from airgap.errors import Damaged, UsageError
 from airgap.exporter.journal import LOCK, Journal
-from airgap.exporter.lock import MAX_LOCK, Lock
-from airgap.exporter.plan import Plan
 from airgap.exporter.seal import finish, is_whole
+from airgap.format import names, sealed
+from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.outer import Sealed
+from airgap.format.outer import read as read_catalog
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
+from airgap.planning.lock import MAX_LOCK, Lock
+from airgap.planning.plan import Plan
 from airgap.progress import Progress
 from airgap.state import State
 from airgap.text import printable

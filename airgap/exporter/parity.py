@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names
-from airgap.bundle.entries import Volume
-from airgap.bundle.names import BLOCK_SIZE
-from airgap.bundle.parity import Code, block_length, piece_size, read_ahead, read_padded
 from airgap.errors import Damaged, Interrupted
 from airgap.exporter.digests import Digester
+from airgap.format import names
+from airgap.format.entries import Volume
+from airgap.format.names import BLOCK_SIZE
+from airgap.format.parity import Code, block_length, piece_size, read_ahead, read_padded
 from airgap.progress import Progress
 from airgap.text import printable
 

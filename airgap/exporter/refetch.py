@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from airgap.bundle import frame, names
-from airgap.bundle.catalog import Catalog
-from airgap.bundle.frame import Step
-from airgap.bundle.names import BLOCK_SIZE
 from airgap.errors import AirgapError, NotFound, RegistryError
-from airgap.exporter.lock import Lock, placed_blobs
 from airgap.exporter.resend import Block
+from airgap.format import frame, names
+from airgap.format.catalog import Catalog
+from airgap.format.frame import Step
+from airgap.format.names import BLOCK_SIZE
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader, Source
 from airgap.oci.verify import BytesReader
+from airgap.planning.lock import Lock, placed_blobs
 from airgap.text import listing
 
 

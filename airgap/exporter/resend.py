@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 from airgap import fsio
-from airgap.bundle import names, outer
-from airgap.bundle.catalog import Catalog
-from airgap.bundle.request import ResendRequest, block_length, files_of
 from airgap.bundle.supplement import MAX_SUPPLEMENT, Supplement, check_txt
+from airgap.documents.request import ResendRequest, block_length, files_of
 from airgap.errors import AirgapError, Damaged, UsageError
+from airgap.format import names, outer
+from airgap.format.catalog import Catalog
 from airgap.oci.digest import Digest
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress

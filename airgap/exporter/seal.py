@@ -8,19 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import documents, names
-from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.bundle.check import damaged_blocks
-from airgap.bundle.outer import read as read_catalog
+from airgap.delta.patching import SCRATCH
 from airgap.errors import Damaged
 from airgap.exporter.fill import Filled
 from airgap.exporter.journal import LOCK
-from airgap.exporter.patching import SCRATCH
-from airgap.exporter.plan import Plan
+from airgap.format import documents, names
+from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.format.outer import read as read_catalog
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
+from airgap.planning.plan import Plan
 from airgap.progress import Progress
-from airgap.trust.keys import Signer
+from airgap.trust.keys.signers import Signer
 
 
 def make_catalog(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from airgap.importer.closure import Closure
-from airgap.importer.mapping import tagged_name
+from airgap.admission.closure import Closure
 from airgap.importer.signing import SiteSigning, signature_tag
+from airgap.naming.mapping import tagged_name
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, digest_tag
 from airgap.oci.reference import Reference

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from functools import partial
 
-from airgap.bundle import names
+from airgap.admission.terms import Terms
 from airgap.bundle.carried import read_custody
-from airgap.bundle.catalog import Catalog
-from airgap.bundle.custody import Custody
 from airgap.bundle.media import Media
+from airgap.documents.custody import Custody
+from airgap.documents.custodysignatures import who_signed
 from airgap.errors import Refused
-from airgap.importer.terms import Terms
+from airgap.format import names
+from airgap.format.catalog import Catalog
 from airgap.oci.digest import Digest
 from airgap.progress import Progress
 from airgap.state import Carried, State
 from airgap.text import listing, plural, printable
-from airgap.trust.custody import who_signed
 
 _HINT = "find out who had the media; to take the bundle all the same, import it without --require-custody"
 

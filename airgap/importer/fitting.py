@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airgap import fsio
+from airgap.admission.closure import Closure
 from airgap.bundle.store import BundleStore
 from airgap.errors import UsageError
-from airgap.importer.closure import Closure
-from airgap.importer.mapping import FileTarget, Form, TargetSpec
+from airgap.naming.mapping import FileTarget, Form, TargetSpec
 from airgap.oci import media
 from airgap.oci.descriptor import Platform
 from airgap.text import listing

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from airgap.bundle.catalog import Catalog
+from airgap.admission.closure import Closure
 from airgap.errors import BaseMissing, UsageError
-from airgap.importer.closure import Closure
-from airgap.importer.mapping import FileTarget, RegistryTarget, TargetSpec
+from airgap.format.catalog import Catalog
+from airgap.naming.mapping import FileTarget, RegistryTarget, TargetSpec
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository

@@ -14,10 +14,10 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from airgap.bundle.frame import Extent
+from airgap.admission.closure import Closure, referrers_index
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, Interrupted, NotTaken, Stopped
-from airgap.importer.closure import Closure, referrers_index
+from airgap.format.frame import Extent
 from airgap.importer.cosign import Signature
 from airgap.importer.signing import (
     MERGED_KINDS,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from airgap.admission.closure import Closure
 from airgap.errors import UsageError
-from airgap.importer.closure import Closure
-from airgap.importer.mapping import RegistryTarget, TargetSpec
+from airgap.naming.mapping import RegistryTarget, TargetSpec
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Target
 from airgap.state import State

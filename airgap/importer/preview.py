@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.bundle.catalog import Catalog
+from airgap.admission.gate import admit
+from airgap.admission.opening import open_content, read_catalog
+from airgap.admission.terms import Terms
 from airgap.bundle.check import check_volumes
 from airgap.bundle.media import Media
 from airgap.errors import RegistryError
+from airgap.format.catalog import Catalog
 from airgap.importer.custody import check_custody, remarks_of
 from airgap.importer.fitting import check_room
-from airgap.importer.gate import admit
 from airgap.importer.held import locate, require_codecs
-from airgap.importer.mapping import FileTarget, Form, TargetSpec, visible
-from airgap.importer.opening import open_content, read_catalog
 from airgap.importer.owning import check_keeping_tags, check_places
 from airgap.importer.run import Destination, Examined, examine, memory_key
-from airgap.importer.terms import Terms
+from airgap.naming.mapping import FileTarget, Form, TargetSpec, visible
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository

@@ -10,25 +10,25 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from airgap.bundle.catalog import Catalog, parse_time
+from airgap.admission import closure as closures_of
+from airgap.admission.closure import Closure
+from airgap.admission.gate import admit, check_times, next_floor
+from airgap.admission.judge import judge_images
+from airgap.admission.opening import Opened, open_content, read_catalog
+from airgap.admission.terms import Terms
 from airgap.bundle.check import check_volumes
 from airgap.bundle.media import Media
 from airgap.errors import Damaged, Refused
-from airgap.importer import closure as closures_of
+from airgap.format.catalog import Catalog, parse_time
 from airgap.importer.bringing import brought
-from airgap.importer.closure import Closure
 from airgap.importer.custody import check_custody, remarks_of, remember_custody
 from airgap.importer.deep import Rebuilt, rebuild_all
 from airgap.importer.fitting import check_fits
-from airgap.importer.gate import admit, check_times, next_floor
 from airgap.importer.held import locate, require_codecs
-from airgap.importer.judge import judge_images
 from airgap.importer.load import Loaded, load
-from airgap.importer.mapping import FileTarget, TargetSpec, destinations, tagged_name, visible
-from airgap.importer.opening import Opened, open_content, read_catalog
 from airgap.importer.owning import check_keeping_tags, check_places, claim_places
 from airgap.importer.signing import SiteSigning
-from airgap.importer.terms import Terms
+from airgap.naming.mapping import FileTarget, TargetSpec, destinations, tagged_name, visible
 from airgap.oci import strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -38,8 +38,8 @@ from airgap.oci.stores import Appearing, Limited, Target
 from airgap.progress import Progress
 from airgap.state import Name, State, Turn
 from airgap.text import listing, plural
-from airgap.trust.bundle import Verdict
-from airgap.trust.judging import Judgement
+from airgap.trust.judge.bundles import Verdict
+from airgap.trust.judge.judging import Judgement
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from airgap.admission.closure import Closure
 from airgap.bundle.store import BundleStore
 from airgap.errors import NotTaken, Refused
 from airgap.importer import cosign
-from airgap.importer.closure import Closure
 from airgap.lookaside import merge_signatures
 from airgap.oci import strictjson
 from airgap.oci.descriptor import Descriptor
@@ -25,7 +25,7 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Target
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
-from airgap.trust.openpgp import check_signed_message
+from airgap.trust.keys.openpgp import check_signed_message
 
 _SIG = ".sig"
 #: Tags that are lists: what the destination has there is kept and ours is added.

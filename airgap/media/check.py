@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.bundle import companions, presence
-from airgap.bundle.catalog import Volume
 from airgap.bundle.check import THREADS, Checked, check_file, damaged_resent, lost_images
 from airgap.bundle.volumes import Stretch
 from airgap.errors import AirgapError, Damaged, MediaError
+from airgap.format.catalog import Volume
 from airgap.media import foreign
 from airgap.media.stopping import Stoppable
 from airgap.media.survey import Copy, Survey, survey_all

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import documents, names
-from airgap.bundle.catalog import Volume
 from airgap.bundle.check import damaged_blocks
 from airgap.bundle.media import MAX_SIGNATURE, entries
-from airgap.bundle.names import BLOCK_SIZE
 from airgap.errors import AirgapError, Damaged, MediaError, UsageError, disk_error
+from airgap.format import documents, names
+from airgap.format.catalog import Volume
+from airgap.format.names import BLOCK_SIZE
 from airgap.media import disks
 from airgap.media.disks import Disks
 from airgap.media.stopping import Stoppable

@@ -1,4 +1,4 @@
-"""Write the custody logs on media: one entry more on each, behind what is there. See ``bundle/custody.py``."""
+"""Write the custody logs on media: one entry more on each, behind what is there. See ``documents/custody.py``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names
 from airgap.bundle.carried import read_log
-from airgap.bundle.custody import Entry, Log, Seal
+from airgap.documents.custody import Entry, Log, Seal
 from airgap.errors import MediaError
+from airgap.format import names
 from airgap.text import printable
-from airgap.trust.keys import Signer
+from airgap.trust.keys.signers import Signer
 
 
 @dataclass(frozen=True)

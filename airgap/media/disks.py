@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from airgap.bundle import names
 from airgap.errors import Damaged
+from airgap.format import names
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.text import plural, printable

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names
-from airgap.bundle.catalog import index_json
-from airgap.bundle.names import BLOCK_SIZE
 from airgap.errors import AirgapError
+from airgap.format import names
+from airgap.format.catalog import index_json
+from airgap.format.names import BLOCK_SIZE
 from airgap.media.survey import Copy, Survey
 
 _RECORD = 512

@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import documents, names, piecewise, presence
+from airgap.bundle import piecewise, presence
 from airgap.bundle.check import check_file
-from airgap.bundle.entries import Volume
 from airgap.bundle.media import MAX_SIGNATURE, bundle_directories, entries
-from airgap.bundle.names import BLOCK_SIZE
-from airgap.bundle.request import ResendRequest
+from airgap.documents.request import ResendRequest
 from airgap.errors import Damaged, Interrupted, MediaError, UsageError
+from airgap.format import documents, names
+from airgap.format.entries import Volume
+from airgap.format.names import BLOCK_SIZE
 from airgap.media.rows import Place, Row, Rows, in_parallel
 from airgap.media.scratch import InPlace, NewFiles, put_block
 from airgap.media.survey import Copy, Survey, survey

@@ -1,6 +1,6 @@
 """Read a bundle row by row, check every block, and rebuild what is lost from what is left, each byte read once where all goes well.
 
-A row (bundle/parity.py) is taken as a whole by one thread, in pieces: it hashes what it reads and rebuilds what it knows to be lost
+A row (format/parity.py) is taken as a whole by one thread, in pieces: it hashes what it reads and rebuilds what it knows to be lost
 in the same pass. Only when a block turns out damaged at its end the row is taken again, without that block or from another copy.
 """
 
@@ -16,8 +16,8 @@ from functools import partial
 from typing import Protocol
 
 from airgap import fsio
-from airgap.bundle.entries import Volume
-from airgap.bundle.parity import Code, block_length, piece_size, read_ahead
+from airgap.format.entries import Volume
+from airgap.format.parity import Code, block_length, piece_size, read_ahead
 from airgap.progress import Progress
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle.entries import Volume
-from airgap.bundle.names import BLOCK_SIZE
-from airgap.bundle.parity import block_length
 from airgap.errors import MediaError
+from airgap.format.entries import Volume
+from airgap.format.names import BLOCK_SIZE
+from airgap.format.parity import block_length
 from airgap.media.rows import Place
 from airgap.text import printable
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airgap.bundle import names
-from airgap.bundle.catalog import Catalog, Volume
 from airgap.errors import MediaError, UsageError
+from airgap.format import names
+from airgap.format.catalog import Catalog, Volume
 from airgap.media import disks
 from airgap.text import human_size, parse_size, plural, printable
 

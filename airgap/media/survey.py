@@ -14,12 +14,13 @@ from functools import cached_property
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names, outer, piecewise
-from airgap.bundle.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.bundle import piecewise
 from airgap.bundle.media import bundle_directories, entries
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
 from airgap.errors import AirgapError, Damaged, MediaError, disk_error
+from airgap.format import names, outer
+from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.media import disks
 from airgap.media.disks import Disks
 from airgap.oci.digest import Digest

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import names
 from airgap.errors import Damaged, MediaError, UsageError
+from airgap.format import names
 from airgap.media import disks
 from airgap.media.copy import Task
 from airgap.media.disks import Disks

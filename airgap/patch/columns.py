@@ -7,7 +7,7 @@ from typing import Protocol
 from airgap.patch import pycolumns, tokens
 
 try:
-    from airgap import _columns
+    from airgap.native import _columns
 except ImportError:  # an installation without a compiler
     _columns = None  # type: ignore[assignment]
 

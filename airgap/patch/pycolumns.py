@@ -1,4 +1,4 @@
-"""The columns of a token stream in plain Python: slow and complete, the twin of ``airgap/_columns.c``.
+"""The columns of a token stream in plain Python: slow and complete, the twin of ``airgap/native/_columns.c``.
 
 Bytes of one kind compress better among themselves. Every byte of a token stream (``pydeflate``) belongs to one column, and which
 one follows from the bytes before it, so the columns can be taken apart and put together without a word about how.

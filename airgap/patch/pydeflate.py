@@ -1,6 +1,6 @@
 """What tokens are, and what both directions of the plain Python codec share (``pydecode``, ``pyencode``).
 
-Slow and complete: it takes over where the C extension ``airgap._deflate`` is missing, and the tests hold that against it.
+Slow and complete: it takes over where the C extension ``airgap.native._deflate`` is missing, and the tests hold that against it.
 
 Tokens, version 1 ("deflate-tokens/1"): a byte string that is a pure function of the gzip bytes, from which they follow exactly.
 Where the same text was cut in the same way, the tokens are the same, whatever Huffman codes and blocks surround them. ::

@@ -1,6 +1,6 @@
 """Readers that turn gzip bytes into tokens, and tokens into gzip bytes, while they are read.
 
-The work is done by the C extension ``airgap._deflate``, or by ``pydecode`` and ``pyencode`` where that is missing or
+The work is done by the C extension ``airgap.native._deflate``, or by ``pydecode`` and ``pyencode`` where that is missing or
 ``AIRGAP_PURE_PYTHON=1`` is set; both do exactly the same. What tokens are is said in ``pydeflate``.
 """
 
@@ -16,7 +16,7 @@ from airgap.patch import pydecode, pyencode
 from airgap.patch.pydeflate import MAX_LEFT
 
 try:
-    from airgap import _deflate
+    from airgap.native import _deflate
 except ImportError:  # an installation without a compiler
     HAS_EXTENSION = False
 else:

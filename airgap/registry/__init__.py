@@ -1,14 +1,14 @@
 """Registries as sources and targets of images, over the OCI distribution-spec. The only package that knows ``requests``."""
 
-from airgap.registry.certificates import certs_directories
-from airgap.registry.credentials import Credential, CredentialStore, Login
 from airgap.registry.deletion import PrunableRegistry
 from airgap.registry.lease import Lease, leased
-from airgap.registry.limits import Bucket
 from airgap.registry.mirrors import MirroredSource
-from airgap.registry.options import RegistryOptions
-from airgap.registry.rulefiles import load_rules
-from airgap.registry.rules import Rules
+from airgap.registry.settings.certificates import certs_directories
+from airgap.registry.settings.credentials import Credential, CredentialStore, Login
+from airgap.registry.settings.limits import Bucket
+from airgap.registry.settings.options import RegistryOptions
+from airgap.registry.settings.rulefiles import load_rules
+from airgap.registry.settings.rules import Rules
 from airgap.registry.store import RegistryStore
 
 __all__ = [

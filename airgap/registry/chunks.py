@@ -19,10 +19,10 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK, skipped
-from airgap.registry.failures import NETWORK, network_failure, refusal
-from airgap.registry.limits import Bucket
-from airgap.registry.transport import PUSH, Call, Transport, redirect_target
-from airgap.registry.wire import Answer
+from airgap.registry.http.failures import NETWORK, network_failure, refusal
+from airgap.registry.http.transport import PUSH, Call, Transport, redirect_target
+from airgap.registry.http.wire import Answer
+from airgap.registry.settings.limits import Bucket
 from airgap.text import human_size
 
 #: Statuses after which the upload may go on, or begin again.

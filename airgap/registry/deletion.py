@@ -9,9 +9,9 @@ from airgap.errors import NotFound
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 from airgap.progress import Progress
-from airgap.registry.failures import refusal
+from airgap.registry.http.failures import refusal
+from airgap.registry.http.transport import Call
 from airgap.registry.store import RegistryStore
-from airgap.registry.transport import Call
 
 _DELETE = "pull,delete"
 _AT_A_TIME = 8

@@ -24,7 +24,7 @@ from airgap.oci.reference import Reference, Repository
 from airgap.progress import Silent
 from airgap.registry.deletion import PrunableRegistry
 from airgap.registry.listing import LEASES
-from airgap.registry.options import RegistryOptions
+from airgap.registry.settings.options import RegistryOptions
 from airgap.text import printable
 
 _TAG: Final = "turn"

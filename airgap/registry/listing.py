@@ -17,10 +17,10 @@ from airgap.errors import Damaged, RegistryError, UsageError
 from airgap.oci import strictjson
 from airgap.oci.hosts import canonical_host
 from airgap.oci.reference import Repository
-from airgap.registry.failures import redact, refusal, unbelievable
-from airgap.registry.options import Endpoint
-from airgap.registry.transport import AnyCall, Call, HostCall, Transport
-from airgap.registry.wire import Answer
+from airgap.registry.http.failures import redact, refusal, unbelievable
+from airgap.registry.http.transport import AnyCall, Call, HostCall, Transport
+from airgap.registry.http.wire import Answer
+from airgap.registry.settings.options import Endpoint
 from airgap.text import printable
 
 #: Names asked for at once: the most that docker's registry allows.

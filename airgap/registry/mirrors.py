@@ -15,9 +15,9 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
-from airgap.registry.failures import Unreached
-from airgap.registry.options import RegistryOptions
-from airgap.registry.rules import Place
+from airgap.registry.http.failures import Unreached
+from airgap.registry.settings.options import RegistryOptions
+from airgap.registry.settings.rules import Place
 from airgap.registry.store import RegistryStore
 from airgap.text import printable
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from airgap.errors import RegistryError
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Outlook
-from airgap.registry.failures import read_errors, refusal
-from airgap.registry.transport import PUSH, Call, Transport
+from airgap.registry.http.failures import read_errors, refusal
+from airgap.registry.http.transport import PUSH, Call, Transport
 from airgap.text import printable
 
 _PROJECT_MISSING = re.compile(r"project \S+ not found", re.IGNORECASE)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from airgap.errors import RegistryError
 from airgap.oci.descriptor import Descriptor
-from airgap.registry.failures import NETWORK, is_too_slow, network_failure, redact, refusal
-from airgap.registry.transport import Call, Transport
-from airgap.registry.wire import Answer
+from airgap.registry.http.failures import NETWORK, is_too_slow, network_failure, redact, refusal
+from airgap.registry.http.transport import Call, Transport
+from airgap.registry.http.wire import Answer
 from airgap.text import printable
 
 #: A connection that brings less than this many bytes counts as no progress.

@@ -14,12 +14,12 @@ from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader
-from airgap.registry.failures import redact, refusal, unbelievable
+from airgap.registry.http.failures import redact, refusal, unbelievable
+from airgap.registry.http.transport import PUSH, Call, Transport
+from airgap.registry.http.wire import Answer
 from airgap.registry.listing import next_page
-from airgap.registry.options import RegistryOptions
 from airgap.registry.reader import BlobReader
-from airgap.registry.transport import PUSH, Call, Transport
-from airgap.registry.wire import Answer
+from airgap.registry.settings.options import RegistryOptions
 from airgap.text import printable
 
 _ACCEPT = {"Accept": media.ACCEPT_MANIFESTS}

@@ -10,15 +10,15 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Outlook, Reader
-from airgap.registry.failures import NETWORK, network_failure, redact, refusal
+from airgap.registry.http.failures import NETWORK, network_failure, redact, refusal
+from airgap.registry.http.patience import PASSING
+from airgap.registry.http.transport import PUSH, Call
+from airgap.registry.http.wire import Answer
 from airgap.registry.linking import Links
-from airgap.registry.options import RegistryOptions
 from airgap.registry.outlook import foretell
-from airgap.registry.patience import PASSING
+from airgap.registry.settings.options import RegistryOptions
 from airgap.registry.source import RegistrySource
-from airgap.registry.transport import PUSH, Call
 from airgap.registry.upload import Uploader
-from airgap.registry.wire import Answer
 from airgap.text import printable
 
 #: Refusals that have nothing to do with what is there.

@@ -16,12 +16,12 @@ from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
-from airgap.registry.auth import scope
 from airgap.registry.chunks import LOST, PATIENCE, BodySizes, ChunkedUploader, Session, finishing
-from airgap.registry.failures import NETWORK, network_failure, redact, refusal
-from airgap.registry.limits import Bucket
-from airgap.registry.transport import PUSH, Call, Transport, redirect_target
-from airgap.registry.wire import Answer
+from airgap.registry.http.auth import scope
+from airgap.registry.http.failures import NETWORK, network_failure, redact, refusal
+from airgap.registry.http.transport import PUSH, Call, Transport, redirect_target
+from airgap.registry.http.wire import Answer
+from airgap.registry.settings.limits import Bucket
 from airgap.text import human_size, printable
 
 _MAX_REFUSALS = 2

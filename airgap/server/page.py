@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 from airgap import __version__
-from airgap.bundle.names import bundle_name
+from airgap.format.names import bundle_name
 from airgap.server.inventory import ShownImage
 from airgap.server.monitor import ServedBundle, Trouble
 from airgap.server.style import CSS

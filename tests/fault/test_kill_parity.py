@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.names import parity_name, volume_name
+from airgap.format.names import parity_name, volume_name
 from airgap.layout import LayoutStore
 from tests.support import images
 from tests.support.crash import Crasher, crasher

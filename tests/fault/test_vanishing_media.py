@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle import names
+from airgap.format import names
 from tests.support import faults
 from tests.support.cli import MEDIA, USAGE, failed, here
 from tests.support.crash import crasher

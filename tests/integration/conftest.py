@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle import names
+from airgap.format import names
 from tests.support import images
 from tests.support.bundles import Sender
 from tests.support.desks import Made, OperatorDesk, SiteDesk, make_bundles

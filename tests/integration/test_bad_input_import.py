@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from airgap.trust.templates import site_policy
+from airgap.trust.policy.templates import site_policy
 from tests.support import images
 from tests.support.bundles import CREATED, Sender, catalog_of, flip
 from tests.support.cli import DAMAGED, MEDIA, NETWORK, REFUSED, USAGE, failed, here, tree

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle import frame, names
+from airgap.format import frame, names
 from tests.support import images
 from tests.support.bundles import catalog_of, flip
 from tests.support.cli import DAMAGED, REFUSED, USAGE, failed, here

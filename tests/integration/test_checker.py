@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle import names
+from airgap.format import names
 from tests.support.bundles import flip
 from tests.support.cli import here
 

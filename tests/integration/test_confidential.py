@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from airgap.bundle import outer
-from airgap.bundle.catalog import Catalog
+from airgap.format import outer
+from airgap.format.catalog import Catalog
 from airgap.layout import LayoutStore
 from tests.support import images, versions
 from tests.support.bundles import Sender, catalog_of, flip

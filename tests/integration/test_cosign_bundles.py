@@ -13,7 +13,7 @@ import pytest
 from airgap.layout import LayoutReader, LayoutStore
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
-from airgap.trust.evidence import SIGSTORE_BUNDLE
+from airgap.trust.keys.evidence import SIGSTORE_BUNDLE
 from tests.support import images, signing
 from tests.support.cli import REFUSED
 from tests.support.dockerregistry import DockerRegistry

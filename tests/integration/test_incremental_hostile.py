@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from airgap.bundle.store import BundleStore
-from airgap.exporter import plan
-from airgap.exporter.bases import Base, of_catalog
+from airgap.delta.bases import Base, of_catalog
 from airgap.oci.digest import Digest
+from airgap.planning import plan
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of
 from tests.support.cli import DAMAGED, failed, here, tree

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from airgap.exporter.selecting import expand
 from airgap.lists import parse_list
+from airgap.planning.selecting import expand
 from airgap.progress import Silent
 from tests.support import images
 from tests.support.cli import USAGE, failed, here

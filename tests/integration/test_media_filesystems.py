@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.names import volume_name
+from airgap.format.names import volume_name
 from airgap.oci.stream import MAX_STREAM
 from tests.support.bundles import flip
 from tests.support.cli import DAMAGED, MEDIA, failed, here

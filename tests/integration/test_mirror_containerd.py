@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from airgap.importer.mirrors import Access, for_containerd
-from airgap.importer.routes import Placed, find_routes
 from airgap.layout import LayoutStore
+from airgap.mirror.engines import Access, for_containerd
+from airgap.mirror.routes import Placed, find_routes
 from airgap.oci.reference import Reference
 from tests.support import images
 from tests.support.dockerregistry import DockerRegistry

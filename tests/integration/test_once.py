@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from airgap import fsio
-from airgap.bundle.names import volume_name
 from airgap.errors import Refused
+from airgap.format.names import volume_name
 from airgap.layout import LayoutStore
 from airgap.state import State
 from tests.support import images

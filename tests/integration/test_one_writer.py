@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from airgap.importer.mapping import parse_target
 from airgap.layout import LayoutStore
+from airgap.naming.mapping import parse_target
 from airgap.state import State
 from tests.support import images
 from tests.support.cli import MEDIA, REFUSED, here

@@ -17,7 +17,7 @@ import pytest
 from typer.main import get_command
 
 from airgap.cli.main import application
-from airgap.cli.outputs import HELP
+from airgap.cli.options.outputs import HELP
 from tests.support.bundles import flip
 from tests.support.cli import MEDIA, USAGE, failed, here
 from tests.support.yard import Yard

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airgap.bundle.names import parity_name, volume_name
+from airgap.format.names import parity_name, volume_name
 from airgap.layout import LayoutStore
 from tests.support import images
 from tests.support.mounts import small_disk

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from airgap.bundle import names
+from airgap.format import names
 from tests.support import images
 from tests.support.bundles import CREATED
 from tests.support.cli import REFUSED, USAGE, failed, here

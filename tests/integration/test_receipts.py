@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.receipt import Receipt
+from airgap.documents.receipt import Receipt
+from airgap.documents.receiptsignatures import check_receipt_signatures, signature_files
 from airgap.errors import Refused
 from airgap.layout import LayoutStore
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
-from airgap.trust.receipts import check_receipt_signatures, signature_files
 from tests.support import images
 from tests.support.bundles import flip
 from tests.support.cli import NETWORK, USAGE, failed, here

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airgap.bundle.receipt import Receipt
+from airgap.documents.receipt import Receipt
 from tests.support.bundles import catalog_of
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.tools import require

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.names import parity_name, volume_name
+from airgap.format.names import parity_name, volume_name
 from tests.support.cli import here
 from tests.support.mounts import make_read_only, small_disk
 from tests.support.paritybundles import content, files, make, spoil

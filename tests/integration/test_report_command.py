@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle import names
+from airgap.format import names
 from airgap.oci.digest import Digest
 from tests.support.browser import Browser, rows
 from tests.support.bundles import catalog_of, flip

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airgap.bundle.names import BLOCK_SIZE
+from airgap.format.names import BLOCK_SIZE
 from airgap.oci.digest import Digest
 from tests.support import images
 from tests.support.bundles import catalog_of, flip

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.names import SCRIPTS
+from airgap.format.names import SCRIPTS
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.platform import Published, publish_platform
 from tests.support.site import CREATED, Site

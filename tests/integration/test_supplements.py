@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.request import ResendRequest
+from airgap.documents.request import ResendRequest
 from airgap.exporter.resend import Known, OriginalBlocks, answer
 from airgap.oci.digest import Digest
 from airgap.progress import Silent

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from airgap.media.packages import Machine
-from airgap.media.wheel import running_package
+from airgap.toolkit.packages import Machine
+from airgap.toolkit.wheel import running_package
 from tests.support.bundles import flip
 from tests.support.cli import NETWORK, USAGE, failed
 from tests.support.desks import Made
@@ -131,7 +131,7 @@ def test_machines_for_which_there_is_no_zfec_get_all_but_parity(kit, made: Made,
     command = [str(tmp_path / "venv/bin/airgap"), "media", "check", str(made.bundle)]
     checked = subprocess.run(command, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False)
     assert checked.returncode == 0, checked.stderr
-    code = "from airgap.bundle.parity import Code; Code(3, 1)"
+    code = "from airgap.format.parity import Code; Code(3, 1)"
     command = [str(tmp_path / "venv/bin/python"), "-c", code]
     refused = subprocess.run(command, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False)
     assert "UsageError: this airgap cannot compute parity" in refused.stderr

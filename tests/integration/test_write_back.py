@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from airgap.bundle import names
 from airgap.errors import MediaError
+from airgap.format import names
 from tests.support import images
 from tests.support.cli import MEDIA, here
 from tests.support.confidential import Reader

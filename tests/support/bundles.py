@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airgap.bundle import names
-from airgap.bundle.catalog import Catalog
 from airgap.exporter.export import Request, export
 from airgap.exporter.seal import write_signatures
+from airgap.format import names
+from airgap.format.catalog import Catalog
 from airgap.lists import Entry
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Source
 from airgap.progress import Silent
 from airgap.state import State
-from airgap.trust.keys import KeySigner, generate
-from airgap.trust.templates import site_policy
+from airgap.trust.keys.signers import KeySigner, generate
+from airgap.trust.policy.templates import site_policy
 
 CREATED = "2026-01-31T12:00:00Z"
 

@@ -33,7 +33,7 @@ from airgap import fsio
 from airgap.cli.main import application
 from airgap.cli.main import main as airgap_main
 from airgap.cli.main import run as airgap_run
-from airgap.cli.outputs import Output
+from airgap.cli.options.outputs import Output
 from airgap.exporter import fill
 from airgap.exporter.journal import Journal
 from airgap.fsio import NewFile

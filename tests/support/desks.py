@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airgap.bundle import names
+from airgap.format import names
 from airgap.oci.reference import Reference
 from tests.support import hostile, images
 from tests.support.bundles import CREATED, Sender

@@ -19,9 +19,9 @@ from pathlib import Path
 from airgap import fsio
 from airgap.errors import Refused
 from airgap.oci.reference import Reference
-from airgap.trust import evidence as ev
-from airgap.trust.images import ImageJudge
-from airgap.trust.policy import parse_policy
+from airgap.trust.judge.images import ImageJudge
+from airgap.trust.keys import evidence as ev
+from airgap.trust.policy.document import parse_policy
 from tests.support import signatureforms
 from tests.support.oneimage import one_image
 from tests.support.policycases import DIGEST, HOSTS, MANIFEST, ODD_NAMES, Blob, Case, make

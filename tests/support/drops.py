@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from airgap.bundle import names
+from airgap.format import names
 from tests.support.bundles import Sender
 from tests.support.cli import here
 

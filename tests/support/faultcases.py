@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.bundle import names
+from airgap.format import names
 from airgap.layout import LayoutStore
 from airgap.oci.reference import Repository
 from tests.support import images

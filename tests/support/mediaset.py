@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airgap.bundle import names
+from airgap.format import names
 from airgap.oci.reference import Reference
 from tests.support import images
 from tests.support.bundles import Sender

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airgap.bundle.receipt import Receipt
+from airgap.documents.receipt import Receipt
 from tests.support.cli import DAMAGED, USAGE, failed, here
 from tests.support.year import Far, LayoutShelf, Vendor, done, missing
 

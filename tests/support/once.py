@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airgap.bundle.names import parity_name, volume_name
+from airgap.format.names import parity_name, volume_name
 from airgap.layout import LayoutStore
 from tests.support import images
 from tests.support.confidential import Reader

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from airgap.bundle import documents, names
-from airgap.bundle.catalog import Blob, Catalog, Volume
-from airgap.bundle.frame import Extent
 from airgap.exporter.parity import write_parity
+from airgap.format import documents, names
+from airgap.format.catalog import Blob, Catalog, Volume
+from airgap.format.frame import Extent
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

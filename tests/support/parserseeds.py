@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from airgap.bundle import frame, names
-from airgap.bundle.catalog import Blob, Catalog, Volume, layout_members
-from airgap.bundle.custody import new_entry
-from airgap.bundle.holdings import Held, Holdings
-from airgap.bundle.receipt import Receipt
+from airgap.documents.custody import new_entry
+from airgap.documents.holdings import Held, Holdings
+from airgap.documents.receipt import Receipt
+from airgap.format import frame, names
+from airgap.format.catalog import Blob, Catalog, Volume, layout_members
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airgap.oci.digest import Digest
-from airgap.trust.scopesyntax import respelled
+from airgap.trust.policy.scopesyntax import respelled
 
 CONFIG = b"{}"
 MANIFEST = json.dumps(

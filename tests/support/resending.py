@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airgap.bundle import names
-from airgap.bundle.request import ResendRequest
+from airgap.documents.request import ResendRequest
+from airgap.format import names
 from airgap.layout import LayoutStore
 from airgap.oci.digest import Digest
 from tests.support import images

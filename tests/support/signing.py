@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from airgap.oci.digest import Digest
-from airgap.trust import evidence, keys, signatures
+from airgap.trust.keys import evidence, signatures
+from airgap.trust.keys import signers as keys
 
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
 ISSUER_V1 = ObjectIdentifier("1.3.6.1.4.1.57264.1.1")

@@ -19,9 +19,9 @@ from airgap import fsio
 from airgap.errors import Refused
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
-from airgap.trust import evidence as ev
-from airgap.trust.images import ImageJudge
-from airgap.trust.policy import parse_policy
+from airgap.trust.judge.images import ImageJudge
+from airgap.trust.keys import evidence as ev
+from airgap.trust.policy.document import parse_policy
 from tests.support.oneimage import one_image
 from tests.support.policycases import CONFIG, DIGEST, HOSTS, MANIFEST
 from tests.support.sigstorecases import SigstoreCase, build, make

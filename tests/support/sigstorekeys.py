@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from airgap.trust.keys import PrivateKey
+from airgap.trust.keys.signers import PrivateKey
 
 CODE_SIGNING = ExtendedKeyUsageOID.CODE_SIGNING
 EMAIL, HOST, ISSUER = "release@vendor.example", "builder.vendor.example", "https://issuer.vendor.example"

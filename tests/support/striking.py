@@ -34,8 +34,8 @@ def moments(*arguments: object, home: Path) -> int:
 
 
 def _main() -> None:
-    from airgap.cli import signals
     from airgap.cli.main import main
+    from airgap.cli.terminal import signals
 
     moment, number = int(sys.argv[1]), int(sys.argv[2])
     del sys.argv[1:3]

@@ -19,8 +19,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from airgap.trust import cosignkey, openpgp
-from airgap.trust.keys import PrivateKey
+from airgap.trust.keys import cosignkey, openpgp
+from airgap.trust.keys.signers import PrivateKey
 from tests.support.tools import require
 
 

@@ -43,7 +43,7 @@ def random_cuts(data: bytes, count: int, source: random.Random) -> list[int]:
 
 
 def _compiled() -> tuple[Callable[[], Codec], Callable[[], Codec]]:
-    from airgap import _deflate
+    from airgap.native import _deflate
 
     return _deflate.TokenDecoder, _deflate.TokenEncoder
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airgap.admission.terms import Terms
 from airgap.importer import run
-from airgap.importer.mapping import parse_target
 from airgap.importer.run import Destination
-from airgap.importer.terms import Terms
 from airgap.layout import LayoutStore
+from airgap.naming.mapping import parse_target
 from airgap.oci.reference import Reference
 from airgap.progress import Silent
 from airgap.state import State
-from airgap.trust.policy import parse_policy
+from airgap.trust.policy.document import parse_policy
 from tests.support import images
 from tests.support.bundles import Sender
 from tests.support.cli import REFUSED, failed, here, tree

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.bundle import frame, names
-from airgap.bundle.catalog import SCHEMA, Blob, Catalog, Patch, Volume, format_time, layout_members, parse_time
 from airgap.errors import Damaged, UsageError
+from airgap.format import frame, names
+from airgap.format.catalog import SCHEMA, Blob, Catalog, Patch, Volume, format_time, layout_members, parse_time
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from airgap.bundle.catalog import Blob, Catalog, Patch
 from airgap.bundle.chain import Chain, Link, arrange
-from airgap.bundle.frame import Extent
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotFound, UsageError
+from airgap.format.catalog import Blob, Catalog, Patch
+from airgap.format.frame import Extent
 from airgap.oci.digest import Digest
 from airgap.patch.kinds import DEFLATE
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.catalog import Volume
 from airgap.bundle.check import check_file, damaged_blocks
-from airgap.bundle.names import BLOCK_SIZE
 from airgap.errors import Damaged, MediaError
+from airgap.format.catalog import Volume
+from airgap.format.names import BLOCK_SIZE
 from airgap.progress import Silent
 from tests.support.bundles import flip
 

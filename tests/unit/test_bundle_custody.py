@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap.bundle.custody import MAX_ENTRIES, Checked, Custody, Entry, Log, Seal, new_entry, parse_entry, read_result
+from airgap.documents.custody import MAX_ENTRIES, Checked, Custody, Entry, Log, Seal, new_entry, parse_entry, read_result
 from airgap.errors import AirgapError, Damaged, UsageError
 from airgap.oci.digest import Digest
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from airgap.bundle.catalog import Blob, Catalog, Patch
-from airgap.bundle.difference import Content, compare, of_catalog, of_receipt, shown_images
-from airgap.bundle.frame import Extent
-from airgap.bundle.holdings import Held, Holdings
-from airgap.bundle.receipt import Receipt
+from airgap.documents.difference import Content, compare, of_catalog, of_receipt, shown_images
+from airgap.documents.holdings import Held, Holdings
+from airgap.documents.receipt import Receipt
+from airgap.format.catalog import Blob, Catalog, Patch
+from airgap.format.frame import Extent
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

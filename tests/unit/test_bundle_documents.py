@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle import companions, documents
-from airgap.bundle.catalog import Catalog
+from airgap.bundle import companions
+from airgap.format import documents
+from airgap.format.catalog import Catalog
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of
 from tests.support.origin import Origin

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.bundle import frame
-from airgap.bundle.frame import RECORD, Extent, Member
-from airgap.bundle.names import MIN_VOLUME, blob_path
+from airgap.format import frame
+from airgap.format.frame import RECORD, Extent, Member
+from airgap.format.names import MIN_VOLUME, blob_path
 from airgap.oci.digest import Digest
 from tests.support.images import seeded
 from tests.support.tools import require

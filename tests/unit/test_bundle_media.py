@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.catalog import Catalog
 from airgap.bundle.media import Media
-from airgap.bundle.names import volume_name
 from airgap.errors import Damaged, UsageError
+from airgap.format.catalog import Catalog
+from airgap.format.names import volume_name
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of
 from tests.support.origin import Origin

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airgap.bundle import names
 from airgap.errors import UsageError
+from airgap.format import names
 
 
 @pytest.mark.parametrize("name", ["a", "0", "prod", "prod-site", "prod.site_2", "x" * 48])

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.bundle.catalog import Catalog
-from airgap.bundle.names import BLOCK_SIZE, is_parity, parity_name
-from airgap.bundle.parity import MEMORY, Code, block_length, piece_size
 from airgap.errors import Damaged
 from airgap.exporter.parity import write_parity
+from airgap.format.catalog import Catalog
+from airgap.format.names import BLOCK_SIZE, is_parity, parity_name
+from airgap.format.parity import MEMORY, Code, block_length, piece_size
 from airgap.progress import Silent
 from tests.support.paritybundles import content, files, make
 

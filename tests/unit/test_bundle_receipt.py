@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.bundle.holdings import Held, Holdings
-from airgap.bundle.receipt import MAX_RECEIPT, SCHEMA, Receipt, Taken, check_site
+from airgap.documents.holdings import Held, Holdings
+from airgap.documents.receipt import MAX_RECEIPT, SCHEMA, Receipt, Taken, check_site
 from airgap.errors import Damaged, UsageError
 from airgap.oci.digest import Digest
 
@@ -274,7 +274,7 @@ def test_a_receipt_that_is_too_large_is_not_even_parsed() -> None:
 
 
 def test_a_receipt_that_becomes_too_large_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airgap.bundle.receipt.MAX_RECEIPT", 100)
+    monkeypatch.setattr("airgap.documents.receipt.MAX_RECEIPT", 100)
     with pytest.raises(UsageError) as caught:
         small().to_bytes()
     assert "--repository" in caught.value.hint

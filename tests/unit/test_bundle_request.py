@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from airgap.bundle import names
-from airgap.bundle.catalog import Catalog, Volume
-from airgap.bundle.request import ResendRequest, ranges
 from airgap.bundle.supplement import Supplement, check_txt, read_supplements
 from airgap.bundle.volumes import Stretch
+from airgap.documents.request import ResendRequest, ranges
 from airgap.errors import Damaged, UsageError
+from airgap.format import names
+from airgap.format.catalog import Catalog, Volume
 from airgap.oci.digest import Digest
 
 BLOCK = names.BLOCK_SIZE

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.frame import Extent
-from airgap.bundle.names import BLOCK_SIZE
 from airgap.bundle.volumes import Stretch, Volumes
 from airgap.errors import Damaged
+from airgap.format.frame import Extent
+from airgap.format.names import BLOCK_SIZE
 from airgap.oci.stores import Reader
 from tests.support import images
 

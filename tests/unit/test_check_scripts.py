@@ -15,8 +15,8 @@ import tree_sitter
 import tree_sitter_batch
 import tree_sitter_powershell
 
-from airgap.bundle import documents
-from airgap.bundle.names import SCRIPTS, volume_name
+from airgap.format import documents
+from airgap.format.names import SCRIPTS, volume_name
 from tests.support.bundles import flip
 from tests.support.cli import here
 from tests.support.mediaset import make_bundle

@@ -17,7 +17,7 @@ from airgap.cipher.content import ContentKey, Pieces
 from airgap.cipher.forms import PIECE, TAG_SIZE
 from airgap.cipher.sites import SiteKey, SiteSecret
 from airgap.errors import Damaged, Refused, UsageError
-from airgap.trust.keys import generate
+from airgap.trust.keys.signers import generate
 from tests.support import images
 
 SECRET = bytes(range(32))

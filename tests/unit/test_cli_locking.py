@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from airgap.cli.locking import LockFile
+from airgap.cli.commands.connected.locking import LockFile
 from airgap.errors import Refused, UsageError
-from airgap.exporter.lock import Lock
-from airgap.exporter.resolve import resolve
 from airgap.lists import Entry
 from airgap.oci.descriptor import Platform
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference
+from airgap.planning.lock import Lock
+from airgap.planning.resolve import resolve
 from airgap.progress import Silent
 from tests.support import images
 from tests.support.origin import Origin

@@ -8,13 +8,13 @@ import json
 import pytest
 
 from airgap.errors import UsageError
-from airgap.exporter.attach import KINDS, MAX_ALL, Attached, Wanted, artifact, attach, check_sizes
-from airgap.exporter.lock import Lock, Node
-from airgap.exporter.plan import lay_out
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference
+from airgap.planning.attach import KINDS, MAX_ALL, Attached, Wanted, artifact, attach, check_sizes
+from airgap.planning.lock import Lock, Node
+from airgap.planning.plan import lay_out
 from tests.support import images
 
 WEB, PINNED = "docker.io/library/web:1", "docker.io/library/tool:2"

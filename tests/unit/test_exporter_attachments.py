@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from airgap.errors import RegistryError
-from airgap.exporter.lock import Lock, placed_blobs
-from airgap.exporter.resolve import resolve
 from airgap.lists import Entry, parse_list
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Referrers
+from airgap.planning.lock import Lock, placed_blobs
+from airgap.planning.resolve import resolve
 from airgap.progress import Silent
 from tests.support import images
 from tests.support.origin import Origin

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.catalog import Blob, Patch
-from airgap.bundle.holdings import Held, Holdings
-from airgap.bundle.names import volume_name
-from airgap.bundle.receipt import Receipt, Taken
 from airgap.bundle.store import BundleStore
+from airgap.delta.bases import Base, check_bases, held_by, of_catalog
+from airgap.documents.holdings import Held, Holdings
+from airgap.documents.receipt import Receipt, Taken
 from airgap.errors import UsageError
-from airgap.exporter.bases import Base, check_bases, held_by, of_catalog
+from airgap.format.catalog import Blob, Patch
+from airgap.format.names import volume_name
 from airgap.oci.digest import Digest
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of

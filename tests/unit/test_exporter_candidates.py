@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from airgap.bundle.holdings import Held, Holdings
-from airgap.exporter.bases import Base
-from airgap.exporter.candidates import (
+from airgap.delta.bases import Base
+from airgap.delta.candidates import (
     SMALLEST,
     Attempt,
     Layer,
@@ -20,14 +19,15 @@ from airgap.exporter.candidates import (
     old_layers,
     open_base,
 )
-from airgap.exporter.lock import Lock, Node
-from airgap.exporter.resolve import resolve
+from airgap.documents.holdings import Held, Holdings
 from airgap.lists import Entry
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.verify import read_all
+from airgap.planning.lock import Lock, Node
+from airgap.planning.resolve import resolve
 from airgap.progress import Silent
 from tests.support import images
 from tests.support.origin import Origin

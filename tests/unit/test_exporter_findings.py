@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from airgap.errors import RegistryError
-from airgap.exporter.lock import Lock
-from airgap.exporter.resolve import resolve
 from airgap.lists import Entry
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference
+from airgap.planning.lock import Lock
+from airgap.planning.resolve import resolve
 from airgap.progress import Silent
 from tests.support import images
 from tests.support.hostile import Reply, client

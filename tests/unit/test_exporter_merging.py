@@ -11,9 +11,9 @@ import pytest
 from airgap.bundle.chain import Chain, Link, arrange
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
+from airgap.delta.merging import Merged, check_place, merge
 from airgap.errors import Damaged, UsageError
 from airgap.exporter.export import Request, export
-from airgap.exporter.merging import Merged, check_place, merge
 from airgap.lists import Entry
 from airgap.oci.descriptor import Platform
 from airgap.oci.digest import Digest

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.catalog import Blob, Patch
-from airgap.bundle.holdings import Held
-from airgap.bundle.names import MIN_VOLUME
+from airgap.documents.holdings import Held
 from airgap.errors import RegistryError, UsageError
-from airgap.exporter.lock import Lock, is_lock, placed_blobs
-from airgap.exporter.plan import Made, holdable, lay_out, summary
-from airgap.exporter.resolve import resolve
+from airgap.format.catalog import Blob, Patch
+from airgap.format.names import MIN_VOLUME
 from airgap.lists import Entry
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
+from airgap.planning.lock import Lock, is_lock, placed_blobs
+from airgap.planning.plan import Made, holdable, lay_out, summary
+from airgap.planning.resolve import resolve
 from airgap.progress import Silent
-from airgap.trust.evidence import MAX_BUNDLE
+from airgap.trust.keys.evidence import MAX_BUNDLE
 from tests.support import images
 from tests.support.origin import Origin
 
@@ -215,6 +215,6 @@ def test_a_reference_in_a_lock_is_pinned(lock: Lock) -> None:
 
 
 def test_more_than_a_reader_takes_is_not_planned(lock: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airgap.exporter.plan.MAX_MEMORY", 10_000)
+    monkeypatch.setattr("airgap.planning.plan.MAX_MEMORY", 10_000)
     with pytest.raises(UsageError, match="more images and blobs than one bundle can have"):
         lay_out(lock, None)

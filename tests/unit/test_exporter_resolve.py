@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from airgap.errors import NotFound, RegistryError, UsageError
-from airgap.exporter.lock import Lock
-from airgap.exporter.resolve import MAX_DEPTH, resolve
 from airgap.lists import Entry
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Referrers
+from airgap.planning.lock import Lock
+from airgap.planning.resolve import MAX_DEPTH, resolve
 from airgap.progress import Silent
 from tests.support import images
 from tests.support.origin import Origin

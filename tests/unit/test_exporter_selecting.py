@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from airgap.errors import NotFound, RegistryError, UsageError
-from airgap.exporter.selecting import expand
 from airgap.lists import Wish, parse_list
 from airgap.oci.reference import Repository
+from airgap.planning.selecting import expand
 from airgap.progress import Silent
 
 

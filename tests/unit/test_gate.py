@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from airgap.bundle import names
-from airgap.bundle.catalog import Catalog, format_time, parse_time
+from airgap.admission.gate import MAX_JUMP, SKEW, admit, next_floor
+from airgap.admission.terms import Terms
 from airgap.errors import Damaged, Refused
-from airgap.importer.gate import MAX_JUMP, SKEW, admit, next_floor
-from airgap.importer.terms import Terms
+from airgap.format import names
+from airgap.format.catalog import Catalog, format_time, parse_time
 from airgap.oci.digest import Digest
 from airgap.state import Known, Remembered
-from airgap.trust.policy import parse_policy
+from airgap.trust.policy.document import parse_policy
 
 NOW = parse_time("2026-06-01T12:00:00Z")
 POLICY = parse_policy(b'{"default":[{"type":"reject"}]}')

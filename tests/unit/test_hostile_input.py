@@ -98,16 +98,16 @@ _RAW = ("bytes", "str")
 #: Named like a parser, and none: what they take.
 _EXCUSED = {
     "airgap.archives.tree:TarTree.read": "a name",
-    "airgap.cli.inputs:read_key": "a name",
+    "airgap.cli.options.inputs:read_key": "a name",
     "airgap.discover.nodes:_Composer.read": "a text, for find_in_text only",
     "airgap.exporter.resend:Known.read": "bytes, for outer.read",
     "airgap.fsio.trees:DirectoryTree.read": "a name",
     "airgap.fsio.trees:Tree.read": "a name",
-    "airgap.media.packages:Machine.parse": "the operator's options",
+    "airgap.toolkit.packages:Machine.parse": "the operator's options",
     "airgap.state.custody:Custodians.read": "a name",
     "airgap.state.generations:Generations.read": "a name",
     "airgap.state.standing:Standing.read": "a name",
-    "airgap.trust.keys:load_signer": "a name",
+    "airgap.trust.keys.signers:load_signer": "a name",
 }
 
 

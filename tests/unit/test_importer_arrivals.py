@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import MediaError, UsageError
-from airgap.importer import arrivals
-from airgap.importer.arrivals import Arrivals
-from airgap.importer.attempts import Attempt, Attempts
-from airgap.importer.results import Results
+from airgap.watch import arrivals
+from airgap.watch.arrivals import Arrivals
+from airgap.watch.attempts import Attempt, Attempts
+from airgap.watch.results import Results
 
 
 class Clock:
@@ -77,7 +77,7 @@ def test_a_drop_directory_must_be_there(tmp_path: Path) -> None:
 
 
 def test_attempts_survive_and_the_oldest_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airgap.importer.attempts._MAX_KEPT", 2)
+    monkeypatch.setattr("airgap.watch.attempts._MAX_KEPT", 2)
     kept = Attempts(tmp_path / "watch.json")
     for name in ("a", "b", "c"):
         kept.keep(f"sha256:{name}", Attempt(name, "imported", 0, "key"))

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from airgap.bundle.catalog import Catalog, parse_time
+from airgap.admission.gate import check_expiry, check_serial
 from airgap.errors import Refused
-from airgap.importer.gate import check_expiry, check_serial
+from airgap.format.catalog import Catalog, parse_time
 from airgap.oci.digest import Digest
 from airgap.state import Remembered
 from tests.unit.test_bundle_catalog import make

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from airgap.bundle.catalog import Blob, Catalog, Patch
+from airgap.admission.closure import Closure
 from airgap.errors import Damaged, RegistryError
-from airgap.importer.closure import Closure
+from airgap.format.catalog import Blob, Catalog, Patch
 from airgap.importer.held import locate
-from airgap.importer.mapping import destinations, parse_target
+from airgap.naming.mapping import destinations, parse_target
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from airgap.archives.collecting import is_attachment
 from airgap.errors import UsageError
-from airgap.importer.mapping import LayoutTarget, RegistryTarget, destinations, parse_target
-from airgap.importer.renaming import Rule, Rules
+from airgap.naming.mapping import LayoutTarget, RegistryTarget, destinations, parse_target
+from airgap.naming.renaming import Rule, Rules
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

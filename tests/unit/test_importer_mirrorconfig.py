@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from airgap.errors import UsageError
-from airgap.importer.mapping import RegistryTarget, parse_target
-from airgap.importer.mirrorconfig import Mirror, MirrorConfig, Mode, SiteKey, SitePolicy, mirror_config
-from airgap.trust.policy import parse_policy
+from airgap.mirror.policy import Mirror, MirrorConfig, Mode, SiteKey, SitePolicy, mirror_config
+from airgap.naming.mapping import RegistryTarget, parse_target
+from airgap.trust.policy.document import parse_policy
 
 LOOKASIDE = "https://reg.site/sigs"
 VENDOR = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/etc/pki/vendor.gpg"}

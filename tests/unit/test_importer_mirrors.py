@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from airgap.errors import UsageError
-from airgap.importer.mapping import RegistryTarget, parse_target
-from airgap.importer.mirrors import Access, for_containerd, for_containers, for_k3s, for_openshift, for_people
-from airgap.importer.placed import held_there, listed_there, read_names
-from airgap.importer.renaming import parse_rules
-from airgap.importer.routes import Placed, Route, Routes, find_routes
+from airgap.mirror.engines import Access, for_containerd, for_containers, for_k3s, for_openshift, for_people
+from airgap.mirror.placed import held_there, listed_there, read_names
+from airgap.mirror.routes import Placed, Route, Routes, find_routes
+from airgap.naming.mapping import RegistryTarget, parse_target
+from airgap.naming.renaming import parse_rules
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
 from airgap.progress import Silent

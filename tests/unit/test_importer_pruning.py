@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgap.errors import UsageError
-from airgap.importer.pruneplan import Kept, PrunePlan, Step
-from airgap.importer.pruning import Entry, Node, Removal, Shelf, plan_removal
-from airgap.importer.shelves import Choice, choose, stood_for, unlisted
+from airgap.lifecycle.pruneplan import Kept, PrunePlan, Step
+from airgap.lifecycle.pruning import Entry, Node, Removal, Shelf, plan_removal
+from airgap.lifecycle.shelves import Choice, choose, stood_for, unlisted
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.state import Brought, Generation, Stood

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from airgap.importer.rebuild import ORIGINAL_DIGEST, rebuild_index
+from airgap.admission.rebuild import ORIGINAL_DIGEST, rebuild_index
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest

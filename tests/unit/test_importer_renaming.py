@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from airgap.cli.maps import read_map
+from airgap.cli.options.maps import read_map
 from airgap.errors import UsageError
-from airgap.importer.mapping import destinations, parse_target
-from airgap.importer.renaming import parse_rules
+from airgap.naming.mapping import destinations, parse_target
+from airgap.naming.renaming import parse_rules
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

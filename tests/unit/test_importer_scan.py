@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from airgap.bundle.holdings import Held, Holdings
+from airgap.documents.holdings import Held, Holdings
 from airgap.errors import NotFound, RegistryError, UsageError
-from airgap.importer.scan import Part, scan
+from airgap.lifecycle.scan import Part, scan
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -261,7 +261,7 @@ def test_index_that_contains_the_same_child_many_times_is_walked_once(yard: Yard
 
 
 def test_more_than_a_receipt_takes_is_refused(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airgap.importer.scan.MAX_BLOBS", 5)
+    monkeypatch.setattr("airgap.lifecycle.scan.MAX_BLOBS", 5)
     yard.push("web:1", images.multi_arch("web"))
     with pytest.raises(RegistryError, match="too much"):
         yard.scan()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from airgap.admission.closure import Closure
 from airgap.importer import cosign
-from airgap.importer.closure import Closure
 from airgap.importer.signing import SiteSigning, put_signature_tag, signature_tag, site_signatures
 from airgap.layout import LayoutStore
 from airgap.oci.descriptor import Descriptor
@@ -17,7 +17,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
-from airgap.trust.gpg import GpgSigner
+from airgap.trust.keys.gpg import GpgSigner
 from tests.support import images, signing
 from tests.support.images import Built
 from tests.support.trustkit import gpg_home

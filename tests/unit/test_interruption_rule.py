@@ -21,7 +21,7 @@ _KEEPERS = {
     ("airgap/cli/main.py", "main"),
     ("airgap/cli/main.py", "run"),
     ("airgap/cli/standalone.py", "main"),
-    ("airgap/cli/watching.py", "_run"),
+    ("airgap/cli/commands/site/watch.py", "_run"),
     ("airgap/exporter/digests.py", "_run"),
 }
 

@@ -89,7 +89,7 @@ def test_module_imports_only_lower_ranks_and_its_own_package(path: Path) -> None
         ("airgap/__init__.py", "from airgap.errors import AirgapError"),
         ("airgap/exporter/fill.py", "import requests"),
         ("airgap/cli/main.py", "import yaml"),
-        ("airgap/trust/keys.py", "import numpy"),
+        ("airgap/trust/keys/signers.py", "import numpy"),
     ],
 )
 def test_rule_notices_a_forbidden_import(path: str, source: str) -> None:

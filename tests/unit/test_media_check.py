@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.names import volume_name
+from airgap.format.names import volume_name
 from airgap.media.check import FileState, Finding, Report
 from airgap.media.survey import survey
 from airgap.media.words import trouble

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.names import BLOCK_SIZE, volume_name
+from airgap.format.names import BLOCK_SIZE, volume_name
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of, flip
 from tests.support.cli import DAMAGED, MEDIA, USAGE, failed, here, tree

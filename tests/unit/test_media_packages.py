@@ -9,10 +9,10 @@ from io import BytesIO
 import pytest
 
 from airgap.errors import UsageError
-from airgap.media import packages
-from airgap.media.checker import checker, modules
-from airgap.media.packages import Machine
-from airgap.media.wheel import own_wheel, running_package
+from airgap.toolkit import packages
+from airgap.toolkit.checker import checker, modules
+from airgap.toolkit.packages import Machine
+from airgap.toolkit.wheel import own_wheel, running_package
 
 
 def test_tags_go_down_from_the_c_library_that_is_there():
@@ -75,4 +75,4 @@ def test_checker_consists_of_the_modules_of_media_check_and_of_nothing_else():
 
 def test_third_party_imports_have_no_place_in_the_checker():
     with pytest.raises(ImportError, match="not in the standard library"):
-        modules("airgap.cli.checking")
+        modules("airgap.cli.commands.carried.check")

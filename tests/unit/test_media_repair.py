@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.bundle.catalog import Catalog
-from airgap.bundle.names import parity_name, volume_name
+from airgap.format.catalog import Catalog
+from airgap.format.names import parity_name, volume_name
 from airgap.media.repair import Repaired, repair
 from airgap.progress import Silent
 from tests.support.paritybundles import BLOCK, content, files, make, spoil

@@ -7,19 +7,19 @@ from html.parser import HTMLParser
 
 import pytest
 
-from airgap.bundle.catalog import Blob, Catalog, Volume
-from airgap.bundle.difference import compare, of_catalog
-from airgap.bundle.frame import Extent
-from airgap.media.reportchart import Part, qr_code, squarify, treemap
-from airgap.media.reportdata import Before, Report, ShownImage, Trust, signatures_of
-from airgap.media.reportpage import render
-from airgap.media.reportsbom import Sbom
-from airgap.media.reportweight import Weight, Weights
+from airgap.documents.difference import compare, of_catalog
+from airgap.format.catalog import Blob, Catalog, Volume
+from airgap.format.frame import Extent
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference
+from airgap.report.chart import Part, qr_code, squarify, treemap
+from airgap.report.data import Before, Report, ShownImage, Trust, signatures_of
+from airgap.report.page import render
+from airgap.report.sbom import Sbom
+from airgap.report.weight import Weight, Weights
 
 EVIL = '<script>alert("x")</script>&\x1b[31m'
 

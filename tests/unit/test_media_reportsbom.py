@@ -8,9 +8,9 @@ import json
 import pytest
 
 from airgap.errors import Damaged
-from airgap.media.reportsbom import MAX_SBOM, Sbom, is_likely, summarize
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.report.sbom import MAX_SBOM, Sbom, is_likely, summarize
 
 SPDX = {
     "spdxVersion": "SPDX-2.3",

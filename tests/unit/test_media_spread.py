@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.bundle.catalog import Catalog, Volume
-from airgap.bundle.names import PRESETS, parity_name, volume_name
 from airgap.errors import MediaError, UsageError
+from airgap.format.catalog import Catalog, Volume
+from airgap.format.names import PRESETS, parity_name, volume_name
 from airgap.media.disks import Disks, label
 from airgap.media.spread import Place, footprint, media_needed, planned, spread
 from airgap.oci.digest import Digest

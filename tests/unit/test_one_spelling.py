@@ -8,26 +8,26 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import Damaged, Refused, UsageError
-from airgap.exporter.lock import Lock
-from airgap.importer.mapping import parse_target
-from airgap.importer.mirrorconfig import Mirror
-from airgap.importer.placed import listed_there, read_names
-from airgap.importer.renaming import parse_rules
 from airgap.layout.index import Index
 from airgap.lists import parse_list
 from airgap.lookaside import LookasideConfig
+from airgap.mirror.placed import listed_there, read_names
+from airgap.mirror.policy import Mirror
+from airgap.naming.mapping import parse_target
+from airgap.naming.renaming import parse_rules
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference, Repository
+from airgap.planning.lock import Lock
 from airgap.registry import load_rules
-from airgap.registry.authfile import check_scope
-from airgap.registry.credentials import entry_key
-from airgap.trust.identity import accepts, is_reference, is_remap_prefix
-from airgap.trust.policy import parse_policy
-from airgap.trust.requirements import MatchExact, MatchRepository
-from airgap.trust.scopes import requirements_for_image
+from airgap.registry.http.authfile import check_scope
+from airgap.registry.settings.credentials import entry_key
+from airgap.trust.policy.document import parse_policy
+from airgap.trust.policy.identity import accepts, is_reference, is_remap_prefix
+from airgap.trust.policy.requirements import MatchExact, MatchRepository
+from airgap.trust.policy.scopes import requirements_for_image
 
 REJECT, ACCEPT = [{"type": "reject"}], [{"type": "insecureAcceptAnything"}]
 ROOT = Descriptor(media.OCI_MANIFEST, Digest.of(b"image"), 5)

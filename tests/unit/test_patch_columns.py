@@ -18,7 +18,7 @@ from tests.support.tools import require
 from tests.support.twins import random_cuts
 
 try:
-    from airgap import _columns
+    from airgap.native import _columns
 except ImportError:
     _columns = None  # type: ignore[assignment]
 

@@ -25,7 +25,7 @@ SMALL = {
 }
 
 try:
-    from airgap import _deflate
+    from airgap.native import _deflate
 except ImportError:
     _deflate = None
 

@@ -10,11 +10,11 @@ import pytest
 
 from airgap.errors import Refused
 from airgap.oci.reference import Reference
-from airgap.trust import keys as trust_keys
-from airgap.trust.explain import explain
-from airgap.trust.images import Decision, ImageVerdict
-from airgap.trust.policy import parse_policy
-from airgap.trust.scopeadvice import unmatched
+from airgap.trust.judge.explain import explain
+from airgap.trust.judge.images import Decision, ImageVerdict
+from airgap.trust.keys import signers as trust_keys
+from airgap.trust.policy.document import parse_policy
+from airgap.trust.policy.scopeadvice import unmatched
 from tests.support.cli import USAGE, failed, here
 
 REJECT = [{"type": "reject"}]

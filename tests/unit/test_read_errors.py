@@ -10,14 +10,14 @@ from types import FrameType
 
 import pytest
 
-from airgap.bundle.custody import new_entry
 from airgap.cli.main import run
+from airgap.documents.custody import new_entry
 from airgap.errors import Interrupted, Refused
-from airgap.importer.attempts import Attempt, Attempts
 from airgap.layout import LayoutStore
 from airgap.media.custody import append
 from airgap.oci.digest import Digest
 from airgap.state import Name, State
+from airgap.watch.attempts import Attempt, Attempts
 from tests.support import images
 from tests.support.bundles import Sender
 from tests.support.eio import compile_shim, fail_every_read
@@ -126,9 +126,9 @@ def test_policy_check_gives_no_advice_about_a_key_that_the_disk_does_not_give(sh
     sender = Sender.make(tmp_path / "sender")
     code = f"""
         import json
-        from airgap.cli.inputs import read_key
-        from airgap.trust.advice import advise
-        from airgap.trust.policy import parse_policy
+        from airgap.cli.options.inputs import read_key
+        from airgap.trust.judge.advice import advise
+        from airgap.trust.policy.document import parse_policy
         raw = open({str(sender.policy)!r}, "rb").read()
         def attempt():
             return advise(parse_policy(raw), json.loads(raw), read_key)
@@ -192,7 +192,7 @@ def test_what_was_tried_before_is_not_forgotten_because_it_could_not_be_read(shi
     Attempts(path).keep(str(ONE), Attempt("prod-0001", "imported", 0, "key"))
     code = f"""
         from pathlib import Path
-        from airgap.importer.attempts import Attempts
+        from airgap.watch.attempts import Attempts
         def attempt():
             return Attempts(Path({str(path)!r})).remark
     """

@@ -18,7 +18,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 from airgap.oci.verify import BytesReader, read_all
 from airgap.registry import CredentialStore
-from airgap.registry.auth import Challenge, parse_challenges
+from airgap.registry.http.auth import Challenge, parse_challenges
 from tests.support.hostile import Hostile, Reply, Request, client, ranged
 
 CANARY = "canary-4711"

@@ -12,7 +12,7 @@ import pytest
 
 from airgap.errors import MediaError, RegistryError, UsageError
 from airgap.registry import Credential, CredentialStore, Login, RegistryOptions
-from airgap.registry.authfile import check_scope, forget_all, forget_login, keep_login, try_login
+from airgap.registry.http.authfile import check_scope, forget_all, forget_login, keep_login, try_login
 from tests.support.hostile import Hostile, Reply, Request
 
 CANARY = "canary-4711"

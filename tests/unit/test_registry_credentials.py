@@ -12,7 +12,7 @@ import pytest
 
 from airgap.errors import AirgapError, RegistryError, UsageError
 from airgap.registry import Credential, CredentialStore
-from airgap.registry.credentials import run_helper
+from airgap.registry.settings.credentials import run_helper
 
 #: Where the containers tools keep logins of a user without XDG_RUNTIME_DIR.
 RUN = f"/run/containers/{os.getuid()}/auth.json"

@@ -26,7 +26,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 from airgap.oci.verify import BytesReader
-from airgap.registry.failures import NETWORK, network_failure
+from airgap.registry.http.failures import NETWORK, network_failure
 from tests.support.hostile import HANG_UP, Hostile, Reply, client, ranged
 
 DATA = b"layer" * 1000

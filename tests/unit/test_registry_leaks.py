@@ -10,8 +10,8 @@ from airgap.errors import RegistryError
 from airgap.oci.reference import Repository
 from airgap.oci.verify import BytesReader, read_all
 from airgap.registry import RegistryOptions
-from airgap.registry.failures import redact
-from airgap.registry.options import is_loopback
+from airgap.registry.http.failures import redact
+from airgap.registry.settings.options import is_loopback
 from tests.support.hostile import App, Hostile, Reply, Request, client, ranged
 from tests.unit.test_registry_auth import BASIC, BLOB, CANARY, DATA, credentials
 

@@ -13,7 +13,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 from airgap.oci.verify import BytesReader, read_all
 from airgap.registry import Bucket
-from airgap.registry.limits import Quota, Slots, read_quota
+from airgap.registry.settings.limits import Quota, Slots, read_quota
 from tests.support.hostile import Hostile, Reply, Request, client, ranged
 
 DATA = b"layer" * 20_000

@@ -15,8 +15,8 @@ from airgap.archives.dirtarget import DirTarget, StorageTarget
 from airgap.errors import Refused
 from airgap.lookaside import write_signatures
 from airgap.oci.digest import Digest
-from airgap.registry.authfile import keep_login
-from airgap.registry.credentials import Login
+from airgap.registry.http.authfile import keep_login
+from airgap.registry.settings.credentials import Login
 from airgap.state import State
 from tests.support.cli import REFUSED, failed, here
 from tests.support.tools import require

@@ -10,10 +10,18 @@ import pytest
 
 from airgap import fsio
 from airgap.errors import MediaError, Refused
-from airgap.trust import gpg, keys
-from airgap.trust.bundle import MAX_SIGNATURE, MAX_SIGNATURES, CatalogSignatures, Verdict, check_catalog_signatures, judge_stream
-from airgap.trust.policy import Policy, parse_policy
-from airgap.trust.templates import site_policy
+from airgap.trust.judge.bundles import (
+    MAX_SIGNATURE,
+    MAX_SIGNATURES,
+    CatalogSignatures,
+    Verdict,
+    check_catalog_signatures,
+    judge_stream,
+)
+from airgap.trust.keys import gpg
+from airgap.trust.keys import signers as keys
+from airgap.trust.policy.document import Policy, parse_policy
+from airgap.trust.policy.templates import site_policy
 from tests.support.trustkit import GpgHome, gpg_home
 
 RAW = b'{"schema":"airgap.catalog/1","stream":"prod"}\n'

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import Refused, UsageError
-from airgap.trust import gpg, openpgp
+from airgap.trust.keys import gpg, openpgp
 from tests.support.trustkit import GpgHome, gpg_home
 
 DATA = b'{"schema":"airgap.catalog/1"}\n'

@@ -14,10 +14,10 @@ from airgap import fsio
 from airgap.errors import Refused
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
-from airgap.trust import evidence as ev
-from airgap.trust.images import ImageJudge, ImageVerdict, judge_image
-from airgap.trust.policy import Policy, parse_policy
-from airgap.trust.requirements import Reject
+from airgap.trust.judge.images import ImageJudge, ImageVerdict, judge_image
+from airgap.trust.keys import evidence as ev
+from airgap.trust.policy.document import Policy, parse_policy
+from airgap.trust.policy.requirements import Reject
 from tests.support import signing
 from tests.support.trustkit import GpgHome, gpg_home
 

@@ -12,9 +12,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from airgap.errors import Refused
 from airgap.oci.reference import Reference
-from airgap.trust import evidence as ev
-from airgap.trust.images import ImageJudge, ImageVerdict
-from airgap.trust.policy import Policy, parse_policy
+from airgap.trust.judge.images import ImageJudge, ImageVerdict
+from airgap.trust.keys import evidence as ev
+from airgap.trust.policy.document import Policy, parse_policy
 from tests.support import signing
 
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'

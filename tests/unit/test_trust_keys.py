@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from airgap.errors import UsageError
-from airgap.trust import cosignkey, keys, signatures
+from airgap.trust.keys import cosignkey, signatures
+from airgap.trust.keys import signers as keys
 from tests.support.tools import require
 from tests.support.trustkit import GpgHome, cosign_private_key, gpg_home
 

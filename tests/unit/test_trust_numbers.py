@@ -12,16 +12,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from airgap import fsio
+from airgap.documents.custodysignatures import who_signed
+from airgap.documents.receiptsignatures import check_receipt_signatures
 from airgap.errors import Refused
-from airgap.trust import gpg
-from airgap.trust.bundle import Verdict, check_catalog_signatures, judge_stream
-from airgap.trust.custody import who_signed
-from airgap.trust.keys import KeySigner, PrivateKey
-from airgap.trust.numbers import people
-from airgap.trust.policy import parse_policy
-from airgap.trust.receipts import check_receipt_signatures
-from airgap.trust.revoked import Revoked
-from airgap.trust.signatures import load_public_key, public_key
+from airgap.trust.judge.bundles import Verdict, check_catalog_signatures, judge_stream
+from airgap.trust.keys import gpg
+from airgap.trust.keys.numbers import people
+from airgap.trust.keys.revoked import Revoked
+from airgap.trust.keys.signatures import load_public_key, public_key
+from airgap.trust.keys.signers import KeySigner, PrivateKey
+from airgap.trust.policy.document import parse_policy
 from tests.support.trustkit import GpgHome, gpg_home
 
 RAW = b'{"schema":"airgap.catalog/1","stream":"prod"}\n'

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airgap.errors import Refused
-from airgap.trust.payload import Claim, read_gpg_payload, read_sigstore_payload
+from airgap.trust.keys.payload import Claim, read_gpg_payload, read_sigstore_payload
 
 DIGEST = "sha256:" + "a" * 64
 CLAIM = Claim(DIGEST, "docker.io/library/busybox:1")

@@ -12,17 +12,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from airgap.documents.custodysignatures import who_signed
+from airgap.documents.receiptsignatures import check_receipt_signatures
 from airgap.errors import Refused, UsageError
 from airgap.oci.reference import Reference
-from airgap.trust import evidence as ev
-from airgap.trust.custody import who_signed
-from airgap.trust.images import judge_image
-from airgap.trust.keys import KeySigner
-from airgap.trust.pem import read_pem
-from airgap.trust.policy import parse_policy
-from airgap.trust.receipts import check_receipt_signatures
-from airgap.trust.revoked import Revoked
-from airgap.trust.signatures import load_pem_key
+from airgap.trust.judge.images import judge_image
+from airgap.trust.keys import evidence as ev
+from airgap.trust.keys.pem import read_pem
+from airgap.trust.keys.revoked import Revoked
+from airgap.trust.keys.signatures import load_pem_key
+from airgap.trust.keys.signers import KeySigner
+from airgap.trust.policy.document import parse_policy
 from tests.support import signing
 from tests.support.cli import USAGE, failed, here
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from airgap.errors import Refused
-from airgap.trust import requirements as r
-from airgap.trust.policy import MAX_POLICY, parse_policy
-from airgap.trust.templates import site_policy
+from airgap.trust.policy import requirements as r
+from airgap.trust.policy.document import MAX_POLICY, parse_policy
+from airgap.trust.policy.templates import site_policy
 
 REJECT = {"type": "reject"}
 KEY = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k.gpg"}

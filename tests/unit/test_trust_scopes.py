@@ -6,10 +6,10 @@ import pytest
 
 from airgap.errors import Refused, UsageError
 from airgap.oci.reference import Reference
-from airgap.trust import requirements as r
-from airgap.trust.identity import Name, accepts
-from airgap.trust.policy import Policy
-from airgap.trust.scopes import (
+from airgap.trust.policy import requirements as r
+from airgap.trust.policy.document import Policy
+from airgap.trust.policy.identity import Name, accepts
+from airgap.trust.policy.scopes import (
     StorageName,
     image_scopes,
     path_scopes,

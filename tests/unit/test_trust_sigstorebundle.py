@@ -11,10 +11,10 @@ import pytest
 from airgap.errors import Refused
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
-from airgap.trust import evidence as ev
-from airgap.trust.images import ImageJudge, ImageVerdict
-from airgap.trust.policy import parse_policy
-from airgap.trust.sigstorebundle import MEDIA_TYPES, pae, read_bundle, read_statement
+from airgap.trust.judge.images import ImageJudge, ImageVerdict
+from airgap.trust.judge.sigstorebundle import MEDIA_TYPES, pae, read_bundle, read_statement
+from airgap.trust.keys import evidence as ev
+from airgap.trust.policy.document import parse_policy
 from tests.support import signing
 
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'

@@ -11,8 +11,8 @@ import pytest
 
 from airgap import fsio
 from airgap.errors import Busy, UsageError
-from airgap.registry.authfile import forget_all, forget_login, keep_login
-from airgap.registry.credentials import Login
+from airgap.registry.http.authfile import forget_all, forget_login, keep_login
+from airgap.registry.settings.credentials import Login
 from airgap.state import Holder, State, Turn
 from tests.support.cli import USAGE, here
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airgap.bundle import names, outer
-from airgap.bundle.custody import Log, read_result
-from airgap.bundle.receipt import Receipt
-from airgap.bundle.request import ResendRequest
 from airgap.bundle.supplement import Supplement
-from airgap.exporter.lock import Lock, is_lock
-from airgap.importer.attempts import Attempts
-from airgap.importer.placed import read_names
-from airgap.importer.pruneplan import PrunePlan
+from airgap.documents.custody import Log, read_result
+from airgap.documents.receipt import Receipt
+from airgap.documents.request import ResendRequest
+from airgap.format import names, outer
 from airgap.layout.index import Index
+from airgap.lifecycle.pruneplan import PrunePlan
 from airgap.media.disks import Disks
-from airgap.media.reportsbom import summarize
+from airgap.mirror.placed import read_names
 from airgap.oci import strictjson
 from airgap.oci.manifest import Manifest, sniff_media_type
+from airgap.planning.lock import Lock, is_lock
+from airgap.report.sbom import summarize
+from airgap.watch.attempts import Attempts
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import CATALOG, WHERE, Parser, document, in_file
 from tests.support.parserseeds import numbered, repeated
@@ -63,9 +63,9 @@ def rows() -> Iterator[Parser]:
         "catalog",
         _catalog,
         seeds.small_catalog().to_bytes(),
-        "airgap.bundle.outer:read",
-        "airgap.bundle.catalog:Catalog.from_bytes",
-        "airgap.bundle.catalog:parse_time",
+        "airgap.format.outer:read",
+        "airgap.format.catalog:Catalog.from_bytes",
+        "airgap.format.catalog:parse_time",
         "airgap.oci.image:Image.from_json",
         "airgap.oci.image:Attachment.from_json",
         "airgap.oci.image:LookasideSignature.from_json",
@@ -78,7 +78,7 @@ def rows() -> Iterator[Parser]:
         "receipt",
         _receipt,
         seeds.receipt(),
-        "airgap.bundle.receipt:Receipt.from_bytes",
+        "airgap.documents.receipt:Receipt.from_bytes",
         grow={
             "blobs": seeds.receipt,
             "repositories": lambda n: seeds.receipt(n, n),
@@ -89,8 +89,8 @@ def rows() -> Iterator[Parser]:
         "custody log",
         lambda raw: Log.parse(raw, CATALOG),
         seeds.custody(),
-        "airgap.bundle.custody:Log.parse",
-        "airgap.bundle.custody:parse_entry",
+        "airgap.documents.custody:Log.parse",
+        "airgap.documents.custody:parse_entry",
         grow={"entries": seeds.custody, "line feeds": repeated("\n"), "lines that are none": repeated("{}\n")},
     )
     result = {"result": "good", "exit_code": 0, "bundles": [{"catalog": seeds.digest(0)}]}
@@ -98,7 +98,7 @@ def rows() -> Iterator[Parser]:
         "result of a check",
         lambda raw: read_result(raw, CATALOG, WHERE),
         seeds.line_of(result),
-        "airgap.bundle.custody:read_result",
+        "airgap.documents.custody:read_result",
         grow={"bundles": seeds.of_value(lambda n: {**result, "bundles": [{"catalog": str(i)} for i in range(n)]})},
     )
     asked = {
@@ -113,8 +113,8 @@ def rows() -> Iterator[Parser]:
         "resend request",
         lambda raw: ResendRequest.from_bytes(raw, WHERE).check(seeds.small_catalog()),
         seeds.line_of(asked),
-        "airgap.bundle.request:ResendRequest.from_bytes",
-        "airgap.bundle.request:read_ranges",
+        "airgap.documents.request:ResendRequest.from_bytes",
+        "airgap.documents.request:read_ranges",
         grow={
             "ranges": seeds.of_value(lambda n: {**asked, "files": {"volume-0001.tar": [[2 * i, 2 * i] for i in range(n)]}}),
             "files": seeds.of_value(lambda n: {**asked, "files": {f"volume-{i:04d}.tar": [[0, 0]] for i in range(n)}}),
@@ -162,8 +162,8 @@ def rows() -> Iterator[Parser]:
         "lock",
         lambda raw: is_lock(raw) and Lock.from_bytes(raw, WHERE),
         seeds.lock(),
-        "airgap.exporter.lock:Lock.from_bytes",
-        "airgap.exporter.lock:Node.from_json",
+        "airgap.planning.lock:Lock.from_bytes",
+        "airgap.planning.lock:Node.from_json",
         grow={
             "images": seeds.lock,
             "manifests": lambda n: seeds.lock(1, n),
@@ -177,7 +177,7 @@ def rows() -> Iterator[Parser]:
         "plan of a removal",
         lambda raw: PrunePlan.parse(raw, WHERE),
         seeds.plan(),
-        "airgap.importer.pruneplan:PrunePlan.parse",
+        "airgap.lifecycle.pruneplan:PrunePlan.parse",
         grow={"entries": seeds.plan},
     )
     named = {"names": {"docker.io/shop/web:1": "r.example/shop/web:1"}}
@@ -185,7 +185,7 @@ def rows() -> Iterator[Parser]:
         "file of names",
         lambda raw: read_names(raw, WHERE),
         seeds.line_of(named),
-        "airgap.importer.placed:read_names",
+        "airgap.mirror.placed:read_names",
         grow={
             "names": seeds.of_value(lambda n: {"names": {f"docker.io/shop/web:{i}": f"r.example/shop/web:{i}" for i in range(n)}}),
             "entries": seeds.of_value(
@@ -194,13 +194,13 @@ def rows() -> Iterator[Parser]:
         },
     )
     tried = {"schema": "airgap.watch/1", "catalogs": {seeds.digest(0): {"name": "a", "outcome": "imported", "key": "k", "code": 0}}}
-    yield document("attempts", in_file(Attempts), seeds.line_of(tried), "airgap.importer.attempts:_parse")
+    yield document("attempts", in_file(Attempts), seeds.line_of(tried), "airgap.watch.attempts:_parse")
     packages = {"spdxVersion": "SPDX-2.3", "packages": [{"licenseConcluded": "MIT"}]}
     yield document(
         "SBOM",
         summarize,
         seeds.line_of(packages),
-        "airgap.media.reportsbom:summarize",
+        "airgap.report.sbom:summarize",
         seeds=(
             b"SPDXVersion: SPDX-2.3\nPackageName: a\nPackageLicenseConcluded: MIT\n",
             seeds.line_of(

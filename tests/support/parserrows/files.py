@@ -9,8 +9,9 @@ from pathlib import Path
 from airgap.archives.dockerarchive import DockerArchive
 from airgap.archives.tarindex import TarIndex
 from airgap.archives.tree import TarTree
-from airgap.bundle import companions, names
+from airgap.bundle import companions
 from airgap.exporter.journal import Journal
+from airgap.format import names
 from airgap.oci.digest import Digest
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import WHERE, Parser, in_file

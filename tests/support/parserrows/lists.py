@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from airgap.importer.renaming import parse_rules
 from airgap.lists import merge_wishes, parse_list
 from airgap.lists.renames import read_rules
+from airgap.naming.renaming import parse_rules
 from airgap.oci.reference import Reference
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import Parser
@@ -86,7 +86,7 @@ def rows() -> Iterator[Parser]:
             "one rule": repeated("a/", b"prefix=", b"=c"),
             "equals": repeated("=", b"image"),
         },
-        ("airgap.lists.renames:read_rules", "airgap.importer.renaming:parse_rules"),
+        ("airgap.lists.renames:read_rules", "airgap.naming.renaming:parse_rules"),
     )
     yield Parser(
         "mapping rules in YAML",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from airgap.lookaside.registriesd import parse_registries_file
 from airgap.oci.reference import Reference
-from airgap.registry.auth import parse_challenges
-from airgap.registry.credentials import CredentialStore
-from airgap.registry.limits import read_quota
-from airgap.registry.rulefiles import load_rules
+from airgap.registry.http.auth import parse_challenges
+from airgap.registry.settings.credentials import CredentialStore
+from airgap.registry.settings.limits import read_quota
+from airgap.registry.settings.rulefiles import load_rules
 from airgap.server.access import Users
 from airgap.server.wire import Refusal, take_request
 from tests.support import parserseeds as seeds
@@ -55,7 +55,7 @@ def _settings() -> Iterator[Parser]:
             "dotted keys": repeated("a.", b"", b"b = 1"),
             "comments": repeated("#\n"),
         },
-        ("airgap.registry.rulefiles:load_rules",),
+        ("airgap.registry.settings.rulefiles:load_rules",),
         most=1 << 20,
     )
     yield Parser(
@@ -93,7 +93,7 @@ def _settings() -> Iterator[Parser]:
         "auth file",
         in_file(login),
         seeds.line_of(auths),
-        "airgap.registry.credentials:read_auth_file",
+        "airgap.registry.settings.credentials:read_auth_file",
         most=1 << 20,
         grow={
             "entries": seeds.of_value(lambda n: {"auths": {f"r{i}.example/a": {"auth": "YTpi"} for i in range(n)}}),
@@ -134,7 +134,7 @@ def _network() -> Iterator[Parser]:
             "commas": repeated(","),
             "equals": repeated("a ="),
         },
-        ("airgap.registry.auth:parse_challenges",),
+        ("airgap.registry.http.auth:parse_challenges",),
         most=64 << 10,
     )
     yield Parser(
@@ -142,6 +142,6 @@ def _network() -> Iterator[Parser]:
         text(lambda text: read_quota(text, text)),
         (b"100;w=21600",),
         {"digits": repeated("1"), "blanks": repeated(" ")},
-        ("airgap.registry.limits:read_quota",),
+        ("airgap.registry.settings.limits:read_quota",),
         most=64 << 10,
     )

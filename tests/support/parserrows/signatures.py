@@ -7,18 +7,18 @@ import zlib
 from collections.abc import Iterator
 
 from airgap.cipher.sites import SiteKey, SiteSecret
-from airgap.trust.certificates import load_certificates
-from airgap.trust.cosignkey import is_cosign_key, open_cosign_key
-from airgap.trust.fields import decode_base64
-from airgap.trust.keys import KeySigner
-from airgap.trust.openpgp import check_signed_message, detached_signature, holds_secret_key, signed_data
-from airgap.trust.payload import read_gpg_payload, read_sigstore_payload
-from airgap.trust.pem import read_pem
-from airgap.trust.policy import parse_policy
-from airgap.trust.rekor import Logged, check_set
-from airgap.trust.revoked import Revoked
-from airgap.trust.signatures import decode_signature, load_pem_key, load_public_key
-from airgap.trust.sigstorebundle import read_bundle, read_statement
+from airgap.trust.judge.sigstorebundle import read_bundle, read_statement
+from airgap.trust.keys.certificates import load_certificates
+from airgap.trust.keys.cosignkey import is_cosign_key, open_cosign_key
+from airgap.trust.keys.openpgp import check_signed_message, detached_signature, holds_secret_key, signed_data
+from airgap.trust.keys.payload import read_gpg_payload, read_sigstore_payload
+from airgap.trust.keys.pem import read_pem
+from airgap.trust.keys.rekor import Logged, check_set
+from airgap.trust.keys.revoked import Revoked
+from airgap.trust.keys.signatures import decode_signature, load_pem_key, load_public_key
+from airgap.trust.keys.signers import KeySigner
+from airgap.trust.policy.document import parse_policy
+from airgap.trust.policy.fields import decode_base64
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import WHERE, Parser, document, text
 from tests.support.parserseeds import numbered, repeated
@@ -41,7 +41,7 @@ def rows() -> Iterator[Parser]:
             "headers": repeated("A: b\n", b"-----BEGIN PGP SIGNATURE-----\n", b"\nAAAA\n-----END PGP SIGNATURE-----"),
             "never ends": repeated("A\n", b"-----BEGIN PGP SIGNATURE-----\n\n", b"="),
         },
-        ("airgap.trust.openpgp:detached_signature",),
+        ("airgap.trust.keys.openpgp:detached_signature",),
         most=64 << 10,
     )
 
@@ -60,7 +60,7 @@ def rows() -> Iterator[Parser]:
             "new packets": repeated(b"\xc2\x00"),
             "compressed": lambda n: b"\xa3\x02" + zlib.compress(b"\x88\x00" * n),
         },
-        ("airgap.trust.openpgp:packets",),
+        ("airgap.trust.keys.openpgp:packets",),
         most=64 << 10,
     )
 
@@ -81,14 +81,14 @@ def rows() -> Iterator[Parser]:
             "headers": repeated("A: b\n", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n", b"\nAAAA\n"),
             "packets": repeated(b"\x88\x00"),
         },
-        ("airgap.trust.openpgp:holds_secret_key",),
+        ("airgap.trust.keys.openpgp:holds_secret_key",),
         most=4 << 20,
     )
     for kind in ("PUBLIC KEY", "RSA PUBLIC KEY"):
         for name, read, home in (
-            ("public key", load_public_key, ("airgap.trust.signatures:load_public_key", "airgap.cipher.sites:SiteKey.load")),
-            ("key as hosts read it", load_pem_key, ("airgap.trust.signatures:load_pem_key",)),
-            ("PEM", read_pem, ("airgap.trust.pem:read_pem",)),
+            ("public key", load_public_key, ("airgap.trust.keys.signatures:load_public_key", "airgap.cipher.sites:SiteKey.load")),
+            ("key as hosts read it", load_pem_key, ("airgap.trust.keys.signatures:load_pem_key",)),
+            ("PEM", read_pem, ("airgap.trust.keys.pem:read_pem",)),
         ):
             yield Parser(
                 f"{name}, {kind}",
@@ -113,7 +113,7 @@ def rows() -> Iterator[Parser]:
             "blocks": lambda n: seeds.pem("CERTIFICATE") * n,
             "begins": repeated("-----BEGIN CERTIFICATE-----\n"),
         },
-        ("airgap.trust.certificates:load_certificates",),
+        ("airgap.trust.keys.certificates:load_certificates",),
         most=4 << 20,
     )
     yield Parser(
@@ -146,7 +146,7 @@ def rows() -> Iterator[Parser]:
             "cosign without an end": repeated("A ", b"-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----\n"),
             "blanks": repeated(" "),
         },
-        ("airgap.trust.keys:KeySigner.load",),
+        ("airgap.trust.keys.signers:KeySigner.load",),
         most=64 << 10,
     )
 
@@ -168,7 +168,7 @@ def rows() -> Iterator[Parser]:
         cosign,
         (wrapped,),
         {"lines": lambda n: seeds.pem("ENCRYPTED SIGSTORE PRIVATE KEY", n)},
-        ("airgap.trust.cosignkey:open_cosign_key",),
+        ("airgap.trust.keys.cosignkey:open_cosign_key",),
         most=64 << 10,
     )
     yield Parser(
@@ -176,7 +176,7 @@ def rows() -> Iterator[Parser]:
         decode_signature,
         (b"MEQCIA==\n",),
         {"text": repeated("AAAA")},
-        ("airgap.trust.signatures:decode_signature",),
+        ("airgap.trust.keys.signatures:decode_signature",),
         most=64 << 10,
     )
     yield Parser(
@@ -184,21 +184,21 @@ def rows() -> Iterator[Parser]:
         text(decode_base64),
         (b"AAAA", b"AA=="),
         {"text": repeated("AAAA"), "lines": repeated("\n"), "a wrong end": repeated("AAAA", b"", b"!")},
-        ("airgap.trust.fields:decode_base64",),
+        ("airgap.trust.policy.fields:decode_base64",),
         most=4 << 20,
     )
     yield document(
         "payload of GPG",
         read_gpg_payload,
         seeds.payload(creator="x", timestamp=1),
-        "airgap.trust.payload:read_gpg_payload",
+        "airgap.trust.keys.payload:read_gpg_payload",
         most=64 << 10,
     )
     yield document(
         "payload of cosign",
         read_sigstore_payload,
         seeds.payload(),
-        "airgap.trust.payload:read_sigstore_payload",
+        "airgap.trust.keys.payload:read_sigstore_payload",
         most=64 << 10,
         grow={"optional": seeds.of_value(lambda n: {"critical": {}, "optional": {f"k{i}": i for i in range(n)}})},
     )
@@ -206,7 +206,7 @@ def rows() -> Iterator[Parser]:
         "sigstore bundle",
         read_bundle,
         seeds.sigstore_bundle(),
-        "airgap.trust.sigstorebundle:read_bundle",
+        "airgap.trust.judge.sigstorebundle:read_bundle",
         most=4 << 20,
         grow={
             "signatures": seeds.sigstore_bundle,
@@ -217,7 +217,7 @@ def rows() -> Iterator[Parser]:
         "statement",
         read_statement,
         seeds.line_of(seeds.STATEMENT),
-        "airgap.trust.sigstorebundle:read_statement",
+        "airgap.trust.judge.sigstorebundle:read_statement",
         most=4 << 20,
         grow={"subjects": seeds.of_value(lambda n: {**seeds.STATEMENT, "subject": [{"digest": {"sha256": "0"}}] * n})},
     )
@@ -227,7 +227,7 @@ def rows() -> Iterator[Parser]:
         "Rekor's promise",
         text(lambda text: check_set(text, rekor, logged)),
         seeds.log_promise(),
-        "airgap.trust.rekor:check_set",
+        "airgap.trust.keys.rekor:check_set",
         grow={"body": lambda n: seeds.log_promise(b"[" * n)},
         most=4 << 20,
     )
@@ -240,14 +240,14 @@ def rows() -> Iterator[Parser]:
             "blanks": repeated(" : ", b"0123456789abcde", b"f"),
             "line feeds": repeated("\n"),
         },
-        ("airgap.trust.revoked:Revoked.parse",),
+        ("airgap.trust.keys.revoked:Revoked.parse",),
         most=1 << 20,
     )
     yield document(
         "policy",
         parse_policy,
         seeds.policy(),
-        "airgap.trust.policy:parse_policy",
+        "airgap.trust.policy.document:parse_policy",
         grow={
             "scopes": seeds.policy,
             "requirements": seeds.of_value(lambda n: {"default": [{"type": "reject"}] * n}),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from airgap.bundle import names
-from airgap.exporter.attach import Wanted
 from airgap.exporter.hooks import Hook
-from airgap.importer.mapping import parse_target
-from airgap.importer.renaming import parse_rules
+from airgap.format import names
 from airgap.lists.renames import Substitution
 from airgap.lists.semver import Range, Version
 from airgap.lists.tags import Pattern
+from airgap.naming.mapping import parse_target
+from airgap.naming.renaming import parse_rules
 from airgap.oci.descriptor import Platform
 from airgap.oci.digest import Digest
 from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
+from airgap.planning.attach import Wanted
 from airgap.text import parse_size, printable
-from airgap.trust.identity import Name, is_reference, is_remap_prefix
+from airgap.trust.policy.identity import Name, is_reference, is_remap_prefix
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import Parser, text
 from tests.support.parserseeds import Grow, repeated

@@ -1,0 +1,1 @@
+"""The one door: a bundle on media becomes what the site trusts, rung by rung."""

@@ -1,0 +1,212 @@
+"""May this bundle enter now? Serials, links and times against the site's memory. Pure.
+
+1. the clock of this machine is not behind the latest time the site has seen; a bundle from the future is remarked
+2. not expired, and not older than the site wants, by the later of clock and latest time seen
+3. the serial: not older, not another bundle of a serial already taken, not a leap
+4. the link: the bundle that this one calls its predecessor is the one that was taken here
+
+Each rule refuses, or lets pass and says what the operator allowed deliberately (docs/adr/0007).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from airgap.admission.terms import Terms
+from airgap.errors import Refused
+from airgap.format.catalog import Catalog, format_time, parse_time
+from airgap.oci.digest import Digest
+from airgap.state import Known, Remembered
+
+#: How far two honest clocks may be apart.
+SKEW = dt.timedelta(days=1)
+#: The largest step from one serial of a stream to the next. More would use the serials up: then nothing newer could ever come.
+MAX_JUMP = 1_000_000
+
+_CLOCK_HINT = "correct the clock of this machine; where that cannot be done, go on deliberately with --allow-clock-behind"
+
+
+def admit(catalog: Catalog, digest: Digest, known: Known, terms: Terms) -> list[str]:
+    """Apply every rule.
+
+    Args:
+        catalog: the verified catalog.
+        digest: of its bytes.
+        known: what the site remembers about its stream.
+        terms: the site's terms.
+
+    Returns:
+        What is remarkable about letting it in, one sentence each.
+
+    Raises:
+        Refused: a rule says no.
+    """
+    remarks = check_times(catalog, known.floor, terms)
+    remarks += _remark(check_serial(catalog, digest, known.newest, terms.allow_older))
+    if known.same == digest:
+        return remarks  # taken before: its place in the stream was judged then
+    check_same_serial(catalog, digest, known.same)
+    remarks += _remark(check_jump(catalog, known.newest, terms.allow_jump))
+    return remarks + _remark(check_link(catalog, known, terms.allow_fork))
+
+
+def check_times(catalog: Catalog, floor: dt.datetime | None, terms: Terms) -> list[str]:
+    """The rules about time.
+
+    Args:
+        catalog: the verified catalog.
+        floor: the latest time that the site has seen, as the caller knows it; the terms may know a later one.
+        terms: the site's terms.
+
+    Raises:
+        Refused: the clock was set back, or the bundle is expired or too old.
+    """
+    floor = max(filter(None, (floor, terms.floor)), default=None)
+    time = terms.now if floor is None else max(terms.now, floor)
+    remarks = _remark(check_clock(terms.now, floor, terms.allow_clock_behind))
+    remarks += _remark(remark_future(catalog, time))
+    remarks += _remark(check_expiry(catalog, time, terms.allow_expired))
+    check_age(catalog, time, terms.max_age)
+    return remarks
+
+
+def check_clock(now: dt.datetime, floor: dt.datetime | None, allow_behind: bool) -> str:
+    """Refuse to work with a clock that was set back: by it an expired bundle would look fresh (freeze attack)."""
+    if floor is None or now >= floor - SKEW:
+        return ""
+    if not allow_behind:
+        raise Refused(
+            "the clock of this machine is behind: this site has seen a later time",
+            expected=f"{format_time(floor)} or later",
+            got=format_time(now),
+            hint=_CLOCK_HINT,
+        )
+    return f"taken although the clock says {format_time(now)} and this site has seen {format_time(floor)} (--allow-clock-behind)"
+
+
+def remark_future(catalog: Catalog, now: dt.datetime) -> str:
+    """Say that a bundle comes from the future. Its sender is trusted, so this machine's clock may be the wrong one."""
+    if parse_time(catalog.created) <= now + SKEW:
+        return ""
+    return f"it was created in the future, at {catalog.created}: this machine's clock says {format_time(now)} and may be behind"
+
+
+def check_expiry(catalog: Catalog, now: dt.datetime, allow_expired: bool) -> str:
+    """Refuse an expired bundle unless that is allowed; a remark when it was needed."""
+    if catalog.expires is None or parse_time(catalog.expires) > now:
+        return ""
+    if not allow_expired:
+        raise Refused(
+            f"the bundle {catalog.name} has expired",
+            expected=f"a time before {catalog.expires}",
+            got=f"{format_time(now)} at this site",
+            hint="ask for a newer bundle, or take this one deliberately with --allow-expired",
+        )
+    return f"taken although it expired at {catalog.expires} (--allow-expired)"
+
+
+def expired_at(catalog: Catalog, terms: Terms | None) -> bool:
+    """Whether a bundle has expired, by the later of clock and latest time seen; without terms by this machine's clock."""
+    now = dt.datetime.now(dt.UTC) if terms is None else max(filter(None, (terms.now, terms.floor)))
+    return catalog.expires is not None and parse_time(catalog.expires) <= now
+
+
+def check_age(catalog: Catalog, time: dt.datetime, max_age: dt.timedelta | None) -> None:
+    """Refuse a bundle that was created longer ago than the site wants, whatever expiry its sender wrote into it."""
+    age = time - parse_time(catalog.created)
+    if max_age is not None and age > max_age:
+        raise Refused(
+            f"the bundle {catalog.name} is too old",
+            expected=f"created {max_age.days} days ago at most",
+            got=f"created at {catalog.created}, {age.days} days ago",
+            hint="ask for a newer bundle, or give a larger --max-age",
+        )
+
+
+def next_floor(floor: dt.datetime | None, created: dt.datetime, now: dt.datetime, allow_behind: bool) -> dt.datetime:
+    """The latest time seen after a bundle was taken.
+
+    A catalog moves it ahead of the clock by no more than two honest clocks differ, or it could lock the site out. Where the
+    operator said that the clock is behind, it is believed from now on, so that a clock that was wrong once can be mended.
+    """
+    seen = [now, min(created, now + SKEW)]
+    return max(seen if floor is None or allow_behind else [floor, *seen])
+
+
+def check_serial(catalog: Catalog, digest: Digest, last: Remembered | None, allow_older: bool) -> str:
+    """Refuse an older bundle than the newest one of its stream that this site has taken, and a second one of the same serial.
+
+    Args:
+        catalog: the verified catalog.
+        digest: of its bytes.
+        last: the newest bundle of the stream taken so far; a gap after it is fine.
+        allow_older: take an older one deliberately.
+
+    Raises:
+        Refused: older, or another bundle of the same serial.
+    """
+    if last is None or catalog.serial > last.serial:
+        return ""
+    if catalog.serial == last.serial:
+        check_same_serial(catalog, digest, last.catalog)
+        return ""
+    if not allow_older:
+        raise Refused(
+            f"an older bundle than the one this site has: {catalog.name}",
+            expected=f"serial {last.serial} or higher of stream {catalog.stream}",
+            got=f"serial {catalog.serial}",
+            hint="bring the newest bundle, or go back deliberately with --allow-older",
+        )
+    return f"taken although serial {last.serial} was here before (--allow-older)"
+
+
+def check_same_serial(catalog: Catalog, digest: Digest, taken: Digest | None) -> None:
+    """Refuse another bundle of a serial that was taken before. Nothing allows that: one of the two is not what it says."""
+    if taken is not None and taken != digest:
+        raise Refused(
+            f"another bundle with serial {catalog.serial} of stream {catalog.stream} was imported here before",
+            expected=f"catalog {taken}",
+            got=f"catalog {digest}",
+            hint="a serial is used once: find out from the sender which of the two is right",
+        )
+
+
+def check_jump(catalog: Catalog, last: Remembered | None, allow_jump: bool) -> str:
+    """Refuse a leap ahead: after it no honest bundle would be new enough any more (fast-forward attack)."""
+    if last is None or catalog.serial <= last.serial + MAX_JUMP:
+        return ""
+    if not allow_jump:
+        raise Refused(
+            f"the serial of {catalog.name} is far ahead of the one this site has",
+            expected=f"serial {last.serial + MAX_JUMP} of stream {catalog.stream} at most",
+            got=f"serial {catalog.serial}",
+            hint="find out from the sender whether it is right; if so, take it with --allow-jump",
+        )
+    return f"taken although its serial is far ahead of {last.serial} (--allow-jump)"
+
+
+def check_link(catalog: Catalog, known: Known, allow_fork: bool) -> str:
+    """Refuse a bundle that goes on from another history than the one that was taken here.
+
+    A predecessor that this site never had is fine when serials are missing in between: then there is nothing to compare.
+    """
+    before = known.before
+    if before is None or catalog.previous == before.catalog:
+        return ""
+    if catalog.previous is None:
+        return f"names no predecessor, although serial {before.serial} of its stream was taken here: its sender has lost its memory"
+    if known.predecessor is None and before.serial < catalog.serial - 1:
+        return ""
+    if not allow_fork:
+        other = f" (serial {known.predecessor})" if known.predecessor is not None else ""
+        raise Refused(
+            f"the bundle {catalog.name} goes on from another history than the one of this site",
+            expected=f"previous catalog {before.catalog} (serial {before.serial})",
+            got=f"previous catalog {catalog.previous}{other}",
+            hint="two exporters use one stream, or the sender's memory was lost: ask the sender; if it is right, add --allow-fork",
+        )
+    return f"taken although it does not go on from serial {before.serial} as it was taken here (--allow-fork)"
+
+
+def _remark(text: str) -> list[str]:
+    return [text] if text else []

@@ -1,0 +1,127 @@
+"""``airgap media copy``: put a bundle on one or several disks, and prove that they have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.errors import UsageError
+from airgap.media import disks, spread
+from airgap.media.copy import Copied, Task, copy
+from airgap.media.spread import Place
+from airgap.media.survey import Survey, survey
+from airgap.media.targets import assign, check_source, look
+from airgap.text import human_size, listing, plural
+
+
+def copy_command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's directory.")],
+    dests: Annotated[list[Path] | None, typer.Argument(metavar="DEST...", help="Mount points of disks, or directories.")] = None,
+    media: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--media",
+            metavar="[Nx]SIZE",
+            help="Disks that are not there yet: 3x25GB, fat32:32GB, dvd, dvd-dl, bd25, bd50. With DEST: what it is made for.",
+        ),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", "--dry-run", help="Only say what would go where.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Copy a bundle to one or several disks of any size and file system, and read everything back from them.
+
+    Every disk gets a directory with the catalog, its signatures, SHA256SUMS for what is on it, check scripts, and DISKS.txt, which
+    says where the rest is. Run it again after a full disk, a pulled cable or a kill: it goes on. Nothing else is written over.
+
+    Example: airgap media copy out/prod-site-0007 /media/usb1 /media/usb2
+
+    How many disks are needed: airgap media copy out/prod-site-0007 --media bd25
+    """
+    console = Console(as_json, quiet, verbose)
+    one = survey([bundle])
+    check_source(one)
+    if not dests:
+        if not media:
+            raise UsageError("nowhere to copy to", expected="DEST..., or --media SIZE to plan")
+        places = _planned_places(one, media)
+        made = spread.spread(one.catalog, places, spread.overhead(one.catalog, one.raw))
+        used = [(place.name, files) for place, files in zip(places, made.files, strict=True) if files]
+        _show_plan(console, one, [(disks.label(i), name, files) for i, (name, files) in enumerate(used)])
+        return
+    targets = look(one, dests, _limits(media, len(dests)))
+    tasks = assign(one, targets)
+    unused = [target.path for target in targets if target.path not in {task.dest for task in tasks}]
+    rows = [(task.disks.own, str(task.dest), task.files) for task in tasks]
+    if plan:
+        _show_plan(console, one, rows)
+        return
+    for line in _plan_lines(one, rows):
+        console.say(line)
+    for path in unused:
+        console.say(f"{path} is not needed")
+    done = copy(one, tasks, console)
+    console.result(_facts(one, rows) | {"written": {str(one.task.dest): one.written for one in done}}, _lines(one, done))
+
+
+def _limits(media: Sequence[str] | None, count: int) -> list[Place]:
+    """What the directories are made for: one kind for all, or one for each."""
+    if not media:
+        return []
+    kinds = [place for number, place in spread.planned(media) for _ in range(number or 1)]
+    if len(kinds) not in (1, count):
+        raise UsageError("--media does not match the directories", expected=f"1 kind of disk, or {count}", got=str(len(kinds)))
+    return kinds * count if len(kinds) == 1 else kinds
+
+
+def _planned_places(one: Survey, media: Sequence[str]) -> list[Place]:
+    """Disks that are not there yet; of a kind without a number as many as it takes."""
+    extra = spread.overhead(one.catalog, one.raw)
+    places: list[Place] = []
+    for number, place in spread.planned(media):
+        wanted = number or spread.media_needed(one.catalog, place.room, place.largest, extra) or 1
+        places += [place] * wanted
+    return places
+
+
+def _show_plan(console: Console, one: Survey, rows: Sequence[tuple[str, str, Sequence[Any]]]) -> None:
+    console.result(_facts(one, rows) | {"planned": True}, [*_plan_lines(one, rows), "plan only    nothing was written"])
+
+
+def _plan_lines(one: Survey, rows: Sequence[tuple[str, str, Sequence[Any]]]) -> list[str]:
+    catalog = one.catalog
+    lines = [f"bundle       {catalog.name}: {plural(len(catalog.files), 'file')} on {plural(len(rows), 'disk')}"]
+    for label, name, files in rows:
+        size = human_size(sum(file.size for file in files))
+        lines.append(f"disk {label:<7} {name}: {size}, {listing([file.name for file in files], 8)}")
+    if catalog.parity:
+        most, parity = max(len(files) for _, _, files in rows), len(catalog.parity)
+        word = (
+            "any one disk may be lost" if most <= parity else f"a lost disk may cost up to {most} files, parity gives back {parity}"
+        )
+        lines.append(f"parity       {plural(parity, 'file')}: {word}")
+    return lines
+
+
+def _lines(one: Survey, done: Sequence[Copied]) -> list[str]:
+    lines = []
+    for copied in done:
+        task: Task = copied.task
+        size = human_size(copied.written) if copied.written else "nothing new"
+        lines.append(f"disk {task.disks.own:<7} {task.final}: {plural(len(task.files), 'file')} read back and good, {size} written")
+    return [*lines, f"copied       {one.catalog.name} to {plural(len(done), 'disk')}; unmount them before you pull them out"]
+
+
+def _facts(one: Survey, rows: Sequence[tuple[str, str, Sequence[Any]]]) -> dict[str, Any]:
+    return {
+        "bundle": one.catalog.name,
+        "disks": [
+            {"disk": label, "place": name, "bytes": sum(file.size for file in files), "files": [file.name for file in files]}
+            for label, name, files in rows
+        ],
+    }

@@ -1,0 +1,130 @@
+"""The command ``media log``: who had the media, when and where, and what a check said."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import fsio
+from airgap.bundle.carried import read_custody
+from airgap.bundle.media import Media
+from airgap.cli.options import inputs
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.documents.custody import Custody, Entry, new_entry, read_result
+from airgap.documents.custodysignatures import who_signed
+from airgap.errors import Damaged, UsageError, exit_code
+from airgap.format.catalog import format_time
+from airgap.media.custody import append
+from airgap.oci.digest import Digest
+from airgap.text import plural, printable
+from airgap.trust.keys.revoked import Revoked
+from airgap.trust.keys.signers import load_signer
+
+_MAX_RESULT = 64 * 1024 * 1024
+_UNSIGNED = "note         unsigned entries prove nothing against somebody who held the media: they can be written anew"
+
+
+def log_command(
+    paths: Annotated[list[Path], typer.Argument(metavar="MEDIA...", help="The bundle's media: mount points or directories.")],
+    who: Annotated[str, typer.Option("--who", metavar="NAME", help="Who has the media now.")] = "",
+    where: Annotated[str, typer.Option("--where", metavar="PLACE", help="Where.")] = "",
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="What else should be known.")] = "",
+    result: Annotated[
+        Path | None, typer.Option("--result", metavar="FILE", help="What `airgap media check --result` wrote.")
+    ] = None,
+    key: Annotated[str, typer.Option("--key", metavar="KEY", help="Sign the entry: a private key file or gpg:FINGERPRINT.")] = "",
+    show: Annotated[bool, typer.Option("--show", help="Instead: print the log of all media, and check it.")] = False,
+    custody_key: Annotated[
+        list[Path] | None,
+        typer.Option("--custody-key", metavar="FILE", help="With --show: public key that entries are checked with."),
+    ] = None,
+    revoked: inputs.RevokedOption = None,
+    state: inputs.StateOption = None,
+    at: Annotated[str | None, typer.Option("--at", help="RFC 3339. Default: now.")] = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write down who has the media: one more line in custody.jsonl on each of them. Import keeps it in the site's history.
+
+    Every entry names the bundle and follows on the one before it, so that changes show; docs/custody.md says what that proves.
+
+    Example: airgap media log /mnt/usb1 /mnt/usb2 --who "A. Lund" --where "depot 4" --note "seal 0815 unbroken" --key lund.key
+
+    Example: airgap media log /mnt/usb1 /mnt/usb2 --show
+    """
+    console = Console(as_json, quiet, verbose)
+    media = Media.find(paths)
+    catalog = Digest.of(media.catalog_raw)
+    if show:
+        known = inputs.read_revoked(revoked, inputs.state_directory(state))
+        _show(read_custody(media.directories, catalog), custody_key or (), known, console)
+        return
+    if not who:
+        raise UsageError("nothing to log", expected="--who NAME, or --show", where="--who")
+    checked = None
+    if result is not None:
+        raw = fsio.read_input(result, _MAX_RESULT, "result of the check")
+        checked = read_result(raw, catalog, printable(str(result)))
+    moment = inputs.created_time(at) if at else format_time(dt.datetime.now(dt.UTC))
+    entry = new_entry(catalog, moment or "", who, where, note, checked)
+    signer = load_signer(key, lambda: inputs.passphrase(passphrase_file, "passphrase of the key")) if key else None
+    written = append(media.directories, entry, signer)
+    lines = [f"logged       {one.path}: entry {one.entry.number}" for one in written]
+    lines += [f"BROKEN       {one.path}: {problem}" for one in written for problem in one.problems]
+    lines += [f"note         {one.path}: a torn entry of {one.entry.cut} bytes was cut off" for one in written if one.entry.cut]
+    facts = {
+        "catalog": str(catalog),
+        "signed_by": signer.key_id if signer else None,
+        "logs": [
+            {"log": str(one.path), "number": one.entry.number, "digest": one.entry.digest, "problems": list(one.problems)}
+            for one in written
+        ],
+    }
+    console.result(facts, lines if signer else [*lines, _UNSIGNED])
+
+
+def _show(custody: Custody, keys: Sequence[Path], revoked: Revoked, console: Console) -> None:
+    """Print the entries; a broken chain ends with the exit code for damage."""
+    if keys:
+        public = [inputs.read_key(str(one)) for one in keys]
+        custody = custody.checked(lambda content, form, seal: who_signed(content, form, seal, public, revoked))
+    several = len({medium for medium, _ in custody.entries}) > 1
+    lines = [line for medium, entry in custody.entries for line in _lines(custody, entry, medium if several else "")]
+    lines += [f"BROKEN       {problem}" for problem in custody.problems]
+    whole = f"{plural(len(custody.entries), 'line')}, each follows on the one before" if custody.entries else "no entries yet"
+    code = exit_code(Damaged("")) if custody.problems else 0
+    lines.append("result       broken: the log was changed, or is damaged" if custody.problems else f"result       {whole}")
+    if any(entry.digest not in custody.seals for _, entry in custody.entries):
+        lines.append(
+            _UNSIGNED if not any(entry.seal for _, entry in custody.entries) else f"{_UNSIGNED}; signatures: --custody-key"
+        )
+    console.result({"entries": [_facts(custody, *one) for one in custody.entries], "problems": list(custody.problems)}, lines)
+    if code:
+        raise typer.Exit(code)
+
+
+def _lines(custody: Custody, entry: Entry, medium: str) -> list[str]:
+    return [f"{entry.number:>4}  {entry.describe()}", f"      {custody.vouched(entry)}" + (f"; on {medium}" if medium else "")]
+
+
+def _facts(custody: Custody, medium: str, entry: Entry) -> dict[str, Any]:
+    checked = entry.checked
+    return {
+        "medium": medium,
+        "number": entry.number,
+        "digest": entry.digest,
+        "at": entry.at,
+        "who": entry.who,
+        "where": entry.where,
+        "note": entry.note,
+        "checked": {**checked.to_json()} if checked else None,
+        "key": entry.seal.key if entry.seal else None,
+        "verified": entry.digest in custody.seals,
+        "vouched": custody.vouched(entry),
+    }

@@ -1,0 +1,16 @@
+"""The commands below `airgap media`: what the people who carry need; none of them takes a key or a network."""
+
+from __future__ import annotations
+
+import typer
+
+from airgap.cli.commands.carried import check as checking
+from airgap.cli.commands.carried import copy as spreading
+from airgap.cli.commands.carried import log as custody
+from airgap.cli.commands.carried.repair import repair_command
+
+media = typer.Typer(no_args_is_help=True, help="Spread a bundle over media, check it without keys, repair it, log who had it.")
+media.command("copy")(spreading.copy_command)
+media.command("check")(checking.check_command)
+media.command("repair")(repair_command)
+media.command("log")(custody.log_command)

@@ -1,0 +1,142 @@
+"""The command ``media repair``: lost and damaged files, rebuilt from parity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import fsio
+from airgap.cli.options.outputs import HELP, Output, taken
+from airgap.cli.options.records import check_replaceable
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.documents.request import MAX_REQUEST, ResendRequest
+from airgap.media.repair import Mended, Repaired, repair
+from airgap.text import human_size, listing, plural
+
+_DAMAGED = 4
+
+
+def repair_command(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="The bundle's directories or media, all there are.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Directory for the repaired files; the media are only read.")] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Write over the damaged blocks instead; lost files go to --out or the first PATH.")
+    ] = False,
+    request: Annotated[
+        Path | None,
+        typer.Option(
+            "--request",
+            metavar="FILE",
+            help=f"Where to ask for what cannot be repaired; {HELP}",
+            show_default="STREAM-SERIAL.request.json in --out, else in the first PATH",
+        ),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Rebuild lost volumes and damaged blocks from parity files, other copies and supplements. No key is needed.
+
+    Every block is checked against the catalog. Name the directory of repaired files beside the media for check and import. What
+    cannot be repaired is written into a resend request, and the exit code is 4.
+
+    Interrupted? Run the same command again.
+
+    Example: airgap media repair /media/disk-a /media/disk-c --out /srv/repaired
+    """
+    named = Output(request, "--request") if request is not None else None
+    console = Console(as_json, quiet, verbose, taken(named))
+    done = repair(paths, out, console, in_place)
+    asked = None
+    if done.request is not None:
+        asked = request or (out or paths[0]) / f"{done.request.bundle}.request.json"
+        wanted = (done.request.bundle, done.request.catalog)
+        output = named or Output(asked, "--request")
+        if output.exists:
+            check_replaceable(asked, MAX_REQUEST, f"a request for {wanted[0]}", lambda raw: _asked_for(raw, str(asked)) == wanted)
+        if output.is_file:
+            fsio.make_directory(asked.absolute().parent)
+        output.write(done.request.to_bytes())
+    console.result(_facts(done, asked), _lines(done, out, asked))
+    if asked is not None:
+        raise typer.Exit(_DAMAGED)
+
+
+def _asked_for(raw: bytes, where: str) -> tuple[str, str]:
+    """What a request is about; a newer one about the same takes its place."""
+    request = ResendRequest.from_bytes(raw, where)
+    return request.bundle, request.catalog
+
+
+def _facts(done: Repaired, asked: Path | None) -> dict[str, Any]:
+    catalog = done.survey.catalog
+    return {
+        "bundle": catalog.name,
+        "volumes": len(catalog.volumes),
+        "parity": len(catalog.parity),
+        "repaired": [
+            {
+                "file": one.file.name,
+                "present": one.present,
+                "rebuilt_blocks": one.rebuilt,
+                "copied_blocks": one.copied,
+                "damaged_blocks": list(one.left),
+                "path": str(one.path) if one.path else None,
+            }
+            for one in done.files
+        ],
+        "spare_blocks": done.worst,
+        "rows_by_spare_blocks": {str(spare): rows for spare, rows in done.spare.items()},
+        "request": str(asked) if asked else None,
+    }
+
+
+def _lines(done: Repaired, out: Path | None, asked: Path | None) -> list[str]:
+    catalog = done.survey.catalog
+    parity = plural(len(catalog.parity), "parity file") if catalog.parity else "no parity files"
+    lines = [f"bundle       {catalog.name}: {plural(len(catalog.volumes), 'volume')}, {parity}"]
+    lines += [line for one in done.files for line in _file_lines(one)]
+    if not done.files:
+        lines.append("nothing to repair: every file is here and good")
+    lines.append(f"spare        {_spare(done)}")
+    if done.request is not None:
+        count, size = sum(1 for _ in done.request.blocks()), human_size(done.request.size(catalog))
+        lines.append(f"request      {asked}: {plural(count, 'block')}, {size}, cannot be repaired from what is here")
+        lines.append(
+            "next         find the missing media and repeat this with them; or send the request to who made the bundle "
+            f"(airgap export --resend {asked.name if asked else ''}), and name the supplement beside the media"
+        )
+    elif out is not None and any(one.path for one in done.files):
+        lines.append(f"next         name {out} beside the media: airgap import MEDIA... {out} --to TARGET --policy POLICY")
+    return lines
+
+
+def _file_lines(one: Mended) -> list[str]:
+    total = len(one.file.blocks)
+    before = "is damaged" if one.present else "is lost"
+    parts = [f"{plural(one.rebuilt, 'block')} rebuilt"] if one.rebuilt else []
+    parts += [f"{plural(one.copied, 'block')} taken from other copies"] if one.copied else []
+    if one.left:
+        parts.append(f"still damaged in {len(one.left)} of {plural(total, 'block')} ({listing([str(b) for b in one.left], 8)})")
+    word = "repaired" if not one.left else "in part" if one.rebuilt or one.copied else "not repaired"
+    return [
+        f"{word:<12} {one.title} {before}: {', '.join(parts) or 'its length was wrong'}",
+        *([f"             -> {one.path}"] if one.path else []),
+    ]
+
+
+def _spare(done: Repaired) -> str:
+    if not done.survey.catalog.parity:
+        return "none: the bundle has no parity files"
+    worst = done.worst
+    total = sum(done.spare.values())
+    rows = f"{done.spare.get(worst, 0)} of {plural(total, 'row')}"
+    if worst < 0:
+        return f"none: in {rows} {plural(-worst, 'block')} more than parity can rebuild are lost"
+    if worst == 0:
+        return f"none: in {rows} one more damaged block could not have been repaired"
+    return (
+        f"any {plural(worst, 'more file')} could have been lost, or {plural(worst, 'more block')} in every row (no more in {rows})"
+    )

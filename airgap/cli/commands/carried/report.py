@@ -1,0 +1,193 @@
+"""The command ``report``: a bundle as one page to look at, and to print for the paper that travels along."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import fsio
+from airgap.admission.opening import judge_catalog
+from airgap.admission.terms import Terms
+from airgap.bundle.carried import read_custody
+from airgap.bundle.media import Media
+from airgap.bundle.store import BundleStore
+from airgap.cli.commands.connected.diff import read_content
+from airgap.cli.options import inputs
+from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.outputs import HELP, Output, taken
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.documents.difference import Content, Shown, of_catalog
+from airgap.errors import AirgapError, Damaged, Refused
+from airgap.format import names, sealed
+from airgap.format.catalog import MAX_CATALOG, Catalog, format_time
+from airgap.format.outer import read as read_outer
+from airgap.oci.digest import Digest
+from airgap.report.data import Before, Report, Trust, gather
+from airgap.report.page import render
+from airgap.sources.admission import site_terms
+from airgap.state import State
+from airgap.state.catalogs import Catalogs
+from airgap.text import human_size, plural, printable
+
+_NEIGHBOURS = 50  # earlier bundles beside this one that are looked at
+
+
+def report_command(
+    bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=f"The page; {HELP}")],
+    since: Annotated[
+        Path | None,
+        typer.Option(
+            "--since",
+            metavar="OTHER",
+            help="What it is compared with: a bundle, catalog.json or receipt.",
+            show_default="the bundle before it where that lies beside it, else what this site's state remembers",
+        ),
+    ] = None,
+    policy: Annotated[Path | None, typer.Option("--policy", help="Verify the bundle's signatures by this policy.")] = None,
+    revoked: inputs.RevokedOption = None,
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
+    state: inputs.StateOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write one self-contained page about a bundle: for a browser without a network, and for A4 paper.
+
+    It shows images, platforms, sizes, what is new or gone, sharing, signatures, SBOMs, volumes with checksums, and a QR code of the
+    catalog's digest. Without --policy it verifies nothing, and says so; volumes are checked by `airgap media check`.
+
+    Example: airgap report /srv/out/prod-site-0008 -o report.html --since /srv/out/prod-site-0007
+    """
+    written = Output(output, "--output")
+    console = Console(as_json, quiet, verbose, taken(written))
+    media = Media.find(bundle)
+    trust = Trust() if policy is None else _trust(media, site_terms(policy, state, revoked), policy)
+    catalog = outer = read_outer(media.catalog_raw)
+    if decrypt_key:
+        catalog = sealed.unseal(outer, site_secrets(decrypt_key, passphrase_file))
+    store, here, remarks = _content(media, catalog)
+    made = inputs.created_time(created) or format_time(dt.datetime.now(dt.UTC))
+    report = gather(
+        catalog,
+        store,
+        digest=Digest.of(media.catalog_raw),
+        made=made,
+        signatures=[Path(name).name for name in media.signatures],
+        trust=trust,
+        before=_before(since, catalog, media, inputs.state_directory(state)),
+        here=here,
+        remarks=remarks,
+        custody=read_custody(media.directories, Digest.of(media.catalog_raw)),
+        progress=console,
+    )
+    page = render(report)
+    written.write(page)
+    console.result(*_result(report, output, page))
+
+
+def _result(report: Report, output: Path, page: bytes) -> tuple[dict[str, object], list[str]]:
+    facts = {
+        "report": str(output),
+        "bytes": len(page),
+        "bundle": report.catalog.name,
+        "catalog": str(report.digest),
+        "images": len(report.images),
+        "compared_with": report.before.label if report.before.content else None,
+        "sboms": report.sboms,
+        "verified": bool(report.trust.policy),
+        "signers": list(report.trust.signers),
+        "remarks": list(report.remarks),
+    }
+    before = report.before.label if report.before.content else "nothing: name the bundle before it with --since"
+    signers = ", ".join(report.trust.signers) or "nobody: the policy accepts anything"
+    verified = f"signed by {signers}" if report.trust.policy else "nothing here: give --policy"
+    return facts, [
+        f"report       {output} ({human_size(len(page))})",
+        f"bundle       {report.catalog.name}: {plural(len(report.images), 'image')}, {human_size(report.catalog.total_size)}",
+        f"compared     with {before}",
+        f"verified     {verified}",
+        *(f"note         {remark}" for remark in report.remarks),
+    ]
+
+
+def _trust(media: Media, terms: Terms, policy: Path) -> Trust:
+    """Verify the signatures. Raises ``Refused``: a page must not show what the policy does not let in."""
+    _, verdict = judge_catalog(media, terms)
+    return Trust(printable(str(policy)), verdict.signers, verdict.reasons)
+
+
+def _content(media: Media, catalog: Catalog) -> tuple[BundleStore, set[str], list[str]]:
+    """The bundle's content as far as it lies here, the files that are here, and what is wrong with the others."""
+    if catalog.sealed is not None:
+        return BundleStore(catalog, {}), _here(media, catalog), ["What is inside is encrypted for the site: give --decrypt-key"]
+    here = _here(media, catalog)
+    try:
+        return BundleStore(catalog, media.locate(catalog, partial=True)), here, []
+    except Damaged as error:
+        return BundleStore(catalog, {}), here, [str(error)]
+
+
+def _here(media: Media, catalog: Catalog) -> set[str]:
+    return {file.name for file in catalog.files for directory in media.directories if (directory / file.name).is_file()}
+
+
+def _before(since: Path | None, catalog: Catalog, media: Media, state: Path) -> Before:
+    """What was named, else the bundle that the catalog calls its predecessor, else what the site took last."""
+    if catalog.sealed is not None:
+        return Before(None, "the bundle is encrypted for the site.")
+    if since is not None:
+        content = read_content(since)
+        return Before(content, content.label, only_names=content.kind == "receipt")
+    if catalog.previous is not None and (found := _neighbour(catalog, media)) is not None:
+        return Before(of_catalog(found), found.name)
+    try:
+        return _remembered(catalog, state)
+    except AirgapError as error:
+        return Before(None, f"the state of this machine cannot be read: {error.what}")
+
+
+def _neighbour(catalog: Catalog, media: Media) -> Catalog | None:
+    """The bundle before this one, where it lies beside it."""
+    form = re.compile(rf"{re.escape(catalog.stream)}-(\d{{4,16}})", re.ASCII)
+    for parent in dict.fromkeys(directory.absolute().parent for directory in media.directories):
+        with fsio.disk_errors("cannot look for the bundle before", parent), contextlib.suppress(PermissionError):
+            serials = sorted((int(found[1]) for entry in parent.iterdir() if (found := form.fullmatch(entry.name))), reverse=True)
+            for serial in [serial for serial in serials if serial < catalog.serial][:_NEIGHBOURS]:
+                with contextlib.suppress(Damaged, Refused):
+                    raw = fsio.read_capped(parent / names.bundle_name(catalog.stream, serial) / names.CATALOG, MAX_CATALOG)
+                    if Digest.of(raw) == catalog.previous:
+                        return Catalog.from_bytes(raw)
+    return None
+
+
+def _remembered(catalog: Catalog, directory: Path) -> Before:
+    """What this machine took or made before, if it has a state."""
+    unknown = "name the bundle before it with --since."
+    if not State.exists(directory):
+        return Before(None, unknown)
+    with State(directory) as memory:
+        held = [(target, one) for target in memory.generations.targets() for one in memory.generations.read(target)]
+        held = [(target, one) for target, one in held if one.stream == catalog.stream and one.serial < catalog.serial]
+        if held:
+            target, newest = max(held, key=lambda item: (item[1].serial, item[1].at))
+            sources = {one.name: one.source for one in memory.names(target)}
+            images = [one for one in newest.brought if one.image and one.name in sources]
+            shown = {sources[one.name]: Shown(one.digest) for one in images}
+            label = f"{names.bundle_name(newest.stream, newest.serial)}, as this site loaded it into {target} at {newest.at}"
+            return Before(Content(label, "state", shown, {}, None, 0), label, only_names=True)
+        exported = memory.last_exported(catalog.stream, below=catalog.serial)
+    if exported is None:
+        return Before(None, f"this machine knows no earlier bundle of stream {catalog.stream}; {unknown}")
+    name = names.bundle_name(catalog.stream, exported.serial)
+    kept = Catalogs(directory).find(catalog.stream, exported.serial)
+    if kept is not None and Digest.of(kept[0]) == exported.catalog:
+        return Before(of_catalog(Catalog.from_bytes(kept[0])), f"{name}, as this machine made it")
+    return Before(None, f"the bundle before it was {name} (catalog {exported.catalog}), which is not here; {unknown}")

@@ -1,0 +1,72 @@
+"""The command ``toolkit``: airgap itself on the media, for machines without a network."""
+
+from __future__ import annotations
+
+import os
+import platform as machine_platform
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.toolkit.pack import describe, make_toolkit, write_checker
+from airgap.toolkit.packages import Machine
+
+#: The module that the checker starts with.
+CHECKER_ENTRY = "airgap.cli.standalone"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
+
+
+def toolkit_command(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new directory, on a medium for instance.")],
+    platform: Annotated[
+        list[str] | None,
+        typer.Option("--platform", help="For machines of this platform; may be repeated.", show_default="this machine's"),
+    ] = None,
+    python: Annotated[
+        list[str] | None,
+        typer.Option("--python", metavar="VERSION", help="For this Python; may be repeated.", show_default="the running one"),
+    ] = None,
+    glibc: Annotated[str, typer.Option("--glibc", metavar="VERSION", help="The oldest C library that it must run with.")] = "2.28",
+    check_only: Annotated[
+        bool, typer.Option("--check-only", help="Only airgap-check.pyz, which checks media; any directory will do.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Put airgap itself into a directory: wheels with hashes, an install script, and a checker that plain Python runs.
+
+    Packages are fetched with pip, by pip's own settings (pip.conf, PIP_INDEX_URL, PIP_FIND_LINKS). The offline machine needs Python
+    and nothing else.
+
+    Example: airgap toolkit --out /mnt/usb/airgap --platform linux/amd64 --platform linux/arm64 --python 3.11 --python 3.12
+
+    Example: airgap toolkit --out /mnt/usb/prod-site-0007 --check-only
+    """
+    console = Console(as_json, quiet, verbose)
+    if check_only:
+        path = write_checker(out, CHECKER_ENTRY)
+        console.result({"checker": str(path)}, [f"checker      {path}: python3 {path} PATH..."])
+        return
+    machines = [
+        Machine.parse(one, version, glibc)
+        for one in dict.fromkeys(platform or [_this_platform()])
+        for version in dict.fromkeys(python or [f"{sys.version_info.major}.{sys.version_info.minor}"])
+    ]
+    kit = make_toolkit(Path(os.path.abspath(out)), machines, CHECKER_ENTRY, console)  # noqa: PTH100 - links stay as they are
+    facts = {
+        "toolkit": str(kit.path),
+        "bytes": kit.size,
+        "machines": [machine.name for machine in machines],
+        "lacking": list(kit.lacking),
+        "wheels": [{"file": one.path.name, "sha256": one.sha256} for one in kit.wheels],
+    }
+    console.result(facts, describe(kit))
+
+
+def _this_platform() -> str:
+    machine = machine_platform.machine()
+    return f"linux/{_ARCHITECTURES.get(machine, machine)}"

@@ -1,0 +1,128 @@
+"""The command ``diff``: what is different between two bundles, locks or receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import fsio
+from airgap.bundle.media import Media
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.documents.difference import Content, compare, of_catalog, of_receipt, shown_images
+from airgap.documents.receipt import MAX_RECEIPT, Receipt
+from airgap.errors import Damaged, UsageError
+from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.planning.lock import Lock, is_lock, placed_blobs
+from airgap.text import human_size, plural, printable
+
+_EXPECTED = "a bundle's directory or medium, a catalog.json, a lock or a receipt"
+
+
+def diff_command(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A bundle's directory or medium, a catalog.json, a lock or a receipt.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The one to compare it with.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what is different in B: images, platforms, signatures, blobs and bytes. This checks nothing: see `airgap verify`.
+
+    Volumes are not read: a catalog.json is enough. With --json, "same" says whether both stand for the same content.
+
+    Example: airgap diff /srv/out/prod-site-0007 /srv/out/prod-site-0008
+    """
+    facts = compare(read_content(a), read_content(b))
+    Console(as_json, quiet, verbose).result(facts, _lines(facts))
+
+
+def read_content(path: Path) -> Content:
+    """Read one side. Raises ``UsageError``."""
+    try:
+        if path.is_dir():
+            return of_catalog(Catalog.from_bytes(Media.find([path]).catalog_raw))
+        raw = fsio.read_input(path, max(MAX_CATALOG, MAX_RECEIPT), "file to compare")
+        where = printable(str(path))
+        if is_lock(raw):
+            return of_lock(where, Lock.from_bytes(raw, where))
+        if b"airgap.receipt/" in raw.lstrip()[:200]:
+            return of_receipt(Receipt.from_bytes(raw, where))
+        return of_catalog(Catalog.from_bytes(raw))
+    except Damaged as error:
+        raise UsageError(
+            f"cannot be compared: {error.what}", where=printable(str(path)), expected=error.expected or _EXPECTED, got=error.got
+        ) from error
+
+
+def of_lock(name: str, lock: Lock) -> Content:
+    """A lock as one side of a comparison."""
+    blobs = {descriptor.digest: descriptor.size for _, _, descriptor, _ in placed_blobs(lock)}
+    return Content(name, "lock", shown_images(lock.images), blobs, None, sum(blobs.values()))
+
+
+def _lines(facts: Mapping[str, Any]) -> list[str]:
+    lines = [f"A            {_side(facts['a'])}", f"B            {_side(facts['b'])}", *image_lines(facts)]
+    parts = [("shared", "shared"), ("only_a", "only in A"), ("only_b", "only in B")]
+    blobs = [f"{facts['blobs'][key]['count']} {text} ({human_size(facts['blobs'][key]['bytes'])})" for key, text in parts]
+    lines.append(f"blobs        {', '.join(blobs)}")
+    lines += [line for side in ("a", "b") for line in _savings(side.upper(), facts[side])]
+    lines.append(f"result       {'the same content' if facts['same'] else 'different'}")
+    return [*lines, "not checked  nothing was verified here: see airgap verify"]
+
+
+def image_lines(facts: Mapping[str, Any]) -> list[str]:
+    """What happened to the images, for people."""
+    lines = [f"added        {_entry(entry)}" for entry in facts["added"]]
+    lines += [line for entry in facts["removed"] for line in _removed(entry)]
+    for change in facts["moved"]:
+        lines += [f"moved        {change['reference']}", f"             {change['from']} -> {change['to']}", *_change(change)]
+    for change in facts["changed"]:
+        lines += [f"changed      {change['reference']}, still {change['from']}", *_change(change)]
+    return [*lines, f"unchanged    {plural(facts['unchanged'], 'image')}"]
+
+
+def _side(side: Mapping[str, Any]) -> str:
+    size = f"carries {human_size(side['bytes'])}" if side["bytes"] is not None else f"{human_size(side['full_bytes'])} in all"
+    return f"{side['kind']} {side['name']}: {plural(side['images'], 'image')}, {plural(side['blobs'], 'blob')}, {size}"
+
+
+def _entry(entry: Mapping[str, Any]) -> str:
+    return f"{entry['reference']}  {entry['digest']}  {', '.join(entry['platforms'])}".rstrip()
+
+
+def _removed(entry: Mapping[str, Any]) -> list[str]:
+    lines = [f"removed      {_entry(entry)}"]
+    return [*lines, "             SIGNATURE LOST"] if entry["is_signature"] else lines
+
+
+def _change(change: Mapping[str, Any]) -> list[str]:
+    lines = [f"             platform gained: {platform}" for platform in change["platforms_gained"]]
+    lines += [f"             platform LOST: {platform}" for platform in change["platforms_lost"]]
+    if change["left_out"]:
+        lines.append(f"             {plural(change['left_out'], 'part')} left out that A has")
+    if change["no_longer_left_out"]:
+        lines.append(f"             {plural(change['no_longer_left_out'], 'part')} that A leaves out")
+    for sort in change["lost"]:
+        lines.append(f"             {'SIGNATURE LOST' if sort['signature'] else 'lost'}: {_sort(sort)}")
+    lines += [f"             gained: {_sort(sort)}" for sort in change["gained"]]
+    return [*lines, *(f"             replaced: {_sort(sort)}" for sort in change["replaced"])]
+
+
+def _sort(sort: Mapping[str, Any]) -> str:
+    what = f"{sort['count']} x {sort['kind']}" + (f" {sort['artifact_type']}" if sort["artifact_type"] else "")
+    return f"{what} of {'the image' if sort['of'] == 'image' else 'its parts'}"
+
+
+def _savings(name: str, side: Mapping[str, Any]) -> list[str]:
+    if side["bytes"] is None:
+        return []
+    left_out = []
+    if side["held_blobs"]:
+        left_out.append(f"{plural(side['held_blobs'], 'blob')} held there ({human_size(side['held_bytes'])})")
+    if side["patched_blobs"]:
+        sizes = f"{human_size(side['patch_bytes'])} in place of {human_size(side['patched_bytes'])}"
+        left_out.append(f"{plural(side['patched_blobs'], 'layer')} patched ({sizes})")
+    line = f"{name} carries    {human_size(side['bytes'])}; in full it would be {human_size(side['full_bytes'])}"
+    return [", ".join([line, *left_out])]

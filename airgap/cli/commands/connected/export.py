@@ -1,0 +1,258 @@
+"""The connected side's commands: resolve, plan, export, sign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import fsio
+from airgap.cli.commands.connected.resend import Resending, ResendOption, require
+from airgap.cli.commands.connected.resolve import (
+    OptionalLists,
+    ParityOption,
+    PlatformOption,
+    RegistriesDOption,
+    VolumeOption,
+    WithoutOption,
+    asked_for,
+    lookaside_of,
+    parity_lines,
+    remark_lines,
+)
+from airgap.cli.options import inputs
+from airgap.cli.options.bases import (
+    PatchLevelOption,
+    PatchOption,
+    Since,
+    SinceKeyOption,
+    SinceOption,
+    check_level,
+    check_patch,
+    open_bases,
+)
+from airgap.cli.options.decrypting import EncryptOption, site_keys
+from airgap.cli.options.gates import (
+    Asked,
+    AttachOption,
+    GateOption,
+    GateTimeoutOption,
+    RequireSignedOption,
+    UnnamedOption,
+    VerifyOption,
+    outcome_facts,
+    outcome_lines,
+)
+from airgap.cli.options.stores import Reach, ThreadsOption, reaching, registries
+from airgap.cli.options.turns import WAIT, StreamWaitOption
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.errors import UsageError
+from airgap.exporter.export import Exported, Request, export
+from airgap.exporter.seal import write_signatures
+from airgap.format import names, outer
+from airgap.format.catalog import MAX_CATALOG
+from airgap.sources.origins import BundlePolicyOption, ExpiredOption, ScratchOption, Shelf, UnverifiedOption
+from airgap.sources.places import PlaceOptions
+from airgap.state import State
+from airgap.text import human_size, plural, printable
+from airgap.trust.keys.signers import Signer
+
+KeyOption = Annotated[list[str], typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")]
+OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
+
+
+@reaching
+def export_command(
+    out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
+    lists: OptionalLists = None,
+    stream: Annotated[str | None, typer.Option("--stream", help="The named series this bundle belongs to.")] = None,
+    key: OptionalKeys = None,
+    volume_size: VolumeOption = None,
+    parity: ParityOption = 0,
+    serial: Annotated[int | None, typer.Option("--serial", min=1, max=names.MAX_SERIAL, help="Default: the stream's next.")] = None,
+    created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
+    platform: PlatformOption = None,
+    without: WithoutOption = None,
+    reach: Reach = Reach(),
+    registries_d: RegistriesDOption = None,
+    scratch: ScratchOption = None,
+    bundle_policy: BundlePolicyOption = None,
+    accept_unverified: UnverifiedOption = False,
+    allow_expired_bundles: ExpiredOption = False,
+    revoked: inputs.RevokedOption = None,
+    since: SinceOption = None,
+    since_key: SinceKeyOption = None,
+    patch: PatchOption = "auto",
+    patch_level: PatchLevelOption = "default",
+    verify_images: VerifyOption = None,
+    require_signed: RequireSignedOption = False,
+    accept_unnamed_bundles: UnnamedOption = False,
+    gate: GateOption = None,
+    gate_timeout: GateTimeoutOption = 3600,
+    attach: AttachOption = None,
+    threads: ThreadsOption = 4,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
+    encrypt_to: EncryptOption = None,
+    resend: ResendOption = None,
+    wait: StreamWaitOption = WAIT,
+    state: inputs.StateOption = None,
+    init_state: inputs.InitStateOption = False,
+    passphrase_file: inputs.PassphraseOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Fetch everything on an image list into a signed bundle: OUT/STREAM-SERIAL/.
+
+    Interrupted? Run the same command again: it goes on where it stopped.
+
+    With --since the bundle leaves out what the far side has, and carries new versions of layers as patches of the old ones.
+
+    Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --volume-size fat32
+
+    With --verify-images and --gate every image must pass before the bundle is sealed; --attach adds SBOMs and scan results.
+
+    With --parity N any N volumes may get lost or damaged on the way: airgap media repair rebuilds them.
+
+    Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --volume-size bd25 --parity 1
+
+    Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --since site.receipt
+
+    Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --verify-images policy.json
+    --gate "trivy image --exit-code 1 --severity CRITICAL {registry}" --attach docker.io/library/nginx:1.27::sbom-spdx=nginx.json
+
+    With --encrypt-to only the named sites can read it; everybody can still check, copy and repair it.
+
+    Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --encrypt-to site.pub
+
+    With --resend it answers what `airgap media repair` asked for: a supplement with only the blocks that are damaged or lost, from
+    the bundle where it is still there, else from the sources.
+
+    Example: airgap export --resend prod-site-0007.request.json --out /mnt/usb
+    """
+    console = Console(as_json, quiet, verbose)
+    if resend is not None:
+        options = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
+        Resending(resend, lists or (), out, reach, registries_d, options, threads, console).run()
+        return
+    lists, stream, key = require(lists, stream, key)
+    asked = Asked(verify_images, require_signed, accept_unnamed_bundles, gate or (), gate_timeout, attach or (), scratch)
+    directory = inputs.state_directory(state)
+    known = Since(since or (), since_key or (), threads, directory, inputs.read_revoked(revoked, directory))
+    places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
+    with Shelf(places) as shelf:
+        wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
+        request = Request(
+            wanted=wanted,
+            out=out,
+            stream=names.check_stream(stream),
+            serial=serial,
+            created=inputs.created_time(created),
+            expires=inputs.expiry(expires),
+            volume_size=names.volume_size(volume_size) if volume_size else None,
+            threads=threads,
+            restart=restart,
+            patch=check_patch(patch),
+            effort=check_level(patch_level),
+            attached=asked.attached(),
+            terms=asked.terms(),
+            gates=asked.gates(console),
+            parity=parity,
+            recipients=site_keys(encrypt_to),
+            wait=wait,
+        )
+        inputs.check_period(request.created, request.expires)
+        signers = inputs.signers(key, passphrase_file)
+        with (
+            registries(reach, threads, console, settings) as store,
+            State(inputs.state_directory(state), begin=init_state) as memory,
+            open_bases(known, reach, console) as bases,
+        ):
+            source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
+            request = replace(request, lookaside=source, tags=store, bases=bases)
+            done = export(request, source, signers, memory, console)
+            tell(console, memory, done, *export_result(done, signers))
+
+
+def sign_command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's directory.")],
+    key: KeyOption,
+    passphrase_file: inputs.PassphraseOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Sign a sealed bundle with one more key.
+
+    Example: airgap sign /mnt/usb/prod-site-0007 --key second.key
+    """
+    raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG) if bundle.is_dir() else b""
+    if not raw or bundle.name.endswith(names.PARTIAL):
+        raise UsageError("not a sealed bundle", where=printable(str(bundle)), expected=f"a directory with {names.CATALOG}")
+    catalog = outer.read(raw)
+    written = write_signatures(bundle, raw, inputs.signers(key, passphrase_file))
+    facts = {"bundle": catalog.name, "signatures": [path.name for path in written]}
+    Console(as_json, quiet, verbose).result(facts, [f"signed       {catalog.name}: {path.name}" for path in written])
+
+
+def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any], lines: list[str]) -> None:
+    """Print what an export made. Only then is it done: a run that dies before says the same when it is repeated."""
+    with done.held:
+        try:
+            console.result(facts, lines)
+        except BrokenPipeError:  # whoever listened had heard enough
+            memory.intents.settle(done.catalog.stream, done.catalog.serial)
+            raise
+        memory.intents.settle(done.catalog.stream, done.catalog.serial)
+
+
+def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, Any], list[str]]:
+    """What an export made, as facts and for people."""
+    catalog = done.catalog
+    facts = {
+        "bundle": str(done.path),
+        "stream": catalog.stream,
+        "serial": catalog.serial,
+        "images": len(catalog.images),
+        "blobs": len(catalog.blobs),
+        "volumes": len(catalog.volumes),
+        "bytes": catalog.total_size,
+        "parity": len(catalog.parity),
+        "parity_bytes": sum(file.size for file in catalog.parity),
+        **catalog.savings(),
+        "signers": [signer.key_id for signer in signers],
+        "encrypted_to": list(done.encrypted_to),
+        "already_there": not done.fresh,
+        "remarks": list(done.remarks),
+        **outcome_facts(done),
+    }
+    inside = "encrypted" if catalog.sealed else plural(len(catalog.images), "image")
+    size = f"{inside}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
+    lines = [
+        f"{'sealed' if done.fresh else 'there'}       {done.path}".replace("there       ", "there        "),
+        f"content      {size}",
+        *parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
+        *_savings_lines(facts),
+        *outcome_lines(done),
+        *remark_lines(done.remarks),
+        *(f"encrypted    to key {key_id}: only its site can read this bundle" for key_id in done.encrypted_to),
+        f"signed by    {', '.join(signer.describe() for signer in signers)}",
+        f"check        cd {done.path} && sha256sum -c {names.SUMS}",
+    ]
+    return facts, lines
+
+
+def _savings_lines(facts: dict[str, Any]) -> list[str]:
+    lines = []
+    if facts["held_blobs"]:
+        lines.append(
+            f"held         {plural(facts['held_blobs'], 'blob')}, {human_size(facts['held_bytes'])}: the far side has them"
+        )
+    if facts["patched_blobs"]:
+        before, after = human_size(facts["patched_bytes"]), human_size(facts["patch_bytes"])
+        lines.append(f"patched      {plural(facts['patched_blobs'], 'layer')}: {after} in place of {before}")
+    return lines

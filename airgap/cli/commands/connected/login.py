@@ -1,0 +1,118 @@
+"""``airgap login`` and ``logout``: credentials for registries, kept where podman, skopeo and docker look for them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap.cli.options.stores import CertDirOption, InsecureOption, Reach, RegistriesConfOption
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.errors import UsageError
+from airgap.registry import CredentialStore, Login
+from airgap.registry.http.authfile import check_scope, forget_all, forget_login, keep_login, try_login
+from airgap.registry.settings.credentials import primary_file
+from airgap.text import plural, printable
+
+_MAX_PASSWORD = 64 * 1024
+
+Where = Annotated[str, typer.Argument(metavar="HOST[:PORT][/PATH]", help="The registry, or one namespace of it.")]
+AuthfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--authfile",
+        metavar="FILE",
+        help="The auth file.",
+        show_default="REGISTRY_AUTH_FILE, else containers/auth.json in XDG_RUNTIME_DIR or /run/containers/UID",
+    ),
+]
+
+
+def login_command(
+    where: Where,
+    user: Annotated[str | None, typer.Option("--user", "-u", help="The name; asked for when left out.")] = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input instead of asking for it.")
+    ] = False,
+    authfile: AuthfileOption = None,
+    insecure: InsecureOption = None,
+    cert_dir: CertDirOption = None,
+    registries_conf: RegistriesConfOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Try a name and password at a registry, and keep them if it takes them. They are never taken from the command line.
+
+    Example: airgap login registry.example:5000 -u robot --password-stdin < token
+    """
+    console = Console(as_json, quiet, verbose)
+    host, path = check_scope(where)
+    login = _ask(user, password_stdin)
+    reach = Reach(tuple(insecure or ()), tuple(cert_dir or ()), registries_conf=registries_conf)
+    asked = try_login(reach.options(1, console, credentials=CredentialStore()), host, path, login)
+    kept = keep_login(authfile or primary_file(os.environ), host, path, login, os.environ)
+    name = f"{host}/{path}" if path else host
+    lines = [f"logged in    {name} as {login.user}", f"kept in      {kept}"]
+    if not asked:
+        lines.append("note         the registry asks nobody for a password, so this one was not checked")
+    console.result({"registry": name, "user": login.user, "kept": kept, "checked": asked}, lines)
+
+
+def logout_command(
+    where: Annotated[str | None, typer.Argument(metavar="HOST[:PORT][/PATH]", help="The registry, as given to login.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Forget all logins of the auth file.")] = False,
+    authfile: AuthfileOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Forget a login, or all of them.
+
+    Example: airgap logout registry.example:5000
+    """
+    if (where is None) is not everything:
+        raise UsageError("logout wants one registry or --all", expected="airgap logout HOST[:PORT][/PATH], or airgap logout --all")
+    file = authfile or primary_file(os.environ)
+    if where is None:
+        count = forget_all(file)
+    else:
+        host, path = check_scope(where)
+        count = int(forget_login(file, host, path, os.environ))
+        if not count:
+            raise UsageError(
+                "not logged in", where=printable(str(file)), got=printable(where), hint="other auth files are not touched"
+            )
+    Console(as_json, quiet, verbose).result({"forgotten": count, "authfile": str(file)}, [f"forgotten    {plural(count, 'login')}"])
+
+
+def _ask(user: str | None, from_stdin: bool) -> Login:
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if user is None:
+        if from_stdin or not terminal:
+            raise UsageError("a login needs a name", expected="-u USER")
+        user = typer.prompt("name", err=True)
+    if from_stdin:
+        given = sys.stdin.buffer.read(_MAX_PASSWORD + 1)
+        password = _decoded(given).removesuffix("\n").removesuffix("\r")
+    elif terminal:
+        password = typer.prompt("password", hide_input=True, err=True)
+    else:
+        raise UsageError("there is no terminal to ask for the password", expected="--password-stdin")
+    if not user or ":" in user or not user.isprintable():
+        raise UsageError("not a usable name", got=printable(user), expected="a name without a colon")
+    if not password or not password.isprintable():
+        raise UsageError("not a usable password", expected="one line of text, not empty")
+    return Login(user, password)
+
+
+def _decoded(given: bytes) -> str:
+    try:
+        if len(given) <= _MAX_PASSWORD:
+            return given.decode()
+    except UnicodeDecodeError:
+        pass
+    raise UsageError("not a usable password", expected="one line of UTF-8 text", where="standard input")

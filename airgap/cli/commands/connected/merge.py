@@ -1,0 +1,179 @@
+"""The command ``merge``: a chain of bundles becomes one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap.admission.gate import expired_at
+from airgap.admission.opening import open_content, read_catalog
+from airgap.bundle.chain import Chain, Link, arrange
+from airgap.bundle.media import Media
+from airgap.bundle.store import BundleStore
+from airgap.cli.commands.connected.export import KeyOption, export_result, tell
+from airgap.cli.commands.connected.resolve import ParityOption, VolumeOption
+from airgap.cli.options import inputs
+from airgap.cli.options.bases import (
+    PatchLevelOption,
+    PatchOption,
+    Since,
+    SinceKeyOption,
+    SinceOption,
+    check_level,
+    check_patch,
+    open_bases,
+)
+from airgap.cli.options.stores import Reach, ThreadsOption, reaching
+from airgap.cli.options.turns import WAIT, StreamWaitOption
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.delta.bases import Base
+from airgap.delta.merging import check_place, merge
+from airgap.exporter.export import Request, export
+from airgap.format import names
+from airgap.format.catalog import Catalog
+from airgap.oci.digest import Digest
+from airgap.sources.admission import site_terms
+from airgap.state import Remembered, State
+
+Bundles = Annotated[
+    list[Path], typer.Argument(metavar="BUNDLE...", help="The bundles' directories or media, in any order; none may be missing.")
+]
+Unverified = Annotated[bool, typer.Option("--accept-unverified-bundles", help="Merge bundles whose signatures nobody checks.")]
+
+
+@reaching
+def merge_command(
+    bundles: Bundles,
+    out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
+    stream: Annotated[str, typer.Option("--stream", help="The stream of the bundles; the merged one is its next.")],
+    key: KeyOption,
+    policy: inputs.PolicyOption = None,
+    accept_unverified: Unverified = False,
+    revoked: inputs.RevokedOption = None,
+    volume_size: VolumeOption = None,
+    parity: ParityOption = 0,
+    serial: Annotated[int | None, typer.Option("--serial", min=1, max=names.MAX_SERIAL, help="Default: the stream's next.")] = None,
+    created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
+    since: SinceOption = None,
+    since_key: SinceKeyOption = None,
+    patch: PatchOption = "auto",
+    patch_level: PatchLevelOption = "default",
+    reach: Reach = Reach(),
+    threads: ThreadsOption = 4,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
+    wait: StreamWaitOption = WAIT,
+    state: inputs.StateOption = None,
+    init_state: inputs.InitStateOption = False,
+    passphrase_file: inputs.PassphraseOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make one bundle out of a chain of bundles of one stream (or of a single one), for a site that starts late.
+
+    It holds what a site would have that took all of them in order: for each name the latest image, and every attachment. Patched
+    layers are rebuilt from the bundles before; nothing is fetched from a registry. A chain that begins with an incremental bundle
+    makes a bundle for sites that have what that one builds on.
+
+    Interrupted? Run the same command again: it goes on where it stopped.
+
+    Example: airgap merge /srv/out/prod-site-0001 /srv/out/prod-site-0002 /srv/out/prod-site-0003 --out /mnt/usb --stream prod-site
+    --key keys/airgap.key --policy policy.json
+
+    Example: airgap merge out/prod-site-0002 out/prod-site-0003 --since out/prod-site-0001 --out /mnt/usb --stream prod-site
+    --key keys/airgap.key --policy policy.json
+    """
+    console = Console(as_json, quiet, verbose)
+    request = Request(
+        wanted=(),
+        out=out,
+        stream=names.check_stream(stream),
+        serial=serial,
+        created=inputs.created_time(created),
+        expires=inputs.expiry(expires),
+        volume_size=names.volume_size(volume_size) if volume_size else None,
+        threads=min(threads, os.cpu_count() or 1),  # rebuilding takes a core and memory
+        restart=restart,
+        patch=check_patch(patch),
+        effort=check_level(patch_level),
+        parity=parity,
+        wait=wait,
+    )
+    inputs.check_period(request.created, request.expires)
+    signers = inputs.signers(key, passphrase_file)
+    trust = _Trust(policy, accept_unverified, revoked, state, console)
+    links = arrange([trust.open(paths) for paths in _together(bundles)], request.stream)
+    with (
+        State(inputs.state_directory(state), begin=init_state) as memory,
+        open_bases(
+            Since(since or (), since_key or (), threads, inputs.state_directory(state), trust.revoked), reach, console
+        ) as bases,
+    ):
+        chain = Chain(links, [base.content for base in bases if base.content is not None])
+        request, notes = _complete(request, chain, bases, memory)
+        for note in notes:
+            console.say(note)
+        done = export(request, chain, signers, memory, console)
+        facts, lines = export_result(done, signers)
+        merged = [link.catalog.name for link in links]
+        later = f"next         make later bundles --since {done.path}: a site that took only this one has nothing older"
+        lines = [f"merged       {', '.join(merged)}", *lines, later]
+        tell(console, memory, done, {**facts, "merged": merged, "notes": notes}, lines)
+
+
+def _complete(request: Request, chain: Chain, bases: Sequence[Base], memory: State) -> tuple[Request, list[str]]:
+    """The request with everything that follows from the chain, and what a person should know."""
+
+    def exported(below: int | None) -> tuple[int, Digest] | None:
+        found = memory.last_exported(request.stream, below)
+        return (found.serial, found.catalog) if found else None
+
+    notes = check_place(chain, request.serial, exported)
+    merged = merge(chain, bases)
+    last = chain.links[-1]
+    complete = replace(
+        request,
+        wanted=merged.lock,
+        bases=[*bases, *merged.bases],
+        given=merged.patches,
+        follows=Remembered(last.catalog.serial, last.digest),
+    )
+    return complete, [*notes, *merged.notes]
+
+
+def _together(paths: Sequence[Path]) -> list[list[Path]]:
+    """The paths of each bundle: those with the same catalog. A bundle may lie on several media."""
+    found: dict[bytes, list[Path]] = {}
+    for path in dict.fromkeys(paths):
+        found.setdefault(Media.find([path]).catalog_raw, []).append(path)
+    return list(found.values())
+
+
+class _Trust:
+    """Opens bundles as far as somebody vouches for them."""
+
+    def __init__(self, policy: Path | None, accept: bool, revoked: Path | None, state: Path | None, console: Console) -> None:
+        self.revoked = inputs.read_revoked(revoked, inputs.state_directory(state))
+        self._terms = None if accept and policy is None else site_terms(policy, state, revoked)
+        self._console = console
+
+    def open(self, paths: Sequence[Path]) -> Link:
+        """One bundle. Raises ``Refused`` or ``Damaged``."""
+        media = Media.find(paths)
+        digest = Digest.of(media.catalog_raw)
+        if self._terms is None:
+            catalog = Catalog.from_bytes(media.catalog_raw)
+            self._console.say(f"{catalog.name}: its signature is not checked")
+            store = BundleStore(catalog, media.locate(catalog))
+        else:
+            catalog, verdict = read_catalog(media, self._terms)
+            store = open_content(media, catalog, verdict).store
+        if expired_at(catalog, self._terms):
+            self._console.say(f"{catalog.name} expired at {catalog.expires}; the merged bundle has an expiry of its own")
+        return Link(digest, catalog, store)

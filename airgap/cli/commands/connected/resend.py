@@ -1,0 +1,190 @@
+"""``airgap export --resend``: the answer to a resend request, from the bundle where it is still there, else from its sources."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import fsio
+from airgap.bundle.media import Media
+from airgap.cli.commands.connected.resolve import lookaside_of
+from airgap.cli.options import inputs
+from airgap.cli.options.stores import Reach, registries
+from airgap.cli.terminal.console import Console
+from airgap.documents.request import MAX_REQUEST, ResendRequest, files_of
+from airgap.errors import UsageError
+from airgap.exporter.refetch import SourceBlocks
+from airgap.exporter.resend import Blocks, Known, OriginalBlocks, Resent, answer, check
+from airgap.format import names
+from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.lists import Entry
+from airgap.oci.digest import Digest
+from airgap.planning.lock import Lock
+from airgap.planning.resolve import resolve
+from airgap.sources.origins import Shelf
+from airgap.sources.places import PlaceOptions
+from airgap.state import State
+from airgap.text import human_size, listing, plural, printable
+
+ResendOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--resend",
+        metavar="REQUEST",
+        help="Answer a resend request with a supplement. In place of LIST: the bundle, its media or its catalog.json, if at hand.",
+    ),
+]
+
+
+def require(lists: list[str] | None, stream: str | None, key: list[str] | None) -> tuple[list[str], str, list[str]]:
+    """What an export needs that does not send again: lists, stream and keys. Raises ``UsageError`` as typer would."""
+    for given, what in ((lists, "argument 'LIST...'"), (stream, "option '--stream'"), (key, "option '--key'")):
+        if given is None or given == []:
+            raise UsageError(f"Missing {what}", hint="see airgap export --help")
+    return lists or [], stream or "", key or []
+
+
+class Resending:
+    """One command.
+
+    Args:
+        file: the request.
+        places: the bundle's directory or media, or its ``catalog.json``; nothing where it is gone.
+        out: where the supplement goes.
+        reach: how registries are reached.
+        registries_d: where GPG signatures of images are kept.
+        options: for images that came from other places than registries.
+        threads: how many requests are made at a time.
+        console: told about every step.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        places: Sequence[str],
+        out: Path,
+        reach: Reach,
+        registries_d: Path | None,
+        options: PlaceOptions,
+        threads: int,
+        console: Console,
+    ) -> None:
+        self._request = ResendRequest.from_bytes(fsio.read_input(file, MAX_REQUEST, "resend request"), printable(str(file)))
+        self._places = [Path(place) for place in places]
+        self._out = out
+        self._reach = reach
+        self._registries_d = registries_d
+        self._options = options
+        self._threads = threads
+        self._console = console
+
+    def run(self) -> None:
+        """Make the supplement and tell about it. Raises ``AirgapError``."""
+        known, directories, lock = self._known()
+        check(self._request, known)
+        files = _at_hand(known.catalog, directories)
+        own = [name for name in self._request.files if name in files]
+        gone = [name for name in self._request.files if name not in files]
+        places: list[tuple[Blocks, list[str]]] = [(OriginalBlocks(known.catalog, files), own)]
+        with contextlib.ExitStack() as stack:
+            if gone:
+                places.append((stack.enter_context(self._again(known.catalog, gone, lock)), gone))
+            done = answer(self._request, known, places, self._out, self._console)
+        self._tell(done)
+
+    def _tell(self, done: Resent) -> None:
+        facts = {
+            "supplement": str(done.path),
+            "bundle": self._request.bundle,
+            "files": list(self._request.files),
+            "blocks": done.blocks,
+            "bytes": done.size,
+            "already_there": not done.fresh,
+        }
+        lines = [
+            f"{'made        ' if done.fresh else 'there       '} {done.path}",
+            f"content      {plural(done.blocks, 'block')} of {listing(list(self._request.files))}, {human_size(done.size)}",
+            "use          name it beside the media: airgap import BUNDLE... SUPPLEMENT --to TARGET",
+        ]
+        self._console.result(facts, lines)
+
+    def _known(self) -> tuple[Known, Sequence[Path], bytes]:
+        """The bundle, the directories that may have files of it, and the lock that it was made from, where it is remembered."""
+        state = inputs.state_directory(self._options.state)
+        kept = None
+        if State.exists(state):
+            with State(state) as memory:
+                kept = memory.catalogs.find(self._request.stream, self._request.serial)
+        if kept is not None and Digest.of(kept[0]) != self._request.catalog:
+            kept = None
+        lock = kept[2] if kept else b""
+        if self._places:
+            known, directories = _named(self._places)
+            return known, directories, lock
+        near = self._out / self._request.bundle
+        if (near / names.CATALOG).is_file():
+            known, directories = _named([near])
+            if Digest.of(known.raw) == self._request.catalog:
+                return known, directories, lock
+        if kept is None:
+            raise UsageError(
+                "nothing is known of the bundle that a resend request is for",
+                where=self._request.bundle,
+                expected=f"catalog {self._request.catalog} in the state of the machine that exported it",
+                hint="name the bundle, its media or its catalog.json, which every medium has: "
+                "airgap export --resend REQUEST BUNDLE --out DIR",
+            )
+        return Known.read(kept[0], kept[1]), (), lock
+
+    @contextlib.contextmanager
+    def _again(self, catalog: Catalog, gone: Sequence[str], lock: bytes) -> Iterator[SourceBlocks]:
+        """Where blocks of files come from that are not at hand: from the sources of the images."""
+        numbers = {number for number, volume in enumerate(catalog.volumes, 1) if volume.name in gone}
+        if len(numbers) < len(gone):
+            raise UsageError(
+                "parity files can be sent again only from the bundle itself",
+                where=catalog.name,
+                got=listing([name for name in gone if names.is_parity(name)]),
+                hint="name the bundle or a copy of it; or make them anew from its volumes: airgap media repair",
+            )
+        if catalog.sealed is not None:
+            raise UsageError(
+                "an encrypted bundle can be sent again only from itself: nobody here has its key any more",
+                where=catalog.name,
+                got=f"not at hand: {listing(list(gone))}",
+                hint="name the bundle or a copy of it: airgap export --resend REQUEST BUNDLE --out DIR",
+            )
+        self._console.say(f"{listing(list(gone))}: not at hand, made again from the sources")
+        entries = [
+            Entry(replace(image.reference, digest=image.root.digest)) for image in catalog.images if numbers & set(image.volumes)
+        ]
+        wanted = Lock.from_bytes(lock, "the lock in the state") if lock else entries
+        with Shelf(self._options) as shelf, registries(self._reach, self._threads, self._console) as store:
+            source = shelf.source(store, lookaside_of(store, self._registries_d).signatures, wanted)
+            found = wanted if isinstance(wanted, Lock) else resolve(entries, source, self._console, self._threads, source)
+            with SourceBlocks(catalog, found, source) as blocks:
+                yield blocks
+
+
+def _named(places: Sequence[Path]) -> tuple[Known, Sequence[Path]]:
+    """The bundle that the user named, and its directories; of a catalog alone none."""
+    if len(places) == 1 and places[0].is_file():
+        raw = fsio.read_input(places[0], MAX_CATALOG, "catalog")
+        beside = Media.find([places[0].parent]) if places[0].name == names.CATALOG else None
+        return Known.read(raw, beside.signatures if beside else {}), ()
+    media = Media.find(places)
+    return Known.read(media.catalog_raw, media.signatures), media.directories
+
+
+def _at_hand(catalog: Catalog, directories: Sequence[Path]) -> dict[str, Path]:
+    """The files of the bundle that are there with their right size."""
+    found: dict[str, Path] = {}
+    for directory in directories:
+        tree = fsio.DirectoryTree(directory)
+        found |= {name: directory / name for name, file in files_of(catalog).items() if tree.size(name) == file.size}
+    return found

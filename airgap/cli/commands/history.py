@@ -1,0 +1,93 @@
+"""``airgap history``: every decision of this machine, with its reason."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap.cli.options import inputs
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.format.names import bundle_name, check_stream
+from airgap.state import Event, State
+from airgap.text import plural
+
+
+def history_command(
+    stream: Annotated[str, typer.Option("--stream", help="Only the bundles of this stream.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Only the latest N; 0 for all.")] = 0,
+    generations: Annotated[
+        bool, typer.Option("--generations", help="Instead: the bundles that each target holds, for prune and rollback.")
+    ] = False,
+    custody: Annotated[
+        bool, typer.Option("--custody", help="Instead: who carried the bundles, as the custody logs on their media said.")
+    ] = False,
+    state: inputs.StateOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what was exported, imported and refused on this machine, when and why, the oldest first.
+
+    With -v also the catalog's digest and the reason of everything that was accepted.
+
+    Example: airgap history --stream prod-site --limit 20, or airgap history --generations, or airgap history --custody
+    """
+    if stream:
+        check_stream(stream)
+    directory = inputs.state_directory(state)
+    if generations:
+        Console(as_json, quiet, verbose).result(*_generations(directory, stream))
+        return
+    if custody:
+        Console(as_json, quiet, verbose).result(*_custody(directory, stream))
+        return
+    events: list[Event] = []
+    if State.exists(directory):
+        with State(directory) as memory:
+            events = memory.history(stream, limit)
+    lines = [line for event in events for line in _lines(event, verbose)]
+    Console(as_json, quiet, verbose).result({"history": [asdict(event) for event in events]}, lines or ["nothing yet"])
+
+
+def _generations(directory: Path, stream: str) -> tuple[dict[str, Any], list[str]]:
+    facts: list[dict[str, Any]] = []
+    lines: list[str] = []
+    with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
+        for target in memory.generations.targets() if memory is not None else ():
+            for one in memory.generations.read(target) if memory is not None else ():
+                if stream in ("", one.stream):
+                    images = sum(brought.image for brought in one.brought)
+                    facts.append({**asdict(one), "target": target, "brought": [asdict(brought) for brought in one.brought]})
+                    notes = [word for word, holds in (("in force", one.in_force), ("pruned", one.pruned)) if holds]
+                    content = ", ".join([plural(images, "image"), *notes])
+                    lines.append(f"{one.at}  {bundle_name(one.stream, one.serial)}  {target}: {content}")
+    return {"generations": facts}, lines or ["none yet"]
+
+
+def _custody(directory: Path, stream: str) -> tuple[dict[str, Any], list[str]]:
+    facts: list[dict[str, Any]] = []
+    lines: list[str] = []
+    with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
+        for of_stream, serial, one in memory.custody.read(stream) if memory is not None else ():
+            facts.append({"stream": of_stream, "serial": serial, **asdict(one)})
+            where = f" at {one.place}" if one.place else ""
+            result = f"; check: {one.result}" if one.result else ""
+            note = f"; {one.note}" if one.note else ""
+            lines.append(f"{one.at}  {bundle_name(of_stream, serial)}  {one.who}{where}{result}{note} ({one.vouched})")
+    return {"custody": facts}, lines or ["none yet"]
+
+
+def _lines(event: Event, verbose: bool) -> Iterator[str]:
+    # a bundle whose signature did not hold has no name that could be believed
+    name = bundle_name(event.stream, event.serial) if event.stream else event.catalog[:19] or "-"
+    place = f"  {event.target}" if event.target else ""
+    yield f"{event.at}  {event.event:<8}  {name}{place}: {event.outcome}"
+    if event.reason and (verbose or event.event not in ("import", "export")):
+        yield f"    {event.reason}"
+    if verbose and event.catalog:
+        yield f"    catalog {event.catalog}"

@@ -1,0 +1,118 @@
+"""``airgap keys``: make keys."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import fsio
+from airgap.cipher import sites
+from airgap.cli.options import inputs
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.errors import UsageError
+from airgap.text import printable
+from airgap.trust.keys import signers as trust_keys
+from airgap.trust.keys.signatures import load_public_key
+
+_MAX_KEY = 64 * 1024
+
+keys = typer.Typer(no_args_is_help=True, help="Make keys: to sign bundles, or to encrypt them to a site.")
+
+
+class KeyType(enum.StrEnum):
+    """What ``--type`` takes."""
+
+    ecdsa = "ecdsa"
+    ed25519 = "ed25519"
+    x25519 = "x25519"
+
+
+@keys.command("generate")
+def generate(
+    out: Annotated[Path, typer.Option("--out", help="Directory for airgap.key and airgap.pub.")],
+    kind: Annotated[KeyType, typer.Option("--type", help="Kind of key.")] = KeyType.ecdsa,
+    passphrase_file: inputs.PassphraseOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a key pair: DIR/airgap.key (keep it secret) and DIR/airgap.pub (give it to the sites).
+
+    The passphrase comes from AIRGAP_KEY_PASSPHRASE, --passphrase-file or a prompt; an empty one leaves the key unencrypted.
+
+    A key of type x25519 does not sign: bundles are encrypted to it (export --encrypt-to), and only its site can read them.
+
+    Example: airgap keys generate --out keys
+
+    Example: airgap keys generate --out site-keys --type x25519
+    """
+    console = Console(as_json, quiet, verbose)
+    private, public = out / "airgap.key", out / "airgap.pub"
+    unfinished = fsio.is_there(private) and not fsio.is_there(public)
+    if not unfinished:
+        _refuse_existing(private, public)
+    secret = inputs.passphrase(passphrase_file, "passphrase for the new key (empty: not encrypted)", confirm=True)
+    fsio.make_directory(out, fsio.PRIVATE)
+    busy = UsageError("another command makes keys there", where=printable(str(out)), hint="choose another --out")
+    with fsio.exclusive_directory(out, busy):  # or one pair's private key could lie beside the other's public one
+        if unfinished:
+            _refuse_existing(public)
+            key_id = _finish(private, public, kind, secret)
+        else:
+            _refuse_existing(private, public)
+            key_id = _make(private, public, kind, secret)
+    facts = {"private": str(private), "public": str(public), "id": key_id, "type": kind.value, "encrypted": secret is not None}
+    console.result(
+        facts,
+        [
+            f"private key  {private}  ({'encrypted' if secret else 'NOT encrypted'}, keep it secret)",
+            f"public key   {public}  (id {key_id}; {'the sender needs' if kind is KeyType.x25519 else 'the sites need'} this one)",
+        ],
+    )
+
+
+def _make(private: Path, public: Path, kind: KeyType, secret: bytes | None) -> str:
+    """Write a new pair; the key's id."""
+    if kind is KeyType.x25519:
+        private_pem, public_pem, key_id = sites.generate(secret)
+    else:
+        pair = trust_keys.generate("ecdsa" if kind is KeyType.ecdsa else "ed25519", secret)
+        private_pem, public_pem, key_id = pair.private_pem, pair.public_pem, load_public_key(pair.public_pem).id
+    try:
+        fsio.write_durable(private, private_pem, 0o600)
+        fsio.write_durable(public, public_pem)
+    except BaseException:  # half a pair would be in the way of the next run
+        for path in (private, public):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+    return key_id
+
+
+def _finish(private: Path, public: Path, kind: KeyType, secret: bytes | None) -> str:
+    """Write the public key of a run that was killed after the private one; its id. Raises ``UsageError``: it was another run."""
+    taken = UsageError(
+        "a private key is there already",
+        where=printable(str(private)),
+        expected=f"none, or one of type {kind} with this passphrase, whose public key is missing",
+        hint="choose another --out; keys are never overwritten",
+    )
+    try:
+        pem = trust_keys.public_half(fsio.read_capped(private, _MAX_KEY), secret)
+        key_id = sites.SiteKey.load(pem, str(public)).key_id if kind is KeyType.x25519 else load_public_key(pem).id
+    except UsageError as error:
+        raise taken from error
+    fsio.write_durable(public, pem)
+    return key_id
+
+
+def _refuse_existing(*paths: Path) -> None:
+    for path in paths:
+        if fsio.is_there(path):
+            raise UsageError(
+                "a key is there already", where=printable(str(path)), hint="choose another --out; keys are never overwritten"
+            )

@@ -1,0 +1,197 @@
+"""``airgap policy``: write the policy that says whom to trust, check it, and ask it why it decides as it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from airgap import fsio
+from airgap.admission.closure import walk
+from airgap.admission.gate import expired_at
+from airgap.admission.judge import verdicts
+from airgap.admission.opening import open_content, read_catalog
+from airgap.admission.terms import Terms
+from airgap.bundle.media import Media
+from airgap.cli.options import inputs
+from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.outputs import HELP, Output, taken
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.errors import Damaged, Refused, UsageError
+from airgap.format.names import check_stream
+from airgap.oci import strictjson
+from airgap.oci.reference import Reference
+from airgap.sources.admission import site_terms
+from airgap.text import listing, plural, printable
+from airgap.trust.judge.advice import Advice, advise
+from airgap.trust.judge.explain import explain
+from airgap.trust.judge.images import ImageVerdict
+from airgap.trust.keys.gpg import MAX_KEYRING, is_openpgp
+from airgap.trust.keys.signatures import load_public_key
+from airgap.trust.policy.document import MAX_POLICY, Policy, parse_policy
+from airgap.trust.policy.requirements import Requirement
+from airgap.trust.policy.templates import site_policy
+from airgap.trust.policy.words import in_words
+
+policy = typer.Typer(no_args_is_help=True, help="Write, check and explain the policy that says whom to trust.")
+
+_Judged: TypeAlias = dict[Reference, list[tuple[str, ImageVerdict]]]
+
+
+@policy.command("init")
+def init(
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", help="Public key (PEM or OpenPGP) that signs bundles; may be repeated.")
+    ] = None,
+    stream: Annotated[str, typer.Option("--stream", help="Trust the keys for this stream only.")] = "",
+    any_key: Annotated[bool, typer.Option("--any", help="Any one of several keys is enough; without it all must sign.")] = False,
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write; {HELP}")] = "-",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write a policy.json that refuses everything except bundles signed with the given keys.
+
+    Images inside a trusted bundle are accepted on the bundle's word; add scopes under transport `docker` to ask for more.
+
+    Example: airgap policy init --key keys/airgap.pub -o policy.json
+    """
+    if stream:
+        check_stream(stream)
+    pems: list[Path] = []
+    gpgs: list[Path] = []
+    for path in key or []:
+        content = fsio.read_input(path, MAX_KEYRING, "public key")
+        is_gpg = is_openpgp(content)
+        if not is_gpg:
+            load_public_key(content)
+        (gpgs if is_gpg else pems).append(path.absolute())
+    text = json.dumps(site_policy(pems, gpgs, stream, any_of=any_key), indent=2) + "\n"
+    output = Output(out, "--out")
+    if output.exists and not _is_there(Path(out), text):
+        raise UsageError("a policy is there already", where=printable(out), hint="choose another -o; a policy is never overwritten")
+    output.write(text.encode())
+    if taken(output) and not as_json:
+        return
+    facts = {"policy": out, "keys": [str(path) for path in [*pems, *gpgs]], "stream": stream or None}
+    lines = [f"policy       {out}", "" if key else "It refuses every bundle: add keys with --key."]
+    Console(as_json, quiet, verbose, taken(output)).result(facts, [line for line in lines if line])
+
+
+def _is_there(path: Path, text: str) -> bool:
+    """Whether a run that failed at the very end has written the same policy."""
+    try:
+        return fsio.read_if_there(path, MAX_POLICY) == text.encode()
+    except Damaged:
+        return False
+
+
+@policy.command("check")
+def check(
+    file: Annotated[Path, typer.Argument(help="A containers-policy.json(5).", show_default=False)],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Read a policy as strictly as import does, say in words what it requires, and warn about what it probably does not mean.
+
+    Key files are read too. Warnings do not change the exit code.
+
+    Example: airgap policy check policy.json
+    """
+    raw = fsio.read_input(file, MAX_POLICY, "policy")
+    try:
+        parsed = parse_policy(raw, str(file))
+    except Refused as mistake:  # here the file is the input, not what decides about one
+        raise UsageError(
+            mistake.what, where=mistake.where, expected=mistake.expected, got=mistake.got, hint=mistake.hint
+        ) from mistake
+    remarks = advise(parsed, strictjson.parse_object(raw, str(file)), inputs.read_key)
+    facts = {"policy": str(file), "scopes": list(_scope_facts(parsed)), "warnings": [_remark_facts(remark) for remark in remarks]}
+    Console(as_json, quiet, verbose).result(facts, [*_scope_lines(parsed), "", *_remark_lines(remarks)])
+
+
+@policy.command("explain")
+def explain_command(
+    images: Annotated[list[str], typer.Argument(help="Image references, as in the image list.", show_default=False)],
+    file: inputs.PolicyOption = None,
+    bundle: Annotated[
+        list[Path] | None,
+        typer.Option("--bundle", help="A bundle with the images: also judge the signatures in it; may be repeated."),
+    ] = None,
+    revoked: inputs.RevokedOption = None,
+    state: inputs.StateOption = None,
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say which scope of the policy decides about an image, why that one, and what it requires.
+
+    With --bundle also which requirement, signature and key decided about every instance of the image in it.
+
+    Example: airgap policy explain docker.io/library/nginx:1.27 --policy policy.json --bundle /mnt/usb
+    """
+    parsed, name = inputs.read_policy(file)
+    references = [Reference.parse(image) for image in images]
+    judged: _Judged = {}
+    remarks: tuple[str, ...] = ()
+    if bundle:
+        terms = site_terms(file, state, revoked, site_secrets(decrypt_key, passphrase_file))
+        judged, remarks = _judged(terms, bundle, references)
+    found = [explain(parsed, reference, judged.get(reference)) for reference in references]
+    lines = [line for explanation in found for line in ("", *explanation.lines)]
+    facts = {"policy": name, "remarks": list(remarks), "images": [explanation.facts for explanation in found]}
+    Console(as_json, quiet, verbose).result(facts, [f"policy {name}", *(f"note   {remark}" for remark in remarks), *lines])
+
+
+def _judged(terms: Terms, bundle: list[Path], references: list[Reference]) -> tuple[_Judged, tuple[str, ...]]:
+    """The verdicts on the instances of the images in a bundle that the policy trusts, and what an import would say of its age."""
+    media = Media.find(bundle)
+    catalog, verdict = read_catalog(media, terms)
+    opened = open_content(media, catalog, verdict)
+    remarks = [f"{catalog.name} expired at {catalog.expires}: an import refuses it"] if expired_at(catalog, terms) else []
+    wanted = [image for image in opened.catalog.images if image.reference in references]
+    if absent := [str(reference) for reference in references if reference not in {image.reference for image in wanted}]:
+        raise UsageError("not in the bundle", where=opened.catalog.name, got=listing(absent))
+    closures = [walk(opened.store, image) for image in wanted]
+    judged: _Judged = {}
+    for found in verdicts(opened.store, closures, terms):
+        judged.setdefault(found.reference, []).append((f"{found.platform} {found.instance}".strip(), found.verdict))
+    return judged, tuple(remarks)
+
+
+def _scopes(parsed: Policy) -> Iterator[tuple[str, str, tuple[Requirement, ...]]]:
+    """Transport, scope and requirements, in the order of the file; the default first, without a transport."""
+    yield "", "", parsed.default
+    for transport, scopes in parsed.transports.items():
+        yield from ((transport, scope, requirements) for scope, requirements in scopes.items())
+
+
+def _scope_facts(parsed: Policy) -> Iterator[dict[str, Any]]:
+    for transport, scope, requirements in _scopes(parsed):
+        words = [in_words(requirement, transport) for requirement in requirements]
+        yield {"transport": transport or None, "scope": scope if transport else None, "requirements": words}
+
+
+def _scope_lines(parsed: Policy) -> Iterator[str]:
+    for transport, scope, requirements in _scopes(parsed):
+        place = f"transport {printable(transport, 80)}" if transport else "default: whatever no scope names"
+        yield f"{place}, {printable(scope) or 'everything else'}" if transport else place
+        yield from (f"  {'and ' if number else ''}{in_words(found, transport)}" for number, found in enumerate(requirements))
+
+
+def _remark_facts(remark: Advice) -> dict[str, str]:
+    return {"level": remark.level, "where": remark.where, "what": remark.what, "next": remark.hint}
+
+
+def _remark_lines(remarks: list[Advice]) -> Iterator[str]:
+    for remark in remarks:
+        place = f"{remark.where}: " if remark.where else ""
+        yield f"{remark.level}: {place}{remark.what}" + (f" ({remark.hint})" if remark.hint else "")
+    warnings = sum(not remark.note for remark in remarks)
+    yield f"The policy is valid, with {plural(warnings, 'warning')}." if warnings else "The policy is valid."

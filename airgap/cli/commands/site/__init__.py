@@ -1,0 +1,1 @@
+"""Commands of the site: import, verify, watch, serve, receipt, prune, rollback, mirror-config."""

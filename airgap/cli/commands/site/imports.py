@@ -1,0 +1,313 @@
+"""The disconnected side's commands: inspect, verify, import."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap.admission.terms import Terms
+from airgap.bundle.media import Media
+from airgap.cli.options import inputs
+from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.files import FileOptions, ScratchOption, takes_signatures, with_signatures
+from airgap.cli.options.maps import MapOption, read_map
+from airgap.cli.options.stores import Reach, ThreadsOption, reaching, target_builder
+from airgap.cli.options.turns import WAIT, BreakLeaseOption, Leasing, NoLeaseOption, WaitOption, writing
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines
+from airgap.errors import UsageError
+from airgap.format import sealed
+from airgap.format.catalog import Catalog
+from airgap.format.outer import read as read_outer
+from airgap.importer import run
+from airgap.importer.preview import preview
+from airgap.importer.run import Destination
+from airgap.importer.signing import SiteSigning
+from airgap.naming.mapping import parse_store, parse_target
+from airgap.oci.descriptor import Platform
+from airgap.oci.image import kinds_without
+from airgap.sources.admission import site_terms
+from airgap.state import State
+from airgap.text import human_size, plural
+from airgap.trust.keys.gpg import GpgSigner
+from airgap.trust.keys.signers import load_signer
+
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points of its media, in any order.")
+]
+SignBy = Annotated[
+    list[str] | None,
+    typer.Option("--sign-by", metavar="KEY", help="Site key (file or gpg:FINGERPRINT) that signs what was accepted."),
+]
+LookasideOption = Annotated[
+    Path | None,
+    typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures into this lookaside tree of the destination."),
+]
+RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images for which the policy asks no signature.")]
+UnnamedBundles = Annotated[
+    bool, typer.Option("--accept-unnamed-bundles", help="Let a cosign 3 bundle that names no image vouch by key and digest.")
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="KIND",
+        help="Do not load attachments of this kind: referrers, signatures, all or a single kind; may be repeated. The policy still "
+        "judges by them.",
+    ),
+]
+AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Take a bundle although it has expired.")]
+RequireCustody = Annotated[
+    bool, typer.Option("--require-custody", help="Refuse media without a custody log, or with a broken one (airgap media log).")
+]
+DigestTags = Annotated[
+    bool,
+    typer.Option(
+        "--digest-tags/--no-digest-tags",
+        help="Give images that are listed by digest alone the tag airgap-sha256-HEX at a registry, whose garbage collector would "
+        "take them.",
+    ),
+]
+CustodyKey = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--custody-key",
+        metavar="FILE",
+        help="Public key by which custody logs are checked; with --require-custody every entry must be signed by one.",
+    ),
+]
+
+
+def inspect_command(
+    bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what a bundle says about itself. This checks nothing: see `airgap verify`.
+
+    An encrypted bundle shows what is in it only with --decrypt-key.
+
+    Example: airgap inspect /mnt/usb/prod-site-0007
+    """
+    media = Media.find(bundle)
+    outer = read_outer(media.catalog_raw)
+    catalog = sealed.unseal(outer, site_secrets(decrypt_key, passphrase_file)) if decrypt_key else outer
+    facts = {
+        "stream": catalog.stream,
+        "serial": catalog.serial,
+        "created": catalog.created,
+        "expires": catalog.expires,
+        "tool": catalog.tool,
+        "previous": catalog.previous,
+        "images": [image.to_json() for image in catalog.images],
+        "blobs": len(catalog.blobs),
+        "volumes": [{"name": volume.name, "size": volume.size, "sha256": volume.sha256} for volume in catalog.volumes],
+        "parity": [{"name": parity.name, "size": parity.size, "sha256": parity.sha256} for parity in catalog.parity],
+        "bytes": catalog.total_size,
+        "signatures": sorted(media.signatures),
+        "encrypted_to": [wrapped.key_id for wrapped in outer.sealed.recipients] if outer.sealed else [],
+        "verified": False,
+    }
+    Console(as_json, quiet, verbose).result(facts, [*_inspect_lines(catalog, media), *_encryption_lines(outer)])
+
+
+@reaching
+def verify_command(
+    paths: Paths,
+    policy: inputs.PolicyOption = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Also rebuild every layer that is carried as a patch.")] = False,
+    held_at: Annotated[
+        str,
+        typer.Option(
+            "--held-at", metavar="TARGET", help="Where the blobs are that an incremental bundle builds on; implies --deep."
+        ),
+    ] = "",
+    require_signed: RequireSigned = False,
+    accept_unnamed_bundles: UnnamedBundles = False,
+    allow_expired: AllowExpired = False,
+    allow_clock_behind: inputs.ClockOption = False,
+    max_age: inputs.MaxAgeOption = None,
+    revoked: inputs.RevokedOption = None,
+    state: inputs.StateOption = None,
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    reach: Reach = Reach(),
+    threads: ThreadsOption = 2,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check signatures against the policy, and every byte of every volume against the signed catalog. Loads nothing.
+
+    Example: airgap verify /mnt/usb1 /mnt/usb2 --policy policy.json
+    """
+    console = Console(as_json, quiet, verbose)
+    secrets = site_secrets(decrypt_key, passphrase_file)
+    terms = replace(
+        site_terms(policy, state, revoked, secrets, max_age),
+        require_signed=require_signed,
+        accept_unnamed_bundles=accept_unnamed_bundles,
+        allow_expired=allow_expired,
+        allow_clock_behind=allow_clock_behind,
+        threads=threads,
+    )
+    spec = parse_store(held_at) if held_at else None
+    destination = Destination(spec, target_builder(spec, reach, threads, console)) if spec else None
+    done = run.verify(paths, terms, console, deep or destination is not None, destination)
+    facts = bundle_facts(done.opened) | {"verified": True, "judgements": [judgement.facts() for judgement in done.judgements]}
+    lines = [*trust_lines(done.opened), *judgement_lines(done.judgements, verbose)]
+    if done.rebuilt is not None:
+        facts |= {"rebuilt_blobs": done.rebuilt.count, "not_rebuilt": [str(digest) for digest in done.rebuilt.skipped]}
+        lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
+        if done.rebuilt.skipped:
+            skipped = plural(len(done.rebuilt.skipped), "blob")
+            lines.append(f"not rebuilt  {skipped}: made from what the site holds; say where that is with --held-at TARGET")
+    console.result(facts, [*lines, "verified     complete, undamaged, trusted"])
+
+
+@reaching
+def import_command(
+    paths: Paths,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="TARGET",
+            help="docker://HOST[:PORT][/PREFIX] or oci:DIR; or a new oci-archive:FILE, docker-archive:FILE, dir:DIR, k3s:DIR; or "
+            "containers-storage:.",
+        ),
+    ],
+    policy: inputs.PolicyOption = None,
+    rules: MapOption = None,
+    platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
+    without: Without = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Verify everything and say what would be done; write nothing.")
+    ] = False,
+    replace_names: Annotated[
+        bool, typer.Option("--replace-names", help="Take over repositories that earlier imports made for another source.")
+    ] = False,
+    digest_tags: DigestTags = True,
+    partial: Annotated[bool, typer.Option("--partial", help="Load the complete images although volumes are missing.")] = False,
+    require_signed: RequireSigned = False,
+    accept_unnamed_bundles: UnnamedBundles = False,
+    allow_older: Annotated[bool, typer.Option("--allow-older", help="Take an older serial than the newest taken.")] = False,
+    allow_expired: AllowExpired = False,
+    allow_jump: Annotated[bool, typer.Option("--allow-jump", help="Take a serial far ahead of the last one.")] = False,
+    allow_fork: Annotated[bool, typer.Option("--allow-fork", help="Take a bundle that follows on another history.")] = False,
+    allow_clock_behind: inputs.ClockOption = False,
+    max_age: inputs.MaxAgeOption = None,
+    revoked: inputs.RevokedOption = None,
+    require_custody: RequireCustody = False,
+    custody_key: CustodyKey = None,
+    sign_by: SignBy = None,
+    lookaside: LookasideOption = None,
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    scratch: ScratchOption = None,
+    wait: WaitOption = WAIT,
+    no_lease: NoLeaseOption = False,
+    break_lease: BreakLeaseOption = False,
+    reach: Reach = Reach(),
+    threads: ThreadsOption = 4,
+    state: inputs.StateOption = None,
+    init_state: inputs.InitStateOption = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Verify a bundle and load it: all or nothing, names last.
+
+    Interrupted? Run the same command again. Importing the same bundle twice does nothing the second time.
+
+    Example: airgap import /mnt/usb --to docker://registry.site:5000/mirror --policy policy.json --map prefix=docker.io/library=base
+    --dry-run
+    """
+    console = Console(as_json, quiet, verbose)
+    spec = parse_target(to, read_map(rules))
+    secrets = site_secrets(decrypt_key, passphrase_file)
+    platforms = tuple(Platform.parse(text) for text in platform or ())
+    custody_keys = tuple(inputs.read_key(str(key)) for key in custody_key or ())
+    left_out = kinds_without(without or ())
+
+    def terms() -> Terms:
+        return replace(
+            site_terms(policy, state, revoked, secrets, max_age),
+            require_signed=require_signed,
+            accept_unnamed_bundles=accept_unnamed_bundles,
+            allow_expired=allow_expired,
+            allow_older=allow_older,
+            allow_jump=allow_jump,
+            allow_fork=allow_fork,
+            allow_clock_behind=allow_clock_behind,
+            partial=partial,
+            replace_names=replace_names,
+            digest_tags=digest_tags,
+            require_custody=require_custody,
+            custody_keys=custody_keys,
+            platforms=platforms,
+            without=left_out,
+            threads=threads,
+        )
+
+    Media.find(paths), terms()  # a mistake is said now, not after others are done
+    if dry_run:
+        _preview(paths, Destination(spec, target_builder(spec, reach, threads, console)), terms(), state, console)
+        return
+    given = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=not takes_signatures(spec))
+    leasing = Leasing(reach.options(threads, console), not no_lease, break_lease)
+    with (
+        with_signatures(spec, given) as signing,
+        State(inputs.state_directory(state), begin=init_state) as memory,
+        writing(memory, spec, "airgap import", wait, console.say, leasing, signing) as turn,
+    ):
+        files = FileOptions.of(platforms, scratch, signing)
+        destination = Destination(spec, target_builder(spec, reach, threads, console, files))
+        done = run.import_bundle(paths, destination, terms(), memory, console, turn, signing)
+    console.result(*import_result(done, str(spec), verbose))
+
+
+def _preview(paths: Sequence[Path], destination: Destination, terms: Terms, state: Path | None, console: Console) -> None:
+    directory = inputs.state_directory(state)
+    with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
+        found = preview(paths, destination, terms, memory, console)
+    console.result(*preview_result(found, str(destination.spec)))
+
+
+def site_signing(keys: Sequence[str], lookaside: Path | None, passphrase_file: Path | None, *, needs_place: bool) -> SiteSigning:
+    """What the site adds, by the options of the command line. Raises ``UsageError``."""
+    signers = [load_signer(key, lambda: inputs.passphrase(passphrase_file, "passphrase of the site's key")) for key in keys]
+    gpg = tuple(signer for signer in signers if isinstance(signer, GpgSigner))
+    if gpg and lookaside is None and needs_place:
+        raise UsageError("GPG signatures of images need a place", where="--sign-by", expected="--lookaside DIR")
+    label = f"signed by {', '.join(signer.key_id for signer in signers)}" if signers else ""
+    return SiteSigning(tuple(s for s in signers if not isinstance(s, GpgSigner)), gpg, lookaside, label)
+
+
+def _encryption_lines(outer: Catalog) -> list[str]:
+    return [f"encrypted    to key {wrapped.key_id}" for wrapped in outer.sealed.recipients] if outer.sealed else []
+
+
+def _inspect_lines(catalog: Catalog, media: Media) -> list[str]:
+    size = f"{plural(len(catalog.images), 'image')}, {plural(len(catalog.blobs), 'blob')}, {human_size(catalog.total_size)}"
+    if catalog.sealed:
+        size = f"encrypted, {human_size(catalog.total_size)}; --decrypt-key shows what is in it"
+    lines = [
+        f"bundle       {catalog.name}, created {catalog.created}, expires {catalog.expires or 'never'}",
+        f"content      {size}",
+    ]
+    for image in catalog.images:
+        lines.append(f"  {image.reference}  {image.root.digest}")
+        lines.append(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(len(image.attachments), 'attachment')}")
+    lines += [f"volume       {v.name}  {v.size} bytes  {v.sha256}" for v in catalog.volumes]
+    lines += [f"parity       {p.name}  {p.size} bytes  {p.sha256}" for p in catalog.parity]
+    lines += [f"signature    {name} (not checked here)" for name in sorted(media.signatures)]
+    return lines

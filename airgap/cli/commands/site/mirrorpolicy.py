@@ -1,0 +1,120 @@
+"""``airgap mirror-config --format policy``: the files with which hosts pull only what is signed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap import fsio
+from airgap.cli.options import inputs
+from airgap.errors import AirgapError, Refused, UsageError
+from airgap.mirror.engines import Written
+from airgap.mirror.policy import Mirror, Mode, SiteKey, SitePolicy, mirror_config
+from airgap.mirror.routes import Routes
+from airgap.naming.mapping import RegistryTarget
+from airgap.oci import strictjson
+from airgap.text import printable
+from airgap.trust.keys.gpg import MAX_KEYRING, is_openpgp, open_keyring
+from airgap.trust.keys.openpgp import holds_secret_key
+from airgap.trust.keys.signatures import load_pem_key
+from airgap.trust.policy.document import MAX_POLICY, Policy, parse_policy
+from airgap.trust.policy.requirements import KeySource, SigstoreSigned
+
+_PLACES = {
+    "policy.json": "/etc/containers/policy.json",
+    "registries.d/airgap.yaml": "/etc/containers/registries.d/airgap.yaml",
+    "registries.conf": "/etc/containers/registries.conf.d/10-airgap.conf",
+}
+
+_PRIVATE = re.compile(rb"-----BEGIN [A-Z ]{0,40}PRIVATE KEY")
+
+
+@dataclass(frozen=True)
+class PolicyChoices:
+    """What the operator said about signatures."""
+
+    mode: Mode | None
+    lookaside: str
+    site_keys: tuple[Path, ...]
+    sources: tuple[str, ...]
+    policy: Path | None
+    insecure: bool
+
+
+def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable[[], Routes]) -> tuple[Written, dict[str, object]]:
+    """The files, and facts about them.
+
+    Args:
+        routes: asks the target where images are; only needed when their names do not follow from the sources' alone.
+    """
+    keys = [_site_key(path) for path in choices.site_keys]
+    mode = choices.mode or (Mode.SITE if keys else Mode.ORIGINAL)
+    locations = None
+    unreachable: tuple[str, ...] = ()
+    if mode is Mode.ORIGINAL and not target.rules.is_plain:
+        found = routes()
+        locations = {route.source: route.location for route in found.routes}
+        unreachable = tuple(f"{one.source} is not found by its own name" for one in found.unreachable)
+    mirror = Mirror(target, _lookaside(choices.lookaside), choices.insecure)
+    made = mirror_config(mode, mirror, _site_policy(choices.policy), choices.sources, keys, locations)
+    _check_keys(parse_policy(made.policy.encode(), "policy.json"))
+    files = {
+        "policy.json": made.policy,
+        "registries.d/airgap.yaml": made.registries_d,
+        "registries.conf": made.registries_conf,
+    }
+    facts: dict[str, object] = {"mode": mode.value, "key_files": list(made.key_files)}
+    return Written(files, _PLACES, (*made.warnings, *unreachable)), facts
+
+
+def _lookaside(text: str) -> str:
+    """A URL as it is; a directory as its ``file`` URL."""
+    return text if not text or "://" in text else Path(text).absolute().as_uri()
+
+
+def _site_key(path: Path) -> SiteKey:
+    """A key file, read to be sure that it is a public key. Raises ``UsageError``."""
+    content = fsio.read_input(path, MAX_KEYRING, "site's key")
+    openpgp = is_openpgp(content)
+    if _PRIVATE.search(content) or (openpgp and holds_secret_key(content)):
+        raise UsageError("a private key", where=printable(str(path)), expected="the public one, which hosts get")
+    try:
+        if openpgp:
+            with open_keyring([content]):
+                pass
+        else:
+            load_pem_key(content)
+    except (Refused, UsageError) as error:
+        raise UsageError(error.what, where=printable(str(path)), expected=error.expected, got=error.got, hint=error.hint) from error
+    return SiteKey(str(path.absolute()), openpgp)
+
+
+def _check_keys(policy: Policy) -> None:
+    """Refuse to write a policy with a key that the hosts cannot read: they would refuse every image.
+
+    Raises:
+        UsageError: there is one. Files that are not on this machine may be on the hosts.
+    """
+    for requirement in policy.requirements():
+        for source in (requirement.keys, requirement.rekor) if isinstance(requirement, SigstoreSigned) else ():
+            for where, content in _contents(source or KeySource()):
+                try:
+                    load_pem_key(content)
+                except (Refused, UsageError) as error:
+                    what = f"a key that podman and skopeo cannot read: {error.what}"
+                    raise UsageError(what, where=where, expected=error.expected, got=error.got, hint=error.hint) from error
+
+
+def _contents(source: KeySource) -> Iterator[tuple[str, bytes]]:
+    for path in source.paths:
+        with contextlib.suppress(AirgapError):
+            yield printable(path), inputs.read_key(path)
+    yield from (("keyData in the policy", data) for data in source.datas)
+
+
+def _site_policy(path: Path | None) -> SitePolicy:
+    parsed, name = inputs.read_policy(path)
+    return SitePolicy(parsed, strictjson.parse_object(fsio.read_input(Path(name), MAX_POLICY, "policy"), name))

@@ -1,0 +1,161 @@
+"""``airgap receipt``: a statement of what a registry or store holds, the base of the next bundle."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import __version__
+from airgap.cli.options import inputs
+from airgap.cli.options.outputs import HELP, Output, taken, write_signed
+from airgap.cli.options.records import check_replaceable
+from airgap.cli.options.stores import Reach, ThreadsOption, reaching, registry
+from airgap.cli.options.turns import WAIT, WaitOption, reading
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.documents.holdings import Holdings
+from airgap.documents.receipt import MAX_RECEIPT, Receipt, Taken, check_site
+from airgap.errors import UsageError
+from airgap.format.catalog import format_time
+from airgap.format.names import bundle_name
+from airgap.layout import LayoutStore
+from airgap.lifecycle.scan import Part, remembered, scan, scan_store
+from airgap.naming.mapping import LayoutTarget, StoreSpec, parse_store
+from airgap.oci.digest import Digest
+from airgap.oci.reference import Repository
+from airgap.oci.stream import MAX_STREAM, is_stream
+from airgap.state import State
+from airgap.text import human_size, plural, printable
+from airgap.trust.keys.signers import Signer
+
+
+@reaching
+def receipt_command(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR.")],
+    out: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help=f"The receipt; {HELP}")],
+    key: Annotated[list[str] | None, typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")] = None,
+    site: Annotated[str, typer.Option("--site", metavar="NAME", help="The site's name.", show_default="this host's name")] = "",
+    repository: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--repository", metavar="PATH", help="Only this repository below TARGET; may be repeated. Asks for no catalog."
+        ),
+    ] = None,
+    trust_manifests: Annotated[
+        bool, typer.Option("--trust-manifests", help="Do not ask the registry for every blob: what manifests name is there.")
+    ] = False,
+    wait: WaitOption = WAIT,
+    reach: Reach = Reach(),
+    threads: ThreadsOption = 4,
+    state: inputs.StateOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write down, and sign, what a registry or store holds: `airgap export --since FILE` then carries only what is new.
+
+    Works on registries that airgap never filled. The signature lies beside the receipt: FILE.<key id>.sig or .asc.
+
+    Example: airgap receipt docker://registry.site:5000/mirror -o plant-7.receipt --site plant-7 --key site.key
+    """
+    output = Output(out, "--output")
+    console = Console(as_json, quiet, verbose, taken(output))
+    spec = parse_store(target)
+    name = check_site(site or _host_name())
+    if key and not output.is_file:
+        raise UsageError(
+            f"a receipt on {'standard output' if output.is_stdout else 'a device'} has no place for a signature",
+            where="--output",
+            got=printable(out),
+            expected="a regular file",
+            hint="write it to a file, or leave out --key",
+        )
+    if output.exists:
+        check_replaceable(
+            Path(out), MAX_RECEIPT, f"a receipt of site {name}", lambda raw: Receipt.from_bytes(raw, out).site == name
+        )
+    signers = inputs.signers(key or (), passphrase_file)
+    where = inputs.state_directory(state)
+    with reading(where, spec, "airgap receipt", wait, console.say):
+        known, streams = what_is_remembered(where, spec)
+        if isinstance(spec, LayoutTarget):
+            if repository or trust_manifests:
+                raise UsageError("--repository and --trust-manifests are for registries", got=str(spec))
+            held = scan_store(LayoutStore(spec.directory), console, [digest for _, digest in known])
+        else:
+            part = Part(spec.host, spec.prefix, tuple(path.strip("/") for path in repository or ()))
+            with registry(reach, threads, console) as store:
+                held = scan(store, part, console, threads, trust_manifests=trust_manifests, known=known)
+    made = Receipt(
+        site=name,
+        created=inputs.created_time(None) or format_time(dt.datetime.now(dt.UTC)),
+        tool=f"airgap {__version__}",
+        target=str(spec),
+        streams=streams,
+        holdings=held,
+    )
+    raw = made.to_bytes()
+    written = write_signed(output, raw, signers)
+    if taken(output) and not as_json:
+        return
+    console.result(_facts(made, raw, [Path(out), *written]), _lines(made, raw, Path(out), written, signers))
+
+
+def _host_name() -> str:
+    """This machine's name, made to fit."""
+    name = socket.gethostname().lower()
+    return name if is_stream(name) else re.sub(r"[^a-z0-9]+", "-", name)[:MAX_STREAM].strip("-")
+
+
+def what_is_remembered(directory: Path, spec: StoreSpec) -> tuple[list[tuple[Repository, Digest]], dict[str, Taken]]:
+    """What this machine remembers to have brought there, by digest, and the newest bundle of every stream."""
+    if not State.exists(directory):
+        return [], {}
+    with State(directory) as memory:
+        newest = memory.taken_into(str(spec)).items()
+        return remembered(memory, spec), {stream: Taken(one.serial, one.catalog) for stream, one in newest}
+
+
+def _counts(held: Holdings) -> dict[str, int]:
+    return {
+        "repositories": len({name.rpartition(":")[0] for name in held.images}),
+        "tags": len(held.images),
+        "manifests": len(held.manifests),
+        "blobs": len(held.blobs) - len(held.manifests),
+        "bytes": held.size,
+    }
+
+
+def _facts(made: Receipt, raw: bytes, written: Sequence[Path]) -> dict[str, Any]:
+    return {
+        "receipt": str(written[0]),
+        "site": made.site,
+        "target": made.target,
+        "created": made.created,
+        "streams": {stream: {"serial": one.serial, "catalog": one.catalog} for stream, one in sorted(made.streams.items())},
+        **_counts(made.holdings),
+        "receipt_bytes": len(raw),
+        "signatures": [str(path) for path in written[1:]],
+    }
+
+
+def _lines(made: Receipt, raw: bytes, path: Path, written: Sequence[Path], signers: Sequence[Signer]) -> list[str]:
+    counts = _counts(made.holdings)
+    content = [
+        plural(counts[name], word) for name, word in (("repositories", "repository"), ("tags", "tag"), ("manifests", "manifest"))
+    ]
+    bundles = [bundle_name(stream, one.serial) for stream, one in sorted(made.streams.items())]
+    lines = [
+        f"receipt      {path}: {human_size(len(raw))}",
+        f"site         {made.site}, {made.target}",
+        f"holds        {', '.join(content)}, {plural(counts['blobs'], 'blob')}, {human_size(counts['bytes'])}",
+        f"bundles      {', '.join(bundles) or 'none that this machine remembers'}",
+    ]
+    lines += [f"signed by    {who.describe()}: {file.name}" for who, file in zip(signers, written, strict=True)]
+    return lines if signers else [*lines, "NOT signed: an exporter can only believe it (sign with --key)"]

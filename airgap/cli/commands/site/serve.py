@@ -1,0 +1,281 @@
+"""``airgap serve``: a store, or a bundle straight from its media, as the site's pull registry."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from airgap import fsio
+from airgap.admission import closure, gate, judge
+from airgap.admission.opening import open_content, read_catalog
+from airgap.admission.terms import Terms
+from airgap.bundle.media import Media
+from airgap.bundle.store import BundleStore
+from airgap.cipher.sites import SiteSecret
+from airgap.cli.options import inputs
+from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.stores import is_layout
+from airgap.cli.terminal import signals
+from airgap.cli.terminal.console import Console, Quiet, Verbose
+from airgap.errors import MediaError, UsageError
+from airgap.format import outer, sealed
+from airgap.format.catalog import Catalog, parse_time
+from airgap.layout import LayoutReader
+from airgap.oci.digest import Digest
+from airgap.oci.stores import Browsable
+from airgap.server import Catalogue
+from airgap.server.access import MAX_FILE, Gate, Users
+from airgap.server.desk import Desk, Facts
+from airgap.server.http import HttpServer, Limits, Listener
+from airgap.server.monitor import Monitor, ServedBundle
+from airgap.server.service import desk_service, registry_service
+from airgap.server.tls import server_context
+from airgap.server.watched import Watch, Watched
+from airgap.sources.admission import site_terms
+from airgap.state import Event, State
+from airgap.text import printable
+
+_SPARE_FILES = 128
+Secrets: TypeAlias = tuple[SiteSecret, ...]
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What is served: the store, what says that it has changed, and the bundles that it came from."""
+
+    place: str
+    browsable: Browsable
+    stamp: Callable[[], object]
+    bundles: Callable[[], Sequence[ServedBundle]]
+
+
+def serve_command(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="STORE|BUNDLE...", help="An OCI layout directory; or a bundle's directory or media.")
+    ],
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Address; port 0 picks a free one.")
+    ] = "127.0.0.1:5000",
+    policy: inputs.PolicyOption = None,
+    allow_expired: Annotated[bool, typer.Option("--allow-expired", help="Serve a bundle although it has expired.")] = False,
+    allow_clock_behind: inputs.ClockOption = False,
+    revoked: inputs.RevokedOption = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Speak TLS with this certificate (PEM, with its chain).")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's private key (PEM).")] = None,
+    htpasswd: Annotated[
+        Path | None, typer.Option("--htpasswd", metavar="FILE", help="Let in only these users, as `htpasswd -B` writes them.")
+    ] = None,
+    admin: Annotated[
+        str, typer.Option("--admin", metavar="HOST:PORT", help="Status page, metrics and health at an address of their own.")
+    ] = "",
+    max_connections: Annotated[
+        int, typer.Option("--max-connections", min=1, max=16384, metavar="N", help="Connections at a time; more wait.")
+    ] = Limits.connections,
+    grace: Annotated[
+        int, typer.Option("--grace", min=0, metavar="SECONDS", help="When stopped, let transfers go on for so long.")
+    ] = 30,
+    state: Annotated[
+        Path | None, typer.Option("--state", envvar="AIRGAP_STATE", help="State directory of this site, for the status page.")
+    ] = None,
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Serve a store or a bundle as a read-only registry, until SIGTERM or Ctrl-C.
+
+    What is imported into a store while it is served appears at once. A bundle is served straight from its media: --policy decides
+    whether it is trusted and with it every image; without --policy nobody vouches for it.
+
+    Beside the registry: /status for a browser, /metrics for Prometheus, /healthz for probes. -v logs every request. Certificate,
+    key and htpasswd file are read again when they change.
+
+    Example: airgap serve /srv/store --listen 0.0.0.0:443 --tls-cert site.crt --tls-key site.key --htpasswd users
+
+    Example: airgap serve /mnt/usb1 /mnt/usb2 --policy policy.json --admin 127.0.0.1:9100
+    """
+    console = Console(False, quiet, verbose)
+    addresses = [_address("--listen", listen), *([_address("--admin", admin)] if admin else [])]
+    secrets = site_secrets(decrypt_key, passphrase_file)
+    terms = None
+    if policy is not None:
+        asked = site_terms(policy, state, revoked, secrets)
+        terms = replace(asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind)
+    content = _content(paths, terms, secrets, state, console)
+    watched: list[Watched[Any]] = []
+    catalogue = _watch(watched, "the store", lambda: Catalogue(content.browsable), content.stamp)
+    tls = _tls(watched, tls_cert, tls_key)
+    users = _users(watched, htpasswd)
+    monitor = Monitor(console.detail if verbose else None, console.say, content.bundles, lambda: _sizes(catalogue()))
+    ending = threading.Event()
+    access = f"{'TLS' if tls else 'no TLS'}, {'passwords' if users else 'open to all'}"
+    history = None if state is None else lambda limit: _history(state, limit)
+    desk = Desk(catalogue, Facts(content.place, access, content.bundles, history), monitor, ending.is_set)
+    listeners = [Listener(*addresses[0], registry_service(catalogue, users, None if admin else desk))]
+    if admin:
+        listeners.append(Listener(*addresses[1], desk_service(desk, users)))
+    _allow_files(max_connections)
+    server = HttpServer(listeners, monitor, tls, Limits(connections=max_connections))
+    with Watch(watched, console.say, monitor.trouble), server, _stopped_by_signals(ending):
+        scheme = "https" if tls else "http"
+        console.say(f"serving {content.place} on {scheme}://{server.address}/v2/ - stop with Ctrl-C")
+        console.say(f"status page: {scheme}://{server.addresses[-1]}/status")
+        while server.running and not ending.wait(1.0):
+            pass
+        if not ending.is_set():
+            raise MediaError("the server ended by itself", hint="see the messages before this one")
+        console.say(f"stopping: transfers under way have {grace} seconds")
+        server.shutdown(grace)
+    console.say("stopped")
+
+
+def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state: Path | None, console: Console) -> _Content:
+    first = Path(str(paths[0]).removeprefix("oci:"))
+    if not is_layout(first):
+        return _bundle(paths, terms, secrets, console)
+    if len(paths) > 1:
+        raise UsageError("a store is served alone", got=printable(str(paths[1])), expected="one STORE, or the media of one bundle")
+    layout = LayoutReader(first)
+    target = f"oci:{first.absolute()}"
+    bundles = (lambda: _loaded(state, target)) if state is not None else tuple
+    return _Content(str(first), layout, layout.index, bundles)
+
+
+def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, console: Console) -> _Content:
+    media = Media.find(paths)
+    if terms is not None:
+        catalog, store, vouchers = _trusted(media, terms)
+    else:
+        console.say("no --policy: the signature of this bundle is not checked")
+        catalog = sealed.unseal(outer.read(media.catalog_raw), secrets)
+        store, vouchers = BundleStore(catalog, media.locate(catalog)), ()
+    absent = sum(store.find_blob(digest) is None for digest in catalog.blobs)
+    if absent:
+        console.say(f"{catalog.name} builds on earlier bundles: {absent} blobs are not in it and cannot be pulled from here")
+    served = ServedBundle(
+        stream=catalog.stream,
+        serial=catalog.serial,
+        since=parse_time(catalog.created),
+        expires=parse_time(catalog.expires) if catalog.expires else None,
+        catalog=Digest.of(media.catalog_raw),
+        vouchers=vouchers,
+    )
+    return _Content(f"bundle {catalog.name}", store, lambda: None, lambda: (served,))
+
+
+def _trusted(media: Media, terms: Terms) -> tuple[Catalog, BundleStore, tuple[str, ...]]:
+    """All that an import would check but serials, for several bundles may be served, and blobs, which clients check themselves."""
+    catalog, verdict = read_catalog(media, terms)
+    gate.check_times(catalog, None, terms)
+    opened = open_content(media, catalog, verdict)
+    closures = [closure.walk(opened.store, image) for image in catalog.images]
+    closure.check_extraneous(opened.store, closures)
+    judge.judge_images(opened.store, closures, terms)
+    return catalog, opened.store, verdict.signers or ("the policy, which accepts anything",)
+
+
+def _loaded(state: Path, target: str) -> Sequence[ServedBundle]:
+    """The newest bundle of every stream that this site has loaded into a store, and when that was."""
+    if not State.exists(state):
+        return ()
+    with State(state) as memory:
+        taken = memory.taken_into(target)
+        events = [event for event in memory.history() if event.event == "import" and event.target.split(" ")[0] == target]
+    times = {(event.stream, event.serial): event.at for event in events}
+    return [
+        ServedBundle(stream, one.serial, parse_time(at), made=False, catalog=one.catalog, vouchers=("the policy at import",))
+        for stream, one in taken.items()
+        if (at := times.get((stream, one.serial)))
+    ]
+
+
+def _history(state: Path, limit: int) -> Sequence[Event]:
+    if not State.exists(state):
+        return ()
+    with State(state) as memory:
+        return memory.history(limit=limit)
+
+
+def _sizes(catalogue: Catalogue) -> tuple[int, int]:
+    names = catalogue.full_names
+    return len(names), sum(len(served.tags) for name in names if (served := catalogue.repository(name)))
+
+
+def _tls(watched: list[Watched[Any]], certificate: Path | None, key: Path | None) -> Watched[Any] | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("TLS needs a certificate and its key", expected="--tls-cert FILE and --tls-key FILE, both")
+
+    def stamp() -> object:
+        return _stamp(certificate), _stamp(key)
+
+    return _watch(watched, "the TLS certificate", lambda: server_context(certificate, key), stamp)
+
+
+def _users(watched: list[Watched[Any]], file: Path | None) -> Watched[Gate] | None:
+    if file is None:
+        return None
+
+    def load() -> Gate:
+        return Gate(Users.parse(fsio.read_input(file, MAX_FILE, "htpasswd file"), str(file)))
+
+    return _watch(watched, "the htpasswd file", load, lambda: _stamp(file))
+
+
+def _watch(watched: list[Watched[Any]], what: str, load: Callable[[], Any], stamp: Callable[[], object]) -> Watched[Any]:
+    watched.append(Watched(what, load, stamp))
+    return watched[-1]
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UsageError(f"cannot read a file: {error.strerror}", where=printable(str(path))) from error
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _address(option: str, text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        expected = "HOST:PORT, such as 127.0.0.1:5000"
+        raise UsageError("not an address to listen on", where=option, got=printable(text), expected=expected)
+    return host.strip("[]"), int(port)
+
+
+def _allow_files(connections: int) -> None:
+    """A connection needs a socket and a file: raise the soft limit as far as it takes and the hard one lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + _SPARE_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(ending: threading.Event) -> Iterator[None]:
+    """The first signal asks for an orderly end, the second one ends everything."""
+
+    def stop(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a signal handler
+        if ending.is_set():
+            signals.leave()
+        ending.set()
+
+    before = {number: signal.signal(number, stop) for number in signals.ending()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,249 @@
+"""``airgap watch``: bundles are imported as their volumes arrive."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import fsio
+from airgap.admission.terms import Terms
+from airgap.cli.commands.site.imports import (
+    DigestTags,
+    LookasideOption,
+    RequireSigned,
+    SignBy,
+    UnnamedBundles,
+    Without,
+    site_signing,
+)
+from airgap.cli.options import inputs
+from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.files import FileOptions, ScratchOption
+from airgap.cli.options.maps import MapOption, read_map
+from airgap.cli.options.stores import Reach, ThreadsOption, reaching, target_builder
+from airgap.cli.options.turns import WAIT, Leasing, NoLeaseOption, WaitOption, writing
+from airgap.cli.terminal.console import Console, Quiet, Verbose
+from airgap.cli.terminal.outcome import import_result
+from airgap.errors import Interrupted, UsageError
+from airgap.format.catalog import format_time
+from airgap.importer.run import Destination
+from airgap.naming.mapping import FileTarget, Form, TargetSpec, parse_target
+from airgap.oci.descriptor import Platform
+from airgap.oci.image import kinds_without
+from airgap.sources.admission import site_terms
+from airgap.state import State
+from airgap.text import printable
+from airgap.trust.policy.document import MAX_POLICY
+from airgap.watch.arrivals import Arrivals
+from airgap.watch.attempts import Attempts
+from airgap.watch.results import Results
+from airgap.watch.watching import Event, Site, Watcher, watch
+
+_LONGEST = 4000  # characters of one line
+
+
+@reaching
+def watch_command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where media are mounted below, or where a diode drops files.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="TARGET", help="docker://HOST[:PORT][/PREFIX], oci:DIR, k3s:DIR or containers-storage:."),
+    ],
+    policy: inputs.PolicyOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Import what is complete now, then end.")] = False,
+    interval: Annotated[float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="Look so often.")] = 10.0,
+    settle: Annotated[
+        float, typer.Option("--settle", min=0.0, metavar="SECONDS", help="A file that has not changed for so long is whole.")
+    ] = 5.0,
+    patience: Annotated[
+        float,
+        typer.Option(
+            "--patience",
+            min=0.0,
+            metavar="SECONDS",
+            help="An incomplete bundle holds newer ones of its stream back until nothing of it came for so long; not with --once.",
+        ),
+    ] = 3600.0,
+    results: Annotated[
+        Path | None, typer.Option("--results", metavar="DIR", help="Write results here and not beside the bundles.")
+    ] = None,
+    rules: MapOption = None,
+    platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
+    without: Without = None,
+    digest_tags: DigestTags = True,
+    require_signed: RequireSigned = False,
+    accept_unnamed_bundles: UnnamedBundles = False,
+    max_age: inputs.MaxAgeOption = None,
+    revoked: inputs.RevokedOption = None,
+    sign_by: SignBy = None,
+    lookaside: LookasideOption = None,
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    scratch: ScratchOption = None,
+    wait: WaitOption = WAIT,
+    no_lease: NoLeaseOption = False,
+    reach: Reach = Reach(),
+    threads: ThreadsOption = 4,
+    state: inputs.StateOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for every event.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Import bundles as their volumes arrive below DIR, in any order, until SIGTERM or Ctrl-C.
+
+    A bundle that is not complete waits, and it is said what is missing. Bundles of one stream are imported in the order of their
+    serials. What became of each is written beside it, as STREAM-SERIAL.result.json and .txt. What was refused is tried again when
+    its files or the policy change. Exceptions, such as an older serial, are for `airgap import`.
+
+    Example: airgap watch /srv/drop --to docker://registry.site:5000/mirror --policy policy.json
+
+    Example: airgap watch /media --to oci:/srv/store --policy policy.json --once --json
+    """
+    console = Console(as_json, quiet or as_json, verbose)
+    spec = _target(to, rules)
+    where = inputs.state_directory(state)
+    signing = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=True)
+    platforms = tuple(Platform.parse(text) for text in platform or ())
+    left_out = kinds_without(without or ())
+    files = FileOptions.of(platforms, scratch, signing)
+    secrets = site_secrets(decrypt_key, passphrase_file)
+    plain = [] if digest_tags else ["no digest tags"]
+
+    def terms() -> Terms:
+        return replace(
+            site_terms(policy, where, revoked, secrets, max_age),
+            require_signed=require_signed,
+            accept_unnamed_bundles=accept_unnamed_bundles,
+            digest_tags=digest_tags,
+            platforms=platforms,
+            without=left_out,
+            threads=threads,
+        )
+
+    terms()  # a mistake in the policy is said now
+    leasing = Leasing(reach.options(threads, console), not no_lease)
+    site = Site(
+        destination=Destination(spec, target_builder(spec, reach, threads, console, files)),
+        signing=signing,
+        state=where,
+        purpose=json.dumps(
+            [str(spec), repr(getattr(spec, "rules", "")), [str(one) for one in platforms], signing.label, *plain, *sorted(left_out)]
+        ),
+        turn=lambda memory, told: writing(memory, spec, "airgap watch", wait, told, leasing, signing),
+        terms=terms,
+        conditions=_Conditions(
+            Path(inputs.read_policy(policy)[1]),
+            (where / inputs.REVOKED, *([revoked] if revoked else [])),
+            (require_signed, accept_unnamed_bundles, max_age, *(one.key_id for one in secrets)),
+        ),
+        describe=lambda done: import_result(done, str(spec), verbose),
+    )
+    with State(where):  # a memory that is lost or damaged is said now
+        pass
+    busy = UsageError("another airgap watch works with this state", where=printable(str(where)), hint="give each its own --state")
+    with fsio.exclusive(where / "watch.lock", busy):
+        attempts = Attempts(where / "watch.json")
+        shown = _Log(as_json, quiet)
+        if attempts.remark:
+            shown(Event("remark", attempts.remark))
+        watcher = Watcher(
+            site=site,
+            arrivals=Arrivals(directory, settle),
+            attempts=attempts,
+            results=Results(directory, results, where / "results"),
+            patience=0.0 if once else patience,
+            progress=console,
+            tell=shown,
+        )
+        code = _run(watcher, shown, f"{directory} for {spec}", lambda: watch(watcher, interval, settle, once))
+    if code:
+        raise typer.Exit(code)
+
+
+def _run(watcher: Watcher, tell: Callable[[Event], None], what: str, work: Callable[[], int]) -> int:
+    """A service is stopped by a signal: between two imports that is its orderly end."""
+    try:
+        tell(Event("watching", what))
+        return work()
+    except Interrupted:
+        if watcher.importing:
+            tell(Event("stopped", "in the middle of an import, which goes on at the next start", watcher.importing))
+            raise
+        tell(Event("stopped", "nothing was under way"))
+        return 0
+
+
+def _target(to: str, rules: list[str] | None) -> TargetSpec:
+    spec = parse_target(to, read_map(rules))
+    if isinstance(spec, FileTarget) and spec.form not in (Form.STORAGE, Form.K3S):
+        raise UsageError(
+            "this target takes one bundle only",
+            where=str(spec),
+            expected="docker://, oci:, k3s: or containers-storage:",
+            hint="import single bundles with airgap import",
+        )
+    return spec
+
+
+@dataclass(frozen=True)
+class _Conditions:
+    """Says something else when the policy, a key file that it names, the revoked keys or the options change: what stat says."""
+
+    policy: Path
+    others: tuple[Path, ...]
+    options: tuple[object, ...]
+
+    def __call__(self) -> str:
+        raw = fsio.read_input(self.policy, MAX_POLICY, "policy")
+        try:
+            keys = sorted(set(_key_files(json.loads(raw))))
+        except (ValueError, RecursionError):  # whoever reads the policy next says what is wrong with it
+            keys = []
+        return json.dumps([self.options, [_stamp(file) for file in (self.policy, *self.others, *map(Path, keys))]])
+
+
+def _key_files(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name.endswith(("Path", "Paths")):
+                yield from (text for text in (inner if isinstance(inner, list) else [inner]) if isinstance(text, str))
+            else:
+                yield from _key_files(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _key_files(inner)
+
+
+def _stamp(path: Path) -> tuple[str, int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return str(path), status.st_ino, status.st_mtime_ns, status.st_size
+
+
+class _Log:
+    """One line for every event, on standard output."""
+
+    def __init__(self, as_json: bool, quiet: bool) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+
+    def __call__(self, event: Event) -> None:
+        if self._as_json:
+            at = format_time(dt.datetime.now(dt.UTC))
+            head = {"at": at, "event": event.kind, "bundle": event.bundle, "message": event.text}
+            sys.stdout.write(json.dumps({**event.facts, **head}) + "\n")
+        elif not self._quiet or event.kind in ("imported", "refused", "failed", "waiting"):
+            name = f"{event.bundle}: " if event.bundle else ""
+            sys.stdout.write(printable(f"{event.kind:<9} {name}{event.text}", _LONGEST) + "\n")
+        sys.stdout.flush()
+        if event.detail:
+            sys.stderr.write(event.detail)

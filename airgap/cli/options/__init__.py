@@ -1,0 +1,1 @@
+"""What options mean: declared once, for every command that has them."""

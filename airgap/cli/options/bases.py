@@ -1,0 +1,168 @@
+"""What ``--since`` names: a receipt, an earlier bundle or its catalog, or a registry or store to look through."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import __version__, fsio
+from airgap.bundle.media import Media
+from airgap.bundle.store import BundleStore
+from airgap.cli.commands.site.receipt import what_is_remembered
+from airgap.cli.options import inputs
+from airgap.cli.options.stores import Reach, registry
+from airgap.cli.terminal.console import Console
+from airgap.delta.bases import Base, of_catalog
+from airgap.documents.holdings import Holdings
+from airgap.documents.receipt import MAX_RECEIPT, Receipt
+from airgap.documents.receiptsignatures import check_receipt_signatures, signature_files
+from airgap.errors import Damaged, UsageError
+from airgap.format import names
+from airgap.format.catalog import MAX_CATALOG, Catalog, format_time
+from airgap.layout import LayoutReader, LayoutStore
+from airgap.lifecycle.scan import Part, scan, scan_store
+from airgap.naming.mapping import LayoutTarget, RegistryTarget, parse_store
+from airgap.oci.digest import Digest
+from airgap.patch.zstd import EFFORTS
+from airgap.text import printable
+from airgap.trust.keys.revoked import Revoked
+
+SinceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--since",
+        metavar="BASE",
+        help="What the far side has already: a receipt, an earlier bundle or its catalog.json, docker://HOST[/PREFIX] or oci:DIR; "
+        "may be repeated.",
+    ),
+]
+SinceKeyOption = Annotated[
+    list[Path] | None, typer.Option("--since-key", metavar="FILE", help="The site's public key: receipts must be signed by it.")
+]
+PatchOption = Annotated[
+    str,
+    typer.Option(
+        "--patch", metavar="never|auto|always", help="Carry layers as patches of earlier versions (auto), or of any others."
+    ),
+]
+PatchLevelOption = Annotated[
+    str, typer.Option("--patch-level", metavar="fast|default|best", help="How hard to try to make patches small.")
+]
+
+
+@dataclass(frozen=True)
+class Since:
+    """What the operator said about bases; where this machine remembers what it brought to targets; keys that count for none."""
+
+    names: Sequence[str]
+    keys: Sequence[Path]
+    threads: int
+    state: Path
+    revoked: Revoked = field(default_factory=Revoked)
+
+
+@contextlib.contextmanager
+def open_bases(since: Since, reach: Reach, console: Console) -> Iterator[list[Base]]:
+    """Read every base.
+
+    Raises:
+        UsageError: one is nothing that can be a base.
+        Refused: a receipt that the site's keys have not signed.
+        RegistryError: a registry cannot be looked through.
+    """
+    with contextlib.ExitStack() as stack:
+        opened = [_open(name, since, reach, console, stack) for name in since.names]
+        yield list({base.digest: base for base in reversed(opened)}.values())[::-1]  # a base that is named twice is one
+
+
+def check_patch(text: str) -> str:
+    """``--patch``. Raises ``UsageError``."""
+    return _one_of(text, "--patch", ("never", "auto", "always"))
+
+
+def check_level(text: str) -> str:
+    """``--patch-level``. Raises ``UsageError``."""
+    return _one_of(text, "--patch-level", tuple(EFFORTS))
+
+
+def _one_of(text: str, option: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise UsageError("an unknown choice", where=option, expected=" or ".join(known), got=printable(text))
+    return text
+
+
+def _open(name: str, since: Since, reach: Reach, console: Console, stack: contextlib.ExitStack) -> Base:
+    if name.startswith(("docker://", "oci:")):
+        return _scanned(name, since, reach, console, stack)
+    path = Path(name)
+    if path.is_dir():
+        return _catalog(name, Media.find([path]).catalog_raw, path, console)
+    raw = fsio.read_input(path, max(MAX_RECEIPT, MAX_CATALOG), "base")
+    if raw.lstrip()[:200].find(b"airgap.receipt/") >= 0:
+        return _receipt(path, raw, since, console)
+    beside = path.name == names.CATALOG and (path.parent / names.volume_name(1)).exists()
+    return _catalog(name, raw, path.parent if beside else None, console)
+
+
+def _catalog(name: str, raw: bytes, directory: Path | None, console: Console) -> Base:
+    """A base from a catalog, with the volumes that lie in ``directory``: by them it is known better what the far side has where."""
+    with _reading(name):
+        catalog = Catalog.from_bytes(raw)
+    store = None
+    if directory is not None:
+        try:
+            store = BundleStore(catalog, Media.find([directory]).locate(catalog))
+        except Damaged as error:
+            console.say(f"base {printable(name)}: {error.what}: old layers are read from their source")
+    return of_catalog(name, raw, catalog, store)
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Damaged as error:
+        raise UsageError(
+            f"not a base: {error.what}",
+            where=printable(name),
+            expected="a receipt, an earlier bundle, its catalog.json, docker://HOST[/PREFIX] or oci:DIR",
+            got=error.got,
+        ) from error
+
+
+def _receipt(path: Path, raw: bytes, since: Since, console: Console) -> Base:
+    where = printable(str(path))
+    if since.keys:
+        keys = [inputs.read_key(str(key)) for key in since.keys]
+        signers = check_receipt_signatures(raw, signature_files(path), keys, where, since.revoked)
+        console.say(f"receipt {where}: signed by {', '.join(signers)}")
+    else:
+        console.say(f"receipt {where}: its signature is not checked (--since-key)")
+    with _reading(where):
+        receipt = Receipt.from_bytes(raw, where)
+    return Base(where, Digest.of(raw), receipt.holdings, receipt=receipt)
+
+
+def _scanned(name: str, since: Since, reach: Reach, console: Console, stack: contextlib.ExitStack) -> Base:
+    spec = parse_store(name)
+    content: LayoutReader | None = None
+    known, _ = what_is_remembered(since.state, spec)
+    if isinstance(spec, RegistryTarget):
+        with registry(reach, since.threads, console) as store:
+            holdings = scan(store, Part(spec.host, spec.prefix), console, since.threads, known=known)
+    elif isinstance(spec, LayoutTarget):
+        content = stack.enter_context(contextlib.closing(LayoutStore(spec.directory)))
+        holdings = scan_store(content, console, [digest for _, digest in known])
+    return Base(name, _as_receipt(name, holdings), holdings, content=content)
+
+
+def _as_receipt(name: str, holdings: Holdings) -> Digest:
+    """A scan is known by the digest of what a receipt would say, whenever it was made."""
+    moment = format_time(dt.datetime.fromtimestamp(0, dt.UTC))
+    return Digest.of(Receipt("scan", moment, f"airgap {__version__}", name, {}, holdings).to_bytes())

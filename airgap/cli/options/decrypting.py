@@ -1,0 +1,50 @@
+"""The keys of sites that can read encrypted bundles, as the command line names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import fsio
+from airgap.cipher.sites import SiteKey, SiteSecret
+from airgap.cli.options import inputs
+from airgap.errors import UsageError
+from airgap.format.outer import MAX_RECIPIENTS
+from airgap.text import printable
+
+EncryptOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--encrypt-to",
+        metavar="KEY.pub",
+        help="Encrypt the bundle so that only this site can read it (keys generate --type x25519); may be repeated.",
+    ),
+]
+DecryptOption = Annotated[
+    list[Path] | None,
+    typer.Option("--decrypt-key", metavar="KEY", help="The site's private key, for encrypted bundles; may be repeated."),
+]
+_MAX_KEY_FILE = 64 * 1024
+
+
+def site_keys(files: Sequence[Path] | None) -> list[SiteKey]:
+    """What ``--encrypt-to`` names, each key once. Raises ``UsageError``."""
+    keys = [SiteKey.load(fsio.read_input(file, _MAX_KEY_FILE, "key file"), printable(str(file))) for file in files or ()]
+    found = list({key.key_id: key for key in keys}.values())
+    if len(found) > MAX_RECIPIENTS:
+        raise UsageError("a bundle for too many sites", expected=f"{MAX_RECIPIENTS} at most", got=str(len(found)))
+    return found
+
+
+def site_secrets(files: Sequence[Path] | None, passphrase_file: Path | None) -> tuple[SiteSecret, ...]:
+    """What ``--decrypt-key`` names. Raises ``UsageError``."""
+
+    def ask() -> bytes | None:
+        return inputs.passphrase(passphrase_file, "passphrase of the site's decryption key")
+
+    return tuple(
+        SiteSecret.load(fsio.read_input(file, _MAX_KEY_FILE, "key file"), ask, printable(str(file))) for file in files or ()
+    )

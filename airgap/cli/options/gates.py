@@ -1,0 +1,159 @@
+"""The options of ``export`` that say what images must pass before a bundle is sealed, and what is attached to them."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import fsio
+from airgap.cli.options import inputs
+from airgap.cli.terminal.console import Console
+from airgap.errors import UsageError
+from airgap.exporter.export import Exported
+from airgap.exporter.gates import Gates
+from airgap.exporter.hooks import Hook
+from airgap.exporter.judge import ImageTerms
+from airgap.layout import LayoutStore
+from airgap.oci.stores import Browsable, Target
+from airgap.planning.attach import MAX_FILE, Attached, Wanted, check_sizes
+from airgap.server import Catalogue, RegistryServer
+from airgap.text import plural, printable
+
+VerifyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--verify-images", metavar="POLICY", help="Stop unless this containers-policy.json(5) accepts every image's signatures."
+    ),
+]
+RequireSignedOption = Annotated[
+    bool, typer.Option("--require-signed", help="With --verify-images: refuse images for which the policy asks no signature.")
+]
+UnnamedOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-unnamed-bundles",
+        help="With --verify-images: let a cosign 3 bundle that names no image vouch by key and digest.",
+    ),
+]
+GateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        metavar="CMD",
+        help="Run this for every image before sealing; it must exit with 0. {registry} {layout} {image} {digest} are filled in. "
+        "May be repeated.",
+    ),
+]
+GateTimeoutOption = Annotated[
+    int, typer.Option("--gate-timeout", min=1, metavar="SECONDS", help="The longest a gate may take for one image.")
+]
+AttachOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attach",
+        metavar="[IMAGE::]KIND=FILE",
+        help="Attach a file as a referrer; KIND: sbom-spdx, sbom-cyclonedx, sarif, vuln or a media type. May be repeated.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the options of one export said about images.
+
+    Attributes:
+        verify: the policy's file.
+        require_signed, accept_unnamed_bundles: how it is applied.
+        gate: command lines.
+        gate_timeout: in seconds.
+        attach: files.
+        scratch: where a layout for a gate is copied to; None for the system's temporary directory.
+    """
+
+    verify: Path | None = None
+    require_signed: bool = False
+    accept_unnamed_bundles: bool = False
+    gate: Sequence[str] = ()
+    gate_timeout: int = 3600
+    attach: Sequence[str] = ()
+    scratch: Path | None = None
+
+    def terms(self) -> ImageTerms | None:
+        """By what images are judged, when they are.
+
+        Raises:
+            UsageError: the file cannot be read, or an option has no meaning without it.
+            Refused: it is not a policy.
+        """
+        if self.verify is None:
+            if self.require_signed or self.accept_unnamed_bundles:
+                option = "--require-signed" if self.require_signed else "--accept-unnamed-bundles"
+                raise UsageError(f"{option} says how a policy is applied, and there is none", expected="--verify-images POLICY")
+            return None
+        policy = inputs.read_policy(self.verify)[0]
+        now = dt.datetime.now(dt.UTC)
+        return ImageTerms(policy, inputs.read_key, now, self.require_signed, self.accept_unnamed_bundles)
+
+    def gates(self, console: Console) -> Gates | None:
+        """The commands, when there are any. Raises ``UsageError``."""
+        if not self.gate:
+            return None
+        hooks = [Hook.parse(text) for text in self.gate]
+
+        @contextlib.contextmanager
+        def serve(store: Browsable) -> Iterator[str]:
+            with RegistryServer(Catalogue(store), "127.0.0.1", 0, console.detail) as server:
+                yield server.address
+
+        return Gates(hooks, self.gate_timeout, serve, self._layout, console.detail)
+
+    def attached(self) -> list[Attached]:
+        """The files to attach. Raises ``UsageError``."""
+        found = [_read(Wanted.parse(text)) for text in self.attach]
+        check_sizes(found)
+        return found
+
+    @contextlib.contextmanager
+    def _layout(self) -> Iterator[tuple[Path, Target]]:
+        scratch = self.scratch or Path(tempfile.gettempdir())
+        fsio.make_directory(scratch, fsio.PRIVATE)
+        with fsio.disk_errors("cannot make a directory", scratch):
+            directory = fsio.TemporaryDirectory(scratch / "gate")
+        with directory as place, LayoutStore(place / "layout") as layout:
+            layout.prepare()
+            yield layout.path, layout
+
+
+def outcome_facts(done: Exported) -> dict[str, Any]:
+    """What images had to pass, for ``--json``."""
+    return {
+        "judgements": [judgement.facts() for judgement in done.judgements],
+        "gates": [outcome.facts() for outcome in done.outcomes],
+    }
+
+
+def outcome_lines(done: Exported) -> list[str]:
+    """The same for people: only what was asked for."""
+    lines = []
+    if done.judgements:
+        lines.append(f"accepted     {plural(len(done.judgements), 'image instance')} by the policy")
+    if done.outcomes:
+        commands = {outcome.command for outcome in done.outcomes}
+        images = {(outcome.image, outcome.digest) for outcome in done.outcomes}
+        lines.append(f"passed       {plural(len(images), 'image')} through {plural(len(commands), 'gate')}")
+    return lines
+
+
+def _read(wanted: Wanted) -> Attached:
+    path = Path(wanted.path)
+    content = fsio.read_input(path, MAX_FILE, "file to attach")
+    if not content:
+        raise UsageError("an empty file to attach", where=printable(wanted.path))
+    return Attached(wanted.image, wanted.media_type, path.name, content)

@@ -1,0 +1,241 @@
+"""Read what the user named: lists, locks, policies, keys, times, the state directory."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import fsio
+from airgap.errors import Refused, UsageError
+from airgap.format.catalog import format_time, parse_time
+from airgap.lists import Wishes, merge_wishes, parse_list, together
+from airgap.lists.placed import Places
+from airgap.oci.descriptor import Platform
+from airgap.oci.places import is_place
+from airgap.planning.lock import Lock, is_lock
+from airgap.state import State
+from airgap.text import printable
+from airgap.trust.keys.gpg import MAX_KEYRING
+from airgap.trust.keys.revoked import MAX_REVOKED, Revoked
+from airgap.trust.keys.signers import Signer, load_signer
+from airgap.trust.policy.document import MAX_POLICY, Policy, parse_policy
+
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", envvar="AIRGAP_STATE", help="State directory (serials, history).", show_default="~/.local/state/airgap"
+    ),
+]
+PolicyOption = Annotated[
+    Path | None, typer.Option("--policy", help="The site's containers-policy.json(5) with a transport `airgap`.")
+]
+InitStateOption = Annotated[
+    bool, typer.Option("--init-state", help="The state was lost: begin a new one, which knows no bundle. Logged in the history.")
+]
+MaxAgeOption = Annotated[str | None, typer.Option("--max-age", metavar="DAYSd", help="Refuse bundles created longer ago: 90d.")]
+RevokedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--revoked", metavar="FILE", help="Key ids or fingerprints, one a line; also read: revoked.txt in the state directory."
+    ),
+]
+ClockOption = Annotated[
+    bool, typer.Option("--allow-clock-behind", help="Go on although this machine's clock is behind the latest time seen.")
+]
+PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help="File with the passphrase of the key.")]
+
+_MAX_LIST = 256 * 1024 * 1024
+_SECRET_VARIABLE = "AIRGAP_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
+REVOKED = "revoked.txt"
+_DAYS = re.compile(r"(\d{1,5})d")
+
+
+def read_lists(
+    names: Sequence[str],
+    platforms: Sequence[str],
+    places: Places,
+    expand: Callable[[str], str] = str,
+    without: frozenset[str] = frozenset(),
+) -> Wishes | Lock:
+    """One lock, or what one or several lists of any kinds ask for; ``-`` is standard input.
+
+    A place such as ``oci-archive:FILE`` is a list of its own, with one line. ``places`` tells which images a place means,
+    ``expand`` what a short name is an alias of; ``without`` are kinds of attachments that are not wanted, whatever a list says.
+
+    Raises:
+        UsageError: a mistake in a list, lists that contradict each other, or a lock among several inputs.
+    """
+    wanted = tuple(Platform.parse(text) for text in platforms)
+    found: list[Wishes] = []
+    mistakes: list[UsageError] = []
+    for name in names:
+        data, shown = _read(name)
+        if is_lock(data):
+            if len(names) > 1 or wanted or without:
+                expected = "one LOCK and neither --platform nor --without, or lists"
+                raise UsageError("a lock stands alone", where=shown, expected=expected)
+            return Lock.from_bytes(data, shown)
+        try:
+            found.append(parse_list(data, shown, places, expand).for_platforms(wanted).without(without))
+        except UsageError as error:
+            mistakes.append(error)
+    if mistakes:
+        raise together(mistakes)
+    return merge_wishes(found)
+
+
+def _read(name: str) -> tuple[bytes, str]:
+    if is_place(name):
+        return name.encode("utf-8", "surrogateescape"), "LIST"
+    if name == "-":
+        data = sys.stdin.buffer.read(_MAX_LIST + 1)
+        if len(data) > _MAX_LIST:
+            raise UsageError("the list is too large", where="standard input", expected=f"{_MAX_LIST} bytes at most")
+        return data, "standard input"
+    return fsio.read_input(Path(name), _MAX_LIST, "image list"), printable(name)
+
+
+def read_policy(path: Path | None) -> tuple[Policy, str]:
+    """The policy the site decides by, and its name: ``--policy``, else the user's or the system's containers-policy.json.
+
+    A policy that was not named on the command line counts only when it says something about bundles: the file that distributions
+    ship accepts everything and knows nothing of us.
+
+    Raises:
+        Refused: there is none, or it does not parse.
+    """
+    if path is not None:
+        return parse_policy(fsio.read_input(path, MAX_POLICY, "policy"), str(path)), str(path)
+    for candidate in (home() / ".config/containers/policy.json", Path("/etc/containers/policy.json")):
+        if candidate.exists():
+            policy = parse_policy(fsio.read_input(candidate, MAX_POLICY, "policy"), str(candidate))
+            if policy.has_bundle_scope:
+                return policy, str(candidate)
+            break
+    raise Refused(
+        "no policy says which bundles to trust",
+        expected="--policy FILE, or a transport `airgap` in ~/.config/containers/policy.json or /etc/containers/policy.json",
+        hint="write one with the sender's public key: airgap policy init --key sender.pub -o policy.json",
+    )
+
+
+def read_key(name: str) -> bytes:
+    """A key file that a policy names."""
+    return fsio.read_input(Path(name), MAX_KEYRING, "key file")
+
+
+def read_revoked(path: Path | None, state: Path) -> Revoked:
+    """The keys that the site does not believe any more: of the file named, and of ``revoked.txt`` in the state directory.
+
+    Raises:
+        UsageError: a file cannot be read, or has a mistake in it.
+    """
+    files = ([path] if path is not None else []) + ([state / REVOKED] if (state / REVOKED).exists() else [])
+    found = Revoked()
+    for file in files:
+        found = found.joined(Revoked.parse(fsio.read_input(file, MAX_REVOKED, "list of revoked keys"), str(file)))
+    return found
+
+
+def max_age(text: str | None) -> dt.timedelta | None:
+    """``--max-age``. Raises ``UsageError``."""
+    days = _DAYS.fullmatch(text) if text is not None else None
+    if text is not None and days is None:
+        raise UsageError("not an age", where="--max-age", expected="days, such as 90d", got=printable(text))
+    return dt.timedelta(days=int(days[1])) if days else None
+
+
+def passphrase(file: Path | None, prompt: str, confirm: bool = False) -> bytes | None:
+    """The passphrase from the environment, a file, or a prompt on a terminal; None when empty or nobody can be asked.
+
+    Raises:
+        UsageError: the file cannot be read, or the two entries differ.
+    """
+    if file is not None:
+        return fsio.read_input(file, 4096, "passphrase file").rstrip(b"\r\n") or None
+    if _SECRET_VARIABLE in os.environ:
+        return os.environb[_SECRET_VARIABLE.encode()] or None
+    if not sys.stdin.isatty():
+        return None
+    first = getpass.getpass(f"{prompt}: ")
+    if confirm and first and getpass.getpass("once more: ") != first:
+        raise UsageError("the two passphrases differ")
+    return first.encode() or None
+
+
+def signers(keys: Sequence[str], passphrase_file: Path | None) -> list[Signer]:
+    """What ``--key`` names, each key once. Raises ``UsageError``."""
+
+    def ask() -> bytes | None:
+        return passphrase(passphrase_file, "passphrase of the key")
+
+    return list({signer.key_id: signer for signer in (load_signer(key, ask) for key in keys)}.values())
+
+
+def created_time(text: str | None) -> str | None:
+    """``--created``, else SOURCE_DATE_EPOCH, else None. Raises ``UsageError``."""
+    if text is not None:
+        return format_time(parse_time(text))
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return None
+    if not epoch.isascii() or not epoch.isdigit() or len(epoch) > 11:
+        raise UsageError("SOURCE_DATE_EPOCH is not a number of seconds", got=printable(epoch))
+    return format_time(dt.datetime.fromtimestamp(int(epoch), dt.UTC))
+
+
+def expiry(text: str | None) -> str | dt.timedelta | None:
+    """``--expires``: a time, or a number of days such as ``90d``. Raises ``UsageError``."""
+    if text is None:
+        return None
+    days = _DAYS.fullmatch(text)
+    if days:
+        return dt.timedelta(days=int(days[1]))
+    try:
+        return format_time(parse_time(text))
+    except UsageError as error:
+        error.expected = "RFC 3339, such as 2026-01-31T12:00:00Z, or days, such as 90d"
+        raise
+
+
+def check_period(created: str | None, expires: str | dt.timedelta | None) -> None:
+    """Refuse an expiry that is not after the creation, or beyond the calendar. Raises ``UsageError``."""
+    start = parse_time(created) if created else dt.datetime.now(dt.UTC)
+    try:
+        end = start + expires if isinstance(expires, dt.timedelta) else parse_time(expires) if expires else None
+    except OverflowError:
+        raise UsageError("an expiry beyond the calendar", expected="a year up to 9999") from None
+    if end is not None and end <= start:
+        raise UsageError(
+            "the bundle would expire before it is made", expected=f"a time after {format_time(start)}", got=format_time(end)
+        )
+
+
+def state_directory(path: Path | None) -> Path:
+    """Where the state lives: the option or AIRGAP_STATE, else the XDG state directory. One that others could write is mended.
+
+    Raises:
+        Refused: it belongs to somebody else, or is shared with others.
+    """
+    base = os.environ.get("XDG_STATE_HOME")
+    place = path if path is not None else (Path(base) if base else home() / ".local/state") / "airgap"
+    remark = State.protect(place)
+    if remark:
+        sys.stderr.write(f"airgap: {remark}\n")
+    return place
+
+
+def home() -> Path:
+    """The user's home directory. Raises ``UsageError`` where there is none, as for an unknown user in a container."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise UsageError("this user has no home directory", hint="set HOME, or give --policy and --state") from error

@@ -1,0 +1,49 @@
+"""``--map``: the operator's rules for names at the destination, on the command line or in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import fsio
+from airgap.errors import UsageError
+from airgap.lists.renames import MAX_RULES_FILE, read_rules
+from airgap.naming.renaming import Rule, Rules, parse_rules
+from airgap.text import printable
+
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="RULE|FILE",
+        help="How names are made at a registry; may be repeated, the first rule that applies decides: image=SOURCE=PATH, "
+        "prefix=SOURCE=PATH, regex=RE2=REPLACEMENT, keep-host (default) or strip-host, flatten[=N]. Or a file of such rules.",
+    ),
+]
+
+
+def read_map(given: Sequence[str] | None) -> Rules:
+    """What ``--map`` says.
+
+    Raises:
+        UsageError: a mistake in a rule, or a file that cannot be read.
+    """
+    return parse_rules(rule for text in given or () for rule in _rules(text))
+
+
+def _rules(text: str) -> Iterator[str | tuple[str, str]]:
+    if "=" in text or text in (*Rule, "flatten", ""):
+        yield text
+        return
+    if not Path(text).is_file():
+        raise UsageError(
+            "an unknown mapping rule, and no file of that name",
+            where="--map",
+            expected="keep-host, strip-host, flatten, KIND=SOURCE=PATH or a FILE",
+            got=printable(text),
+            hint="see docs/targets.md",
+        )
+    yield from read_rules(fsio.read_input(Path(text), MAX_RULES_FILE, "file of mapping rules"), text)

@@ -1,0 +1,233 @@
+"""Build the stores that the flows work on."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from airgap.cli.options.files import FileOptions, file_target
+from airgap.cli.terminal.console import Console
+from airgap.errors import UsageError
+from airgap.layout import LayoutStore
+from airgap.lists import RegistrySettings
+from airgap.naming.mapping import FileTarget, LayoutTarget, TargetSpec
+from airgap.oci.hosts import canonical_host
+from airgap.oci.stores import Target
+from airgap.registry import (
+    Bucket,
+    CredentialStore,
+    Login,
+    MirroredSource,
+    RegistryOptions,
+    RegistryStore,
+    Rules,
+    certs_directories,
+    load_rules,
+)
+from airgap.text import parse_size, printable
+
+InsecureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--insecure-registry",
+        help="HOST[:PORT] spoken to over plain HTTP, or TLS that nobody vouches for; may be repeated. Loopback always is.",
+        metavar="HOST[:PORT]",
+    ),
+]
+CertDirOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cert-dir",
+        metavar="[HOST=]DIR",
+        help="CA (*.crt) and client certificate (*.cert, *.key) of one registry, or of all; may be repeated. Default: certs.d.",
+    ),
+]
+AuthfileOption = Annotated[
+    Path | None,
+    typer.Option("--authfile", metavar="FILE", help="Credentials of registries, from nowhere else. See `airgap login`."),
+]
+RegistriesConfOption = Annotated[
+    Path | None,
+    typer.Option("--registries-conf", metavar="FILE", help="Mirrors, blocked and insecure registries. Default: containers' own."),
+]
+LimitRateOption = Annotated[
+    str | None, typer.Option("--limit-rate", metavar="SIZE", help="Move at most so many bytes a second in all, such as 10MB.")
+]
+MinRateOption = Annotated[
+    str,
+    typer.Option("--min-rate", metavar="SIZE", help="Give up a blob that moves fewer bytes a second over a minute; 0: never."),
+]
+PerHostOption = Annotated[
+    int,
+    typer.Option("--per-host", min=0, max=64, metavar="N", help="At most N transfers at a time with one registry; 0: --threads."),
+]
+NoReferrersApiOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--no-referrers-api",
+        metavar="HOST[:PORT][/PATH]",
+        help="This registry has no referrers API whatever it answers: look at fallback tags only; may be repeated.",
+    ),
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=64, help="How many blobs move at a time.")]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How the operator wants registries to be reached: what the options of one command said."""
+
+    insecure: tuple[str, ...] = ()
+    cert_dir: tuple[str, ...] = ()
+    authfile: Path | None = None
+    registries_conf: Path | None = None
+    limit_rate: str | None = None
+    min_rate: str = "1KiB"
+    per_host: int = 0
+    no_referrers_api: tuple[str, ...] = ()
+    heard: set[tuple[str, str, int]] = field(default_factory=set, repr=False)
+
+    @property
+    def rules(self) -> Rules:
+        """What registries.conf says. Raises ``UsageError``."""
+        return load_rules(self.registries_conf, os.environ)
+
+    def options(
+        self,
+        threads: int,
+        console: Console,
+        settings: Sequence[RegistrySettings] = (),
+        credentials: CredentialStore | None = None,
+    ) -> RegistryOptions:
+        """What the registry client is told.
+
+        Args:
+            settings: what image lists say about some registries; what the operator says counts more.
+            credentials: in place of the auth files.
+
+        Raises:
+            UsageError: a file that was named does not exist or has a mistake in it, or a size is none.
+        """
+        everywhere, directories = _cert_dirs(self.cert_dir)
+        listed = {one.host: one.cert_dir for one in settings if one.cert_dir is not None}
+        return RegistryOptions(
+            insecure=frozenset(map(canonical_host, self.insecure)) | {one.host for one in settings if one.tls_verify is False},
+            cert_dirs={**listed, **directories},
+            cert_dir=everywhere,
+            certs_d=certs_directories(os.environ),
+            logins={one.registry: Login(one.username, one.password or "") for one in settings if one.username is not None},
+            credentials=credentials or CredentialStore.from_environment(authfile=self.authfile),
+            rules=self.rules,
+            bucket=None if self.limit_rate is None else Bucket(parse_size(self.limit_rate.removesuffix("/s"))),
+            least_rate=0 if self.min_rate.strip() == "0" else parse_size(self.min_rate.removesuffix("/s")),
+            per_host=self.per_host,
+            no_referrers_api=frozenset(_canonical(text) for text in self.no_referrers_api),
+            connections=threads + 2,
+            say=console.say,
+            heard=self.heard,
+        )
+
+
+def reaching(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :class:`Reach`, in the place of its parameter ``reach``."""
+    signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
+    shown: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if name == "reach":
+            shown += [_option(name, kind, default) for name, (kind, default) in _REACH.items()]
+        else:
+            shown.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        said: dict[str, Any] = {name: given.pop(name) for name in _REACH}
+        said |= {name: tuple(said[name] or ()) for name in ("insecure", "cert_dir", "no_referrers_api")}
+        command(**given, reach=Reach(**said))
+
+    del run.__wrapped__  # typer would look for the options there
+    run.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown} | {"return": None}
+    return run
+
+
+_REACH: dict[str, tuple[Any, Any]] = {
+    "insecure": (InsecureOption, None),
+    "cert_dir": (CertDirOption, None),
+    "authfile": (AuthfileOption, None),
+    "registries_conf": (RegistriesConfOption, None),
+    "limit_rate": (LimitRateOption, None),
+    "min_rate": (MinRateOption, "1KiB"),
+    "per_host": (PerHostOption, 0),
+    "no_referrers_api": (NoReferrersApiOption, None),
+}
+
+
+def _option(name: str, kind: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _canonical(text: str) -> str:
+    """``HOST[:PORT]`` or ``HOST[:PORT]/PATH`` in its one spelling. Raises ``UsageError``."""
+    host, slash, path = text.strip("/").partition("/")
+    return f"{canonical_host(host)}{slash}{path}"
+
+
+def _cert_dirs(given: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
+    """What ``--cert-dir`` says of all registries, and of single ones."""
+    everywhere, directories = None, {}
+    for text in given:
+        host, equals, name = text.rpartition("=")
+        path = Path(name)
+        if not path.is_dir():
+            raise UsageError("--cert-dir does not name a directory", got=printable(text), expected="[HOST[:PORT]=]DIR")
+        if equals:
+            directories[canonical_host(host)] = path
+        else:
+            everywhere = path
+    return everywhere, directories
+
+
+@contextlib.contextmanager
+def registries(reach: Reach, threads: int, console: Console, settings: Sequence[RegistrySettings] = ()) -> Iterator[MirroredSource]:
+    """All registries of the world as one source, read where registries.conf says."""
+    with MirroredSource(reach.options(threads, console, settings)) as source:
+        yield source
+
+
+@contextlib.contextmanager
+def registry(reach: Reach, threads: int, console: Console) -> Iterator[RegistryStore]:
+    """Registries by their own names, whatever mirrors they have: to write to, or to see what they have themselves."""
+    with RegistryStore(reach.options(threads, console)) as store:
+        yield store
+
+
+def target_builder(
+    spec: TargetSpec, reach: Reach, threads: int, console: Console, files: FileOptions = FileOptions()
+) -> Callable[[str], contextlib.AbstractContextManager[Target]]:
+    """What opens the target when the time has come; it is told the name of the bundle."""
+
+    @contextlib.contextmanager
+    def build(bundle: str) -> Iterator[Target]:
+        if isinstance(spec, FileTarget):
+            with file_target(spec, bundle, files) as target:
+                yield target
+        elif isinstance(spec, LayoutTarget):
+            with contextlib.closing(LayoutStore(spec.directory)) as layout:
+                yield layout
+        else:
+            with registry(reach, threads, console) as store:
+                yield store
+
+    return build
+
+
+def is_layout(path: Path) -> bool:
+    """Whether a directory is an OCI layout rather than a bundle."""
+    return (path / "oci-layout").is_file()

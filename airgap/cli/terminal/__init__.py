@@ -1,0 +1,1 @@
+"""What a person or a script sees, and what Ctrl-C does."""

@@ -1,0 +1,130 @@
+"""What the importing commands tell about a bundle and what became of it: facts for machines, lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airgap.admission.opening import Opened
+from airgap.importer.preview import Preview
+from airgap.importer.run import Imported
+from airgap.text import human_size, plural
+from airgap.trust.judge.judging import Judgement
+
+
+def bundle_facts(opened: Opened) -> dict[str, Any]:
+    """What a verified bundle is."""
+    catalog = opened.catalog
+    return {
+        "bundle": catalog.name,
+        "stream": catalog.stream,
+        "serial": catalog.serial,
+        "catalog": str(opened.digest),
+        "images": len(catalog.images),
+        "volumes": len(catalog.volumes),
+        "bytes": catalog.total_size,
+        "scope": opened.verdict.scope,
+        "signers": list(opened.verdict.signers),
+        "reasons": list(opened.verdict.reasons),
+    }
+
+
+def trust_lines(opened: Opened) -> list[str]:
+    """Which bundle it is and who vouches for it."""
+    catalog = opened.catalog
+    size = f"{plural(len(catalog.images), 'image')}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
+    return [
+        f"bundle       {catalog.name}: {size}",
+        f"signed by    {', '.join(opened.verdict.signers) or 'nobody: the policy accepts anything'}",
+    ]
+
+
+def judgement_lines(judgements: Sequence[Judgement], verbose: bool) -> list[str]:
+    """Why images were accepted: one line an image and reason, or with -v one an instance."""
+    lines: dict[str, None] = {}
+    for judgement in judgements:
+        who = f"{judgement.reference} {judgement.platform or judgement.instance.short}" if verbose else str(judgement.reference)
+        lines[f"accepted     {who}: {judgement.verdict.reason} ({judgement.verdict.scope})"] = None
+    return list(lines)
+
+
+def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:
+    """What an import did."""
+    facts = bundle_facts(done.opened) | {
+        "target": target,
+        "names": {str(source): str(destination) for source, destination in done.names.items()},
+        "rebuilt": [str(reference) for reference in done.rebuilt],
+        "left_out": [str(reference) for reference in done.left_out],
+        "not_held": list(done.not_held),
+        "without": dict(done.without),
+        "judgements": [judgement.facts() for judgement in done.judgements],
+        "remarks": list(done.remarks),
+        "already_there": done.loaded is None,
+        "sent_bytes": done.loaded.sent if done.loaded else 0,
+        "sent_blobs": done.loaded.sent_blobs if done.loaded else 0,
+        "present_blobs": done.loaded.present_blobs if done.loaded else 0,
+        "mounted_blobs": done.loaded.mounted_blobs if done.loaded else 0,
+        "rebuilt_blobs": done.loaded.rebuilt_blobs if done.loaded else 0,
+        "dropped_signatures": done.loaded.dropped_signatures if done.loaded else 0,
+    }
+    lines = [*trust_lines(done.opened), *(f"note         {remark}" for remark in done.remarks)]
+    if done.loaded is None:
+        lines.append(f"nothing to do: {target} has all of it")
+        return facts, lines
+    lines += judgement_lines(done.judgements, verbose)
+    lines += [f"loaded       {source} -> {destination}" for source, destination in done.names.items()]
+    lines += [
+        f"rebuilt      {name}: not all platforms, so its digest changed and a signature on the index no longer applies"
+        for name in done.rebuilt
+    ]
+    lines += [f"left out     {name}: volumes are missing" for name in done.left_out]
+    lines += [f"not held     {name}: {target.partition(':')[0]} has no place for it" for name in done.not_held]
+    if done.loaded.dropped_signatures:
+        lines.append(f"dropped      {plural(done.loaded.dropped_signatures, 'lookaside file')} that is no signature")
+    made = f", {done.loaded.rebuilt_blobs} of them rebuilt from patches" if done.loaded.rebuilt_blobs else ""
+    lines.append(f"sent         {human_size(done.loaded.sent)} in {plural(done.loaded.sent_blobs, 'blob')}{made}")
+    return facts, lines
+
+
+def preview_result(found: Preview, target: str) -> tuple[dict[str, Any], list[str]]:
+    """What an import would do."""
+    opened = found.found.opened
+    facts = bundle_facts(opened) | {
+        "target": target,
+        "dry_run": True,
+        "names": [
+            {
+                "source": str(change.source),
+                "destination": str(change.destination),
+                "now": str(change.before) if change.before else None,
+                "then": str(change.after),
+                "change": change.word,
+            }
+            for change in found.changes
+        ],
+        "rebuilt": [str(reference) for reference in found.found.rebuilt],
+        "left_out": [str(reference) for reference in found.found.left_out],
+        "without": dict(found.found.without),
+        "remarks": list(found.remarks),
+        "send_bytes": found.to_send_bytes,
+        "send_blobs": found.to_send,
+        "present_blobs": found.present,
+        "held_blobs": found.held,
+        "repositories": [
+            {"repository": str(one.repository), "exists": one.exists, "push_allowed": one.allowed} for one in found.outlooks
+        ],
+        "unknown": list(found.unknown),
+    }
+    lines = [*trust_lines(opened), *(f"note         {remark}" for remark in found.remarks)]
+    for change in found.changes:
+        now = f", which is {change.before} now" if change.word == "moved" else ""
+        lines.append(f"{change.word:<12} {change.source} -> {change.destination}{now}")
+    lines += [f"rebuilt      {name}: not all platforms, so its digest will be another one" for name in found.found.rebuilt]
+    lines += [f"left out     {name}: volumes are missing" for name in found.found.left_out]
+    if found.held:
+        lines.append(f"held         {plural(found.held, 'blob')} not in the bundle, all of them at the target")
+    lines.append(
+        f"to send      {human_size(found.to_send_bytes)} in {plural(found.to_send, 'blob')}; {found.present} there already"
+    )
+    lines += [f"not known    {what}" for what in found.unknown]
+    return facts, [*lines, "dry run      everything was verified, nothing was written"]

@@ -1,0 +1,1 @@
+"""What the far side has already, and what therefore need not be carried, or only as a patch."""

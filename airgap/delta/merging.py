@@ -1,0 +1,305 @@
+"""A chain of bundles as the lock of one: what a site that took all of them in order would have, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from airgap.bundle.chain import Chain, Link
+from airgap.delta.bases import Base, held_by
+from airgap.documents.holdings import Held, Holdings
+from airgap.errors import Damaged, NotFound, UsageError
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import Attachment, Image, LookasideSignature
+from airgap.oci.manifest import MAX_MANIFEST
+from airgap.oci.reference import Reference
+from airgap.oci.verify import read_all
+from airgap.patch import zstd
+from airgap.planning.lock import Lock, Node
+from airgap.planning.plan import Made, holdable
+from airgap.text import listing, plural
+
+_MAX_MANIFESTS = 10_000
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What the merged bundle is made of.
+
+    Attributes:
+        lock: its images; the chain is the source of their blobs.
+        bases: what it builds on beside the bases that the operator named: that of the first bundle, where blobs stay held.
+        patches: patches that are carried on as they are, because what they apply to is at the site only.
+        notes: what a person should know, one sentence each.
+    """
+
+    lock: Lock
+    bases: tuple[Base, ...]
+    patches: Mapping[Digest, Made]
+    notes: tuple[str, ...]
+
+
+def merge(chain: Chain, bases: Sequence[Base] = ()) -> Merged:
+    """Make the lock of a chain.
+
+    Args:
+        chain: the bundles.
+        bases: what the operator says that the site has.
+
+    Raises:
+        Damaged: a blob is in none of the bundles, or something in them contradicts itself.
+        UsageError: the bases contradict each other, or a library for patches is missing.
+    """
+    if any(blob.patch for link in chain.links for blob in link.catalog.blobs.values()):
+        zstd.require()
+    reading = _Reading(chain)
+    images = _by_name(reading)
+    lock = reading.lock([image for image, _ in images])
+    known = {base.digest for base in bases}
+    first = chain.links[0].catalog
+    inherited = [digest for digest in first.base if digest not in known]
+    absent = _Absent(chain, held_by(bases), chain.held_before() if inherited else {}, holdable(lock))
+    lost = [
+        _Lost(link, image, blob)
+        for image, link in images
+        for node in lock.walk(image)
+        for blob in node.blobs
+        if blob.digest not in image.foreign and not absent.place(blob)
+    ]
+    if lost:
+        raise _missing(chain, known, lost)
+    label = f"what {first.name} builds on"
+    own = tuple(Base(label, digest, Holdings(absent.held)) for digest in inherited) if absent.held else ()
+    return Merged(lock, own, absent.patches, tuple(reading.notes))
+
+
+def check_place(chain: Chain, serial: int | None, exported: Callable[[int | None], tuple[int, Digest] | None]) -> list[str]:
+    """Check that the chain is a part of the stream as it was exported from here, and that the merged bundle comes after it.
+
+    Args:
+        chain: the bundles.
+        serial: what was asked for, or None for the stream's next.
+        exported: the highest bundle of the stream exported from here, below a serial if one is given.
+
+    Returns:
+        What a person should know, one sentence each.
+
+    Raises:
+        UsageError: another history than the one of this state, or a serial that was used.
+    """
+    last = chain.links[-1].catalog
+    if serial is not None and serial <= last.serial:
+        raise UsageError(
+            "the merged bundle is a new one of the stream", where="--serial", expected=f"more than {last.serial}", got=str(serial)
+        )
+    for link in chain.links:
+        known = exported(link.catalog.serial + 1)
+        if known is not None and known[0] == link.catalog.serial and known[1] != link.digest:
+            raise UsageError(
+                "a bundle that is not the one that was exported from here under its serial",
+                where=link.catalog.name,
+                expected=f"catalog {known[1]}",
+                got=f"catalog {link.digest}",
+                hint="find out which of the two the sites have taken",
+            )
+    newest = exported(serial)
+    if newest is not None and newest[0] > last.serial:
+        return [
+            f"serial {newest[0]} of the stream was exported from here after {last.name}: "
+            "a site that took it goes back to the names of the merged bundle"
+        ]
+    return []
+
+
+@dataclass
+class _Reading:
+    """Reads manifests out of a chain, each once."""
+
+    chain: Chain
+    nodes: dict[Digest, Node] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def lock(self, images: Sequence[Image]) -> Lock:
+        """The lock of some images, with the content of their GPG signatures and no more manifests than they need."""
+        for image in images:
+            for descriptor in (image.root, *(attachment.descriptor for attachment in image.attachments)):
+                self.reach(image, descriptor)
+        whole = [replace(image, signatures=tuple(self._with_content(image, s) for s in image.signatures)) for image in images]
+        everything = Lock(tuple(whole), self.nodes)
+        return Lock(everything.images, {node.descriptor.digest: node for image in whole for node in everything.walk(image)})
+
+    def reach(self, image: Image, top: Descriptor) -> set[Digest]:
+        """The manifests below one, itself included, that the image carries."""
+        found: set[Digest] = set()
+        todo = [top]
+        while todo:
+            descriptor = todo.pop()
+            if descriptor.digest in found or descriptor.digest in image.omitted:
+                continue
+            found.add(descriptor.digest)
+            if len(found) > _MAX_MANIFESTS:
+                raise Damaged("an image with too many manifests", where=str(image.reference), expected=f"{_MAX_MANIFESTS} at most")
+            todo += self._node(image, descriptor).children
+        return found
+
+    def _node(self, image: Image, descriptor: Descriptor) -> Node:
+        where = f"{image.reference}: manifest {descriptor.digest}"
+        node = self.nodes.get(descriptor.digest)
+        if node is None:
+            try:
+                node = Node.of(self.chain.find_manifest(descriptor.digest))
+            except NotFound as error:
+                raise Damaged("a manifest is in none of the bundles", where=where) from error
+            self.nodes[descriptor.digest] = node
+        if node.descriptor != Descriptor(descriptor.media_type, descriptor.digest, descriptor.size):
+            raise Damaged(
+                "a manifest contradicts its descriptor",
+                where=where,
+                expected=f"{descriptor.media_type}, {descriptor.size} bytes",
+                got=f"{node.descriptor.media_type}, {node.descriptor.size} bytes",
+            )
+        return node
+
+    def _with_content(self, image: Image, signature: LookasideSignature) -> LookasideSignature:
+        where = f"{image.reference}: GPG signature {signature.digest}"
+        if self.chain.find_blob(signature.digest) != signature.size:
+            raise Damaged("a GPG signature is in none of the bundles", where=where, expected=f"{signature.size} bytes")
+        content = read_all(self.chain.open_blob(signature.digest), MAX_MANIFEST, where)
+        return replace(signature, content=content)
+
+
+def _by_name(reading: _Reading) -> list[tuple[Image, Link]]:
+    """Every name with its latest image, and what hung off the same image in earlier bundles; names of the last bundle last."""
+    found: dict[str, list[tuple[Image, Link]]] = {}
+    for link in reading.chain.links:
+        fresh: dict[str, list[tuple[Image, Link]]] = {}
+        for image in link.catalog.images:
+            name = _name(image.reference)
+            before = [other for other, _ in found.get(name, ()) if other.root == image.root]
+            joined = _joined(reading, image, before)
+            fresh.setdefault(name, []).append((joined, link))
+        for name, images in fresh.items():
+            found.pop(name, None)
+            found[name] = images
+    return [one for images in found.values() for one in images]
+
+
+def _name(reference: Reference) -> str:
+    """What a site knows an image by: a tag that is pinned to a digest is a tag."""
+    return str(reference.repository.tagged(reference.tag)) if reference.tag else str(reference)
+
+
+def _joined(reading: _Reading, image: Image, before: Sequence[Image]) -> Image:
+    """An image with the attachments and signatures that it had in earlier bundles and that belong to what is carried of it."""
+    foreign = dict.fromkeys(digest for one in (image, *before) for digest in one.foreign if digest not in reading.chain.sizes)
+    image = replace(image, volumes=(), foreign=tuple(foreign))
+    if not before:
+        return image
+    carried = reading.reach(image, image.root)
+    kept: dict[str, Attachment] = {}
+    for attachment in image.attachments:
+        kept[_place(attachment)] = attachment
+        carried |= reading.reach(image, attachment.descriptor)
+    for attachment in (attachment for other in before for attachment in other.attachments):
+        if attachment.subject not in carried:
+            continue
+        rival = kept.setdefault(_place(attachment), attachment)
+        if rival is attachment:
+            carried |= reading.reach(image, attachment.descriptor)
+        elif rival.descriptor != attachment.descriptor:
+            reading.notes.append(f"{image.reference}: of two versions of {attachment.tag} the later one is kept")
+    signatures = [s for one in (image, *before) for s in one.signatures if s.subject in carried]
+    return replace(image, attachments=tuple(kept.values()), signatures=tuple(dict.fromkeys(signatures)))
+
+
+def _place(attachment: Attachment) -> str:
+    """At the destination a tag is one manifest; what has no tag is known by its digest."""
+    return attachment.tag or attachment.descriptor.digest
+
+
+@dataclass
+class _Absent:
+    """Decides what is not carried: because the site has it, or because a patch of it is carried on as it is.
+
+    ``stated`` is what the operator's bases hold, ``before`` what the first bundle builds on, ``free`` what may be left out at all.
+    """
+
+    chain: Chain
+    stated: Mapping[Digest, Held]
+    before: Mapping[Digest, Held]
+    free: set[Digest]
+    held: dict[Digest, Held] = field(default_factory=dict)
+    patches: dict[Digest, Made] = field(default_factory=dict)
+
+    def place(self, blob: Descriptor) -> bool:
+        """Find a place for a blob; False when there is none."""
+        size = self.chain.sizes.get(blob.digest)
+        if size not in (None, blob.size):
+            raise Damaged(
+                "a blob is not as its manifest describes it", where=blob.digest, expected=f"{blob.size} bytes", got=str(size)
+            )
+        if self.chain.find_blob(blob.digest) is not None:
+            return True
+        return blob.digest in self.free and (self._holds(blob.digest) or self._patched(blob.digest))
+
+    def _holds(self, digest: Digest) -> bool:
+        if digest in self.stated:
+            return True
+        if digest in self.before:
+            self.held[digest] = self.before[digest]
+        return digest in self.before
+
+    def _patched(self, digest: Digest) -> bool:
+        for patch in self.chain.patches(digest):
+            if patch.base is not None and self._holds(patch.base):
+                self.patches[digest] = Made(patch, self.chain.sizes[patch.blob], None)
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """A blob that is nowhere, and the image and bundle that need it."""
+
+    link: Link
+    image: Image
+    blob: Descriptor
+
+
+def _missing(chain: Chain, given: Collection[Digest], lost: Sequence[_Lost]) -> Damaged:
+    one = lost[0]
+    more = len(dict.fromkeys(other.blob.digest for other in lost)) - 1
+    patched = bool(chain.patches(one.blob.digest))
+    got = "a patch, and nothing to apply it to" if patched else "left out, because an earlier bundle or the site has it"
+    return Damaged(
+        "a blob is in none of the bundles",
+        where=f"{one.link.catalog.name}: {one.image.reference}",
+        expected=f"blob {one.blob.digest}, {one.blob.size} bytes",
+        got=f"{got}; so {'is' if more == 1 else 'are'} {plural(more, 'other blob')}" if more else got,
+        hint=_what_would_do(chain, given, {other.blob.digest for other in lost}),
+    )
+
+
+def _what_would_do(chain: Chain, given: Collection[Digest], lost: Collection[Digest]) -> str:
+    """Which bases were said to hold what is nowhere: the bundles that leave it out name them by their digests."""
+    wanted = set(lost)
+    for digest in lost:  # what they are made from is missing as well
+        wanted |= {patch.base for patch in chain.patches(digest) if patch.base is not None}
+    known = {*given, *(link.digest for link in chain.links)}
+    before = {link.catalog.previous: link.catalog.name for link in reversed(chain.links)}
+    bundles, others = [], []
+    for link in chain.links:
+        blobs = (link.catalog.blobs.get(digest) for digest in wanted)
+        if any(blob is not None and (blob.held or blob.patch) for blob in blobs):
+            for base in sorted(set(link.catalog.base) - known):
+                known.add(base)
+                if base in before:
+                    bundles.append(f"the bundle before {before[base]} (catalog {base})")
+                else:
+                    others.append(f"the receipt (or earlier bundle) that {link.catalog.name} was made since: {base}")
+    if not bundles and not others:
+        return f"give the bundles before {chain.links[0].catalog.name} as well"
+    ways = "give it as well, or as what the site has: --since BUNDLE" if bundles else ""
+    ways += ("; " if ways and others else "") + ("give it as what the site has: --since RECEIPT" if others else "")
+    return f"this would do: {listing([*bundles, *others], 10)}; {ways} (sha256sum of the file is its digest)"

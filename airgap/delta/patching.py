@@ -1,0 +1,260 @@
+"""Make patches: each one tried, proved by rebuilding, and kept only when it is clearly smaller than what it stands for.
+
+Their sizes are not known beforehand, so they are made before the layout is fixed, into a scratch directory; the layers that are to
+be carried whole after all are fetched straight to their place later. Outcomes are kept, so that an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airgap import fsio
+from airgap.delta.candidates import Attempt
+from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, RegistryError, Stopped
+from airgap.format.catalog import Patch
+from airgap.oci import media, strictjson
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.reference import Repository
+from airgap.oci.stores import Reader
+from airgap.oci.verify import CHUNK, VerifiedReader
+from airgap.patch import codec
+from airgap.patch.tokens import Unrepresentable
+from airgap.patch.zstd import Effort
+from airgap.planning.plan import Made
+from airgap.progress import Progress
+
+#: The directory in the unfinished bundle where patches lie until they are in their places.
+SCRATCH = "patches"
+#: A patch must be smaller than this part of what it makes; else the layer is carried whole, which costs the far side less work.
+_WORTH = 0.95
+_MAX_NOTE = 4096
+
+Open = Callable[[Repository, Descriptor], Reader]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where layers are read from: ``new`` and ``base`` open a blob of a repository; a base perhaps from somewhere nearer."""
+
+    new: Open
+    base: Open
+
+
+def make_patches(
+    attempts: Sequence[Attempt], sources: Sources, scratch: Path, effort: Effort, progress: Progress, threads: int
+) -> dict[Digest, Made]:
+    """Try every patch.
+
+    Args:
+        attempts: what to try.
+        sources: where layers are read from.
+        scratch: where patches are put; what is there already is taken.
+        effort: how hard to try.
+        progress: told about every byte read of the new layers.
+        threads: how many at a time, not more than there are cores.
+
+    Returns:
+        The patches worth having, by the digest of what they make.
+
+    Raises:
+        RegistryError: a new layer cannot be had. A base that cannot be had only costs the patch.
+        MediaError: the scratch directory refuses.
+    """
+    if not attempts:
+        return {}
+    fsio.make_directory(scratch, fsio.UNCHANGEABLE)
+    progress.stage("making patches", sum(attempt.new.size for attempt in attempts))
+    patcher = _Patcher(sources, scratch, effort, progress)
+    pool = ThreadPoolExecutor(max(1, min(threads, os.cpu_count() or 1)), thread_name_prefix="patch")
+    largest_first = sorted(attempts, key=lambda attempt: -attempt.new.size)
+    tasks = {attempt.new.digest: pool.submit(patcher.run, attempt) for attempt in largest_first}
+    try:
+        done, pending = wait(tasks.values(), return_when=FIRST_EXCEPTION)
+    except (KeyboardInterrupt, Interrupted):
+        patcher.stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    if pending:
+        patcher.stop.set()
+    pool.shutdown(wait=True, cancel_futures=True)
+    for task in done:
+        task.result()
+    made = {digest: task.result() for digest, task in tasks.items()}
+    return {digest: one for digest, one in sorted(made.items()) if one}
+
+
+class _BaseUnavailable(AirgapError):
+    """The base cannot be read; what the new layer costs does not depend on that."""
+
+
+class _Patcher:
+    def __init__(self, sources: Sources, scratch: Path, effort: Effort, progress: Progress) -> None:
+        self._sources = sources
+        self._scratch = scratch
+        self._effort = effort
+        self._progress = progress
+        self.stop = threading.Event()
+
+    def run(self, attempt: Attempt) -> Made | None:
+        known = self._recall(attempt)
+        if known is not None:
+            self._progress.advance(attempt.new.size)
+            return known[0]
+        made = self._try(attempt)
+        self._note(attempt, made)
+        return made
+
+    def _try(self, attempt: Attempt) -> Made | None:
+        path = self._path(attempt)
+        try:
+            path.with_suffix(".json").unlink(missing_ok=True)  # of a run that was killed
+            with fsio.new_file(path) as fd:
+                size, digest = self._write(attempt, fd)
+            made = Made(Patch(attempt.codec, attempt.base.digest if attempt.base else None, digest), size, path)
+            self._prove(attempt, made)
+        except _NotWorthIt:
+            return None
+        except Unrepresentable as error:
+            self._progress.say(f"carried whole: {attempt.new.digest.short}: {error.got}")
+            return None
+        except _BaseUnavailable as error:
+            self._progress.say(f"carried whole: {attempt.new.digest.short}: its base cannot be read: {error.what}")
+            return None
+        return made
+
+    def _write(self, attempt: Attempt, fd: int) -> tuple[int, Digest]:
+        limit, size = int(attempt.new.size * _WORTH), 0
+        hasher = hashlib.sha256()
+        scale = attempt.base.size / attempt.new.size if attempt.base else 1.0
+        base = self._base(attempt)
+        for piece in codec.make(lambda: self._new(attempt), base, scale, attempt.codec, self._effort):
+            size += len(piece)
+            if size > limit:
+                raise _NotWorthIt
+            hasher.update(piece)
+            with fsio.disk_errors("cannot write", self._path(attempt)):
+                fsio.write_at(fd, piece, size - len(piece))
+        return size, Digest.sealed(hasher)
+
+    def _prove(self, attempt: Attempt, made: Made) -> None:
+        """Rebuild, as the importer will, and compare."""
+        where = f"patch of {attempt.new.digest}"
+        path = self._path(attempt)
+        patch = fsio.FileReader(fsio.open_regular(path), 0, made.size, str(path))
+        rebuilt = codec.rebuild(patch, self._base(attempt), attempt.codec, where)
+        try:
+            for _ in _chunks(VerifiedReader(rebuilt, attempt.new, where)):
+                self._check_stop()
+        except Unrepresentable:
+            raise
+        except Damaged as error:
+            self._progress.say(f"carried whole: {attempt.new.digest.short}: its patch does not give it back: {error.what}")
+            raise _NotWorthIt from error
+
+    def _new(self, attempt: Attempt) -> Reader:
+        where = f"{attempt.repository}: blob {attempt.new.digest}"
+        reader = self._sources.new(attempt.repository, attempt.new)
+        return _Watched(VerifiedReader(reader, attempt.new, where), self)
+
+    def _base(self, attempt: Attempt) -> Callable[[], Reader] | None:
+        base = attempt.base
+        if base is None:
+            return None
+        return lambda: _BaseReader(lambda: self._sources.base(attempt.origin or attempt.repository, base), base)
+
+    def _path(self, attempt: Attempt) -> Path:
+        return self._scratch / f"{attempt.new.digest.hex}.patch"
+
+    def _note(self, attempt: Attempt, made: Made | None) -> None:
+        facts: dict[str, Any] = {"base": attempt.base.digest if attempt.base else None}
+        if made:
+            facts |= {"patch": made.patch.blob, "size": made.size}
+        else:
+            self._path(attempt).unlink(missing_ok=True)
+        fsio.write_durable(self._path(attempt).with_suffix(".json"), strictjson.canonical(facts))
+
+    def _recall(self, attempt: Attempt) -> tuple[Made | None] | None:
+        """What an earlier run found out about the same attempt. Its patch is hashed: a note is a hint, never a proof."""
+        path, base = self._path(attempt), attempt.base.digest if attempt.base else None
+        with contextlib.suppress(Damaged):
+            raw = fsio.read_if_there(path.with_suffix(".json"), _MAX_NOTE)
+            facts = strictjson.parse_object(raw, str(path)) if raw else {"base": ""}
+            if facts.get("base") != base:
+                return None
+            if "patch" not in facts:
+                return (None,)
+            digest, size = Digest.parse(facts["patch"]), strictjson.integer(facts.get("size"), str(path))
+            file = fsio.FileReader(fsio.open_regular(path), 0, size + 1, str(path))
+            for _ in _chunks(VerifiedReader(file, Descriptor(media.OCTETS, digest, size), str(path))):
+                self._check_stop()
+            return (Made(Patch(attempt.codec, base, digest), size, path),)
+        return None
+
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
+
+    def watch(self, count: int) -> None:
+        """Some bytes of a new layer were read."""
+        self._check_stop()
+        self._progress.advance(count)
+
+
+class _NotWorthIt(Exception):
+    """The patch is not clearly smaller."""
+
+
+class _Watched:
+    """The reader of a new layer: tells the progress, and ends when everything was stopped."""
+
+    def __init__(self, reader: Reader, patcher: _Patcher) -> None:
+        self._reader = reader
+        self._patcher = patcher
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        count = self._reader.readinto(buffer)
+        self._patcher.watch(count)
+        return count
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _BaseReader:
+    """The reader of a base: whatever is wrong with it, is wrong with the base and not with the new layer."""
+
+    def __init__(self, opener: Callable[[], Reader], base: Descriptor) -> None:
+        with _base_errors():
+            self._reader = VerifiedReader(opener(), base, f"base {base.digest}")
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        with _base_errors():
+            return self._reader.readinto(buffer)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+@contextlib.contextmanager
+def _base_errors() -> Iterator[None]:
+    try:
+        yield
+    except (RegistryError, Damaged, MediaError) as error:
+        raise _BaseUnavailable(error.what, where=error.where) from error
+
+
+def _chunks(reader: Reader) -> Iterator[int]:
+    """Read to the end and close."""
+    buffer = memoryview(bytearray(CHUNK))
+    with contextlib.closing(reader):
+        while count := reader.readinto(buffer):
+            yield count

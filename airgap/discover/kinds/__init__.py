@@ -1,0 +1,1 @@
+"""Where each kind of deployment file names its images."""

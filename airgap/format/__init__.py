@@ -1,0 +1,1 @@
+"""Bundle format version 1 (docs/format.md): names, tar frame, catalog, companion files and parity."""

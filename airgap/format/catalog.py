@@ -1,0 +1,346 @@
+"""The catalog: the signed list of everything in a bundle. Pure data, strict both ways."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airgap.errors import Damaged, Refused, UsageError
+from airgap.format import frame, names
+from airgap.format.entries import Blob as Blob  # the entries under the catalog's own name
+from airgap.format.entries import Patch as Patch
+from airgap.format.entries import Volume as Volume
+from airgap.format.entries import blob_json, blob_of, check_blobs, file_json, file_of, parity_of, volume_of
+from airgap.format.frame import Member
+from airgap.oci import jsonparts, media, strictjson
+from airgap.oci.digest import Digest
+from airgap.oci.image import Image
+from airgap.oci.reference import Reference
+from airgap.text import printable
+
+if TYPE_CHECKING:
+    from airgap.cipher.content import Pieces
+    from airgap.format.outer import Sealed
+
+SCHEMA = "airgap.catalog/1"
+SEALED = "airgap.sealed/1"
+#: A catalog may not be larger than this, in bytes.
+MAX_CATALOG = 64 * 1024 * 1024
+#: Nor may what is read from it take more memory, in bytes: 375,000 blobs. Often there is no signature, so it may be anybody's.
+MAX_MEMORY = 152 * 1024 * 1024
+_IN_PARTS = ("blobs", "images", "volumes", "parity")
+
+OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+REF_NAME = "org.opencontainers.image.ref.name"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Everything in a bundle. ``created`` and ``expires`` are RFC 3339 in UTC; ``volume_size`` is the bound given, or None.
+
+    ``parity`` are the files from which volumes can be rebuilt (format/parity.py); nothing but repair needs them. Of an encrypted
+    bundle ``sealed`` is what only the sites can open (format/sealed.py): images and blobs are unknown then. Once it was opened,
+    ``pieces`` says how the volumes are decrypted.
+    """
+
+    stream: str
+    serial: int
+    created: str
+    expires: str | None
+    tool: str
+    previous: Digest | None
+    base: tuple[Digest, ...]
+    volume_size: int | None
+    images: tuple[Image, ...]
+    blobs: Mapping[Digest, Blob]
+    volumes: tuple[Volume, ...]
+    parity: tuple[Volume, ...] = ()
+    sealed: Sealed | None = None
+    pieces: Pieces | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The directory name, ``stream-serial``."""
+        return names.bundle_name(self.stream, self.serial)
+
+    @property
+    def total_size(self) -> int:
+        """Bytes of all volumes."""
+        return sum(volume.size for volume in self.volumes)
+
+    @property
+    def files(self) -> tuple[Volume, ...]:
+        """Volumes, then parity files: the numbers of the code's shares are places in this, from 0."""
+        return self.volumes + self.parity
+
+    def savings(self) -> dict[str, int]:
+        """What need not be carried: how many blobs are held and patched, and their bytes; and the bytes of the patches.
+
+        What patches are made from is not counted as held.
+        """
+        bases = {blob.patch.base for blob in self.blobs.values() if blob.patch}
+        held = [blob.size for digest, blob in self.blobs.items() if blob.held and digest not in bases]
+        patched = [(blob.size, self.blobs[blob.patch.blob].size) for blob in self.blobs.values() if blob.patch]
+        return {
+            "held_blobs": len(held),
+            "held_bytes": sum(held),
+            "patched_blobs": len(patched),
+            "patched_bytes": sum(size for size, _ in patched),
+            "patch_bytes": sum(size for _, size in patched),
+        }
+
+    def members(self) -> list[Member]:
+        """The files of the layout in the order of the media."""
+        carried = [(blob.extents[0], digest, blob.size) for digest, blob in self.blobs.items() if blob.extents]
+        return layout_members(self.images, [(digest, size) for _, digest, size in sorted(carried)])
+
+    def check_frame(self) -> None:
+        """Recompute the tar frame and compare: extents and volume sizes must be the canonical ones.
+
+        Raises:
+            Damaged: the catalog contradicts the format.
+        """
+        computed = frame.measure(self.members(), self.volume_size)
+        for digest, blob in self.blobs.items():
+            expected = computed.extents.get(names.blob_path(digest), ())
+            if expected != blob.extents:
+                raise Damaged("the catalog's extents contradict the format", where=f"{names.CATALOG}: blob {digest}")
+        if computed.sizes != tuple(volume.size for volume in self.volumes):
+            raise Damaged("the catalog's volume sizes contradict the format", where=names.CATALOG)
+
+    def to_bytes(self) -> bytes:
+        """The exact bytes that are signed: sorted keys, one top-level entry a line."""
+        if self.sealed is not None:
+            return self.sealed.raw
+        top: dict[str, Any] = {
+            "schema": SCHEMA,
+            "stream": self.stream,
+            "serial": self.serial,
+            "created": self.created,
+            "expires": self.expires,
+            "tool": self.tool,
+            "previous": self.previous,
+            "base": list(self.base),
+            "block_size": names.BLOCK_SIZE,
+            "volume_size": self.volume_size,
+            "parity": [file_json(file) for file in self.parity],
+            "images": [image.to_json() for image in self.images],
+            "blobs": {digest: blob_json(blob) for digest, blob in self.blobs.items()},
+            "volumes": [file_json(file) for file in self.volumes],
+        }
+        return document(top)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Catalog:
+        """Read a catalog whose signature has been checked.
+
+        Raises:
+            Damaged: unknown schema, or any field that is missing, of the wrong type, or out of range.
+            Refused: the bundle is encrypted.
+        """
+        where = names.CATALOG
+        top, blobs = _read(raw)
+        if top.get("schema") == SEALED:
+            raise Refused(
+                "the bundle is encrypted",
+                where=where,
+                expected="the private key of a site that it was encrypted to",
+                hint="import, verify, inspect, serve and watch take it: --decrypt-key FILE; check, copy and repair need no key; "
+                "as a base of the next bundle take the site's receipt",
+            )
+        if top.get("schema") != SCHEMA:
+            raise Damaged(
+                "a catalog of an unknown schema",
+                where=where,
+                expected=SCHEMA,
+                got=printable(str(top.get("schema")), 60),
+                hint="the bundle was made by a newer airgap: bring that version to this site first",
+            )
+        previous = top.get("previous")
+        known = header(top)
+        return cls(
+            **known,
+            tool=strictjson.string(top.get("tool"), f"{where}: tool"),
+            previous=None if previous is None else Digest.parse(previous, f"{where}: previous"),
+            base=tuple(Digest.parse(item, f"{where}: base") for item in strictjson.array(top.get("base"), where)),
+            images=_images(strictjson.array(top.get("images"), where), len(known["volumes"])),
+            blobs=check_blobs(blobs, known["volumes"]),
+        )
+
+
+def _read(raw: bytes) -> tuple[dict[str, Any], dict[Digest, Blob]]:
+    """The entries of a catalog, with blobs, images and files as what they are: as JSON they would take several times the memory.
+
+    What is wrong with a part is told at the end, after an unknown schema.
+    """
+    where = names.CATALOG
+    memory = jsonparts.Memory(MAX_MEMORY)
+    top: dict[str, Any] = {}
+    blobs: dict[Digest, Blob] = {}
+    wrong: Damaged | None = None
+    for key, name, value in jsonparts.parts(raw, where, _IN_PARTS, memory):
+        if name is None:
+            top[key] = value
+            continue
+        try:
+            memory.take(_part(top, blobs, key, name, value))
+        except Damaged as error:
+            if memory.left < 0:
+                error.where = where
+                raise
+            wrong = wrong or error
+    if top.get("schema") == SCHEMA:
+        if wrong is not None:
+            raise wrong
+        strictjson.mapping(top.get("blobs"), where)
+    return top, blobs
+
+
+def _part(top: dict[str, Any], blobs: dict[Digest, Blob], key: str, name: str | int, value: object) -> int:
+    """Keep one blob, image or file; the memory that it takes, in bytes. Raises ``Damaged``."""
+    if key == "blobs":
+        digest, blob = blob_of(name, value)
+        if digest in blobs:
+            raise Damaged(f"not acceptable JSON: duplicate key '{digest}'", where=names.CATALOG)
+        blobs[digest] = blob
+        return _blob_memory(blob)
+    if not isinstance(name, int):
+        raise Damaged("not a list", where=f"{names.CATALOG}: {key}")
+    if key == "images":
+        top[key].append(Image.from_json(value, f"{names.CATALOG}: image {name + 1}"))
+        return _image_memory(value)
+    own = names.volume_name(name + 1) if key == "volumes" else names.parity_name(name + 1)
+    file = file_of(value, own, f"{names.CATALOG}: {'volume' if key == 'volumes' else 'parity'} {name + 1}")
+    top[key].append(file)
+    return 512 + 136 * len(file.blocks)
+
+
+def memory_needed(images: Iterable[Image], blobs: Iterable[Blob]) -> int:
+    """What a reader counts for images and blobs, in bytes: no more than ``MAX_MEMORY``."""
+    return sum(_image_memory(image.to_json()) for image in images) + sum(map(_blob_memory, blobs))
+
+
+def _blob_memory(blob: Blob) -> int:
+    return 360 + 64 * len(blob.extents) + 128 * len(blob.repositories) + 256 * (blob.patch is not None)
+
+
+def _image_memory(value: object) -> int:
+    return strictjson.memory_of(strictjson.canonical(value))
+
+
+def document(top: Mapping[str, Any]) -> bytes:
+    """A catalog's exact bytes: sorted keys, one top-level entry a line."""
+    lines = (f"{json.dumps(key)}:{strictjson.canonical(top[key]).decode()}" for key in sorted(top))
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def header(top: dict[str, Any]) -> dict[str, Any]:
+    """The fields of ``Catalog`` that say nothing about what is inside: the only ones that an encrypted bundle shows.
+
+    Args:
+        top: the document.
+
+    Raises:
+        Damaged: one is missing, of the wrong type, or out of range.
+    """
+    where = names.CATALOG
+    _check_header(top, where)
+    volume_size = _volume_size(top.get("volume_size"))
+    volumes = tuple(volume_of(item, i, volume_size) for i, item in enumerate(strictjson.array(top.get("volumes"), where), 1))
+    return {
+        "stream": _stream(top),
+        "serial": strictjson.integer(top.get("serial"), f"{where}: serial"),
+        "created": check_time(top.get("created"), f"{where}: created"),
+        "expires": None if top.get("expires") is None else check_time(top.get("expires"), f"{where}: expires"),
+        "volume_size": volume_size,
+        "volumes": volumes,
+        "parity": parity_of(strictjson.array(top.get("parity"), f"{where}: parity"), volumes),
+    }
+
+
+def layout_members(images: Iterable[Image], blobs: Iterable[tuple[Digest, int]]) -> list[Member]:
+    """The members of the layout: ``oci-layout``, ``index.json``, then the given blobs in their order."""
+    index = index_json(images)
+    head = [Member("oci-layout", len(OCI_LAYOUT), OCI_LAYOUT), Member("index.json", len(index), index)]
+    return head + [Member(names.blob_path(digest), size) for digest, size in blobs]
+
+
+def index_json(images: Iterable[Image]) -> bytes:
+    """The layout's ``index.json``: every image by its full reference, and every attachment (image-spec image-layout.md)."""
+    entries: dict[tuple[str, str], dict[str, Any]] = {}
+    for image in images:
+        entries.setdefault((str(image.reference), image.root.digest), _entry(image.root.to_json(), str(image.reference)))
+    for image in images:
+        for attachment in image.attachments:
+            name = str(image.reference.repository.tagged(attachment.tag)) if attachment.tag else ""
+            entries.setdefault((name, attachment.descriptor.digest), _entry(attachment.descriptor.to_json(), name))
+    index = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": list(entries.values())}
+    return strictjson.canonical(index)
+
+
+def check_time(value: object, where: str) -> str:
+    """An RFC 3339 time in UTC, ``2026-01-31T12:00:00Z``. Raises ``Damaged``."""
+    text = strictjson.string(value, where)
+    try:
+        parse_time(text)
+    except UsageError as error:
+        raise Damaged(error.what, where=where, expected=error.expected, got=error.got) from error
+    return text
+
+
+def parse_time(text: str) -> dt.datetime:
+    """Read an RFC 3339 time; a time zone is required. Raises ``UsageError``."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        if moment.tzinfo is not None and "T" in text.upper():
+            return moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise UsageError("not a time", expected="RFC 3339, such as 2026-01-31T12:00:00Z", got=printable(text, 60))
+
+
+def format_time(moment: dt.datetime) -> str:
+    """Write a time as RFC 3339 in UTC, in whole seconds."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _entry(descriptor: dict[str, Any], name: str) -> dict[str, Any]:
+    return descriptor | {"annotations": {REF_NAME: name}} if name else descriptor
+
+
+def _check_header(top: dict[str, Any], where: str) -> None:
+    if top.get("block_size") != names.BLOCK_SIZE:
+        raise Damaged(
+            "an unknown block size", where=where, expected=str(names.BLOCK_SIZE), got=printable(str(top.get("block_size")), 60)
+        )
+
+
+def _stream(top: dict[str, Any]) -> str:
+    try:
+        return names.check_stream(strictjson.string(top.get("stream"), names.CATALOG))
+    except UsageError as error:
+        raise Damaged(error.what, where=names.CATALOG, expected=error.expected, got=error.got) from error
+
+
+def _volume_size(value: object) -> int | None:
+    where = f"{names.CATALOG}: volume_size"
+    if value is not None and strictjson.integer(value, where) < names.MIN_VOLUME:
+        raise Damaged("a volume size that nothing fits into", where=where, expected=f"{names.MIN_VOLUME} bytes at least")
+    return None if value is None else strictjson.integer(value, where)
+
+
+def _images(values: list[Any], volumes: int) -> tuple[Image, ...]:
+    images: tuple[Image, ...] = tuple(values)
+    if not images or not volumes:
+        raise Damaged("the catalog lists no images or no volumes", where=names.CATALOG)
+    roots: dict[Reference, Digest] = {}
+    for number, image in enumerate(images, 1):
+        where = f"{names.CATALOG}: image {number}"
+        if not image.volumes or not 1 <= min(image.volumes) <= max(image.volumes) <= volumes:
+            raise Damaged("an image needs volumes that do not exist", where=where, got=printable(str(image.volumes), 80))
+        if roots.setdefault(image.reference, image.root.digest) != image.root.digest:
+            raise Damaged("two images have the same name", where=where, got=str(image.reference))
+    return images

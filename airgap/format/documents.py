@@ -1,0 +1,102 @@
+"""The companion files for people without our software. All are pure functions of the catalog, so a change in them shows."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Container, Iterable
+from importlib import resources
+
+from airgap import __version__
+from airgap.format import names
+from airgap.format.catalog import Catalog, Volume
+from airgap.text import human_size, plural, printable
+
+#: What a catalog says about who made it.
+TOOL = f"airgap {__version__}"
+
+
+def sha256sums(catalog: Catalog, raw: bytes, only: Container[str] | None = None) -> bytes:
+    """``SHA256SUMS`` as coreutils reads it: catalog, volumes, parity files, and the scripts that check them.
+
+    Args:
+        catalog: the parsed catalog.
+        raw: its exact bytes.
+        only: the volumes and parity files to list, by name, when others lie elsewhere; by default all.
+    """
+    lines = [f"{hashlib.sha256(raw).hexdigest()}  {names.CATALOG}\n"]
+    lines += [f"{file.sha256}  {file.name}\n" for file in catalog.files if only is None or file.name in only]
+    lines += [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in scripts().items()]
+    return "".join(lines).encode()
+
+
+@functools.cache
+def scripts() -> dict[str, bytes]:
+    """The scripts that check a bundle with stock tools, by file name: the same in every bundle."""
+    folder = resources.files("airgap.format") / "stock"
+    return {name: (folder / name).read_bytes() for name in names.SCRIPTS}
+
+
+def check_txt(catalog: Catalog, raw: bytes) -> bytes:
+    """``CHECK.txt``: what this is, the volumes, and how to check it with stock tools; CRLF so that every editor shows it."""
+    first = catalog.volumes[0].name
+    expires = catalog.expires or "never"
+    secret = catalog.sealed is not None or catalog.pieces is not None  # then it must not say what is inside
+    content = "encrypted" if secret else plural(len(catalog.images), "image")
+    parity = plural(len(catalog.parity), "parity file")
+    repair = f"\nFrom the {parity} the tool can also rebuild it: airgap media repair" if catalog.parity else ""
+    text = f"""This is a transfer bundle of container images, made by airgap.
+
+  bundle    {catalog.name}   (stream {catalog.stream}, serial {catalog.serial})
+  created   {catalog.created}   expires {expires}
+  content   {content}, {plural(len(catalog.volumes), "volume")}, {human_size(catalog.total_size)}
+  catalog   sha256 {hashlib.sha256(raw).hexdigest()}
+
+You need no key and no special software to find out whether it is complete and undamaged.
+All files may lie on one disk or on several; check each disk where it is.
+
+Linux:    sh check.sh
+macOS:    sh check.sh
+Windows:  double-click check.cmd, or
+          powershell -NoProfile -ExecutionPolicy Bypass -File check.ps1
+
+On one of several disks: sh check.sh --subset, check.cmd --subset, check.ps1 -Subset.
+By hand, Linux:    sha256sum -c {names.SUMS} (one of several disks: sha256sum -c --ignore-missing {names.SUMS})
+By hand, macOS:    shasum -a 256 -c {names.SUMS}
+By hand, Windows:  certutil -hashfile {first} SHA256
+                   Compare the result with the line of that file below; the same for every other file.
+
+A file that is missing or differs has to be copied again from its original. Nothing else needs to be repeated.{repair}
+
+Who made it can be checked with the sender's public key, if you have it:
+  base64 -d {names.CATALOG}.ID.sig > sig.bin; openssl dgst -sha256 -verify KEY.pub -signature sig.bin {names.CATALOG}
+  gpg --verify {names.CATALOG}.ID.asc {names.CATALOG}
+
+{_content(catalog, secret)}
+
+Volumes:
+"""
+    text += _rows(catalog.volumes) + ("\nParity files:\n" + _rows(catalog.parity) if catalog.parity else "")
+    text += "" if secret else _images(catalog)
+    text += "\nScripts:\n" + "".join(f"  {name}  {hashlib.sha256(content).hexdigest()}\n" for name, content in scripts().items())
+    return text.replace("\n", "\r\n").encode()
+
+
+def _content(catalog: Catalog, secret: bool) -> str:
+    first, last = catalog.volumes[0].name, catalog.volumes[-1].name
+    if secret:
+        return "The volumes are encrypted: only the sites that they were made for can read them."
+    command = f"tar -xMf {first} -f ... -f {last}" if len(catalog.volumes) > 1 else f"tar -xf {first}"
+    return f"The volumes are plain tar archives which together hold one OCI image layout:\n  {command}"
+
+
+def _images(catalog: Catalog) -> str:
+    return "\nImages:\n" + "".join(
+        f"  {image.reference}\n      {printable(', '.join(image.platforms)) or 'no platform stated'}"
+        f"; volume {', '.join(map(str, image.volumes))}\n"
+        for image in catalog.images
+    )
+
+
+def _rows(files: Iterable[Volume]) -> str:
+    return "".join(f"  {file.name}  {file.size:>15,} bytes  {file.sha256}\n" for file in files)

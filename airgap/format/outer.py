@@ -1,0 +1,81 @@
+"""The outer catalog of an encrypted bundle: what carrying, checking and repairing needs. Nothing here can decrypt.
+
+It is what is signed, and its digests are those of the encrypted bytes. The real catalog is in it for the sites alone (sealed.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from airgap.cipher.forms import PIECE, Wrapped
+from airgap.errors import Damaged
+from airgap.format import names
+from airgap.format.catalog import SEALED, Catalog, header
+from airgap.oci import strictjson
+from airgap.text import printable
+
+_FIELDS = frozenset(
+    {
+        "schema", "stream", "serial", "created", "expires", "block_size", "piece_size", "volume_size", "volumes", "parity",
+        "recipients", "catalog", "tags",
+    }
+)  # fmt: skip
+#: So many sites a bundle may be encrypted to.
+MAX_RECIPIENTS = 256
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What of an encrypted bundle's catalog only the sites can open.
+
+    Attributes:
+        raw: the exact bytes of the outer catalog.
+        recipients: the content key, for every site.
+        catalog: the real catalog, encrypted.
+        tags: the tags of all pieces of all volumes in order, encrypted.
+    """
+
+    raw: bytes
+    recipients: tuple[Wrapped, ...]
+    catalog: bytes
+    tags: bytes
+
+
+def read(raw: bytes) -> Catalog:
+    """A catalog of either kind: for all who only carry, check and repair, and for who will open it.
+
+    Raises:
+        Damaged: as ``Catalog.from_bytes``.
+    """
+    if b"airgap.sealed/" not in raw:  # most are not: parse once
+        return Catalog.from_bytes(raw)
+    where = names.CATALOG
+    top = strictjson.parse_object(raw, where)
+    if top.get("schema") != SEALED:
+        return Catalog.from_bytes(raw)
+    if set(top) != _FIELDS or top["piece_size"] != PIECE:
+        wrong = printable(", ".join(sorted(set(top) ^ _FIELDS)) or str(top["piece_size"]), 200)
+        raise Damaged("an encrypted catalog with other entries", where=where, expected=", ".join(sorted(_FIELDS)), got=wrong)
+    recipients = strictjson.array(top["recipients"], f"{where}: recipients")
+    if not 0 < len(recipients) <= MAX_RECIPIENTS:
+        raise Damaged("an encrypted catalog for nobody or too many", where=where, expected=f"1 to {MAX_RECIPIENTS} recipients")
+    wrapped = tuple(_recipient(value, where) for value in recipients)
+    sealed = Sealed(raw, wrapped, _bytes(top["catalog"], where), _bytes(top["tags"], where))
+    return Catalog(**header(top), tool="", previous=None, base=(), images=(), blobs={}, sealed=sealed)
+
+
+def _recipient(value: object, where: str) -> Wrapped:
+    fields = strictjson.mapping(value, f"{where}: recipients")
+    if set(fields) != {"key", "ephemeral", "secret"}:
+        raise Damaged("a recipient with other entries", where=where, expected="key, ephemeral, secret")
+    key_id = printable(strictjson.string(fields["key"], where), 64)
+    return Wrapped(key_id, _bytes(fields["ephemeral"], where), _bytes(fields["secret"], where))
+
+
+def _bytes(value: object, where: str) -> bytes:
+    try:
+        return base64.b64decode(strictjson.string(value, where).encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise Damaged("not base64", where=where) from error

@@ -1,0 +1,235 @@
+"""Move the names of a stream back to what they were after an earlier bundle, with what is still at the target: no media."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from airgap.errors import Damaged, NotFound, UsageError
+from airgap.format.names import bundle_name
+from airgap.naming.mapping import StoreSpec
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Target
+from airgap.progress import Progress
+from airgap.state import Brought, Generation, State, Stood, Turn
+from airgap.text import listing, plural
+
+
+@dataclass(frozen=True)
+class Move:
+    """One name: what it stands for now (None: nothing) and what it did after the generation that is wanted."""
+
+    name: str
+    before: Digest | None
+    after: Digest
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What a rollback did.
+
+    Attributes:
+        moved: the names that stood for something else.
+        unmoved: how many did not.
+        new: names that later bundles brought and that are there still.
+        gone: such names that are there no more, although that is not remembered: a removal died before it was.
+        taken: names that the generation had and that ``prune --unlisted`` has removed since.
+    """
+
+    moved: tuple[Move, ...]
+    unmoved: int
+    new: tuple[str, ...]
+    taken: tuple[str, ...]
+    gone: tuple[str, ...] = ()
+
+
+def generation_of(generations: Sequence[Generation], stream: str, serial: int, target: str) -> Generation:
+    """The generation that is wanted.
+
+    Raises:
+        UsageError: this site does not remember it, or parts of it were removed.
+    """
+    own = [one for one in generations if one.stream == stream]
+    have = listing([str(one.serial) for one in own if not one.pruned], 50) or "none"
+    for one in own:
+        if one.serial == serial and one.pruned:
+            raise UsageError(
+                "there is no way back to a generation that was pruned",
+                where=f"{bundle_name(stream, serial)} at {target}",
+                expected=f"one of the serials that are whole: {have}",
+                hint="import it again from its media: airgap import --allow-older",
+            )
+        if one.serial == serial:
+            return one
+    raise UsageError(
+        "no such generation of this stream is remembered for the target",
+        where=f"{bundle_name(stream, serial)} at {target}",
+        expected=f"one of the serials {have}",
+        hint="name the target as it was named to airgap import; airgap history --generations lists them",
+    )
+
+
+def names_at(standing: Iterable[Stood], generation: Generation) -> dict[str, Stood]:
+    """What the names of its stream stood for after a generation, whichever bundle brought them."""
+    return {one.name: one for one in standing if one.stream == generation.stream and one.at(generation.moment)}
+
+
+def attachments_at(generations: Iterable[Generation], generation: Generation, images: Iterable[Brought]) -> list[Brought]:
+    """What hung off these images after a generation, as far as bundles brought it."""
+    wanted = {(_repository(one.name), one.digest) for one in images}
+    found: dict[str, Brought] = {}
+    for one in sorted((g for g in generations if g.moment <= generation.moment), key=lambda g: g.moment):
+        own: dict[str, list[Digest]] = {}  # where it is not remembered which image had an attachment, all are thought to
+        for image in one.brought:
+            if image.image:
+                own.setdefault(_repository(image.name), []).append(image.digest)
+        for row in one.brought:
+            repository = _repository(row.name)
+            if not row.image and any((repository, root) in wanted for root in row.roots or own.get(repository, ())):
+                found[row.name] = row
+    return list(found.values())
+
+
+def roll_back(
+    target: Target, state: State, spec: StoreSpec, turn: Turn, stream: str, serial: int, progress: Progress, threads: int = 4
+) -> Rollback:
+    """Check that everything is there, move the names, remember it. Doing it twice does nothing more.
+
+    Args:
+        target: opened.
+        state: the site's memory.
+        spec: the target as it was named to the imports.
+        turn: this command's turn there.
+        stream, serial: the generation.
+        progress: told about every step.
+        threads: how many questions are asked at a time.
+
+    Raises:
+        UsageError: there is no such generation.
+        Damaged: parts of it are gone, or it is not known what all its names stood for; nothing was moved.
+        RegistryError, MediaError: the target failed.
+    """
+    turn.begin(spec.exclusive_place)
+    place = str(spec)
+    generations, standing = state.generations.read(place), state.generations.standing.read(place)
+    generation = generation_of(generations, stream, serial, place)
+    known = names_at(standing, generation)
+    images = [Brought(one.name, one.digest, image=True) for one in known.values() if not one.taken]
+    _check_owners(images, generations, generation, state)
+    now = _resolve(target, [one.name for one in images if "@" not in one.name], threads)
+    moved = [one for one in images if one.name in now and now[one.name] != one.digest]
+    later = {one.name for one in standing if one.stream == stream and one.until is None and "@" not in one.name} - known.keys()
+    there = _resolve(target, sorted(later), threads)
+    new = tuple(name for name, digest in there.items() if digest is not None)
+    if generation.unsure and new:
+        raise Damaged(
+            "it is not known what all names stood for after this bundle: an earlier airgap has pruned since and did not keep it",
+            where=f"{bundle_name(stream, serial)} at {place}",
+            got=listing(list(new), 100),
+            hint="nothing was moved; bring the media of this bundle and import it with --allow-older",
+        )
+    progress.stage("looking for every part of it", 0)
+    own = {(one.name, one.digest) for one in (*generation.brought, *moved)}
+    concerned = [one for one in images if (one.name, one.digest) in own]
+    missing = _Check(target, threads).missing([*concerned, *attachments_at(generations, generation, concerned)])
+    if missing:
+        raise Damaged(
+            f"the generation is not whole any more: {plural(len(missing), 'part')} missing",
+            where=f"{bundle_name(stream, serial)} at {place}",
+            got=listing(missing, 100),
+            hint="nothing was moved; bring the media of this bundle and import it with --allow-older",
+        )
+    turn.check(spec.exclusive_place)
+    progress.stage("moving names", 0)
+    for one in moved:
+        reference = Reference.parse(one.name)
+        target.tag(reference, target.manifest(reference.repository, one.digest))
+    target.commit()
+    if moved or not any(g.in_force for g in generations if (g.stream, g.serial) == (stream, serial)):
+        by_tag = [one for one in images if one.name in now]
+        state.record_rollback(place, stream, serial, by_tag, f"moved {plural(len(moved), 'name')} back to this serial")
+    moves = tuple(Move(one.name, now[one.name], one.digest) for one in moved)
+    taken = tuple(sorted(one.name for one in known.values() if one.taken))
+    return Rollback(moves, len(now) - len(moved), new, taken, tuple(name for name in there if name not in new))
+
+
+def _repository(name: str) -> str:
+    """The repository of a name, which is by tag or by digest."""
+    return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
+
+
+def _check_owners(images: Iterable[Brought], generations: Iterable[Generation], generation: Generation, state: State) -> None:
+    """A repository that was given to another source meanwhile (``import --replace-names``) is not given back by the way.
+
+    Raises:
+        UsageError: there is one.
+    """
+    before = sorted(
+        (g for g in generations if g.stream == generation.stream and g.moment <= generation.moment), key=lambda g: g.moment
+    )
+    sources = {row.name: row.source for one in before for row in one.brought if row.source}
+    wanted = {_repository(one.name): sources[one.name] for one in images if one.name in sources}
+    for place, owner in state.owners(wanted).items():
+        if owner != wanted[place]:
+            raise UsageError(
+                "a repository at the target belongs to another source by now",
+                where=place,
+                expected=wanted[place],
+                got=owner,
+                hint="nothing was moved; give it back by an import of the older bundle with --allow-older --replace-names",
+            )
+
+
+def _resolve(target: Target, names: Sequence[str], threads: int) -> dict[str, Digest | None]:
+    with ThreadPoolExecutor(threads, thread_name_prefix="names") as pool:
+        return dict(zip(names, pool.map(lambda name: target.resolve(Reference.parse(name)), names), strict=True))
+
+
+class _Check:
+    """Finds what is missing below roots: every manifest is read, every blob asked for once in every repository."""
+
+    def __init__(self, target: Target, threads: int) -> None:
+        self._target = target
+        self._threads = threads
+
+    def missing(self, wanted: Sequence[Brought]) -> list[str]:
+        missing: list[str] = []
+        blobs: dict[tuple[Repository, Descriptor], None] = {}
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="closure") as pool:
+            roots = dict(zip(wanted, pool.map(self._root, wanted), strict=True))
+            missing += [one.name for one, root in roots.items() if root is None]
+            todo = {root for root in roots.values() if root is not None}
+            seen = set(todo)
+            while todo:
+                found = dict(zip(todo, pool.map(self._manifest, todo), strict=True))
+                missing += [f"{repository}@{digest}" for (repository, digest), manifest in found.items() if manifest is None]
+                todo = set()
+                for (repository, _), manifest in found.items():
+                    if manifest is not None:
+                        todo |= {(repository, child.digest) for child in manifest.children}
+                        own = (blob for blob in manifest.blobs() if not media.is_foreign(blob.media_type))
+                        blobs |= dict.fromkeys((repository, blob) for blob in own)
+                todo -= seen
+                seen |= todo
+            there = pool.map(lambda item: self._target.has(*item), blobs)
+            missing += [
+                f"{repository}: blob {blob.digest}" for (repository, blob), has in zip(blobs, there, strict=True) if not has
+            ]
+        return sorted(missing)
+
+    def _root(self, one: Brought) -> tuple[Repository, Digest] | None:
+        """An attachment's tag may have got more signatures since: then it counts as it is now."""
+        reference = Reference.parse(one.name)
+        digest = one.digest if one.image or reference.digest else self._target.resolve(reference)
+        return None if digest is None else (reference.repository, digest)
+
+    def _manifest(self, item: tuple[Repository, Digest]) -> Manifest | None:
+        try:
+            return self._target.manifest(*item)
+        except NotFound:
+            return None

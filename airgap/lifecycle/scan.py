@@ -1,0 +1,355 @@
+"""What a registry or store really holds: found by asking it, whoever filled it.
+
+In a registry only manifests are read: the tags of every repository, what they stand for, the children of indexes, and what
+refers to each of them. Cosign's attachments and fallback indexes are tags, too, so they are found like images. A config or layer
+counts when the registry says that it has it (or, when the operator trusts manifests, as soon as a manifest names it). What is
+absent is simply not held: an index with children left out is an ordinary thing at a site.
+
+No list leads to what is known by digest only: an image without a tag, what a name stood for before, a referrer where there is no
+API. What the site remembers to have brought is therefore asked for by digest, and counts when it is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from airgap.documents.holdings import Held, Holdings
+from airgap.errors import AirgapError, Damaged, NotFound, RegistryError
+from airgap.naming.mapping import LayoutTarget, StoreSpec
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Browsable
+from airgap.progress import Progress
+from airgap.state import State
+from airgap.text import plural
+
+#: More blobs and manifests than this are not looked at: a receipt has no room for them.
+MAX_BLOBS = 5_000_000
+_SAID = 10
+
+Job: TypeAlias = "Callable[[], Iterable[Job]]"
+
+
+class Listed(Protocol):
+    """A registry that tells what it has (``RegistryStore``)."""
+
+    def repositories(self, host: str) -> Iterator[Repository]:
+        """All repositories of a registry."""
+
+    def tags(self, repository: Repository) -> Iterator[str]:
+        """All tags of a repository. Raises ``NotFound``."""
+
+    def manifest(self, repository: Repository, selector: str) -> Manifest:
+        """As ``Source.manifest``; what is served and cannot be read is an error whose cause is ``Damaged``."""
+
+    def listed_referrers(self, repository: Repository, subject: Digest) -> Sequence[Descriptor] | None:
+        """What the referrers API lists; None where there is none."""
+
+    def measure(self, repository: Repository, descriptor: Descriptor) -> int | None:
+        """The size of a blob there, or None."""
+
+
+class Shelf(Browsable, Protocol):
+    """A store that knows all its blobs (``LayoutStore``)."""
+
+    def blobs(self) -> Iterator[tuple[Digest, int]]:
+        """Every blob and its size."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a registry is looked at.
+
+    Args:
+        host: the registry.
+        prefix: only the repositories at or below this path; empty for all.
+        repositories: paths below the prefix; all that the catalog lists, when there are none.
+    """
+
+    host: str
+    prefix: str = ""
+    repositories: tuple[str, ...] = ()
+
+    def named(self) -> list[Repository]:
+        """The repositories that were asked for. Raises ``UsageError``."""
+        wanted = dict.fromkeys(self.repositories)
+        return [Repository(self.host, "/".join(part for part in (self.prefix, path) if part)) for path in wanted]
+
+    def covers(self, repository: Repository) -> bool:
+        """Whether a repository of the catalog is in it."""
+        return not self.prefix or f"{repository.path}/".startswith(f"{self.prefix}/")
+
+
+def remembered(state: State, spec: StoreSpec) -> list[tuple[Repository, Digest]]:
+    """What imports brought to a target, as far as it is known: images by digest, attachments, what names stood for.
+
+    For a registry that is what was brought to any part of it.
+    """
+    target = str(spec) if isinstance(spec, LayoutTarget) else ""
+    found = {(Reference.parse(name).repository, digest) for name, digest in state.generations.known(target)}
+    return sorted(one for one in found if isinstance(spec, LayoutTarget) or one[0].host == spec.host)
+
+
+def scan(
+    store: Listed,
+    part: Part,
+    progress: Progress,
+    threads: int = 4,
+    *,
+    trust_manifests: bool = False,
+    known: Iterable[tuple[Repository, Digest]] = (),
+) -> Holdings:
+    """Find out what a registry holds.
+
+    Args:
+        store: the registries.
+        part: which one, and which part of it.
+        progress: told about every step, and about manifests that cannot be read and so do not count.
+        threads: how many questions are asked at a time.
+        trust_manifests: take configs and layers as held because a manifest names them, without asking for each.
+        known: manifests that may be there although no list leads to them (:func:`remembered`).
+
+    Raises:
+        NotFound: a repository that was asked for is not there.
+        RegistryError: the registry fails, or does not list what it has.
+    """
+    return _Scan(store, part, progress, threads, known).run(trust_manifests)
+
+
+def scan_store(store: Shelf, progress: Progress, known: Iterable[Digest] = ()) -> Holdings:
+    """Find out what an OCI layout holds: the files in it that are as large as the manifests say; manifests are hashed, too.
+
+    Args:
+        store: the layout.
+        progress: told about manifests that cannot be read and so do not count.
+        known: manifests that may be there although no name leads to them.
+
+    Raises:
+        Damaged: it is not a layout that can be read.
+    """
+    progress.stage("looking through the store", 0)
+    blobs = dict(store.blobs())
+    names = list(store.names())
+    manifests: set[Digest] = set()
+    wrong: set[Digest] = set()
+    todo = [named.descriptor for named in names]
+    for digest in dict.fromkeys(known):
+        with contextlib.suppress(NotFound, Damaged):  # what is damaged and has no name is nobody's loss; it does not count
+            todo.append(store.find_manifest(digest).descriptor)
+    while todo:
+        descriptor = todo.pop()
+        if blobs.get(descriptor.digest) != descriptor.size:
+            wrong.add(descriptor.digest)
+        elif descriptor.media_type in media.MANIFESTS and descriptor.digest not in manifests and descriptor.digest not in wrong:
+            try:
+                manifest = store.find_manifest(descriptor.digest)
+            except Damaged as error:
+                progress.say(f"does not count: {error}")
+                wrong.add(descriptor.digest)
+                continue
+            manifests.add(descriptor.digest)
+            todo += [*manifest.children, *manifest.blobs()]
+    found = {digest: Held(size) for digest, size in blobs.items() if digest not in wrong}
+    manifests -= wrong
+    images = {f"{n.path}:{n.tag}": n.descriptor.digest for n in names if n.tag and n.descriptor.digest in manifests}
+    return Holdings(found, images, frozenset(manifests))
+
+
+@dataclass(slots=True)
+class _Claim:
+    """What manifests say about one blob: its sizes (one, unless somebody lies) and the repositories it is used in."""
+
+    descriptor: Descriptor
+    sizes: set[int] = field(default_factory=set)
+    repositories: set[str] = field(default_factory=set)
+
+
+class _Scan:
+    def __init__(
+        self, store: Listed, part: Part, progress: Progress, threads: int, known: Iterable[tuple[Repository, Digest]]
+    ) -> None:
+        self._store = store
+        self._part = part
+        self._progress = progress
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._images: dict[str, Digest] = {}
+        self._sizes: dict[Digest, int] = {}
+        self._places: dict[Digest, set[str]] = {}
+        self._claims: dict[Digest, _Claim] = {}
+        self._held: dict[Digest, Held] = {}
+        self._unread = 0
+        self._seen: dict[Repository, set[Digest]] = {}  # the manifests of each that are read or about to be
+        self._known: dict[Repository, list[Digest]] = {}
+        for repository, digest in known:
+            self._known.setdefault(repository, []).append(digest)
+
+    def run(self, trust_manifests: bool) -> Holdings:
+        self._progress.stage(f"reading the manifests of {self._part.host}", 0)
+        self._work(self._beginnings())
+        for digest in self._sizes:
+            self._claims.pop(digest, None)
+        if trust_manifests:
+            self._believe()
+        else:
+            total = sum(claim.descriptor.size for claim in self._claims.values())
+            self._progress.stage(f"asking for {plural(len(self._claims), 'blob')}", total)
+            self._work(self._proof(claim) for claim in self._claims.values())
+        if self._unread > _SAID:
+            self._progress.say(f"{plural(self._unread - _SAID, 'more manifest')} could not be read and do not count")
+        manifests = {digest: Held(size, tuple(sorted(self._places[digest]))) for digest, size in self._sizes.items()}
+        images = {name: digest for name, digest in self._images.items() if digest in manifests}
+        return Holdings({**manifests, **self._held}, images, frozenset(manifests))
+
+    def _work(self, jobs: Iterator[Job]) -> None:
+        """Do all jobs, and those that come of them, by several threads; new ones first, so that few are waiting at any time."""
+        found: deque[Job] = deque()
+        running: set[Future[list[Job]]] = set()
+        more = True
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="scan")
+        try:
+            while more or found or running:
+                while (more or found) and len(running) < 2 * self._threads:
+                    job = found.pop() if found else next(jobs, None)
+                    if job is None:
+                        more = False
+                    else:
+                        running.add(pool.submit(lambda job=job: list(job())))  # type: ignore[misc]
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for one in done:
+                    found.extend(one.result())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow registry
+
+    def _beginnings(self) -> Iterator[Job]:
+        named = self._part.named()
+        if named:
+            yield from (self._tags(repository, must_exist=True) for repository in named)
+            yield from (self._by_digest(repository, self._known.get(repository, ()), listed=True) for repository in named)
+            return
+        listed = set()
+        for repository in self._store.repositories(self._part.host):
+            if self._part.covers(repository):
+                listed.add(repository)
+                yield self._tags(repository, must_exist=False)
+        for repository, digests in self._known.items():
+            if self._part.covers(repository):
+                yield self._by_digest(repository, digests, repository in listed)
+
+    def _tags(self, repository: Repository, must_exist: bool) -> Job:
+        def job() -> Iterator[Job]:
+            seen = self._seen_in(repository)
+            try:
+                for tag in self._store.tags(repository):
+                    yield self._manifest(repository, tag, seen)
+            except NotFound:  # a catalog also lists repositories whose last tag was deleted
+                if must_exist:
+                    raise
+
+        return job
+
+    def _by_digest(self, repository: Repository, digests: Iterable[Digest], listed: bool) -> Job:
+        def job() -> Iterator[Job]:
+            seen = self._seen_in(repository)
+            yield from (self._manifest(repository, digest, seen, listed) for digest in digests if self._is_new(digest, seen))
+
+        return job
+
+    def _seen_in(self, repository: Repository) -> set[Digest]:
+        with self._lock:
+            return self._seen.setdefault(repository, set())
+
+    def _manifest(self, repository: Repository, selector: str, seen: set[Digest], listed: bool = True) -> Job:
+        def job() -> Iterator[Job]:
+            manifest = self._read(repository, selector, listed)
+            if manifest is None:
+                return
+            if ":" not in selector:
+                with self._lock:
+                    self._images[f"{repository.path}:{selector}"] = manifest.digest
+                if not self._is_new(manifest.digest, seen):
+                    return
+            self._record(repository, manifest)
+            for child in (*manifest.children, *(self._store.listed_referrers(repository, manifest.digest) or ())):
+                if child.media_type in media.MANIFESTS and self._is_new(child.digest, seen):
+                    yield self._manifest(repository, child.digest, seen)
+
+        return job
+
+    def _is_new(self, digest: Digest, seen: set[Digest]) -> bool:
+        """Whether nobody has taken this manifest on yet; now somebody has."""
+        with self._lock:
+            new = digest not in seen
+            seen.add(digest)
+            return new
+
+    def _read(self, repository: Repository, selector: str, listed: bool) -> Manifest | None:
+        """A manifest, None when it is absent or nothing that could be carried.
+
+        Some registries refuse what is asked of repositories that are gone: of those that they do not list that is an answer, too.
+        """
+        try:
+            return self._store.manifest(repository, selector)
+        except NotFound:
+            return None
+        except RegistryError as error:
+            if listed and not isinstance(error.__cause__, Damaged):
+                raise
+            self._say_unread(error)
+            return None
+
+    def _record(self, repository: Repository, manifest: Manifest) -> None:
+        with self._lock:
+            self._sizes[manifest.digest] = len(manifest.raw)
+            self._places.setdefault(manifest.digest, set()).add(repository.path)
+            for blob in manifest.blobs():
+                claim = self._claims.setdefault(blob.digest, _Claim(blob))
+                claim.sizes.add(blob.size)
+                claim.repositories.add(repository.path)
+            if len(self._sizes) + len(self._claims) > MAX_BLOBS:
+                raise RegistryError(
+                    "the registry holds too much for one receipt",
+                    where=self._part.host,
+                    expected=f"{MAX_BLOBS} blobs at most",
+                    hint="look at a part of it: give a prefix in the target, or --repository",
+                )
+
+    def _proof(self, claim: _Claim) -> Job:
+        """Ask for a blob, in one repository after the other until it is found; where it was not, it is not said to be."""
+
+        def job() -> Iterable[Job]:
+            places = sorted(claim.repositories)
+            for i, place in enumerate(places):
+                size = self._store.measure(Repository(self._part.host, place), claim.descriptor)
+                if size in claim.sizes:
+                    self._keep(claim.descriptor.digest, Held(size, tuple(places[i:])))
+                    break
+            self._progress.advance(claim.descriptor.size)
+            return ()
+
+        return job
+
+    def _believe(self) -> None:
+        for digest, claim in self._claims.items():
+            if len(claim.sizes) == 1 and not media.is_foreign(claim.descriptor.media_type):
+                self._keep(digest, Held(claim.descriptor.size, tuple(sorted(claim.repositories))))
+
+    def _keep(self, digest: Digest, held: Held) -> None:
+        with self._lock:
+            self._held[digest] = held
+
+    def _say_unread(self, error: AirgapError) -> None:
+        with self._lock:
+            self._unread += 1
+            say = self._unread <= _SAID
+        if say:
+            self._progress.say(f"does not count: {error}")

@@ -1,0 +1,1 @@
+"""Configuration with which the hosts of a site find and trust imported images."""

@@ -1,0 +1,385 @@
+"""What podman and skopeo at the site need to pull the imported images under ``default: reject``. Pure, no I/O.
+
+Three ways to pull (reference: trust, section 2.4). Policies are looked up by the name that is pulled, lookasides by the registry
+that is really asked, which is always the target:
+
+* original: the vendors' names, led to the target; the vendors' signatures and scopes hold as they are;
+* internal: the target's names; the vendors' signatures hold after ``remapIdentity``;
+* site: the target's names; the site's own signatures, made by ``airgap import --sign-by``, and nobody else's.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from airgap.errors import UsageError
+from airgap.lookaside.places import check_base
+from airgap.mirror.engines import quoted, registries_conf
+from airgap.naming.mapping import RegistryTarget
+from airgap.naming.renaming import Rule
+from airgap.oci.reference import Repository
+from airgap.text import listing, printable
+from airgap.trust.judge.advice import portability
+from airgap.trust.policy.document import Policy, parse_policy
+from airgap.trust.policy.requirements import GPG_KEYS
+from airgap.trust.policy.scopeadvice import unmatched
+from airgap.trust.policy.scopes import name_scopes, select
+from airgap.trust.policy.scopesyntax import AIRGAP
+
+#: A requirement, and a transport's scopes, as they stand in the file: copied with every field they have.
+Requirement: TypeAlias = dict[str, Any]
+Scopes: TypeAlias = dict[str, list[Requirement]]
+
+_REJECT: Requirement = {"type": "reject"}
+_DOCKER = "docker"
+_PLURALS = {"keyPaths": "keyPath", "keyDatas": "keyData"}
+_KEY_FILES = ("keyPath", "keyPaths", "rekorPublicKeyPath", "rekorPublicKeyPaths")
+_CA_FILES = ("caPath", "caRootsPath", "caIntermediatesPath")
+
+
+class Mode(enum.StrEnum):
+    """How containers are pulled at the site."""
+
+    ORIGINAL = "original"
+    INTERNAL = "internal"
+    SITE = "site"
+
+
+@dataclass(frozen=True)
+class SiteKey:
+    """A public key of the site: its path on the hosts that pull, and whether it is an OpenPGP key."""
+
+    path: str
+    openpgp: bool = True
+
+
+@dataclass(frozen=True)
+class SitePolicy:
+    """The site's policy, parsed, and as the JSON it was parsed from."""
+
+    parsed: Policy
+    document: Mapping[str, Any]
+
+    @property
+    def docker(self) -> Scopes:
+        """The scopes of transport ``docker``."""
+        return dict(self.document.get("transports", {}).get(_DOCKER, {}))
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Where the images are now.
+
+    Attributes:
+        target: as given to ``airgap import``.
+        lookaside: the URL of the tree that ``airgap import --lookaside`` writes; empty when there is none.
+        insecure: whether the target is spoken to over plain HTTP.
+    """
+
+    target: RegistryTarget
+    lookaside: str = ""
+    insecure: bool = False
+
+    @property
+    def root(self) -> str:
+        """The name that everything imported is below."""
+        return f"{self.target.host}/{self.target.prefix}".rstrip("/")
+
+    def name(self, source: str) -> str:
+        """Where a source host, namespace or repository is: ``docker.io/library`` -> ``HOST/PREFIX/docker.io/library``.
+
+        Raises:
+            UsageError: the rules for names tear apart what is below it.
+        """
+        if not self.target.rules.is_plain:
+            raise UsageError(
+                "vendors' signatures cannot be asked for under names that were made by these rules",
+                where="--map",
+                expected="keep-host or strip-host",
+                got=printable(str(self.target.rules)),
+                hint="use mode site with a site key, or mode original without one",
+            )
+        host, _, path = source.partition("/")
+        moved = str(self.target.repository(Repository(host, f"{path}/any/x".lstrip("/"))))
+        return moved.removesuffix("/any/x")
+
+
+@dataclass(frozen=True)
+class MirrorConfig:
+    """The three files, and what the operator should know about them.
+
+    Attributes:
+        policy: ``policy.json``.
+        registries_d: a file for ``registries.d``.
+        registries_conf: a file for ``registries.conf.d``.
+        key_files: files that the policy names; every host that pulls needs them there.
+        warnings: what does not carry over, or not to every version of podman.
+    """
+
+    policy: str
+    registries_d: str
+    registries_conf: str
+    key_files: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def mirror_config(
+    mode: Mode,
+    mirror: Mirror,
+    policy: SitePolicy,
+    sources: Sequence[str] = (),
+    site_keys: Sequence[SiteKey] = (),
+    routes: Mapping[str, str] | None = None,
+) -> MirrorConfig:
+    """Write the configuration.
+
+    Args:
+        mode: how containers are pulled.
+        mirror: where the images are now.
+        policy: the site's; its docker scopes name the vendors. Other transports are copied, its default is not: that is reject.
+        sources: source hosts, namespaces or repositories beside those that the policy names.
+        site_keys: the keys that sign at import. Each of them must have signed; in the first two modes beside the vendor.
+        routes: for mode original, where the beginnings of source names lead; by default what ``keep-host`` or ``strip-host`` makes
+            of the sources.
+
+    Raises:
+        UsageError: what is asked for cannot be said in these files, or something needed for it is missing.
+    """
+    warnings: list[str] = []
+    moved = {mirror.root: mirror.root}
+    if mode is Mode.SITE:
+        docker = _site(mirror, sources, site_keys)
+    else:
+        rules = _rules(policy, sources, mode, warnings)
+        if mode is Mode.ORIGINAL:
+            docker = _original(mirror, policy, rules, site_keys)
+            moved = dict(routes) if routes is not None else _locations(mirror, rules)
+        else:
+            docker = _internal(mirror, rules, site_keys, warnings)
+        warnings += _unsigned(docker)
+    text = json.dumps(_document(policy, docker), indent=2) + "\n"
+    warnings += _portability(text)
+    requirements = [requirement for scope in docker.values() for requirement in scope]
+    return MirrorConfig(
+        policy=text,
+        registries_d=_registries_d(mirror, requirements),
+        registries_conf=registries_conf(moved, insecure=mirror.insecure),
+        key_files=tuple(dict.fromkeys(_key_files(requirements))),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _site(mirror: Mirror, sources: Sequence[str], site_keys: Sequence[SiteKey]) -> Scopes:
+    """One scope for everything at the target: what the vendors signed was judged at import."""
+    if not site_keys:
+        raise UsageError("mode site needs the site's key", expected="--site-key FILE, the public half of import's --sign-by")
+    if sources:
+        raise UsageError("mode site covers everything below the target", where="--source", hint="leave --source out")
+    return {mirror.root: _site_requirements(site_keys)}
+
+
+def _rules(policy: SitePolicy, sources: Sequence[str], mode: Mode, warnings: list[str]) -> Scopes:
+    """The requirements by source scope: the policy's own scopes, then what it says about the other sources."""
+    rules = {scope: found for scope, found in policy.docker.items() if _is_exact(scope)}
+    for scope in policy.docker:
+        if scope.startswith("*.") and not any(scope in name_scopes(source) for source in sources):
+            warnings.append(_skipped_wildcard(scope, mode))
+    for source in sources:
+        _check_source(source)
+        if source not in rules:
+            rules[source] = _decisive(policy, source)
+    if not rules:
+        raise UsageError(
+            "no source registry is known",
+            expected="docker scopes in the policy, or --source",
+            hint="for example --source docker.io",
+        )
+    if "" in policy.docker:
+        warnings.append('the docker scope "" is not copied: names below no other scope and no --source are rejected')
+    return rules
+
+
+def _decisive(policy: SitePolicy, source: str) -> list[Requirement]:
+    """What the policy requires of a source that it has no scope for."""
+    selected = select(policy.parsed, _DOCKER, name_scopes(source))
+    return policy.docker[selected.scope] if selected.transport else list(policy.document["default"])
+
+
+def _is_scope(scope: str) -> bool:
+    """Whether anything can match it."""
+    return bool(scope) and not unmatched(scope)[0]
+
+
+def _is_exact(scope: str) -> bool:
+    return _is_scope(scope) and "*" not in scope
+
+
+def _skipped_wildcard(scope: str, mode: Mode) -> str:
+    what = "is not led to the target" if mode is Mode.ORIGINAL else "has no counterpart at the target"
+    return f"the docker scope {printable(scope)} {what}: name its hosts with --source"
+
+
+def _check_source(source: str) -> None:
+    if not _is_exact(source) or _name_of(source) != source:
+        why = unmatched(source)[0] if source else ""
+        raise UsageError(
+            "not a source" + (f": {why}" if why else ""),
+            where="--source",
+            expected="HOST[:PORT][/NAMESPACE][/NAME], such as docker.io/library",
+            got=printable(source),
+        )
+
+
+def _name_of(scope: str) -> str:
+    """A scope without its tag or digest."""
+    head, slash, last = scope.partition("@")[0].rpartition("/")
+    return f"{head}/{last.partition(':')[0]}" if slash else scope
+
+
+def _locations(mirror: Mirror, rules: Scopes) -> dict[str, str]:
+    return {name: mirror.name(name) for name in _outermost(_name_of(scope) for scope in rules)}
+
+
+def _outermost(names: Iterable[str]) -> list[str]:
+    """The names that are below no other one."""
+    found: list[str] = []
+    for name in sorted(set(names), key=lambda name: (name.count("/"), name)):
+        if not any(name.startswith(f"{outer}/") for outer in found):
+            found.append(name)
+    return found
+
+
+def _original(mirror: Mirror, policy: SitePolicy, rules: Scopes, site_keys: Sequence[SiteKey]) -> Scopes:
+    """Scopes by source name. A wildcard stays: where it decided about a host, it goes on doing so."""
+    wildcards = {scope: found for scope, found in policy.docker.items() if scope.startswith("*.") and _is_scope(scope)}
+    docker = {scope: [_portable(requirement) for requirement in found] for scope, found in {**rules, **wildcards}.items()}
+    for scope in rules:
+        host = scope.partition("/")[0]
+        if site_keys:
+            docker[scope] += _site_requirements(site_keys, _remap(host, mirror.name(host)))
+    return docker
+
+
+def _internal(mirror: Mirror, rules: Scopes, site_keys: Sequence[SiteKey], warnings: list[str]) -> Scopes:
+    """Scopes by the target's names, so that vendors' signatures hold there."""
+    _check_hosts(mirror, sorted({scope.partition("/")[0] for scope in rules}))
+    docker: Scopes = {}
+    for scope, found in rules.items():
+        name = _name_of(scope)
+        moved = mirror.name(name) + scope[len(name) :]
+        docker[moved] = [_portable(_remapped(requirement, scope, mirror, warnings)) for requirement in found]
+        docker[moved] += _site_requirements(site_keys)
+    return docker
+
+
+def _check_hosts(mirror: Mirror, hosts: Sequence[str]) -> None:
+    """Refuse when a name at the target does not tell whose signature it needs."""
+    if mirror.target.rules.rest is Rule.STRIP_HOST and len(hosts) > 1:
+        raise UsageError(
+            "mode internal cannot tell apart the vendors of several hosts when names lost their host (strip-host)",
+            got=listing(list(hosts), 8),
+            hint="import with the default mapping, which keeps the host, or use mode site with a site key",
+        )
+    owners: dict[str, str] = {}
+    for host in hosts:
+        other = owners.setdefault(mirror.name(host), host)
+        if other != host:
+            raise UsageError("two source hosts have the same name at the target", where=mirror.name(host), got=f"{other}, {host}")
+
+
+def _remapped(requirement: Requirement, scope: str, mirror: Mirror, warnings: list[str]) -> Requirement:
+    """The same requirement for the name at the target.
+
+    Raises:
+        UsageError: its signedIdentity has no counterpart there.
+    """
+    if requirement["type"] not in ("signedBy", "sigstoreSigned"):
+        return requirement
+    identity = requirement.get("signedIdentity", {"type": "matchRepoDigestOrExact"})
+    kind = identity["type"]
+    if kind in ("exactReference", "exactRepository"):  # these do not ask what was pulled
+        return requirement
+    if kind == "matchExact":
+        raise _no_counterpart(scope, kind, "use mode original or site")
+    if kind == "matchRepository":
+        warnings.append(
+            f"{printable(scope)}: matchRepository becomes remapIdentity, for which the signed tag must be the pulled one"
+        )
+    prefix, signed = (identity["prefix"], identity["signedPrefix"]) if kind == "remapIdentity" else ("", "")
+    if prefix and prefix.startswith(f"{_name_of(scope)}/"):
+        raise _no_counterpart(scope, "remapIdentity of a part of the scope", f"give the policy a scope {printable(prefix)} for it")
+    if not prefix or not f"{_name_of(scope)}/".startswith(f"{prefix}/"):  # one that never applies counts as the default
+        prefix = signed = scope.partition("/")[0]
+    return requirement | {"signedIdentity": _remap(mirror.name(prefix), signed)}
+
+
+def _remap(prefix: str, signed: str) -> Requirement:
+    return {"type": "remapIdentity", "prefix": prefix, "signedPrefix": signed}
+
+
+def _no_counterpart(scope: str, what: str, hint: str) -> UsageError:
+    return UsageError(f"mode internal cannot say {what}", where=f'transports.docker["{printable(scope)}"]', hint=hint)
+
+
+def _portable(requirement: Requirement) -> Requirement:
+    """With ``keyPath`` in place of ``keyPaths`` of one: older programs refuse the whole file because of the plural."""
+    if requirement["type"] != "sigstoreSigned":
+        return requirement
+    result = dict(requirement)
+    for plural, singular in _PLURALS.items():
+        if len(result.get(plural, ())) == 1:
+            result[singular] = result.pop(plural)[0]
+    return result
+
+
+def _site_requirements(keys: Sequence[SiteKey], identity: Requirement | None = None) -> list[Requirement]:
+    more = {} if identity is None else {"signedIdentity": identity}
+    kinds: dict[bool, Requirement] = {True: {"type": "signedBy", "keyType": GPG_KEYS}, False: {"type": "sigstoreSigned"}}
+    return [{**kinds[key.openpgp], "keyPath": key.path, **more} for key in keys]
+
+
+def _unsigned(docker: Scopes) -> Iterator[str]:
+    names = [scope for scope, found in docker.items() if all(r["type"] == "insecureAcceptAnything" for r in found)]
+    if names:
+        yield (
+            f"no signature is asked for below {listing(names, 8)}, as in the site's policy: at import the bundle's signature "
+            "vouched for these images, when they are pulled nothing does (add --site-key)"
+        )
+
+
+def _document(policy: SitePolicy, docker: Scopes) -> dict[str, Any]:
+    others = {name: scopes for name, scopes in policy.document.get("transports", {}).items() if name not in (_DOCKER, AIRGAP)}
+    return {"default": [_REJECT], "transports": {_DOCKER: docker, **others}}
+
+
+def _portability(text: str) -> Iterator[str]:
+    parsed = parse_policy(text.encode(), "the policy.json for the mirror")
+    for remark in portability(parsed, json.loads(text)):
+        yield f"{remark.where}: ".removeprefix(": ") + remark.what + (f" ({remark.hint})" if remark.hint else "")
+
+
+def _key_files(requirements: Iterable[Requirement]) -> Iterator[str]:
+    for requirement in requirements:
+        holders = [requirement, requirement.get("fulcio", {}), requirement.get("pki", {})]
+        for found in (holder[field] for holder in holders for field in (*_KEY_FILES, *_CA_FILES) if field in holder):
+            yield from [found] if isinstance(found, str) else found
+
+
+def _registries_d(mirror: Mirror, requirements: Sequence[Requirement]) -> str:
+    """Where the signatures of the target's images are; the target is what is really asked, whatever the name pulled."""
+    kinds = {requirement["type"] for requirement in requirements}
+    if "signedBy" in kinds and not mirror.lookaside:
+        raise UsageError(
+            "GPG signatures are asked for and there is no place for them",
+            expected="--lookaside, the directory given to airgap import, or the URL under which it is served",
+        )
+    lines = ["# Written by airgap mirror-config: a file for /etc/containers/registries.d.", "docker:", f"  {quoted(mirror.root)}:"]
+    if mirror.lookaside:
+        check_base(mirror.lookaside)
+        lines.append(f"    lookaside: {quoted(mirror.lookaside)}")
+    lines.append(f"    use-sigstore-attachments: {'true' if 'sigstoreSigned' in kinds else 'false'}")
+    return "\n".join(lines) + "\n"

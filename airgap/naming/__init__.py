@@ -1,0 +1,1 @@
+"""What an image is called at the destination: by the operator's rules only. Pure."""

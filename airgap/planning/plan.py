@@ -1,0 +1,269 @@
+"""The plan: the lock laid out. Which blob goes where in which volume, before the first layer byte moves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from airgap.documents.holdings import Held
+from airgap.errors import RegistryError, UsageError
+from airgap.format import frame, names
+from airgap.format.catalog import MAX_MEMORY, Blob, Patch, layout_members, memory_needed
+from airgap.format.entries import MOST_SHARES
+from airgap.format.frame import Extent, Step
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import Image
+from airgap.oci.reference import Repository
+from airgap.planning.lock import Lock, placed_blobs
+from airgap.text import plural
+from airgap.trust.keys.evidence import MAX_BUNDLE
+
+#: A base layer may be in hundreds of repositories: so many are named, and where the image goes is looked at anyway.
+_MAX_HINTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One blob to fetch: where from, what it must be, and where its bytes go."""
+
+    repository: Repository
+    descriptor: Descriptor
+    extents: tuple[Extent, ...]
+    metadata: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A patch that was made and proved: how it is used, its size in bytes, and the file it lies in until it is in its place.
+
+    One that is carried on from another bundle has no file: it is read from the source as other blobs are.
+    """
+
+    patch: Patch
+    size: int
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole layout.
+
+    Attributes:
+        lock: what is carried.
+        volume_size: the most bytes a volume may have, or None for one volume.
+        images: they know the volumes they need.
+        blobs: everything that is written, patches included.
+        sizes: bytes of every volume.
+        held: blobs that are not carried because the site has them; those that only a patch needs, too.
+        patched: blobs that are made from a patch.
+        parity: how many parity files will be made.
+    """
+
+    lock: Lock
+    volume_size: int | None
+    images: tuple[Image, ...]
+    blobs: dict[Digest, Placed]
+    sizes: tuple[int, ...]
+    held: Mapping[Digest, Held] = field(default_factory=dict)
+    patched: Mapping[Digest, tuple[Descriptor, Made]] = field(default_factory=dict)
+    parity: int = 0
+
+    def steps(self) -> Iterator[Step]:
+        """Every stretch of every volume in order (``frame.walk``)."""
+        blobs = [(digest, placed.descriptor.size) for digest, placed in self.blobs.items()]
+        return frame.walk(layout_members(self.lock.images, blobs), self.volume_size)
+
+    @property
+    def contents(self) -> dict[Digest, bytes]:
+        """Blobs whose bytes the lock holds (``Lock.contents``)."""
+        return self.lock.contents
+
+    @property
+    def files(self) -> dict[Digest, Path]:
+        """Blobs that were made here: patches."""
+        return {made.patch.blob: made.path for _, made in self.patched.values() if made.path is not None}
+
+    @property
+    def catalog_blobs(self) -> dict[Digest, Blob]:
+        """What the catalog says of every blob."""
+        found = {digest: Blob(placed.descriptor.size, placed.extents) for digest, placed in self.blobs.items()}
+        found |= {d: Blob(held.size, held=True, repositories=held.repositories[:_MAX_HINTS]) for d, held in self.held.items()}
+        return found | {digest: Blob(one.size, patch=made.patch) for digest, (one, made) in self.patched.items()}
+
+    @property
+    def download(self) -> int:
+        """Bytes to fetch."""
+        return sum(placed.descriptor.size for placed in self.blobs.values())
+
+    @property
+    def written(self) -> int:
+        """Bytes of all volumes."""
+        return sum(self.sizes)
+
+    @property
+    def parity_sizes(self) -> tuple[int, ...]:
+        """Bytes of every parity file: each is as large as the largest volume."""
+        return (max(self.sizes),) * self.parity
+
+
+def lay_out(
+    lock: Lock,
+    volume_size: int | None,
+    held: Mapping[Digest, Held] | None = None,
+    patches: Mapping[Digest, Made] | None = None,
+    parity: int = 0,
+) -> Plan:
+    """Fix the place of every byte.
+
+    Args:
+        lock: the resolved list.
+        volume_size: the most bytes a volume may have, or None for one volume.
+        held: what the site has.
+        patches: the patches that were made, by the digest of what they make.
+        parity: how many parity files will be made.
+
+    Raises:
+        RegistryError: two images describe one digest with different sizes.
+        UsageError: so many volumes cannot have so many parity files, or there is more than a catalog can hold.
+    """
+    held, patches = held or {}, patches or {}
+    free = holdable(lock)
+    absent = {digest: held[digest] for digest in free & held.keys()}
+    order: dict[Digest, tuple[Repository, Descriptor, bool]] = {}
+    patched: dict[Digest, tuple[Descriptor, Made]] = {}
+    sizes: dict[Digest, int] = {}
+    for repository, _, descriptor, metadata in placed_blobs(lock):
+        sizes[descriptor.digest] = descriptor.size
+        if descriptor.digest in absent:
+            continue
+        if descriptor.digest in free and (made := patches.get(descriptor.digest)):
+            patched[descriptor.digest] = descriptor, made
+            descriptor, metadata = Descriptor(media.OCTETS, made.patch.blob, made.size), False
+        order[descriptor.digest] = (repository, descriptor, metadata)
+    _check_sizes(lock, sizes)
+    bases = {made.patch.base for _, made in patched.values() if made.patch.base}
+    absent |= {digest: held[digest] for digest in (bases & held.keys()) - order.keys()}  # a base may be carried as well
+    sized = [(digest, descriptor.size) for digest, (_, descriptor, _) in order.items()]
+    computed = frame.measure(layout_members(lock.images, sized), volume_size)
+    blobs = {
+        digest: Placed(repository, descriptor, computed.extents[names.blob_path(digest)], metadata)
+        for digest, (repository, descriptor, metadata) in order.items()
+    }
+    plan = Plan(lock, volume_size, (), blobs, computed.sizes, absent, patched, parity)
+    _check_parity(plan)
+    plan = replace(plan, images=tuple(replace(image, volumes=_volumes(plan, image)) for image in lock.images))
+    _check_readable(plan)
+    return plan
+
+
+def holdable(lock: Lock) -> set[Digest]:
+    """The blobs that need not be carried whole: because the site has them, or because a patch makes them.
+
+    Not so manifests, and what small parts attachments have: by them the importer decides, before it asks the destination anything.
+    """
+    found: set[Digest] = set()
+    judged: set[Digest] = set()
+    for image in lock.images:
+        attached = {attachment.descriptor.digest for attachment in image.attachments}
+        inside = True
+        for node in lock.walk(image):
+            inside = inside and node.descriptor.digest not in attached  # attachments come last
+            judged |= {blob.digest for blob in node.blobs if not inside and blob.size <= MAX_BUNDLE} | {node.descriptor.digest}
+            found |= {blob.digest for blob in node.blobs}
+        judged |= {signature.digest for signature in image.signatures}
+    return found - judged
+
+
+def _check_sizes(lock: Lock, sizes: dict[Digest, int]) -> None:
+    for image in lock.images:
+        for node in lock.walk(image):
+            for descriptor in (node.descriptor, *node.blobs, *node.children):
+                size = sizes.get(descriptor.digest, descriptor.size)
+                if size != descriptor.size:
+                    raise RegistryError(
+                        "two descriptors of one blob state different sizes",
+                        where=f"{image.reference}: manifest {node.descriptor.digest}: blob {descriptor.digest}",
+                        expected=f"{size} bytes, as stated elsewhere",
+                        got=f"{descriptor.size} bytes",
+                    )
+
+
+def _check_readable(plan: Plan) -> None:
+    """Nobody could open a bundle with more in its catalog than readers take."""
+    needed = memory_needed(plan.images, plan.catalog_blobs.values())
+    if needed > MAX_MEMORY:
+        raise UsageError(
+            "more images and blobs than one bundle can have",
+            expected=f"what takes {MAX_MEMORY >> 20} MiB to read, such as 250,000 blobs in 5,000 images",
+            got=f"{plural(len(plan.images), 'image')} and {plural(len(plan.catalog_blobs), 'blob')}, {needed >> 20} MiB",
+            hint="split the list, and export each part as a stream of its own",
+        )
+
+
+def _check_parity(plan: Plan) -> None:
+    if plan.parity and len(plan.sizes) + plan.parity > MOST_SHARES:
+        enough = -(-plan.written * 21 // 20 // (MOST_SHARES - plan.parity) // 10**6) + 1
+        raise UsageError(
+            "too many volumes for parity",
+            expected=f"{MOST_SHARES} volumes and parity files at most",
+            got=f"{plural(len(plan.sizes), 'volume')} and {plural(plan.parity, 'parity file')}",
+            hint=f"make larger volumes: --volume-size {enough}MB or more; nothing has been fetched",
+        )
+
+
+def _volumes(plan: Plan, image: Image) -> tuple[int, ...]:
+    """The volumes an image needs; volume 1 always, for its index."""
+    found = {1}
+    needed = [d.digest for node in plan.lock.walk(image) for d in (node.descriptor, *node.blobs)]
+    needed += [signature.digest for signature in image.signatures]
+    while needed:
+        digest = needed.pop()
+        if placed := plan.blobs.get(digest):
+            found.update(extent.volume for extent in placed.extents)
+        elif digest in plan.patched:
+            patch = plan.patched[digest][1].patch
+            needed += [patch.blob, *([patch.base] if patch.base else [])]
+    return tuple(sorted(found))
+
+
+def summary(plan: Plan) -> dict[str, Any]:
+    """The plan as facts for a table or ``--json``: per image its own and shared bytes, per volume its size."""
+    seen: set[Digest] = set()
+    rows = []
+    for image in plan.images:
+        sizes = {d.digest: d.size for node in plan.lock.walk(image) for d in (node.descriptor, *node.blobs)}
+        held = {digest: size for digest, size in sizes.items() if digest in plan.held}
+        fresh = {d: size for d, size in sizes.items() if d not in seen and (d in plan.blobs or d in plan.patched)}
+        seen |= set(sizes)
+        rows.append(
+            {
+                "reference": str(image.reference),
+                "digest": str(image.root.digest),
+                "platforms": list(image.platforms),
+                "attachments": len(image.attachments) + len(image.signatures),
+                "new_bytes": sum(fresh.values()),
+                "shared_bytes": sum(sizes.values()) - sum(fresh.values()) - sum(held.values()),
+                "held_bytes": sum(held.values()),
+                "omitted": len(image.omitted),
+                "foreign": [str(digest) for digest in image.foreign],
+                "volumes": list(image.volumes),
+            }
+        )
+    volumes = [{"name": names.volume_name(i), "size": size} for i, size in enumerate(plan.sizes, 1)]
+    parity = [{"name": names.parity_name(i), "size": size} for i, size in enumerate(plan.parity_sizes, 1)]
+    held_parts = [held.size for digest, held in plan.held.items() if digest in seen]
+    return {
+        "images": rows,
+        "volumes": volumes,
+        "parity": parity,
+        "parity_bytes": sum(plan.parity_sizes),
+        "blobs": len(plan.blobs),
+        "download": plan.download,
+        "bundle": plan.written,
+        "held_blobs": len(held_parts),
+        "held_bytes": sum(held_parts),
+    }

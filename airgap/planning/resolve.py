@@ -1,0 +1,377 @@
+"""Resolve an image list into a lock: the whole closure of every image, or an error that names every gap.
+
+For every manifest of an image (index, nested indexes, children) and for every attachment found: its cosign tags and its
+referrers, recursively and bounded. A part that could not be asked for is an error; only a clear "not found" means there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from airgap.errors import AirgapError, Damaged, NotFound, RegistryError, UsageError
+from airgap.lists import Entry
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor, Platform
+from airgap.oci.digest import Digest
+from airgap.oci.image import (
+    LOOKASIDE,
+    REFERRER,
+    REFERRERS_TAG,
+    TAG_KINDS,
+    Attachment,
+    Image,
+    LookasideSignature,
+    digest_tag,
+    may_list_referrers,
+)
+from airgap.oci.manifest import Manifest
+from airgap.oci.reference import Repository
+from airgap.oci.selection import PlatformFilter, config_of, platform_in
+from airgap.oci.stores import Source
+from airgap.oci.verify import VerifiedReader, read_all
+from airgap.planning.findings import Findings, remarks
+from airgap.planning.gaps import raise_gaps
+from airgap.planning.lock import Lock, Node
+from airgap.progress import Progress
+from airgap.text import listing
+
+MAX_DEPTH = 4
+MAX_MANIFESTS = 10_000
+MAX_ATTACHMENTS = 1_000
+
+
+class Lookaside(Protocol):
+    """A store of GPG signatures beside the registries (containers-registries.d(5))."""
+
+    def signatures(self, repository: Repository, digest: Digest) -> tuple[bytes, ...]:
+        """All signatures of one manifest. Raises ``AirgapError`` when it cannot be asked."""
+
+
+def resolve(
+    entries: Sequence[Entry], source: Source, progress: Progress, threads: int = 4, lookaside: Lookaside | None = None
+) -> Lock:
+    """Resolve every entry.
+
+    Raises:
+        UsageError: two entries clash, or an image lacks a platform that was asked for.
+        RegistryError, Damaged: one or more images, or parts of them, cannot be had from a registry or another place; all of them
+            are named.
+    """
+    progress.stage(f"resolving {len(entries)} images", 0)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
+    try:
+        walks = [pool.submit(_resolve_one, entry, source, lookaside) for entry in entries]
+        outcomes = [(entry, walk.exception()) for entry, walk in zip(entries, walks, strict=True)]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow registry
+    raise_gaps(outcomes)
+    images: list[Image] = []
+    manifests: dict[Digest, Node] = {}
+    findings: list[Findings] = []
+    for entry, walk in zip(entries, walks, strict=True):
+        image, nodes, found = walk.result()
+        images.append(image)
+        findings.append(found)
+        if found.is_artifact:
+            progress.say(f"{entry.reference} states no platform, so it is an artifact and carried whole")
+        for digest, node in nodes.items():
+            if node.repository is not None or digest not in manifests:  # a place that is named holds for every image
+                manifests[digest] = node
+    _refuse_moved_tags(images)
+    places = {str(entry.reference): entry.source for entry in entries if entry.source}
+    return Lock(tuple(images), manifests, places, remarks=remarks(findings, entries))
+
+
+def _resolve_one(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], Findings]:
+    try:
+        return _Walk(entry, source, lookaside).run()
+    except Damaged as error:  # a registry that serves nonsense is the registry's failure, not a damaged bundle
+        if entry.source:
+            raise
+        raise RegistryError(
+            error.what, where=f"{entry.reference}: {error.where}", expected=error.expected, got=error.got
+        ) from error
+
+
+def _refuse_moved_tags(images: Iterable[Image]) -> None:
+    """A tag asked for both as it is and pinned to a digest must be the same image, or the far side could hold only one."""
+    seen: dict[str, Image] = {}
+    for image in images:
+        if image.reference.tag is None:
+            continue
+        name = str(image.reference.repository.tagged(image.reference.tag))
+        other = seen.setdefault(name, image)
+        if other.root.digest != image.root.digest:
+            raise UsageError(
+                "two entries of the list clash: one name, two images",
+                where=name,
+                expected="one digest for one tag",
+                got=f"{other.reference} is {other.root.digest}, {image.reference} is {image.root.digest}",
+                hint="remove one of the two entries, or pin both to the same digest",
+            )
+
+
+@dataclass
+class _Walk:
+    """The walk over one image."""
+
+    entry: Entry
+    source: Source
+    lookaside: Lookaside | None
+    nodes: dict[Digest, Node] = field(default_factory=dict)
+    filter: PlatformFilter = field(init=False)
+    platforms: list[str] = field(default_factory=list)
+    omitted: list[Digest] = field(default_factory=list)
+    foreign: dict[Digest, None] = field(default_factory=dict)
+    attachments: dict[tuple[Digest, str | None], Attachment] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+
+    def __post_init__(self) -> None:
+        self.filter = PlatformFilter(self.entry.platforms)
+
+    @property
+    def repository(self) -> Repository:
+        return self.entry.reference.repository
+
+    def _blame(self, place: Repository) -> type[AirgapError]:
+        """The kind of error that a mistake in what was read is: an image's own repository may be an archive or a bundle."""
+        return Damaged if self.entry.source and place == self.repository else RegistryError
+
+    def run(self) -> tuple[Image, dict[Digest, Node], Findings]:
+        """The image, every manifest of it, and what a person must know of how they were found."""
+        root = self._root()
+        self._descend(root, 0, root.digest, self.repository)
+        if not root.is_index:
+            platform = self._platform_of(root, self.repository)
+            self.filter.takes(platform)
+            self._note(platform)
+        if self.filter.missing:
+            self._refuse_platforms()
+        self.findings.is_artifact = self.filter.is_beside_the_point
+        self.filter = PlatformFilter(())  # what hangs off an image is carried whole
+        own = list(self.nodes)
+        for digest in own:
+            self._find_attachments(digest, 0)
+        image = Image(
+            reference=self.entry.reference,
+            root=Descriptor(root.media_type, root.digest, len(root.raw)),
+            platforms=tuple(dict.fromkeys(self.platforms)),
+            omitted=tuple(dict.fromkeys(self.omitted)),
+            foreign=tuple(self.foreign),
+            attachments=tuple(self.attachments.values()),
+            signatures=tuple(self._lookaside_signatures(own)),
+        )
+        return image, self.nodes, self.findings
+
+    def _root(self) -> Manifest:
+        try:
+            return self.source.manifest(self.repository, self.entry.reference.selector)
+        except NotFound as error:
+            raise NotFound(
+                "the registry has no such image",
+                where=f"{self.entry.reference} ({self.entry.origin})" if self.entry.origin else str(self.entry.reference),
+                got=error.got,
+                hint="correct the name, the tag or the digest in the list",
+            ) from error
+
+    def _descend(self, manifest: Manifest, depth: int, path: str, place: Repository) -> None:
+        where = f"{self.entry.reference}: {path}"
+        if depth > MAX_DEPTH or len(self.nodes) >= MAX_MANIFESTS:
+            raise self._blame(place)(
+                "an image nested too deeply or with too many manifests", where=where, expected=f"{MAX_DEPTH} levels"
+            )
+        if manifest.digest in self.nodes:
+            return
+        self.nodes[manifest.digest] = Node.of(manifest, None if place == self.repository else place)
+        self._check_layers(manifest, place)
+        for child, platform in self._select(manifest, where, place) if manifest.is_index else ():
+            found = self._fetch(child, where, place)
+            if not found.is_index:
+                self._note(platform)
+            self._descend(found, depth + 1, child.digest, place)
+
+    def _note(self, platform: Platform | None) -> None:
+        if platform is not None and platform.is_stated and platform.os != "unknown":
+            self.platforms.append(str(platform))
+
+    def _fetch(self, descriptor: Descriptor, where: str, place: Repository) -> Manifest:
+        if descriptor.media_type not in media.MANIFESTS:
+            raise self._blame(place)(
+                "a manifest of a kind that cannot be carried", where=f"{where}: {descriptor.digest}", got=descriptor.media_type
+            )
+        try:
+            found = self.source.manifest(place, descriptor.digest)
+        except NotFound as error:
+            blame = self._blame(place)
+            raise blame(
+                "the registry lacks a part of an image" if blame is RegistryError else "a part of an image is missing",
+                where=where,
+                expected=f"manifest {descriptor.digest}{f' ({descriptor.platform})' if descriptor.platform else ''}",
+                got=error.got,
+                hint="have it pushed there again, or ask with platforms: for those that are complete",
+            ) from error
+        if len(found.raw) != descriptor.size or found.media_type != descriptor.media_type:
+            raise self._blame(place)(
+                "a manifest differs from its descriptor",
+                where=f"{where}: {descriptor.digest}",
+                expected=f"{descriptor.media_type}, {descriptor.size} bytes",
+                got=f"{found.media_type}, {len(found.raw)} bytes",
+            )
+        return found
+
+    def _select(self, index: Manifest, where: str, place: Repository) -> list[tuple[Descriptor, Platform | None]]:
+        """The children to carry, each with its platform as far as that is known."""
+        read: dict[Digest, Platform | None] = {}
+
+        def platform_of(child: Descriptor) -> Platform | None:
+            return read.setdefault(child.digest, self._platform_of(self._fetch(child, where, place), place))
+
+        kept = self.filter.select(index.children, platform_of)
+        self.omitted += [child.digest for child in index.children if child not in kept]
+        return [(child, read.get(child.digest, child.platform)) for child in kept]
+
+    def _platform_of(self, image: Manifest, place: Repository) -> Platform | None:
+        """What a single image states in its config; None where it states nothing, or nobody asks and it is too large to look at."""
+        where = f"{self.entry.reference}: {image.digest}"
+        try:
+            config = config_of(image, where, UsageError)
+        except UsageError:
+            if self.filter.wishes:
+                raise
+            return None
+        if config is None:
+            return None
+        where = f"{self.entry.reference}: config {config.digest}"
+        reader = VerifiedReader(self.source.open(place, config), config, where)
+        return platform_in(read_all(reader, config.size, where), where)
+
+    def _refuse_platforms(self) -> None:
+        some = len(self.filter.missing) < len(self.entry.platforms)
+        raise UsageError(
+            f"an image has {'only some' if some else 'none'} of the platforms asked for",
+            where=f"{self.entry.reference} ({self.entry.origin})" if self.entry.origin else str(self.entry.reference),
+            expected=listing([str(platform) for platform in self.entry.platforms]),
+            got=listing([str(platform) for platform in self.filter.there]) or "no image at all",
+            hint="correct the platforms of this image (platforms: in the list), or leave the image out",
+        )
+
+    def _check_layers(self, manifest: Manifest, place: Repository) -> None:
+        """Foreign layers travel only when the registry itself has them; their ``urls`` are never followed."""
+        for layer in manifest.layers:
+            if media.is_foreign(layer.media_type) and not self.source.has(place, layer):
+                self.foreign[layer.digest] = None
+
+    def _find_attachments(self, subject: Digest, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise self._blame(self.repository)(
+                "attachments nested too deeply", where=str(self.entry.reference), expected=f"{MAX_DEPTH} levels"
+            )
+        for place in (self.repository, *self.entry.attachment_repositories):
+            self._find_tagged(subject, depth, place)
+            if self.entry.wants(REFERRER):
+                self._find_referrers(subject, depth, place)
+
+    def _find_tagged(self, subject: Digest, depth: int, place: Repository) -> None:
+        for suffix, kind in TAG_KINDS.items():
+            if not self.entry.wants(kind):
+                continue
+            tag = digest_tag(subject, suffix)
+            try:
+                found = self.source.manifest(place, tag)
+            except NotFound:
+                continue
+            self._refuse_rival(tag, found, place)
+            self._attach(Attachment(kind, subject, found.descriptor, tag), found, depth, place)
+
+    def _find_referrers(self, subject: Digest, depth: int, place: Repository) -> None:
+        """What the place lists, and what its fallback tag lists beside that."""
+        referrers = self.source.referrers(place, subject)
+        self.findings.answered(place, subject, referrers)
+        for descriptor in referrers.descriptors:
+            self._attach_referrer(descriptor, subject, depth, place)
+        lists = [index for index in referrers.tagged if self._attach_listed(index, subject, depth, place)]
+        if lists and place == self.repository:  # another repository's list of its referrers is not this one's
+            self.nodes[lists[0].digest] = Node.of(lists[0])
+            self._keep(Attachment(REFERRERS_TAG, subject, lists[0].descriptor, digest_tag(subject)))
+
+    def _attach_listed(self, index: Manifest, subject: Digest, depth: int, place: Repository) -> bool:
+        """Take in what an index under the fallback tag lists and what refers to the subject; whether that is all of it.
+
+        Raises:
+            RegistryError: it lists something that the place does not have, and it may be a list of referrers.
+        """
+        if not may_list_referrers(index, subject):
+            self.findings.stranger(place, subject)
+            return False
+        if len(index.children) > MAX_ATTACHMENTS:
+            where, most = f"{place}:{digest_tag(subject)}", f"{MAX_ATTACHMENTS} at most"
+            raise RegistryError("too many referrers", where=where, expected=most, got=str(len(index.children)))
+        own, strangers, lost = 0, 0, list[RegistryError]()
+        for child in index.children:
+            try:
+                found = self._fetch(child, f"{self.entry.reference}: referrer of {subject}", place)
+            except RegistryError as error:
+                if child.media_type in media.MANIFESTS and not isinstance(error.__cause__, NotFound):
+                    raise
+                lost.append(error)
+                continue
+            if found.subject is None or found.subject.digest != subject:
+                strangers += 1
+                continue
+            own += 1
+            self._attach(Attachment(REFERRER, subject, found.descriptor), found, depth, place)
+        if lost and (own or not strangers):
+            raise lost[0]
+        if strangers:
+            self.findings.stranger(place, subject)
+        return not strangers
+
+    def _refuse_rival(self, tag: str, found: Manifest, place: Repository) -> None:
+        """At the destination there is one repository, and a tag is one manifest: neither of two may be lost silently."""
+        other = next((digest for digest, known in self.attachments if known == tag and digest != found.digest), None)
+        if other is not None:
+            raise self._blame(place)(
+                "two repositories hold different attachments under one tag",
+                where=f"{self.entry.reference}: {tag}",
+                expected=f"{other}, as found before",
+                got=f"{found.digest} in {place}",
+                hint="leave one of the repositories out of attachments-from:",
+            )
+
+    def _lookaside_signatures(self, digests: Iterable[Digest]) -> Iterator[LookasideSignature]:
+        if self.lookaside is not None and self.entry.wants(LOOKASIDE):
+            for digest in digests:
+                for content in dict.fromkeys(self.lookaside.signatures(self.repository, digest)):
+                    yield LookasideSignature.of(digest, content)
+
+    def _attach_referrer(self, descriptor: Descriptor, subject: Digest, depth: int, place: Repository) -> None:
+        found = self._fetch(descriptor, f"{self.entry.reference}: referrer of {subject}", place)
+        if found.subject is None or found.subject.digest != subject:
+            raise self._blame(place)(
+                "a referrer is listed that does not refer to its subject",
+                where=f"{self.entry.reference}: {descriptor.digest}",
+                expected=f"subject {subject}",
+                got=str(found.subject.digest) if found.subject else "no subject",
+            )
+        self._attach(Attachment(REFERRER, subject, found.descriptor), found, depth, place)
+
+    def _attach(self, attachment: Attachment, manifest: Manifest, depth: int, place: Repository) -> None:
+        if (attachment.descriptor.digest, attachment.tag) in self.attachments:
+            return
+        self._keep(attachment)
+        known = set(self.nodes)
+        platforms = list(self.platforms)
+        self._descend(manifest, 1, attachment.descriptor.digest, place)
+        self.platforms = platforms
+        for digest in [digest for digest in self.nodes if digest not in known]:
+            self._find_attachments(digest, depth + 1)
+
+    def _keep(self, attachment: Attachment) -> None:
+        if len(self.attachments) >= MAX_ATTACHMENTS:
+            raise self._blame(self.repository)(
+                "too many attachments", where=str(self.entry.reference), expected=f"{MAX_ATTACHMENTS} at most"
+            )
+        self.attachments[attachment.descriptor.digest, attachment.tag] = attachment

@@ -1,0 +1,1 @@
+"""HTTP with registries: authorised, repeated when that may help, bounded in size and time."""

@@ -1,0 +1,232 @@
+"""Failures of the network and refusals of registries, turned into errors that say what to do; no credential, no query."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import requests.exceptions
+import urllib3.exceptions
+
+from airgap.errors import AirgapError, NotFound, RegistryError
+from airgap.pace import Endless, TooSlow
+from airgap.text import printable
+
+if TYPE_CHECKING:
+    from airgap.registry.http.wire import Answer
+
+#: Everything that requests, urllib3, http.client and the socket layer raise.
+NETWORK = (
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    urllib3.exceptions.ProxySchemeUnsupported,
+    http.client.HTTPException,
+    OSError,
+)
+
+_PROXY = (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError, urllib3.exceptions.ProxySchemeUnsupported)
+_TIMEOUT = (TimeoutError, urllib3.exceptions.TimeoutError, requests.exceptions.Timeout)
+_HUNG_UP = (http.client.RemoteDisconnected,)
+_NOT_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
+_NOT_A_URL = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
+
+#: How much of an error answer is read.
+MAX_ERROR_BODY = 64 * 1024
+_ERROR_BODY_SECONDS = 20.0
+
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+_NEEDS_CERTIFICATE = "the registry refused us before a word was said: it may ask for a client certificate, or for another one"
+_LOGIN_HINT = "log in with `airgap login HOST`; some registries answer so for repositories that do not exist, too"
+_HINTS = {
+    401: _LOGIN_HINT,
+    403: _LOGIN_HINT,
+    413: "the registry or a proxy before it limits the size of uploads: raise that limit",
+    429: "wait, or log in: registries allow more to those they know",
+    507: "free some space at the registry",
+}
+
+
+class Unreached(RegistryError):
+    """No connection to the registry came about: another place that has the same may be asked instead."""
+
+
+def redact(url: str) -> str:
+    """A URL without user name, password, query and fragment: those carry signatures and tokens."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(not a URL)"
+    return printable(f"{parts.scheme}://{host}{parts.path}", 300)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed when it is made again a little later."""
+    causes = list(_chain(error))
+    if any(isinstance(cause, Endless) for cause in causes):
+        return False
+    if any(isinstance(cause, (ssl.SSLCertVerificationError, requests.exceptions.InvalidURL)) for cause in causes):
+        return False
+    if any(isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN for cause in causes):
+        return False
+    return not any(isinstance(cause, ssl.SSLError) and _reason(cause) in _NOT_TLS for cause in causes)
+
+
+def is_unreached(error: BaseException) -> bool:
+    """Whether no connection came about at all: then the address may be wrong, and waiting for it is no use."""
+    kinds = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, socket.gaierror, ConnectionRefusedError)
+    return any(isinstance(cause, kinds) for cause in _chain(error))
+
+
+def is_unresolved(error: BaseException) -> bool:
+    """Whether nobody knows the host's name now."""
+    return any(isinstance(cause, socket.gaierror) for cause in _chain(error))
+
+
+def is_too_slow(error: BaseException | None) -> bool:
+    """Whether bytes came, and too few of them: then what has come already is no progress."""
+    return error is not None and any(isinstance(cause, TooSlow) for cause in _chain(error))
+
+
+def network_failure(error: BaseException, method: str, url: str) -> RegistryError:
+    """The error for a call that got no complete answer."""
+    causes = list(_chain(error))
+    what, hint = _explain(causes, urlsplit(url).netloc.rpartition("@")[2])
+    kind = Unreached if is_unreached(error) else RegistryError
+    trusted = next((note for cause in causes for note in getattr(cause, "__notes__", [])), "")
+    untrusted = trusted and any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
+    expected = f"a certificate that leads to a CA in {printable(trusted)}" if untrusted else ""
+    return kind(what, where=f"{method} {redact(url)}", expected=expected, hint=hint)
+
+
+def refusal(answer: Answer, what: str = "") -> RegistryError:
+    """The error for an answer that is not a success; reads and finishes it.
+
+    A 404 that the registry itself gave is ``NotFound``; one from a place it redirected to only means that its storage is broken.
+    """
+    codes, said = read_errors(answer)
+    status = f"{answer.status} {printable(answer.reason, 60)}".strip()
+    hint = _HINTS.get(answer.status, "")
+    if answer.status == 400 and "too large" in said:
+        hint = "the registry limits the size of manifests"
+    plain = answer.status == 400 and answer.url.startswith("http:")
+    if plain and (answer.method == "HEAD" or "HTTP request to an HTTPS server" in said):
+        host = printable(urlsplit(answer.url).netloc, 120)
+        hint = f"if the registry speaks TLS, put its CA into certs.d/{host}/ca.crt or --cert-dir {host}=DIR"
+    if answer.status == 400 and "SSL certificate" in said:
+        hint = "put client.cert and client.key of the registry into certs.d or --cert-dir: see docs/registries.md"
+    kind = NotFound if answer.status == 404 and answer.own and "DENIED" not in codes else RegistryError
+    got = f"{status}: {said}" if said else status
+    return kind(what or "the registry refused", where=f"{answer.method} {redact(answer.url)}", got=got, hint=hint)
+
+
+def unbelievable(error: AirgapError) -> RegistryError:
+    """What a registry sends is its own fault, not that of a bundle, a store or the user. Raised from its cause."""
+    return RegistryError(error.what, where=error.where, expected=error.expected, got=error.got, hint=error.hint)
+
+
+def read_errors(answer: Answer) -> tuple[list[str], str]:
+    """The registry's error codes and what it said, made printable (distribution-spec "Error Codes")."""
+    body = _error_body(answer)
+    try:
+        errors = json.loads(body)["errors"][:3]
+        codes = [str(error["code"]) for error in errors]
+        said = "; ".join(_one_error(error) for error in errors)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text = re.sub(r"<[^>]*>", " ", body.decode("utf-8", "replace"))
+        return [], printable(" ".join(text.split()), 200)
+    return codes, printable(said, 400)
+
+
+def _error_body(answer: Answer) -> bytes:
+    try:
+        return answer.read(MAX_ERROR_BODY, truncate=True, seconds=_ERROR_BODY_SECONDS)
+    except NETWORK:
+        return b""
+
+
+def _one_error(error: dict[str, object]) -> str:
+    message = str(error.get("message") or "")
+    detail = error.get("detail")
+    more = f" ({detail})" if isinstance(detail, str) and detail else ""
+    return f"{error['code']}: {message}{more}" if message else str(error["code"])
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, those it wraps in its arguments, and its causes: each library packs the real one differently."""
+    seen: set[int] = set()
+    queue: list[object] = [error]
+    while queue and len(seen) < 50:
+        item = queue.pop(0)
+        if isinstance(item, BaseException) and id(item) not in seen:
+            seen.add(id(item))
+            yield item
+            queue += [*item.args, getattr(item, "reason", None), item.__cause__, item.__context__]
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return str(getattr(error, "reason", "") or "")
+
+
+def _explain(causes: list[BaseException], host: str) -> tuple[str, str]:
+    shown = printable(host, 120)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _explain_certificate(cause, shown)
+        if isinstance(cause, ssl.SSLError):
+            return _explain_tls(cause, shown)
+        if isinstance(cause, socket.gaierror):
+            return "the registry's host name cannot be resolved", f"check the name {shown} and the DNS settings"
+        if isinstance(cause, ConnectionRefusedError):
+            return "the registry refuses connections", f"check that a registry listens on {shown}"
+    return _explain_rest(causes, shown)
+
+
+#: OpenSSL's codes for a certificate that is too old or not yet valid, and for one that is for other names or addresses.
+_OUTDATED, _OTHER_NAME = frozenset({9, 10}), frozenset({62, 64})
+
+
+def _explain_certificate(cause: ssl.SSLCertVerificationError, host: str) -> tuple[str, str]:
+    why = printable(cause.verify_message or "it does not verify", 200)
+    hint = f"put the PEM of its CA into ~/.config/containers/certs.d/{host}/ca.crt or --cert-dir, if you trust it"
+    if cause.verify_code in _OUTDATED:
+        hint = f"have the certificate of {host} renewed, and check the clock of this machine"
+    elif cause.verify_code in _OTHER_NAME:
+        hint = "call the registry by a name that its certificate is for"
+    return f"the registry's certificate is not trusted: {why}", hint
+
+
+def _explain_tls(cause: ssl.SSLError, host: str) -> tuple[str, str]:
+    if _reason(cause) in _NOT_TLS:
+        return "the registry does not speak TLS", f"add --insecure-registry {host} if that is intended"
+    if "CERTIFICATE_REQUIRED" in _reason(cause) or "HANDSHAKE_FAILURE" in _reason(cause) or "BAD_CERTIFICATE" in _reason(cause):
+        return _NEEDS_CERTIFICATE, f"put client.cert and client.key into ~/.config/containers/certs.d/{host}/ or --cert-dir"
+    return f"TLS failed: {printable(_reason(cause) or 'no reason given', 80)}", "check the registry's TLS settings"
+
+
+def _explain_rest(causes: list[BaseException], host: str) -> tuple[str, str]:
+    again = "run the same command again: it goes on where it was"
+    for cause in causes:
+        if isinstance(cause, TooSlow):
+            return f"the registry is too slow: {cause}", f"check the network to {host}; --min-rate lets blobs come more slowly"
+        if isinstance(cause, Endless):
+            return str(cause), f"check that {host} is a registry"
+    for kinds, what, hint in (
+        (_PROXY, "the proxy did not get us through", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
+        (_TIMEOUT, "the registry did not answer in time", f"check the network to {host}, then {again}"),
+        (_HUNG_UP, "the registry closed the connection without an answer", again),
+        (_NOT_HTTP, "the answer is not HTTP", f"check that {host} is a registry, and whether it speaks TLS"),
+        (_NOT_A_URL, "not a usable address", f"check the name {host}"),
+    ):
+        if any(isinstance(cause, kinds) for cause in causes):
+            return what, hint
+    for cause in causes:
+        if isinstance(cause, OSError) and isinstance(cause.strerror, str):
+            return f"the connection failed: {printable(cause.strerror, 80)}", again
+    return f"the connection broke ({printable(' < '.join(type(cause).__name__ for cause in causes[:3]), 120)})", again

@@ -1,0 +1,92 @@
+"""Patience with registries: which failures are waited out, for how long, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import threading
+import time
+from urllib.parse import urlsplit
+
+from airgap.registry.http.failures import is_transient, is_unreached, is_unresolved, network_failure
+from airgap.registry.http.wire import Answer
+from airgap.registry.settings.options import RegistryOptions, origin
+from airgap.text import printable
+
+#: Answers that may be others a little later.
+PASSING = frozenset({429, 500, 502, 503, 504})
+#: Seconds before the second attempt; each further one waits twice as long, up to the most.
+_FIRST_WAIT, _MAX_WAIT = 0.5, 120.0
+
+
+class Patience:
+    """Decides about attempts, waits between them and says so. Thread-safe; clients of a run share what ``options.heard`` knows."""
+
+    def __init__(self, options: RegistryOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._away: set[tuple[str, str, int]] = set()
+
+    def answered(self, answer: Answer) -> None:
+        """A place exists, so that it is waited for when it is away later."""
+        place = origin(answer.url)
+        with self._lock:
+            self._options.heard.add(place)
+            back = place in self._away and answer.status not in PASSING
+            if back:
+                self._away.discard(place)
+        if back:
+            self._options.say(f"registry {_host(answer.url)} answers again")
+
+    def may_pass(self, error: BaseException, url: str) -> bool:
+        """Whether the same call may succeed later: a name that was known a moment ago is likely to be known again."""
+        return is_transient(error) or (is_unresolved(error) and origin(url) in self._options.heard)
+
+    def is_worth_repeating(self, error: BaseException, url: str, attempt: int) -> bool:
+        """As :meth:`may_pass`; a place that never answered is rather a wrong address than one that is away for a moment."""
+        if not is_unreached(error):
+            self._options.heard.add(origin(url))  # it took the connection
+        return self.may_pass(error, url) and (attempt == 0 or origin(url) in self._options.heard)
+
+    def pause(self, attempt: int, answer: Answer | None = None) -> None:
+        """Wait before the next attempt: exponentially longer, never in step with others, and as long as the answer asks for."""
+        seconds = _FIRST_WAIT * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311 -- jitter, not a secret
+        if answer is not None:
+            seconds = max(seconds, retry_after(answer))
+            answer.finish()
+            if answer.status == 429:
+                host = _host(answer.url)
+                self._options.say(f"registry {host} answered 429 (too many requests), waiting {min(seconds, _MAX_WAIT):.0f} s")
+            elif attempt and answer.status in PASSING:
+                self._say_away(answer.url, f"answers {answer.status}")
+        self._options.sleep(min(seconds, _MAX_WAIT))
+
+    def pause_after(self, error: BaseException, method: str, url: str, attempt: int) -> None:
+        """As :meth:`pause`, after no answer; said of a place that was heard, which takes no connection or fails once more."""
+        if origin(url) in self._options.heard and (attempt or is_unreached(error)):
+            self._say_away(url, network_failure(error, method, url).what.removeprefix("the registry "))
+        self.pause(attempt)
+
+    def _say_away(self, url: str, how: str) -> None:
+        """Once until it answers again."""
+        with self._lock:
+            new = origin(url) not in self._away
+            self._away.add(origin(url))
+        if new:
+            self._options.say(f"registry {_host(url)} {how}: trying again for a while")
+
+
+def retry_after(answer: Answer) -> float:
+    """How many seconds the answer asks us to wait; 0 when it does not (RFC 9110 section 10.2.3)."""
+    text = answer.header("Retry-After").strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), _MAX_WAIT))
+    try:
+        moment = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return min(max(moment - time.time(), 0.0), _MAX_WAIT)
+
+
+def _host(url: str) -> str:
+    return printable(urlsplit(url).netloc.rpartition("@")[2], 120)

@@ -1,0 +1,320 @@
+"""Calls to registries: authorised, repeated when that may help, and led through redirects without leaking anything."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import urljoin, urlsplit
+
+from airgap.errors import RegistryError
+from airgap.oci.reference import Repository
+from airgap.registry.http.auth import Access, Authenticator, Challenge, scope
+from airgap.registry.http.endpoints import Endpoints
+from airgap.registry.http.failures import NETWORK, network_failure, redact
+from airgap.registry.http.patience import PASSING, Patience
+from airgap.registry.http.wire import Answer, Body, Wire
+from airgap.registry.settings.limits import Slots, read_quota
+from airgap.registry.settings.options import Endpoint, RegistryOptions, origin
+from airgap.text import printable
+
+_MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+PULL = "pull"
+PUSH = "pull,push"
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a request consists of, wherever it goes.
+
+    Args:
+        patience: seconds to wait for the answer, where that is not the usual time.
+        repeatable: whether it may be made again when it is not known what became of it.
+    """
+
+    method: str
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    body: Body = field(default=None, kw_only=True)
+    patience: float | None = field(default=None, kw_only=True)
+    repeatable: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Call(Message):
+    """One request to a registry about one repository.
+
+    Args:
+        path: what follows ``/v2/<name>/``, or an absolute URL that the registry gave (an upload's Location, a next page).
+        actions: the token scope's actions, ``PULL`` or ``PUSH``.
+        also: further token scopes, for a mount.
+    """
+
+    repository: Repository
+    path: str
+    actions: str = PULL
+    also: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @property
+    def host(self) -> str:
+        """The registry as references name it."""
+        return self.repository.host
+
+    @property
+    def name(self) -> str:
+        """The repository's path."""
+        return self.repository.path
+
+    @property
+    def below(self) -> str:
+        """What follows ``/v2/``."""
+        return f"{self.repository.path}/{self.path}"
+
+    def access(self, endpoint: Endpoint) -> Access:
+        """What a token must allow."""
+        return Access(endpoint, self.repository.path, (scope(self.repository.path, self.actions), *self.also))
+
+
+@dataclass(frozen=True)
+class HostCall(Message):
+    """One request to a registry about all of it.
+
+    Args:
+        path: what follows ``/v2/``, or an absolute URL that the registry gave.
+        name: the repository or namespace whose credentials count; ``""`` for those of the whole registry.
+        scopes: what a token must allow (distribution "Token Scope Documentation").
+    """
+
+    host: str
+    path: str
+    name: str = field(default="", kw_only=True)
+    scopes: tuple[str, ...] = field(default=("registry:catalog:*",), kw_only=True)
+
+    @property
+    def below(self) -> str:
+        """What follows ``/v2/``."""
+        return self.path
+
+    def access(self, endpoint: Endpoint) -> Access:
+        """What a token must allow."""
+        return Access(endpoint, self.name, self.scopes)
+
+
+AnyCall: TypeAlias = Call | HostCall
+
+
+class Transport:
+    """Makes calls. Thread-safe; one for all registries, with one connection pool and one token cache."""
+
+    def __init__(self, options: RegistryOptions) -> None:
+        self.options = options
+        self._wire = Wire(options)
+        self._endpoints = Endpoints(options, self._wire)
+        self._auth = Authenticator(options.credential, self._fetch_token)
+        self.patience = Patience(options)
+        self.slots = Slots(options.per_host)
+        self._lock = threading.Lock()
+        self._low: set[str] = set()
+
+    def asked(self, host: str) -> bool:
+        """Whether a registry has asked who we are."""
+        return self._auth.was_asked(self._endpoints.find(host))
+
+    def challenge(self, repository: Repository) -> Challenge:
+        """What the registry of a repository has asked for so far; one without a scheme when it has asked for nothing."""
+        return self._auth.challenge(self._endpoints.find(repository.host, repository.path))
+
+    def authorization(self, call: Call) -> str:
+        """The header that the call would be made with. Raises ``RegistryError`` when the token server gives none."""
+        return self._auth.header(call.access(self.endpoint(call)))
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._wire.close()
+
+    def endpoint(self, call: AnyCall) -> Endpoint:
+        """Where the call's registry is.
+
+        Raises:
+            Refused: registries.conf blocks it.
+        """
+        return self._endpoints.find(call.host, call.name)
+
+    def url(self, call: AnyCall) -> str:
+        """The absolute URL of a call."""
+        if "://" in call.path:
+            return call.path
+        return f"{self.endpoint(call).base}/v2/{call.below}"
+
+    def call(self, call: AnyCall) -> Answer:
+        """Make a call until it is answered with something that will not pass by itself.
+
+        The answer may be any status; the caller must end it.
+
+        Raises:
+            RegistryError: no answer, or one that must not be followed or believed.
+        """
+        return self._persist(call.method, self.url(call), lambda: self.once(call), call.repeatable)
+
+    def fetch(self, call: AnyCall, limit: int) -> tuple[Answer, bytes]:
+        """Make a call and read the small body of a status 200; of any other answer nothing is read yet.
+
+        Raises:
+            RegistryError: no complete answer, or one of more than ``limit`` bytes.
+        """
+        with self.slots.held(call.host):
+            return self._read_small(lambda: self.call(call), limit)
+
+    def fetch_file(self, url: str, limit: int) -> tuple[Answer, bytes]:
+        """As :meth:`fetch`, for a file of a static web server that is no registry: nobody's credentials go there."""
+
+        def ask() -> Answer:
+            return self._persist("GET", url, lambda: self._follow(Message("GET"), None, url, ""))
+
+        return self._read_small(ask, limit)
+
+    def once(self, call: AnyCall) -> Answer:
+        """Make a call a single time (twice when the registry wants a new token).
+
+        Raises:
+            RegistryError: an answer that must not be followed or believed.
+            One of ``NETWORK``: no answer.
+        """
+        endpoint = self.endpoint(call)
+        url = self.url(call)
+        own = endpoint.serves(url)
+        access = call.access(endpoint)
+        offered = self._auth.header(access) if own else ""
+        answer = self._follow(call, endpoint, url, offered)
+        if answer.status != 401 or not answer.own or not isinstance(call.body, bytes | None):
+            return answer
+        try:
+            renewed = self._auth.renew(access, answer.header("WWW-Authenticate"), offered)
+        except BaseException:
+            answer.close()
+            raise
+        if not renewed:
+            return answer
+        answer.finish()
+        return self._follow(call, endpoint, url, renewed)
+
+    def refresh(self, call: Call, answer: Answer) -> None:
+        """A call whose body cannot simply be sent again was answered 401: get a new token for the next attempt."""
+        access = call.access(self.endpoint(call))
+        answer.finish()
+        self._auth.renew(access, answer.header("WWW-Authenticate"), self._auth.header(access))
+
+    def _persist(self, method: str, url: str, send: Callable[[], Answer], repeatable: bool = True) -> Answer:
+        """Send until there is an answer that will not pass by itself."""
+        for attempt in range(self.options.retries + 1):
+            last = attempt == self.options.retries or not repeatable
+            try:
+                answer = send()
+            except NETWORK as error:
+                if last or not self.patience.is_worth_repeating(error, url, attempt):
+                    raise network_failure(error, method, url) from None
+                self.patience.pause_after(error, method, url, attempt)
+                continue
+            if answer.status not in PASSING or last:
+                return answer
+            self.patience.pause(attempt, answer)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read_small(self, ask: Callable[[], Answer], limit: int) -> tuple[Answer, bytes]:
+        """Ask until the small body of a status 200 is here completely."""
+        for attempt in range(self.options.retries + 1):
+            answer = ask()
+            if answer.status != 200:
+                return answer, b""
+            try:
+                return answer, answer.read(limit)
+            except NETWORK as error:
+                if attempt == self.options.retries:
+                    raise network_failure(error, answer.method, answer.url) from None
+                self.patience.pause_after(error, answer.method, answer.url, attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _follow(self, call: Message, endpoint: Endpoint | None, url: str, authorization: str) -> Answer:
+        for _ in range(_MAX_REDIRECTS + 1):
+            headers = {**call.headers, "Authorization": authorization} if authorization else call.headers
+            answer = self._wire.send(call.method, url, headers, call.body, call.patience, endpoint)
+            answer.own = endpoint is not None and endpoint.serves(url)
+            if answer.own:
+                self._watch_quota(answer)
+            self.patience.answered(answer)
+            if answer.status not in _REDIRECTS:
+                return answer
+            target = redirect_target(answer)
+            answer.finish()
+            if call.method not in ("GET", "HEAD"):
+                raise RegistryError(
+                    "the registry redirects a call that must not be redirected",
+                    where=f"{call.method} {redact(url)}",
+                    got=redact(target),
+                )
+            if origin(target) != origin(url):
+                authorization = ""  # and it stays dropped, even if the way leads back
+            url = target
+        raise RegistryError("too many redirects", where=f"{call.method} {redact(url)}", expected=f"{_MAX_REDIRECTS} at most")
+
+    def _watch_quota(self, answer: Answer) -> None:
+        """Say once for each registry that its allowance is running out: before it refuses."""
+        quota = read_quota(answer.header("ratelimit-limit"), answer.header("ratelimit-remaining"))
+        if quota is None or not quota.is_low:
+            return
+        host = printable(urlsplit(answer.url).netloc, 120)
+        with self._lock:
+            known = host in self._low
+            self._low.add(host)
+        if not known:
+            self.options.say(f"registry {host} will give us {quota}; with `airgap login` it may give more")
+
+    def _fetch_token(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, endpoint: Endpoint) -> Answer:
+        """Ask a token server; its redirects are not followed, they could only lead the credentials away."""
+
+        def send() -> Answer:
+            answer = self._wire.send(method, url, headers, body, endpoint=endpoint)
+            answer.own = False
+            self.patience.answered(answer)
+            return answer
+
+        return self._persist(method, url, send)
+
+
+def redirect_target(answer: Answer) -> str:
+    """Where a ``Location`` leads, absolute.
+
+    Raises:
+        RegistryError: nowhere, to something that is not HTTP, from TLS to no TLS, or with credentials in it.
+    """
+    location = answer.header("Location")
+    try:
+        target = urljoin(answer.url, location)
+        parts = urlsplit(target)
+        fine = bool(location and parts.hostname) and parts.scheme in ("http", "https") and "@" not in parts.netloc
+        fine = fine and bool(origin(target))
+    except ValueError:
+        fine = False
+    if not fine:
+        raise _bad_location(answer, "a Location that must not be used", "an http(s) URL without credentials")
+    if urlsplit(answer.url).scheme == "https" and parts.scheme == "http":
+        raise _bad_location(
+            answer,
+            "a Location without TLS",
+            "an https:// URL",
+            "a registry behind a TLS proxy must be told its outside address (X-Forwarded-Proto)",
+        )
+    return parts._replace(fragment="").geturl()
+
+
+def _bad_location(answer: Answer, what: str, expected: str, hint: str = "") -> RegistryError:
+    answer.close()
+    return RegistryError(
+        f"the registry answered with {what}",
+        where=f"{answer.method} {redact(answer.url)}",
+        expected=expected,
+        got=redact(answer.header("Location")),
+        hint=hint,
+    )

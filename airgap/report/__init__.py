@@ -1,0 +1,1 @@
+"""A bundle as one page to look at and to print."""

@@ -1,0 +1,159 @@
+"""Where images come from: registries, and every place that an image list names with skopeo's transports.
+
+One :class:`Shelf` serves one command: it opens each place once, tells which images a place means, and gives the flows one
+``Source`` over everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+
+import typer
+
+from airgap.archives import Origin, Sources
+from airgap.archives.many import Signatures
+from airgap.errors import UsageError
+from airgap.lists import Entry, Selection, Wish
+from airgap.oci.places import Place
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Source
+from airgap.planning.lock import Lock
+from airgap.sources.places import Opened, PlaceOptions, open_place
+from airgap.text import printable
+
+ScratchOption = Annotated[
+    Path | None,
+    typer.Option("--scratch", metavar="DIR", help="Where images of containers-storage: and docker-daemon: are copied to."),
+]
+BundlePolicyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--bundle-policy", metavar="FILE", help="The policy that vouches for bundles which images come from (bundle:DIR)."
+    ),
+]
+UnverifiedOption = Annotated[
+    bool, typer.Option("--accept-unverified-bundles", help="Take images from bundles whose signature nobody checks.")
+]
+
+ExpiredOption = Annotated[
+    bool, typer.Option("--allow-expired-bundles", help="Take images from bundles (bundle:DIR) that have expired.")
+]
+
+#: Stores that hold many images and tell the one that is meant in the name itself.
+_ENGINES = ("containers-storage", "docker-daemon")
+
+
+class Shelf:
+    """The places of one command, each opened once. A context manager: it closes them and removes copies.
+
+    Args:
+        options: what the operator allows.
+    """
+
+    def __init__(self, options: PlaceOptions) -> None:
+        self._options = options
+        self._stack = contextlib.ExitStack()
+        self._opened: dict[str, Opened] = {}
+        self._origins: dict[str, Origin] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def images(self, place: Place, reference: Reference | None) -> list[tuple[Reference, Place]]:
+        """The images that a place means, each by the reference it will be known by and with its name in the place.
+
+        Args:
+            place: with or without a name of an image in it.
+            reference: what the list calls the image; None: as it is called there, and without a name in the place, all of them.
+
+        Raises:
+            UsageError: they have no full name and are given none, or one name is given to several.
+        """
+        if reference is not None:
+            self._origin(place, reference)
+            return [(reference, place)]
+        if place.name:
+            return [(self._own_name(place), place)]
+        found = self._open(place).names()
+        if not found:
+            raise _nameless(place)
+        return [(Reference.parse(name), place.called(name)) for name in found]
+
+    def source(self, registry: Source, lookaside: Signatures, wanted: Lock | Sequence[Wish]) -> Sources:
+        """One ``Source`` over everything, also the ``Lookaside`` of everything.
+
+        Args:
+            registry: answers for all that is in no place.
+            lookaside: the GPG signatures of what comes from registries.
+            wanted: what is asked for; a lock names its places too.
+
+        Raises:
+            UsageError: a place does not hold what is asked for.
+        """
+        if isinstance(wanted, Lock):
+            placed = {image.reference: wanted.places.get(str(image.reference), "") for image in wanted.images}
+            asked = {reference.repository for reference, place in placed.items() if not place}
+        else:
+            placed = {wish.reference: wish.source for wish in wanted if isinstance(wish, Entry)}
+            asked = {_repository(wish) for wish in wanted if isinstance(wish, Selection) or not wish.source}
+        origins = {reference: self._origin(Place.parse(place), reference) for reference, place in placed.items() if place}
+        return Sources(registry, lookaside, origins, asked)
+
+    def _own_name(self, place: Place) -> Reference:
+        """The reference that a name in a place is by itself."""
+        name = place.name.rpartition("]")[2] if place.transport == "containers-storage" else place.name
+        if place.transport not in _ENGINES:
+            opened = self._open(place)
+            root = opened.pick(place.name).root.digest
+            names = opened.names()
+            known = [name] if name in names else [text for text in names if opened.pick(text).root.digest == root]
+            if len(known) == 1:
+                return Reference.parse(known[0])
+        try:
+            reference = Reference.parse(name)
+        except UsageError as error:
+            raise _nameless(place) from error
+        if place.transport == "docker-daemon" and not name.startswith("sha256:"):
+            return reference
+        if str(reference) == name:
+            return reference
+        raise _nameless(place)
+
+    def _open(self, place: Place) -> Opened:
+        key = str(place if place.transport in _ENGINES else place.called(""))
+        if key not in self._opened:
+            self._opened[key] = open_place(place, self._options, self._stack)
+        return self._opened[key]
+
+    def _origin(self, place: Place, reference: Reference) -> Origin:
+        key = str(place)
+        if key not in self._origins:
+            self._origins[key] = self._open(place).pick("" if place.transport in _ENGINES else place.name)
+        origin = self._origins[key]
+        if reference.digest not in (None, origin.root.digest):
+            raise UsageError(
+                "an image is not the one its reference names",
+                where=printable(key),
+                expected=str(reference.digest),
+                got=origin.root.digest,
+            )
+        return origin
+
+
+def _repository(wish: Wish) -> Repository:
+    return wish.repository if isinstance(wish, Selection) else wish.reference.repository
+
+
+def _nameless(place: Place) -> UsageError:
+    return UsageError(
+        "an image without a full name",
+        where=printable(str(place)),
+        expected=f"the name the far side will know: {printable(str(place))} as registry.example/app:1.0",
+    )

@@ -1,0 +1,258 @@
+"""Open the places that hold images: each gives its names, and the origin of one image."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from airgap import fsio
+from airgap.admission.gate import expired_at
+from airgap.admission.opening import open_content, read_catalog
+from airgap.admission.terms import Terms
+from airgap.archives import DockerArchive, ImageDirectory, Origin, TarTree, copy_from_storage, save_from_daemon
+from airgap.bundle.media import Media
+from airgap.bundle.store import BundleStore
+from airgap.errors import Damaged, NotFound, Refused, UsageError
+from airgap.format.catalog import Catalog
+from airgap.fsio import DirectoryTree, Tree
+from airgap.layout import LayoutReader
+from airgap.oci.digest import Digest
+from airgap.oci.image import Image
+from airgap.oci.places import Place
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.verify import read_all
+from airgap.sources.admission import site_terms
+from airgap.text import listing, printable
+
+#: The repository of an image that has no name where it lies; nothing is ever looked for under it.
+NAMELESS = Repository("localhost", "image")
+_MAX_SIGNATURE = 4 * 1024 * 1024
+
+
+class Opened(Protocol):
+    """A place that has been opened."""
+
+    def names(self) -> list[str]:
+        """The images that it knows by a full reference, each by the name that ``pick`` takes."""
+
+    def pick(self, name: str) -> Origin:
+        """One image: by name, or the only one. Raises ``UsageError`` when that does not tell."""
+
+
+@dataclass(frozen=True)
+class PlaceOptions:
+    """What the operator says about places.
+
+    Attributes:
+        scratch: where copies out of container engines may be put; None when nowhere.
+        bundle_policy: the policy that vouches for other bundles; None when there is none.
+        accept_unverified: take bundles for which nobody vouches.
+        state: the state directory, for the list of revoked keys and the latest time seen.
+        revoked: a file of revoked keys.
+        allow_expired: take bundles that have expired.
+        say: tells the operator something.
+    """
+
+    scratch: Path | None = None
+    bundle_policy: Path | None = None
+    accept_unverified: bool = False
+    state: Path | None = None
+    revoked: Path | None = None
+    allow_expired: bool = False
+    say: Callable[[str], None] = lambda _: None
+
+
+def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> Opened:
+    """Open what a place's path names; the stores of container engines are copied first.
+
+    Args:
+        place: its name of an image matters only for container engines.
+        options: what the operator allows.
+        stack: closes it, and removes copies, in the end.
+
+    Raises:
+        UsageError: it is not there, or not what its transport says.
+        Damaged: it is broken.
+        Refused: a bundle that nobody vouches for.
+        MediaError: a copy does not fit, or a disk fails.
+    """
+    path = Path(place.path)
+    if place.transport == "oci":
+        return _layout(LayoutReader(path), DirectoryTree(path))
+    if place.transport == "dir":
+        return _Directory(ImageDirectory(path))
+    if place.transport == "bundle":
+        return _Bundle(_open_bundle(path, options))
+    if place.transport == "containers-storage":
+        copy = _scratch(place, options, stack) / "image"
+        copy_from_storage(place.name, copy)
+        return _Directory(ImageDirectory(copy), place.name)
+    if place.transport == "docker-daemon":
+        path = _scratch(place, options, stack) / "image.tar"
+        save_from_daemon(place.name, path)
+    tree = TarTree(path)
+    stack.callback(tree.close)
+    if place.transport == "oci-archive":
+        return _layout(LayoutReader(path, tree), tree)
+    archive = DockerArchive(tree)
+    layout = LayoutReader(path, tree) if _has_layout(tree) else None
+    return _Docker(archive, layout, str(place), single=place.transport == "docker-daemon")
+
+
+class _Layout:
+    def __init__(self, layout: LayoutReader) -> None:
+        self._layout = layout
+        self._where = printable(str(layout.path))
+
+    def names(self) -> list[str]:
+        images = self._layout.index().images()
+        return [str(entry.reference) for entry in images if entry.reference is not None and not entry.plain]
+
+    def pick(self, name: str) -> Origin:
+        entry = self._layout.index().pick(name, self._where)
+        repository = entry.reference.repository if entry.reference is not None else NAMELESS
+        with _missing_is_damage(self._where):
+            root = self._layout.manifest(repository, entry.descriptor.digest)
+        return Origin(self._layout, repository, root, self._where)
+
+
+class _Docker:
+    """A docker archive; an OCI layout in it is preferred, for it keeps the digests that the images had before."""
+
+    def __init__(self, archive: DockerArchive, layout: LayoutReader | None, where: str, single: bool) -> None:
+        self._archive = archive
+        self._layout = layout
+        self._where = printable(where)
+        self._single = single
+
+    def names(self) -> list[str]:
+        return self._archive.names()
+
+    def pick(self, name: str) -> Origin:
+        name = "" if self._single else _full(name)
+        tags = self._archive.tags(name)
+        if self._layout is not None and tags:
+            with contextlib.suppress(UsageError):  # not in the layout under this name: then as a plain archive
+                return _Layout(self._layout).pick(tags[0])
+        root = self._archive.pick(name)
+        repository = Reference.parse(tags[0]).repository if tags else NAMELESS
+        return Origin(self._archive, repository, root, self._where)
+
+
+class _Directory:
+    def __init__(self, directory: ImageDirectory, name: str = "") -> None:
+        self._directory = directory
+        self._name = name
+
+    def names(self) -> list[str]:
+        return [self._name] if self._name else []
+
+    def pick(self, name: str) -> Origin:
+        root = self._directory.pick("" if name == self._name else name)
+
+        def signatures(repository: Repository, digest: Digest) -> tuple[bytes, ...]:  # noqa: ARG001
+            return self._directory.signatures(digest)
+
+        return Origin(self._directory, NAMELESS, root, printable(str(self._directory.path)), signatures)
+
+
+class _Bundle:
+    def __init__(self, store: BundleStore) -> None:
+        self._store = store
+
+    def names(self) -> list[str]:
+        return [str(image.reference) for image in self._store.catalog.images]
+
+    def pick(self, name: str) -> Origin:
+        images = [image for image in self._store.catalog.images if not name or str(image.reference) == _full(name)]
+        if len(images) != 1:
+            raise UsageError(
+                "the bundle has no such image" if name else "the bundle holds several images",
+                where=self._store.catalog.name,
+                expected="one of its names after the directory's: bundle:DIR:NAME",
+                got=listing(self.names()),
+            )
+        image = images[0]
+        with _missing_is_damage(self._store.catalog.name):
+            root = self._store.find_manifest(image.root.digest)
+        return Origin(self._store, image.reference.repository, root, self._store.catalog.name, self._signatures(image))
+
+    def _signatures(self, image: Image) -> Callable[[Repository, Digest], tuple[bytes, ...]]:
+        def signatures(repository: Repository, digest: Digest) -> tuple[bytes, ...]:  # noqa: ARG001
+            wanted = [signature for signature in image.signatures if signature.subject == digest]
+            return tuple(read_all(self._store.open_blob(one.digest), _MAX_SIGNATURE, self._store.catalog.name) for one in wanted)
+
+        return signatures
+
+
+def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
+    media = Media.find([path])
+    if options.bundle_policy is not None:
+        terms = site_terms(options.bundle_policy, options.state, options.revoked)
+        catalog, verdict = read_catalog(media, terms)
+        if expired_at(catalog, terms) and not options.allow_expired:
+            raise Refused(
+                f"the bundle {catalog.name}, from which images are to be taken, has expired",
+                where=printable(str(path)),
+                expected=f"a time before {catalog.expires}",
+                hint="take a newer bundle, or this one deliberately with --allow-expired-bundles",
+            )
+        _say_expired(catalog, terms, options)
+        return open_content(media, catalog, verdict).store
+    if not options.accept_unverified:
+        raise Refused(
+            "nobody vouches for a bundle that images are to be taken from",
+            where=printable(str(path)),
+            expected="a policy that trusts its signature",
+            hint="give --bundle-policy FILE, or --accept-unverified-bundles to take it as it is",
+        )
+    catalog = Catalog.from_bytes(media.catalog_raw)
+    options.say(f"{catalog.name}: its signature is not checked")
+    _say_expired(catalog, None, options)
+    return BundleStore(catalog, media.locate(catalog))
+
+
+def _say_expired(catalog: Catalog, terms: Terms | None, options: PlaceOptions) -> None:
+    if expired_at(catalog, terms):
+        options.say(f"{catalog.name} expired at {catalog.expires}")
+
+
+def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> Path:
+    if options.scratch is None:
+        raise UsageError(
+            "an image has to be copied out of its engine first, and there is no place for the copy",
+            where=printable(str(place)),
+            expected="--scratch DIR, with room for the image unpacked",
+            hint="the copy is removed in the end",
+        )
+    fsio.make_directory(options.scratch, fsio.PRIVATE)
+    with fsio.disk_errors("cannot make a directory", options.scratch):
+        directory = fsio.TemporaryDirectory(options.scratch / "images")
+    options.say(f"copying {place} to {options.scratch}")
+    return stack.enter_context(directory)
+
+
+def _layout(layout: LayoutReader, tree: Tree) -> Opened:
+    if not _has_layout(tree):
+        where = printable(str(layout.path))
+        raise UsageError("not an OCI image layout", where=where, expected="oci-layout and index.json in it", got="not both of them")
+    return _Layout(layout)
+
+
+def _has_layout(tree: Tree) -> bool:
+    return tree.size("oci-layout") is not None and tree.size("index.json") is not None
+
+
+@contextlib.contextmanager
+def _missing_is_damage(where: str) -> Iterator[None]:
+    try:
+        yield
+    except NotFound as error:
+        raise Damaged("an image that is listed is missing", where=where, expected=error.expected or error.got) from error
+
+
+def _full(name: str) -> str:
+    return name if not name or name.startswith("@") else str(Reference.parse(name))

@@ -1,0 +1,1 @@
+"""airgap itself, packed for machines without a network."""

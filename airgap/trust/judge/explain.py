@@ -1,0 +1,90 @@
+"""Why the policy says what it says about an image: scope, requirements, and what decided for each instance (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airgap.oci.reference import Reference
+from airgap.text import printable
+from airgap.trust.judge.images import ImageVerdict, judged_name
+from airgap.trust.policy.document import Policy
+from airgap.trust.policy.scopes import Selected, image_scopes, requirements_for_image
+from airgap.trust.policy.words import in_words
+
+_DECIDES = "  <- decides"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Lines for people, facts for ``--json``; ``accepted`` is None when no signatures were looked at."""
+
+    accepted: bool | None
+    lines: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def explain(policy: Policy, reference: Reference, verdicts: Sequence[tuple[str, ImageVerdict]] | None = None) -> Explanation:
+    """Explain what the policy wants for an image, and with verdicts what it got.
+
+    Args:
+        policy: the site's policy.
+        reference: the source reference; with both tag and digest the tag is judged, as on import.
+        verdicts: for each instance a name for people (platform, digest) and the verdict on it; None when there is no image at hand.
+    """
+    judged = judged_name(reference)
+    selected = requirements_for_image(policy, judged)
+    candidates = (*image_scopes(judged), "")
+    accepted = None if verdicts is None else bool(verdicts) and all(verdict.accepted for _, verdict in verdicts)
+    facts: dict[str, Any] = {
+        "image": str(reference),
+        "scope": selected.label,
+        "scopes_tried": list(_tried(candidates, selected)),
+        "requirements": [in_words(requirement) for requirement in selected.requirements],
+    }
+    if verdicts is not None:
+        facts |= {"accepted": accepted, "instances": [_instance_facts(name, verdict) for name, verdict in verdicts]}
+    lines = [str(reference), *_scope_lines(candidates, selected), *_wish_lines(selected)]
+    for name, verdict in verdicts or ():
+        lines += _verdict_lines(name, verdict)
+    return Explanation(accepted, tuple(lines), facts)
+
+
+def _tried(candidates: Sequence[str], selected: Selected) -> Iterator[str]:
+    """The scopes in the order in which they are looked for, up to the one that decides."""
+    for scope in candidates:
+        yield scope
+        if selected.transport and scope == selected.scope:
+            return
+    yield "default"
+
+
+def _scope_lines(candidates: Sequence[str], selected: Selected) -> Iterator[str]:
+    yield "  scopes of transport docker that could match, the narrowest first; the first one in the policy decides alone:"
+    for scope in candidates:
+        shown = printable(scope) or '"" (every other image)'
+        yield f"    {shown}{_DECIDES if selected.transport and scope == selected.scope else ''}"
+    yield f"    default (of the whole policy){'' if selected.transport else _DECIDES}"
+
+
+def _wish_lines(selected: Selected) -> Iterator[str]:
+    together = "" if len(selected.requirements) == 1 else ", all of these"
+    yield f"  {selected.label} wants{together}:"
+    for number, requirement in enumerate(selected.requirements, 1):
+        yield f"    {number}. {in_words(requirement)}"
+
+
+def _verdict_lines(name: str, verdict: ImageVerdict) -> Iterator[str]:
+    yield f"  {printable(name)}: {'accepted' if verdict.accepted else 'REFUSED'}"
+    for number, decision in enumerate(verdict.decisions, 1):
+        yield f"    {number}. {decision.requirement}: {'yes' if decision.accepted else 'NO'}: {decision.reason}"
+
+
+def _instance_facts(name: str, verdict: ImageVerdict) -> dict[str, Any]:
+    return {
+        "instance": name,
+        "accepted": verdict.accepted,
+        "scope": verdict.scope,
+        "decisions": [asdict(decision) for decision in verdict.decisions],
+    }

@@ -1,0 +1,221 @@
+"""May this image enter: the requirements of policy.json's transport ``docker`` for its source reference.
+
+All requirements of the scope must accept (AND); each is satisfied by any one signature. Bad signatures never poison good ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TypeAlias, TypeVar
+
+from airgap.errors import AirgapError, MediaError, Refused
+from airgap.oci.reference import Reference
+from airgap.text import plural, printable
+from airgap.trust.judge.imagesignatures import check_gpg, check_sigstore
+from airgap.trust.judge.sigstorebundle import check_bundle
+from airgap.trust.keys.evidence import MAX_SIGNATURES, Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
+from airgap.trust.keys.keystore import KeyStore, ReadKey
+from airgap.trust.policy.document import Policy
+from airgap.trust.policy.requirements import (
+    GPG_KEYS,
+    AcceptAnything,
+    Reject,
+    Requirement,
+    SignedBaseLayer,
+    SignedBy,
+    SigstoreSigned,
+    describe,
+)
+from airgap.trust.policy.scopes import requirements_for_image
+
+_Sigstore: TypeAlias = SigstoreSignature | SigstoreBundle
+_Signature = TypeVar("_Signature", bound=GpgSignature | _Sigstore)
+_UNNAMED = "names no image (--accept-unnamed-bundles)"
+_MOST_REASONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one requirement said about an image, and why, in one sentence; the signature and the key that decided, if any."""
+
+    requirement: str
+    accepted: bool
+    reason: str
+    signature: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Good:
+    """A signature was good: by this key; ``note`` is what people must know about it."""
+
+    key: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageVerdict:
+    """What the policy says about one image: the scope that decided, and every requirement of it. All must accept."""
+
+    reference: Reference
+    scope: str
+    decisions: tuple[Decision, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the image may enter. Without any requirement it may not."""
+        return bool(self.decisions) and all(decision.accepted for decision in self.decisions)
+
+    @property
+    def reason(self) -> str:
+        """The sentence that decided: of the first requirement that refused, else all of them."""
+        refused = [decision.reason for decision in self.decisions if not decision.accepted]
+        return refused[0] if refused else "; ".join(decision.reason for decision in self.decisions)
+
+    def require(self) -> None:
+        """Go on only with an accepted image.
+
+        Raises:
+            Refused: it is not accepted.
+        """
+        if not self.accepted:
+            wanted = next((decision.requirement for decision in self.decisions if not decision.accepted), "a requirement")
+            raise Refused(
+                f"the policy does not accept the image {self.reference}",
+                where=self.scope,
+                expected=wanted,
+                got=self.reason,
+                hint="get the image signed as the policy says, or change the policy's scope for it",
+            )
+
+
+class ImageJudge:
+    """Judges many images by one policy; keys are read once. A context manager: it holds private keyrings while open.
+
+    For one thread at a time.
+
+    Args:
+        policy: the site's policy.
+        read_key: reads the key files that the policy names; None when there are no signatures to check.
+        require_signed: an image is accepted only if at least one requirement asked for a signature.
+        now: when certificates of the site's own CA must be valid.
+        unnamed_bundles: a cosign 3 bundle that names no image is enough when its key and digest are right.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        read_key: ReadKey | None = None,
+        *,
+        require_signed: bool = False,
+        now: datetime | None = None,
+        unnamed_bundles: bool = False,
+    ) -> None:
+        self._policy = policy
+        self._require_signed = require_signed
+        self._unnamed_bundles = unnamed_bundles
+        self._now = now or datetime.now(UTC)
+        self._keys = KeyStore(read_key or _no_keys)
+
+    def __enter__(self) -> ImageJudge:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._keys.close()
+
+    def judge(self, reference: Reference, evidence: Evidence | None = None) -> ImageVerdict:
+        """Decide whether a manifest may enter under the name the image has at its source.
+
+        Args:
+            reference: the source reference, of the index for every instance of it. Where it has both tag and digest, the tag is
+                judged: the tag is what will move at the destination, and a signature for another tag must not vouch for it.
+            evidence: the manifest's signatures; without them every requirement that wants one refuses.
+        """
+        judged = judged_name(reference)
+        selected = requirements_for_image(self._policy, judged)
+        decisions = [self._decide(requirement, judged, evidence) for requirement in selected.requirements]
+        if self._require_signed and not any(isinstance(found, SignedBy | SigstoreSigned) for found in selected.requirements):
+            reason = "the policy asks for no signature here, and --require-signed was given"
+            decisions.append(Decision("a signature", accepted=False, reason=reason))
+        return ImageVerdict(reference, selected.label, tuple(decisions))
+
+    def _decide(self, requirement: Requirement, reference: Reference, evidence: Evidence | None) -> Decision:
+        name = describe(requirement)
+        if isinstance(requirement, AcceptAnything):
+            return Decision(name, accepted=True, reason="the policy accepts anything here")
+        if isinstance(requirement, Reject):
+            return Decision(name, accepted=False, reason="the policy rejects it")
+        if isinstance(requirement, SignedBaseLayer):
+            return Decision(name, accepted=False, reason="signedBaseLayer is never satisfied")
+        if isinstance(requirement, SignedBy) and requirement.key_type != GPG_KEYS:
+            return Decision(name, accepted=False, reason=f"keyType {requirement.key_type} is never satisfied")
+        if evidence is None:
+            return Decision(name, accepted=False, reason="no image signatures were found with it")
+        try:
+            self._keys.prepare(requirement)
+        except MediaError:
+            raise
+        except AirgapError as error:
+            return Decision(name, accepted=False, reason="; ".join(_facts(error)))
+        if isinstance(requirement, SigstoreSigned):
+            found: list[_Sigstore] = [*evidence.sigstore[:MAX_SIGNATURES], *evidence.bundles[:MAX_SIGNATURES]]
+            return _first_good(
+                name,
+                found,
+                lambda one: self._check_sigstore(requirement, reference, evidence, one),
+                f"no sigstore signature exists ({plural(len(evidence.gpg), 'GPG signature')})",
+            )
+        return _first_good(
+            name,
+            evidence.gpg[:MAX_SIGNATURES],
+            lambda found: _Good(check_gpg(requirement, reference, evidence, found, self._keys)),
+            f"no GPG signature exists ({plural(len(evidence.sigstore) + len(evidence.bundles), 'sigstore signature')})",
+        )
+
+    def _check_sigstore(self, requirement: SigstoreSigned, reference: Reference, evidence: Evidence, found: _Sigstore) -> _Good:
+        if isinstance(found, SigstoreSignature):
+            return _Good(check_sigstore(requirement, reference, evidence, found, self._keys, self._now))
+        vouched = check_bundle(requirement, reference, evidence, found, self._keys, accept_unnamed=self._unnamed_bundles)
+        return _Good(vouched.key, "" if vouched.named else _UNNAMED)
+
+
+def judged_name(reference: Reference) -> Reference:
+    """The name that the policy is asked about: where there are a tag and a digest, the tag; see :meth:`ImageJudge.judge`."""
+    return replace(reference, digest=None) if reference.tag is not None else reference
+
+
+def judge_image(
+    policy: Policy, reference: Reference, evidence: Evidence | None = None, read_key: ReadKey | None = None
+) -> ImageVerdict:
+    """Judge a single image; see :meth:`ImageJudge.judge`."""
+    with ImageJudge(policy, read_key) as judge:
+        return judge.judge(reference, evidence)
+
+
+def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_Signature], _Good], none: str) -> Decision:
+    failures: list[str] = []
+    for signature in signatures:
+        label = printable(signature.name, 120)
+        try:
+            good = check(signature)
+        except MediaError:  # the disk fails: nothing is known about the signature
+            raise
+        except AirgapError as error:
+            failures.append(f"{label}: {'; '.join(_facts(error))}")
+        else:
+            reason = f"{label} by {good.key}" + (f", {good.note}" if good.note else "")
+            return Decision(name, accepted=True, reason=reason, signature=label, key=good.key)
+    more = len(failures) - _MOST_REASONS
+    shown = [*failures[:_MOST_REASONS], f"and {more} more"] if more > 0 else failures
+    return Decision(name, accepted=False, reason="; ".join(shown) or none)
+
+
+def _facts(error: AirgapError) -> Iterator[str]:
+    yield from (value if name == "error" else f"{name} {value}" for name, value in error.facts().items())
+
+
+def _no_keys(path: str) -> bytes:
+    raise Refused("no key files can be read here", where=printable(path))

@@ -1,0 +1,133 @@
+"""Does a signature satisfy a requirement: the steps for signedBy and for sigstoreSigned, in the order of containers/image.
+
+1. The signature itself: by a key that the requirement names, and where it wants a log, logged.
+2. The payload, read strictly.
+3. The digest it claims is that of the manifest's bytes.
+4. The name it claims is one that may vouch for the image.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airgap.errors import Refused
+from airgap.oci.reference import Reference
+from airgap.text import printable
+from airgap.trust.keys import evidence as ev
+from airgap.trust.keys import gpg, payload
+from airgap.trust.keys.certificates import fulcio_key, pki_key
+from airgap.trust.keys.keystore import KeyStore
+from airgap.trust.keys.rekor import Logged, check_set
+from airgap.trust.keys.signatures import PublicKey, verify
+from airgap.trust.policy.fields import decode_base64
+from airgap.trust.policy.identity import accepts
+from airgap.trust.policy.requirements import Fulcio, Pki, SignedBy, SignedIdentity, SigstoreSigned
+
+#: No signature blob or payload may be larger, in bytes.
+MAX_BLOB = gpg.MAX_SIGNATURE
+
+
+def check_gpg(
+    requirement: SignedBy, reference: Reference | None, evidence: ev.Evidence, signature: ev.GpgSignature, keys: KeyStore
+) -> str:
+    """Check one GPG signature; the key that made it, for people.
+
+    Raises:
+        Refused: it does not satisfy the requirement.
+        AirgapError: the requirement's keys cannot be had.
+    """
+    if len(signature.blob) > MAX_BLOB:
+        raise Refused("the signature is too large", expected=f"{MAX_BLOB} bytes at most")
+    good, signed = keys.keyring(requirement.keys).open_signed(signature.blob)
+    _check_claim(payload.read_gpg_payload(signed), requirement.identity, reference, evidence)
+    return f"OpenPGP key {good.id}"
+
+
+def check_sigstore(
+    requirement: SigstoreSigned,
+    reference: Reference | None,
+    evidence: ev.Evidence,
+    signature: ev.SigstoreSignature,
+    keys: KeyStore,
+    now: datetime,
+) -> str:
+    """Check one cosign signature; the key that made it, for people.
+
+    Args:
+        now: when a certificate of the site's own CA must be valid; keyless ones must be at the log's time.
+
+    Raises:
+        Refused: it does not satisfy the requirement.
+        AirgapError: the requirement's keys cannot be had.
+    """
+    if signature.media_type != ev.SIMPLE_SIGNING:
+        raise Refused("an attachment that is not an image signature", got=printable(signature.media_type, 120))
+    if len(signature.payload) > MAX_BLOB:
+        raise Refused("the payload is too large", expected=f"{MAX_BLOB} bytes at most")
+    raw = decode_base64(_annotation(signature, ev.SIGNATURE))
+    if raw is None:
+        raise Refused("the signature is not base64")
+    candidates = _candidates(requirement, signature, raw, keys, now)
+    key = next((key for key in candidates if verify(key, signature.payload, raw)), None)
+    if key is None:
+        raise Refused("not made by this key", expected=", ".join(key.id for key in candidates))
+    _check_claim(payload.read_sigstore_payload(signature.payload), requirement.identity, reference, evidence)
+    return f"{key.kind} key {key.id}"
+
+
+def _candidates(
+    requirement: SigstoreSigned, signature: ev.SigstoreSignature, raw: bytes, keys: KeyStore, now: datetime
+) -> tuple[PublicKey, ...]:
+    """The keys that may have made the signature, the log's promise already checked."""
+    log = keys.log_keys(requirement.rekor) if requirement.rekor is not None else ()
+    if requirement.pki is not None:
+        return (_by_certificate(requirement.pki, signature, keys, now),)
+    if requirement.fulcio is not None:
+        pem = _annotation(signature, ev.CERTIFICATE).encode("utf-8")
+        when = check_set(_annotation(signature, ev.BUNDLE), log, Logged(pem, raw, signature.payload))
+        return (_by_certificate(requirement.fulcio, signature, keys, when),)
+    if requirement.keys is None:
+        raise Refused("the requirement names no key")
+    public = keys.public(requirement.keys)
+    if requirement.rekor is None:
+        return public
+    return (_logged(public, log, signature, raw),)
+
+
+def _by_certificate(rule: Fulcio | Pki, signature: ev.SigstoreSignature, keys: KeyStore, when: datetime) -> PublicKey:
+    certificate = _annotation(signature, ev.CERTIFICATE)
+    chain = signature.annotations.get(ev.CHAIN, "")
+    if isinstance(rule, Fulcio):
+        return fulcio_key(rule, keys.roots(rule.ca), certificate, chain, when)
+    return pki_key(rule, keys.roots(rule.roots, rule.intermediates), certificate, chain, when)
+
+
+def _logged(public: tuple[PublicKey, ...], log: tuple[PublicKey, ...], signature: ev.SigstoreSignature, raw: bytes) -> PublicKey:
+    """The one of several keys whose signature was logged."""
+    promise = _annotation(signature, ev.BUNDLE)
+    reason = Refused("the requirement names no key")
+    for key in public:
+        try:
+            check_set(promise, log, Logged(key.pem, raw, signature.payload))
+        except Refused as error:
+            reason = error
+        else:
+            return key
+    raise reason
+
+
+def _annotation(signature: ev.SigstoreSignature, name: str) -> str:
+    value = signature.annotations.get(name)
+    if not value:
+        raise Refused(f"the signature has no annotation {name}")
+    return value
+
+
+def _check_claim(claim: payload.Claim, identity: SignedIdentity | None, reference: Reference | None, evidence: ev.Evidence) -> None:
+    """Digest, then identity. Only SHA-256 claims can match, in lower case, as upstream has it."""
+    if claim.digest != evidence.manifest_digest or not claim.digest.startswith("sha256:"):
+        what = "the signature is for another manifest"
+        raise Refused(what, expected=evidence.manifest_digest, got=printable(claim.digest, 150))
+    if not accepts(identity, reference, claim.reference):
+        what = "the signature is for another name"
+        raise Refused(what, expected=str(reference or "no name"), got=printable(claim.reference, 300))

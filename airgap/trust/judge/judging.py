@@ -1,0 +1,166 @@
+"""Judge every instance of an image by a policy, with all signatures that hang off it, wherever image and signatures are kept.
+
+An instance is an image manifest reached from the image's root: what a container engine pulls in the end, and what it verifies then
+(reference: facts 1 and 6). Where there is none, as in an index without children, the root itself is the instance: whatever is about
+to get a name is judged. It is judged under the source reference of the image it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol, TypeAlias
+
+from airgap.errors import Refused
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.image import REFERRER, TAG_KINDS, Image
+from airgap.oci.manifest import MAX_MANIFEST, Manifest
+from airgap.oci.reference import Reference
+from airgap.text import plural
+from airgap.trust.judge.images import ImageJudge, ImageVerdict
+from airgap.trust.keys.evidence import (
+    MAX_BUNDLE,
+    MAX_SIGNATURES,
+    SIGSTORE_BUNDLE,
+    SIMPLE_SIGNING,
+    Evidence,
+    GpgSignature,
+    SigstoreBundle,
+    SigstoreSignature,
+)
+
+_COSIGN = TAG_KINDS[".sig"]
+_SHOWN = 1000
+
+#: One or more. No image is ever accepted because there was nothing to judge: the type has no empty value.
+Instances: TypeAlias = tuple[Descriptor, *tuple[Descriptor, ...]]
+
+
+def instances_of(root: Descriptor, parts: Iterable[Descriptor]) -> Instances:
+    """What of an image is judged: the image manifests among its parts, or its root where there is none."""
+    found = [part for part in parts if part.media_type in media.IMAGES]
+    return (found[0], *found[1:]) if found else (root,)
+
+
+class Content(Protocol):
+    """What one image consists of, from wherever it can be read. Every byte that it gives has been checked by its digest."""
+
+    def manifest(self, digest: Digest) -> Manifest:
+        """A manifest of the image or of one of its attachments."""
+
+    def blob(self, descriptor: Descriptor) -> bytes | None:
+        """A small blob wholly; None when it was left at its source."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image to judge: its instances, and where their signatures are read."""
+
+    image: Image
+    instances: Instances
+    content: Content
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on one instance."""
+
+    reference: Reference
+    instance: Digest
+    platform: str
+    verdict: ImageVerdict
+
+    def facts(self) -> dict[str, Any]:
+        """For the report: image, instance, scope, and every requirement with the signature and key that decided."""
+        return {
+            "image": str(self.reference),
+            "instance": str(self.instance),
+            "platform": self.platform,
+            "scope": self.verdict.scope,
+            "accepted": self.verdict.accepted,
+            "decisions": [
+                {
+                    "requirement": decision.requirement,
+                    "accepted": decision.accepted,
+                    "reason": decision.reason,
+                    "signature": decision.signature,
+                    "key": decision.key,
+                }
+                for decision in self.verdict.decisions
+            ],
+        }
+
+
+def judge_instance(case: Case, instance: Descriptor, evidence: Evidence, judge: ImageJudge) -> Judgement:
+    """The verdict on one instance."""
+    verdict = judge.judge(case.image.reference, evidence)
+    return Judgement(case.image.reference, instance.digest, str(instance.platform or ""), verdict)
+
+
+def gather(case: Case, instance: Digest) -> Evidence:
+    """All signatures that came with one instance. Reads, and so raises what reading raises."""
+    image, content = case.image, case.content
+    sigstore: list[SigstoreSignature] = []
+    for attachment in image.attachments:
+        if attachment.kind == _COSIGN and attachment.subject == instance:
+            sigstore += _cosign_signatures(content, attachment.descriptor.digest)
+    gpg = [
+        GpgSignature(blob, f"GPG signature {signature.digest.short}")
+        for signature in image.signatures
+        if signature.subject == instance and signature.size <= MAX_MANIFEST
+        if (blob := content.blob(signature.descriptor)) is not None
+    ]
+    bundles = list(islice(_bundles(content, image, instance), MAX_SIGNATURES))
+    return Evidence.of(content.manifest(instance).raw, gpg[:MAX_SIGNATURES], sigstore[:MAX_SIGNATURES], bundles)
+
+
+def require_all(found: Sequence[Judgement]) -> None:
+    """Go on only when every instance is accepted.
+
+    Raises:
+        Refused: one or more are not, all are named; or there is none.
+    """
+    if not found:
+        raise Refused("no image was judged, so none is accepted", expected="at least one image")
+    refused = [judgement for judgement in found if not judgement.verdict.accepted]
+    if len(refused) == 1:
+        _refuse(refused[0])
+    if refused:
+        lines = [f"\n  {j.reference} {j.platform or j.instance.short}: {j.verdict.reason} ({j.verdict.scope})" for j in refused]
+        more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        raise Refused(
+            f"the policy does not accept {len(refused)} of {plural(len(found), 'image instance')}",
+            got="".join(lines[:_SHOWN]) + more,
+            hint="get the images signed as the policy says, leave them out of the list, or change the policy's scope for them",
+        )
+
+
+def _refuse(judgement: Judgement) -> None:
+    try:
+        judgement.verdict.require()
+    except Refused as refusal:
+        refusal.got = f"{judgement.platform or judgement.instance.short}: {refusal.got}"
+        raise
+
+
+def _bundles(content: Content, image: Image, instance: Digest) -> Iterator[SigstoreBundle]:
+    """The cosign 3 bundles among one instance's referrers: one layer each, not too large, and here."""
+    for attachment in image.attachments:
+        if attachment.kind != REFERRER or attachment.subject != instance:
+            continue
+        manifest = content.manifest(attachment.descriptor.digest)
+        if len(manifest.layers) != 1 or SIGSTORE_BUNDLE not in (manifest.artifact_type, manifest.layers[0].media_type):
+            continue
+        layer = manifest.layers[0]
+        if layer.size <= MAX_BUNDLE and (raw := content.blob(layer)) is not None:
+            yield SigstoreBundle(raw, f"cosign bundle {attachment.descriptor.digest.short}")
+
+
+def _cosign_signatures(content: Content, digest: Digest) -> Iterator[SigstoreSignature]:
+    """The layers of a ``.sig`` manifest; what is not a signature, or too large to be one, is left to nobody's trust."""
+    for number, layer in enumerate(content.manifest(digest).layers[:MAX_SIGNATURES], 1):
+        if layer.media_type == SIMPLE_SIGNING and layer.size <= MAX_MANIFEST and (payload := content.blob(layer)) is not None:
+            yield SigstoreSignature(payload, layer.annotations, f"cosign signature {number} of {digest.short}", SIMPLE_SIGNING)

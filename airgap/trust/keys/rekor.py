@@ -1,0 +1,106 @@
+"""Rekor's promise that a signature was logged: the signed entry timestamp (SET) that cosign keeps in an annotation.
+
+The promise must be about *this* signature: key, signature and payload hash of the entry are compared with ours (CVE-2022-36056).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from airgap.errors import Damaged, Refused
+from airgap.oci import strictjson
+from airgap.trust.keys.pem import Block, read_pem
+from airgap.trust.keys.signatures import PublicKey, verify
+from airgap.trust.policy.fields import decode_base64
+
+_LOG_ID = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What must have been logged: the signer's key or certificate (PEM), the raw signature, and the payload it is over."""
+
+    signer_pem: bytes
+    signature: bytes
+    payload: bytes
+
+
+def check_set(annotation: str, rekor_keys: Sequence[PublicKey], logged: Logged) -> datetime:
+    """Check the promise; when the entry was integrated into the log.
+
+    Args:
+        annotation: the JSON text of ``dev.sigstore.cosign/bundle``.
+        rekor_keys: the log's keys; any one may have signed.
+
+    Raises:
+        Refused: malformed, not signed by the log, or about another signature.
+    """
+    try:
+        bundle = _exact(strictjson.parse_object(annotation.encode("utf-8"), "SET"), "SignedEntryTimestamp", "Payload")
+        entry = _exact(bundle["Payload"], "body", "integratedTime", "logIndex", "logID")
+        canonical = _canonical(entry)
+        promise = _data(bundle["SignedEntryTimestamp"])
+        if not any(isinstance(key.key, ec.EllipticCurvePublicKey) and verify(key, canonical, promise) for key in rekor_keys):
+            raise Refused("the transparency log's promise is not signed by the Rekor key of the policy")
+        _check_entry(_data(entry["body"]), logged)
+        return datetime.fromtimestamp(entry["integratedTime"], UTC)
+    except (Damaged, OverflowError, ValueError) as error:
+        what = error.what if isinstance(error, Damaged) else str(error)
+        raise Refused(f"the transparency log's promise is malformed: {what}") from error
+
+
+def _canonical(entry: dict[str, Any]) -> bytes:
+    """RFC 8785 form. With base64, hex and whole numbers only, sorted keys without spaces are that form."""
+    _data(entry["body"])
+    if not _LOG_ID.fullmatch(strictjson.string(entry["logID"], "logID")):
+        raise Damaged("not a log ID")
+    strictjson.integer(entry["integratedTime"], "integratedTime")
+    strictjson.integer(entry["logIndex"], "logIndex")
+    return strictjson.canonical(entry)
+
+
+def _check_entry(body: bytes, logged: Logged) -> None:
+    entry = _exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
+    if (entry["kind"], entry["apiVersion"]) != ("hashedrekord", "0.0.1"):
+        raise Refused("a log entry of another kind", expected="hashedrekord 0.0.1")
+    spec = _exact(entry["spec"], "signature", "data")
+    signature = _exact(spec["signature"], "content", "publicKey")
+    signer = _exact(signature["publicKey"], "content")
+    digest = _exact(_exact(spec["data"], "hash")["hash"], "algorithm", "value")
+    if _data(signature["content"]) != logged.signature:
+        raise Refused("the log entry is about another signature")
+    if _block(_data(signer["content"])) != _block(logged.signer_pem):
+        raise Refused("the log entry is about another key")
+    if (digest["algorithm"], digest["value"]) != ("sha256", hashlib.sha256(logged.payload).hexdigest()):
+        raise Refused("the log entry is about another payload")
+
+
+def _block(pem: bytes) -> Block:
+    """The one block. Nothing may follow it, not even an empty line, or podman and skopeo take it for another key."""
+    found = read_pem(pem)
+    if len(found.blocks) != 1 or found.rest:
+        raise Damaged("not exactly one PEM block")
+    return found.blocks[0]
+
+
+def _exact(value: object, *names: str) -> dict[str, Any]:
+    fields = strictjson.mapping(value, "log entry")
+    if fields.keys() != set(names):
+        raise Damaged("not exactly the fields of a log entry")
+    return fields
+
+
+def _data(value: object) -> bytes:
+    text = strictjson.string(value, "log entry")
+    data = decode_base64(text)
+    if data is None or base64.b64encode(data).decode("ascii") != text:
+        raise Damaged("not base64")
+    return data

@@ -1,0 +1,145 @@
+"""Which requirements apply: the most specific scope of policy.json that matches wins, and nothing is merged (pure).
+
+``containers-policy.json(5)``: the identity itself, then its namespaces from narrow to wide, then ``""``, then ``default``.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from airgap.errors import Refused, UsageError
+from airgap.oci.reference import Reference
+from airgap.oci.stream import is_stream
+from airgap.text import printable
+from airgap.trust.policy.document import Policy
+from airgap.trust.policy.requirements import Requirements
+from airgap.trust.policy.scopesyntax import AIRGAP
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The requirements that apply, and the place in the policy they come from; the default has no transport."""
+
+    transport: str
+    scope: str
+    requirements: Requirements
+
+    @property
+    def label(self) -> str:
+        """The place as a person finds it in the file: ``transports.docker["docker.io/library"]`` or ``default``."""
+        return f'transports.{self.transport}["{printable(self.scope)}"]' if self.transport else "default"
+
+
+def select(policy: Policy, transport: str, candidates: Iterable[str]) -> Selected:
+    """The first candidate that the transport has a scope for; else its ``""``; else the default."""
+    scopes = policy.transports.get(transport, {})
+    for scope in (*candidates, ""):
+        if scope in scopes:
+            return Selected(transport, scope, scopes[scope])
+    return Selected("", "", policy.default)
+
+
+def requirements_for_image(policy: Policy, reference: Reference, transport: str = "docker") -> Selected:
+    """The requirements for an image with a docker-style name: transports ``docker``, ``atomic`` and ``docker-daemon``.
+
+    Raises:
+        UsageError: a reference with both tag and digest has no single identity.
+    """
+    return select(policy, transport, image_scopes(reference))
+
+
+def requirements_for_stream(policy: Policy, stream: str) -> Selected:
+    """The requirements for a bundle of a stream.
+
+    Raises:
+        Refused: not a stream name.
+    """
+    if not is_stream(stream):
+        raise Refused("not a valid stream name", got=printable(stream, 100))
+    return select(policy, AIRGAP, (stream,))
+
+
+def requirements_for_path(policy: Policy, transport: str, path: str) -> Selected:
+    """The requirements for an image in a file or directory: ``dir``, ``oci``, ``oci-archive``, ``sif``.
+
+    Args:
+        path: absolute, with all links resolved by the caller.
+    """
+    return select(policy, transport, path_scopes(path))
+
+
+def requirements_for_unnamed(policy: Policy, transport: str) -> Selected:
+    """The requirements where images have no identity: ``docker-archive``, ``tarball``, image IDs of ``docker-daemon``."""
+    return select(policy, transport, ())
+
+
+def requirements_for_storage(policy: Policy, store: StorageName) -> Selected:
+    """The requirements for an image in ``containers-storage``."""
+    return select(policy, "containers-storage", storage_scopes(store))
+
+
+@dataclass(frozen=True, slots=True)
+class StorageName:
+    """An image in podman's local store: the store's driver and root, the image's reference (or None) and ID (or "")."""
+
+    driver: str
+    root: str
+    reference: Reference | None = None
+    image_id: str = ""
+
+
+def image_scopes(reference: Reference) -> Iterator[str]:
+    """All scopes that match a docker-style reference, narrow to wide.
+
+    A host without its port is no parent of the host with it, and ``*.x`` never matches ``x`` itself.
+    """
+    if reference.tag is not None and reference.digest is not None:
+        raise UsageError("a reference with both a tag and a digest has no scope", got=str(reference))
+    yield str(reference)
+    yield from name_scopes(str(reference.repository))
+
+
+def name_scopes(name: str) -> Iterator[str]:
+    """All scopes that cover everything in a repository, a namespace or a host (``HOST[:PORT][/PATH]``), narrow to wide."""
+    yield from _parents(name)
+    host = name.partition("/")[0].partition(":")[0]
+    while "." in host:
+        host = host.partition(".")[2]
+        yield f"*.{host}"
+
+
+def path_scopes(path: str) -> Iterator[str]:
+    """A path and its parents, without the root.
+
+    Raises:
+        UsageError: not an absolute clean path.
+    """
+    if not path.startswith("/") or posixpath.normpath(path) != path or path.startswith("//"):
+        raise UsageError("not an absolute path", got=printable(path))
+    while path != "/":
+        yield path
+        path = posixpath.dirname(path)
+
+
+def storage_scopes(store: StorageName) -> Iterator[str]:
+    """All scopes that match an image in a local store."""
+    prefix = f"[{store.driver}@{store.root}]"
+    name = "" if store.reference is None else str(store.reference)
+    yield prefix + name + (f"@{store.image_id}" if store.image_id else "")
+    if store.reference is not None:
+        if store.image_id:
+            yield prefix + name
+        if store.reference.tag is not None and store.reference.digest is not None:
+            yield f"{prefix}{store.reference.repository}:{store.reference.tag}"
+        for parent in _parents(str(store.reference.repository)):
+            yield prefix + parent
+    yield prefix
+    yield f"[{store.root}]"
+
+
+def _parents(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = name.rpartition("/")[0]

@@ -1,0 +1,77 @@
+"""What a requirement of policy.json asks for, in words for people (pure)."""
+
+from __future__ import annotations
+
+from airgap.text import printable
+from airgap.trust.policy.requirements import (
+    GPG_KEYS,
+    AcceptAnything,
+    ExactReference,
+    ExactRepository,
+    KeySource,
+    MatchExact,
+    MatchRepository,
+    Reject,
+    RemapIdentity,
+    Requirement,
+    SignedBaseLayer,
+    SignedBy,
+    SignedIdentity,
+    SigstoreSigned,
+)
+from airgap.trust.policy.scopesyntax import AIRGAP
+
+
+def in_words(requirement: Requirement, transport: str = "docker") -> str:
+    """One requirement: who must have signed, and under which name.
+
+    Args:
+        requirement: the requirement.
+        transport: where it stands; a bundle's signature has no name in it, so under ``airgap`` none is mentioned.
+    """
+    if isinstance(requirement, AcceptAnything):
+        return "anything is accepted, signed or not"
+    if isinstance(requirement, Reject):
+        return "refused, whatever is signed"
+    if isinstance(requirement, SignedBaseLayer):
+        return "signedBaseLayer, which nothing satisfies"
+    if isinstance(requirement, SignedBy) and requirement.key_type != GPG_KEYS:
+        return f"keyType {requirement.key_type}, which nothing satisfies"
+    name = "" if transport == AIRGAP else f", {_name(requirement.identity)}"
+    if isinstance(requirement, SignedBy):
+        return f"an OpenPGP signature by {_keys(requirement.keys)}{name}"
+    return f"a sigstore signature by {_sigstore_signer(requirement)}{name}"
+
+
+def _sigstore_signer(requirement: SigstoreSigned) -> str:
+    logged = f", logged in the Rekor of {_keys(requirement.rekor)}" if requirement.rekor else ""
+    if requirement.fulcio is not None:
+        rule = requirement.fulcio
+        who = f"{printable(rule.subject_email)} as {printable(rule.oidc_issuer)} knows them (CA: {_keys(rule.ca)})"
+    elif requirement.pki is not None:
+        names = [printable(name) for name in (requirement.pki.subject_email, requirement.pki.subject_hostname) if name]
+        who = f"a certificate for {' and '.join(names)} (CA: {_keys(requirement.pki.roots)})"
+    else:
+        who = _keys(requirement.keys or KeySource())
+    return who + logged
+
+
+def _keys(source: KeySource) -> str:
+    places = [printable(path) for path in source.paths] + ["the key in the policy itself" for _ in source.datas]
+    if not places:
+        return "no key at all, which nothing satisfies"
+    return places[0] if len(places) == 1 else f"any one of {', '.join(places)}"
+
+
+def _name(identity: SignedIdentity | None) -> str:
+    if isinstance(identity, MatchExact):
+        return "made for exactly the name asked for"
+    if isinstance(identity, MatchRepository):
+        return "made for its repository, with whatever tag"
+    if isinstance(identity, ExactReference):
+        return f"made for {printable(identity.docker_reference)}, whatever was asked for"
+    if isinstance(identity, ExactRepository):
+        return f"made for {printable(identity.docker_repository)} with whatever tag, whatever was asked for"
+    if isinstance(identity, RemapIdentity):
+        return f"made for its name with {printable(identity.prefix)} replaced by {printable(identity.signed_prefix)}"
+    return "made for its name and tag (asked for by digest: its repository)"

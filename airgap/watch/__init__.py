@@ -1,0 +1,1 @@
+"""Bundles are imported as their volumes arrive."""

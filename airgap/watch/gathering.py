@@ -1,0 +1,213 @@
+"""Sort the folders of a drop directory into bundles: which belong together, and what each bundle still lacks.
+
+Folders with the same catalog are one bundle. A folder with volumes and no catalog belongs to the bundle whose signed catalog knows
+the size and the first block of a volume in it: names say nothing, for every bundle has a ``volume-0001.tar``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from airgap import fsio
+from airgap.admission.opening import read_catalog
+from airgap.admission.terms import Terms
+from airgap.bundle.media import Media, completes
+from airgap.bundle.supplement import read_supplements
+from airgap.bundle.volumes import Stretch
+from airgap.errors import AirgapError, Damaged, MediaError, Refused, UsageError, disk_error
+from airgap.format import names
+from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.oci.digest import Digest
+from airgap.text import listing, plural, printable
+from airgap.watch.arrivals import Folder, Stamp
+
+
+@dataclass
+class Gathered:
+    """What is there of one bundle.
+
+    Attributes:
+        digest: of the catalog.
+        folders: those with the catalog, then those with only volumes.
+        catalog: None when its signatures are not enough for the site.
+        signed: whether there are signatures at all.
+    """
+
+    digest: Digest
+    folders: list[Folder]
+    catalog: Catalog | None = None
+    signed: bool = True
+
+    @property
+    def name(self) -> str:
+        """The bundle's name; of one that is not believed, what no sender can choose."""
+        return self.catalog.name if self.catalog else f"untrusted-{self.digest.hex[:16]}"
+
+    @property
+    def moving(self) -> list[str]:
+        """The small files that are still being written."""
+        return [printable(str(folder.path / name)) for folder in self.folders for name in folder.moving]
+
+    def lacks(self) -> str:
+        """What is missing or still being written, and which images that costs; empty when the bundle is complete."""
+        if self.moving:
+            return f"still being written: {listing(self.moving)}"
+        if self.catalog is None:
+            return ""
+        total = len(self.catalog.volumes)
+        try:
+            supplements = [folder.path for folder in self.folders if names.SUPPLEMENT in folder.files]
+            brought = read_supplements(supplements, self.catalog, self.digest)
+        except (Damaged, MediaError, OSError) as error:
+            return str(error)
+        volumes = enumerate(self.catalog.volumes, 1)
+        problems = {n: text for n, volume in volumes if (text := self._problem(volume, brought.get(volume.name, {})))}
+        if not problems:
+            return ""
+        said = [f"volume {n} of {total} ({names.volume_name(n)}): {text}" for n, text in problems.items()]
+        costs = [str(image.reference) for image in self.catalog.images if set(problems) & set(image.volumes)]
+        return f"{listing(said)}; without {'it' if len(said) == 1 else 'these'}, no {listing(costs)}"
+
+    def _problem(self, volume: Volume, resent: Mapping[int, Stretch]) -> str:
+        worst = "missing"
+        if len(resent) == len(volume.blocks):
+            return ""
+        for folder in self.folders:
+            stamp = folder.files.get(volume.name)
+            if stamp is None:
+                continue
+            if volume.name not in folder.settled:
+                worst = "still being written"
+            elif stamp[0] == volume.size or completes(volume, stamp[0], resent):
+                return ""
+            elif worst == "missing":
+                worst = f"wrong size, expected {volume.size} bytes, got {stamp[0]}"
+        return worst
+
+
+@dataclass
+class Gathering:
+    """Remembers what it read from one look to the next, so that a file is read again only when it has changed.
+
+    Attributes:
+        remarks: what was passed over the latest time, in sentences.
+        failures: disks that could not be read then.
+    """
+
+    remarks: list[str] = field(default_factory=list)
+    failures: list[MediaError] = field(default_factory=list)
+    _digests: dict[tuple[str, Stamp], Digest] = field(default_factory=dict)
+    _blocks: dict[tuple[str, Stamp], str] = field(default_factory=dict)
+    _catalogs: dict[tuple[object, ...], Catalog | None] = field(default_factory=dict)
+
+    def bundles(self, folders: Iterable[Folder], terms: Terms, conditions: str, done: Collection[str]) -> list[Gathered]:
+        """The bundles that are there, those that are believed first, by stream and serial.
+
+        Args:
+            folders: the drop directory.
+            terms: the site's terms.
+            conditions: says something else when the terms do.
+            done: catalogs that are of no interest any more.
+        """
+        self.remarks, self.failures = [], []
+        holders: dict[Digest, list[Folder]] = {}
+        loose: list[Folder] = []
+        digests, blocks, catalogs = self._digests, self._blocks, self._catalogs
+        self._digests, self._blocks, self._catalogs = {}, {}, {}
+        for folder in folders:
+            if names.CATALOG not in folder.files:
+                loose.append(folder)
+            elif names.CATALOG not in folder.settled:
+                self.remarks.append(f"still being written: {printable(str(folder.path / names.CATALOG))}")
+            elif (digest := self._digest(folder, digests)) is not None:
+                holders.setdefault(digest, []).append(folder)
+        found = [self._open(digest, held, terms, conditions, catalogs) for digest, held in holders.items() if digest not in done]
+        believed = [bundle for bundle in found if bundle is not None and bundle.catalog is not None]
+        for folder in loose:
+            self._assign(folder, believed, blocks)
+        believed.sort(key=lambda bundle: (bundle.catalog.stream, bundle.catalog.serial) if bundle.catalog else ("", 0))
+        return believed + [bundle for bundle in found if bundle is not None and bundle.catalog is None]
+
+    def _digest(self, folder: Folder, before: dict[tuple[str, Stamp], Digest]) -> Digest | None:
+        path = folder.path / names.CATALOG
+        key = (str(path), folder.files[names.CATALOG])
+        try:
+            self._digests[key] = before.get(key) or Digest.of(fsio.read_capped(path, MAX_CATALOG))
+        except (Damaged, MediaError) as error:
+            self._pass_over(error)
+        return self._digests.get(key)
+
+    def _open(
+        self,
+        digest: Digest,
+        folders: list[Folder],
+        terms: Terms,
+        conditions: str,
+        before: dict[tuple[object, ...], Catalog | None],
+    ) -> Gathered | None:
+        """Check the signatures, and only then parse; None when the files are not what they were a moment ago."""
+        signatures = [(str(f.path), name, f.files[name]) for f in folders for name in sorted(f.files) if names.is_signature(name)]
+        gathered = Gathered(digest, folders, signed=bool(signatures))
+        if gathered.moving:
+            return gathered
+        key = (digest, conditions, *signatures)
+        if key in before:
+            self._catalogs[key] = gathered.catalog = before[key]
+            return gathered
+        try:
+            media = Media.find([folder.path for folder in folders])
+            if Digest.of(media.catalog_raw) != digest:
+                return None
+            gathered.catalog, _ = read_catalog(media, terms)
+        except (Refused, Damaged) as error:
+            if not all(folder.is_there() for folder in folders):
+                where = listing([printable(str(folder.path)) for folder in folders])
+                self._pass_over(MediaError("a medium was taken away while it was being read", where=where, got=error.what))
+                return None
+            # else the import will say why, and keep it in the history
+        except (UsageError, MediaError) as error:
+            self._pass_over(error)
+            return None
+        except OSError as error:
+            self._pass_over(disk_error(error, "cannot look at a bundle", printable(str(folders[0].path))))
+            return None
+        self._catalogs[key] = gathered.catalog
+        return gathered
+
+    def _assign(self, folder: Folder, bundles: Sequence[Gathered], before: dict[tuple[str, Stamp], str]) -> None:
+        """Add a folder without a catalog to the bundles that a volume in it belongs to."""
+        volumes = [name for name in sorted(folder.files) if names.is_volume(name)]
+        owners = [bundle for bundle in bundles if any(self._fits(folder, name, bundle, before) for name in volumes)]
+        for bundle in owners:
+            bundle.folders.append(folder)
+        if volumes and not owners and folder.settled.issuperset(volumes):
+            what = plural(len(volumes), "volume")
+            self.remarks.append(f"{what} in {printable(str(folder.path))}: no catalog that is waited for knows their content")
+
+    def _fits(self, folder: Folder, name: str, bundle: Gathered, before: dict[tuple[str, Stamp], str]) -> bool:
+        volume = next((one for one in bundle.catalog.volumes if one.name == name), None) if bundle.catalog else None
+        if volume is None or not volume.blocks or name not in folder.settled or folder.files[name][0] != volume.size:
+            return False
+        path = folder.path / name
+        key = (str(path), folder.files[name])
+        try:
+            self._blocks[key] = self._blocks.get(key) or before.get(key) or _first_block(folder, name)
+        except (Damaged, MediaError) as error:
+            self._pass_over(error)
+            return False
+        return self._blocks[key] == volume.blocks[0]
+
+    def _pass_over(self, error: AirgapError) -> None:
+        self.remarks.append(str(error))
+        if isinstance(error, MediaError):
+            self.failures.append(error)
+
+
+def _first_block(folder: Folder, name: str) -> str:
+    path = folder.path / name
+    buffer = memoryview(bytearray(min(names.BLOCK_SIZE, folder.files[name][0])))
+    with fsio.opened(path) as fd, fsio.disk_errors("cannot read", path):
+        count = fsio.read_at(fd, buffer, 0)
+    return hashlib.sha256(buffer[:count]).hexdigest()
