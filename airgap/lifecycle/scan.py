@@ -17,9 +17,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from airgap.documents.holdings import Held, Holdings
+from airgap.documents.receipt import Taken
 from airgap.errors import AirgapError, Damaged, NotFound, RegistryError
 from airgap.naming.mapping import LayoutTarget, StoreSpec
 from airgap.oci import media
@@ -89,14 +91,19 @@ class Part:
         return not self.prefix or f"{repository.path}/".startswith(f"{self.prefix}/")
 
 
-def remembered(state: State, spec: StoreSpec) -> list[tuple[Repository, Digest]]:
-    """What imports brought to a target, as far as it is known: images by digest, attachments, what names stood for.
+def what_is_remembered(directory: Path, spec: StoreSpec) -> tuple[list[tuple[Repository, Digest]], dict[str, Taken]]:
+    """What imports of this machine brought to a target, by digest, and the newest bundle of every stream there.
 
-    For a registry that is what was brought to any part of it.
+    For a registry the first is what was brought to any part of it.
     """
+    if not State.exists(directory):
+        return [], {}
     target = str(spec) if isinstance(spec, LayoutTarget) else ""
-    found = {(Reference.parse(name).repository, digest) for name, digest in state.generations.known(target)}
-    return sorted(one for one in found if isinstance(spec, LayoutTarget) or one[0].host == spec.host)
+    with State(directory) as memory:
+        found = {(Reference.parse(name).repository, digest) for name, digest in memory.generations.known(target)}
+        newest = memory.taken_into(str(spec)).items()
+    known = sorted(one for one in found if isinstance(spec, LayoutTarget) or one[0].host == spec.host)
+    return known, {stream: Taken(one.serial, one.catalog) for stream, one in newest}
 
 
 def scan(

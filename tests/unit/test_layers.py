@@ -14,15 +14,26 @@ AIRGAP = ROOT / "airgap"
 MODULES = sorted(path.relative_to(ROOT) for path in AIRGAP.rglob("*.py"))
 SOURCES = sorted(path.relative_to(ROOT) for folder in ("airgap", "tests", "scripts") for path in (ROOT / folder).rglob("*.py"))
 
-RANKS = {
-    "errors": 0,
-    "text": 1, "progress": 1, "pace": 1, "programs": 1,
-    "oci": 2,
-    "fsio": 3, "patch": 3, "cipher": 3,
-    "registry": 4, "layout": 4, "archives": 4, "bundle": 4, "trust": 4, "lookaside": 4, "lists": 4, "discover": 4, "state": 4,
-    "exporter": 5, "importer": 5, "server": 5, "media": 5,
-    "cli": 6,
-}  # fmt: skip
+#: The storeys from the ground up; docs/architecture.md draws them. A dotted name is a room of its own within its package.
+STOREYS = (
+    ("errors",),
+    ("text", "progress", "pace", "programs", "native"),
+    ("oci",),
+    ("fsio", "patch", "cipher"),
+    ("layout", "archives", "lookaside", "lists", "discover", "state", "toolkit", "registry.settings", "trust.policy"),
+    ("format", "naming", "registry.http", "trust.keys"),
+    ("registry", "trust.judge", "server"),
+    ("documents", "mirror"),
+    ("bundle", "lifecycle", "planning"),
+    ("admission", "delta", "media", "report"),
+    ("exporter", "importer", "sources"),
+    ("watch",),
+    ("cli.terminal",),
+    ("cli.options",),
+    ("cli.commands",),
+    ("cli",),
+)
+RANKS = {part: rank for rank, parts in enumerate(STOREYS) for part in (*parts, *(("trust",) if rank == 4 else ()))}
 
 #: Where each third-party library may be imported.
 HOMES = {
@@ -32,16 +43,22 @@ HOMES = {
     "cryptography": ("trust", "cipher"),
     "backports": ("patch",),
     "re2": ("lists",),
-    "zfec": ("bundle",), "segno": ("media",),
+    "zfec": ("format",), "segno": ("report",),
     "bcrypt": ("server",), "prometheus_client": ("server",),
 }  # fmt: skip
 
 
 def part_of(path: Path) -> str:
-    """``airgap/oci/digest.py`` -> ``oci``, ``airgap/text.py`` -> ``text``, ``airgap/__init__.py`` -> ``""``."""
-    name = path.parts[1].removesuffix(".py")
+    """``airgap/oci/digest.py`` -> ``oci``, ``airgap/trust/keys/pem.py`` -> ``trust.keys``, ``airgap/__init__.py`` -> ``""``."""
+    name = ".".join(path.with_suffix("").parts[1:])
     # `python -m airgap` is the command line under another name
-    return {"__init__": "", "__main__": "cli"}.get(name, name)
+    return {"__init__": "", "__main__": "cli"}.get(name, room_of(name))
+
+
+def room_of(name: str) -> str:
+    """The room of a dotted name below airgap: the longest one that is known."""
+    parts = name.split(".")
+    return next((room for end in (2, 1) if (room := ".".join(parts[:end])) in RANKS), parts[0])
 
 
 def imports_of(source: str, path: Path) -> Iterator[str]:
@@ -63,9 +80,9 @@ def violations(source: str, path: Path) -> list[str]:
     found = []
     for name in imports_of(source, path):
         top, _, rest = name.partition(".")
-        part = rest.partition(".")[0]
+        part = room_of(rest)
         if top != "airgap":
-            if top not in sys.stdlib_module_names and own not in HOMES.get(top, ()):
+            if top not in sys.stdlib_module_names and own.partition(".")[0] not in HOMES.get(top, ()):
                 found.append(name)
         elif part in RANKS and part != own and (not own or RANKS[part] >= RANKS[own]):
             found.append(name)

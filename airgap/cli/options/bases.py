@@ -14,7 +14,6 @@ import typer
 from airgap import __version__, fsio
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
-from airgap.cli.commands.site.receipt import what_is_remembered
 from airgap.cli.options import inputs
 from airgap.cli.options.stores import Reach, registry
 from airgap.cli.terminal.console import Console
@@ -26,7 +25,7 @@ from airgap.errors import Damaged, UsageError
 from airgap.format import names
 from airgap.format.catalog import MAX_CATALOG, Catalog, format_time
 from airgap.layout import LayoutReader, LayoutStore
-from airgap.lifecycle.scan import Part, scan, scan_store
+from airgap.lifecycle.scan import Part, scan, scan_store, what_is_remembered
 from airgap.naming.mapping import LayoutTarget, RegistryTarget, parse_store
 from airgap.oci.digest import Digest
 from airgap.patch.zstd import EFFORTS

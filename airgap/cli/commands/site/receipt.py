@@ -19,17 +19,14 @@ from airgap.cli.options.stores import Reach, ThreadsOption, reaching, registry
 from airgap.cli.options.turns import WAIT, WaitOption, reading
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.documents.holdings import Holdings
-from airgap.documents.receipt import MAX_RECEIPT, Receipt, Taken, check_site
+from airgap.documents.receipt import MAX_RECEIPT, Receipt, check_site
 from airgap.errors import UsageError
 from airgap.format.catalog import format_time
 from airgap.format.names import bundle_name
 from airgap.layout import LayoutStore
-from airgap.lifecycle.scan import Part, remembered, scan, scan_store
-from airgap.naming.mapping import LayoutTarget, StoreSpec, parse_store
-from airgap.oci.digest import Digest
-from airgap.oci.reference import Repository
+from airgap.lifecycle.scan import Part, scan, scan_store, what_is_remembered
+from airgap.naming.mapping import LayoutTarget, parse_store
 from airgap.oci.stream import MAX_STREAM, is_stream
-from airgap.state import State
 from airgap.text import human_size, plural, printable
 from airgap.trust.keys.signers import Signer
 
@@ -111,15 +108,6 @@ def _host_name() -> str:
     """This machine's name, made to fit."""
     name = socket.gethostname().lower()
     return name if is_stream(name) else re.sub(r"[^a-z0-9]+", "-", name)[:MAX_STREAM].strip("-")
-
-
-def what_is_remembered(directory: Path, spec: StoreSpec) -> tuple[list[tuple[Repository, Digest]], dict[str, Taken]]:
-    """What this machine remembers to have brought there, by digest, and the newest bundle of every stream."""
-    if not State.exists(directory):
-        return [], {}
-    with State(directory) as memory:
-        newest = memory.taken_into(str(spec)).items()
-        return remembered(memory, spec), {stream: Taken(one.serial, one.catalog) for stream, one in newest}
 
 
 def _counts(held: Holdings) -> dict[str, int]:
