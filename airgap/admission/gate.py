@@ -14,7 +14,8 @@ import datetime as dt
 
 from airgap.admission.terms import Terms
 from airgap.errors import Refused
-from airgap.format.catalog import Catalog, format_time, parse_time
+from airgap.format.catalog import Catalog
+from airgap.format.times import format_time, parse_time
 from airgap.oci.digest import Digest
 from airgap.state import Known, Remembered
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from airgap.admission.site import read_key, read_policy, read_revoked
 from airgap.cipher.sites import SiteSecret
+from airgap.errors import Refused
 from airgap.oci.descriptor import Platform
+from airgap.state import State
 from airgap.trust.keys.revoked import Revoked
 from airgap.trust.policy.document import Policy
 
@@ -60,3 +65,48 @@ class Terms:
     custody_keys: tuple[bytes, ...] = ()
     secrets: tuple[SiteSecret, ...] = ()
     threads: int = 4
+
+    @classmethod
+    def of_site(
+        cls,
+        state: Path,
+        policy: Path | None,
+        *,
+        revoked: Path | None = None,
+        secrets: Sequence[SiteSecret] = (),
+        max_age: dt.timedelta | None = None,
+    ) -> Terms:
+        """What a site asks of bundles before its operator lets anything pass deliberately; commands add that with ``replace``.
+
+        Args:
+            state: the state directory: its ``revoked.txt`` counts, and the latest time in it.
+            policy: ``--policy``; None: the user's or the system's.
+            revoked: a list of revoked keys besides.
+            secrets: by which encrypted bundles are opened.
+            max_age: refuse bundles created longer ago.
+
+        Raises:
+            Refused: there is no policy, or it has a mistake.
+            UsageError: a list of revoked keys has a mistake.
+        """
+        return cls(
+            policy=read_policy(policy)[0],
+            read_key=read_key,
+            now=dt.datetime.now(dt.UTC),
+            revoked=read_revoked(revoked, state),
+            floor=_latest_time(state),
+            max_age=max_age,
+            secrets=tuple(secrets),
+        )
+
+    def told(self) -> Terms:
+        """The same for a command that takes nothing in: it tells the bundle's age, and does not refuse for it."""
+        return replace(self, allow_expired=True, allow_clock_behind=True, max_age=None)
+
+
+def _latest_time(directory: Path) -> dt.datetime | None:
+    """The latest time that the site has seen, so that a clock that was set back does not make an expired bundle fresh."""
+    if State.begun(directory):
+        with contextlib.suppress(Refused), State(directory) as memory:  # one that is damaged: an import says so, and what to do
+            return memory.latest_time()
+    return None

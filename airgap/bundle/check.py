@@ -19,8 +19,9 @@ from pathlib import Path
 from airgap import fsio
 from airgap.bundle.volumes import Stretch, Volumes
 from airgap.errors import Damaged, MediaError
-from airgap.format.catalog import Catalog, Volume
+from airgap.format.catalog import Volume
 from airgap.format.names import BLOCK_SIZE
+from airgap.format.outline import Outline
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress
 from airgap.text import listing
@@ -80,7 +81,7 @@ def check_file(
 
 
 def check_volumes(
-    catalog: Catalog,
+    catalog: Outline,
     paths: Mapping[int, Path],
     progress: Progress,
     threads: int = THREADS,
@@ -164,11 +165,11 @@ def damaged_resent(volume: Volume, resent: Mapping[int, Stretch]) -> dict[int, S
     return bad
 
 
-def lost_images(catalog: Catalog, lost: Iterable[Volume]) -> list[str]:
+def lost_images(catalog: Outline, lost: Iterable[Volume]) -> list[str]:
     """The references of the images that are incomplete without these files, in list order."""
     gone = {volume.name for volume in lost}
     numbers = {number for number, volume in enumerate(catalog.volumes, 1) if volume.name in gone}
-    return [str(image.reference) for image in catalog.images if numbers & set(image.volumes)]
+    return catalog.images_on(numbers)
 
 
 class _Work:

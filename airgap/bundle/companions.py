@@ -8,12 +8,13 @@ from airgap.bundle import piecewise
 from airgap.errors import Damaged
 from airgap.format import documents, names
 from airgap.format.catalog import Catalog
+from airgap.format.outline import Outline
 
 #: Bytes of a line of ``SHA256SUMS``: none of ours is longer.
 _LONGEST = 1024
 
 
-def contradicting(directory: Path, catalog: Catalog, raw: bytes) -> dict[Path, str]:
+def contradicting(directory: Path, catalog: Outline, raw: bytes) -> dict[Path, str]:
     """The companion files of a directory that do not agree with the catalog, and why. They may be missing.
 
     ``SHA256SUMS`` may leave out what lies on other media, but every line must be the catalog's. ``CHECK.txt`` and the scripts are
@@ -28,7 +29,7 @@ def contradicting(directory: Path, catalog: Catalog, raw: bytes) -> dict[Path, s
         MediaError: the disk refuses.
     """
     sums = frozenset(documents.sha256sums(catalog, raw).splitlines(keepends=True))
-    ours = catalog.tool == documents.TOOL
+    ours = isinstance(catalog, Catalog) and catalog.tool == documents.TOOL
     expected = {names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()} if ours else {}
     wrong = {}
     for name in (names.SUMS, names.CHECK, *names.SCRIPTS):

@@ -13,7 +13,8 @@ from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch, Volumes
 from airgap.errors import Damaged, UsageError, disk_error
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.format.catalog import MAX_CATALOG, Volume
+from airgap.format.outline import Outline
 from airgap.oci.digest import Digest
 from airgap.text import listing, plural, printable
 
@@ -48,7 +49,7 @@ class Media:
         supplements = tuple(directory for directory in found if _listed(directory / names.SUPPLEMENT))
         return cls(tuple(d for d in found if d not in supplements), raw, signatures_in(found), supplements)
 
-    def locate(self, catalog: Catalog, partial: bool = False) -> Volumes:
+    def locate(self, catalog: Outline, partial: bool = False) -> Volumes:
         """Where every volume is, by number from 1. One that lies on several media is read where it is good (``copies.choose``).
 
         Blocks that a supplement brings are taken from it; the rest of such a volume may be cut short.
@@ -78,7 +79,7 @@ class Media:
                 wrong[number] = f"volume {number} of {len(catalog.volumes)} ({volume.name}): {problem}"
         found = Volumes(files, resent, catalog.pieces)
         if wrong and not (partial and found):
-            costs = [str(image.reference) for image in catalog.images if wrong.keys() & set(image.volumes)]
+            costs = catalog.images_on(wrong)
             raise Damaged(
                 f"the bundle {catalog.name} is incomplete: {'; '.join(wrong.values())}",
                 where=listing([str(d) for d in (*self.directories, *self.supplements)]),
@@ -87,7 +88,7 @@ class Media:
             )
         return found
 
-    def locate_parity(self, catalog: Catalog) -> dict[int, Path]:
+    def locate_parity(self, catalog: Outline) -> dict[int, Path]:
         """The parity files at hand, by number from 1. Nothing but repair needs them, so they may be missing."""
         found: dict[int, Path] = {}
         for number, file in enumerate(catalog.parity, 1):
@@ -119,7 +120,7 @@ class Media:
             problem += f"; the supplement brings {len(resent)} of its {plural(len(volume.blocks), 'block')}"
         return whole or usable, problem
 
-    def _refuse_strangers(self, catalog: Catalog) -> None:
+    def _refuse_strangers(self, catalog: Outline) -> None:
         known = {volume.name for volume in catalog.volumes}
         for directory in self.directories:
             strangers = [name for name in entries(directory) if names.is_volume(name) and name not in known]

@@ -16,7 +16,7 @@ from airgap.bundle.volumes import Stretch
 from airgap.documents.request import Range, ResendRequest, block_length, files_of, ranges, read_ranges
 from airgap.errors import Damaged
 from airgap.format import names
-from airgap.format.catalog import Catalog
+from airgap.format.outline import Outline
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.text import human_size, plural, printable
@@ -45,7 +45,7 @@ class Supplement:
     files: tuple[tuple[Run, ...], ...]
 
     @classmethod
-    def answering(cls, request: ResendRequest, catalog: Catalog) -> Supplement:
+    def answering(cls, request: ResendRequest, catalog: Outline) -> Supplement:
         """Lay out the blocks that a request asks for: whole blocks to a file, none larger than the bundle's volumes may be."""
         limit = min(catalog.volume_size or names.PRESETS["fat32"], names.PRESETS["fat32"])
         known, files, left = files_of(catalog), list[list[tuple[str, int]]](), -1
@@ -58,7 +58,7 @@ class Supplement:
             left -= length
         return cls(request.catalog, Digest.of(request.to_bytes()), tuple(tuple(_runs(blocks)) for blocks in files))
 
-    def places(self, catalog: Catalog) -> Iterator[tuple[str, int, str, int, int]]:
+    def places(self, catalog: Outline) -> Iterator[tuple[str, int, str, int, int]]:
         """Where every block lies: file of the bundle, block, file of the supplement, offset and length in bytes.
 
         Raises:
@@ -96,7 +96,7 @@ class Supplement:
         return cls(Digest.parse(top["catalog"], where), Digest.parse(top["request"], where), files)
 
 
-def read_supplements(directories: Iterable[Path], catalog: Catalog, digest: Digest) -> dict[str, dict[int, Stretch]]:
+def read_supplements(directories: Iterable[Path], catalog: Outline, digest: Digest) -> dict[str, dict[int, Stretch]]:
     """The blocks that supplements bring, by the file of the bundle they belong to. They are not read here.
 
     Args:
@@ -127,7 +127,7 @@ def read_supplements(directories: Iterable[Path], catalog: Catalog, digest: Dige
     return found
 
 
-def check_txt(supplement: Supplement, catalog: Catalog) -> bytes:
+def check_txt(supplement: Supplement, catalog: Outline) -> bytes:
     """``CHECK.txt`` of a supplement, CRLF so that every editor shows it."""
     counts: dict[str, int] = {}
     size = 0

@@ -21,7 +21,7 @@ from airgap.cli.terminal.console import report_error, tell
 from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
 from airgap.fsio import leftovers
 
-#: Every command or group of commands in the order of the help: the module below `airgap.cli.commands` that has it, and its name there.
+#: Every command or group in the order of the help: the module below `airgap.cli.commands` that has it, and its name there.
 _COMMANDS = {
     "keys": "keys:keys",
     "policy": "policy:policy",

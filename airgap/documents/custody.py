@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airgap.errors import AirgapError, Damaged, UsageError
-from airgap.format.catalog import check_time
+from airgap.format.times import check_time
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.text import listing, plural, printable

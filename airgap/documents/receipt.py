@@ -14,7 +14,7 @@ from typing import Any
 
 from airgap.documents.holdings import Held, Holdings
 from airgap.errors import Damaged, UsageError
-from airgap.format.catalog import check_time
+from airgap.format.times import check_time
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository

@@ -12,7 +12,8 @@ from typing import Any
 
 from airgap.errors import Damaged, UsageError
 from airgap.format import names
-from airgap.format.catalog import Catalog, Volume
+from airgap.format.catalog import Volume
+from airgap.format.outline import Outline
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.stream import is_stream
@@ -43,7 +44,7 @@ class ResendRequest:
     files: Mapping[str, tuple[Range, ...]]
 
     @classmethod
-    def of(cls, catalog: Catalog, digest: Digest, blocks: Mapping[str, Iterable[int]]) -> ResendRequest:
+    def of(cls, catalog: Outline, digest: Digest, blocks: Mapping[str, Iterable[int]]) -> ResendRequest:
         """Ask for blocks of files of a bundle.
 
         Args:
@@ -73,12 +74,12 @@ class ResendRequest:
         """Every block asked for, by file and number, in order."""
         return ((name, number) for name, found in self.files.items() for first, last in found for number in range(first, last + 1))
 
-    def size(self, catalog: Catalog) -> int:
+    def size(self, catalog: Outline) -> int:
         """Bytes of all the blocks."""
         known = files_of(catalog)
         return sum(block_length(known[name], number) for name, number in self.blocks())
 
-    def check(self, catalog: Catalog) -> None:
+    def check(self, catalog: Outline) -> None:
         """Make sure that the bundle has what is asked for.
 
         Raises:
@@ -145,7 +146,7 @@ class ResendRequest:
         return cls(stream, serial, Digest.parse(top["catalog"], f"{where}: catalog"), files)
 
 
-def files_of(catalog: Catalog) -> dict[str, Volume]:
+def files_of(catalog: Outline) -> dict[str, Volume]:
     """The files of a bundle that have blocks, by name."""
     return {file.name: file for file in catalog.files}
 

@@ -40,8 +40,9 @@ from airgap.exporter.keeping import (
 from airgap.exporter.parity import write_parity
 from airgap.exporter.seal import make_catalog, seal, signature_path
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG, Catalog, format_time
-from airgap.format.outer import read as read_catalog
+from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.outer import Sealed, Unverified
+from airgap.format.times import format_time
 from airgap.lists import Wish
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Source
@@ -128,7 +129,7 @@ class Exported:
     """
 
     path: Path
-    catalog: Catalog
+    catalog: Catalog | Sealed
     fresh: bool
     judgements: Sequence[Judgement] = ()
     outcomes: Sequence[Outcome] = ()
@@ -276,10 +277,12 @@ def _judge(request: Request, lock: Lock, source: Source, progress: Progress) -> 
     return judge_images(lock, source, request.terms, progress, request.threads) if request.terms else []
 
 
-def _gate(request: Request, catalog: Catalog, directory: Path, lock: Lock, source: Source, progress: Progress) -> list[Outcome]:
+def _gate(
+    request: Request, catalog: Catalog | Sealed, directory: Path, lock: Lock, source: Source, progress: Progress
+) -> list[Outcome]:
     if request.gates is None:
         return []
-    if catalog.sealed is not None:
+    if isinstance(catalog, Sealed):
         raise UsageError("gates cannot look into a finished encrypted bundle", where=printable(str(directory)), hint="omit --gate")
     return run_gates(request.gates, unsealed(catalog, directory, lock, source, request.bases), lock, progress, request.threads)
 
@@ -331,7 +334,7 @@ def _already_there(
 ) -> Exported:
     """A finished bundle of the same content is success; any other is in the way."""
     raw = fsio.read_capped(final / names.CATALOG, MAX_CATALOG)
-    catalog = read_catalog(raw)
+    catalog = Unverified.read(raw).claims
     same = _same_content(request, catalog, source, state, progress)
     if same is None:
         raise UsageError(
@@ -353,23 +356,25 @@ def _finished(request: Request, own: Own, source: Source, signers: Sequence[Sign
     lock = own.lock or _locked(request, source, progress)
     try:
         judged = _judge(request, lock, source, progress)
-        closed = own.passed and own.catalog.sealed is not None  # its gates looked into it before it was
+        closed = own.passed and isinstance(own.catalog, Sealed)  # its gates looked into it before it was
         outcomes = [] if closed else _gate(request, own.catalog, own.path, lock, source, progress)
     except Refused as error:
         error.hint = f"{own.catalog.name} was sealed by an earlier run and is left as it is: do not carry it"
         raise
-    encrypted_to = [wrapped.key_id for wrapped in own.catalog.sealed.recipients] if own.catalog.sealed else []
+    encrypted_to = [wrapped.key_id for wrapped in own.catalog.recipients] if isinstance(own.catalog, Sealed) else []
     return Exported(own.path, own.catalog, False, judged, outcomes, encrypted_to, lock.remarks)
 
 
-def _same_content(request: Request, catalog: Catalog, source: Source, state: State, progress: Progress) -> Lock | None:
+def _same_content(request: Request, catalog: Catalog | Sealed, source: Source, state: State, progress: Progress) -> Lock | None:
     """What is asked for, when a finished bundle is just that."""
     if request.created not in (None, catalog.created) or _expiry(request.expires, catalog.created) != catalog.expires:
         return None
-    if catalog.base != tuple(base.digest for base in request.bases) or len(catalog.parity) != request.parity:
+    if len(catalog.parity) != request.parity:
+        return None
+    if not isinstance(catalog, Sealed) and (request.recipients or catalog.base != tuple(base.digest for base in request.bases)):
         return None
     lock = _locked(request, source, progress)
-    if request.recipients or catalog.sealed:
+    if isinstance(catalog, Sealed):
         return lock if is_same(state, catalog, request.volume_size, request.recipients, lock) else None
     plan = _lay_out(request, lock)
     if any(blob.patch for blob in catalog.blobs.values()):  # their sizes are known only to who makes them again

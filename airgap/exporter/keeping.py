@@ -23,8 +23,8 @@ from airgap.exporter.journal import LOCK, Journal
 from airgap.exporter.seal import finish, is_whole
 from airgap.format import names, sealed
 from airgap.format.catalog import MAX_CATALOG, Catalog
-from airgap.format.outer import Sealed
-from airgap.format.outer import read as read_catalog
+from airgap.format.outer import Sealed, Unverified
+from airgap.format.outline import Outline
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.planning.lock import MAX_LOCK, Lock
@@ -109,7 +109,7 @@ def publish(state: State, partial: Path) -> Path:
         MediaError: the disk refuses, that of the bundle or that of the state.
     """
     raw = fsio.read_capped(partial / names.CATALOG, MAX_CATALOG)
-    catalog = read_catalog(raw)
+    catalog = Unverified.read(raw).claims
     locks = (work_of(state, catalog.stream, catalog.serial) / LOCK, partial / LOCK)
     lock = next((found for path in locks if (found := fsio.read_if_there(path, MAX_LOCK)) is not None), None)
     if lock is not None:
@@ -122,7 +122,7 @@ def publish(state: State, partial: Path) -> Path:
 def record(state: State, bundle: Path) -> None:
     """Remember a bundle that has its name, once; what it needed on this machine is removed."""
     raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG)
-    catalog = read_catalog(raw)
+    catalog = Unverified.read(raw).claims
     state.record_export(catalog.stream, catalog.serial, Digest.of(raw))
     work = work_of(state, catalog.stream, catalog.serial)
     with fsio.disk_errors("cannot remove the key of a finished bundle", work):
@@ -136,7 +136,7 @@ class Own:
     """A sealed bundle that is the answer to a request, and what it was made of; ``passed``: it has passed its gates already."""
 
     path: Path
-    catalog: Catalog
+    catalog: Catalog | Sealed
     lock: Lock | None
     passed: bool
 
@@ -163,7 +163,7 @@ def own_work(request: Request, state: State, progress: Progress) -> Own | None:
         with fsio.exclusive_directory(final, busy(final)):  # else its run is alive, and about to tell
             record(state, final)
         if mark.inputs == asked_of(request) and request.serial in (None, mark.serial):
-            catalog = read_catalog(raw)
+            catalog = Unverified.read(raw).claims
             return Own(final, catalog, _kept_lock(state, catalog, raw), passed=True)
     return None
 
@@ -188,24 +188,24 @@ def work_of(state: State, stream: str, serial: int) -> Path:
     return state.unfinished / f"{stream}-{serial}"
 
 
-def _kept_lock(state: State, catalog: Catalog, raw: bytes) -> Lock | None:
+def _kept_lock(state: State, catalog: Outline, raw: bytes) -> Lock | None:
     """What a bundle was made of, as it is remembered."""
     kept = state.catalogs.find(catalog.stream, catalog.serial)
     return Lock.from_bytes(kept[2], LOCK) if kept is not None and kept[0] == raw and kept[2] else None
 
 
-def is_same(state: State, catalog: Catalog, volume_size: int | None, recipients: Sequence[SiteKey], lock: Lock) -> bool:
+def is_same(state: State, catalog: Sealed, volume_size: int | None, recipients: Sequence[SiteKey], lock: Lock) -> bool:
     """Whether a finished bundle that is encrypted is what would be made now: its content is known here from its lock alone."""
-    if catalog.sealed is None or catalog.volume_size != volume_size:
+    if catalog.volume_size != volume_size:
         return False
-    sites = {wrapped.key_id for wrapped in catalog.sealed.recipients}
-    return sites == {site.key_id for site in recipients} and _lock_of(state, catalog, catalog.sealed) == lock.to_bytes()
+    sites = {wrapped.key_id for wrapped in catalog.recipients}
+    return sites == {site.key_id for site in recipients} and _lock_of(state, catalog) == lock.to_bytes()
 
 
-def _lock_of(state: State, catalog: Catalog, shown: Sealed) -> bytes | None:
+def _lock_of(state: State, catalog: Sealed) -> bytes | None:
     """What an encrypted bundle was made of: as it is remembered, or as a run left it that died before it could."""
     kept = state.catalogs.find(catalog.stream, catalog.serial)
-    if kept is not None and kept[0] == shown.raw:
+    if kept is not None and kept[0] == catalog.raw:
         return kept[2]
     work = work_of(state, catalog.stream, catalog.serial)
     try:
@@ -216,6 +216,6 @@ def _lock_of(state: State, catalog: Catalog, shown: Sealed) -> bytes | None:
         return None
 
 
-def outer(catalog: Catalog, key: ContentKey | None, recipients: Sequence[SiteKey], tags: Sequence[bytes]) -> Catalog:
+def outer(catalog: Catalog, key: ContentKey | None, recipients: Sequence[SiteKey], tags: Sequence[bytes]) -> Catalog | Sealed:
     """The catalog as it is signed and lies on the media."""
     return catalog if key is None else sealed.close(catalog, key, recipients, tags)

@@ -13,8 +13,10 @@ from airgap import fsio
 from airgap.bundle.supplement import MAX_SUPPLEMENT, Supplement, check_txt
 from airgap.documents.request import ResendRequest, block_length, files_of
 from airgap.errors import AirgapError, Damaged, UsageError
-from airgap.format import names, outer
+from airgap.format import names
 from airgap.format.catalog import Catalog
+from airgap.format.outer import Sealed, Unverified
+from airgap.format.outline import Outline
 from airgap.oci.digest import Digest
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress
@@ -28,14 +30,14 @@ Block = tuple[str, int]
 class Known:
     """What the connected side has of a bundle: its catalog, the exact bytes of it, and signature files by name."""
 
-    catalog: Catalog
+    catalog: Catalog | Sealed
     raw: bytes
     signatures: Mapping[str, bytes]
 
     @classmethod
     def read(cls, raw: bytes, signatures: Mapping[str, bytes]) -> Known:
         """From the bytes. Raises ``Damaged``."""
-        return cls(outer.read(raw), raw, signatures)
+        return cls(Unverified.read(raw).claims, raw, signatures)
 
 
 class Blocks(Protocol):
@@ -112,7 +114,7 @@ def check(request: ResendRequest, known: Known) -> None:
 class _Writer:
     """Writes blocks to their places in the files of the supplement; what an earlier run left there and is right stays."""
 
-    def __init__(self, directory: Path, supplement: Supplement, catalog: Catalog) -> None:
+    def __init__(self, directory: Path, supplement: Supplement, catalog: Outline) -> None:
         self._directory = directory
         self._known = files_of(catalog)
         self._places = {(name, number): (file, at) for name, number, file, at, _ in supplement.places(catalog)}
@@ -189,7 +191,7 @@ class OriginalBlocks:
         files: the files at hand, by name.
     """
 
-    def __init__(self, catalog: Catalog, files: Mapping[str, Path]) -> None:
+    def __init__(self, catalog: Outline, files: Mapping[str, Path]) -> None:
         self._known = files_of(catalog)
         self._files = files
 

@@ -15,7 +15,8 @@ from airgap.exporter.fill import Filled
 from airgap.exporter.journal import LOCK
 from airgap.format import documents, names
 from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
-from airgap.format.outer import read as read_catalog
+from airgap.format.outer import Sealed, Unverified
+from airgap.format.outline import Outline
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.planning.plan import Plan
@@ -59,7 +60,7 @@ def _without_content(image: Image) -> Image:
     return replace(image, signatures=tuple(replace(signature, content=None) for signature in image.signatures))
 
 
-def seal(partial: Path, catalog: Catalog, signers: Sequence[Signer]) -> None:
+def seal(partial: Path, catalog: Catalog | Sealed, signers: Sequence[Signer]) -> None:
     """Write catalog, signatures and companion files.
 
     The volumes are on the disk already. ``CHECK.txt`` is written last: where it is, the bundle is whole and only the rename is
@@ -116,7 +117,7 @@ def is_whole(partial: Path, progress: Progress) -> bool:
                 fsio.settle(entry)
     try:
         raw = fsio.read_capped(partial / names.CATALOG, MAX_CATALOG)
-        catalog = read_catalog(raw)
+        catalog = Unverified.read(raw).claims
         sums = documents.sha256sums(catalog, raw)
         small = {names.SUMS: sums, names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()}
         if all(fsio.read_capped(partial / name, len(content)) == content for name, content in small.items()) and _are_good(
@@ -131,7 +132,7 @@ def is_whole(partial: Path, progress: Progress) -> bool:
     return False
 
 
-def _are_good(partial: Path, catalog: Catalog, progress: Progress) -> bool:
+def _are_good(partial: Path, catalog: Outline, progress: Progress) -> bool:
     files = (*catalog.volumes, *catalog.parity)
     progress.stage("reading back what an earlier run had sealed", sum(file.size for file in files))
     return not any(damaged_blocks(file, partial / file.name, progress, fresh=True) for file in files)

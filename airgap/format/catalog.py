@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from airgap.errors import Damaged, Refused, UsageError
+from airgap.errors import Damaged, Refused
 from airgap.format import frame, names
 from airgap.format.entries import Blob as Blob  # the entries under the catalog's own name
 from airgap.format.entries import Patch as Patch
 from airgap.format.entries import Volume as Volume
-from airgap.format.entries import blob_json, blob_of, check_blobs, file_json, file_of, parity_of, volume_of
+from airgap.format.entries import blob_json, blob_of, check_blobs, file_json, file_of
 from airgap.format.frame import Member
+from airgap.format.outline import Outline, header
 from airgap.oci import jsonparts, media, strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference
 from airgap.text import printable
-
-if TYPE_CHECKING:
-    from airgap.cipher.content import Pieces
-    from airgap.format.outer import Sealed
 
 SCHEMA = "airgap.catalog/1"
 SEALED = "airgap.sealed/1"
@@ -37,44 +33,19 @@ OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
-@dataclass(frozen=True)
-class Catalog:
-    """Everything in a bundle. ``created`` and ``expires`` are RFC 3339 in UTC; ``volume_size`` is the bound given, or None.
+@dataclass(frozen=True, kw_only=True)
+class Catalog(Outline):
+    """Everything in a bundle."""
 
-    ``parity`` are the files from which volumes can be rebuilt (format/parity.py); nothing but repair needs them. Of an encrypted
-    bundle ``sealed`` is what only the sites can open (format/sealed.py): images and blobs are unknown then. Once it was opened,
-    ``pieces`` says how the volumes are decrypted.
-    """
-
-    stream: str
-    serial: int
-    created: str
-    expires: str | None
     tool: str
     previous: Digest | None
     base: tuple[Digest, ...]
-    volume_size: int | None
     images: tuple[Image, ...]
     blobs: Mapping[Digest, Blob]
-    volumes: tuple[Volume, ...]
-    parity: tuple[Volume, ...] = ()
-    sealed: Sealed | None = None
-    pieces: Pieces | None = field(default=None, repr=False, compare=False)
 
-    @property
-    def name(self) -> str:
-        """The directory name, ``stream-serial``."""
-        return names.bundle_name(self.stream, self.serial)
-
-    @property
-    def total_size(self) -> int:
-        """Bytes of all volumes."""
-        return sum(volume.size for volume in self.volumes)
-
-    @property
-    def files(self) -> tuple[Volume, ...]:
-        """Volumes, then parity files: the numbers of the code's shares are places in this, from 0."""
-        return self.volumes + self.parity
+    def images_on(self, volumes: Collection[int]) -> list[str]:
+        """The images that need one of these volumes, by number from 1."""
+        return [str(image.reference) for image in self.images if set(volumes) & set(image.volumes)]
 
     def savings(self) -> dict[str, int]:
         """What need not be carried: how many blobs are held and patched, and their bytes; and the bytes of the patches.
@@ -113,8 +84,6 @@ class Catalog:
 
     def to_bytes(self) -> bytes:
         """The exact bytes that are signed: sorted keys, one top-level entry a line."""
-        if self.sealed is not None:
-            return self.sealed.raw
         top: dict[str, Any] = {
             "schema": SCHEMA,
             "stream": self.stream,
@@ -237,30 +206,6 @@ def document(top: Mapping[str, Any]) -> bytes:
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
-def header(top: dict[str, Any]) -> dict[str, Any]:
-    """The fields of ``Catalog`` that say nothing about what is inside: the only ones that an encrypted bundle shows.
-
-    Args:
-        top: the document.
-
-    Raises:
-        Damaged: one is missing, of the wrong type, or out of range.
-    """
-    where = names.CATALOG
-    _check_header(top, where)
-    volume_size = _volume_size(top.get("volume_size"))
-    volumes = tuple(volume_of(item, i, volume_size) for i, item in enumerate(strictjson.array(top.get("volumes"), where), 1))
-    return {
-        "stream": _stream(top),
-        "serial": strictjson.integer(top.get("serial"), f"{where}: serial"),
-        "created": check_time(top.get("created"), f"{where}: created"),
-        "expires": None if top.get("expires") is None else check_time(top.get("expires"), f"{where}: expires"),
-        "volume_size": volume_size,
-        "volumes": volumes,
-        "parity": parity_of(strictjson.array(top.get("parity"), f"{where}: parity"), volumes),
-    }
-
-
 def layout_members(images: Iterable[Image], blobs: Iterable[tuple[Digest, int]]) -> list[Member]:
     """The members of the layout: ``oci-layout``, ``index.json``, then the given blobs in their order."""
     index = index_json(images)
@@ -281,55 +226,8 @@ def index_json(images: Iterable[Image]) -> bytes:
     return strictjson.canonical(index)
 
 
-def check_time(value: object, where: str) -> str:
-    """An RFC 3339 time in UTC, ``2026-01-31T12:00:00Z``. Raises ``Damaged``."""
-    text = strictjson.string(value, where)
-    try:
-        parse_time(text)
-    except UsageError as error:
-        raise Damaged(error.what, where=where, expected=error.expected, got=error.got) from error
-    return text
-
-
-def parse_time(text: str) -> dt.datetime:
-    """Read an RFC 3339 time; a time zone is required. Raises ``UsageError``."""
-    try:
-        moment = dt.datetime.fromisoformat(text)
-        if moment.tzinfo is not None and "T" in text.upper():
-            return moment.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise UsageError("not a time", expected="RFC 3339, such as 2026-01-31T12:00:00Z", got=printable(text, 60))
-
-
-def format_time(moment: dt.datetime) -> str:
-    """Write a time as RFC 3339 in UTC, in whole seconds."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _entry(descriptor: dict[str, Any], name: str) -> dict[str, Any]:
     return descriptor | {"annotations": {REF_NAME: name}} if name else descriptor
-
-
-def _check_header(top: dict[str, Any], where: str) -> None:
-    if top.get("block_size") != names.BLOCK_SIZE:
-        raise Damaged(
-            "an unknown block size", where=where, expected=str(names.BLOCK_SIZE), got=printable(str(top.get("block_size")), 60)
-        )
-
-
-def _stream(top: dict[str, Any]) -> str:
-    try:
-        return names.check_stream(strictjson.string(top.get("stream"), names.CATALOG))
-    except UsageError as error:
-        raise Damaged(error.what, where=names.CATALOG, expected=error.expected, got=error.got) from error
-
-
-def _volume_size(value: object) -> int | None:
-    where = f"{names.CATALOG}: volume_size"
-    if value is not None and strictjson.integer(value, where) < names.MIN_VOLUME:
-        raise Damaged("a volume size that nothing fits into", where=where, expected=f"{names.MIN_VOLUME} bytes at least")
-    return None if value is None else strictjson.integer(value, where)
 
 
 def _images(values: list[Any], volumes: int) -> tuple[Image, ...]:

@@ -10,13 +10,14 @@ from importlib import resources
 from airgap import __version__
 from airgap.format import names
 from airgap.format.catalog import Catalog, Volume
+from airgap.format.outline import Outline
 from airgap.text import human_size, plural, printable
 
 #: What a catalog says about who made it.
 TOOL = f"airgap {__version__}"
 
 
-def sha256sums(catalog: Catalog, raw: bytes, only: Container[str] | None = None) -> bytes:
+def sha256sums(catalog: Outline, raw: bytes, only: Container[str] | None = None) -> bytes:
     """``SHA256SUMS`` as coreutils reads it: catalog, volumes, parity files, and the scripts that check them.
 
     Args:
@@ -37,12 +38,14 @@ def scripts() -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names.SCRIPTS}
 
 
-def check_txt(catalog: Catalog, raw: bytes) -> bytes:
+def check_txt(catalog: Outline, raw: bytes) -> bytes:
     """``CHECK.txt``: what this is, the volumes, and how to check it with stock tools; CRLF so that every editor shows it."""
     first = catalog.volumes[0].name
     expires = catalog.expires or "never"
-    secret = catalog.sealed is not None or catalog.pieces is not None  # then it must not say what is inside
-    content = "encrypted" if secret else plural(len(catalog.images), "image")
+    open_to_all = (
+        catalog if isinstance(catalog, Catalog) and catalog.pieces is None else None
+    )  # else it must not say what is inside
+    content = plural(len(open_to_all.images), "image") if open_to_all else "encrypted"
     parity = plural(len(catalog.parity), "parity file")
     repair = f"\nFrom the {parity} the tool can also rebuild it: airgap media repair" if catalog.parity else ""
     text = f"""This is a transfer bundle of container images, made by airgap.
@@ -72,17 +75,17 @@ Who made it can be checked with the sender's public key, if you have it:
   base64 -d {names.CATALOG}.ID.sig > sig.bin; openssl dgst -sha256 -verify KEY.pub -signature sig.bin {names.CATALOG}
   gpg --verify {names.CATALOG}.ID.asc {names.CATALOG}
 
-{_content(catalog, secret)}
+{_content(catalog, secret=open_to_all is None)}
 
 Volumes:
 """
     text += _rows(catalog.volumes) + ("\nParity files:\n" + _rows(catalog.parity) if catalog.parity else "")
-    text += "" if secret else _images(catalog)
+    text += _images(open_to_all) if open_to_all else ""
     text += "\nScripts:\n" + "".join(f"  {name}  {hashlib.sha256(content).hexdigest()}\n" for name, content in scripts().items())
     return text.replace("\n", "\r\n").encode()
 
 
-def _content(catalog: Catalog, secret: bool) -> str:
+def _content(catalog: Outline, *, secret: bool) -> str:
     first, last = catalog.volumes[0].name, catalog.volumes[-1].name
     if secret:
         return "The volumes are encrypted: only the sites that they were made for can read them."

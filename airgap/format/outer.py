@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airgap.cipher.forms import PIECE, Wrapped
 from airgap.errors import Damaged
 from airgap.format import names
-from airgap.format.catalog import SEALED, Catalog, header
+from airgap.format.catalog import SEALED, Catalog
+from airgap.format.outline import Outline, header
 from airgap.oci import strictjson
+from airgap.oci.digest import Digest
 from airgap.text import printable
 
 _FIELDS = frozenset(
@@ -26,25 +28,54 @@ _FIELDS = frozenset(
 MAX_RECIPIENTS = 256
 
 
-@dataclass(frozen=True)
-class Sealed:
-    """What of an encrypted bundle's catalog only the sites can open.
+@dataclass(frozen=True, kw_only=True)
+class Sealed(Outline):
+    """The outer catalog.
 
     Attributes:
-        raw: the exact bytes of the outer catalog.
+        raw: its exact bytes.
         recipients: the content key, for every site.
         catalog: the real catalog, encrypted.
         tags: the tags of all pieces of all volumes in order, encrypted.
     """
 
-    raw: bytes
+    raw: bytes = field(repr=False)
     recipients: tuple[Wrapped, ...]
-    catalog: bytes
-    tags: bytes
+    catalog: bytes = field(repr=False)
+    tags: bytes = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """The exact bytes that are signed."""
+        return self.raw
 
 
-def read(raw: bytes) -> Catalog:
-    """A catalog of either kind: for all who only carry, check and repair, and for who will open it.
+@dataclass(frozen=True)
+class Unverified:
+    """A catalog for which nobody has vouched: for whoever carries, checks and repairs, and for who looks before trusting.
+
+    A type of its own, so that no flow of a site takes it for a catalog.
+    """
+
+    raw: bytes = field(repr=False)
+    claims: Catalog | Sealed
+
+    @classmethod
+    def read(cls, raw: bytes) -> Unverified:
+        """Parse the exact bytes of a catalog. Raises ``Damaged``."""
+        return cls(raw, read(raw))
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of its exact bytes."""
+        return Digest.of(self.raw)
+
+    def readable(self) -> Catalog:
+        """What is in the bundle. Raises ``Refused``: it is encrypted."""
+        return self.claims if isinstance(self.claims, Catalog) else Catalog.from_bytes(self.raw)
+
+
+def read(raw: bytes) -> Catalog | Sealed:
+    """A catalog of either kind. Only the door (admission/door.py) calls it, after the signatures; all others read ``Unverified``.
 
     Raises:
         Damaged: as ``Catalog.from_bytes``.
@@ -62,8 +93,8 @@ def read(raw: bytes) -> Catalog:
     if not 0 < len(recipients) <= MAX_RECIPIENTS:
         raise Damaged("an encrypted catalog for nobody or too many", where=where, expected=f"1 to {MAX_RECIPIENTS} recipients")
     wrapped = tuple(_recipient(value, where) for value in recipients)
-    sealed = Sealed(raw, wrapped, _bytes(top["catalog"], where), _bytes(top["tags"], where))
-    return Catalog(**header(top), tool="", previous=None, base=(), images=(), blobs={}, sealed=sealed)
+    inner, tags = _bytes(top["catalog"], where), _bytes(top["tags"], where)
+    return Sealed(**header(top), raw=raw, recipients=wrapped, catalog=inner, tags=tags)
 
 
 def _recipient(value: object, where: str) -> Wrapped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from airgap.cipher.content import ContentKey, Pieces
@@ -15,12 +15,13 @@ from airgap.format import names
 from airgap.format.catalog import SEALED, Catalog, document
 from airgap.format.entries import file_json
 from airgap.format.outer import Sealed
+from airgap.format.outline import Outline
 from airgap.text import listing
 
 _CATALOG, _TAGS = b"airgap.sealed/1 catalog", b"airgap.sealed/1 tags"
 
 
-def close(catalog: Catalog, key: ContentKey, sites: Sequence[SiteKey], tags: Sequence[bytes]) -> Catalog:
+def close(catalog: Catalog, key: ContentKey, sites: Sequence[SiteKey], tags: Sequence[bytes]) -> Sealed:
     """The outer catalog of a bundle.
 
     Args:
@@ -46,11 +47,11 @@ def close(catalog: Catalog, key: ContentKey, sites: Sequence[SiteKey], tags: Seq
         "catalog": _text(inner),
         "tags": _text(joined),
     }
-    sealed = Sealed(document(top), wrapped, inner, joined)
-    return replace(catalog, tool="", previous=None, base=(), images=(), blobs={}, sealed=sealed)
+    shown = {one.name: getattr(catalog, one.name) for one in fields(Outline)}
+    return Sealed(**shown, raw=document(top), recipients=wrapped, catalog=inner, tags=joined)
 
 
-def unseal(outer: Catalog, secrets: Sequence[SiteSecret]) -> Catalog:
+def unseal(outer: Catalog | Sealed, secrets: Sequence[SiteSecret]) -> Catalog:
     """The real catalog, by which the volumes can be read as well. One that is not encrypted comes back as it is.
 
     Args:
@@ -61,17 +62,15 @@ def unseal(outer: Catalog, secrets: Sequence[SiteSecret]) -> Catalog:
         Refused: it was encrypted to other keys.
         Damaged: what is in it contradicts the outer catalog.
     """
-    return outer if outer.sealed is None else open_with(_content_key(outer.sealed, secrets), outer)
+    return open_with(_content_key(outer, secrets), outer) if isinstance(outer, Sealed) else outer
 
 
-def open_with(key: ContentKey, outer: Catalog) -> Catalog:
+def open_with(key: ContentKey, outer: Sealed) -> Catalog:
     """As :func:`unseal`, with the content key itself. Raises ``Damaged``, also when it is another bundle's."""
-    if outer.sealed is None:
-        return outer
-    inner = Catalog.from_bytes(key.unseal(outer.sealed.catalog, _CATALOG, names.CATALOG))
+    inner = Catalog.from_bytes(key.unseal(outer.catalog, _CATALOG, names.CATALOG))
     if _outside(inner) != _outside(outer):
         raise Damaged("an encrypted catalog contradicts what it says outside", where=names.CATALOG)
-    joined = key.unseal(outer.sealed.tags, _TAGS, f"{names.CATALOG}: tags")
+    joined = key.unseal(outer.tags, _TAGS, f"{names.CATALOG}: tags")
     sizes = tuple(volume.size for volume in inner.volumes)
     counts = [-(-size // PIECE) * TAG_SIZE for size in sizes]
     if sum(counts) != len(joined):
@@ -95,7 +94,7 @@ def _content_key(sealed: Sealed, secrets: Sequence[SiteSecret]) -> ContentKey:
     )
 
 
-def _outside(catalog: Catalog) -> tuple[object, ...]:
+def _outside(catalog: Outline) -> tuple[object, ...]:
     """What the outer and the inner catalog both say."""
     times = (catalog.created, catalog.expires)
     return (catalog.stream, catalog.serial, *times, catalog.volume_size, catalog.volumes, catalog.parity)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from airgap.admission.door import Signed
 from airgap.admission.terms import Terms
 from airgap.bundle.carried import read_custody
 from airgap.bundle.media import Media
@@ -24,19 +25,18 @@ from airgap.text import listing, plural, printable
 _HINT = "find out who had the media; to take the bundle all the same, import it without --require-custody"
 
 
-def check_custody(media: Media, digest: Digest, terms: Terms, progress: Progress) -> Custody:
+def check_custody(bundle: Signed, progress: Progress) -> Custody:
     """Read and check the logs.
 
     Args:
-        media: the media.
-        digest: of the verified catalog.
-        terms: whether logs are required, and by which keys they are checked.
+        bundle: the bundle; its terms say whether logs are required, and by which keys they are checked.
         progress: told about broken logs.
 
     Raises:
         Refused: logs are required, and there is none, one is broken, or an entry is not signed by one of the site's keys.
     """
-    custody = read_custody(media.directories, digest)
+    media, terms = bundle.media, bundle.terms
+    custody = read_custody(media.directories, bundle.digest)
     if terms.custody_keys:
         custody = custody.checked(partial(_who, terms))
     for problem in custody.problems[:20]:

@@ -7,11 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.admission.gate import admit
-from airgap.admission.opening import open_content, read_catalog
+from airgap.admission.door import Found
 from airgap.admission.terms import Terms
 from airgap.bundle.check import check_volumes
-from airgap.bundle.media import Media
 from airgap.errors import RegistryError
 from airgap.format.catalog import Catalog
 from airgap.importer.custody import check_custody, remarks_of
@@ -84,14 +82,14 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
         UsageError, Refused, Damaged, RegistryError, MediaError: as an import would; blobs that it would miss at the target are all
             named, and so are repositories that would not take what is written.
     """
-    media = Media.find(paths)
-    catalog, verdict = read_catalog(media, terms)
+    signed = Found.at(paths).signed(terms)
+    catalog, digest = signed.catalog, signed.digest
     known = state.known(catalog.stream, catalog.serial, catalog.previous) if state is not None else Known()
-    digest = Digest.of(media.catalog_raw)
-    custody = check_custody(media, digest, terms, progress)
-    remarks = (*admit(catalog, digest, known, terms), *remarks_of(custody))
-    opened = open_content(media, catalog, verdict, terms.partial)
-    found = examine(opened, destination.spec, terms)
+    admitted = signed.admitted(known)
+    custody = check_custody(signed, progress)
+    remarks = (*admitted.remarks, *remarks_of(custody))
+    opened = admitted.whole().judged()
+    found = examine(opened, destination.spec)
     taken = check_places(found.names, destination.spec, state, replace=terms.replace_names)
     remarks = (*remarks, *(f"{place} would be taken over (--replace-names)" for place in taken))
     remarks = (*remarks, *found.choices)

@@ -10,16 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from airgap.admission import closure as closures_of
-from airgap.admission.closure import Closure
-from airgap.admission.gate import admit, check_times, next_floor
-from airgap.admission.judge import judge_images
-from airgap.admission.opening import Opened, open_content, read_catalog
+from airgap.admission.closure import Closure, walk_all
+from airgap.admission.door import Found, Judged, Whole
+from airgap.admission.gate import next_floor
 from airgap.admission.terms import Terms
 from airgap.bundle.check import check_volumes
-from airgap.bundle.media import Media
 from airgap.errors import Damaged, Refused
-from airgap.format.catalog import Catalog, parse_time
+from airgap.format.catalog import Catalog
+from airgap.format.times import parse_time
 from airgap.importer.bringing import brought
 from airgap.importer.custody import check_custody, remarks_of, remember_custody
 from airgap.importer.deep import Rebuilt, rebuild_all
@@ -32,14 +30,13 @@ from airgap.naming.mapping import FileTarget, TargetSpec, destinations, tagged_n
 from airgap.oci import strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import LOOKASIDE, Image
+from airgap.oci.image import LOOKASIDE
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Appearing, Limited, Target
 from airgap.progress import Progress
 from airgap.state import Name, State, Turn
 from airgap.text import listing, plural
 from airgap.trust.judge.bundles import Verdict
-from airgap.trust.judge.judging import Judgement
 
 
 @dataclass(frozen=True)
@@ -52,18 +49,16 @@ class Imported:
         rebuilt: images whose index was rebuilt, so that a signature on it no longer applies.
         left_out: images not loaded because volumes are missing (only with ``partial``).
         loaded: what was sent; None when everything was there already.
-        judgements: the policy's verdict on every instance.
         remarks: what is remarkable about the bundle's age, its place in its stream and its images, and what the operator allowed.
         not_held: attachments that the target has no place for.
         without: how many attachments of each kind the operator left out.
     """
 
-    opened: Opened
+    opened: Judged
     names: Mapping[Reference, Reference]
     rebuilt: tuple[Reference, ...]
     left_out: tuple[Reference, ...]
     loaded: Loaded | None
-    judgements: tuple[Judgement, ...] = ()
     remarks: tuple[str, ...] = ()
     not_held: tuple[str, ...] = ()
     without: Mapping[str, int] = field(default_factory=dict)
@@ -79,10 +74,9 @@ class Destination:
 
 @dataclass(frozen=True)
 class Verified:
-    """A bundle that passed: the bundle, the policy's verdict on every instance, and what was rebuilt, if that was asked for."""
+    """A bundle that passed, and what was rebuilt, if that was asked for."""
 
-    opened: Opened
-    judgements: tuple[Judgement, ...]
+    opened: Judged
     rebuilt: Rebuilt | None = None
 
 
@@ -101,24 +95,21 @@ def verify(
     Raises:
         Refused, Damaged: as an import would.
     """
-    media = Media.find(paths)
-    catalog, verdict = read_catalog(media, terms)
-    check_times(catalog, None, terms)
+    admitted = Found.at(paths).signed(terms).admitted()
+    media, catalog = admitted.media, admitted.catalog
     # first, because it names all damage there is
     check_volumes(catalog, media.locate(catalog), progress, terms.threads, media.locate_parity(catalog))
-    opened = open_content(media, catalog, verdict)
-    closures = _closures(opened, catalog.images, terms)
-    judgements = _judge(opened, closures, terms)
+    opened = admitted.whole().judged()
     if not deep:
-        return Verified(opened, judgements)
+        return Verified(opened)
     require_codecs(catalog)
     if destination is None:
-        return Verified(opened, judgements, rebuild_all(opened.store, progress, terms.threads))
+        return Verified(opened, rebuild_all(opened.store, progress, terms.threads))
     with destination.build(catalog.name) as target:
-        names = destinations(_roots(closures), destination.spec)
-        held = locate(catalog, closures, names, destination.spec, target, terms.threads)
+        names = destinations(_roots(opened.closures), destination.spec)
+        held = locate(catalog, opened.closures, names, destination.spec, target, terms.threads)
         _read_outside(opened, held, target)
-        return Verified(opened, judgements, rebuild_all(opened.store, progress, terms.threads))
+        return Verified(opened, rebuild_all(opened.store, progress, terms.threads))
 
 
 def import_bundle(
@@ -146,25 +137,26 @@ def import_bundle(
     """
     spec = destination.spec
     turn.check(spec.exclusive_place)
-    media = Media.find(paths)
-    digest = Digest.of(media.catalog_raw)
+    there = Found.at(paths)
+    digest = there.digest
     with _remembering(state, None, digest, str(spec)):
-        catalog, verdict = read_catalog(media, terms)
+        signed = there.signed(terms)
+    catalog = signed.catalog
     memory = memory_key(spec, terms, signing)
     known = state.known(catalog.stream, catalog.serial, catalog.previous)
     with _remembering(state, catalog, digest, str(spec)):
-        remarks = tuple(admit(catalog, digest, known, terms))
-        custody = check_custody(media, digest, terms, progress)
-        found = examine(open_content(media, catalog, verdict, terms.partial), spec, terms)
+        admitted = signed.admitted(known)
+        custody = check_custody(signed, progress)
+        found = examine(admitted.whole().judged(), spec)
     opened, names, closures, left_out = found.opened, found.names, found.closures, found.left_out
     places = check_places(names, spec, state, replace=terms.replace_names)
     turn.begin(spec.exclusive_place)
-    remarks = (*remarks, *(f"{place} is taken over (--replace-names)" for place in places))
+    remarks = (*opened.remarks, *(f"{place} is taken over (--replace-names)" for place in places))
     remarks = (*remarks, *found.choices, *turn.remarks)
-    reason = _reason(verdict, remarks)
+    reason = _reason(opened.verdict, remarks)
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
     noted = (*remarks, *remarks_of(custody), *found.remarks)
-    done = Imported(opened, names, found.rebuilt, left_out, None, found.judgements, noted, without=found.without)
+    done = Imported(opened, names, found.rebuilt, left_out, None, noted, without=found.without)
     with destination.build(catalog.name) as target:
         known_there = state.imported_into(catalog.stream, catalog.serial, memory) == digest
         if known_there and _all_there(closures, names, target, terms.threads):
@@ -204,15 +196,13 @@ class Examined:
         names: the destination of every image, by source reference.
         closures: the images.
         left_out: the images that are not complete.
-        judgements: the policy's verdict on every instance, with all that the bundle carries.
         without: how many attachments of each kind the operator left out; the closures do not have them.
     """
 
-    opened: Opened
+    opened: Judged
     names: Mapping[Reference, Reference]
     closures: Sequence[Closure]
     left_out: tuple[Reference, ...]
-    judgements: tuple[Judgement, ...]
     without: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -233,31 +223,21 @@ class Examined:
         return tuple(f"{name} states no platform, so it is an artifact and loaded whole" for name in whole)
 
 
-def examine(opened: Opened, spec: TargetSpec, terms: Terms) -> Examined:
-    """Find out what of a bundle would be loaded and under which names, and judge it.
+def examine(opened: Judged, spec: TargetSpec) -> Examined:
+    """Find out what of a bundle would be loaded and under which names.
 
     Raises:
-        Refused, Damaged: it does not pass.
         UsageError: it does not fit the target, or two images would get one name.
     """
-    here = set(opened.volumes)
-    complete = [image for image in opened.catalog.images if here.issuperset(image.volumes)]
-    if not complete:
-        raise Damaged(
-            "no image is complete",
-            where=opened.catalog.name,
-            expected="the volumes of at least one image",
-            hint="bring more of the bundle's media",
-        )
-    closures = _closures(opened, complete, terms)
+    terms, closures = opened.terms, opened.closures
     names = destinations(_roots(closures), spec, digest_tags=terms.digest_tags)
-    judgements = _judge(opened, closures, terms)
     without = _left_out(closures, terms.without)
     if without:
-        closures = closures_of.walk_all(opened.store, complete, terms.platforms, terms.without)
+        closures = tuple(walk_all(opened.store, opened.complete, terms.platforms, terms.without))
     check_fits(spec, opened.store, closures, terms.platforms)
-    left_out = tuple(image.reference for image in opened.catalog.images if not here.issuperset(image.volumes))
-    return Examined(opened, names, closures, left_out, judgements, without)
+    complete = {image.reference for image in opened.complete}
+    left_out = tuple(image.reference for image in opened.catalog.images if image.reference not in complete)
+    return Examined(opened, names, closures, left_out, without)
 
 
 def _left_out(closures: Sequence[Closure], without: Collection[str]) -> dict[str, int]:
@@ -295,7 +275,7 @@ def _remember_generation(
 
 
 def _hold(
-    opened: Opened,
+    opened: Whole,
     closures: Sequence[Closure],
     names: Mapping[Reference, Reference],
     spec: TargetSpec,
@@ -317,7 +297,7 @@ def _hold(
     return held
 
 
-def _read_outside(opened: Opened, held: Mapping[Digest, Repository], target: Target) -> None:
+def _read_outside(opened: Whole, held: Mapping[Digest, Repository], target: Target) -> None:
     """Let the bundle's store read at the destination what the bundle does not carry."""
     blobs = opened.catalog.blobs
     opened.store.outside = lambda digest: target.open(held[digest], Descriptor("", digest, blobs[digest].size))
@@ -353,19 +333,6 @@ def memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> s
     left_out = f"without {without}" if without else ""
     parts = (str(spec), f"only {platforms}" if platforms else "", left_out, signing.label if signing else "")
     return " ".join(part for part in parts if part)
-
-
-def _closures(opened: Opened, complete: Sequence[Image], terms: Terms) -> list[Closure]:
-    whole = closures_of.walk_all(opened.store, complete)
-    if len(complete) == len(opened.catalog.images):
-        closures_of.check_extraneous(opened.store, whole)
-    if not terms.platforms:
-        return whole
-    return closures_of.walk_all(opened.store, complete, terms.platforms)
-
-
-def _judge(opened: Opened, closures: Sequence[Closure], terms: Terms) -> tuple[Judgement, ...]:
-    return tuple(judge_images(opened.store, closures, terms))
 
 
 def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target, threads: int) -> bool:

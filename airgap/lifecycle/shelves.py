@@ -12,8 +12,8 @@ from typing import Protocol
 
 from airgap import fsio
 from airgap.errors import Damaged, NotFound, Refused, RegistryError, UsageError
-from airgap.format.catalog import format_time
 from airgap.format.names import bundle_name
+from airgap.format.times import format_time
 from airgap.lifecycle.pruneplan import MAX_PLAN, Kept, PrunePlan, Step
 from airgap.lifecycle.pruning import Entry, Node, Shelf, below, needed, plan_removal
 from airgap.naming.mapping import LayoutTarget, StoreSpec

@@ -10,7 +10,7 @@ from pathlib import Path
 from airgap import fsio
 from airgap.errors import AirgapError
 from airgap.format import names
-from airgap.format.catalog import index_json
+from airgap.format.catalog import Catalog, index_json
 from airgap.format.names import BLOCK_SIZE
 from airgap.media.survey import Copy, Survey
 
@@ -50,14 +50,16 @@ def read(path: Path, offset: int, length: int) -> bytes:
 
 def _by_header(block: bytes, copy: Copy, one: Survey) -> str:
     """A volume begins with the header of a blob, the first one with the layout's files: what is there gives another one away."""
-    name = _first_name(block)
+    name, catalog = _first_name(block), one.catalog
+    # the volumes of an encrypted bundle have no such headers
+    images, blobs = (catalog.images, catalog.blobs) if isinstance(catalog, Catalog) else ((), {})
     if name == b"oci-layout":
         if copy.file != one.catalog.volumes[0]:
             return "it is the first volume of a bundle"
-        return "it is the first volume of another bundle" if _other_index(block, index_json(one.catalog.images)) else ""
+        return "it is the first volume of another bundle" if _other_index(block, index_json(images)) else ""
     if not name.startswith(b"blobs/sha"):
         return ""
-    known = (names.blob_path(digest).encode()[: len(name)] for digest in one.catalog.blobs)
+    known = (names.blob_path(digest).encode()[: len(name)] for digest in blobs)
     return "" if name in known else "it is a volume of another bundle"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from airgap.errors import MediaError, UsageError
 from airgap.format import names
 from airgap.format.catalog import Catalog, Volume
+from airgap.format.outline import Outline
 from airgap.media import disks
 from airgap.text import human_size, parse_size, plural, printable
 
@@ -66,9 +67,9 @@ class Spread:
         return {label: tuple(file.name for file in files) for label, files in zip(self.labels, self.files, strict=True)}
 
 
-def overhead(catalog: Catalog, raw: bytes) -> int:
+def overhead(catalog: Outline, raw: bytes) -> int:
     """What every disk holds besides volumes, in bytes: catalog, signatures, lists, scripts, and room to grow."""
-    lists = 200 * len(catalog.files) + 300 * len(catalog.images)
+    lists = 200 * len(catalog.files) + 300 * (len(catalog.images) if isinstance(catalog, Catalog) else 0)
     return len(raw) + lists + _DOCUMENTS * CLUSTER + RESERVE
 
 
@@ -77,7 +78,7 @@ def footprint(file: Volume) -> int:
     return file.size + CLUSTER
 
 
-def spread(catalog: Catalog, places: Sequence[Place], extra: int) -> Spread:
+def spread(catalog: Outline, places: Sequence[Place], extra: int) -> Spread:
     """Place all files.
 
     Args:
@@ -99,7 +100,7 @@ def spread(catalog: Catalog, places: Sequence[Place], extra: int) -> Spread:
     return Spread(tuple(tuple(files) for files in chosen), tuple(disks.label(number) for number in range(len(places))))
 
 
-def media_needed(catalog: Catalog, size: int, largest: int | None, extra: int) -> int | None:
+def media_needed(catalog: Outline, size: int, largest: int | None, extra: int) -> int | None:
     """How many disks of one size a bundle needs; None when a file does not fit on any."""
     count = 0
     while count < len(catalog.files):
@@ -111,7 +112,7 @@ def media_needed(catalog: Catalog, size: int, largest: int | None, extra: int) -
     return None
 
 
-def proposals(catalog: Catalog, extra: int) -> list[str]:
+def proposals(catalog: Outline, extra: int) -> list[str]:
     """How many disks of the sizes that are sold would do: ``2 x bd25``; the fewest that are not needlessly large."""
     found = []
     for name, size in _SOLD.items():
@@ -181,7 +182,7 @@ class _Counts:
         return footprint(file) <= min(self._left[number], self._free.get(place.device, 2**63))
 
 
-def _in_order(catalog: Catalog, counts: _Counts) -> list[list[Volume]]:
+def _in_order(catalog: Outline, counts: _Counts) -> list[list[Volume]]:
     """As many files for each place as counted, but parity files dealt out evenly and volumes in runs."""
     sizes = [len(files) for files in counts.files]
     chosen: list[list[Volume]] = [[] for _ in sizes]
@@ -205,7 +206,7 @@ def _fits(chosen: Sequence[Sequence[Volume]], places: Sequence[Place], extra: in
     return all(devices[place.device] <= place.free for place in places if place.device)
 
 
-def _does_not_fit(catalog: Catalog, places: Sequence[Place], extra: int) -> MediaError:
+def _does_not_fit(catalog: Outline, places: Sequence[Place], extra: int) -> MediaError:
     largest = max(file.size for file in catalog.files)
     needed = sum(map(footprint, catalog.files)) + extra * len(places)
     limited = [place.name for place in places if place.largest is not None and place.largest < largest]
@@ -226,7 +227,7 @@ def _does_not_fit(catalog: Catalog, places: Sequence[Place], extra: int) -> Medi
     )
 
 
-def _hint(catalog: Catalog, places: Sequence[Place], extra: int, enough: Sequence[str]) -> str:
+def _hint(catalog: Outline, places: Sequence[Place], extra: int, enough: Sequence[str]) -> str:
     said = []
     best = max(places, key=_room)
     count = media_needed(catalog, _room(best), best.largest, extra)

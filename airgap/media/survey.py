@@ -19,8 +19,10 @@ from airgap.bundle.media import bundle_directories, entries
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
 from airgap.errors import AirgapError, Damaged, MediaError, disk_error
-from airgap.format import names, outer
+from airgap.format import names
 from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.format.outer import Sealed, Unverified
+from airgap.format.outline import Outline
 from airgap.media import disks
 from airgap.media.disks import Disks
 from airgap.oci.digest import Digest
@@ -80,20 +82,28 @@ class Survey:
     """What the media at hand have of one bundle.
 
     Attributes:
-        catalog: the catalog, not verified.
-        raw: its bytes.
+        found: the catalog.
         media: the media that have something of it.
         copies: every file of the bundle found, in the order of the media. One may be there several times: any good one will do.
         strangers: volumes and parity files that the catalog does not list.
         brought: blocks that supplements bring, by name of the file they belong to; not read yet.
     """
 
-    catalog: Catalog
-    raw: bytes
+    found: Unverified
     media: tuple[Medium, ...]
     copies: tuple[Copy, ...]
     strangers: tuple[Path, ...] = ()
     brought: Mapping[str, Mapping[int, Stretch]] = field(default_factory=dict)
+
+    @property
+    def catalog(self) -> Catalog | Sealed:
+        """What the catalog claims."""
+        return self.found.claims
+
+    @property
+    def raw(self) -> bytes:
+        """Its exact bytes."""
+        return self.found.raw
 
     @property
     def files(self) -> tuple[Volume, ...]:
@@ -136,7 +146,7 @@ class _Directory:
     path: Path
     names: list[str]
     raw: bytes = b""
-    catalog: Catalog | None = None
+    catalog: Unverified | None = None
     problem: str = ""
     missing: bool = False
     failure: MediaError | None = None
@@ -151,8 +161,7 @@ class _Directory:
 class _Group:
     """The directories of one bundle, and the catalog that counts."""
 
-    catalog: Catalog
-    raw: bytes
+    catalog: Unverified
     members: list[_Directory]
 
 
@@ -220,7 +229,7 @@ def _read(path: Path, kept: dict[bytes, _Directory]) -> _Directory:
             raise Damaged("there are too many large catalogs on the media", hint="check one bundle at a time")
         directory.raw = raw
         kept[hashlib.sha256(raw).digest()] = directory
-        directory.catalog = outer.read(raw)
+        directory.catalog = Unverified.read(raw)
     except AirgapError as error:
         directory.failure = error if isinstance(error, MediaError) else None
         directory.missing = isinstance(error.__cause__, FileNotFoundError)
@@ -233,7 +242,7 @@ def _groups(directories: list[_Directory]) -> list[_Group]:
     by_name: dict[str, list[_Directory]] = {}
     for directory in directories:
         if directory.catalog is not None:
-            by_name.setdefault(directory.catalog.name, []).append(directory)
+            by_name.setdefault(directory.catalog.claims.name, []).append(directory)
     groups = [group for members in by_name.values() if (group := _group(members))]
     if not groups:
         if failure := next((directory.failure for directory in directories if directory.failure), None):
@@ -247,7 +256,7 @@ def _groups(directories: list[_Directory]) -> list[_Group]:
         )
     for directory in directories:
         if directory.catalog is None:
-            max(groups, key=lambda group: _kinship(directory.path, group.catalog)).members.append(directory)
+            max(groups, key=lambda group: _kinship(directory.path, group.catalog.claims)).members.append(directory)
     return groups
 
 
@@ -256,7 +265,7 @@ def _group(members: list[_Directory]) -> _Group | None:
     for member in members:
         if member.raw != main.raw:
             member.problem = f"{names.CATALOG} is not the same as on {printable(str(main.path))}: one of them was changed"
-    return _Group(main.catalog, main.raw, list(members)) if main.catalog else None
+    return _Group(main.catalog, list(members)) if main.catalog else None
 
 
 def _vouched(directory: _Directory) -> bool:
@@ -268,7 +277,7 @@ def _vouched(directory: _Directory) -> bool:
         return False
 
 
-def _kinship(path: Path, catalog: Catalog) -> int:
+def _kinship(path: Path, catalog: Outline) -> int:
     """How many files of a directory without a catalog have the name and size that this one says."""
     return sum(_size(path / file.name) == file.size for file in catalog.files)
 
@@ -281,15 +290,15 @@ def _size(path: Path) -> int:
 
 
 def _survey(group: _Group) -> Survey:
-    catalog = group.catalog
+    catalog = group.catalog.claims
     known = {file.name: file for file in catalog.files}
-    digest = Digest.of(group.raw)
+    digest = group.catalog.digest
     media: list[Medium] = []
     copies: list[Copy] = []
     strangers: list[Path] = []
     brought: dict[str, dict[int, Stretch]] = {}
     for directory in group.members:
-        medium = _medium(directory, group.raw)
+        medium = _medium(directory, digest)
         if names.SUPPLEMENT in directory.names:
             try:
                 for name, blocks in read_supplements([directory.path], catalog, digest).items():
@@ -303,10 +312,10 @@ def _survey(group: _Group) -> Survey:
                 copies.append(_copy(known[name], path, medium))
             elif names.is_volume(name) or names.is_parity(name):
                 strangers.append(path)
-    return Survey(catalog, group.raw, tuple(media), tuple(copies), tuple(strangers), brought)
+    return Survey(group.catalog, tuple(media), tuple(copies), tuple(strangers), brought)
 
 
-def _medium(directory: _Directory, raw: bytes) -> Medium:
+def _medium(directory: _Directory, digest: Digest) -> Medium:
     problems, notes = [directory.problem] if directory.damaged else [], [directory.problem] if directory.missing else []
     found: Disks | None = None
     path = directory.path / disks.NAME
@@ -315,7 +324,7 @@ def _medium(directory: _Directory, raw: bytes) -> Medium:
             found = Disks.from_bytes(fsio.read_capped(path, disks.LIMIT), str(path))
     except AirgapError as error:
         problems.append(f"{disks.NAME} is damaged: {error.what}")
-    if found is not None and found.catalog != Digest.of(raw):
+    if found is not None and found.catalog != digest:
         problems.append(f"{disks.NAME} is that of another bundle ({printable(found.bundle, 80)})")
         found = None
     if not any(map(names.is_signature, directory.names)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from airgap.format.catalog import Catalog
 from airgap.media.check import FileState, Finding, Report
 from airgap.media.survey import Medium
 from airgap.oci.digest import Digest
@@ -65,7 +66,10 @@ def trouble(finding: Finding) -> str:
 
 def _of_bundle(report: Report) -> Iterator[str]:
     catalog = report.survey.catalog
-    counts = [plural(len(catalog.volumes), "volume"), "encrypted" if catalog.sealed else plural(len(catalog.images), "image")]
+    counts = [
+        plural(len(catalog.volumes), "volume"),
+        plural(len(catalog.images), "image") if isinstance(catalog, Catalog) else "encrypted",
+    ]
     counts[1:1] = [plural(len(catalog.parity), "parity file")] if catalog.parity else []
     yield f"bundle       {catalog.name}: {', '.join(counts)}, {human_size(sum(file.size for file in catalog.files))}"
     yield f"catalog      {Digest.of(report.survey.raw)}, made {catalog.created}"

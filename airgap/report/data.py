@@ -13,6 +13,7 @@ from airgap.documents.custody import Custody
 from airgap.documents.difference import Content
 from airgap.errors import AirgapError, MediaError
 from airgap.format.catalog import Catalog
+from airgap.format.outer import Sealed
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import LOOKASIDE, REFERRER, REFERRERS_TAG, TAG_KINDS, Image
@@ -118,7 +119,7 @@ class Report:
         remarks: what could not be found out, and why.
     """
 
-    catalog: Catalog
+    catalog: Catalog | Sealed
     digest: Digest
     made: str
     images: Sequence[ShownImage]
@@ -148,8 +149,8 @@ def signatures_of(files: Iterable[str]) -> list[Signature]:
 
 
 def gather(
-    catalog: Catalog,
-    store: BundleStore,
+    catalog: Catalog | Sealed,
+    store: BundleStore | None,
     *,
     digest: Digest,
     made: str,
@@ -165,7 +166,7 @@ def gather(
 
     Args:
         catalog, digest: the catalog, and the SHA-256 of its exact bytes.
-        store: its content; volumes may be missing.
+        store: its content, of which volumes may be missing; None where it is encrypted.
         made: when, RFC 3339.
         signatures: names of the signature files.
         trust: whether they were checked.
@@ -176,26 +177,15 @@ def gather(
         progress: told about the steps.
     """
     progress.stage("reading manifests", 0)
-    weights = weigh(catalog, store)
-    progress.stage("reading SBOMs", 0)
-    reader = _Sboms(store)
-    now = difference.of_catalog(catalog)
-    found = difference.compare(before.content, now) if before.content is not None else None
-    statuses = _statuses(found, before)
-    images = tuple(
-        ShownImage(
-            str(image.reference),
-            image.root.digest,
-            image.platforms,
-            image.volumes,
-            weights.images[image.root.digest],
-            statuses.get(difference.name_of(image.reference), SAME if found else ""),
-            _hanging(image),
-            tuple(reader.of_image(image)),
-        )
-        for image in catalog.images
-    )
-    said = [*remarks, *_unread(images), *reader.remarks()]
+    weights, found, images, said = Weights({}, 0, 0, 0), None, tuple[ShownImage, ...](), [*remarks]
+    if store is not None:
+        weights = weigh(store)
+        progress.stage("reading SBOMs", 0)
+        reader = _Sboms(store)
+        if before.content is not None:
+            found = difference.compare(before.content, difference.of_catalog(store.catalog))
+        images = tuple(_shown_images(store.catalog, weights, found, before, reader))
+        said += [*_unread(images), *reader.remarks()]
     return Report(
         catalog,
         digest,
@@ -210,6 +200,23 @@ def gather(
         tuple(said),
         custody,
     )
+
+
+def _shown_images(
+    catalog: Catalog, weights: Weights, found: Mapping[str, Any] | None, before: Before, reader: _Sboms
+) -> Iterator[ShownImage]:
+    statuses = _statuses(found, before)
+    for image in catalog.images:
+        yield ShownImage(
+            str(image.reference),
+            image.root.digest,
+            image.platforms,
+            image.volumes,
+            weights.images[image.root.digest],
+            statuses.get(difference.name_of(image.reference), SAME if found else ""),
+            _hanging(image),
+            tuple(reader.of_image(image)),
+        )
 
 
 def _statuses(found: Mapping[str, Any] | None, before: Before) -> dict[str, str]:

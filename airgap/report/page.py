@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from airgap import __version__
 from airgap.format import names
+from airgap.format.catalog import Catalog
 from airgap.report import parts
 from airgap.report.chart import qr_code
 from airgap.report.data import Report
@@ -40,7 +41,7 @@ def _header(report: Report) -> str:
         ("Serial", str(catalog.serial)),
         ("Created", moment(catalog.created)),
         ("Expires", moment(catalog.expires)),
-        ("Made by", text(catalog.tool)),
+        ("Made by", text(catalog.tool if isinstance(catalog, Catalog) else "")),
         ("Catalog", code(report.digest)),
     )
     drawing = qr_code(str(report.digest), "QR code of the catalog's digest")
@@ -67,8 +68,8 @@ def _tiles(report: Report) -> str:
         ("Volumes", str(len(catalog.volumes)) + (f" + {len(catalog.parity)} parity" if catalog.parity else "")),
         ("Size", human_size(sum(file.size for file in report.catalog.files))),
     ]
-    savings = catalog.savings()
-    if savings["held_blobs"] or savings["patched_blobs"]:
+    savings = catalog.savings() if isinstance(catalog, Catalog) else {}
+    if savings and (savings["held_blobs"] or savings["patched_blobs"]):
         saved = savings["held_bytes"] + savings["patched_bytes"] - savings["patch_bytes"]
         found.append(("Left out, because it is there", human_size(saved)))
     if report.weights.saved:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from airgap.bundle.store import BundleStore
 from airgap.errors import AirgapError, MediaError
-from airgap.format.catalog import Blob, Catalog
+from airgap.format.catalog import Blob
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
@@ -74,14 +74,13 @@ def carried_bytes(blob: Blob | None, blobs: Mapping[Digest, Blob]) -> int:
     return blob.size
 
 
-def weigh(catalog: Catalog, store: BundleStore) -> Weights:
+def weigh(store: BundleStore) -> Weights:
     """Read every manifest once and add up.
 
     Args:
-        catalog: the catalog.
         store: the bundle; volumes may be missing.
     """
-    walk = _Walk(store)
+    walk, catalog = _Walk(store), store.catalog
     parts: dict[Digest, dict[Digest, int]] = {}
     found: dict[Digest, Weight] = {}
     for image in catalog.images:

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from airgap import fsio
-from airgap.admission.gate import expired_at
-from airgap.admission.opening import open_content, read_catalog
+from airgap.admission.door import Signed, Unverified, open_bundle
 from airgap.admission.terms import Terms
 from airgap.archives import DockerArchive, ImageDirectory, Origin, TarTree, copy_from_storage, save_from_daemon
-from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotFound, Refused, UsageError
-from airgap.format.catalog import Catalog
 from airgap.fsio import DirectoryTree, Tree
 from airgap.layout import LayoutReader
 from airgap.oci.digest import Digest
@@ -24,7 +21,6 @@ from airgap.oci.image import Image
 from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.verify import read_all
-from airgap.sources.admission import site_terms
 from airgap.text import listing, printable
 
 #: The repository of an image that has no name where it lies; nothing is ever looked for under it.
@@ -48,19 +44,15 @@ class PlaceOptions:
 
     Attributes:
         scratch: where copies out of container engines may be put; None when nowhere.
-        bundle_policy: the policy that vouches for other bundles; None when there is none.
+        terms: makes the site's terms for other bundles; None when no policy vouches for them.
         accept_unverified: take bundles for which nobody vouches.
-        state: the state directory, for the list of revoked keys and the latest time seen.
-        revoked: a file of revoked keys.
         allow_expired: take bundles that have expired.
         say: tells the operator something.
     """
 
     scratch: Path | None = None
-    bundle_policy: Path | None = None
+    terms: Callable[[], Terms] | None = None
     accept_unverified: bool = False
-    state: Path | None = None
-    revoked: Path | None = None
     allow_expired: bool = False
     say: Callable[[str], None] = lambda _: None
 
@@ -189,35 +181,27 @@ class _Bundle:
 
 
 def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
-    media = Media.find([path])
-    if options.bundle_policy is not None:
-        terms = site_terms(options.bundle_policy, options.state, options.revoked)
-        catalog, verdict = read_catalog(media, terms)
-        if expired_at(catalog, terms) and not options.allow_expired:
-            raise Refused(
-                f"the bundle {catalog.name}, from which images are to be taken, has expired",
-                where=printable(str(path)),
-                expected=f"a time before {catalog.expires}",
-                hint="take a newer bundle, or this one deliberately with --allow-expired-bundles",
-            )
-        _say_expired(catalog, terms, options)
-        return open_content(media, catalog, verdict).store
-    if not options.accept_unverified:
+    if options.terms is None and not options.accept_unverified:
         raise Refused(
             "nobody vouches for a bundle that images are to be taken from",
             where=printable(str(path)),
             expected="a policy that trusts its signature",
             hint="give --bundle-policy FILE, or --accept-unverified-bundles to take it as it is",
         )
-    catalog = Catalog.from_bytes(media.catalog_raw)
-    options.say(f"{catalog.name}: its signature is not checked")
-    _say_expired(catalog, None, options)
-    return BundleStore(catalog, media.locate(catalog))
-
-
-def _say_expired(catalog: Catalog, terms: Terms | None, options: PlaceOptions) -> None:
-    if expired_at(catalog, terms):
+    opened = Unverified.at([path]) if options.terms is None else open_bundle([path], options.terms().told(), Signed)
+    catalog = opened.catalog
+    if isinstance(opened, Unverified):
+        options.say(f"{catalog.name}: its signature is not checked")
+    elif opened.expired and not options.allow_expired:
+        raise Refused(
+            f"the bundle {catalog.name}, from which images are to be taken, has expired",
+            where=printable(str(path)),
+            expected=f"a time before {catalog.expires}",
+            hint="take a newer bundle, or this one deliberately with --allow-expired-bundles",
+        )
+    if opened.expired:
         options.say(f"{catalog.name} expired at {catalog.expires}")
+    return opened.store if isinstance(opened, Unverified) else opened.admitted().whole().store
 
 
 def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> Path:

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airgap import fsio
-from airgap.admission.opening import read_catalog
+from airgap.admission.door import Found
 from airgap.admission.terms import Terms
-from airgap.bundle.media import Media, completes
+from airgap.bundle.media import completes
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
 from airgap.errors import AirgapError, Damaged, MediaError, Refused, UsageError, disk_error
@@ -157,10 +157,10 @@ class Gathering:
             self._catalogs[key] = gathered.catalog = before[key]
             return gathered
         try:
-            media = Media.find([folder.path for folder in folders])
-            if Digest.of(media.catalog_raw) != digest:
+            found = Found.at([folder.path for folder in folders])
+            if found.digest != digest:
                 return None
-            gathered.catalog, _ = read_catalog(media, terms)
+            gathered.catalog = found.signed(terms).catalog
         except (Refused, Damaged) as error:
             if not all(folder.is_there() for folder in folders):
                 where = listing([printable(str(folder.path)) for folder in folders])

@@ -19,7 +19,7 @@ from typing import Any
 from airgap.admission.terms import Terms
 from airgap.bundle import presence
 from airgap.errors import BUG, AirgapError, BaseMissing, MediaError, Refused, RegistryError, disk_error, exit_code
-from airgap.format.catalog import format_time
+from airgap.format.times import format_time
 from airgap.importer.run import Destination, Imported, import_bundle
 from airgap.importer.signing import SiteSigning
 from airgap.progress import Progress

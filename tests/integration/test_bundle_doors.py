@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.format.catalog import format_time
+from airgap.format.times import format_time
 from tests.support.cli import REFUSED, failed, here
 from tests.support.yard import Yard
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from airgap.admission import door
 from airgap.importer import run
 from airgap.oci.image import digest_tag
 from tests.support import images
@@ -170,17 +172,32 @@ def test_weak_policy_that_asks_for_no_signature_is_refused_when_signatures_are_r
 
 
 @pytest.mark.parametrize(
-    "stage", ["Media.find", "read_catalog", "admit", "open_content", "destinations", "closures_of.walk", "judge_images", "load"]
+    ("module", "stage"),
+    [
+        (door, "Media.find"),
+        (door, "check_catalog_signatures"),
+        (door, "judge_stream"),
+        (door, "sealed.unseal"),
+        (door, "gate.admit"),
+        (door, "companions.contradicting"),
+        (door, "frame.walk"),
+        (door, "walk_all"),
+        (door, "check_extraneous"),
+        (door, "judge_images"),
+        (run, "destinations"),
+        (run, "load"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_success_is_never_reported_when_a_stage_of_the_check_breaks(
-    yard: Yard, stage: str, monkeypatch: pytest.MonkeyPatch
+    yard: Yard, module: ModuleType, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an attacker may hope for: a check that fails in an unforeseen way, and somebody who takes that for a yes."""
     bundle = yard.bundle(1)
-    owner, _, name = f"run.{stage}".rpartition(".")
-    place: Any = run
-    for part in owner.split(".")[1:]:
-        place = getattr(place, part)
+    *owners, name = stage.split(".")
+    place: Any = module
+    for owner in owners:
+        place = getattr(place, owner)
 
     def broken(*_: object, **__: object) -> None:
         raise ValueError("unforeseen")

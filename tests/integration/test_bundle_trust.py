@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import Refused
-from airgap.format.catalog import format_time, parse_time
+from airgap.format.times import format_time, parse_time
 from airgap.state import State
 from tests.support import images
 from tests.support.bundles import CREATED

@@ -102,7 +102,7 @@ def test_nothing_on_the_medium_says_what_is_inside(desk: Desk) -> None:
     says_nothing(desk.bundle, catalog_of(desk.closed.made.bundle))
     assert "encrypted" in (desk.bundle / "CHECK.txt").read_text()
     plain = catalog_of(desk.closed.made.bundle)
-    assert [volume.size for volume in outer.read((desk.bundle / "catalog.json").read_bytes()).volumes] == [
+    assert [volume.size for volume in outer.Unverified.read((desk.bundle / "catalog.json").read_bytes()).claims.volumes] == [
         v.size for v in plain.volumes
     ]
 

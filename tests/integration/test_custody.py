@@ -118,8 +118,8 @@ def test_a_killed_writer_never_loses_an_entry(media):
     path = media[0] / names.CUSTODY
     whole = path.read_bytes()
     script = (
-        "import sys; from pathlib import Path; from airgap.documents.custody import new_entry; from airgap.oci.digest import Digest\n"
-        "from airgap.media.custody import append\n"
+        "import sys; from pathlib import Path; from airgap.documents.custody import new_entry\n"
+        "from airgap.oci.digest import Digest; from airgap.media.custody import append\n"
         "d = Path(sys.argv[1]); c = Digest.of((d / 'catalog.json').read_bytes()); print('ready', flush=True)\n"
         "while True: append([d], new_entry(c, '2026-02-01T08:00:00Z', 'Loop', '', 'x' * 1500, None), None)\n"
     )

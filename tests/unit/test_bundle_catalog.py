@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from airgap.errors import Damaged, UsageError
 from airgap.format import frame, names
-from airgap.format.catalog import SCHEMA, Blob, Catalog, Patch, Volume, format_time, layout_members, parse_time
+from airgap.format.catalog import SCHEMA, Blob, Catalog, Patch, Volume, layout_members
+from airgap.format.times import format_time, parse_time
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

@@ -38,17 +38,17 @@ def link(
     """A bundle whose catalog is known as ``digest``, by default as its serial."""
     listed = {named(name): blob for name, blob in blobs.items()}
     catalog = Catalog(
-        stream,
-        serial,
-        "2026-01-31T12:00:00Z",
-        None,
-        "airgap 1",
-        named(previous) if previous else None,
-        tuple(named(name) for name in base),
-        None,
-        (),
-        listed,
-        (),
+        stream=stream,
+        serial=serial,
+        created="2026-01-31T12:00:00Z",
+        expires=None,
+        tool="airgap 1",
+        previous=named(previous) if previous else None,
+        base=tuple(named(name) for name in base),
+        volume_size=None,
+        images=(),
+        blobs=listed,
+        volumes=(),
     )
     return Link(named(digest or str(serial)), catalog, BundleStore(catalog, {}))
 

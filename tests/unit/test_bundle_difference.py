@@ -118,7 +118,19 @@ def test_a_gpg_signature_that_is_gone_is_lost() -> None:
 
 def catalog(blobs: dict[str, Blob]) -> Catalog:
     listed = {Digest.of(name.encode()): blob for name, blob in blobs.items()}
-    return Catalog("prod", 1, "2026-01-31T12:00:00Z", None, "airgap 1", None, (), None, (image("app:1", "a"),), listed, ())
+    return Catalog(
+        stream="prod",
+        serial=1,
+        created="2026-01-31T12:00:00Z",
+        expires=None,
+        tool="airgap 1",
+        previous=None,
+        base=(),
+        volume_size=None,
+        images=(image("app:1", "a"),),
+        blobs=listed,
+        volumes=(),
+    )
 
 
 def test_blobs_and_what_a_bundle_would_be_in_full() -> None:

@@ -28,7 +28,19 @@ def catalog(*blocks: int, volume_size: int | None = None) -> Catalog:
         Volume(names.volume_name(n), (count - 1) * BLOCK + 100, "0" * 64, ("0" * 64,) * count) for n, count in enumerate(blocks, 1)
     )
     created = "2026-01-31T12:00:00Z"
-    return Catalog("prod", 7, created, None, "airgap", None, (), volume_size, (), {}, volumes)
+    return Catalog(
+        stream="prod",
+        serial=7,
+        created=created,
+        expires=None,
+        tool="airgap",
+        previous=None,
+        base=(),
+        volume_size=volume_size,
+        images=(),
+        blobs={},
+        volumes=volumes,
+    )
 
 
 def request(known: Catalog, blocks: dict[int, list[int]]) -> ResendRequest:

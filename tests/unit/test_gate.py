@@ -11,7 +11,8 @@ from airgap.admission.gate import MAX_JUMP, SKEW, admit, next_floor
 from airgap.admission.terms import Terms
 from airgap.errors import Damaged, Refused
 from airgap.format import names
-from airgap.format.catalog import Catalog, format_time, parse_time
+from airgap.format.catalog import Catalog
+from airgap.format.times import format_time, parse_time
 from airgap.oci.digest import Digest
 from airgap.state import Known, Remembered
 from airgap.trust.policy.document import parse_policy
@@ -24,7 +25,19 @@ SECOND, DAY, YEAR = dt.timedelta(seconds=1), dt.timedelta(days=1), dt.timedelta(
 
 def bundle(serial: int = 7, **changes: object) -> Catalog:
     """A catalog of which only the head matters."""
-    head = Catalog("prod", serial, "2026-05-01T00:00:00Z", None, "test", None, (), None, (), {}, ())
+    head = Catalog(
+        stream="prod",
+        serial=serial,
+        created="2026-05-01T00:00:00Z",
+        expires=None,
+        tool="test",
+        previous=None,
+        base=(),
+        volume_size=None,
+        images=(),
+        blobs={},
+        volumes=(),
+    )
     return replace(head, **changes)
 
 

@@ -98,7 +98,7 @@ _RAW = ("bytes", "str")
 #: Named like a parser, and none: what they take.
 _EXCUSED = {
     "airgap.archives.tree:TarTree.read": "a name",
-    "airgap.cli.options.inputs:read_key": "a name",
+    "airgap.admission.site:read_key": "a name",
     "airgap.discover.nodes:_Composer.read": "a text, for find_in_text only",
     "airgap.exporter.resend:Known.read": "bytes, for outer.read",
     "airgap.fsio.trees:DirectoryTree.read": "a name",

@@ -9,7 +9,8 @@ import pytest
 
 from airgap.admission.gate import check_expiry, check_serial
 from airgap.errors import Refused
-from airgap.format.catalog import Catalog, parse_time
+from airgap.format.catalog import Catalog
+from airgap.format.times import parse_time
 from airgap.oci.digest import Digest
 from airgap.state import Remembered
 from tests.unit.test_bundle_catalog import make

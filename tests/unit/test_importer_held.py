@@ -44,8 +44,8 @@ def catalog(**blobs: Blob) -> Catalog:
     root = Descriptor(media.OCI_MANIFEST, Digest.of(b"root"), 4)
     images = tuple(Image(Reference.parse(name), root, (), volumes=(1,)) for name in ("docker.io/shop/web:1", "quay.io/tool:1"))
     return Catalog(
-        "prod", 2, "2026-01-31T12:00:00Z", None, "airgap", None, (Digest.of(b"since"),), None, images,
-        {known[name]: blob for name, blob in blobs.items()}, (),
+        stream="prod", serial=2, created="2026-01-31T12:00:00Z", expires=None, tool="airgap", previous=None, base=(Digest.of(b"since"),), volume_size=None, images=images,
+        blobs={known[name]: blob for name, blob in blobs.items()}, volumes=(),
     )  # fmt: skip
 
 

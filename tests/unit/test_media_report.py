@@ -36,7 +36,19 @@ def catalog(count: int, serial: int = 1, first: int = 0, tool: str = "airgap") -
     )
     blobs = {image.root.digest: Blob(100, (Extent(1, 512 * n, 100),)) for n, image in enumerate(images)}
     volume = Volume("volume-0001.tar", 100_000, "ab" * 32, ("cd" * 32,))
-    return Catalog("prod", serial, "2026-01-31T12:00:00Z", None, tool, None, (), None, images, blobs, (volume,))
+    return Catalog(
+        stream="prod",
+        serial=serial,
+        created="2026-01-31T12:00:00Z",
+        expires=None,
+        tool=tool,
+        previous=None,
+        base=(),
+        volume_size=None,
+        images=images,
+        blobs=blobs,
+        volumes=(volume,),
+    )
 
 
 def report(found: Catalog, earlier: Catalog | None = None, **options: object) -> Report:

@@ -23,7 +23,19 @@ def catalog(volumes: int, parity: int = 0, size: int = 4 * GB, last: int = 1 * G
     sizes = [size] * (volumes - 1) + [last]
     files = tuple(Volume(volume_name(n), size, "", ()) for n, size in enumerate(sizes, 1))
     extra = tuple(Volume(parity_name(n), max(sizes), "", ()) for n in range(1, parity + 1))
-    empty = Catalog("prod", 7, "", None, "", None, (), None, (), {}, files)
+    empty = Catalog(
+        stream="prod",
+        serial=7,
+        created="",
+        expires=None,
+        tool="",
+        previous=None,
+        base=(),
+        volume_size=None,
+        images=(),
+        blobs={},
+        volumes=files,
+    )
     return replace(empty, parity=extra)
 
 

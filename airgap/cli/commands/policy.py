@@ -10,12 +10,10 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from airgap import fsio
-from airgap.admission.closure import walk
-from airgap.admission.gate import expired_at
+from airgap.admission import site
+from airgap.admission.door import Whole, open_bundle
 from airgap.admission.judge import verdicts
-from airgap.admission.opening import open_content, read_catalog
 from airgap.admission.terms import Terms
-from airgap.bundle.media import Media
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.outputs import HELP, Output, taken
@@ -24,7 +22,6 @@ from airgap.errors import Damaged, Refused, UsageError
 from airgap.format.names import check_stream
 from airgap.oci import strictjson
 from airgap.oci.reference import Reference
-from airgap.sources.admission import site_terms
 from airgap.text import listing, plural, printable
 from airgap.trust.judge.advice import Advice, advise
 from airgap.trust.judge.explain import explain
@@ -109,7 +106,7 @@ def check(
         raise UsageError(
             mistake.what, where=mistake.where, expected=mistake.expected, got=mistake.got, hint=mistake.hint
         ) from mistake
-    remarks = advise(parsed, strictjson.parse_object(raw, str(file)), inputs.read_key)
+    remarks = advise(parsed, strictjson.parse_object(raw, str(file)), site.read_key)
     facts = {"policy": str(file), "scopes": list(_scope_facts(parsed)), "warnings": [_remark_facts(remark) for remark in remarks]}
     Console(as_json, quiet, verbose).result(facts, [*_scope_lines(parsed), "", *_remark_lines(remarks)])
 
@@ -136,12 +133,13 @@ def explain_command(
 
     Example: airgap policy explain docker.io/library/nginx:1.27 --policy policy.json --bundle /mnt/usb
     """
-    parsed, name = inputs.read_policy(file)
+    parsed, name = site.read_policy(file)
     references = [Reference.parse(image) for image in images]
     judged: _Judged = {}
     remarks: tuple[str, ...] = ()
     if bundle:
-        terms = site_terms(file, state, revoked, site_secrets(decrypt_key, passphrase_file))
+        secrets = site_secrets(decrypt_key, passphrase_file)
+        terms = Terms.of_site(inputs.state_directory(state), file, revoked=revoked, secrets=secrets)
         judged, remarks = _judged(terms, bundle, references)
     found = [explain(parsed, reference, judged.get(reference)) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
@@ -151,14 +149,13 @@ def explain_command(
 
 def _judged(terms: Terms, bundle: list[Path], references: list[Reference]) -> tuple[_Judged, tuple[str, ...]]:
     """The verdicts on the instances of the images in a bundle that the policy trusts, and what an import would say of its age."""
-    media = Media.find(bundle)
-    catalog, verdict = read_catalog(media, terms)
-    opened = open_content(media, catalog, verdict)
-    remarks = [f"{catalog.name} expired at {catalog.expires}: an import refuses it"] if expired_at(catalog, terms) else []
-    wanted = [image for image in opened.catalog.images if image.reference in references]
-    if absent := [str(reference) for reference in references if reference not in {image.reference for image in wanted}]:
-        raise UsageError("not in the bundle", where=opened.catalog.name, got=listing(absent))
-    closures = [walk(opened.store, image) for image in wanted]
+    opened = open_bundle(bundle, terms.told(), Whole)
+    catalog = opened.catalog
+    remarks = [f"{catalog.name} expired at {catalog.expires}: an import refuses it"] if opened.expired else []
+    closures = [closure for closure in opened.closures if closure.image.reference in references]
+    there = {closure.image.reference for closure in closures}
+    if absent := [str(reference) for reference in references if reference not in there]:
+        raise UsageError("not in the bundle", where=catalog.name, got=listing(absent))
     judged: _Judged = {}
     for found in verdicts(opened.store, closures, terms):
         judged.setdefault(found.reference, []).append((f"{found.platform} {found.instance}".strip(), found.verdict))

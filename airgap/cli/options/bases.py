@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from airgap import __version__, fsio
+from airgap.admission import site
 from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
-from airgap.cli.options import inputs
 from airgap.cli.options.stores import Reach, registry
 from airgap.cli.terminal.console import Console
 from airgap.delta.bases import Base, of_catalog
@@ -23,7 +23,9 @@ from airgap.documents.receipt import MAX_RECEIPT, Receipt
 from airgap.documents.receiptsignatures import check_receipt_signatures, signature_files
 from airgap.errors import Damaged, UsageError
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG, Catalog, format_time
+from airgap.format.catalog import MAX_CATALOG
+from airgap.format.outer import Unverified
+from airgap.format.times import format_time
 from airgap.layout import LayoutReader, LayoutStore
 from airgap.lifecycle.scan import Part, scan, scan_store, what_is_remembered
 from airgap.naming.mapping import LayoutTarget, RegistryTarget, parse_store
@@ -112,7 +114,7 @@ def _open(name: str, since: Since, reach: Reach, console: Console, stack: contex
 def _catalog(name: str, raw: bytes, directory: Path | None, console: Console) -> Base:
     """A base from a catalog, with the volumes that lie in ``directory``: by them it is known better what the far side has where."""
     with _reading(name):
-        catalog = Catalog.from_bytes(raw)
+        catalog = Unverified.read(raw).readable()
     store = None
     if directory is not None:
         try:
@@ -138,7 +140,7 @@ def _reading(name: str) -> Iterator[None]:
 def _receipt(path: Path, raw: bytes, since: Since, console: Console) -> Base:
     where = printable(str(path))
     if since.keys:
-        keys = [inputs.read_key(str(key)) for key in since.keys]
+        keys = [site.read_key(str(key)) for key in since.keys]
         signers = check_receipt_signatures(raw, signature_files(path), keys, where, since.revoked)
         console.say(f"receipt {where}: signed by {', '.join(signers)}")
     else:

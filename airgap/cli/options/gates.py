@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from airgap import fsio
-from airgap.cli.options import inputs
+from airgap.admission import site
 from airgap.cli.terminal.console import Console
 from airgap.errors import UsageError
 from airgap.exporter.export import Exported
@@ -97,9 +97,9 @@ class Asked:
                 option = "--require-signed" if self.require_signed else "--accept-unnamed-bundles"
                 raise UsageError(f"{option} says how a policy is applied, and there is none", expected="--verify-images POLICY")
             return None
-        policy = inputs.read_policy(self.verify)[0]
+        policy = site.read_policy(self.verify)[0]
         now = dt.datetime.now(dt.UTC)
-        return ImageTerms(policy, inputs.read_key, now, self.require_signed, self.accept_unnamed_bundles)
+        return ImageTerms(policy, site.read_key, now, self.require_signed, self.accept_unnamed_bundles)
 
     def gates(self, console: Console) -> Gates | None:
         """The commands, when there are any. Raises ``UsageError``."""

@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 
 from airgap import fsio
-from airgap.errors import Refused, UsageError
-from airgap.format.catalog import format_time, parse_time
+from airgap.admission import site
+from airgap.errors import UsageError
+from airgap.format.times import format_time, parse_time
 from airgap.lists import Wishes, merge_wishes, parse_list, together
 from airgap.lists.placed import Places
 from airgap.oci.descriptor import Platform
@@ -23,10 +24,7 @@ from airgap.oci.places import is_place
 from airgap.planning.lock import Lock, is_lock
 from airgap.state import State
 from airgap.text import printable
-from airgap.trust.keys.gpg import MAX_KEYRING
-from airgap.trust.keys.revoked import MAX_REVOKED, Revoked
 from airgap.trust.keys.signers import Signer, load_signer
-from airgap.trust.policy.document import MAX_POLICY, Policy, parse_policy
 
 StateOption = Annotated[
     Path | None,
@@ -54,7 +52,6 @@ PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help
 
 _MAX_LIST = 256 * 1024 * 1024
 _SECRET_VARIABLE = "AIRGAP_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
-REVOKED = "revoked.txt"
 _DAYS = re.compile(r"(\d{1,5})d")
 
 
@@ -101,48 +98,6 @@ def _read(name: str) -> tuple[bytes, str]:
             raise UsageError("the list is too large", where="standard input", expected=f"{_MAX_LIST} bytes at most")
         return data, "standard input"
     return fsio.read_input(Path(name), _MAX_LIST, "image list"), printable(name)
-
-
-def read_policy(path: Path | None) -> tuple[Policy, str]:
-    """The policy the site decides by, and its name: ``--policy``, else the user's or the system's containers-policy.json.
-
-    A policy that was not named on the command line counts only when it says something about bundles: the file that distributions
-    ship accepts everything and knows nothing of us.
-
-    Raises:
-        Refused: there is none, or it does not parse.
-    """
-    if path is not None:
-        return parse_policy(fsio.read_input(path, MAX_POLICY, "policy"), str(path)), str(path)
-    for candidate in (home() / ".config/containers/policy.json", Path("/etc/containers/policy.json")):
-        if candidate.exists():
-            policy = parse_policy(fsio.read_input(candidate, MAX_POLICY, "policy"), str(candidate))
-            if policy.has_bundle_scope:
-                return policy, str(candidate)
-            break
-    raise Refused(
-        "no policy says which bundles to trust",
-        expected="--policy FILE, or a transport `airgap` in ~/.config/containers/policy.json or /etc/containers/policy.json",
-        hint="write one with the sender's public key: airgap policy init --key sender.pub -o policy.json",
-    )
-
-
-def read_key(name: str) -> bytes:
-    """A key file that a policy names."""
-    return fsio.read_input(Path(name), MAX_KEYRING, "key file")
-
-
-def read_revoked(path: Path | None, state: Path) -> Revoked:
-    """The keys that the site does not believe any more: of the file named, and of ``revoked.txt`` in the state directory.
-
-    Raises:
-        UsageError: a file cannot be read, or has a mistake in it.
-    """
-    files = ([path] if path is not None else []) + ([state / REVOKED] if (state / REVOKED).exists() else [])
-    found = Revoked()
-    for file in files:
-        found = found.joined(Revoked.parse(fsio.read_input(file, MAX_REVOKED, "list of revoked keys"), str(file)))
-    return found
 
 
 def max_age(text: str | None) -> dt.timedelta | None:
@@ -226,16 +181,8 @@ def state_directory(path: Path | None) -> Path:
         Refused: it belongs to somebody else, or is shared with others.
     """
     base = os.environ.get("XDG_STATE_HOME")
-    place = path if path is not None else (Path(base) if base else home() / ".local/state") / "airgap"
+    place = path if path is not None else (Path(base) if base else site.home() / ".local/state") / "airgap"
     remark = State.protect(place)
     if remark:
         sys.stderr.write(f"airgap: {remark}\n")
     return place
-
-
-def home() -> Path:
-    """The user's home directory. Raises ``UsageError`` where there is none, as for an unknown user in a container."""
-    try:
-        return Path.home()
-    except RuntimeError as error:
-        raise UsageError("this user has no home directory", hint="set HOME, or give --policy and --state") from error

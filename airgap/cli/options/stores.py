@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
@@ -84,14 +82,14 @@ ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=64, help="Ho
 class Reach:
     """How the operator wants registries to be reached: what the options of one command said."""
 
-    insecure: tuple[str, ...] = ()
-    cert_dir: tuple[str, ...] = ()
-    authfile: Path | None = None
-    registries_conf: Path | None = None
-    limit_rate: str | None = None
-    min_rate: str = "1KiB"
-    per_host: int = 0
-    no_referrers_api: tuple[str, ...] = ()
+    insecure: InsecureOption = None
+    cert_dir: CertDirOption = None
+    authfile: AuthfileOption = None
+    registries_conf: RegistriesConfOption = None
+    limit_rate: LimitRateOption = None
+    min_rate: MinRateOption = "1KiB"
+    per_host: PerHostOption = 0
+    no_referrers_api: NoReferrersApiOption = None
     heard: set[tuple[str, str, int]] = field(default_factory=set, repr=False)
 
     @property
@@ -115,10 +113,11 @@ class Reach:
         Raises:
             UsageError: a file that was named does not exist or has a mistake in it, or a size is none.
         """
-        everywhere, directories = _cert_dirs(self.cert_dir)
+        everywhere, directories = _cert_dirs(self.cert_dir or ())
         listed = {one.host: one.cert_dir for one in settings if one.cert_dir is not None}
         return RegistryOptions(
-            insecure=frozenset(map(canonical_host, self.insecure)) | {one.host for one in settings if one.tls_verify is False},
+            insecure=frozenset(map(canonical_host, self.insecure or ()))
+            | {one.host for one in settings if one.tls_verify is False},
             cert_dirs={**listed, **directories},
             cert_dir=everywhere,
             certs_d=certs_directories(os.environ),
@@ -128,49 +127,11 @@ class Reach:
             bucket=None if self.limit_rate is None else Bucket(parse_size(self.limit_rate.removesuffix("/s"))),
             least_rate=0 if self.min_rate.strip() == "0" else parse_size(self.min_rate.removesuffix("/s")),
             per_host=self.per_host,
-            no_referrers_api=frozenset(_canonical(text) for text in self.no_referrers_api),
+            no_referrers_api=frozenset(_canonical(text) for text in self.no_referrers_api or ()),
             connections=threads + 2,
             say=console.say,
             heard=self.heard,
         )
-
-
-def reaching(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of :class:`Reach`, in the place of its parameter ``reach``."""
-    signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
-    shown: list[inspect.Parameter] = []
-    for name, parameter in signature.parameters.items():
-        if name == "reach":
-            shown += [_option(name, kind, default) for name, (kind, default) in _REACH.items()]
-        else:
-            shown.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        said: dict[str, Any] = {name: given.pop(name) for name in _REACH}
-        said |= {name: tuple(said[name] or ()) for name in ("insecure", "cert_dir", "no_referrers_api")}
-        command(**given, reach=Reach(**said))
-
-    del run.__wrapped__  # typer would look for the options there
-    run.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown} | {"return": None}
-    return run
-
-
-_REACH: dict[str, tuple[Any, Any]] = {
-    "insecure": (InsecureOption, None),
-    "cert_dir": (CertDirOption, None),
-    "authfile": (AuthfileOption, None),
-    "registries_conf": (RegistriesConfOption, None),
-    "limit_rate": (LimitRateOption, None),
-    "min_rate": (MinRateOption, "1KiB"),
-    "per_host": (PerHostOption, 0),
-    "no_referrers_api": (NoReferrersApiOption, None),
-}
-
-
-def _option(name: str, kind: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def _canonical(text: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airgap.admission.opening import Opened
+from airgap.admission.door import Judged
 from airgap.importer.preview import Preview
 from airgap.importer.run import Imported
 from airgap.text import human_size, plural
 from airgap.trust.judge.judging import Judgement
 
 
-def bundle_facts(opened: Opened) -> dict[str, Any]:
+def bundle_facts(opened: Judged) -> dict[str, Any]:
     """What a verified bundle is."""
     catalog = opened.catalog
     return {
@@ -29,7 +29,7 @@ def bundle_facts(opened: Opened) -> dict[str, Any]:
     }
 
 
-def trust_lines(opened: Opened) -> list[str]:
+def trust_lines(opened: Judged) -> list[str]:
     """Which bundle it is and who vouches for it."""
     catalog = opened.catalog
     size = f"{plural(len(catalog.images), 'image')}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
@@ -57,7 +57,7 @@ def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str,
         "left_out": [str(reference) for reference in done.left_out],
         "not_held": list(done.not_held),
         "without": dict(done.without),
-        "judgements": [judgement.facts() for judgement in done.judgements],
+        "judgements": [judgement.facts() for judgement in done.opened.judgements],
         "remarks": list(done.remarks),
         "already_there": done.loaded is None,
         "sent_bytes": done.loaded.sent if done.loaded else 0,
@@ -71,7 +71,7 @@ def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str,
     if done.loaded is None:
         lines.append(f"nothing to do: {target} has all of it")
         return facts, lines
-    lines += judgement_lines(done.judgements, verbose)
+    lines += judgement_lines(done.opened.judgements, verbose)
     lines += [f"loaded       {source} -> {destination}" for source, destination in done.names.items()]
     lines += [
         f"rebuilt      {name}: not all platforms, so its digest changed and a signature on the index no longer applies"

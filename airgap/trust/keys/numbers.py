@@ -1,7 +1,7 @@
 """Keys by their public numbers: one key is one key, be it in PEM or DER, as SPKI or PKCS #1, or within an OpenPGP key.
 
-A number is a text: for every kind of key that :mod:`airgap.trust.keys.signatures` takes it is that key's fingerprint, the SHA-256 of its
-SPKI encoding; for others, which only OpenPGP has, a digest of what gpg says (``doc/DETAILS`` of GnuPG, ``pkd`` records).
+A number is a text: for every kind of key that :mod:`airgap.trust.keys.signatures` takes it is that key's fingerprint, the SHA-256
+of its SPKI encoding; for others, which only OpenPGP has, a digest of what gpg says (``doc/DETAILS`` of GnuPG, ``pkd`` records).
 """
 
 from __future__ import annotations

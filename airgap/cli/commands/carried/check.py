@@ -18,7 +18,7 @@ from airgap.cli.options.outputs import HELP, Output, taken, write_signed
 from airgap.cli.options.records import check_replaceable
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
-from airgap.format.catalog import format_time
+from airgap.format.times import format_time
 from airgap.media import words
 from airgap.media.check import check
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from airgap import fsio
+from airgap.admission import site
 from airgap.bundle.carried import read_custody
 from airgap.bundle.media import Media
 from airgap.cli.options import inputs
@@ -17,7 +18,7 @@ from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.documents.custody import Custody, Entry, new_entry, read_result
 from airgap.documents.custodysignatures import who_signed
 from airgap.errors import Damaged, UsageError, exit_code
-from airgap.format.catalog import format_time
+from airgap.format.times import format_time
 from airgap.media.custody import append
 from airgap.oci.digest import Digest
 from airgap.text import plural, printable
@@ -62,7 +63,7 @@ def log_command(
     media = Media.find(paths)
     catalog = Digest.of(media.catalog_raw)
     if show:
-        known = inputs.read_revoked(revoked, inputs.state_directory(state))
+        known = site.read_revoked(revoked, inputs.state_directory(state))
         _show(read_custody(media.directories, catalog), custody_key or (), known, console)
         return
     if not who:
@@ -92,7 +93,7 @@ def log_command(
 def _show(custody: Custody, keys: Sequence[Path], revoked: Revoked, console: Console) -> None:
     """Print the entries; a broken chain ends with the exit code for damage."""
     if keys:
-        public = [inputs.read_key(str(one)) for one in keys]
+        public = [site.read_key(str(one)) for one in keys]
         custody = custody.checked(lambda content, form, seal: who_signed(content, form, seal, public, revoked))
     several = len({medium for medium, _ in custody.entries}) > 1
     lines = [line for medium, entry in custody.entries for line in _lines(custody, entry, medium if several else "")]

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from airgap import fsio
-from airgap.admission.opening import judge_catalog
+from airgap.admission.door import Found
 from airgap.admission.terms import Terms
 from airgap.bundle.carried import read_custody
 from airgap.bundle.media import Media
@@ -24,12 +24,13 @@ from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.documents.difference import Content, Shown, of_catalog
 from airgap.errors import AirgapError, Damaged, Refused
 from airgap.format import names, sealed
-from airgap.format.catalog import MAX_CATALOG, Catalog, format_time
-from airgap.format.outer import read as read_outer
+from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.outer import Sealed, Unverified
+from airgap.format.outline import Outline
+from airgap.format.times import format_time
 from airgap.oci.digest import Digest
 from airgap.report.data import Before, Report, Trust, gather
 from airgap.report.page import render
-from airgap.sources.admission import site_terms
 from airgap.state import State
 from airgap.state.catalogs import Catalogs
 from airgap.text import human_size, plural, printable
@@ -69,23 +70,27 @@ def report_command(
     written = Output(output, "--output")
     console = Console(as_json, quiet, verbose, taken(written))
     media = Media.find(bundle)
-    trust = Trust() if policy is None else _trust(media, site_terms(policy, state, revoked), policy)
-    catalog = outer = read_outer(media.catalog_raw)
+    directory, trust = inputs.state_directory(state), Trust()
+    if policy is not None:  # a page must not show what the policy does not let in
+        verdict = Found.at(bundle).vouched(Terms.of_site(directory, policy, revoked=revoked))
+        trust = Trust(printable(str(policy)), verdict.signers, verdict.reasons)
+    unverified = Unverified.read(media.catalog_raw)
+    catalog = unverified.claims
     if decrypt_key:
-        catalog = sealed.unseal(outer, site_secrets(decrypt_key, passphrase_file))
+        catalog = sealed.unseal(catalog, site_secrets(decrypt_key, passphrase_file))
     store, here, remarks = _content(media, catalog)
     made = inputs.created_time(created) or format_time(dt.datetime.now(dt.UTC))
     report = gather(
         catalog,
         store,
-        digest=Digest.of(media.catalog_raw),
+        digest=unverified.digest,
         made=made,
         signatures=[Path(name).name for name in media.signatures],
         trust=trust,
-        before=_before(since, catalog, media, inputs.state_directory(state)),
+        before=_before(since, catalog, media, directory),
         here=here,
         remarks=remarks,
-        custody=read_custody(media.directories, Digest.of(media.catalog_raw)),
+        custody=read_custody(media.directories, unverified.digest),
         progress=console,
     )
     page = render(report)
@@ -118,16 +123,10 @@ def _result(report: Report, output: Path, page: bytes) -> tuple[dict[str, object
     ]
 
 
-def _trust(media: Media, terms: Terms, policy: Path) -> Trust:
-    """Verify the signatures. Raises ``Refused``: a page must not show what the policy does not let in."""
-    _, verdict = judge_catalog(media, terms)
-    return Trust(printable(str(policy)), verdict.signers, verdict.reasons)
-
-
-def _content(media: Media, catalog: Catalog) -> tuple[BundleStore, set[str], list[str]]:
+def _content(media: Media, catalog: Catalog | Sealed) -> tuple[BundleStore | None, set[str], list[str]]:
     """The bundle's content as far as it lies here, the files that are here, and what is wrong with the others."""
-    if catalog.sealed is not None:
-        return BundleStore(catalog, {}), _here(media, catalog), ["What is inside is encrypted for the site: give --decrypt-key"]
+    if isinstance(catalog, Sealed):
+        return None, _here(media, catalog), ["What is inside is encrypted for the site: give --decrypt-key"]
     here = _here(media, catalog)
     try:
         return BundleStore(catalog, media.locate(catalog, partial=True)), here, []
@@ -135,13 +134,13 @@ def _content(media: Media, catalog: Catalog) -> tuple[BundleStore, set[str], lis
         return BundleStore(catalog, {}), here, [str(error)]
 
 
-def _here(media: Media, catalog: Catalog) -> set[str]:
+def _here(media: Media, catalog: Outline) -> set[str]:
     return {file.name for file in catalog.files for directory in media.directories if (directory / file.name).is_file()}
 
 
-def _before(since: Path | None, catalog: Catalog, media: Media, state: Path) -> Before:
+def _before(since: Path | None, catalog: Catalog | Sealed, media: Media, state: Path) -> Before:
     """What was named, else the bundle that the catalog calls its predecessor, else what the site took last."""
-    if catalog.sealed is not None:
+    if isinstance(catalog, Sealed):
         return Before(None, "the bundle is encrypted for the site.")
     if since is not None:
         content = read_content(since)
@@ -164,7 +163,7 @@ def _neighbour(catalog: Catalog, media: Media) -> Catalog | None:
                 with contextlib.suppress(Damaged, Refused):
                     raw = fsio.read_capped(parent / names.bundle_name(catalog.stream, serial) / names.CATALOG, MAX_CATALOG)
                     if Digest.of(raw) == catalog.previous:
-                        return Catalog.from_bytes(raw)
+                        return Unverified.read(raw).readable()
     return None
 
 
@@ -189,5 +188,5 @@ def _remembered(catalog: Catalog, directory: Path) -> Before:
     name = names.bundle_name(catalog.stream, exported.serial)
     kept = Catalogs(directory).find(catalog.stream, exported.serial)
     if kept is not None and Digest.of(kept[0]) == exported.catalog:
-        return Before(of_catalog(Catalog.from_bytes(kept[0])), f"{name}, as this machine made it")
+        return Before(of_catalog(Unverified.read(kept[0]).readable()), f"{name}, as this machine made it")
     return Before(None, f"the bundle before it was {name} (catalog {exported.catalog}), which is not here; {unknown}")

@@ -14,7 +14,8 @@ from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.documents.difference import Content, compare, of_catalog, of_receipt, shown_images
 from airgap.documents.receipt import MAX_RECEIPT, Receipt
 from airgap.errors import Damaged, UsageError
-from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.catalog import MAX_CATALOG
+from airgap.format.outer import Unverified
 from airgap.planning.lock import Lock, is_lock, placed_blobs
 from airgap.text import human_size, plural, printable
 
@@ -42,14 +43,14 @@ def read_content(path: Path) -> Content:
     """Read one side. Raises ``UsageError``."""
     try:
         if path.is_dir():
-            return of_catalog(Catalog.from_bytes(Media.find([path]).catalog_raw))
+            return of_catalog(Unverified.read(Media.find([path]).catalog_raw).readable())
         raw = fsio.read_input(path, max(MAX_CATALOG, MAX_RECEIPT), "file to compare")
         where = printable(str(path))
         if is_lock(raw):
             return of_lock(where, Lock.from_bytes(raw, where))
         if b"airgap.receipt/" in raw.lstrip()[:200]:
             return of_receipt(Receipt.from_bytes(raw, where))
-        return of_catalog(Catalog.from_bytes(raw))
+        return of_catalog(Unverified.read(raw).readable())
     except Damaged as error:
         raise UsageError(
             f"cannot be compared: {error.what}", where=printable(str(path)), expected=error.expected or _EXPECTED, got=error.got

@@ -46,16 +46,18 @@ from airgap.cli.options.gates import (
     outcome_facts,
     outcome_lines,
 )
-from airgap.cli.options.stores import Reach, ThreadsOption, reaching, registries
+from airgap.cli.options.groups import grouped
+from airgap.cli.options.places import Elsewhere
+from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
 from airgap.exporter.export import Exported, Request, export
 from airgap.exporter.seal import write_signatures
-from airgap.format import names, outer
-from airgap.format.catalog import MAX_CATALOG
-from airgap.sources.origins import BundlePolicyOption, ExpiredOption, ScratchOption, Shelf, UnverifiedOption
-from airgap.sources.places import PlaceOptions
+from airgap.format import names
+from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.outer import Unverified
+from airgap.sources.shelf import Shelf
 from airgap.state import State
 from airgap.text import human_size, plural, printable
 from airgap.trust.keys.signers import Signer
@@ -64,7 +66,7 @@ KeyOption = Annotated[list[str], typer.Option("--key", help="Private key file or
 OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
 
 
-@reaching
+@grouped
 def export_command(
     out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
     lists: OptionalLists = None,
@@ -79,11 +81,7 @@ def export_command(
     without: WithoutOption = None,
     reach: Reach = Reach(),
     registries_d: RegistriesDOption = None,
-    scratch: ScratchOption = None,
-    bundle_policy: BundlePolicyOption = None,
-    accept_unverified: UnverifiedOption = False,
-    allow_expired_bundles: ExpiredOption = False,
-    revoked: inputs.RevokedOption = None,
+    elsewhere: Elsewhere = Elsewhere(),
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
@@ -135,15 +133,14 @@ def export_command(
     Example: airgap export --resend prod-site-0007.request.json --out /mnt/usb
     """
     console = Console(as_json, quiet, verbose)
+    directory = inputs.state_directory(state)
+    places = elsewhere.options(directory, console)
     if resend is not None:
-        options = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
-        Resending(resend, lists or (), out, reach, registries_d, options, threads, console).run()
+        Resending(resend, lists or (), out, reach, registries_d, places, directory, threads, console).run()
         return
     lists, stream, key = require(lists, stream, key)
-    asked = Asked(verify_images, require_signed, accept_unnamed_bundles, gate or (), gate_timeout, attach or (), scratch)
-    directory = inputs.state_directory(state)
-    known = Since(since or (), since_key or (), threads, directory, inputs.read_revoked(revoked, directory))
-    places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
+    asked = Asked(verify_images, require_signed, accept_unnamed_bundles, gate or (), gate_timeout, attach or (), elsewhere.scratch)
+    known = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
     with Shelf(places) as shelf:
         wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         request = Request(
@@ -169,7 +166,7 @@ def export_command(
         signers = inputs.signers(key, passphrase_file)
         with (
             registries(reach, threads, console, settings) as store,
-            State(inputs.state_directory(state), begin=init_state) as memory,
+            State(directory, begin=init_state) as memory,
             open_bases(known, reach, console) as bases,
         ):
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
@@ -193,7 +190,7 @@ def sign_command(
     raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG) if bundle.is_dir() else b""
     if not raw or bundle.name.endswith(names.PARTIAL):
         raise UsageError("not a sealed bundle", where=printable(str(bundle)), expected=f"a directory with {names.CATALOG}")
-    catalog = outer.read(raw)
+    catalog = Unverified.read(raw).claims
     written = write_signatures(bundle, raw, inputs.signers(key, passphrase_file))
     facts = {"bundle": catalog.name, "signatures": [path.name for path in written]}
     Console(as_json, quiet, verbose).result(facts, [f"signed       {catalog.name}: {path.name}" for path in written])
@@ -213,24 +210,25 @@ def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any],
 def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, Any], list[str]]:
     """What an export made, as facts and for people."""
     catalog = done.catalog
+    readable = catalog if isinstance(catalog, Catalog) else None
     facts = {
         "bundle": str(done.path),
         "stream": catalog.stream,
         "serial": catalog.serial,
-        "images": len(catalog.images),
-        "blobs": len(catalog.blobs),
+        "images": len(readable.images) if readable else None,
+        "blobs": len(readable.blobs) if readable else None,
         "volumes": len(catalog.volumes),
         "bytes": catalog.total_size,
         "parity": len(catalog.parity),
         "parity_bytes": sum(file.size for file in catalog.parity),
-        **catalog.savings(),
+        **(readable.savings() if readable else {}),
         "signers": [signer.key_id for signer in signers],
         "encrypted_to": list(done.encrypted_to),
         "already_there": not done.fresh,
         "remarks": list(done.remarks),
         **outcome_facts(done),
     }
-    inside = "encrypted" if catalog.sealed else plural(len(catalog.images), "image")
+    inside = plural(len(readable.images), "image") if readable else "encrypted"
     size = f"{inside}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
     lines = [
         f"{'sealed' if done.fresh else 'there'}       {done.path}".replace("there       ", "there        "),
@@ -248,11 +246,11 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
 
 def _savings_lines(facts: dict[str, Any]) -> list[str]:
     lines = []
-    if facts["held_blobs"]:
+    if facts.get("held_blobs"):
         lines.append(
             f"held         {plural(facts['held_blobs'], 'blob')}, {human_size(facts['held_bytes'])}: the far side has them"
         )
-    if facts["patched_blobs"]:
+    if facts.get("patched_blobs"):
         before, after = human_size(facts["patched_bytes"]), human_size(facts["patch_bytes"])
         lines.append(f"patched      {plural(facts['patched_blobs'], 'layer')}: {after} in place of {before}")
     return lines

@@ -52,7 +52,7 @@ def login_command(
     console = Console(as_json, quiet, verbose)
     host, path = check_scope(where)
     login = _ask(user, password_stdin)
-    reach = Reach(tuple(insecure or ()), tuple(cert_dir or ()), registries_conf=registries_conf)
+    reach = Reach(insecure, cert_dir, registries_conf=registries_conf)
     asked = try_login(reach.options(1, console, credentials=CredentialStore()), host, path, login)
     kept = keep_login(authfile or primary_file(os.environ), host, path, login, os.environ)
     name = f"{host}/{path}" if path else host

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from airgap.admission.gate import expired_at
-from airgap.admission.opening import open_content, read_catalog
+from airgap.admission.door import Unverified, Whole, open_bundle
+from airgap.admission.site import read_revoked
+from airgap.admission.terms import Terms
 from airgap.bundle.chain import Chain, Link, arrange
 from airgap.bundle.media import Media
-from airgap.bundle.store import BundleStore
 from airgap.cli.commands.connected.export import KeyOption, export_result, tell
 from airgap.cli.commands.connected.resolve import ParityOption, VolumeOption
 from airgap.cli.options import inputs
@@ -28,32 +28,33 @@ from airgap.cli.options.bases import (
     check_patch,
     open_bases,
 )
-from airgap.cli.options.stores import Reach, ThreadsOption, reaching
+from airgap.cli.options.groups import grouped
+from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.delta.bases import Base
 from airgap.delta.merging import check_place, merge
 from airgap.exporter.export import Request, export
 from airgap.format import names
-from airgap.format.catalog import Catalog
 from airgap.oci.digest import Digest
-from airgap.sources.admission import site_terms
 from airgap.state import Remembered, State
 
 Bundles = Annotated[
     list[Path], typer.Argument(metavar="BUNDLE...", help="The bundles' directories or media, in any order; none may be missing.")
 ]
-Unverified = Annotated[bool, typer.Option("--accept-unverified-bundles", help="Merge bundles whose signatures nobody checks.")]
+UnverifiedOption = Annotated[
+    bool, typer.Option("--accept-unverified-bundles", help="Merge bundles whose signatures nobody checks.")
+]
 
 
-@reaching
+@grouped
 def merge_command(
     bundles: Bundles,
     out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
     stream: Annotated[str, typer.Option("--stream", help="The stream of the bundles; the merged one is its next.")],
     key: KeyOption,
     policy: inputs.PolicyOption = None,
-    accept_unverified: Unverified = False,
+    accept_unverified: UnverifiedOption = False,
     revoked: inputs.RevokedOption = None,
     volume_size: VolumeOption = None,
     parity: ParityOption = 0,
@@ -159,21 +160,17 @@ class _Trust:
     """Opens bundles as far as somebody vouches for them."""
 
     def __init__(self, policy: Path | None, accept: bool, revoked: Path | None, state: Path | None, console: Console) -> None:
-        self.revoked = inputs.read_revoked(revoked, inputs.state_directory(state))
-        self._terms = None if accept and policy is None else site_terms(policy, state, revoked)
+        directory = inputs.state_directory(state)
+        self.revoked = read_revoked(revoked, directory)
+        self._terms = None if accept and policy is None else Terms.of_site(directory, policy, revoked=revoked)
         self._console = console
 
     def open(self, paths: Sequence[Path]) -> Link:
         """One bundle. Raises ``Refused`` or ``Damaged``."""
-        media = Media.find(paths)
-        digest = Digest.of(media.catalog_raw)
+        opened = Unverified.at(paths) if self._terms is None else open_bundle(paths, self._terms.told(), Whole)
+        catalog = opened.catalog
         if self._terms is None:
-            catalog = Catalog.from_bytes(media.catalog_raw)
             self._console.say(f"{catalog.name}: its signature is not checked")
-            store = BundleStore(catalog, media.locate(catalog))
-        else:
-            catalog, verdict = read_catalog(media, self._terms)
-            store = open_content(media, catalog, verdict).store
-        if expired_at(catalog, self._terms):
+        if opened.expired:
             self._console.say(f"{catalog.name} expired at {catalog.expires}; the merged bundle has an expiry of its own")
-        return Link(digest, catalog, store)
+        return Link(opened.digest, catalog, opened.store)

@@ -13,7 +13,6 @@ import typer
 from airgap import fsio
 from airgap.bundle.media import Media
 from airgap.cli.commands.connected.resolve import lookaside_of
-from airgap.cli.options import inputs
 from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
 from airgap.documents.request import MAX_REQUEST, ResendRequest, files_of
@@ -22,12 +21,13 @@ from airgap.exporter.refetch import SourceBlocks
 from airgap.exporter.resend import Blocks, Known, OriginalBlocks, Resent, answer, check
 from airgap.format import names
 from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.outer import Sealed
 from airgap.lists import Entry
 from airgap.oci.digest import Digest
 from airgap.planning.lock import Lock
 from airgap.planning.resolve import resolve
-from airgap.sources.origins import Shelf
 from airgap.sources.places import PlaceOptions
+from airgap.sources.shelf import Shelf
 from airgap.state import State
 from airgap.text import human_size, listing, plural, printable
 
@@ -59,6 +59,7 @@ class Resending:
         reach: how registries are reached.
         registries_d: where GPG signatures of images are kept.
         options: for images that came from other places than registries.
+        state: the state directory.
         threads: how many requests are made at a time.
         console: told about every step.
     """
@@ -71,6 +72,7 @@ class Resending:
         reach: Reach,
         registries_d: Path | None,
         options: PlaceOptions,
+        state: Path,
         threads: int,
         console: Console,
     ) -> None:
@@ -80,6 +82,7 @@ class Resending:
         self._reach = reach
         self._registries_d = registries_d
         self._options = options
+        self._state = state
         self._threads = threads
         self._console = console
 
@@ -115,10 +118,9 @@ class Resending:
 
     def _known(self) -> tuple[Known, Sequence[Path], bytes]:
         """The bundle, the directories that may have files of it, and the lock that it was made from, where it is remembered."""
-        state = inputs.state_directory(self._options.state)
         kept = None
-        if State.exists(state):
-            with State(state) as memory:
+        if State.exists(self._state):
+            with State(self._state) as memory:
                 kept = memory.catalogs.find(self._request.stream, self._request.serial)
         if kept is not None and Digest.of(kept[0]) != self._request.catalog:
             kept = None
@@ -142,7 +144,7 @@ class Resending:
         return Known.read(kept[0], kept[1]), (), lock
 
     @contextlib.contextmanager
-    def _again(self, catalog: Catalog, gone: Sequence[str], lock: bytes) -> Iterator[SourceBlocks]:
+    def _again(self, catalog: Catalog | Sealed, gone: Sequence[str], lock: bytes) -> Iterator[SourceBlocks]:
         """Where blocks of files come from that are not at hand: from the sources of the images."""
         numbers = {number for number, volume in enumerate(catalog.volumes, 1) if volume.name in gone}
         if len(numbers) < len(gone):
@@ -152,7 +154,7 @@ class Resending:
                 got=listing([name for name in gone if names.is_parity(name)]),
                 hint="name the bundle or a copy of it; or make them anew from its volumes: airgap media repair",
             )
-        if catalog.sealed is not None:
+        if isinstance(catalog, Sealed):
             raise UsageError(
                 "an encrypted bundle can be sent again only from itself: nobody here has its key any more",
                 where=catalog.name,
@@ -181,7 +183,7 @@ def _named(places: Sequence[Path]) -> tuple[Known, Sequence[Path]]:
     return Known.read(media.catalog_raw, media.signatures), media.directories
 
 
-def _at_hand(catalog: Catalog, directories: Sequence[Path]) -> dict[str, Path]:
+def _at_hand(catalog: Catalog | Sealed, directories: Sequence[Path]) -> dict[str, Path]:
     """The files of the bundle that are there with their right size."""
     found: dict[str, Path] = {}
     for directory in directories:

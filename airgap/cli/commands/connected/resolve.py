@@ -16,8 +16,10 @@ from airgap.cli.commands.connected.diff import image_lines
 from airgap.cli.commands.connected.locking import LockFile
 from airgap.cli.options import inputs
 from airgap.cli.options.bases import PatchOption, Since, SinceKeyOption, SinceOption, check_patch, open_bases
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, taken
-from airgap.cli.options.stores import Reach, ThreadsOption, reaching, registries
+from airgap.cli.options.places import Elsewhere
+from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.delta.bases import held_by
 from airgap.delta.candidates import attempts_for, estimate
@@ -32,8 +34,7 @@ from airgap.planning.plan import Plan, lay_out, summary
 from airgap.planning.resolve import resolve
 from airgap.planning.selecting import Tags, expand
 from airgap.registry import MirroredSource
-from airgap.sources.origins import BundlePolicyOption, ExpiredOption, ScratchOption, Shelf, UnverifiedOption
-from airgap.sources.places import PlaceOptions
+from airgap.sources.shelf import Shelf
 from airgap.text import human_size, parse_size, plural, printable
 
 Lists = Annotated[
@@ -68,7 +69,7 @@ RegistriesDOption = Annotated[
 ]
 
 
-@reaching
+@grouped
 def resolve_command(
     lists: Lists,
     lock: Annotated[str | None, typer.Option("--lock", metavar="FILE", help=f"Write the lock to this file; {HELP}")] = None,
@@ -82,11 +83,7 @@ def resolve_command(
     without: WithoutOption = None,
     reach: Reach = Reach(),
     registries_d: RegistriesDOption = None,
-    scratch: ScratchOption = None,
-    bundle_policy: BundlePolicyOption = None,
-    accept_unverified: UnverifiedOption = False,
-    allow_expired_bundles: ExpiredOption = False,
-    revoked: inputs.RevokedOption = None,
+    elsewhere: Elsewhere = Elsewhere(),
     state: inputs.StateOption = None,
     threads: ThreadsOption = 4,
     as_json: Json = False,
@@ -108,8 +105,7 @@ def resolve_command(
         raise UsageError(
             "--update needs the lock that it updates", where=printable(lock or ""), expected="--lock FILE, which is there"
         )
-    places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
-    with Shelf(places) as shelf:
+    with Shelf(elsewhere.options(inputs.state_directory(state), console)) as shelf:
         wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         with registries(reach, threads, console, settings) as store:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
@@ -133,7 +129,7 @@ def resolve_command(
     console.result(facts | {"remarks": list(found.remarks)}, [*lines, *remark_lines(found.remarks)])
 
 
-@reaching
+@grouped
 def plan_command(
     lists: Lists,
     volume_size: VolumeOption = None,
@@ -143,11 +139,7 @@ def plan_command(
     without: WithoutOption = None,
     reach: Reach = Reach(),
     registries_d: RegistriesDOption = None,
-    scratch: ScratchOption = None,
-    bundle_policy: BundlePolicyOption = None,
-    accept_unverified: UnverifiedOption = False,
-    allow_expired_bundles: ExpiredOption = False,
-    revoked: inputs.RevokedOption = None,
+    elsewhere: Elsewhere = Elsewhere(),
     state: inputs.StateOption = None,
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
@@ -169,9 +161,8 @@ def plan_command(
     bytes_a_second = parse_size(rate.removesuffix("/s")) if rate else 0
     console = Console(as_json, quiet, verbose)
     directory = inputs.state_directory(state)
-    asked = Since(since or (), since_key or (), threads, directory, inputs.read_revoked(revoked, directory))
-    places = PlaceOptions(scratch, bundle_policy, accept_unverified, state, revoked, allow_expired_bundles, console.say)
-    with Shelf(places) as shelf:
+    asked = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
+    with Shelf(elsewhere.options(directory, console)) as shelf:
         wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)

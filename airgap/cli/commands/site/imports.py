@@ -10,20 +10,22 @@ from typing import Annotated
 
 import typer
 
+from airgap.admission import site
 from airgap.admission.terms import Terms
 from airgap.bundle.media import Media
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.files import FileOptions, ScratchOption, takes_signatures, with_signatures
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
-from airgap.cli.options.stores import Reach, ThreadsOption, reaching, target_builder
+from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
 from airgap.cli.options.turns import WAIT, BreakLeaseOption, Leasing, NoLeaseOption, WaitOption, writing
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.cli.terminal.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines
 from airgap.errors import UsageError
 from airgap.format import sealed
 from airgap.format.catalog import Catalog
-from airgap.format.outer import read as read_outer
+from airgap.format.outer import Sealed, Unverified
 from airgap.importer import run
 from airgap.importer.preview import preview
 from airgap.importer.run import Destination
@@ -31,7 +33,6 @@ from airgap.importer.signing import SiteSigning
 from airgap.naming.mapping import parse_store, parse_target
 from airgap.oci.descriptor import Platform
 from airgap.oci.image import kinds_without
-from airgap.sources.admission import site_terms
 from airgap.state import State
 from airgap.text import human_size, plural
 from airgap.trust.keys.gpg import GpgSigner
@@ -98,28 +99,32 @@ def inspect_command(
     Example: airgap inspect /mnt/usb/prod-site-0007
     """
     media = Media.find(bundle)
-    outer = read_outer(media.catalog_raw)
+    outer = Unverified.read(media.catalog_raw).claims
     catalog = sealed.unseal(outer, site_secrets(decrypt_key, passphrase_file)) if decrypt_key else outer
+    readable = catalog if isinstance(catalog, Catalog) else None
+    recipients = [wrapped.key_id for wrapped in outer.recipients] if isinstance(outer, Sealed) else []
     facts = {
         "stream": catalog.stream,
         "serial": catalog.serial,
         "created": catalog.created,
         "expires": catalog.expires,
-        "tool": catalog.tool,
-        "previous": catalog.previous,
-        "images": [image.to_json() for image in catalog.images],
-        "blobs": len(catalog.blobs),
+        "tool": readable.tool if readable else None,
+        "previous": readable.previous if readable else None,
+        "images": [image.to_json() for image in readable.images] if readable else None,
+        "blobs": len(readable.blobs) if readable else None,
         "volumes": [{"name": volume.name, "size": volume.size, "sha256": volume.sha256} for volume in catalog.volumes],
         "parity": [{"name": parity.name, "size": parity.size, "sha256": parity.sha256} for parity in catalog.parity],
         "bytes": catalog.total_size,
         "signatures": sorted(media.signatures),
-        "encrypted_to": [wrapped.key_id for wrapped in outer.sealed.recipients] if outer.sealed else [],
+        "encrypted_to": recipients,
         "verified": False,
     }
-    Console(as_json, quiet, verbose).result(facts, [*_inspect_lines(catalog, media), *_encryption_lines(outer)])
+    Console(as_json, quiet, verbose).result(
+        facts, [*_inspect_lines(catalog, media), *(f"encrypted    to key {key_id}" for key_id in recipients)]
+    )
 
 
-@reaching
+@grouped
 def verify_command(
     paths: Paths,
     policy: inputs.PolicyOption = None,
@@ -150,9 +155,10 @@ def verify_command(
     Example: airgap verify /mnt/usb1 /mnt/usb2 --policy policy.json
     """
     console = Console(as_json, quiet, verbose)
+    where, oldest = inputs.state_directory(state), inputs.max_age(max_age)
     secrets = site_secrets(decrypt_key, passphrase_file)
     terms = replace(
-        site_terms(policy, state, revoked, secrets, max_age),
+        Terms.of_site(where, policy, revoked=revoked, secrets=secrets, max_age=oldest),
         require_signed=require_signed,
         accept_unnamed_bundles=accept_unnamed_bundles,
         allow_expired=allow_expired,
@@ -162,8 +168,11 @@ def verify_command(
     spec = parse_store(held_at) if held_at else None
     destination = Destination(spec, target_builder(spec, reach, threads, console)) if spec else None
     done = run.verify(paths, terms, console, deep or destination is not None, destination)
-    facts = bundle_facts(done.opened) | {"verified": True, "judgements": [judgement.facts() for judgement in done.judgements]}
-    lines = [*trust_lines(done.opened), *judgement_lines(done.judgements, verbose)]
+    facts = bundle_facts(done.opened) | {
+        "verified": True,
+        "judgements": [judgement.facts() for judgement in done.opened.judgements],
+    }
+    lines = [*trust_lines(done.opened), *judgement_lines(done.opened.judgements, verbose)]
     if done.rebuilt is not None:
         facts |= {"rebuilt_blobs": done.rebuilt.count, "not_rebuilt": [str(digest) for digest in done.rebuilt.skipped]}
         lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
@@ -173,7 +182,7 @@ def verify_command(
     console.result(facts, [*lines, "verified     complete, undamaged, trusted"])
 
 
-@reaching
+@grouped
 def import_command(
     paths: Paths,
     to: Annotated[
@@ -233,14 +242,15 @@ def import_command(
     """
     console = Console(as_json, quiet, verbose)
     spec = parse_target(to, read_map(rules))
+    where, oldest = inputs.state_directory(state), inputs.max_age(max_age)
     secrets = site_secrets(decrypt_key, passphrase_file)
     platforms = tuple(Platform.parse(text) for text in platform or ())
-    custody_keys = tuple(inputs.read_key(str(key)) for key in custody_key or ())
+    custody_keys = tuple(site.read_key(str(key)) for key in custody_key or ())
     left_out = kinds_without(without or ())
 
     def terms() -> Terms:
         return replace(
-            site_terms(policy, state, revoked, secrets, max_age),
+            Terms.of_site(where, policy, revoked=revoked, secrets=secrets, max_age=oldest),
             require_signed=require_signed,
             accept_unnamed_bundles=accept_unnamed_bundles,
             allow_expired=allow_expired,
@@ -260,13 +270,13 @@ def import_command(
 
     Media.find(paths), terms()  # a mistake is said now, not after others are done
     if dry_run:
-        _preview(paths, Destination(spec, target_builder(spec, reach, threads, console)), terms(), state, console)
+        _preview(paths, Destination(spec, target_builder(spec, reach, threads, console)), terms(), where, console)
         return
     given = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=not takes_signatures(spec))
     leasing = Leasing(reach.options(threads, console), not no_lease, break_lease)
     with (
         with_signatures(spec, given) as signing,
-        State(inputs.state_directory(state), begin=init_state) as memory,
+        State(where, begin=init_state) as memory,
         writing(memory, spec, "airgap import", wait, console.say, leasing, signing) as turn,
     ):
         files = FileOptions.of(platforms, scratch, signing)
@@ -275,8 +285,7 @@ def import_command(
     console.result(*import_result(done, str(spec), verbose))
 
 
-def _preview(paths: Sequence[Path], destination: Destination, terms: Terms, state: Path | None, console: Console) -> None:
-    directory = inputs.state_directory(state)
+def _preview(paths: Sequence[Path], destination: Destination, terms: Terms, directory: Path, console: Console) -> None:
     with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
         found = preview(paths, destination, terms, memory, console)
     console.result(*preview_result(found, str(destination.spec)))
@@ -292,19 +301,16 @@ def site_signing(keys: Sequence[str], lookaside: Path | None, passphrase_file: P
     return SiteSigning(tuple(s for s in signers if not isinstance(s, GpgSigner)), gpg, lookaside, label)
 
 
-def _encryption_lines(outer: Catalog) -> list[str]:
-    return [f"encrypted    to key {wrapped.key_id}" for wrapped in outer.sealed.recipients] if outer.sealed else []
-
-
-def _inspect_lines(catalog: Catalog, media: Media) -> list[str]:
-    size = f"{plural(len(catalog.images), 'image')}, {plural(len(catalog.blobs), 'blob')}, {human_size(catalog.total_size)}"
-    if catalog.sealed:
-        size = f"encrypted, {human_size(catalog.total_size)}; --decrypt-key shows what is in it"
+def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:
+    images = catalog.images if isinstance(catalog, Catalog) else ()
+    size = f"encrypted, {human_size(catalog.total_size)}; --decrypt-key shows what is in it"
+    if isinstance(catalog, Catalog):
+        size = f"{plural(len(images), 'image')}, {plural(len(catalog.blobs), 'blob')}, {human_size(catalog.total_size)}"
     lines = [
         f"bundle       {catalog.name}, created {catalog.created}, expires {catalog.expires or 'never'}",
         f"content      {size}",
     ]
-    for image in catalog.images:
+    for image in images:
         lines.append(f"  {image.reference}  {image.root.digest}")
         lines.append(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(len(image.attachments), 'attachment')}")
     lines += [f"volume       {v.name}  {v.size} bytes  {v.sha256}" for v in catalog.volumes]

@@ -12,8 +12,9 @@ import typer
 from airgap import fsio
 from airgap.cli.commands.site.mirrorpolicy import PolicyChoices, make_policy
 from airgap.cli.options import inputs
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
-from airgap.cli.options.stores import Reach, reaching, registry
+from airgap.cli.options.stores import Reach, registry
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
 from airgap.mirror.engines import (
@@ -49,7 +50,7 @@ class Format(enum.StrEnum):
     LIST = "list"
 
 
-@reaching
+@grouped
 def mirror_command(
     to: Annotated[str, typer.Option("--to", metavar="TARGET", help="docker://HOST[:PORT][/PREFIX], as given to import.")],
     kind: Annotated[

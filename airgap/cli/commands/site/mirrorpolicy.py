@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.cli.options import inputs
+from airgap.admission import site
 from airgap.errors import AirgapError, Refused, UsageError
 from airgap.mirror.engines import Written
 from airgap.mirror.policy import Mirror, Mode, SiteKey, SitePolicy, mirror_config
@@ -111,10 +111,10 @@ def _check_keys(policy: Policy) -> None:
 def _contents(source: KeySource) -> Iterator[tuple[str, bytes]]:
     for path in source.paths:
         with contextlib.suppress(AirgapError):
-            yield printable(path), inputs.read_key(path)
+            yield printable(path), site.read_key(path)
     yield from (("keyData in the policy", data) for data in source.datas)
 
 
 def _site_policy(path: Path | None) -> SitePolicy:
-    parsed, name = inputs.read_policy(path)
+    parsed, name = site.read_policy(path)
     return SitePolicy(parsed, strictjson.parse_object(fsio.read_input(Path(name), MAX_POLICY, "policy"), name))

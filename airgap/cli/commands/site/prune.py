@@ -11,9 +11,10 @@ import typer
 
 from airgap import fsio
 from airgap.cli.options import inputs
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.options.records import check_replaceable
-from airgap.cli.options.stores import Reach, ThreadsOption, reaching
+from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.options.turns import WAIT, BreakLeaseOption, Leasing, NoLeaseOption, WaitOption, writing
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
@@ -34,7 +35,7 @@ TargetArgument = Annotated[
 _COLLECT = "registry     frees the blobs itself: run its garbage collection (docker-registry garbage-collect CONFIG)"
 
 
-@reaching
+@grouped
 def prune_command(
     target: TargetArgument,
     keep: Annotated[
@@ -102,7 +103,7 @@ def prune_command(
     console.result(facts, noted + (lines if fresh else [f"nothing to do: {apply} was carried out already"]))
 
 
-@reaching
+@grouped
 def rollback_command(
     target: TargetArgument,
     stream: Annotated[str, typer.Option("--stream", metavar="NAME", help="The stream whose names are moved.")],

@@ -13,16 +13,17 @@ import typer
 
 from airgap import __version__
 from airgap.cli.options import inputs
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken, write_signed
 from airgap.cli.options.records import check_replaceable
-from airgap.cli.options.stores import Reach, ThreadsOption, reaching, registry
+from airgap.cli.options.stores import Reach, ThreadsOption, registry
 from airgap.cli.options.turns import WAIT, WaitOption, reading
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.documents.holdings import Holdings
 from airgap.documents.receipt import MAX_RECEIPT, Receipt, check_site
 from airgap.errors import UsageError
-from airgap.format.catalog import format_time
 from airgap.format.names import bundle_name
+from airgap.format.times import format_time
 from airgap.layout import LayoutStore
 from airgap.lifecycle.scan import Part, scan, scan_store, what_is_remembered
 from airgap.naming.mapping import LayoutTarget, parse_store
@@ -31,7 +32,7 @@ from airgap.text import human_size, plural, printable
 from airgap.trust.keys.signers import Signer
 
 
-@reaching
+@grouped
 def receipt_command(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR.")],
     out: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help=f"The receipt; {HELP}")],

@@ -14,11 +14,8 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from airgap import fsio
-from airgap.admission import closure, gate, judge
-from airgap.admission.opening import open_content, read_catalog
+from airgap.admission.door import Judged, Unverified, open_bundle
 from airgap.admission.terms import Terms
-from airgap.bundle.media import Media
-from airgap.bundle.store import BundleStore
 from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
@@ -26,10 +23,8 @@ from airgap.cli.options.stores import is_layout
 from airgap.cli.terminal import signals
 from airgap.cli.terminal.console import Console, Quiet, Verbose
 from airgap.errors import MediaError, UsageError
-from airgap.format import outer, sealed
-from airgap.format.catalog import Catalog, parse_time
+from airgap.format.times import parse_time
 from airgap.layout import LayoutReader
-from airgap.oci.digest import Digest
 from airgap.oci.stores import Browsable
 from airgap.server import Catalogue
 from airgap.server.access import MAX_FILE, Gate, Users
@@ -39,7 +34,6 @@ from airgap.server.monitor import Monitor, ServedBundle
 from airgap.server.service import desk_service, registry_service
 from airgap.server.tls import server_context
 from airgap.server.watched import Watch, Watched
-from airgap.sources.admission import site_terms
 from airgap.state import Event, State
 from airgap.text import printable
 
@@ -109,7 +103,7 @@ def serve_command(
     secrets = site_secrets(decrypt_key, passphrase_file)
     terms = None
     if policy is not None:
-        asked = site_terms(policy, state, revoked, secrets)
+        asked = Terms.of_site(inputs.state_directory(state), policy, revoked=revoked, secrets=secrets)
         terms = replace(asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind)
     content = _content(paths, terms, secrets, state, console)
     watched: list[Watched[Any]] = []
@@ -152,13 +146,16 @@ def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state
 
 
 def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, console: Console) -> _Content:
-    media = Media.find(paths)
+    bundle: Judged | Unverified
+    vouchers: tuple[str, ...] = ()
     if terms is not None:
-        catalog, store, vouchers = _trusted(media, terms)
+        # all that an import checks but serials, for several bundles may be served, and blobs, which clients check themselves
+        bundle = open_bundle(paths, terms, Judged)
+        vouchers = bundle.verdict.signers or ("the policy, which accepts anything",)
     else:
         console.say("no --policy: the signature of this bundle is not checked")
-        catalog = sealed.unseal(outer.read(media.catalog_raw), secrets)
-        store, vouchers = BundleStore(catalog, media.locate(catalog)), ()
+        bundle = Unverified.at(paths, secrets)
+    catalog, store = bundle.catalog, bundle.store
     absent = sum(store.find_blob(digest) is None for digest in catalog.blobs)
     if absent:
         console.say(f"{catalog.name} builds on earlier bundles: {absent} blobs are not in it and cannot be pulled from here")
@@ -167,21 +164,10 @@ def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, consol
         serial=catalog.serial,
         since=parse_time(catalog.created),
         expires=parse_time(catalog.expires) if catalog.expires else None,
-        catalog=Digest.of(media.catalog_raw),
+        catalog=bundle.digest,
         vouchers=vouchers,
     )
     return _Content(f"bundle {catalog.name}", store, lambda: None, lambda: (served,))
-
-
-def _trusted(media: Media, terms: Terms) -> tuple[Catalog, BundleStore, tuple[str, ...]]:
-    """All that an import would check but serials, for several bundles may be served, and blobs, which clients check themselves."""
-    catalog, verdict = read_catalog(media, terms)
-    gate.check_times(catalog, None, terms)
-    opened = open_content(media, catalog, verdict)
-    closures = [closure.walk(opened.store, image) for image in catalog.images]
-    closure.check_extraneous(opened.store, closures)
-    judge.judge_images(opened.store, closures, terms)
-    return catalog, opened.store, verdict.signers or ("the policy, which accepts anything",)
 
 
 def _loaded(state: Path, target: str) -> Sequence[ServedBundle]:

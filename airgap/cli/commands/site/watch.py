@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from airgap import fsio
+from airgap.admission import site
 from airgap.admission.terms import Terms
 from airgap.cli.commands.site.imports import (
     DigestTags,
@@ -26,18 +27,18 @@ from airgap.cli.commands.site.imports import (
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.files import FileOptions, ScratchOption
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
-from airgap.cli.options.stores import Reach, ThreadsOption, reaching, target_builder
+from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
 from airgap.cli.options.turns import WAIT, Leasing, NoLeaseOption, WaitOption, writing
 from airgap.cli.terminal.console import Console, Quiet, Verbose
 from airgap.cli.terminal.outcome import import_result
 from airgap.errors import Interrupted, UsageError
-from airgap.format.catalog import format_time
+from airgap.format.times import format_time
 from airgap.importer.run import Destination
 from airgap.naming.mapping import FileTarget, Form, TargetSpec, parse_target
 from airgap.oci.descriptor import Platform
 from airgap.oci.image import kinds_without
-from airgap.sources.admission import site_terms
 from airgap.state import State
 from airgap.text import printable
 from airgap.trust.policy.document import MAX_POLICY
@@ -49,7 +50,7 @@ from airgap.watch.watching import Event, Site, Watcher, watch
 _LONGEST = 4000  # characters of one line
 
 
-@reaching
+@grouped
 def watch_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where media are mounted below, or where a diode drops files.")],
     to: Annotated[
@@ -118,7 +119,7 @@ def watch_command(
 
     def terms() -> Terms:
         return replace(
-            site_terms(policy, where, revoked, secrets, max_age),
+            Terms.of_site(where, policy, revoked=revoked, secrets=secrets, max_age=inputs.max_age(max_age)),
             require_signed=require_signed,
             accept_unnamed_bundles=accept_unnamed_bundles,
             digest_tags=digest_tags,
@@ -129,7 +130,7 @@ def watch_command(
 
     terms()  # a mistake in the policy is said now
     leasing = Leasing(reach.options(threads, console), not no_lease)
-    site = Site(
+    service = Site(
         destination=Destination(spec, target_builder(spec, reach, threads, console, files)),
         signing=signing,
         state=where,
@@ -139,8 +140,8 @@ def watch_command(
         turn=lambda memory, told: writing(memory, spec, "airgap watch", wait, told, leasing, signing),
         terms=terms,
         conditions=_Conditions(
-            Path(inputs.read_policy(policy)[1]),
-            (where / inputs.REVOKED, *([revoked] if revoked else [])),
+            Path(site.read_policy(policy)[1]),
+            (where / site.REVOKED, *([revoked] if revoked else [])),
             (require_signed, accept_unnamed_bundles, max_age, *(one.key_id for one in secrets)),
         ),
         describe=lambda done: import_result(done, str(spec), verbose),
@@ -154,7 +155,7 @@ def watch_command(
         if attempts.remark:
             shown(Event("remark", attempts.remark))
         watcher = Watcher(
-            site=site,
+            site=service,
             arrivals=Arrivals(directory, settle),
             attempts=attempts,
             results=Results(directory, results, where / "results"),

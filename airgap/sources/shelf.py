@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Self
-
-import typer
+from typing import Self
 
 from airgap.archives import Origin, Sources
 from airgap.archives.many import Signatures
@@ -24,24 +21,6 @@ from airgap.oci.stores import Source
 from airgap.planning.lock import Lock
 from airgap.sources.places import Opened, PlaceOptions, open_place
 from airgap.text import printable
-
-ScratchOption = Annotated[
-    Path | None,
-    typer.Option("--scratch", metavar="DIR", help="Where images of containers-storage: and docker-daemon: are copied to."),
-]
-BundlePolicyOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--bundle-policy", metavar="FILE", help="The policy that vouches for bundles which images come from (bundle:DIR)."
-    ),
-]
-UnverifiedOption = Annotated[
-    bool, typer.Option("--accept-unverified-bundles", help="Take images from bundles whose signature nobody checks.")
-]
-
-ExpiredOption = Annotated[
-    bool, typer.Option("--allow-expired-bundles", help="Take images from bundles (bundle:DIR) that have expired.")
-]
 
 #: Stores that hold many images and tell the one that is meant in the name itself.
 _ENGINES = ("containers-storage", "docker-daemon")

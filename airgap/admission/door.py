@@ -1,0 +1,264 @@
+"""The one door into a bundle. What is behind it is known by rungs, each of which only this module makes:
+
+- :class:`Found`: files on media. Nothing is parsed, every read is capped.
+- :class:`Signed`: the signatures over the catalog's raw bytes satisfy the policy. Only then is it parsed and, if encrypted, opened;
+  the policy's scope for its stream decides.
+- :class:`Admitted`: it may enter now (gate.py): time, and for an import serial and predecessor.
+- :class:`Whole`: companion files, every volume with its exact size, every byte between blobs, and every manifest of every image.
+- :class:`Judged`: the policy accepts every instance of every image.
+
+A flow asks for the rung that it needs as the type of an argument, so it cannot be given less. docs/policy.md ("Every way into a
+bundle") lists the ways in, with the rung at which each stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from airgap.admission import gate
+from airgap.admission.closure import Closure, check_extraneous, walk_all
+from airgap.admission.judge import judge_images
+from airgap.admission.terms import Terms
+from airgap.bundle import companions
+from airgap.bundle.media import Media
+from airgap.bundle.store import BundleStore
+from airgap.bundle.volumes import Volumes
+from airgap.cipher.sites import SiteSecret
+from airgap.errors import Damaged
+from airgap.format import frame, outer, sealed
+from airgap.format.catalog import Catalog
+from airgap.format.frame import Extent
+from airgap.oci.digest import Digest
+from airgap.oci.image import Image
+from airgap.state import Known
+from airgap.text import printable
+from airgap.trust.judge.bundles import Verdict, check_catalog_signatures, judge_stream
+from airgap.trust.judge.judging import Judgement
+
+_DOOR = object()
+
+
+@dataclass(frozen=True)
+class Found:
+    """The media of one bundle, of which nothing is believed yet."""
+
+    media: Media
+    _made_by: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self._made_by is not _DOOR:
+            raise TypeError(f"only the door makes {type(self).__name__}")
+
+    @classmethod
+    def at(cls, paths: Sequence[Path]) -> Self:
+        """Find a bundle.
+
+        Args:
+            paths: bundle directories or mount points of its media.
+
+        Raises:
+            UsageError, Damaged: as ``Media.find``.
+        """
+        return cls(Media.find(paths), _DOOR)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the catalog."""
+        return Digest.of(self.media.catalog_raw)
+
+    def vouched(self, terms: Terms) -> Verdict:
+        """Who vouches for it; an encrypted bundle stays closed.
+
+        Raises:
+            Refused: no, wrong or too few signatures, or the policy rejects the stream.
+            Damaged: signed, but not a catalog.
+        """
+        return self._judge(terms)[1]
+
+    def signed(self, terms: Terms) -> Signed:
+        """Check the signatures, and open the catalog.
+
+        Raises:
+            Refused, Damaged: as :meth:`vouched`; or it is encrypted to other keys.
+        """
+        outside, verdict = self._judge(terms)
+        return Signed(**vars(self), terms=terms, catalog=sealed.unseal(outside, terms.secrets), verdict=verdict)
+
+    def _judge(self, terms: Terms) -> tuple[Catalog | outer.Sealed, Verdict]:
+        raw = self.media.catalog_raw
+        found = check_catalog_signatures(raw, self.media.signatures, terms.policy, terms.read_key, terms.revoked)
+        outside = outer.read(raw)
+        return outside, judge_stream(found, terms.policy, outside.stream)
+
+
+@dataclass(frozen=True)
+class Signed(Found):
+    """A bundle that somebody vouches for whom the site trusts: its catalog, and why it is trusted."""
+
+    terms: Terms
+    catalog: Catalog
+    verdict: Verdict
+
+    @property
+    def expired(self) -> bool:
+        """Whether it has expired, by the later of this machine's clock and the latest time that the site has seen."""
+        return gate.expired_at(self.catalog, self.terms)
+
+    def admitted(self, known: Known | None = None) -> Admitted:
+        """Ask whether it may enter now.
+
+        Args:
+            known: what the site remembers of its stream; None where only time counts, because the site's memory does not go on.
+
+        Raises:
+            Refused: the gate says no.
+        """
+        if known is None:
+            remarks = gate.check_times(self.catalog, None, self.terms)
+        else:
+            remarks = gate.admit(self.catalog, self.digest, known, self.terms)
+        return Admitted(**vars(self), remarks=tuple(remarks))
+
+
+@dataclass(frozen=True)
+class Admitted(Signed):
+    """A bundle that may enter now; the remarks say what the operator let pass, one sentence each."""
+
+    remarks: tuple[str, ...]
+
+    def whole(self) -> Whole:
+        """Check that everything belongs to the bundle and all of it is there; blobs are checked as they are read.
+
+        With ``terms.partial`` volumes may be missing, as long as one image is complete.
+
+        Raises:
+            Damaged: incomplete, changed, or something there that does not belong to it.
+        """
+        _check_companions(self.media, self.catalog)
+        volumes = self.media.locate(self.catalog, self.terms.partial)
+        self.catalog.check_frame()
+        _check_frame_bytes(self.catalog, volumes)
+        store = BundleStore(self.catalog, volumes)
+        complete = [image for image in self.catalog.images if set(volumes).issuperset(image.volumes)]
+        if not complete:
+            raise Damaged(
+                "no image is complete",
+                where=self.catalog.name,
+                expected="the volumes of at least one image",
+                hint="bring more of the bundle's media",
+            )
+        closures = walk_all(store, complete)
+        if len(complete) == len(self.catalog.images):
+            check_extraneous(store, closures)
+        return Whole(**vars(self), store=store, volumes=volumes, closures=tuple(closures))
+
+
+@dataclass(frozen=True)
+class Whole(Admitted):
+    """A bundle of which everything is there: its content, and what each of its complete images consists of."""
+
+    store: BundleStore
+    volumes: Volumes
+    closures: tuple[Closure, ...]
+
+    @property
+    def complete(self) -> list[Image]:
+        """The images of which all volumes are there."""
+        return [closure.image for closure in self.closures]
+
+    def judged(self) -> Judged:
+        """Judge every instance of the complete images, of ``terms.platforms`` where these are given.
+
+        Raises:
+            Refused: an instance is not accepted, or a platform is not there; all are named.
+        """
+        wanted = walk_all(self.store, self.complete, self.terms.platforms) if self.terms.platforms else self.closures
+        judgements = judge_images(self.store, wanted, self.terms)
+        return Judged(**{**vars(self), "closures": tuple(wanted)}, judgements=tuple(judgements))
+
+
+@dataclass(frozen=True)
+class Judged(Whole):
+    """A bundle whose images the policy accepts, each with the verdict; closures are those of the platforms that are wanted."""
+
+    judgements: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True)
+class Unverified:
+    """A bundle for which nobody vouches, as its operator takes it deliberately: no rung, so no flow of a site accepts it."""
+
+    digest: Digest
+    catalog: Catalog
+    store: BundleStore
+
+    @classmethod
+    def at(cls, paths: Sequence[Path], secrets: Sequence[SiteSecret] = ()) -> Self:
+        """Find a bundle of which every volume must be there; ``secrets`` open an encrypted one.
+
+        Raises:
+            UsageError, Refused, Damaged: there is no bundle, it is encrypted to other keys, or it is incomplete.
+        """
+        media = Media.find(paths)
+        catalog = sealed.unseal(outer.Unverified.read(media.catalog_raw).claims, secrets)
+        return cls(Digest.of(media.catalog_raw), catalog, BundleStore(catalog, media.locate(catalog)))
+
+    @property
+    def expired(self) -> bool:
+        """Whether it has expired, by this machine's clock."""
+        return gate.expired_at(self.catalog, None)
+
+
+Rung = TypeVar("Rung", bound=Signed)
+
+
+def open_bundle(paths: Sequence[Path], terms: Terms, upto: type[Rung]) -> Rung:
+    """Open a bundle as far as a flow needs it, where no memory of earlier bundles counts.
+
+    Args:
+        paths: bundle directories or mount points of its media.
+        terms: the site's terms.
+        upto: the rung.
+
+    Raises:
+        UsageError, Refused, Damaged: what the rungs on the way raise.
+    """
+    rung: Any = Found.at(paths).signed(terms)
+    for climb in (Signed.admitted, Admitted.whole, Whole.judged):
+        if isinstance(rung, upto):
+            break
+        rung = climb(rung)
+    assert isinstance(rung, upto)  # noqa: S101 - for the type checker
+    return rung
+
+
+def _check_companions(media: Media, catalog: Catalog) -> None:
+    """The companion files follow from the catalog: a change in one of them is damage, or an attempt to mislead people."""
+    for directory in media.directories:
+        for path, why in companions.contradicting(directory, catalog, media.catalog_raw).items():
+            raise Damaged(
+                why,
+                where=printable(str(path)),
+                hint="copy it again from the original; it must not be edited",
+            )
+
+
+def _check_frame_bytes(catalog: Catalog, volumes: Volumes) -> None:
+    with volumes.peek() as peek:
+        for step in frame.walk(catalog.members(), catalog.volume_size):
+            if step.content is None or step.extent.volume not in volumes:
+                continue
+            if peek.read(step.extent) != step.content:
+                raise _frame_damage(volumes, step.extent)
+
+
+def _frame_damage(volumes: Volumes, extent: Extent) -> Damaged:
+    return Damaged(
+        "a volume is damaged between its blobs",
+        where=f"{printable(volumes.place([extent]))}; bytes {extent.offset} to {extent.offset + extent.length - 1} of the volume",
+        expected="the tar headers, index and padding that the signed catalog implies",
+        hint="copy this volume again from the original",
+    )

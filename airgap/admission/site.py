@@ -1,0 +1,64 @@
+"""What a site trusts, as it lies in files: its policy, the keys that the policy names, and the keys it no longer believes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airgap import fsio
+from airgap.errors import Refused, UsageError
+from airgap.trust.keys.gpg import MAX_KEYRING
+from airgap.trust.keys.revoked import MAX_REVOKED, Revoked
+from airgap.trust.policy.document import MAX_POLICY, Policy, parse_policy
+
+#: The list of revoked keys in a state directory.
+REVOKED = "revoked.txt"
+
+
+def read_policy(path: Path | None) -> tuple[Policy, str]:
+    """The policy the site decides by, and its name: ``--policy``, else the user's or the system's containers-policy.json.
+
+    A policy that was not named on the command line counts only when it says something about bundles: the file that distributions
+    ship accepts everything and knows nothing of us.
+
+    Raises:
+        Refused: there is none, or it does not parse.
+    """
+    if path is not None:
+        return parse_policy(fsio.read_input(path, MAX_POLICY, "policy"), str(path)), str(path)
+    for candidate in (home() / ".config/containers/policy.json", Path("/etc/containers/policy.json")):
+        if candidate.exists():
+            policy = parse_policy(fsio.read_input(candidate, MAX_POLICY, "policy"), str(candidate))
+            if policy.has_bundle_scope:
+                return policy, str(candidate)
+            break
+    raise Refused(
+        "no policy says which bundles to trust",
+        expected="--policy FILE, or a transport `airgap` in ~/.config/containers/policy.json or /etc/containers/policy.json",
+        hint="write one with the sender's public key: airgap policy init --key sender.pub -o policy.json",
+    )
+
+
+def read_key(name: str) -> bytes:
+    """A key file that a policy names."""
+    return fsio.read_input(Path(name), MAX_KEYRING, "key file")
+
+
+def read_revoked(path: Path | None, state: Path) -> Revoked:
+    """The keys that the site does not believe any more: of the file named, and of ``revoked.txt`` in the state directory.
+
+    Raises:
+        UsageError: a file cannot be read, or has a mistake in it.
+    """
+    files = ([path] if path is not None else []) + ([state / REVOKED] if (state / REVOKED).exists() else [])
+    found = Revoked()
+    for file in files:
+        found = found.joined(Revoked.parse(fsio.read_input(file, MAX_REVOKED, "list of revoked keys"), str(file)))
+    return found
+
+
+def home() -> Path:
+    """The user's home directory. Raises ``UsageError`` where there is none, as for an unknown user in a container."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise UsageError("this user has no home directory", hint="set HOME, or give --policy and --state") from error

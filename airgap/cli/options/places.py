@@ -1,0 +1,58 @@
+"""The options of ``resolve``, ``plan`` and ``export`` about images that come from other places than registries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap.admission.site import read_revoked
+from airgap.admission.terms import Terms
+from airgap.cli.options import inputs
+from airgap.cli.terminal.console import Console
+from airgap.sources.places import PlaceOptions
+from airgap.trust.keys.revoked import Revoked
+
+ScratchOption = Annotated[
+    Path | None,
+    typer.Option("--scratch", metavar="DIR", help="Where images of containers-storage: and docker-daemon: are copied to."),
+]
+BundlePolicyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--bundle-policy", metavar="FILE", help="The policy that vouches for bundles which images come from (bundle:DIR)."
+    ),
+]
+UnverifiedOption = Annotated[
+    bool, typer.Option("--accept-unverified-bundles", help="Take images from bundles whose signature nobody checks.")
+]
+
+ExpiredOption = Annotated[
+    bool, typer.Option("--allow-expired-bundles", help="Take images from bundles (bundle:DIR) that have expired.")
+]
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What the options of one command said about such places."""
+
+    scratch: ScratchOption = None
+    bundle_policy: BundlePolicyOption = None
+    accept_unverified: UnverifiedOption = False
+    allow_expired_bundles: ExpiredOption = False
+    revoked: inputs.RevokedOption = None
+
+    def options(self, state: Path, console: Console) -> PlaceOptions:
+        """The same for ``Shelf``; ``state`` is the state directory."""
+
+        def terms() -> Terms:
+            return Terms.of_site(state, self.bundle_policy, revoked=self.revoked)
+
+        makes = None if self.bundle_policy is None else terms
+        return PlaceOptions(self.scratch, makes, self.accept_unverified, self.allow_expired_bundles, console.say)
+
+    def no_longer_believed(self, state: Path) -> Revoked:
+        """The keys that count for nothing. Raises ``UsageError``."""
+        return read_revoked(self.revoked, state)
