@@ -188,7 +188,7 @@ class Judged(Whole):
 
 
 @dataclass(frozen=True)
-class Unverified:
+class UnverifiedBundle:
     """A bundle for which nobody vouches, as its operator takes it deliberately: no rung, so no flow of a site accepts it."""
 
     digest: Digest

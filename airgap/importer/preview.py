@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.admission.door import Found
+from airgap.admission.door import Found, Judged
 from airgap.admission.terms import Terms
 from airgap.bundle.check import check_volumes
 from airgap.errors import RegistryError
@@ -88,7 +88,7 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
     admitted = signed.admitted(known)
     custody = check_custody(signed, progress)
     remarks = (*admitted.remarks, *remarks_of(custody))
-    opened = admitted.whole().judged()
+    opened: Judged = admitted.whole().judged()
     found = examine(opened, destination.spec)
     taken = check_places(found.names, destination.spec, state, replace=terms.replace_names)
     remarks = (*remarks, *(f"{place} would be taken over (--replace-names)" for place in taken))

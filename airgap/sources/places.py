@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from airgap import fsio
-from airgap.admission.door import Signed, Unverified, open_bundle
+from airgap.admission.door import UnverifiedBundle, Whole, open_bundle
 from airgap.admission.terms import Terms
 from airgap.archives import DockerArchive, ImageDirectory, Origin, TarTree, copy_from_storage, save_from_daemon
 from airgap.bundle.store import BundleStore
@@ -188,9 +188,9 @@ def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
             expected="a policy that trusts its signature",
             hint="give --bundle-policy FILE, or --accept-unverified-bundles to take it as it is",
         )
-    opened = Unverified.at([path]) if options.terms is None else open_bundle([path], options.terms().told(), Signed)
+    opened = UnverifiedBundle.at([path]) if options.terms is None else open_bundle([path], options.terms().told(), Whole)
     catalog = opened.catalog
-    if isinstance(opened, Unverified):
+    if isinstance(opened, UnverifiedBundle):
         options.say(f"{catalog.name}: its signature is not checked")
     elif opened.expired and not options.allow_expired:
         raise Refused(
@@ -201,7 +201,7 @@ def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
         )
     if opened.expired:
         options.say(f"{catalog.name} expired at {catalog.expires}")
-    return opened.store if isinstance(opened, Unverified) else opened.admitted().whole().store
+    return opened.store
 
 
 def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> Path:

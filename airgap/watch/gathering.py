@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airgap import fsio
-from airgap.admission.door import Found
+from airgap.admission.door import Found, Signed
 from airgap.admission.terms import Terms
 from airgap.bundle.media import completes
 from airgap.bundle.supplement import read_supplements
@@ -160,7 +160,8 @@ class Gathering:
             found = Found.at([folder.path for folder in folders])
             if found.digest != digest:
                 return None
-            gathered.catalog = found.signed(terms).catalog
+            signed: Signed = found.signed(terms)
+            gathered.catalog = signed.catalog
         except (Refused, Damaged) as error:
             if not all(folder.is_there() for folder in folders):
                 where = listing([printable(str(folder.path)) for folder in folders])

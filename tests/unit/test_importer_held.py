@@ -44,7 +44,8 @@ def catalog(**blobs: Blob) -> Catalog:
     root = Descriptor(media.OCI_MANIFEST, Digest.of(b"root"), 4)
     images = tuple(Image(Reference.parse(name), root, (), volumes=(1,)) for name in ("docker.io/shop/web:1", "quay.io/tool:1"))
     return Catalog(
-        stream="prod", serial=2, created="2026-01-31T12:00:00Z", expires=None, tool="airgap", previous=None, base=(Digest.of(b"since"),), volume_size=None, images=images,
+        stream="prod", serial=2, created="2026-01-31T12:00:00Z", expires=None, tool="airgap", previous=None,
+        base=(Digest.of(b"since"),), volume_size=None, images=images,
         blobs={known[name]: blob for name, blob in blobs.items()}, volumes=(),
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def test_own_wheel_has_every_module_and_is_always_the_same(tmp_path):
     with zipfile.ZipFile(path) as found:
         listed = set(found.namelist())
         assert found.testzip() is None
-    assert {"airgap/cli/main.py", "airgap/media/kit/install.sh", "airgap/bundle/stock/check.sh"} <= listed
+    assert {"airgap/cli/main.py", "airgap/toolkit/kit/install.sh", "airgap/format/stock/check.sh"} <= listed
     assert not [name for name in listed if name.endswith((".c", ".h", ".pyc"))]
     assert any("zfec" in one for one in package.requires)
 

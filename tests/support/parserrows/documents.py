@@ -9,6 +9,7 @@ from airgap.documents.custody import Log, read_result
 from airgap.documents.receipt import Receipt
 from airgap.documents.request import ResendRequest
 from airgap.format import names, outer
+from airgap.format.catalog import Catalog
 from airgap.layout.index import Index
 from airgap.lifecycle.pruneplan import PrunePlan
 from airgap.media.disks import Disks
@@ -64,8 +65,9 @@ def rows() -> Iterator[Parser]:
         _catalog,
         seeds.small_catalog().to_bytes(),
         "airgap.format.outer:read",
+        "airgap.format.outer:Unverified.read",
         "airgap.format.catalog:Catalog.from_bytes",
-        "airgap.format.catalog:parse_time",
+        "airgap.format.times:parse_time",
         "airgap.oci.image:Image.from_json",
         "airgap.oci.image:Attachment.from_json",
         "airgap.oci.image:LookasideSignature.from_json",

@@ -67,16 +67,16 @@ def rows() -> Iterator[Parser]:
         "target": (
             parse_target,
             (b"docker://a:5000/b", b"oci:dir", b"k3s:dir"),
-            ("importer.mapping:parse_target", "importer.mapping:parse_store"),
+            ("naming.mapping:parse_target", "naming.mapping:parse_store"),
         ),
         "mapping rule": (lambda text: parse_rules([text]), (b"prefix=docker.io=hub", b"image=a/b:1=c:2", b"regex=(.*)=\\1"), ()),
         "signed name": (
             Name.parse_canonical,
             (b"quay.io/a/b:1",),
-            ("trust.identity:Name.parse", "trust.identity:Name.parse_canonical"),
+            ("trust.policy.identity:Name.parse", "trust.policy.identity:Name.parse_canonical"),
         ),
         "name in a policy": (lambda text: (is_reference(text, complete=False), is_remap_prefix(text)), (b"quay.io/a",), ()),
-        "what to attach": (Wanted.parse, (b"quay.io/a/b:1::spdx=file",), ("exporter.attach:Wanted.parse",)),
+        "what to attach": (Wanted.parse, (b"quay.io/a/b:1::spdx=file",), ("planning.attach:Wanted.parse",)),
         "command": (Hook.parse, (b"sh -c 'a b'",), ("exporter.hooks:Hook.parse",)),
         "text for people": (printable, (b"a\x1b[31m",), ()),
     }

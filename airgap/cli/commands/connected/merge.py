@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from airgap.admission.door import Unverified, Whole, open_bundle
+from airgap.admission.door import UnverifiedBundle, Whole, open_bundle
 from airgap.admission.site import read_revoked
 from airgap.admission.terms import Terms
 from airgap.bundle.chain import Chain, Link, arrange
@@ -167,7 +167,7 @@ class _Trust:
 
     def open(self, paths: Sequence[Path]) -> Link:
         """One bundle. Raises ``Refused`` or ``Damaged``."""
-        opened = Unverified.at(paths) if self._terms is None else open_bundle(paths, self._terms.told(), Whole)
+        opened = UnverifiedBundle.at(paths) if self._terms is None else open_bundle(paths, self._terms.told(), Whole)
         catalog = opened.catalog
         if self._terms is None:
             self._console.say(f"{catalog.name}: its signature is not checked")

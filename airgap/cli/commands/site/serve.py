@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from airgap import fsio
-from airgap.admission.door import Judged, Unverified, open_bundle
+from airgap.admission.door import Judged, UnverifiedBundle, open_bundle
 from airgap.admission.terms import Terms
 from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
@@ -146,7 +146,7 @@ def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state
 
 
 def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, console: Console) -> _Content:
-    bundle: Judged | Unverified
+    bundle: Judged | UnverifiedBundle
     vouchers: tuple[str, ...] = ()
     if terms is not None:
         # all that an import checks but serials, for several bundles may be served, and blobs, which clients check themselves
@@ -154,7 +154,7 @@ def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, consol
         vouchers = bundle.verdict.signers or ("the policy, which accepts anything",)
     else:
         console.say("no --policy: the signature of this bundle is not checked")
-        bundle = Unverified.at(paths, secrets)
+        bundle = UnverifiedBundle.at(paths, secrets)
     catalog, store = bundle.catalog, bundle.store
     absent = sum(store.find_blob(digest) is None for digest in catalog.blobs)
     if absent:
