@@ -2,20 +2,20 @@
 
     AirgapError
     ├── UsageError            2  wrong arguments, or an input file with a mistake in it
-    ├── Refused               3  policy, signature, serial or expiry says no
+    ├── Refused               3  policy, signature, serial or expiry forbids it
     ├── Damaged               4  a bundle or store is damaged, incomplete or inconsistent
     │   └── BaseMissing       4  the destination lacks what an incremental bundle builds on
     ├── RegistryError         5  a registry or the network failed
-    │   ├── NotFound          5  the registry answered: no such thing
+    │   ├── NotFound          5  the registry answered that there is no such thing
     │   │   └── Lacking       4  a bundle, a store or an archive has no such thing (also Damaged)
-    │   └── NotTaken          5  the target answered: not this thing; it would say so again
+    │   └── NotTaken          5  the target rejected this item; a retry would not help
     └── MediaError            6  no space, read-only, I/O error on a local disk
-        └── Busy              6  another command is at work there, and waiting for it was not enough
+        └── Busy              6  another command is still working there after the wait
 
-    Interrupted             130  stopped by the user; the same command goes on where it was
-    Stopped                   -  what a worker raises when it is told to stop, because another part failed
+    Interrupted             130  stopped by the user; the same command resumes where it stopped
+    Stopped                   -  a worker was told to stop because another part failed
 
-An error carries facts, not just a sentence: what happened, where, what was expected, what was found and what to do next.
+An error carries facts, not only a sentence: what happened, where, what was expected, what was found and what to do next.
 Anything that is not an ``AirgapError`` and reaches the command line is a bug (exit code 1).
 
 ``Interrupted`` and ``Stopped`` stand beside the tree and are no ``Exception`` at all: code all over the program catches errors to
@@ -28,14 +28,14 @@ import errno
 
 
 class _Facts(BaseException):
-    """What a person is told about an end that is not the good one.
+    """What the user is told when a command does not succeed.
 
     Args:
         what: one sentence without a final full stop: what went wrong.
         where: the file, reference, URL or volume it happened in.
         expected: what should have been there.
         got: what was there instead.
-        hint: what the person can do next, as an imperative sentence.
+        hint: what the user can do next, in the imperative.
     """
 
     def __init__(self, what: str, *, where: str = "", expected: str = "", got: str = "", hint: str = "") -> None:
@@ -48,13 +48,7 @@ class _Facts(BaseException):
 
     def facts(self) -> dict[str, str]:
         """The non-empty facts in reading order, for a terminal or for ``--json``."""
-        named = (
-            ("error", self.what),
-            ("where", self.where),
-            ("expected", self.expected),
-            ("got", self.got),
-            ("next", self.hint),
-        )
+        named = (("error", self.what), ("where", self.where), ("expected", self.expected), ("got", self.got), ("next", self.hint))
         return {name: value for name, value in named if value}
 
     def __str__(self) -> str:
@@ -70,7 +64,7 @@ class UsageError(AirgapError):
 
 
 class Refused(AirgapError):
-    """A trust decision went against the bundle or image: policy, signature, serial, expiry."""
+    """The bundle or image was rejected: policy, signature, serial or expiry."""
 
 
 class Damaged(AirgapError):
@@ -78,11 +72,11 @@ class Damaged(AirgapError):
 
 
 class BaseMissing(Damaged):
-    """The bundle is whole, but what it builds on is not at the destination: the bundles before it must come first."""
+    """The bundle is complete, but what it builds on is not at the destination: import the earlier bundles first."""
 
 
 class RegistryError(AirgapError):
-    """A registry or the network between us failed, or answered something that must not be believed."""
+    """A registry or the network failed, or a registry sent a response that must not be trusted."""
 
 
 class NotFound(RegistryError):
@@ -90,30 +84,30 @@ class NotFound(RegistryError):
 
 
 class Lacking(NotFound, Damaged):
-    """As ``NotFound``, of what is read on this machine: no registry is to blame for it."""
+    """As ``NotFound``, for what is read on this machine: no registry is involved."""
 
 
 class NotTaken(RegistryError):
-    """A target does not take this very thing, or has no way to make it findable; what else there is may well be taken."""
+    """A target does not accept this one item, or cannot make it findable; it may accept the others."""
 
 
 class MediaError(AirgapError):
-    """A local disk cannot take or give the bytes: no space, read-only, I/O error."""
+    """A local disk cannot be written or read: no space, read-only, I/O error."""
 
 
 class Busy(MediaError):
-    """Another command is at work where this one wants to write; nothing was done."""
+    """Another command is writing where this one wants to write; nothing was changed."""
 
 
 class Interrupted(_Facts):
     """The user stopped the work, by a signal to this program or to one that works for it."""
 
-    def __init__(self, what: str = "interrupted", *, hint: str = "run the same command again: it goes on where it stopped") -> None:
+    def __init__(self, what: str = "interrupted", *, hint: str = "run the same command again: it resumes where it stopped") -> None:
         super().__init__(what, hint=hint)
 
 
 class Stopped(BaseException):
-    """A worker ends because another part failed or the user stopped the work: whoever told it to stop knows why."""
+    """A worker ends because another part failed or the user stopped the work; the caller that stopped it knows why."""
 
 
 BUG = 1
@@ -138,9 +132,9 @@ def exit_code(error: BaseException) -> int:
 
 
 _DISK_HINTS = {
-    errno.ENOSPC: "free some space or choose another place, then run the same command again: it goes on where it stopped",
-    errno.EDQUOT: "raise the quota or choose another place, then run the same command again",
-    errno.EROFS: "the file system is read-only: choose a writable place",
+    errno.ENOSPC: "free some space or choose another location, then run the same command again: it resumes where it stopped",
+    errno.EDQUOT: "raise the quota or choose another location, then run the same command again",
+    errno.EROFS: "the file system is read-only: choose a writable location",
     errno.EACCES: "check the owner and the permissions",
     errno.EPERM: "check the owner and the permissions",
     errno.EFBIG: "the file system cannot hold files this large: use a smaller --volume-size, for instance fat32",

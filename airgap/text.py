@@ -19,7 +19,7 @@ def printable(text: str, limit: int = 400) -> str:
     """Make text from outside safe for a terminal or a log line.
 
     Control characters, escape sequences, bidirectional overrides and everything else outside printable ASCII and
-    ordinary letters is written as an escape; long text is cut. (reference: threat 36, terminal escapes and log forging.)
+    ordinary letters is written as an escape, so it can neither control a terminal nor forge a log line; long text is cut.
     """
     if len(text) <= limit and text.isascii() and text.isprintable():
         return text
@@ -48,7 +48,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip().lower())
     unit = _UNITS.get(match[2]) if match else None
     if match is None or unit is None:
-        raise UsageError("not a size", got=printable(text), expected="a number with a unit, such as 700MB, 4GiB or 25GB")
+        raise UsageError("not a valid size", got=printable(text), expected="a number with a unit, such as 700MB, 4GiB or 25GB")
     size = int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
     if size <= 0:
         raise UsageError("a size must be larger than zero", got=printable(text))

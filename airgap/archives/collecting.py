@@ -54,7 +54,7 @@ class Collecting(abc.ABC):
         """As ``Target.manifest``."""
         found = self._manifests.get(Digest.parse(selector)) if ":" in selector else self._names.get(repository.tagged(selector))
         if found is None:
-            raise Lacking("nothing of that name was written yet", where=self._where, expected=f"{repository}: {selector}")
+            raise Lacking("no manifest of that name has been written yet", where=self._where, expected=f"{repository}: {selector}")
         return found
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:  # noqa: ARG002 - one content store for all
@@ -64,7 +64,7 @@ class Collecting(abc.ABC):
     def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> Reader:  # noqa: ARG002
         """As ``Target.open``. Raises ``NotFound``."""
         if descriptor.digest not in self._blobs:
-            raise Lacking("no such blob was written yet", where=self._where, expected=descriptor.digest)
+            raise Lacking("no such blob has been written yet", where=self._where, expected=descriptor.digest)
         return self._read(descriptor.digest, offset)
 
     def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:  # noqa: ARG002
@@ -144,7 +144,7 @@ class Collecting(abc.ABC):
 
     def _require(self, digest: Digest) -> None:
         if digest not in self._manifests:
-            raise Damaged("a name for a manifest that is not stored", where=self._where, expected=digest)
+            raise Damaged("the manifest to be named is not stored", where=self._where, expected=digest)
 
     def _images(self) -> dict[Reference, Manifest]:
         """The names that are images, in order; the others are attachments."""

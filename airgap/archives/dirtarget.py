@@ -94,7 +94,7 @@ class DirTarget(_Pool):
     """``dir:DIR``, for one image with all its platforms, as a ``Target``. The directory appears when everything is in it.
 
     Args:
-        path: a new or an empty directory.
+        path: a new or empty directory.
         signatures: the GPG signatures of manifests; they become ``signature-1`` and so on.
     """
 
@@ -120,10 +120,10 @@ class DirTarget(_Pool):
         names = list(self._images())
         if len(names) > 1:
             raise UsageError(
-                "a directory of skopeo holds one image",
+                "a dir: target (skopeo format) holds exactly one image",
                 where=self._where,
                 got=listing([str(name) for name in names]),
-                hint="import into oci: or oci-archive:, which hold many",
+                hint="import into oci: or oci-archive:, which hold several images",
             )
 
     def commit(self) -> None:
@@ -161,7 +161,7 @@ class DirTarget(_Pool):
         with fsio.disk_errors("cannot read the directory", self.path):
             taken = fsio.is_there(self.path) and (self.path.is_symlink() or not self.path.is_dir() or any(self.path.iterdir()))
         if taken:
-            raise UsageError("something is there already", where=self._where, expected="a new or an empty directory")
+            raise UsageError("the target is not empty", where=self._where, expected="a new or empty directory")
 
 
 class StorageTarget(_Pool):
@@ -188,7 +188,7 @@ class StorageTarget(_Pool):
         self._skopeo = skopeo
 
     def commit(self) -> None:
-        """As ``Target.commit``. Raises ``MediaError`` when the storage does not take an image."""
+        """As ``Target.commit``. Raises ``MediaError`` when the storage does not accept an image."""
         self._drop_attachments()
         for reference, root in self._images().items():
             self._put_image(root, reference.repository, no_signatures)
@@ -197,7 +197,7 @@ class StorageTarget(_Pool):
             done = programs.run(command, output=False)
             if done.returncode:
                 said = printable(done.stderr[-_MOST_OUTPUT:].decode("utf-8", "replace").strip(), _MOST_OUTPUT)
-                raise MediaError("the storage does not take an image", where=f"{self._where}{name}", got=said)
+                raise MediaError("the storage does not accept an image", where=f"{self._where}{name}", got=said)
 
     def _command(self) -> list[str]:
         podman = shutil.which("podman")

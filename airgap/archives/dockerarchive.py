@@ -64,7 +64,7 @@ class DockerArchive:
                 "not a docker archive",
                 where=self._where,
                 expected=f"{_INDEX} in it, as docker save writes it",
-                hint="is it an OCI archive? then write oci-archive:FILE" if tree.size("index.json") is not None else "",
+                hint="if it is an OCI archive, use oci-archive:FILE" if tree.size("index.json") is not None else "",
             )
         self._items = self._read_items()
         self._by_name: dict[str, list[int]] = {}
@@ -132,7 +132,7 @@ class DockerArchive:
         where = f"{self._where}: {_INDEX}"
         values = strictjson.array(strictjson.parse(self._tree.read(_INDEX, _MAX_INDEX), where), where)
         if not 0 < len(values) <= _MAX_IMAGES:
-            raise Damaged("a docker archive without images or with too many", where=where, expected=f"1 to {_MAX_IMAGES}")
+            raise Damaged("the docker archive has no images or too many", where=where, expected=f"1 to {_MAX_IMAGES}")
         return [_item(value, f"{where}: image {number}") for number, value in enumerate(values)]
 
     def _find(self, name: str) -> int:
@@ -145,7 +145,7 @@ class DockerArchive:
             raise UsageError(
                 "the archive has no such image" if name else "the archive holds several images",
                 where=self._where,
-                expected="one of its names after the file's: docker-archive:FILE:NAME",
+                expected="one of its names after the file name: docker-archive:FILE:NAME",
                 got=f"{printable(name, 200)}; it has {have}" if name else have,
             )
         return known[0]
@@ -184,10 +184,10 @@ class DockerArchive:
             reader.close()
         if bytes(start[:count]).startswith(_OTHER_COMPRESSION):
             raise UsageError(
-                "a layer in a compression that docker archives have no type for",
+                "a layer has a compression that docker archives do not support",
                 where=f"{self._where}: {printable(name, 200)}",
-                expected="a plain tar, or gzip",
-                hint="have the image written as an OCI archive: skopeo copy ... oci-archive:FILE",
+                expected="uncompressed tar or gzip",
+                hint="write the image as an OCI archive: skopeo copy ... oci-archive:FILE",
             )
         return Descriptor(_LAYER, digest_of(self._tree.open(name, None, 0)) if bytes(start).startswith(_GZIP) else content, size)
 
@@ -197,7 +197,7 @@ def _item(value: object, where: str) -> _Item:
     strictjson.refuse_lookalikes(fields, _FIELDS, where)
     layers = [strictjson.string(name, where) for name in strictjson.array(fields.get("Layers"), f"{where}: Layers")]
     if len(layers) > _MAX_LAYERS:
-        raise Damaged("an image has too many layers", where=where, expected=f"{_MAX_LAYERS} at most", got=str(len(layers)))
+        raise Damaged("an image has too many layers", where=where, expected=f"at most {_MAX_LAYERS}", got=str(len(layers)))
     tags = [strictjson.string(tag, where) for tag in strictjson.array(fields.get("RepoTags") or [], f"{where}: RepoTags")]
     try:
         names = tuple(str(Reference.parse(tag)) for tag in tags)

@@ -52,7 +52,7 @@ def copy_from_storage(name: str, directory: Path) -> None:
             f"{command[0]} cannot copy the image out of its storage",
             where=f"containers-storage:{printable(name, 200)}",
             got=printable(done.stderr[-_MOST_OUTPUT:].decode("utf-8", "replace").strip(), _MOST_OUTPUT),
-            hint="see which images there are: podman images --all",
+            hint="see: podman images --all",
         )
 
 
@@ -82,7 +82,7 @@ def save_from_daemon(name: str, file: Path, environment: Mapping[str, str] = os.
                 "cannot get the image from the Docker daemon",
                 where=printable(path),
                 got=printable(str(error) or type(error).__name__, 200),
-                hint="is the daemon running, and may this user speak to it? DOCKER_HOST names another socket",
+                hint="check that the daemon runs and that this user may access its socket (DOCKER_HOST names another)",
             ) from error
 
 
@@ -95,9 +95,9 @@ def _copy_command(name: str, directory: Path) -> list[str]:
     if podman and not name.startswith("["):
         return [podman, "push", "--quiet", "--", name, f"dir:{directory}"]
     raise UsageError(
-        "containers-storage is read by skopeo or podman, and neither is installed" if not podman else "skopeo is not installed",
+        "neither skopeo nor podman is installed to read containers-storage" if not podman else "skopeo is not installed",
         where=f"containers-storage:{printable(name, 200)}",
-        hint="install skopeo, or save the image yourself: podman save --format oci-archive -o FILE IMAGE",
+        hint="install skopeo, or save the image with podman: podman save --format oci-archive -o FILE IMAGE",
     )
 
 
@@ -105,7 +105,7 @@ def _socket_path(host: str) -> str:
     parts = urlsplit(host or f"unix://{_SOCKET}")
     if parts.scheme != "unix" or parts.netloc or not parts.path.startswith("/"):
         raise UsageError(
-            "only a Docker daemon on this machine can be asked",
+            "only a Docker daemon on this machine can be used",
             where="DOCKER_HOST",
             expected="unix:///path/of/the.sock",
             got=printable(f"{parts.scheme}:", 40),

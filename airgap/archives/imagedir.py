@@ -51,7 +51,7 @@ class ImageDirectory:
     def pick(self, name: str = "") -> Manifest:
         """The image; a directory holds only one and has no name for it."""
         if name:
-            raise UsageError("a directory of skopeo has no names for images", where=self._where, got=printable(name, 200))
+            raise UsageError("a dir: source (skopeo format) has no image names", where=self._where, got=printable(name, 200))
         return self._root
 
     def manifest(self, repository: Repository, selector: str) -> Manifest:  # noqa: ARG002
@@ -95,25 +95,25 @@ class ImageDirectory:
         found: list[bytes] = []
         while self._tree.size(name := f"{prefix}signature-{len(found) + 1}") is not None:
             if len(found) == _MAX_SIGNATURES:
-                raise Damaged("too many signatures of one manifest", where=self._where, expected=f"{_MAX_SIGNATURES} at most")
+                raise Damaged("too many signatures of one manifest", where=self._where, expected=f"at most {_MAX_SIGNATURES}")
             blob = self._tree.read(name, _MAX_SIGNATURE)
             if blob.startswith(b"\0"):  # containers/image marks every other kind so
                 raise UsageError(
-                    "a sigstore signature in a directory of skopeo, which has no place among an image's tags",
+                    "a sigstore signature in a dir: source (skopeo format) cannot be carried",
                     where=printable(str(self.path / name)),
                     expected="GPG signatures",
-                    hint="take the image from a registry or an OCI layout, where its .sig tag can come along",
+                    hint="take the image from a registry or an OCI layout that has its .sig tag",
                 )
             found.append(blob)
         return tuple(found)
 
     def _check_version(self) -> None:
         if not self.path.is_dir() or self._tree.size(MANIFEST) is None:
-            raise UsageError("not a directory of skopeo", where=self._where, expected=f"a directory with {MANIFEST} and {VERSION}")
+            raise UsageError("not a skopeo directory", where=self._where, expected=f"a directory with {MANIFEST} and {VERSION}")
         text = self._tree.read(VERSION, 4096).decode("ascii", "replace").strip()
         if not text.startswith(VERSION_TEXT):
             raise Damaged(
-                "an image directory of an unknown version", where=self._where, expected=VERSION_TEXT, got=printable(text, 80)
+                "the skopeo directory has an unknown version", where=self._where, expected=VERSION_TEXT, got=printable(text, 80)
             )
 
 

@@ -88,7 +88,7 @@ class Sources:
                 "a manifest is missing",
                 where=self._places(repository),
                 expected=selector,
-                hint="make this copy again from the original, or ask with platforms: for those that are complete",
+                hint="copy the image again from the original, or select only complete platforms with platforms:",
             )
         raise Lacking("no such manifest", where=self._places(repository), expected=f"{repository}:{selector}")
 
@@ -158,9 +158,9 @@ def _whole(origin: Origin, manifest: Manifest) -> Manifest:
     for blob in manifest.blobs():
         if not origin.source.has(origin.repository, blob) and not media.is_foreign(blob.media_type):
             raise Damaged(
-                "a part of an image is missing, or has the wrong size",
+                "a part of the image is missing or has the wrong size",
                 where=origin.where,
                 expected=f"{blob.digest} with {blob.size} bytes",
-                hint="make this copy again from the original",
+                hint="copy the image again from the original",
             )
     return manifest

@@ -73,10 +73,10 @@ class TarIndex:
         names = 0
         for name, member in self._walk():
             if name in self.members:
-                raise self._error("an archive has two members of one name", name, "each name once")
+                raise self._error("an archive has two members with the same name", name, "unique names")
             names += sum(len(text) if text.isascii() else 4 * len(text) for text in (name, member.link or ""))
             if names > MAX_NAMES:
-                raise self._error("an archive has too many names", "more", f"{MAX_NAMES} characters at most")
+                raise self._error("an archive has too many names", "more", f"at most {MAX_NAMES} characters")
             self.members[name] = member
 
     def find(self, name: str) -> Member | None:
@@ -91,29 +91,29 @@ class TarIndex:
             if member is None or member.link is None:
                 return member
             at = self._inside(member.link)
-        raise self._error("a link in an archive leads in circles", name)
+        raise self._error("a link in an archive is circular", name)
 
     def _check_start(self) -> None:
         start = self._read(0, min(self.length, _BLOCK))
         for magic, command in _COMPRESSED.items():
             if start.startswith(magic):
                 hint = f"uncompress it first: {command} {self._where}"
-                raise UsageError("a compressed archive", where=self._where, expected="a tar that is not compressed", hint=hint)
+                raise UsageError("the archive is compressed", where=self._where, expected="an uncompressed tar archive", hint=hint)
         if len(start) < _BLOCK or (any(start) and not _sum_is_right(start)):
-            raise UsageError("not a tar archive", where=self._where, expected="what skopeo copy or docker save wrote")
+            raise UsageError("not a tar archive", where=self._where, expected="an archive written by skopeo copy or docker save")
 
     def _walk(self) -> Iterator[tuple[str, Member]]:
         at, headers, extended = 0, 0, _Extended()
         while any(header := self._read(at, _BLOCK)):
             headers += 1
             if headers > MAX_MEMBERS:
-                raise self._error("an archive has too many members", "more", f"{MAX_MEMBERS} at most")
+                raise self._error("an archive has too many members", "more", f"at most {MAX_MEMBERS}")
             if not _sum_is_right(header):
                 raise self._error("a member's header is damaged", f"byte {at}")
             kind, at = header[156:157], at + _BLOCK
             size = self._number(header[124:136], at) if kind in b"xgLK" or extended.size is None else extended.size
             if size > self.length - at:
-                raise self._error("an archive is truncated", f"{self.length} bytes", f"{at + size} bytes at least")
+                raise self._error("an archive is truncated", f"{self.length} bytes", f"at least {at + size} bytes")
             if kind in (b"x", b"L", b"K"):
                 self._extend(extended, kind, self._content(at, size))
             elif kind == b"g":
@@ -132,7 +132,7 @@ class TarIndex:
         if kind in _FILES:
             return name, content
         if kind not in _LINKS:
-            raise self._error("a member of a kind that is refused", f"{name}: type {kind!r}", "regular files and links")
+            raise self._error("a member has an unsupported type", f"{name}: type {kind!r}", "regular files and links")
         link = _text(header[157:257]) if extended.link is None else extended.link
         if kind == b"2":  # a symbolic link is relative to where it stands, a hard link to the archive
             if link.startswith("/"):
@@ -146,24 +146,24 @@ class TarIndex:
     def _inside(self, name: str, prefix: str = "") -> str:
         full = posixpath.normpath(f"{prefix}/{name}" if prefix else name)
         if full.startswith(("/", "../")) or full in (".", "..") or not name:
-            raise self._error("a name in an archive leads out of it", name, "names below the archive's root")
+            raise self._error("a name in an archive leads out of it", name, "names below the root of the archive")
         return full
 
     def _extend(self, extended: _Extended, kind: bytes, content: bytes) -> None:
         if kind in b"LK":
             text = _text(content)
             if len(text) > MAX_NAME:
-                raise self._error("a name in an archive is too long", text[:40], f"{MAX_NAME} characters at most")
+                raise self._error("a name in an archive is too long", text[:40], f"at most {MAX_NAME} characters")
             extended.name, extended.link = (text, extended.link) if kind == b"L" else (extended.name, text)
             return
         for key, value in self._records(content):
             if key.startswith("GNU.sparse"):
-                raise self._error("a sparse member", key, "plain members")
+                raise self._error("an unsupported sparse member", key, "plain members")
             if key == "size":
                 extended.size = self._decimal(value)
             elif key in ("path", "linkpath"):
                 if len(value) > MAX_NAME or "\0" in value:
-                    raise self._error("a name in an archive is too long or not a name", value[:40])
+                    raise self._error("a name in an archive is too long or invalid", value[:40])
                 extended.name, extended.link = (value, extended.link) if key == "path" else (extended.name, value)
 
     def _records(self, content: bytes) -> Iterator[tuple[str, str]]:
@@ -192,7 +192,7 @@ class TarIndex:
 
     def _content(self, at: int, size: int) -> bytes:
         if size > MAX_EXTENDED:
-            raise self._error("an extended header is too large", f"{size} bytes", f"{MAX_EXTENDED} bytes at most")
+            raise self._error("an extended header is too large", f"{size} bytes", f"at most {MAX_EXTENDED} bytes")
         return self._read(at, size)
 
     def _read(self, at: int, length: int) -> bytes:
@@ -201,11 +201,11 @@ class TarIndex:
         except OSError as error:
             raise disk_error(error, "cannot read", self._where) from error
         if len(found) != length:
-            raise self._error("an archive is truncated", f"{self.length} bytes", "two blocks of zeros at its end")
+            raise self._error("an archive is truncated", f"{self.length} bytes", "two zero blocks at the end")
         return found
 
     def _error(self, what: str, got: str, expected: str = "") -> Damaged:
-        hint = "copy the archive again from the original, or make it again"
+        hint = "copy the archive again from the original, or create it again"
         return Damaged(what, where=self._where, got=printable(got, 200), expected=expected, hint=hint)
 
 

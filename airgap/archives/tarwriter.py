@@ -104,8 +104,8 @@ class TarWriter:
         """Raise ``UsageError`` when something is there already."""
         if fsio.is_there(self.path):
             raise UsageError(
-                "the archive exists already",
+                "the archive already exists",
                 where=printable(str(self.path)),
                 expected="a new file",
-                hint="choose another name, or move the old one away: archives are never added to",
+                hint="choose another name or move the old one away: airgap never appends to an archive",
             )

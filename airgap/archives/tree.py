@@ -68,7 +68,7 @@ class TarTree:
         member = self._member(name)
         if member.size > limit:
             raise Damaged(
-                "a member is too large", where=self._at(name), expected=f"{limit} bytes at most", got=f"{member.size} bytes"
+                "a member is too large", where=self._at(name), expected=f"at most {limit} bytes", got=f"{member.size} bytes"
             )
         buffer = bytearray(member.size)
         with fsio.disk_errors("cannot read", self.path):

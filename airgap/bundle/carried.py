@@ -37,7 +37,7 @@ def read_custody(directories: Iterable[Path], catalog: Digest) -> Custody:
         try:
             log = read_log(directory, catalog)
         except Damaged as error:
-            log = Log(problems=(f"its log cannot be read: {error.what}" + (f" ({error.got})" if error.got else ""),))
+            log = Log(problems=(f"its custody log cannot be read: {error.what}" + (f" ({error.got})" if error.got else ""),))
         if log is not None:
             logs.append((str(directory), log))
     return Custody.merge(logs)

@@ -43,14 +43,14 @@ def arrange(links: Sequence[Link], stream: str) -> tuple[Link, ...]:
     for link in links:
         if link.catalog.stream != stream:
             raise UsageError(
-                "a bundle of another stream",
+                "the bundle belongs to another stream",
                 where=link.catalog.name,
                 expected=f"stream {stream}",
                 got=f"stream {link.catalog.stream}",
             )
     ordered = sorted(links, key=lambda link: link.catalog.serial)
     if not ordered:
-        raise UsageError("no bundle is no chain", expected="one bundle of a stream or more")
+        raise UsageError("no bundles given", expected="one or more bundles of one stream")
     for before, after in itertools.pairwise(ordered):
         _check_joint(before, after)
     return tuple(ordered)
@@ -62,25 +62,25 @@ def _check_joint(before: Link, after: Link) -> None:
         return
     names = f"{before.catalog.name} and {after.catalog.name}"
     expected = f"{after.catalog.name} names {before.digest} as its predecessor"
-    got = after.catalog.previous or "none is named"
+    got = after.catalog.previous or "no predecessor"
     if after.catalog.serial == before.catalog.serial:
         raise UsageError(
-            "two different bundles of one serial",
+            "two different bundles have the same serial",
             where=names,
             expected=f"catalog {before.digest}",
             got=f"catalog {after.digest}",
-            hint="a serial is used once: find out which of the two the sites have taken",
+            hint="each serial is used once: find out which of the two the sites imported",
         )
     if after.catalog.serial == before.catalog.serial + 1 or after.catalog.previous is None:
         raise UsageError(
-            "two bundles that go on from different histories",
+            "two bundles continue different histories",
             where=names,
             expected=expected,
             got=got,
-            hint="two exporters used one stream, or the memory of one was lost: merge only what one history holds",
+            hint="two exporters used the same stream, or one lost its state: merge only bundles of one history",
         )
     raise UsageError(
-        "a bundle is missing in the chain", where=names, expected=expected, got=got, hint="give the bundles between the two as well"
+        "a bundle is missing from the chain", where=names, expected=expected, got=got, hint="give the bundles between the two too"
     )
 
 
@@ -106,7 +106,7 @@ class Chain:
             for digest, blob in link.catalog.blobs.items():
                 if self.sizes.setdefault(digest, blob.size) != blob.size:
                     raise Damaged(
-                        "two bundles state different sizes of one blob",
+                        "two bundles state different sizes for one blob",
                         where=f"{link.catalog.name}: blob {digest}",
                         expected=f"{self.sizes[digest]} bytes, as stated before",
                         got=f"{blob.size} bytes",

@@ -107,7 +107,7 @@ def check_volumes(
     expected = "the digests in the signed catalog"
     if all(found.unreadable == found.blocks.keys() for found in bad):
         got = f"images that need these volumes: {listing(costs) or 'none'}"
-        hint = "try another drive, port or cable; where that does not help, copy the named files again from the original"
+        hint = "try another drive, port or cable; if that does not help, copy the named files again from the original"
         raise MediaError(f"the disk gives an I/O error: {what}", where=where, expected=expected, got=got, hint=hint)
     got = f"images that need the damaged volumes: {listing(costs) or 'none'}"
     hint = "copy the named files again from the original; the others are good"

@@ -117,7 +117,7 @@ class Media:
             else:
                 problem = f"wrong size, expected {volume.size} bytes, got {size}"
         if resent:
-            problem += f"; the supplement brings {len(resent)} of its {plural(len(volume.blocks), 'block')}"
+            problem += f"; the supplement supplies {len(resent)} of its {plural(len(volume.blocks), 'block')}"
         return whole or usable, problem
 
     def _refuse_strangers(self, catalog: Outline) -> None:
@@ -128,7 +128,7 @@ class Media:
                 raise Damaged(
                     f"a volume that does not belong to {catalog.name}",
                     where=printable(str(directory)),
-                    expected=f"{plural(len(catalog.volumes), 'volume')}, {catalog.volumes[-1].name} the last",
+                    expected=f"{plural(len(catalog.volumes), 'volume')}, up to {catalog.volumes[-1].name}",
                     got=listing(sorted(strangers)),
                     hint="it may belong to another bundle: move it away",
                 )
@@ -152,7 +152,7 @@ def entries(directory: Path) -> list[str]:
             found.append(entry.name)
             if len(found) > _MAX_ENTRIES:
                 raise Damaged(
-                    "too many files in a bundle directory", where=printable(str(directory)), expected=f"{_MAX_ENTRIES} at most"
+                    "too many files in a bundle directory", where=printable(str(directory)), expected=f"at most {_MAX_ENTRIES}"
                 )
         return found
 
@@ -189,7 +189,7 @@ def _holds_bundle(directory: Path) -> bool:
         raise UsageError(
             "this export or copy was not finished",
             where=printable(str(directory)),
-            hint="run the same command again: it goes on where it stopped",
+            hint="run the same command again: it resumes where it stopped",
         )
     return any(name == names.CATALOG or names.is_volume(name) or names.is_parity(name) for name in entries(directory))
 
@@ -229,5 +229,5 @@ def signatures_in(directories: Sequence[Path]) -> dict[str, bytes]:
                 name = f"{directory}/{name}"
             found[name] = content
             if len(found) > _MAX_SIGNATURES:
-                raise Damaged("too many signature files", where=printable(str(directory)), expected=f"{_MAX_SIGNATURES} at most")
+                raise Damaged("too many signature files", where=printable(str(directory)), expected=f"at most {_MAX_SIGNATURES}")
     return found

@@ -52,10 +52,10 @@ def taken_away() -> MediaError | None:
     if not gone:
         return None
     return MediaError(
-        "a medium was taken away while it was being read",
+        "a medium was removed while it was being read",
         where=listing([str(directory) for directory in gone]),
-        expected="what was there when the command began",
-        hint="put it back in, or mount it again, and run the same command again; with its new path if that is another one",
+        expected="the medium that was there when the command started",
+        hint="insert or mount it again and run the same command again, with the new path if it has changed",
     )
 
 

@@ -80,7 +80,7 @@ class BundleStore:
             raise Lacking("no such manifest in the bundle", where=self.catalog.name, got=str(digest))
         where = f"{self.catalog.name}: manifest {digest}"
         if size > MAX_MANIFEST:
-            raise Damaged("a manifest is too large", where=where, expected=f"{MAX_MANIFEST} bytes at most", got=f"{size} bytes")
+            raise Damaged("a manifest is too large", where=where, expected=f"at most {MAX_MANIFEST} bytes", got=f"{size} bytes")
         reader = VerifiedReader(self.open_blob(digest), Descriptor("", digest, size), self.place(digest))
         raw = read_all(reader, size, where)
         return Manifest.parse(raw, self._kinds.get(digest) or sniff_media_type(raw, where), where, digest.algorithm)
@@ -114,7 +114,7 @@ class BundleStore:
 
     def _open_held(self, digest: Digest) -> Reader:
         if self.outside is None:
-            raise Damaged("a blob is needed that the bundle does not carry", where=self.catalog.name, got=str(digest))
+            raise Damaged("the bundle does not carry a blob that is needed", where=self.catalog.name, got=str(digest))
         return self.outside(digest)
 
     def _base(self, digest: Digest) -> VerifiedReader:

@@ -71,10 +71,10 @@ class Supplement:
             for name, (first, last) in runs:
                 if name not in known or last >= len(known[name].blocks):
                     got = f"block {last} of {printable(name, 60)}"
-                    raise Damaged("a supplement with a block that the bundle does not have", where=names.SUPPLEMENT, got=got)
+                    raise Damaged("the supplement has a block that the bundle does not have", where=names.SUPPLEMENT, got=got)
                 left -= last + 1 - first
                 if left < 0:
-                    raise Damaged("a supplement with more blocks than the bundle has", where=names.SUPPLEMENT)
+                    raise Damaged("the supplement has more blocks than the bundle", where=names.SUPPLEMENT)
                 for number in range(first, last + 1):
                     length = block_length(known[name], number)
                     yield name, number, names.resend_name(i), offset, length
@@ -113,11 +113,11 @@ def read_supplements(directories: Iterable[Path], catalog: Outline, digest: Dige
         supplement = Supplement.from_bytes(fsio.read_capped(directory / names.SUPPLEMENT, MAX_SUPPLEMENT), where)
         if supplement.catalog != digest:
             raise Damaged(
-                "a supplement for another bundle",
+                "the supplement is for another bundle",
                 where=where,
                 expected=f"{catalog.name}, catalog {digest}",
                 got=f"catalog {supplement.catalog}",
-                hint="leave it out; the right one answers the request that was written for this bundle",
+                hint="leave it out and use the supplement made from this bundle's resend request",
             )
         sizes: dict[str, int] = {}
         for name, number, file, offset, length in supplement.places(catalog):
@@ -161,7 +161,7 @@ def _check_sizes(directory: Path, sizes: Mapping[str, int]) -> None:
         found = fsio.DirectoryTree(directory).size(file)
         if found != size:
             raise Damaged(
-                "a supplement is damaged or incomplete",
+                "the supplement is damaged or incomplete",
                 where=printable(str(directory / file)),
                 expected=f"a file of {size} bytes",
                 got="none" if found is None else f"{found} bytes",
@@ -181,6 +181,6 @@ def _parse_runs(value: object, where: str) -> tuple[Run, ...]:
     for item in strictjson.array(value, where):
         parts: list[Any] = strictjson.array(item, where)
         if len(parts) != 3:
-            raise Damaged("not a run of blocks", where=where, expected="[FILE, FIRST, LAST]", got=printable(str(parts), 80))
+            raise Damaged("not a valid run of blocks", where=where, expected="[FILE, FIRST, LAST]", got=printable(str(parts), 80))
         runs.append((strictjson.string(parts[0], where), read_ranges([parts[1:]], where)[0]))
     return tuple(runs)

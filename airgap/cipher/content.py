@@ -66,7 +66,7 @@ class ContentKey:
         try:
             return self._catalog.decrypt(sealed[:NONCE_SIZE], sealed[NONCE_SIZE:], context)
         except (InvalidTag, ValueError) as error:
-            raise Damaged("an encrypted catalog cannot be opened with its own key", where=where) from error
+            raise Damaged("the encrypted catalog cannot be decrypted with its own key", where=where) from error
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class SiteKey:
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise _no_key("not a public key", where) from error
         if not isinstance(key, X25519PublicKey):
-            raise _no_key("a key that nothing can be encrypted to", where)
+            raise _no_key("not an encryption key", where)
         return cls(key)
 
     def wrap(self, key: ContentKey) -> Wrapped:
@@ -43,7 +43,7 @@ class SiteKey:
         try:
             shared = own.exchange(self._key)
         except ValueError as error:
-            raise _no_key("a public key that gives no secret", self.key_id) from error
+            raise _no_key("the public key yields no shared secret", self.key_id) from error
         return Wrapped(self.key_id, ephemeral, _kek(shared, ephemeral, self._raw).encrypt(bytes(NONCE_SIZE), key.secret, None))
 
 
@@ -61,13 +61,13 @@ class SiteSecret:
         secret = passphrase() if b"ENCRYPTED" in pem else None
         if b"ENCRYPTED" in pem and not secret:
             hint = "set AIRGAP_KEY_PASSPHRASE, use --passphrase-file, or run on a terminal"
-            raise UsageError("the key is encrypted and there is no passphrase", where=where, hint=hint)
+            raise UsageError("the key is encrypted and no passphrase was given", where=where, hint=hint)
         try:
             key = serialization.load_pem_private_key(pem, secret)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _no_key("the wrong passphrase, or not a private key" if secret else "not a private key", where) from error
+            raise _no_key("wrong passphrase, or not a private key" if secret else "not a private key", where) from error
         if not isinstance(key, X25519PrivateKey):
-            raise _no_key("a key that cannot decrypt", where)
+            raise _no_key("not a decryption key", where)
         return cls(key)
 
     def unwrap(self, wrapped: Wrapped) -> ContentKey:
@@ -76,7 +76,7 @@ class SiteSecret:
             shared = self._key.exchange(X25519PublicKey.from_public_bytes(wrapped.ephemeral))
             secret = _kek(shared, wrapped.ephemeral, self._raw).decrypt(bytes(NONCE_SIZE), wrapped.secret, None)
         except (ValueError, InvalidTag) as error:
-            raise Refused("the bundle's key is not encrypted to this key", got=self.key_id) from error
+            raise Refused("the bundle's content key is not encrypted to this key", got=self.key_id) from error
         return ContentKey(secret)
 
 
@@ -99,5 +99,5 @@ def _key_id(key: X25519PublicKey) -> str:
 
 
 def _no_key(what: str, where: str) -> UsageError:
-    expected = "a PEM file with an X25519 key, as `airgap keys generate --type x25519` makes it"
+    expected = "a PEM file with an X25519 key, as made by `airgap keys generate --type x25519`"
     return UsageError(what, where=where, expected=expected)

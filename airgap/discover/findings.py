@@ -113,7 +113,7 @@ class Findings:
             + len(self.open)
         )
         if found > MAX_FINDINGS:
-            raise UsageError("too much was found", expected=f"{MAX_FINDINGS} places at most", hint="name fewer directories")
+            raise UsageError("too much was found", expected=f"at most {MAX_FINDINGS} places", hint="name fewer directories")
 
 
 class Sheet:

@@ -136,7 +136,7 @@ def _environment(path: Path, sheet: Sheet) -> Mapping[str, str]:
 def _standard_input(read_stdin: Callable[[int], bytes], limits: Limits, findings: Findings) -> None:
     data = read_stdin(limits.size + 1)
     if len(data) > limits.size:
-        raise UsageError("the input is too large", where=STDIN, expected=f"{limits.size} bytes at most")
+        raise UsageError("the input is too large", where=STDIN, expected=f"at most {limits.size} bytes")
     text = decode(data)
     if text is None:
         raise UsageError("not UTF-8 text", where=STDIN, expected="what helm template or kustomize build print")

@@ -152,13 +152,13 @@ class Log:
             try:
                 entry = parse_entry(line, number)
             except AirgapError as error:
-                problems.append(f"line {number} is no entry: {error.what}")
+                problems.append(f"line {number} is not an entry: {error.what}")
             else:
                 entries.append(entry)
                 problems += _breaks(entry, number, last, catalog)
             last = Digest.of(line)
         if len(lines) > MAX_ENTRIES:
-            problems.append(f"there are {len(lines)} lines, more than the {MAX_ENTRIES} that a log may have")
+            problems.append(f"the log has {len(lines)} lines, more than the limit of {MAX_ENTRIES}")
         return cls(tuple(entries), tuple(problems), end, len(raw) - end, last, len(lines))
 
     def next(self, entry: Entry) -> Entry:
@@ -168,7 +168,7 @@ class Log:
             UsageError: the log is full.
         """
         if self.lines >= MAX_ENTRIES or self.end > MAX_LOG - 2 * MAX_LINE:
-            raise UsageError("the custody log is full", expected=f"{MAX_ENTRIES} entries at most", got=str(self.lines))
+            raise UsageError("the custody log is full", expected=f"at most {MAX_ENTRIES} entries", got=str(self.lines))
         return replace(entry, number=self.lines + 1, previous=self.last, cut=self.torn)
 
 
@@ -216,7 +216,7 @@ class Custody:
                 if who:
                     seals[entry.digest] = f"signed by {who}"
                 else:
-                    problems.append(f"{printable(medium)}: entry {entry.number}: its signature is not good: {printable(why)}")
+                    problems.append(f"{printable(medium)}: entry {entry.number}: its signature is invalid: {printable(why)}")
         return replace(self, problems=tuple(problems), seals=seals)
 
     def vouched(self, entry: Entry) -> str:
@@ -237,10 +237,10 @@ def new_entry(catalog: Digest, at: str, who: str, where: str, note: str, checked
         UsageError: nobody is named, or a text is too long.
     """
     if not who.strip():
-        raise UsageError("an entry needs somebody", where="--who", expected="the name of who has the media")
+        raise UsageError("an entry needs a name", where="--who", expected="the name of the person who has the media")
     for name, text in (("who", who), ("where", where), ("note", note)):
         if len(text) > _LIMITS[name]:
-            raise UsageError("too long for a log", where=f"--{name}", expected=f"{_LIMITS[name]} characters at most")
+            raise UsageError("too long for the custody log", where=f"--{name}", expected=f"at most {_LIMITS[name]} characters")
         if text != text.encode("utf-8", "replace").decode():
             raise UsageError("not text", where=f"--{name}", expected="UTF-8")
     return Entry(0, catalog, at, who.strip(), where.strip(), note.strip(), checked)
@@ -254,7 +254,7 @@ def parse_entry(line: bytes, number: int) -> Entry:
     """
     where = f"custody log, line {number}"
     if len(line) > MAX_LINE:
-        raise Damaged("an entry is too long", where=where, expected=f"{MAX_LINE} bytes at most")
+        raise Damaged("an entry is too long", where=where, expected=f"at most {MAX_LINE} bytes")
     fields = strictjson.parse_object(line, where)
     if fields.get("schema") != SCHEMA:
         raise Damaged("an unknown schema", where=where, expected=SCHEMA, got=printable(str(fields.get("schema")), 60))
@@ -274,7 +274,7 @@ def parse_entry(line: bytes, number: int) -> Entry:
         seal=None if seal is None else _seal(strictjson.mapping(seal, where), where),
     )
     if entry.line() != line:
-        raise Damaged("an entry is not written as this format writes it", where=where)
+        raise Damaged("an entry is not in canonical form", where=where)
     return entry
 
 
@@ -294,23 +294,23 @@ def read_result(raw: bytes, catalog: Digest, where: str) -> Checked:
         raise UsageError(f"not the result of a check: {error.what}", where=where, hint=hint) from error
     stated = [printable(str(bundle.get("catalog")), 100) for bundle in bundles]
     if catalog not in stated:
-        raise UsageError("the result is that of another bundle", where=where, expected=catalog, got=listing(stated, 3) or "none")
+        raise UsageError("the check result is for another bundle", where=where, expected=catalog, got=listing(stated, 3) or "none")
     return Checked(printable(result, _MAX_WORD), code, Digest.of(raw))
 
 
 def _breaks(entry: Entry, number: int, last: Digest | None, catalog: Digest) -> Iterator[str]:
     if entry.number != number:
-        yield f"entry {entry.number} stands in line {number}: entries were taken out or put in"
+        yield f"entry {entry.number} is on line {number}: entries were removed or inserted"
     if entry.previous != last:
-        yield f"entry {number} does not follow on the line before it: something was changed, taken out or put in"
+        yield f"entry {number} does not continue the line before it: an entry was changed, removed or inserted"
     if entry.catalog != catalog:
-        yield f"entry {number} speaks of another bundle (catalog {entry.catalog})"
+        yield f"entry {number} is about another bundle (catalog {entry.catalog})"
 
 
 def _text(fields: Mapping[str, Any], name: str, where: str) -> str:
     text = strictjson.string(fields.get(name), f"{where}: {name}")
     if len(text) > _LIMITS[name]:
-        raise Damaged("a text is too long", where=f"{where}: {name}", expected=f"{_LIMITS[name]} characters at most")
+        raise Damaged("a value is too long", where=f"{where}: {name}", expected=f"at most {_LIMITS[name]} characters")
     return text
 
 

@@ -9,7 +9,7 @@ from airgap.trust.keys.gpg import is_openpgp, listed_keys
 from airgap.trust.keys.revoked import Revoked
 from airgap.trust.policy.requirements import KeySource
 
-_SOURCE = KeySource(paths=("the keys given",))
+_SOURCE = KeySource(paths=("the given keys",))
 
 
 def who_signed(content: bytes, form: str, signature: bytes, keys: Sequence[bytes], revoked: Revoked) -> tuple[str, str]:
@@ -38,6 +38,6 @@ def who_signed(content: bytes, form: str, signature: bytes, keys: Sequence[bytes
         pems = [key for key in keys if key not in rings]
         found = find_raw(pems, _SOURCE, content, {name: signature}, revoked) if pems else None
     if found is None:
-        return "", "there is no key of its kind to check it with"
+        return "", "no key of its kind was given to check it"
     who = next(iter(found.signers.values()), "").removesuffix(f" ({name})")
-    return who, "" if who else found.failures.get(name, found.obstacle or "not a good signature")
+    return who, "" if who else found.failures.get(name, found.obstacle or "not a valid signature")

@@ -30,7 +30,7 @@ _ROWS = ("manifests", "blobs")
 _MAX_TEXT = 4096
 _RAW_SIZES = {"sha256": 32, "sha512": 64}
 _WHERE = "receipt"
-_SPLIT = "make a receipt of a part: give a prefix in the target, or --repository"
+_SPLIT = "make a receipt of one part: give a prefix in the target, or --repository"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,7 @@ class Receipt:
         """
         raw = self._encoded()
         if len(raw) > MAX_RECEIPT:
-            raise UsageError(
-                "the receipt becomes too large", expected=f"{MAX_RECEIPT} bytes at most", got=str(len(raw)), hint=_SPLIT
-            )
+            raise UsageError("the receipt is too large", expected=f"at most {MAX_RECEIPT} bytes", got=str(len(raw)), hint=_SPLIT)
         return raw
 
     def _encoded(self) -> bytes:
@@ -108,7 +106,7 @@ class Receipt:
             Damaged: too large, of an unknown schema, or not exactly what :meth:`to_bytes` would write.
         """
         if len(raw) > MAX_RECEIPT:
-            raise Damaged("a receipt is too large", where=where, expected=f"{MAX_RECEIPT} bytes at most", got=str(len(raw)))
+            raise Damaged("the receipt is too large", where=where, expected=f"at most {MAX_RECEIPT} bytes", got=str(len(raw)))
         top = strictjson.parse_object(raw, where)
         _check_schema(top, where)
         repositories = [_repository(item, where) for item in strictjson.array(top["repositories"], f"{where}: repositories")]
@@ -128,7 +126,7 @@ class Receipt:
             holdings=Holdings(blobs, dict(_images(top["images"], manifests, where)), manifests),
         )
         if receipt._encoded() != raw:
-            raise Damaged("a receipt that is not in its one form", where=where, expected="sorted, each thing once, no other spaces")
+            raise Damaged("the receipt is not in canonical form", where=where, expected="sorted, no duplicates, no extra spaces")
         return receipt
 
 
@@ -140,9 +138,9 @@ def check_site(name: str) -> str:
     """
     if not is_stream(name):
         raise UsageError(
-            "not a site's name",
+            "not a valid site name",
             got=printable(name),
-            expected=f"lower-case letters and digits, joined by single . _ or -, {MAX_STREAM} at most, like plant-7",
+            expected=f"lower-case letters and digits, joined by single . _ or -, at most {MAX_STREAM}, like plant-7",
             hint="name the site with --site",
         )
     return name
@@ -192,7 +190,7 @@ def _unpack(value: object, repositories: list[str], blobs: dict[Digest, Held], w
     row = strictjson.mapping(value, where)
     algorithms = [name for name in _RAW_SIZES if name in row]
     if len(algorithms) != 1 or set(row) != {"repositories", "sizes", *algorithms}:
-        raise Damaged("a row with other parts", where=where, expected="repositories, sizes and one of sha256, sha512")
+        raise Damaged("a row has the wrong parts", where=where, expected="repositories, sizes and one of sha256, sha512")
     algorithm, width = algorithms[0], _RAW_SIZES[algorithms[0]]
     numbers = [strictjson.integer(item, where) for item in strictjson.array(row["repositories"], where)]
     if any(number >= len(repositories) for number in numbers):
@@ -201,7 +199,7 @@ def _unpack(value: object, repositories: list[str], blobs: dict[Digest, Held], w
     digests, sizes = _base64(row[algorithm], where), list(_steps(_base64(row["sizes"], where), where))
     if len(digests) != width * len(sizes):
         raise Damaged(
-            "a row with more digests or more sizes",
+            "a row has different numbers of digests and sizes",
             where=where,
             expected=f"{width} bytes for each of {len(sizes)} sizes",
             got=f"{len(digests)} bytes",
@@ -233,7 +231,7 @@ def _steps(raw: bytes, where: str) -> Iterator[int]:
             number = shift = 0
             yield total
         if shift > 56 or total >= strictjson.MAX_INTEGER:
-            raise Damaged("a size that is too large", where=where, expected="less than 2^53 bytes")
+            raise Damaged("a size is too large", where=where, expected="less than 2^53 bytes")
     if shift:
         raise Damaged("the sizes of a row end in the middle of a number", where=where)
 
@@ -245,12 +243,12 @@ def _check_schema(top: dict[str, Any], where: str) -> None:
             where=where,
             expected=SCHEMA,
             got=printable(str(top.get("schema")), 60),
-            hint="give a file that `airgap receipt` made; a newer one needs a newer airgap",
+            hint="give a file made by `airgap receipt`; one made by a newer airgap needs that version here",
         )
     if set(top) != set(_FIELDS):
         wrong = sorted(set(top) ^ set(_FIELDS))
         raise Damaged(
-            "a receipt with other entries", where=where, expected=", ".join(_FIELDS), got=printable(", ".join(wrong), 200)
+            "the receipt has the wrong fields", where=where, expected=", ".join(_FIELDS), got=printable(", ".join(wrong), 200)
         )
 
 
@@ -260,7 +258,7 @@ def _streams(value: object, where: str) -> dict[str, Taken]:
         at = f"{where}: stream {printable(stream, 60)}"
         fields = strictjson.mapping(item, at)
         if not is_stream(stream):
-            raise Damaged("not a stream name", where=at)
+            raise Damaged("not a valid stream name", where=at)
         result[stream] = Taken(strictjson.integer(fields.get("serial"), at), Digest.parse(fields.get("catalog"), at))
     return result
 
@@ -304,14 +302,14 @@ def _site(value: object, where: str) -> str:
 def _target(value: object, where: str) -> str:
     text = _text(value, f"{where}: target")
     if text.startswith("docker://") and "@" in text:
-        raise Damaged("a target with credentials in it", where=where)
+        raise Damaged("the target contains credentials", where=where)
     return text
 
 
 def _text(value: object, where: str) -> str:
     text = strictjson.string(value, where)
     if not text or len(text) > _MAX_TEXT or not text.isprintable():
-        raise Damaged("a text that is empty, too long, or not printable", where=where, got=printable(text, 60))
+        raise Damaged("a text is empty, too long or not printable", where=where, got=printable(text, 60))
     return text
 
 

@@ -30,7 +30,7 @@ def signature_paths(path: Path) -> list[Path]:
         beside = [entry for entry in path.parent.iterdir() if entry.name.startswith(path.name)]
     found = sorted(entry for entry in beside if _SUFFIX.fullmatch(entry.name[len(path.name) :]))
     if len(found) > MAX_SIGNATURES:
-        raise Damaged("too many signature files", where=printable(str(path.parent)), expected=f"{MAX_SIGNATURES} at most")
+        raise Damaged("too many signature files", where=printable(str(path.parent)), expected=f"at most {MAX_SIGNATURES}")
     return found
 
 
@@ -69,8 +69,8 @@ def check_receipt_signatures(
         "the receipt is not signed by a key of the site",
         where=where,
         expected=" or ".join(finding.wanted for finding in findings) or "a key to check it with",
-        got=listing(failures) if signatures else "no signature beside it",
-        hint="bring the receipt's .sig or .asc file too, or name the key that the site signs with",
+        got=listing(failures) if signatures else "no signature next to it",
+        hint="add the receipt's .sig or .asc file, or name the key that the site signs with",
     )
 
 

@@ -87,18 +87,18 @@ class ResendRequest:
         """
         known = files_of(catalog)
         if not self.files:
-            raise UsageError("a resend request that asks for nothing", where=self.bundle)
+            raise UsageError("the resend request is empty", where=self.bundle)
         for name, found in self.files.items():
             if name not in known:
                 raise UsageError(
-                    "a resend request for a file that the bundle does not have",
+                    "the resend request names a file that the bundle does not have",
                     where=catalog.name,
-                    expected=f"one of {len(known)} files, {next(reversed(known))} the last",
+                    expected=f"one of {len(known)} files, up to {next(reversed(known))}",
                     got=printable(name, 60),
                 )
             if found[-1][1] >= len(known[name].blocks):
                 raise UsageError(
-                    "a resend request for blocks beyond the end of a file",
+                    "the resend request names blocks beyond the end of a file",
                     where=f"{catalog.name}: {name}",
                     expected=f"{len(known[name].blocks)} blocks, counted from 0",
                     got=f"block {found[-1][1]}",
@@ -126,7 +126,7 @@ class ResendRequest:
         try:
             return cls._parse(strictjson.parse_object(raw, where), where)
         except Damaged as error:
-            hint = "give a file that `airgap media repair` wrote"
+            hint = "give a file written by `airgap media repair`"
             raise UsageError(error.what, where=error.where, expected=error.expected, got=error.got, hint=hint) from error
 
     @classmethod
@@ -135,11 +135,11 @@ class ResendRequest:
             raise Damaged("not a resend request", where=where, expected=SCHEMA, got=printable(str(top.get("schema")), 60))
         if set(top) != _FIELDS:
             wrong = printable(", ".join(sorted(set(top) ^ _FIELDS)), 200)
-            raise Damaged("a resend request with other entries", where=where, expected=", ".join(sorted(_FIELDS)), got=wrong)
+            raise Damaged("the resend request has the wrong fields", where=where, expected=", ".join(sorted(_FIELDS)), got=wrong)
         stream = strictjson.string(top["stream"], f"{where}: stream")
         serial = strictjson.integer(top["serial"], f"{where}: serial")
         if not is_stream(stream) or not serial:
-            raise Damaged("not a bundle's stream and serial", where=where, got=printable(f"{stream} {serial}", 80))
+            raise Damaged("not a valid stream and serial", where=where, got=printable(f"{stream} {serial}", 80))
         if top["block_size"] != names.BLOCK_SIZE:
             raise Damaged("an unknown block size", where=where, expected=str(names.BLOCK_SIZE))
         files = {name: read_ranges(value, f"{where}: {printable(name, 60)}") for name, value in _files(top, where).items()}
@@ -175,10 +175,10 @@ def read_ranges(value: object, where: str) -> tuple[Range, ...]:
     for item in strictjson.array(value, where):
         pair = [strictjson.integer(number, where) for number in strictjson.array(item, where)]
         if len(pair) != 2 or pair[0] > pair[1]:
-            raise Damaged("not a range of blocks", where=where, expected="[FIRST, LAST]", got=printable(str(pair), 60))
+            raise Damaged("not a valid block range", where=where, expected="[FIRST, LAST]", got=printable(str(pair), 60))
         found.append((pair[0], pair[1]))
     if not found or any(before[1] + 1 >= after[0] for before, after in pairwise(found)):
-        raise Damaged("ranges of blocks that do not rise, touch, or are none", where=where, got=printable(str(found), 80))
+        raise Damaged("block ranges must be non-empty, ascending and not adjacent", where=where, got=printable(str(found), 80))
     return tuple(found)
 
 

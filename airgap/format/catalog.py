@@ -116,13 +116,13 @@ class Catalog(Outline):
             raise Refused(
                 "the bundle is encrypted",
                 where=where,
-                expected="the private key of a site that it was encrypted to",
-                hint="import, verify, inspect, serve and watch take it: --decrypt-key FILE; check, copy and repair need no key; "
-                "as a base of the next bundle take the site's receipt",
+                expected="the private key of one of its recipients",
+                hint="give --decrypt-key FILE to import, verify, inspect, serve or watch; check, copy and repair need no key; "
+                "as the base of the next bundle use the site's receipt",
             )
         if top.get("schema") != SCHEMA:
             raise Damaged(
-                "a catalog of an unknown schema",
+                "the catalog has an unknown schema",
                 where=where,
                 expected=SCHEMA,
                 got=printable(str(top.get("schema")), 60),

@@ -83,7 +83,7 @@ def volume_of(value: object, number: int, most: int | None) -> Volume:
     volume = file_of(value, names.volume_name(number), where)
     if most is not None and volume.size > most:
         raise Damaged(
-            "a volume is larger than the volume size", where=where, expected=f"{most} bytes at most", got=str(volume.size)
+            "a volume is larger than the volume size", where=where, expected=f"at most {most} bytes", got=str(volume.size)
         )
     return volume
 
@@ -92,13 +92,13 @@ def parity_of(values: list[Any], volumes: tuple[Volume, ...]) -> tuple[Volume, .
     """Read the parity files of these volumes: each as large as the largest of them. Raises ``Damaged``."""
     where = f"{names.CATALOG}: parity"
     if values and len(values) + len(volumes) > MOST_SHARES:
-        raise Damaged("more volumes and parity files than the code has", where=where, expected=f"{MOST_SHARES} at most")
+        raise Damaged("too many volumes and parity files", where=where, expected=f"at most {MOST_SHARES}")
     files = tuple(file_of(value, names.parity_name(i), f"{where} {i}") for i, value in enumerate(values, 1))
     largest = max((volume.size for volume in volumes), default=0)
     for file in files:
         if file.size != largest:
             raise Damaged(
-                "a parity file is not as large as the largest volume", where=where, expected=str(largest), got=str(file.size)
+                "a parity file is not the size of the largest volume", where=where, expected=str(largest), got=str(file.size)
             )
     return files
 
@@ -147,7 +147,7 @@ def _check_patch(patch: Patch, blobs: Mapping[Digest, Blob], where: str) -> None
         raise Damaged("a patch applies to a blob that is neither held nor in the bundle", where=where, expected=patch.base)
     if patch.codec not in CODECS:
         raise Damaged(
-            "a patch of an unknown kind",
+            "the patch has an unknown kind",
             where=where,
             expected=", ".join(CODECS),
             got=printable(patch.codec, 60),
@@ -159,7 +159,7 @@ def _blob(value: object, where: str) -> Blob:
     fields = strictjson.mapping(value, where)
     size = strictjson.integer(fields.get("size"), where)
     if len(fields.keys() & {"held", "patch", "extents"}) != 1 or fields.get("held", True) is not True:
-        raise Damaged("a blob must be carried, held or made by a patch, and only one of these", where=where)
+        raise Damaged("a blob must be exactly one of carried, held and made by a patch", where=where)
     if "held" in fields:
         repositories = strictjson.array(fields.get("repositories", []), where)
         return Blob(size, held=True, repositories=tuple(strictjson.string(name, where) for name in repositories))

@@ -46,9 +46,9 @@ def check_stream(name: str) -> str:
     """
     if not is_stream(name):
         raise UsageError(
-            "not a stream name",
+            "not a valid stream name",
             got=printable(name),
-            expected=f"lower-case letters and digits, joined by single . _ or -, {MAX_STREAM} at most, like prod-site",
+            expected=f"lower-case letters and digits, joined by single . _ or -, at most {MAX_STREAM}, like prod-site",
         )
     return name
 
@@ -119,5 +119,5 @@ def volume_size(text: str) -> int:
         error.expected = f"a size such as 4GiB or 25GB, or one of {', '.join(PRESETS)}"
         raise
     if size < MIN_VOLUME:
-        raise UsageError("the volume size is too small", expected=f"{MIN_VOLUME} bytes at least", got=printable(text))
+        raise UsageError("the volume size is too small", expected=f"at least {MIN_VOLUME} bytes", got=printable(text))
     return size

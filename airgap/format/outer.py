@@ -88,10 +88,10 @@ def read(raw: bytes) -> Catalog | Sealed:
         return Catalog.from_bytes(raw)
     if set(top) != _FIELDS or top["piece_size"] != PIECE:
         wrong = printable(", ".join(sorted(set(top) ^ _FIELDS)) or str(top["piece_size"]), 200)
-        raise Damaged("an encrypted catalog with other entries", where=where, expected=", ".join(sorted(_FIELDS)), got=wrong)
+        raise Damaged("the encrypted catalog has the wrong fields", where=where, expected=", ".join(sorted(_FIELDS)), got=wrong)
     recipients = strictjson.array(top["recipients"], f"{where}: recipients")
     if not 0 < len(recipients) <= MAX_RECIPIENTS:
-        raise Damaged("an encrypted catalog for nobody or too many", where=where, expected=f"1 to {MAX_RECIPIENTS} recipients")
+        raise Damaged(f"an encrypted catalog must have 1 to {MAX_RECIPIENTS} recipients", where=where, got=str(len(recipients)))
     wrapped = tuple(_recipient(value, where) for value in recipients)
     inner, tags = _bytes(top["catalog"], where), _bytes(top["tags"], where)
     return Sealed(**header(top), raw=raw, recipients=wrapped, catalog=inner, tags=tags)
@@ -100,7 +100,7 @@ def read(raw: bytes) -> Catalog | Sealed:
 def _recipient(value: object, where: str) -> Wrapped:
     fields = strictjson.mapping(value, f"{where}: recipients")
     if set(fields) != {"key", "ephemeral", "secret"}:
-        raise Damaged("a recipient with other entries", where=where, expected="key, ephemeral, secret")
+        raise Damaged("a recipient has the wrong fields", where=where, expected="key, ephemeral, secret")
     key_id = printable(strictjson.string(fields["key"], where), 64)
     return Wrapped(key_id, _bytes(fields["ephemeral"], where), _bytes(fields["secret"], where))
 

@@ -100,5 +100,5 @@ def _stream(top: dict[str, Any]) -> str:
 def _volume_size(value: object) -> int | None:
     where = f"{names.CATALOG}: volume_size"
     if value is not None and strictjson.integer(value, where) < names.MIN_VOLUME:
-        raise Damaged("a volume size that nothing fits into", where=where, expected=f"{names.MIN_VOLUME} bytes at least")
+        raise Damaged("the volume size is too small", where=where, expected=f"at least {names.MIN_VOLUME} bytes")
     return None if value is None else strictjson.integer(value, where)

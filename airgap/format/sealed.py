@@ -69,12 +69,12 @@ def open_with(key: ContentKey, outer: Sealed) -> Catalog:
     """As :func:`unseal`, with the content key itself. Raises ``Damaged``, also when it is another bundle's."""
     inner = Catalog.from_bytes(key.unseal(outer.catalog, _CATALOG, names.CATALOG))
     if _outside(inner) != _outside(outer):
-        raise Damaged("an encrypted catalog contradicts what it says outside", where=names.CATALOG)
+        raise Damaged("the encrypted catalog contradicts its outer catalog", where=names.CATALOG)
     joined = key.unseal(outer.tags, _TAGS, f"{names.CATALOG}: tags")
     sizes = tuple(volume.size for volume in inner.volumes)
     counts = [-(-size // PIECE) * TAG_SIZE for size in sizes]
     if sum(counts) != len(joined):
-        raise Damaged("an encrypted catalog without a tag for every piece", where=names.CATALOG, expected=f"{sum(counts)} bytes")
+        raise Damaged("the encrypted catalog lacks a tag for every piece", where=names.CATALOG, expected=f"{sum(counts)} bytes")
     starts = [sum(counts[:i]) for i in range(len(counts))]
     tags = tuple(joined[start : start + count] for start, count in zip(starts, counts, strict=True))
     return replace(inner, pieces=Pieces(key, sizes, tags))

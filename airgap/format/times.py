@@ -27,7 +27,7 @@ def parse_time(text: str) -> dt.datetime:
             return moment.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         pass
-    raise UsageError("not a time", expected="RFC 3339, such as 2026-01-31T12:00:00Z", got=printable(text, 60))
+    raise UsageError("not a valid time", expected="RFC 3339, such as 2026-01-31T12:00:00Z", got=printable(text, 60))
 
 
 def format_time(moment: dt.datetime) -> str:

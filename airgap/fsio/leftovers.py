@@ -83,10 +83,10 @@ def sweep(directory: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        _tell(f"cannot look for what a killed command may have left in {printable(place)}: {error.strerror}")
+        _tell(f"cannot look for leftovers of a killed command in {printable(place)}: {error.strerror}")
         return
     if gone:
-        _tell(f"removed from {printable(place)} what a killed command left there: {listing(gone, 4)}")
+        _tell(f"removed leftovers of a killed command from {printable(place)}: {listing(gone, 4)}")
 
 
 def sweep_once(directory: Path) -> None:

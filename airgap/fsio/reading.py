@@ -76,7 +76,7 @@ def read_capped(path: Path, limit: int) -> bytes:
     with opened(path) as fd, disk_errors("cannot read", path):
         if os.fstat(fd).st_size <= limit and len(data := _up_to(fd, limit + 1)) <= limit:
             return data
-    raise Damaged("a file is too large", where=printable(str(path)), expected=f"{limit} bytes at most")
+    raise Damaged("a file is too large", where=printable(str(path)), expected=f"at most {limit} bytes")
 
 
 def release(fd: int) -> None:
@@ -120,7 +120,7 @@ def is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise disk_error(error, "cannot look at a file", printable(str(path))) from error
+        raise disk_error(error, "cannot access a file", printable(str(path))) from error
     return True
 
 
@@ -142,7 +142,7 @@ def read_input(path: Path, limit: int, what: str) -> bytes:
             raise UsageError(f"cannot read the {what}: {error.strerror}", where=printable(str(path))) from error
         raise disk_error(error, f"cannot read the {what}", printable(str(path))) from error
     if len(data) > limit:
-        raise UsageError(f"the {what} is too large", where=printable(str(path)), expected=f"{limit} bytes at most")
+        raise UsageError(f"the {what} is too large", where=printable(str(path)), expected=f"at most {limit} bytes")
     return data
 
 

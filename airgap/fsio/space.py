@@ -56,7 +56,7 @@ def _locked(fd: int, busy: AirgapError) -> Iterator[None]:
 
 def free_bytes(path: Path) -> int:
     """Bytes that can still be written below ``path``, which need not exist yet."""
-    with disk_errors("cannot ask for the free space", path):
+    with disk_errors("cannot determine the free space", path):
         status = os.statvfs(existing_parent(path))
     return status.f_bavail * status.f_frsize
 

@@ -74,7 +74,7 @@ class DirectoryTree:
         """As ``Tree.check``: ``O_NOFOLLOW`` would not notice a link in the middle of a path."""
         if not self.path.is_dir():
             got = "not a directory" if self.path.exists() else "no such directory"
-            raise Damaged("there is no directory to read from", where=printable(str(self.path)), got=got)
+            raise Damaged("the directory cannot be read", where=printable(str(self.path)), got=got)
         for name in directories:
             if (self.path / name).is_symlink():
                 raise Damaged("not a directory", where=printable(str(self.path / name)), got="a symbolic link")
@@ -95,7 +95,7 @@ class DirectoryTree:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise disk_error(error, "cannot look at a file", printable(path)) from error
+            raise disk_error(error, "cannot access a file", printable(path)) from error
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def read(self, name: str, limit: int) -> bytes:

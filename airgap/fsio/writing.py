@@ -56,7 +56,7 @@ def append_durable(path: Path, data: bytes, keep: int) -> None:
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or status.st_size < keep:
-                raise Damaged("not the file that was read", where=printable(str(path)), hint="try again")
+                raise Damaged("the file was replaced while it was in use", where=printable(str(path)), hint="try again")
             os.ftruncate(fd, keep)
             try:
                 write_at(fd, data, keep)

@@ -33,7 +33,7 @@ def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]
         return
     if spec.form is Form.DIRECTORY and len(closures) != 1:
         raise UsageError(
-            "a directory of skopeo holds one image",
+            "a dir: target (skopeo format) holds exactly one image",
             where=str(spec),
             got=listing([str(closure.image.reference) for closure in closures]) or "none",
             hint="import into oci: or oci-archive:, which hold many",

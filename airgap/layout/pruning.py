@@ -33,7 +33,7 @@ class PrunableLayout(LayoutStore):
         for entry in self.index().entries:
             if entry.descriptor.media_type not in media.MANIFESTS:
                 raise Damaged(
-                    "the layout lists something that is no image, and what that needs cannot be known",
+                    "the layout lists an entry that is not an image, so the blobs it needs are unknown",
                     where=self._where,
                     got=printable(f"{entry.descriptor.digest} {entry.descriptor.media_type}"),
                 )

@@ -180,7 +180,7 @@ class LayoutReader:
         version = strictjson.parse_object(self._tree.read(MARKER, 4096), where).get("imageLayoutVersion")
         if version != LAYOUT_VERSION:
             raise Damaged(
-                "an OCI image layout of an unknown version", where=where, expected=LAYOUT_VERSION, got=printable(str(version), 40)
+                "the OCI image layout has an unknown version", where=where, expected=LAYOUT_VERSION, got=printable(str(version), 40)
             )
 
 

@@ -194,7 +194,7 @@ class LayoutStore(LayoutReader):
             index = self.index()
             raw = index.merged(self._names, self._unnamed.values())
             if len(raw) > MAX_INDEX:
-                raise MediaError("the layout holds too many names", where=self._where, expected=f"{MAX_INDEX} bytes at most")
+                raise MediaError("the layout holds too many names", where=self._where, expected=f"at most {MAX_INDEX} bytes")
             if raw != strictjson.canonical(index.value):
                 fsio.write_durable(self.path / INDEX, raw)
             else:
@@ -230,7 +230,7 @@ class LayoutStore(LayoutReader):
             fsio.write_durable(self.path / INDEX, strictjson.canonical(Index.empty().value))
 
     def _sweep(self) -> None:
-        with fsio.disk_errors("cannot look for what an interrupted run left", self.path):
+        with fsio.disk_errors("cannot look for leftovers of an interrupted run", self.path):
             for directory in (self.path, *(self.path / BLOBS).iterdir()):
                 if directory.is_dir() and not directory.is_symlink():
                     fsio.sweep(directory)
@@ -242,7 +242,7 @@ class LayoutStore(LayoutReader):
 
     def _require(self, descriptor: Descriptor) -> None:
         if self.find_blob(descriptor.digest) != descriptor.size:
-            raise Damaged("a name for a manifest that is not stored", where=self._where, expected=descriptor.digest)
+            raise Damaged("the manifest to be named is not stored", where=self._where, expected=descriptor.digest)
 
     def _busy(self) -> MediaError:
         return MediaError(

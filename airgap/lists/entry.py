@@ -163,10 +163,10 @@ def _merge_settings(settings: Iterable[RegistrySettings]) -> tuple[RegistrySetti
         for other, name in rivals:
             if getattr(other, name) != getattr(one, name):
                 raise UsageError(
-                    "image lists contradict each other about a registry",
+                    "image lists disagree about a registry",
                     where=f"{one.host}: {other.origin} and {one.origin}",
-                    expected="the same tls-verify, cert-dir and credentials wherever a registry is named",
-                    hint="say it the same way in both places",
+                    expected="the same tls-verify, cert-dir and credentials wherever the registry is named",
+                    hint="use the same settings in both places",
                 )
     return tuple(known.values())
 
@@ -207,9 +207,9 @@ def _clash(name: str, one: Entry, one_says: str, other: Entry, other_says: str) 
 def _clash_error(clashes: list[str]) -> UsageError:
     more = [f"and {len(clashes) - _MOST_CLASHES} more"] if len(clashes) > _MOST_CLASHES else []
     return UsageError(
-        "entries of the image list contradict each other",
+        "entries of the image list disagree",
         where="\n".join(clashes[:_MOST_CLASHES] + more),
-        expected="each image once, with one digest and one choice of platforms and attachments",
+        expected="one digest and one selection of platforms and attachments for each image",
         hint="keep one of the two entries",
     )
 

@@ -31,8 +31,8 @@ _VERIFIES = (
     "certificate-github-workflow-repository",
 )
 _UNDONE = {
-    **dict.fromkeys(_VERIFIES, "signatures are carried, and judged by the policy.json of the site"),
-    "rewrite": "names at the destination are made by import --map",
+    **dict.fromkeys(_VERIFIES, "signatures are carried and checked against the policy.json of the site"),
+    "rewrite": "import --map sets the names at the destination",
 }
 _TOP = ("apiVersion", "kind", "metadata", "spec")
 
@@ -42,7 +42,7 @@ def parse_hauler(root: yaml.Node, reader: Reader) -> Wishes:
     top = peek(root)
     kind = plain(top["kind"])
     if kind != "Images":
-        hint = "take it out of this file, and carry it in another way"
+        hint = "remove it from this file and transfer it by other means"
         reader.wrong(top["kind"], f"{kind} are not carried by airgap", "kind: Images", got=f"kind: {kind}", hint=hint)
         return Wishes()
     fields = reader.fields(root, "the manifest", _TOP)

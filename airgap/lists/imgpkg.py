@@ -40,6 +40,6 @@ def _entry(node: yaml.Node, reader: Reader) -> Entry | None:
         return None
     if reference.digest is None:
         expected = "name@sha256:..., as imgpkg and kbld write it"
-        reader.wrong(image["image"], "an image without a digest in a lock", expected, got=str(reference))
+        reader.wrong(image["image"], "an image in the lock has no digest", expected, got=str(reference))
         return None
     return Entry(reference, (), reader.origin(image["image"]))

@@ -65,7 +65,7 @@ class Mistakes:
                 where=errors[0].where,
                 expected=errors[0].expected,
                 got="\n".join(lines),
-                hint="correct them and run the same command again",
+                hint="correct them, then run the same command again",
             )
 
 
@@ -79,7 +79,7 @@ def together(errors: Sequence[UsageError]) -> UsageError:
         f"mistakes in {plural(len(errors), 'image list')}",
         where=", ".join(error.where for error in errors),
         got="\n".join(lines),
-        hint="correct them and run the same command again",
+        hint="correct them, then run the same command again",
     )
 
 

@@ -21,9 +21,9 @@ KIND = "ImageSetConfiguration"
 VERSIONS = (f"{GROUP}v1alpha2", f"{GROUP}v2alpha1")
 _ADDITIONAL = "additionalImages"
 _OTHER = ("platform", "operators", "helm", "samples", "blockedImages", "ocp")
-_TOP_UNDONE = {"archiveSize": "give export a --volume-size", "storageConfig": "airgap keeps its state itself (--state)"}
-_IMAGE_UNDONE = dict.fromkeys(("targetRepo", "targetTag"), "names at the destination are made by import --map")
-_HINT = "take the section out of this file; mirror it with oc-mirror, or name its images one by one"
+_TOP_UNDONE = {"archiveSize": "use export --volume-size", "storageConfig": "airgap keeps its own state (--state)"}
+_IMAGE_UNDONE = dict.fromkeys(("targetRepo", "targetTag"), "import --map sets the names at the destination")
+_HINT = "remove the section from this file; mirror it with oc-mirror, or list its images one by one"
 
 
 def parse_oc_mirror(root: yaml.Node, reader: Reader) -> Wishes:

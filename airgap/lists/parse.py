@@ -50,7 +50,7 @@ def parse_list(data: bytes, name: str, places: Places = by_name, expand: Callabl
     """
     mistakes = Mistakes(name)
     if len(data) > MAX_INPUT:
-        raise UsageError("the image list is too large", where=mistakes.name, expected=f"{MAX_INPUT} bytes at most")
+        raise UsageError("the image list is too large", where=mistakes.name, expected=f"at most {MAX_INPUT} bytes")
     text = _decode(data, mistakes)
     if _looks_like_yaml(text):
         wishes = _parse_yaml(text, Reader(mistakes, places=places, expand=expand))
@@ -61,8 +61,8 @@ def parse_list(data: bytes, name: str, places: Places = by_name, expand: Callabl
         raise UsageError(
             "the image list is empty",
             where=f"{mistakes.name}:1:1",
-            expected="one reference a line, or YAML with images: and a list of references",
-            got="no reference at all",
+            expected="one reference per line, or YAML with images: and a list of references",
+            got="no reference",
         )
     return wishes
 
@@ -132,11 +132,11 @@ def _document(root: yaml.Node, reader: Reader) -> Wishes:
     for prefix, only, versions, parser in _MANIFESTS:
         if group.startswith(prefix) and "kind" in top and only in ("", kind):
             if group not in versions:
-                reader.wrong(top["apiVersion"], f"a version of {kind} that is not known", " or ".join(versions), got=group)
+                reader.wrong(top["apiVersion"], f"an unknown version of {kind}", " or ".join(versions), got=group)
                 return Wishes()
             return parser(root, reader)
     if "kind" in top:
-        hint = "images in Kubernetes manifests are found by: airgap discover"
+        hint = "airgap discover finds the images in Kubernetes manifests"
         reader.wrong(top["kind"], "not an image list", _KINDS, got=f"{group} {kind}".strip(), hint=hint)
         return Wishes()
     if not any(key in top for key in TOP_KEYS) and is_skopeo_sync(root):

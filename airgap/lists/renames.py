@@ -46,16 +46,16 @@ class Substitution:
         """
         Pattern.parse(pattern)
         if not template.isprintable() or _OTHER_ESCAPE.search(template):
-            expected = "\\1 to \\9 or \\g<name>, and parts of names"
-            raise UsageError("not a replacement", expected=expected, got=printable(template, 100))
+            expected = "\\1 to \\9 or \\g<name>, and name characters"
+            raise UsageError("not a valid replacement", expected=expected, got=printable(template, 100))
         if len(template) > MAX_PATTERN:
-            raise UsageError("a replacement that is too long", expected=f"{MAX_PATTERN} characters at most")
+            raise UsageError("the replacement is too long", expected=f"at most {MAX_PATTERN} characters")
         made = cls(pattern, template)
         try:
             re2.compile(rf"(?:{pattern})?(?s:.*)", _OPTIONS).fullmatch("").expand(template)
         except (IndexError, KeyError, ValueError, re2.error) as error:
             reason = printable(str(error), 100)
-            raise UsageError("a replacement that does not fit its expression", expected="\\1 to \\9 or \\g<name> of a group in it",
+            raise UsageError("the replacement does not fit its expression", expected="\\1 to \\9 or \\g<name> of a group in it",
                              got=f"{printable(template, 100)}: {reason}") from None  # fmt: skip
         return made
 
@@ -115,7 +115,7 @@ def _rule(node: yaml.Node, reader: Reader) -> str | None:
     fields = reader.fields(node, "a rule", (*_KINDS, "to"))
     kinds = [kind for kind in _KINDS if kind in fields]
     if len(kinds) != 1 or "to" not in fields:
-        reader.wrong(node, "not a rule", f"one of {', '.join(_KINDS)}, and to:", got=", ".join(fields))
+        reader.wrong(node, "not a valid rule", f"one of {', '.join(_KINDS)}, and to:", got=", ".join(fields))
         return None
     source, to = reader.text(fields[kinds[0]], "a name"), reader.text(fields["to"], "a name")
     return None if source is None or to is None else f"{kinds[0]}={source}={to}"

@@ -120,7 +120,7 @@ class Range:
             return cls(text, tuple(_group(part.strip()) for part in text.split("||")))
         except ValueError:
             raise UsageError(
-                "not a range of versions",
+                "not a valid version range",
                 expected="for instance >=1.2 <2, ^1.2, ~1.2.3, 1.2.x or 1.2 - 1.4",
                 got=printable(text, 100),
             ) from None

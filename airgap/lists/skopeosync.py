@@ -50,7 +50,7 @@ def parse_skopeo_sync(root: yaml.Node, reader: Reader) -> Wishes:
         known = len(wanted)
         wanted += _images(fields, registry, reader)
         if known == len(wanted):
-            notices.append(f"{reader.origin(key_node)}: no images are named for this registry")
+            notices.append(f"{reader.origin(key_node)}: no images are listed for this registry")
         if registry:
             settings += _settings(registry, key_node, fields, reader)
     return Wishes(tuple(wanted), tuple(settings), tuple(notices))
@@ -115,11 +115,11 @@ def _credentials(node: yaml.Node, reader: Reader) -> tuple[str | None, str | Non
     found: dict[str, str | None] = {}
     known = ("username", "password")
     if not isinstance(node, yaml.MappingNode):
-        reader.wrong(node, "credentials: is of the wrong type", "a mapping with username: and password:")
+        reader.wrong(node, "credentials: has the wrong type", "a mapping with username: and password:")
         return None, None
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode) or key.value not in known or key.value in found:
-            reader.wrong(key, "an unknown or repeated key in credentials:", " and ".join(known), got="")
+            reader.wrong(key, "credentials: has an unknown or repeated key", " and ".join(known), got="")
         else:
             found[key.value] = reader.text(value, f"a {key.value}", numbers=True)
     for missing in (name for name in known if name not in found):

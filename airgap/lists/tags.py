@@ -38,16 +38,16 @@ class Pattern:
         Raises:
             UsageError: it is none, or too large.
         """
-        expected = f"RE2 syntax, {MAX_PATTERN} characters at most"
+        expected = f"RE2 syntax, at most {MAX_PATTERN} characters"
         try:
             if len(text) > MAX_PATTERN:
-                raise UsageError("a regular expression that is too long", expected=expected, got=printable(text, 100))
+                raise UsageError("the regular expression is too long", expected=expected, got=printable(text, 100))
             _compiled(text)
         except re2.error as error:
             reason = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
-            raise UsageError("not a regular expression", expected=expected, got=printable(reason, 200)) from None
+            raise UsageError("not a valid regular expression", expected=expected, got=printable(reason, 200)) from None
         except UnicodeEncodeError:
-            raise UsageError("not a regular expression", expected=expected, got=printable(text, 100)) from None
+            raise UsageError("not a valid regular expression", expected=expected, got=printable(text, 100)) from None
         return cls(text)
 
     def found_in(self, tag: str) -> bool:
@@ -129,7 +129,7 @@ class Chooser:
         self._kept[tag] = None
         if self._rule.newest is None and len(self._kept) > self._limit:
             raise UsageError(
-                "a rule chooses too many tags", expected=f"{MAX_CHOSEN} at most", got=str(self._rule), hint="make it narrower"
+                "a rule selects too many tags", expected=f"at most {MAX_CHOSEN}", got=str(self._rule), hint="make it narrower"
             )
         if self._rule.newest is not None and len(self._kept) >= 2 * self._limit + 100:
             self._kept = dict.fromkeys(self.chosen())

@@ -47,7 +47,7 @@ def wished_repository(
 ) -> Repository | None:
     """A repository, without tag and digest; None when it is a mistake."""
     if "@" in text or ":" in text.removeprefix("docker://").rpartition("/")[2]:
-        mistakes.add(spot, "not a repository", expected="a name without tag and digest, such as quay.io/team/app", got=text)
+        mistakes.add(spot, "not a valid repository", expected="a name without tag and digest, like quay.io/team/app", got=text)
         return None
     reference = wished_reference(text, spot, mistakes, registry, expand)
     return None if reference is None else reference.repository
@@ -61,7 +61,7 @@ def wished_registry(text: str, spot: Spot, mistakes: Mistakes) -> str:
             return canonical_host(host) + slash + path
     except UsageError:
         pass
-    mistakes.add(spot, "not a registry", expected="HOST[:PORT] or HOST[:PORT]/path, such as quay.io", got=text)
+    mistakes.add(spot, "not a valid registry", expected="HOST[:PORT] or HOST[:PORT]/path, such as quay.io", got=text)
     return ""
 
 
@@ -70,7 +70,7 @@ def wished_platform(text: str, spot: Spot, mistakes: Mistakes) -> Platform | Non
     with contextlib.suppress(UsageError):
         if _PLATFORM.fullmatch(text):
             return Platform.parse(text)
-    mistakes.add(spot, "not a platform", expected="os/architecture[/variant], such as linux/arm64", got=text)
+    mistakes.add(spot, "not a valid platform", expected="os/architecture[/variant], such as linux/arm64", got=text)
     return None
 
 
@@ -103,4 +103,4 @@ def read_platform(reader: Reader, node: yaml.Node) -> Platform | None:
 
 def too_many(spot: Spot, mistakes: Mistakes) -> None:
     """Note that the list is too long."""
-    mistakes.add(spot, "the image list is too long", expected=f"{MAX_ENTRIES} images at most", hint="split it into several bundles")
+    mistakes.add(spot, "the image list is too long", expected=f"at most {MAX_ENTRIES} images", hint="split it into several bundles")

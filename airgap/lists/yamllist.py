@@ -121,8 +121,8 @@ def _selection(name: yaml.Node, tags: yaml.Node, choices: _Choices, reader: Read
     )
     if isinstance(tags, yaml.MappingNode) and "regex" not in fields and "semver" not in fields:
         # `newest` of all tags would be `stable` or `latest`, which nobody means
-        hint = "semver: '*' means every release, regex: '' every tag"
-        reader.wrong(tags, "tags: does not say which", "regex: or semver:", got=", ".join(fields) or "nothing", hint=hint)
+        hint = "semver: '*' for every release, or regex: '' for every tag"
+        reader.wrong(tags, "tags: has no rule", "regex: or semver:", got=", ".join(fields) or "nothing", hint=hint)
     selection = _template(name, rule, choices, reader)
     if selection is not None:
         yield selection
@@ -154,7 +154,7 @@ def read_pattern(node: yaml.Node, reader: Reader) -> Pattern | None:
 
 def read_range(node: yaml.Node, reader: Reader) -> Range | None:
     """The range of versions that a node holds; None when it is a mistake."""
-    text = reader.text(node, "a range of versions")
+    text = reader.text(node, "a version range")
     try:
         return None if text is None else Range.parse(text)
     except UsageError as error:
@@ -169,7 +169,7 @@ def _chosen(fields: dict[str, yaml.Node], before: _Choices, reader: Reader) -> _
         found = [read_platform(reader, node) for node in reader.items(fields["platforms"], "platforms", few=False)]
         if isinstance(fields["platforms"], yaml.SequenceNode) and not found:
             reader.wrong(
-                fields["platforms"], "platforms: is empty", "at least one, or no platforms: at all for every platform", got="[]"
+                fields["platforms"], "platforms: is empty", "at least one platform, or omit platforms: for every platform", got="[]"
             )
         choices = replace(choices, platforms=tuple(dict.fromkeys(platform for platform in found if platform is not None)))
     if "attachments" in fields:
@@ -186,9 +186,9 @@ def _attachments(node: yaml.Node, reader: Reader) -> frozenset[str] | None:
         return None if reader.flag(node, "attachments") in (True, None) else frozenset()
     kinds = set()
     for item in reader.items(node, "attachments", few=True):
-        text = reader.text(item, "a kind of attachment")
+        text = reader.text(item, "an attachment kind")
         if text in ATTACHMENTS:
             kinds.add(text)
         elif text is not None:
-            reader.wrong(item, "not a kind of attachment", " or ".join(ATTACHMENTS), got=text)
+            reader.wrong(item, "not a valid attachment kind", " or ".join(ATTACHMENTS), got=text)
     return frozenset(kinds | ({REFERRERS_TAG} if REFERRER in kinds else set()))

@@ -34,7 +34,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not taken here", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not supported here", problem_mark=event.start_mark)
         self._count += 1
         if self._depth == _MAX_DEPTH or self._count > _MAX_NODES:
             much = f"nested deeper than {_MAX_DEPTH} levels" if self._count <= _MAX_NODES else f"more than {_MAX_NODES} values"
@@ -138,7 +138,7 @@ class Reader:
     def pairs(self, node: yaml.Node, key: str, expected: str = "a mapping") -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
         """The pairs of a mapping with free keys: key, its node, value. Nothing, and a mistake, when it is not one."""
         if not isinstance(node, yaml.MappingNode):
-            self.wrong(node, f"{key}: is of the wrong type", expected)
+            self.wrong(node, f"{key}: has the wrong type", expected)
             return
         seen: set[str] = set()
         for key_node, value in node.value:
@@ -146,7 +146,7 @@ class Reader:
             if name is None:
                 continue
             if name in seen:
-                self.wrong(key_node, "a key that is there twice", f"{name}: once", got=name)
+                self.wrong(key_node, "a duplicate key", f"{name}: once", got=name)
             else:
                 seen.add(name)
                 yield name, key_node, value
@@ -165,12 +165,12 @@ class Reader:
         """The items of a list; with ``few`` a single value stands for a list of one. A mistake when it is no list or empty."""
         if isinstance(node, yaml.SequenceNode):
             if not node.value and few:
-                self.wrong(node, f"{key}: is empty", f"at least one, or no {key}: at all", got="[]")
+                self.wrong(node, f"{key}: is empty", f"at least one, or omit {key}:", got="[]")
             items: list[yaml.Node] = node.value
             return items
         if few and isinstance(node, yaml.ScalarNode) and not is_null(node):
             return [node]
-        self.wrong(node, f"{key}: is of the wrong type", "a list")
+        self.wrong(node, f"{key}: has the wrong type", "a list")
         return []
 
     def text(self, node: yaml.Node, what: str, *, numbers: bool = False) -> str | None:
@@ -178,14 +178,14 @@ class Reader:
         if isinstance(node, yaml.ScalarNode) and (node.tag == _STRING or (numbers and node.tag in (_INT, _FLOAT))):
             return str(node.value)
         scalar = isinstance(node, yaml.ScalarNode) and not is_null(node)
-        self.wrong(node, "of the wrong type", f"{what} (in quotes, if it looks like a number)" if scalar else what)
+        self.wrong(node, "wrong type", f"{what} (quoted if it looks like a number)" if scalar else what)
         return None
 
     def flag(self, node: yaml.Node, key: str) -> bool | None:
         """``true`` or ``false``; None when it is a mistake."""
         if isinstance(node, yaml.ScalarNode) and node.tag == _BOOL and node.value.lower() in (*_TRUE, *_FALSE):
             return node.value.lower() in _TRUE
-        self.wrong(node, f"{key}: is of the wrong type", "true or false")
+        self.wrong(node, f"{key}: has the wrong type", "true or false")
         return None
 
     def count(self, node: yaml.Node, key: str, most: int) -> int | None:
@@ -193,5 +193,5 @@ class Reader:
         value = node.value if isinstance(node, yaml.ScalarNode) and node.tag == _INT else ""
         if value.isascii() and value.isdigit() and value[0] != "0" and len(value) < 10 and int(value) <= most:
             return int(value)
-        self.wrong(node, f"{key}: is not a number of things", f"a whole number from 1 to {most}")
+        self.wrong(node, f"{key}: is not a valid number", f"a whole number from 1 to {most}")
         return None

@@ -117,13 +117,13 @@ def _files(directories: Sequence[Path]) -> list[Path]:
                 f"cannot read the registries.d directory: {error.strerror}", where=printable(str(directory))
             ) from error
     if len(found) > _MAX_FILES:
-        raise UsageError("too many registries.d files", expected=f"{_MAX_FILES} at most", got=str(len(found)))
+        raise UsageError("too many registries.d files", expected=f"at most {_MAX_FILES}", got=str(len(found)))
     return found
 
 
 def _twice(scope: str, first: Section, second: Section) -> UsageError:
     return UsageError(
-        "two registries.d files speak of the same scope",
+        "two registries.d files configure the same scope",
         where=second.origin,
         got=f"{printable(scope, 200)}, also in {first.origin}",
         hint="keep one of the two sections",

@@ -27,7 +27,7 @@ def check_base(text: str) -> None:
     """
     problem = _problem(text)
     if problem:
-        raise UsageError(f"not a usable lookaside: {problem}", expected=_EXPECTED, got=shown(text))
+        raise UsageError(f"not a valid lookaside: {problem}", expected=_EXPECTED, got=shown(text))
 
 
 def local_directory(base: str) -> Path | None:
@@ -65,7 +65,7 @@ def shown(url: str) -> str:
 def _problem(text: str) -> str:
     # urlsplit drops line breaks and tabs without a word, so they must not reach it.
     if not text.isprintable() or " " in text:
-        return "blanks or control characters"
+        return "spaces or control characters"
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 -- reading it is the check
@@ -76,9 +76,9 @@ def _problem(text: str) -> str:
     if parts.scheme == "file":
         return _file_problem(parts)
     if parts.scheme not in ("http", "https"):
-        return "signatures are not read over this protocol"
+        return "unsupported protocol"
     if "@" in parts.netloc:
-        return "credentials are not taken from URLs"
+        return "credentials in URLs are not accepted"
     return "" if parts.hostname else "no host"
 
 

@@ -82,6 +82,6 @@ def _collect(get: Callable[[int], bytes | None], kind: type[Damaged] | type[Regi
         found.append(blob)
         total += len(blob)
         if len(found) > MAX_SIGNATURES or total > MAX_TOTAL:
-            expected = f"{MAX_SIGNATURES} signatures and {MAX_TOTAL} bytes at most"
-            raise kind("a lookaside has too many signatures for one manifest", where=where, expected=expected)
+            expected = f"at most {MAX_SIGNATURES} signatures and {MAX_TOTAL} bytes"
+            raise kind("the lookaside has too many signatures for one manifest", where=where, expected=expected)
     return tuple(found)

@@ -69,10 +69,10 @@ def parse_registries_file(raw: bytes, name: str) -> RegistriesFile:
     scopes = {}
     for scope, (key, value) in parser.fields(fields.get("docker"), None).items():
         if not _SCOPE.fullmatch(scope):
-            raise parser.mistake(key, "not a registry, namespace or repository", "for example docker.io/library/busybox", scope)
+            raise parser.mistake(key, "not a registry, namespace or repository", "such as docker.io/library/busybox", scope)
         name = canonical_scope(scope)
         if name in scopes:
-            raise parser.mistake(key, "another spelling of a key that is there already", f"{name}: once", scope)
+            raise parser.mistake(key, "a key is given twice in different spellings", f"{name}: once", scope)
         scopes[name] = parser.section(key, value)
     # With all of it commented out it is no section, as upstream sees it, and another file may have one.
     if default is None or default[1].tag == f"{_TAG}null":
@@ -106,14 +106,14 @@ class _Parser:
         if entry is None or entry[1].tag == f"{_TAG}null":
             return {}
         if not isinstance(entry[1], yaml.MappingNode):
-            raise self.mistake(entry[1], "of the wrong type", "a mapping", _kind(entry[1]))
+            raise self.mistake(entry[1], "wrong type", "a mapping", _kind(entry[1]))
         found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value in entry[1].value:
             key = self._text(key_node)
             if known is not None and key not in known:
                 raise self.mistake(key_node, "an unknown key", " or ".join(known), key)
             if key in found:
-                raise self.mistake(key_node, "a key that is there twice", f"{key}: once", key)
+                raise self.mistake(key_node, "a duplicate key", f"{key}: once", key)
             found[key] = (key_node, value)
         return found
 
@@ -122,7 +122,7 @@ class _Parser:
         fields = self.fields((key, value), (*_URLS, _ATTACHMENTS))
         if _ATTACHMENTS in fields and fields[_ATTACHMENTS][1].tag != f"{_TAG}bool":
             node = fields[_ATTACHMENTS][1]
-            raise self.mistake(node, "of the wrong type", "true or false", _kind(node))
+            raise self.mistake(node, "wrong type", "true or false", _kind(node))
         urls = {name: self._url(fields[name][1]) if name in fields else "" for name in _URLS}
         read = urls["lookaside"] or urls["sigstore"]
         origin = f"{self._name}:{key.start_mark.line + 1}"
@@ -143,7 +143,7 @@ class _Parser:
     def _text(self, node: yaml.Node) -> str:
         if isinstance(node, yaml.ScalarNode) and node.tag == f"{_TAG}str":
             return str(node.value)
-        raise self.mistake(node, "of the wrong type", "a text (in quotes, if it looks like a number)", _kind(node))
+        raise self.mistake(node, "wrong type", "a string (quoted if it looks like a number)", _kind(node))
 
     def _check_events(self, text: str) -> None:
         """No alias (a small file could stand for a huge one), no deep nesting (composing recurses)."""
@@ -151,7 +151,7 @@ class _Parser:
         for event in yaml.parse(text, yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if getattr(event, "anchor", None) is not None:
-                raise UsageError("anchors and aliases are not taken here", where=self._place(event.start_mark))
+                raise UsageError("anchors and aliases are not supported here", where=self._place(event.start_mark))
             if depth > _MAX_DEPTH:
                 raise UsageError(f"nested deeper than {_MAX_DEPTH} levels", where=self._place(event.start_mark))
 

@@ -75,7 +75,7 @@ def _checked(signatures: Sequence[bytes]) -> tuple[bytes, ...]:
             raise Damaged("not a GPG image signature", where=f"signature {number}", expected="a binary OpenPGP signed message")
     if len(wanted) > MAX_WRITTEN:
         raise UsageError(
-            "too many signatures for one manifest", expected=f"{MAX_WRITTEN} at most, or podman takes none", got=str(len(wanted))
+            "too many signatures for one manifest", expected=f"at most {MAX_WRITTEN}, else podman reads none", got=str(len(wanted))
         )
     return wanted
 

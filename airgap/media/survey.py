@@ -250,7 +250,7 @@ def _groups(directories: list[_Directory]) -> list[_Group]:
         raise Damaged(
             "there is no catalog to check against",
             where=listing([str(directory.path) for directory in directories]),
-            expected=f"a whole {names.CATALOG} on one of the media at least",
+            expected=f"a complete {names.CATALOG} on at least one of the media",
             got=listing([directory.problem for directory in directories]),
             hint=f"copy it again from the original, or give another medium too; `sha256sum -c {names.SUMS}` needs no catalog",
         )

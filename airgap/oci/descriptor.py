@@ -46,7 +46,7 @@ class Platform:
         """
         parts = text.strip().lower().split("/")
         if len(parts) not in (2, 3) or not all(map(_PART.fullmatch, parts)) or "unknown" in parts:
-            raise UsageError("not a platform", got=printable(text), expected="os/architecture[/variant], such as linux/arm64")
+            raise UsageError("not a valid platform", got=printable(text), expected="os/architecture[/variant], such as linux/arm64")
         return cls(*parts)
 
     @classmethod

@@ -50,12 +50,12 @@ def canonical_host(text: str) -> str:
     port = _port(match["port"]) if match else None
     name = _address(match["name"].lower()) if match else None
     if name is None or port is None:
-        raise UsageError("not a registry's host", got=printable(text, 300), expected=_EXPECTED)
+        raise UsageError("not a valid registry host", got=printable(text, 300), expected=_EXPECTED)
     if name in _HUB and port in ("", "443"):
         return DEFAULT_HOST
     if not port and "." not in name and name != "localhost" and not name.startswith("["):
         raise UsageError(
-            "a host that is a single word needs its port, or it reads as a namespace on Docker Hub",
+            "a single-word host needs its port; without one it means a namespace on Docker Hub",
             got=printable(text, 300),
             expected=f"{name}:443 or another port, or its full domain name",
         )

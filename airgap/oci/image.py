@@ -54,7 +54,7 @@ def kinds_without(words: Iterable[str]) -> frozenset[str]:
     found: set[str] = set()
     for word in words:
         if word not in _GROUPS:
-            raise UsageError("not a kind of attachment", where="--without", expected=", ".join(_GROUPS), got=printable(word, 60))
+            raise UsageError("not a valid attachment kind", where="--without", expected=", ".join(_GROUPS), got=printable(word, 60))
         found |= _GROUPS[word]
     return frozenset(found)
 
@@ -103,13 +103,13 @@ class Attachment:
         kind, tag = strictjson.string(fields.get("kind"), where), fields.get("tag")
         if kind not in KINDS:
             raise Damaged(
-                "an attachment of an unknown kind", where=where, expected=", ".join(sorted(KINDS)), got=printable(kind, 60)
+                "the attachment has an unknown kind", where=where, expected=", ".join(sorted(KINDS)), got=printable(kind, 60)
             )
         subject = Digest.parse(fields.get("subject"), where)
         wanted = None if kind == REFERRER else digest_tag(subject, _SUFFIXES.get(kind, ""))
         if tag != wanted:  # a tag follows from kind and subject: any other could take the place of an image
             raise Damaged(
-                "an attachment under a tag that is not its own",
+                "an attachment does not have the tag of its subject",
                 where=where,
                 expected=wanted or "none",
                 got=printable(str(tag), 100),
@@ -161,7 +161,7 @@ class LookasideSignature:
             except ValueError as error:
                 raise Damaged("not base64", where=f"{where}: data") from error
             if Digest.of(content) != descriptor.digest or len(content) != descriptor.size:
-                raise Damaged("a signature's data contradicts its digest", where=where)
+                raise Damaged("a signature's data does not match its digest", where=where)
         return cls(Digest.parse(fields.get("subject"), where), descriptor.digest, descriptor.size, content)
 
 
@@ -211,7 +211,7 @@ class Image:
         except UsageError as error:
             raise Damaged(error.what, where=where, got=error.got) from error
         if str(reference) != text:
-            raise Damaged("a reference is not written in full", where=where, expected=str(reference), got=printable(text, 300))
+            raise Damaged("the reference is not written in full", where=where, expected=str(reference), got=printable(text, 300))
 
         def items(name: str) -> list[Any]:
             return strictjson.array(fields.get(name, []), f"{where}: {name}")
@@ -219,7 +219,7 @@ class Image:
         root = Descriptor.from_json(fields, where)
         if reference.digest not in (None, root.digest):
             raise Damaged(
-                "an image is not the one its reference names", where=where, expected=reference.digest or "", got=root.digest
+                "the image is not the one that its reference pins", where=where, expected=reference.digest or "", got=root.digest
             )
         hanging, at = items("attachments"), f"{where}: attachment"
         return cls(

@@ -46,7 +46,7 @@ class Manifest:
             Damaged: malformed, ambiguous, or of a kind that airgap does not carry.
         """
         if len(raw) > MAX_MANIFEST:
-            raise Damaged("a manifest is too large", where=where, expected=f"{MAX_MANIFEST} bytes at most", got=str(len(raw)))
+            raise Damaged("the manifest is too large", where=where, expected=f"at most {MAX_MANIFEST} bytes", got=str(len(raw)))
         value = strictjson.parse_object(raw, where)
         _check_kind(value, media_type, where)
         config = value.get("config")
@@ -99,7 +99,7 @@ def _check_kind(value: dict[str, Any], media_type: str, where: str) -> None:
     strictjson.refuse_lookalikes(value, _FIELDS, where)
     if media_type not in media.MANIFESTS:
         raise Damaged(
-            "a manifest of a kind that cannot be carried",
+            "the manifest has a type that airgap cannot carry",
             where=where,
             expected="an OCI image or index, or a Docker schema 2 manifest or list",
             got=printable(media_type, 120),
@@ -107,7 +107,7 @@ def _check_kind(value: dict[str, Any], media_type: str, where: str) -> None:
         )
     stated = value.get("mediaType")
     if stated is not None and stated != media_type:
-        raise Damaged("a manifest contradicts its media type", where=where, expected=media_type, got=printable(str(stated), 120))
+        raise Damaged("the manifest contradicts its media type", where=where, expected=media_type, got=printable(str(stated), 120))
     if value.get("schemaVersion") != 2:
         raise Damaged(
             "not a version 2 manifest", where=where, expected="schemaVersion 2", got=printable(str(value.get("schemaVersion")), 40)
@@ -117,7 +117,7 @@ def _check_kind(value: dict[str, Any], media_type: str, where: str) -> None:
     missing = [name for name in (_INDEX_ONLY if index else _IMAGE_ONLY) if name not in value]
     if wrong or missing:
         raise Damaged(
-            "a manifest that different tools would read differently",
+            "the manifest is ambiguous: tools would read it differently",
             where=where,
             expected="an index with manifests" if index else "an image with config and layers",
             got=f"also {', '.join(wrong)}" if wrong else f"no {', '.join(missing)}",

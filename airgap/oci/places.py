@@ -42,7 +42,7 @@ class Place:
         """
         transport, colon, rest = text.partition(":")
         if not colon or transport not in TRANSPORTS:
-            raise UsageError("not a place that holds images", got=printable(text), expected=EXPECTED)
+            raise UsageError("not a valid image location", got=printable(text), expected=EXPECTED)
         if transport in _NAME:
             path, name = "", rest
         elif transport in _PATH:
@@ -50,7 +50,7 @@ class Place:
         else:
             path, _, name = rest.partition(":")
         if not (path or name) or (transport not in _NAME and not path) or "\0" in rest:
-            raise UsageError("a transport without a place", got=printable(text), expected=EXPECTED)
+            raise UsageError("the transport is not followed by a location", got=printable(text), expected=EXPECTED)
         return cls(transport, path, name)
 
     def called(self, name: str) -> Place:

@@ -39,7 +39,7 @@ class Repository:
             )
         canonical = f"{canonical_host(self.host)}/{_hub_path(self.host, self.path)}"
         if canonical != str(self):
-            raise UsageError("not the one spelling of a repository", got=printable(str(self)), expected=canonical)
+            raise UsageError("not the canonical spelling of a repository", got=printable(str(self)), expected=canonical)
 
     @classmethod
     def parse(cls, text: str) -> Repository:

@@ -81,11 +81,11 @@ def config_of(manifest: Manifest, where: str, failure: type[AirgapError]) -> Des
         return None
     if config.size > MAX_MANIFEST:
         raise failure(
-            "the platform of an image cannot be told",
+            "the image's platform cannot be determined",
             where=where,
-            expected=f"a config of {MAX_MANIFEST} bytes at most",
+            expected=f"a config of at most {MAX_MANIFEST} bytes",
             got=f"{config.size} bytes",
-            hint="leave the image out, or take it whole, without asking for platforms",
+            hint="leave the image out, or take all of it by not selecting platforms",
         )
     return config
 

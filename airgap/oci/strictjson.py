@@ -68,10 +68,10 @@ def check_memory(needed: int, most: int, where: str) -> None:
     """Refuse a document before it takes more than it may. Raises ``Damaged``."""
     if needed > most:
         raise Damaged(
-            "a document with more in it than can be read safely",
+            "the document needs too much memory to parse safely",
             where=where,
-            expected=f"what takes {most >> 20} MiB of memory at most",
-            got=f"what may take {needed >> 20} MiB",
+            expected=f"at most {most >> 20} MiB",
+            got=f"up to {needed >> 20} MiB",
         )
 
 
@@ -87,7 +87,7 @@ def refuse_lookalikes(value: dict[str, Any], known: Iterable[str], where: str) -
     for key in value:
         name = names.get(key.casefold())
         if name is not None and key != name:
-            raise Damaged("a key that other parsers confuse with another", where=where, expected=name, got=printable(key))
+            raise Damaged("other parsers would confuse this key with another", where=where, expected=name, got=printable(key))
 
 
 def integer(value: object, where: str) -> int:

@@ -17,7 +17,7 @@ CHUNK = 1024 * 1024
 
 _HINTS: dict[type[AirgapError], str] = {
     Damaged: "copy this again from the original",
-    RegistryError: "the registry's copy is damaged: have the image pushed there again, or take it from another registry",
+    RegistryError: "the registry's copy is damaged: push the image there again, or take it from another registry",
 }
 
 
@@ -134,7 +134,7 @@ def read_all(reader: Reader, limit: int, where: str) -> bytes:
         while count := reader.readinto(buffer[: min(len(buffer), limit + 1 - len(result))]):
             result += buffer[:count]
             if len(result) > limit:
-                raise failure_of(reader)("too large", where=where, expected=f"{limit} bytes at most")
+                raise failure_of(reader)("too large", where=where, expected=f"at most {limit} bytes")
         return bytes(result)
     finally:
         reader.close()

@@ -203,7 +203,7 @@ class _Rebuilt:
 
     def _segment(self) -> bytes:
         if not self._begun and self._exactly(len(MAGIC)) != MAGIC:
-            raise self._damaged("does not begin as a patch does")
+            raise self._damaged("has the wrong header")
         self._begun = True
         place = _WINDOW.unpack(self._exactly(_WINDOW.size))
         sizes = [_COLUMN.unpack(self._exactly(_COLUMN.size)) for _ in range(self._width)]
@@ -211,19 +211,19 @@ class _Rebuilt:
             return self._finish()
         self._check(place[1], sizes)
         if place[1] and not (self._window and self._window.to(*place)):
-            raise self._damaged("refers to something that its base does not have")
+            raise self._damaged("refers to data that its base does not have")
         parts = tuple(self._part(number, size, packed, place[1] > 0) for number, (size, packed) in enumerate(sizes))
         try:
             return self._columns.join(parts)
         except ValueError as error:
-            raise self._damaged("makes no sense") from error
+            raise self._damaged("is malformed") from error
 
     def _check(self, window: int, sizes: list[tuple[int, int]]) -> None:
         total = sum(size for size, _ in sizes)
         if not 0 < total <= MAX_SEGMENT or window > MAX_WINDOW or any(frame > size + CHUNK for size, frame in sizes):
             raise self._damaged("has a segment beyond the limits of the format")
         if not self._whole:  # only the last may be less: else a patch could ask for a window, which is work, for every few bytes
-            raise self._damaged("goes on after its last segment")
+            raise self._damaged("has another segment after its last one")
         self._whole = total % PIECE == 0
 
     def _part(self, column: int, size: int, packed: int, windowed: bool) -> bytes:
@@ -236,7 +236,7 @@ class _Rebuilt:
 
     def _finish(self) -> bytes:
         if _read_up_to(self._patch, 1):
-            raise self._damaged("goes on after its end")
+            raise self._damaged("has data after its end")
         self._ended = True
         return b""
 

@@ -118,7 +118,7 @@ class ChunkedUploader:
                     answer.finish()
                     continue
                 if last or answer.status not in LOST:
-                    raise refusal(answer, "the registry does not take a blob")
+                    raise refusal(answer, "the registry does not accept a blob")
             except NETWORK as error:
                 if last or not self._transport.patience.may_pass(error, session.url):
                     raise network_failure(error, "PATCH", session.url) from None

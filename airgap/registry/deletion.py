@@ -57,9 +57,9 @@ class PrunableRegistry(RegistryStore):
             if answer.status in (200, 202, 204):
                 answer.finish()
                 continue
-            error = refusal(answer, "the registry does not remove a manifest")
+            error = refusal(answer, "the registry does not delete a manifest")
             if isinstance(error, NotFound):
                 continue
             if answer.status == 405 or "UNSUPPORTED" in error.got:
-                error.hint = "let it: storage.delete.enabled: true in its configuration (docker-registry), or ask its administrator"
+                error.hint = "set storage.delete.enabled: true in its configuration (docker-registry), or ask its administrator"
             raise error

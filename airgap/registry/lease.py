@@ -73,7 +73,7 @@ class Lease:
                 "another machine has taken over the lease at the registry",
                 where=str(self._repository.tagged(_TAG)),
                 got=self._lost,
-                hint="no names were moved since; run the command again when that one has ended",
+                hint="no tags were changed since; run the command again when the other one has finished",
             )
 
     def take(self, patience: float, told: Callable[[str], None], *, breaking: bool) -> None:
@@ -96,19 +96,19 @@ class Lease:
                 continue
             if there.digest != seen:
                 if not seen:
-                    told(f"waiting for {owner}, which works at {self._repository.host} from another machine or state")
+                    told(f"waiting for {owner}, which uses {self._repository.host} from another machine or state")
                 seen, since = there.digest, time.monotonic()
             elif time.monotonic() - since > _lapses(there):
-                told(f"{owner} has not been heard of for {_lapses(there):.0f} seconds")
+                told(f"{owner} has not renewed its lease for {_lapses(there):.0f} seconds")
                 breaking = True
                 continue
             if time.monotonic() >= end:
                 raise Busy(
-                    "another machine, or another state, is at work at the registry",
+                    "another machine or state directory is using this registry",
                     where=str(self._repository.tagged(_TAG)),
                     got=owner,
-                    hint="nothing was done; run the command again later, let it wait longer (--wait SECONDS), or, if that command "
-                    "does not run any more, say --break-lease",
+                    hint="nothing was changed; run the command again later, wait longer (--wait SECONDS) or, if the other command "
+                    "is no longer running, use --break-lease",
                 )
             time.sleep(min(_PAUSE, max(0.05, end - time.monotonic())))
 
@@ -139,7 +139,7 @@ class Lease:
     def _renew(self) -> None:
         there = self._read()
         if there is not None and not self._is_mine(there):
-            self._lost = _owner(there) or "nobody: it was given back in our place"
+            self._lost = _owner(there) or "nobody: another process released it"
             return
         self._tick = 1 - self._tick
         self._write()
@@ -206,7 +206,7 @@ def leased(
             if not isinstance(error, NotTaken) and not error.got.startswith(("4", "501")):
                 raise
             why = error.got or error.what
-            yield f"the registry takes no lease, so only commands that use this state take turns there ({why})"
+            yield f"the registry does not support leases, so only commands that share this state directory take turns ({why})"
             return
         lease.keep()
         try:
@@ -231,7 +231,7 @@ def _owner(there: Manifest | None) -> str:
     """Who has it; empty when nobody has."""
     if there is None or there.annotations.get(_ID) == _FREE:
         return ""
-    return printable(there.annotations.get(_OWNER) or "somebody who does not say who they are")
+    return printable(there.annotations.get(_OWNER) or "an unnamed owner")
 
 
 def _lapses(there: Manifest) -> float:

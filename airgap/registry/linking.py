@@ -70,7 +70,7 @@ class Links:
                 return digests
             self._target.pause(attempt)  # some list what they took only a moment later
         raise NotTaken(
-            "the registry says that it has linked a referrer, and does not list it",
+            "the registry reported that it linked a referrer, but does not list it",
             where=f"{repository}@{subject}",
             expected=listing(sorted(promised - (digests or set())), 3),
             hint="run the same command again",
@@ -98,7 +98,7 @@ class Links:
             if now is not None and wanted <= {child.digest for child in now.children}:
                 return
         raise NotTaken(
-            "referrers cannot be found where they were listed",
+            "the registry does not find referrers that were linked",
             where=where,
             expected=listing(sorted(wanted), 3),
             got="nothing" if now is None else f"{now.media_type} {now.digest}",
@@ -140,7 +140,7 @@ class Links:
 
 def _taken(where: str, by: str) -> NotTaken:
     return NotTaken(
-        "the tag that would list referrers is something else, and the registry has no other way to find them",
+        "the fallback tag for referrers is in use, and the registry has no other way to find them",
         where=where,
         expected="no such tag, or a list of referrers",
         got=printable(by, 300),

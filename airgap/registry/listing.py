@@ -33,7 +33,7 @@ _MAX_LINK = 8192
 _REPOSITORIES = "repositories"
 #: The last part of the path of a repository that holds nothing but a lease of ours (``registry/lease.py``): nothing is in it.
 LEASES = "airgap-lease"
-_CATALOG_HINT = "not every registry shows its catalog, and not to everybody: name the repositories (--repository PATH), or log in"
+_CATALOG_HINT = "not every registry shows its catalog to everyone: name the repositories (--repository PATH), or log in"
 
 
 def next_page(endpoint: Endpoint, answer: Answer, what: str) -> str | None:
@@ -44,7 +44,7 @@ def next_page(endpoint: Endpoint, answer: Answer, what: str) -> str | None:
         what: what is listed, for the message.
 
     Raises:
-        RegistryError: it goes on at another host.
+        RegistryError: it continues at another host.
     """
     for link in requests.utils.parse_header_links(answer.header("Link")[:_MAX_LINK]):
         if link.get("rel") == "next" and link.get("url"):
@@ -54,7 +54,7 @@ def next_page(endpoint: Endpoint, answer: Answer, what: str) -> str | None:
             except ValueError:
                 same = False
             if not same:
-                raise RegistryError(f"{what} goes on at another host", where=redact(answer.url), got=redact(target))
+                raise RegistryError(f"{what} continues at another host", where=redact(answer.url), got=redact(target))
             return target
     return None
 
@@ -123,7 +123,7 @@ class _Pages:
         while page is not None:
             total += len(page.names)
             if total > MAX_NAMES:
-                raise self._error("does not end", expected=f"{MAX_NAMES} names at most")
+                raise self._error("does not end", expected=f"at most {MAX_NAMES} names")
             for name in page.names:
                 if name != last:
                     last = name
@@ -170,14 +170,14 @@ class _Pages:
 
     def _page(self, answer: Answer, raw: bytes) -> _Page:
         if answer.status != 200:
-            error = refusal(answer, f"the registry does not give {self._what}")
+            error = refusal(answer, f"the registry does not return {self._what}")
             error.hint = _CATALOG_HINT if self._key == _REPOSITORIES else error.hint
             raise error
         where = redact(answer.url)
         try:
             fields = strictjson.parse_object(raw, where)
             if self._key not in fields:
-                raise Damaged(f"the answer holds no {self._what.removeprefix('the ')}", where=where)
+                raise Damaged(f"the response has no {self._what.removeprefix('the ')}", where=where)
             found = strictjson.array(fields[self._key] or [], f"{where}: {self._key}")
             names = tuple(strictjson.string(item, f"{where}: {self._key}") for item in found)
         except Damaged as error:
@@ -194,14 +194,14 @@ class _Pages:
     def _remember(self, text: str) -> None:
         mark = hashlib.sha256(text.encode()).digest()
         if mark in self._seen:
-            raise self._error("goes in a circle", expected="a new page")
+            raise self._error("is circular", expected="a new page")
         self._seen.add(mark)
         if len(self._seen) > 2 * MAX_PAGES:
-            raise self._error("does not end", expected=f"{MAX_PAGES} pages at most")
+            raise self._error("does not end", expected=f"at most {MAX_PAGES} pages")
 
     def _error(self, what: str, expected: str) -> RegistryError:
         return RegistryError(f"{self._what} {what}", where=printable(self._where), expected=expected)
 
 
 def _bad_name(kind: str, where: str, error: UsageError) -> RegistryError:
-    return RegistryError(f"the registry lists {kind} whose name cannot be one", where=printable(where), got=error.got)
+    return RegistryError(f"the registry lists {kind} with an invalid name", where=printable(where), got=error.got)

@@ -25,8 +25,8 @@ from airgap.text import printable
 _SMALL = 1024 * 1024
 
 _UNREACHED_LOCATION = (
-    "its mirrors may lack a part, so only the location can say that something does not exist; where it can never be reached, "
-    "set blocked = true for it in registries.conf: then the mirrors are believed"
+    "its mirrors may be incomplete, so only the location can tell that something does not exist; if it is never reachable, "
+    "set blocked = true for it in registries.conf to rely on the mirrors alone"
 )
 
 T = TypeVar("T")
@@ -150,7 +150,7 @@ class MirroredSource:
             if new:
                 self._down.add(host)
         if new:
-            self._options.say(f"mirror {host} cannot be reached ({error.what}): going on without it")
+            self._options.say(f"mirror {host} cannot be reached ({error.what}): continuing without it")
 
     def lied(self, descriptor: Descriptor) -> None:
         """Remember a blob that mirrors deliver wrongly: from now on it comes from the location."""
@@ -242,11 +242,11 @@ class _MirroredReader:
         if self._position == self._descriptor.size and (found := Digest.sealed(self._hasher)) != self._descriptor.digest:
             self._source.lied(self._descriptor)
             raise RegistryError(
-                f"a mirror delivered another blob than {self._descriptor.digest}",
+                f"a mirror returned a blob other than {self._descriptor.digest}",
                 where=", ".join(self._mirrors),
                 expected=self._descriptor.digest,
                 got=found,
-                hint="have the mirror repaired or take it out of registries.conf, then run the same command again",
+                hint="repair the mirror or remove it from registries.conf, then run the same command again",
             )
 
 

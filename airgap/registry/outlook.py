@@ -49,7 +49,7 @@ def _exists(transport: Transport, reference: Reference) -> tuple[bool | None, st
             answer.close()  # how many tags there are is nothing to us
             return True, ""
         if answer.status >= 500:
-            raise refusal(answer, "the registry does not tell what it has")
+            raise refusal(answer, "the registry does not list its tags")
         codes, said = read_errors(answer)
         answer.finish()
         if answer.status == 404:
@@ -61,17 +61,17 @@ def _exists(transport: Transport, reference: Reference) -> tuple[bool | None, st
         head.finish()
     if head.status in _DENIED:
         reason = f"{answer.status} {said or ', '.join(codes)}".strip()
-        return None, f"the registry does not let us read there: {printable(reason, 300)}"
+        return None, f"the registry does not allow reading there: {printable(reason, 300)}"
     return (True if head.status == 200 else None), ""
 
 
 def _must_exist(transport: Transport, repository: Repository, said: str) -> str:
     if _PROJECT_MISSING.search(said):
-        return f"its project does not exist, and a push does not make one: {said}"
+        return f"its project does not exist, and a push does not create it: {said}"
     challenge = transport.challenge(repository)
     is_ecr = _ECR.search(repository.host) or "ecr.amazonaws.com" in challenge.service or _ECR.search(challenge.realm)
     if is_ecr or _ECR_MISSING.search(said):
-        return f"it does not exist, and a push does not make it: {said}"
+        return f"it does not exist, and a push does not create it: {said}"
     return ""
 
 
@@ -101,7 +101,7 @@ def _token(transport: Transport, repository: Repository) -> tuple[bool | None, s
         return None, ""
     if actions & {"push", "*"}:
         return True, ""
-    return False, f"our token does not allow a push, only: {printable(', '.join(sorted(actions)) or 'nothing', 100)}"
+    return False, f"the token does not allow a push, only: {printable(', '.join(sorted(actions)) or 'nothing', 100)}"
 
 
 def granted(token: str, path: str) -> frozenset[str] | None:

@@ -114,7 +114,7 @@ class BlobReader:
             self._to_skip = self._position
             self._restarts += 1
         if self._restarts > _MAX_RESTARTS:
-            raise self._wrong(answer, f"a partial response from byte {self._position} on", "the whole blob again and again")
+            raise self._wrong(answer, f"a partial response from byte {self._position} on", "the whole blob every time")
 
     def _check_range(self, answer: Answer) -> None:
         text = answer.header("Content-Range").strip()
@@ -150,14 +150,14 @@ class BlobReader:
             why = (
                 network_failure(problem, "GET", answer.url).what
                 if problem is not None
-                else "the registry ends the response too early"
+                else "the registry ended the response too early"
             )
             raise RegistryError(
-                f"{self._what} cannot be read to its end: {why}",
+                f"{self._what} cannot be read completely: {why}",
                 where=f"GET {redact(answer.url)}",
                 expected=f"{self._size} bytes",
                 got=f"{self._position} bytes",
-                hint="run the same command again: it goes on where it was",
+                hint="run the same command again: it resumes where it stopped",
             )
         if problem is None:
             self._transport.patience.pause(self._stalls)
@@ -182,7 +182,7 @@ class BlobReader:
     def _wrong(self, answer: Answer, expected: str, got: str) -> RegistryError:
         answer.close()
         return RegistryError(
-            f"{self._what} does not come as it should",
+            f"{self._what}: unexpected response",
             where=f"GET {redact(answer.url)}",
             expected=expected,
             got=printable(got, 120),

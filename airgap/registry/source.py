@@ -59,7 +59,7 @@ class RegistrySource:
         listed = self.listed_referrers(repository, subject)
         tagged, remark = self.under_tag(repository, subject)
         if self._transport.options.lacks_referrers(repository):
-            remark = f"the referrers API of {repository} was not asked (--no-referrers-api)"
+            remark = f"the referrers API of {repository} was not used (--no-referrers-api)"
         return Referrers(listed or (), () if tagged is None else (tagged,), listed is not None, remark)
 
     def listed_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...] | None:
@@ -88,7 +88,7 @@ class RegistrySource:
             if where is None:
                 return tuple(found.values())
         raise RegistryError(
-            "the list of referrers does not end", where=f"{repository}@{subject}", expected=f"{_MAX_PAGES} pages at most"
+            "the list of referrers does not end", where=f"{repository}@{subject}", expected=f"at most {_MAX_PAGES} pages"
         )
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:
@@ -100,7 +100,7 @@ class RegistrySource:
         found = self.measure(repository, descriptor)
         if found not in (None, descriptor.size):
             raise RegistryError(
-                f"blob {descriptor.digest} has another size there",
+                f"blob {descriptor.digest} has the wrong size there",
                 where=str(repository),
                 expected=f"{descriptor.size} bytes",
                 got=f"{found} bytes",
@@ -205,7 +205,7 @@ class RegistrySource:
             return None, ""
         kind = answer.media_type
         if kind.startswith("application/vnd.") and kind not in media.MANIFESTS:
-            return None, f"{repository}:{tag} is no list of referrers: {printable(kind, 100)}"
+            return None, f"{repository}:{tag} is not a list of referrers: {printable(kind, 100)}"
         return _checked_manifest(raw, kind, repository, tag), ""
 
     def _referrers_page(self, repository: Repository, answer: Answer, raw: bytes) -> tuple[tuple[Descriptor, ...], str | None]:
@@ -230,18 +230,18 @@ class RegistrySource:
             answer.close()
             return
         status = answer.status
-        error = refusal(answer, "the registry does not tell what refers to a manifest")
+        error = refusal(answer, "the registry does not list the referrers of a manifest")
         if first and status == 400 and "UNSUPPORTED" in error.got:
             return
         error.hint = (
-            f"run the same command again; if it has no such API: --no-referrers-api {repository.host}, then fallback tags alone "
-            "count; or leave them out: --without referrers"
+            f"run the same command again; if it has no such API, use --no-referrers-api {repository.host} to rely on fallback "
+            "tags alone; or leave referrers out: --without referrers"
         )
         if status in (401, 403) and self._shows(repository, subject):
-            error.what = "the registry shows manifests of this repository, but not what refers to them"
+            error.what = "the registry shows the manifests of this repository, but not their referrers"
             error.hint = (
-                f"if it has no referrers API (Harbor before 2.8): --no-referrers-api {repository.host}, then fallback tags alone "
-                "count; else ask for the right to read them, or leave them out: --without referrers"
+                f"if it has no referrers API (Harbor before 2.8), use --no-referrers-api {repository.host} to rely on fallback "
+                "tags alone; otherwise ask for permission to read them, or leave them out: --without referrers"
             )
         raise RegistryError(error.what, where=error.where, expected="a list, or 404", got=error.got, hint=error.hint)
 
@@ -259,7 +259,7 @@ def _checked_manifest(raw: bytes, content_type: str, repository: Repository, sel
     found = Digest.of(raw, algorithm)
     try:
         if asked is not None and found != asked:
-            raise Damaged("the registry delivered another manifest than the one asked for", where=where, expected=asked, got=found)
+            raise Damaged("the registry returned another manifest than the one requested", where=where, expected=asked, got=found)
         legacy = ".distribution.manifest.v1+" in content_type
         media_type = content_type if content_type in media.MANIFESTS or legacy else sniff_media_type(raw, where)
         return Manifest.parse(raw, media_type, where, algorithm)
@@ -298,4 +298,4 @@ def _is_web_page(answer: Answer) -> bool:
 
 def _check_count(count: int, where: str) -> None:
     if count > _MAX_REFERRERS:
-        raise RegistryError("too many referrers", where=where, expected=f"{_MAX_REFERRERS} at most", got=printable(str(count)))
+        raise RegistryError("too many referrers", where=where, expected=f"at most {_MAX_REFERRERS}", got=printable(str(count)))

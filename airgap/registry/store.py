@@ -47,7 +47,7 @@ class RegistryStore(RegistryTarget):
             answer.finish()
             return None
         if answer.status != 200:
-            raise refusal(answer, "the web server does not deliver a file")
+            raise refusal(answer, "the web server does not return a file")
         return raw
 
     def repositories(self, host: str) -> Iterator[Repository]:
@@ -82,5 +82,5 @@ def _check_url(url: str) -> None:
         fine = False
     if not fine:
         raise UsageError(
-            "not the URL of a file on a web server", expected="http(s)://host/path without credentials", got=redact(url)
+            "not a valid URL of a file on a web server", expected="http(s)://host/path without credentials", got=redact(url)
         )

@@ -113,13 +113,13 @@ class RegistryTarget(RegistrySource):
 
     def _accept(self, repository: Repository, name: str, manifest: Manifest, answer: Answer) -> None:
         if answer.status not in (200, 201):
-            self._refused(repository, name, manifest, refusal(answer, "the registry does not take a manifest"), answer.status)
+            self._refused(repository, name, manifest, refusal(answer, "the registry does not accept a manifest"), answer.status)
             return
         answer.finish()
         stated = answer.header("Docker-Content-Digest")
         if stated.startswith(f"{manifest.digest.algorithm}:") and stated != manifest.digest:
             raise RegistryError(
-                "the registry stored another manifest than the one sent",
+                "the registry stored a manifest other than the one sent",
                 where=f"PUT {redact(answer.url)}",
                 expected=manifest.digest,
                 got=printable(stated, 150),
@@ -138,17 +138,15 @@ class RegistryTarget(RegistrySource):
             raise error
         error = NotTaken(error.what, where=error.where, got=error.got, hint=error.hint)
         if status == 413 or "too large" in error.got:
-            error.what = f"the registry does not take a manifest of {len(manifest.raw)} bytes"
-            error.hint = "the registry, or a proxy before it, limits the size of manifests: raise that limit"
+            error.what = f"the registry does not accept a manifest of {len(manifest.raw)} bytes"
+            error.hint = "the registry or a proxy in front of it limits the size of manifests: raise that limit"
             raise error
         there = self._head_manifest(repository, name)
         if there == manifest.digest:
             return
         if there is not None:
-            error.what = "the tag stands for another image and the registry does not let it be moved: it seems to be immutable"
+            error.what = "the tag points to another image and the registry does not allow moving it: the tag seems to be immutable"
             error.where = f"{repository}:{name}"
             error.expected, error.got = manifest.digest, f"{there}; {error.got}"
-            error.hint = (
-                "import under another name (--map image=SOURCE:TAG=PATH:TAG), or let the registry allow new content of tags"
-            )
+            error.hint = "import under another name (--map image=SOURCE:TAG=PATH:TAG), or make tags mutable in the registry"
         raise error

@@ -117,7 +117,7 @@ class Uploader:
             _check_digest(answer, descriptor.digest)
             return True
         if answer.status == 413 and self._sizes.refused(repository.host, descriptor.size):
-            too_large = refusal(answer, "the registry does not take a blob")
+            too_large = refusal(answer, "the registry does not accept a blob")
             self._cancel(repository, session)
             return too_large
         self._before_next(call, answer, attempt, last=last)
@@ -129,7 +129,7 @@ class Uploader:
         """Send a blob for which one request is not enough; ``why`` is what the registry said to that."""
         if why is not None:
             self._transport.options.say(
-                f"registry {repository.host} refuses {human_size(descriptor.size)} at a time: smaller pieces"
+                f"registry {repository.host} refuses requests of {human_size(descriptor.size)}: sending smaller pieces"
             )
         try:
             answer = self._chunks.send(repository, descriptor, opener)
@@ -152,7 +152,7 @@ class Uploader:
         """Wait, and get a new token where that was the reason; raises when another attempt would end the same way."""
         hopeless = answer.status not in LOST or (answer.status in (401, 404, 416) and attempt >= _MAX_REFUSALS)
         if last or hopeless:
-            raise refusal(answer, "the registry does not take a blob")
+            raise refusal(answer, "the registry does not accept a blob")
         if answer.status == 401 and answer.own:
             self._transport.refresh(call, answer)
         self._transport.patience.pause(attempt, answer)
@@ -216,7 +216,7 @@ def _check_digest(answer: Answer, digest: Digest) -> None:
     # Compared only within one algorithm: registries name a sha512 blob by its sha256.
     if stated.startswith(f"{digest.algorithm}:") and stated != digest:
         raise RegistryError(
-            "the registry stored something else than what was sent",
+            "the registry stored something other than what was sent",
             where=f"{answer.method} {redact(answer.url)}",
             expected=digest,
             got=printable(stated, 150),

@@ -111,7 +111,7 @@ def test_a_medium_that_is_unmounted_in_the_middle_is_missed_and_no_bundle_is_cal
         return
     said = done.stdout + done.stderr
     assert done.returncode == MEDIA, said
-    assert "taken away" in said
+    assert "medium was removed" in said
     assert "damaged" not in said
     assert "Traceback" not in said
     nothing_is_loaded(tmp_path)
@@ -182,7 +182,7 @@ def test_watch_goes_on_when_a_pulled_stick_is_back_under_any_name(bundle: Path, 
         events = map(json.loads, process.stdout)
         gone = next(event for event in events if event["event"] in ("failed", "refused", "imported"))
         assert (gone["event"], gone["exit_code"]) == ("failed", MEDIA), gone
-        assert "taken away" in gone["message"]
+        assert "medium was removed" in gone["message"]
         nothing_is_loaded(tmp_path)
         stack.enter_context(stick.put_in(tmp_path / "media" / back))
         done = next(event for event in events if event["event"] in ("failed", "refused", "imported"))

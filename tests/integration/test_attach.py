@@ -158,7 +158,7 @@ def test_gates_see_what_is_attached(yard: Yard) -> None:
         ("=FILE", "KIND=FILE"),
         ("::sbom-spdx=FILE", "KIND=FILE"),
         ("sbom=FILE", "sbom-spdx"),
-        ("application/vnd.oci.image.manifest.v1+json=FILE", "not a kind"),
+        ("application/vnd.oci.image.manifest.v1+json=FILE", "not a valid attachment kind"),
         ("NAME/UPPER::sbom-spdx=FILE", "reference"),
         ("sbom-spdx=missing.json", "missing.json"),
         ("sbom-spdx=FILE", "IMAGE::KIND=FILE"),

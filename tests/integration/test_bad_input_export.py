@@ -100,12 +100,12 @@ def other(raw: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (lambda raw: Reply(200, raw + b"more"), "does not come as it should"),
-        (lambda raw: Reply(200, raw[:-4]), "does not come as it should"),
-        (lambda raw: Reply(200, raw + b"more", chunked=True), "does not come as it should"),
+        (lambda raw: Reply(200, raw + b"more"), "unexpected response"),
+        (lambda raw: Reply(200, raw[:-4]), "unexpected response"),
+        (lambda raw: Reply(200, raw + b"more", chunked=True), "unexpected response"),
         (lambda raw: Reply(200, other(raw)), "has the wrong digest"),
         (lambda raw: Reply(200, other(raw), chunked=True), "has the wrong digest"),
-        (lambda raw: Reply(404), "the registry refused"),
+        (lambda raw: Reply(404), "the registry rejected the request"),
         (lambda raw: Reply(200, raw, {"Content-Encoding": "gzip"}), "compressed"),
     ],
     ids=["too long", "too short", "too long without a length", "other bytes", "other bytes in chunks", "missing", "compressed"],
@@ -249,7 +249,7 @@ def test_space_that_vanishes_under_way_and_comes_back(operator: OperatorDesk) ->
 def test_a_target_that_is_read_only(operator: OperatorDesk) -> None:
     with small_disk(operator.work / "stick", "1m") as stick:
         make_read_only(stick)
-        operator.refused(MEDIA, "Read-only file system", "choose a writable place", out=stick)
+        operator.refused(MEDIA, "Read-only file system", "choose a writable location", out=stick)
         operator.refused(MEDIA, "Read-only file system", out=stick / "deeper/still")
         assert not any(operator.layer.descriptor.digest in path for path in operator.server.seen("GET"))
         assert list(stick.iterdir()) == []

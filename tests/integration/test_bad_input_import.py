@@ -79,7 +79,7 @@ def test_a_policy_that_does_not_accept(site: SiteDesk, text: str | None, code: i
 
 def test_the_wrong_key_names_both(site: SiteDesk) -> None:
     stranger = Sender.make(site.work / "stranger")
-    facts = site.refused(REFUSED, "not a signature over these bytes by this key", "airgap sign", policy=stranger.policy)
+    facts = site.refused(REFUSED, "not a signature of these bytes by this key", "airgap sign", policy=stranger.policy)
     assert stranger.signer.key_id in facts["expected"]
     assert site.made.sender.signer.key_id in facts["got"]
 
@@ -113,7 +113,7 @@ def test_an_unsigned_bundle(site: SiteDesk) -> None:
 def test_a_signature_over_another_catalog(site: SiteDesk) -> None:
     signature = next(site.bundle.glob("*.sig"))
     shutil.copy(site.made.newer / signature.name, signature)
-    site.refused(REFUSED, "not a signature over these bytes")
+    site.refused(REFUSED, "not a signature of these bytes")
 
 
 def test_a_good_signature_under_a_name_that_is_none(site: SiteDesk) -> None:

@@ -23,16 +23,16 @@ OC_MIRROR = "kind: ImageSetConfiguration\nmirror:\n  additionalImages: [{name: x
         ("docker.io/library/nginx:1\ndocker.io/UPPER/case:1\n", "2:1", "lower case"),
         ("nginx:1\n\n   nginx:1:2  # comment\n", "3:4", "not a valid image reference"),
         ("images:\n  - nginx:1\n  - name: x:1\n    platfroms: [linux/amd64]\n", "4:5", "unknown key"),
-        ("images:\n  - nginx:1\n  - name: x:1\n    platforms: [linux]\n", "4:17", "not a platform"),
+        ("images:\n  - nginx:1\n  - name: x:1\n    platforms: [linux]\n", "4:17", "not a valid platform"),
         ("images: [nginx:1\n", "2:1", "not valid YAML"),
         ("nginx@sha256:123\n", "1:1", "not a sha256 digest"),
         ("# nothing\n", "1:1", "empty"),
-        ("images:\n  - name: x\n    tags:\n      semver: new\n", "4:15", "not a range of versions"),
-        ("images:\n  - name: x\n    tags: {regex: '(a'}\n", "3:19", "not a regular expression"),
-        ("quay.io:\n  images:\n    x: [1.0]\n  images-by-semver: {y: latest}\n", "4:25", "not a range of versions"),
+        ("images:\n  - name: x\n    tags:\n      semver: new\n", "4:15", "not a valid version range"),
+        ("images:\n  - name: x\n    tags: {regex: '(a'}\n", "3:19", "not a valid regular expression"),
+        ("quay.io:\n  images:\n    x: [1.0]\n  images-by-semver: {y: latest}\n", "4:25", "not a valid version range"),
         (f"apiVersion: content.hauler.cattle.io/v1\n{HAULER}- name: x\n    platfrom: a/b\n", "6:5", "unknown key"),
         (f"apiVersion: mirror.openshift.io/v2alpha1\n{OC_MIRROR}  operators: [{{catalog: x}}]\n", "5:3", "not carried by airgap"),
-        ("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: x:1\n", "4:10", "without a digest"),
+        ("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: x:1\n", "4:10", "has no digest"),
         ("apiVersion: v1\nkind: Pod\n", "2:7", "airgap discover"),
     ],
     ids=[
@@ -70,7 +70,7 @@ def test_mistakes_in_several_lists_are_told_together(operator: OperatorDesk) -> 
 
 def test_two_entries_that_pin_one_tag_to_two_digests(operator: OperatorDesk) -> None:
     one, two = (f"{operator.address}/shop/web:1@sha256:{digit * 64}" for digit in "12")
-    facts = operator.refused(USAGE, "contradict each other", image_list=operator.list(one, two))
+    facts = operator.refused(USAGE, "disagree", image_list=operator.list(one, two))
     assert "images.txt:1" in facts["where"]
     assert "images.txt:2" in facts["where"]
     assert not operator.server.requests
@@ -94,15 +94,15 @@ def test_a_platform_that_no_image_has(operator: OperatorDesk) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--volume-size", "nonsense"), "not a size"),
+        (("--volume-size", "nonsense"), "not a valid size"),
         (("--volume-size", "4 elephants"), "fat32"),
         (("--volume-size", "0"), "larger than zero"),
         (("--volume-size", "5kB"), "too small"),
-        (("--volume-size", "-5GB"), "not a size"),
-        (("--stream", "Prod Site"), "not a stream name"),
-        (("--stream", "../../etc"), "not a stream name"),
-        (("--stream", "x" * 49), "not a stream name"),
-        (("--stream", ""), "not a stream name"),
+        (("--volume-size", "-5GB"), "not a valid size"),
+        (("--stream", "Prod Site"), "not a valid stream name"),
+        (("--stream", "../../etc"), "not a valid stream name"),
+        (("--stream", "x" * 49), "not a valid stream name"),
+        (("--stream", ""), "not a valid stream name"),
         (("--serial", "0"), "--serial"),
         (("--serial", "-1"), "--serial"),
         (("--serial", "seven"), "--serial"),

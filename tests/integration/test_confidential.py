@@ -129,7 +129,7 @@ def test_a_reader_written_from_the_documentation_opens_it_and_stock_tools_read_w
 def test_without_a_key_or_with_a_wrong_one_it_is_refused(desk: Desk, tmp_path: Path) -> None:
     stranger = Reader.make(tmp_path / "stranger")
     desk.not_taken(REFUSED, "encrypted to other keys", key=stranger.private)
-    desk.not_taken(USAGE, "cannot decrypt", key=desk.closed.made.sender.key)
+    desk.not_taken(USAGE, "not a decryption key", key=desk.closed.made.sender.key)
     policy = desk.closed.made.sender.policy
     failed(here("verify", desk.bundle, "--policy", policy, "--json"), REFUSED, "the bundle is encrypted", "--decrypt-key")
     failed(here("diff", desk.bundle, desk.closed.made.bundle), REFUSED, "the bundle is encrypted")
@@ -185,7 +185,7 @@ def test_one_flipped_byte_anywhere_is_named_and_nothing_arrives(desk: Desk, volu
 def test_an_inner_catalog_that_says_otherwise_is_damage(desk: Desk) -> None:
     sender = desk.closed.made.sender
     sender.resign(desk.bundle, lambda top: top.update(created="2026-02-01T12:00:00Z"))
-    desk.not_taken(DAMAGED, "contradicts what it says outside")
+    desk.not_taken(DAMAGED, "contradicts its outer catalog")
 
 
 @pytest.mark.parametrize(
@@ -194,10 +194,10 @@ def test_an_inner_catalog_that_says_otherwise_is_damage(desk: Desk) -> None:
         ("catalog", "", "own key"),
         ("catalog", "!", "not base64"),
         ("tags", "QUJD", "own key"),
-        ("piece_size", 512, "other entries"),
-        ("more", 1, "other entries"),
-        ("recipients", [], "for nobody"),
-        ("recipients", [{"key": "x"}], "a recipient with other entries"),
+        ("piece_size", 512, "the wrong fields"),
+        ("more", 1, "the wrong fields"),
+        ("recipients", [], "must have 1 to 256 recipients"),
+        ("recipients", [{"key": "x"}], "a recipient has the wrong fields"),
         ("recipients", "x", "not a list"),
         ("volumes", [], ""),
         ("schema", "airgap.sealed/2", "unknown schema"),
@@ -271,7 +271,7 @@ def test_gates_look_into_what_is_encrypted_before_it_is_sealed(operator: Operato
 
 def test_only_keys_that_can_be_encrypted_to_are_taken(operator: OperatorDesk) -> None:
     signing = operator.sender.root / "sender.pub"
-    failed(here(*operator.command("--encrypt-to", signing)), USAGE, "nothing can be encrypted to", "x25519", hint=False)
+    failed(here(*operator.command("--encrypt-to", signing)), USAGE, "not an encryption key", "x25519", hint=False)
     made = here("keys", "generate", "--out", operator.work / "site", "--type", "x25519", "--json")
     assert json.loads(made.stdout)["type"] == "x25519"
     assert here(*operator.command("--encrypt-to", operator.work / "site/airgap.pub")).returncode == 0

@@ -134,11 +134,11 @@ def test_a_dry_run_does_not_call_fine_what_a_disk_refuses(site: SiteDesk) -> Non
 def test_a_dry_run_does_not_call_fine_what_is_taken_already(site: SiteDesk) -> None:
     archive = site.work / "there.tar"
     archive.write_bytes(b"something else")
-    failed(site.import_("--dry-run", to=f"oci-archive:{archive}"), USAGE, "the archive exists already")
+    failed(site.import_("--dry-run", to=f"oci-archive:{archive}"), USAGE, "the archive already exists")
     (site.work / "full").mkdir()
     (site.work / "full/file").write_bytes(b"x")
     failed(site.import_("--dry-run", to=f"oci:{site.work}/full"), USAGE, "not an OCI image layout")
-    failed(site.import_("--dry-run", bundle=site.made.newer, to=f"dir:{site.work}/full"), USAGE, "something is there already")
+    failed(site.import_("--dry-run", bundle=site.made.newer, to=f"dir:{site.work}/full"), USAGE, "the target is not empty")
 
 
 def test_a_dry_run_of_an_archive_that_this_site_has_made_has_nothing_to_do(site: SiteDesk) -> None:
@@ -148,4 +148,4 @@ def test_a_dry_run_of_an_archive_that_this_site_has_made_has_nothing_to_do(site:
     assert done.returncode == 0, done.stderr
     assert {change["change"] for change in seen(site, target)["names"]} == {"same"}
     elsewhere = site.import_("--dry-run", "--state", site.work / "other-state", to=target)
-    failed(elsewhere, USAGE, "the archive exists already")
+    failed(elsewhere, USAGE, "the archive already exists")

@@ -44,7 +44,7 @@ def test_an_oci_archive_holds_every_image_with_its_digest(site: SiteDesk, made: 
 
 def test_an_archive_that_is_there_is_not_touched(site: SiteDesk, tmp_path: Path) -> None:
     (tmp_path / "app.tar").write_text("precious")
-    failed(site.import_(to=f"oci-archive:{tmp_path / 'app.tar'}"), USAGE, "the archive exists already")
+    failed(site.import_(to=f"oci-archive:{tmp_path / 'app.tar'}"), USAGE, "the archive already exists")
     assert (tmp_path / "app.tar").read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
@@ -90,7 +90,7 @@ def test_podman_has_what_was_imported_into_its_storage(site: SiteDesk, tmp_path:
 
 
 def test_a_directory_takes_one_image_only(site: SiteDesk, made: Made, tmp_path: Path) -> None:
-    failed(site.import_(to=f"dir:{tmp_path / 'd'}"), USAGE, "holds one image")
+    failed(site.import_(to=f"dir:{tmp_path / 'd'}"), USAGE, "holds exactly one image")
     assert not (tmp_path / "d").exists()
     imported(site, f"dir:{tmp_path / 'd'}", bundle=made.newer)
     assert skopeo_digest(f"dir:{tmp_path / 'd'}") == digest(made, WEB)

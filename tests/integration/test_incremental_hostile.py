@@ -100,7 +100,7 @@ def test_a_signature_that_is_only_held_does_not_count(desk: Desk) -> None:
     key = {"type": "sigstoreSigned", "keyPath": str(desk.sender.root / "sender.pub")}
     policy = {"default": [{"type": "reject"}], "transports": {"airgap": {"": [{"type": "insecureAcceptAnything"}]}}}
     policy["transports"]["docker"] = {"": [key]}  # type: ignore[index]
-    desk.refuses(bundle, "a blob is needed that the bundle does not carry", policy=policy)
+    desk.refuses(bundle, "the bundle does not carry a blob that is needed", policy=policy)
 
 
 def test_a_layer_that_is_only_held_is_taken(desk: Desk) -> None:

@@ -102,7 +102,7 @@ def test_receipts_are_believed_only_with_a_signature_of_the_key_given(ground: Gr
     right = ("--since-key", sender.root / "sender.pub")
     refused(ground, tmp_path, REFUSED, "plant.receipt", since=[ground.receipt, wrong])
     shutil.copy(ground.receipt, copy)
-    refused(ground, tmp_path, REFUSED, "no signature beside it", since=[copy, right])
+    refused(ground, tmp_path, REFUSED, "no signature next to it", since=[copy, right])
     shutil.copy(signature, copy.with_name(signature.name.replace("plant", "copy")))
     flip(copy, 30)
     refused(ground, tmp_path, REFUSED, "copy.receipt", since=[copy, right])
@@ -160,7 +160,7 @@ def test_a_registry_that_does_not_answer_and_a_store_that_is_none(ground: Ground
     with DockerRegistry(tmp_path / "gone") as registry:
         address = registry.address
     refused(ground, tmp_path, NETWORK, address, since=[f"docker://{address}"])
-    refused(ground, tmp_path, 4, "no directory to read from", since=[f"oci:{tmp_path}/nowhere"], hint=False)
+    refused(ground, tmp_path, 4, "the directory cannot be read", since=[f"oci:{tmp_path}/nowhere"], hint=False)
     refused(ground, tmp_path, USAGE, "docker://", since=["docker://"], hint=False)
 
 

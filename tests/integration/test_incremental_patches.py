@@ -246,7 +246,7 @@ def test_a_patch_of_an_unknown_kind_touches_nothing(stream: Stream, full: Path, 
     stream.sender.resign(bundle, _each_patch(lambda patch: patch.update(codec="deflate-tokens/9")))
     far = Far(stream, stream.source, tmp_path / "state")
     for command in (far.command(bundle, to=f"oci:{tmp_path}/store"), ["verify", bundle, "--policy", stream.sender.policy]):
-        failed(here(*command), DAMAGED, "a patch of an unknown kind", "deflate-tokens/9", "newer airgap")
+        failed(here(*command), DAMAGED, "the patch has an unknown kind", "deflate-tokens/9", "newer airgap")
     assert not (tmp_path / "store").exists()
 
 

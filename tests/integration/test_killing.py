@@ -109,7 +109,7 @@ def struck(place: Place, name: str, number: int = signal.SIGKILL) -> int:
                 assert all(fsio.is_temporary(path.name) for path in found), found
                 again = crash.run(*place.command(name, f"again{count}"))
                 assert again.returncode == 0, again.stderr
-                assert "what a killed command left there" in again.stderr
+                assert "leftovers of a killed command" in again.stderr
                 assert place.hidden() == [], point
     assert count
     return left

@@ -105,7 +105,7 @@ def test_a_lease_of_a_machine_that_died_lapses_and_this_is_said(life: Life, plai
     target = f"docker://{plain.address}/mirror"
     done = here(*import_of(target, life.bundles[0], life.site.policy, "--state", tmp_path / "state"))
     assert done.returncode == 0, done.stderr
-    assert "airgap watch (process 7 on gate-2) has not been heard of for 3 seconds" in done.stderr
+    assert "airgap watch (process 7 on gate-2) has not renewed its lease for 3 seconds" in done.stderr
     assert "taken away from airgap watch (process 7 on gate-2)" in done.stdout
 
 
@@ -128,7 +128,7 @@ def test_a_lease_that_lives_is_waited_for_and_broken_only_when_told_to(life: Lif
         ended.set()
         renewing.join()
     assert done.returncode == MEDIA
-    for text in ("another machine, or another state", "airgap watch (process 7 on gate-2)", "--break-lease"):
+    for text in ("another machine or state directory", "airgap watch (process 7 on gate-2)", "--break-lease"):
         assert text in done.stderr
     assert walk(plain.address).tags == {}
     lease(plain.address, "airgap watch (process 7 on gate-2)", 900)
@@ -164,7 +164,7 @@ def test_a_registry_that_takes_no_lease_keeps_nobody_out(life: Life, plain: Dock
         done = here(*import_of(target, life.bundles[0], life.site.policy, "--state", tmp_path / "state", "--json"))
         assert done.returncode == 0, done.stderr
     (remark,) = json.loads(done.stdout)["remarks"]
-    assert "the registry takes no lease, so only commands that use this state take turns there" in remark
+    assert "the registry does not support leases, so only commands that share this state directory take turns" in remark
 
 
 def test_without_a_lease_nothing_of_ours_is_at_the_registry_and_this_is_said(

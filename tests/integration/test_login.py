@@ -86,7 +86,7 @@ def test_login_for_a_namespace_counts_for_what_is_below_it(site: Site, guarded: 
 def test_wrong_password_is_refused_and_not_kept(site: Site, guarded: DockerRegistry) -> None:
     for more in ((), ("--json",)):
         done = login(site, guarded.address, *more, password="wrong-canary")
-        failed(done, NETWORK, "does not take this name and password", "check the name")
+        failed(done, NETWORK, "does not accept this user name and password", "check the user name")
         assert "wrong-canary" not in done.stdout + done.stderr
     assert not (site.root / "run").exists()
 
@@ -99,7 +99,7 @@ def test_wrong_password_is_refused_and_not_kept(site: Site, guarded: DockerRegis
         (("h.example", "-u", USER, "--password-stdin"), "", "one line"),
         (("h.example", "-u", USER, "--password-stdin"), "two\nlines\n", "one line"),
         (("h.example", "-u", "a:b", "--password-stdin"), "x", "without a colon"),
-        (("https://h", "-u", USER, "--password-stdin"), "x", "not a registry"),
+        (("https://h", "-u", USER, "--password-stdin"), "x", "not a valid registry name"),
         (("h.example", "-u", USER, "-p", "x"), "", "-p"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_patch_of_a_patch_needs_what_the_first_builds_on(stream: Stream, tmp_p
 
 def test_a_missing_link_is_refused(stream: Stream, tmp_path: Path) -> None:
     done = here(*command(stream, tmp_path, stream.chain[1], stream.chain[3]))
-    failed(done, USAGE, "a bundle is missing in the chain", "prod-0001 and prod-0003")
+    failed(done, USAGE, "a bundle is missing from the chain", "prod-0001 and prod-0003")
     failed(here(*command(stream, tmp_path, *chain(stream), "--serial", 3)), USAGE, "more than 3")
     assert not (tmp_path / "merged").exists()
 
@@ -203,19 +203,19 @@ def test_two_histories_are_refused(stream: Stream, tmp_path: Path) -> None:
     first = stream.export(1, tmp_path / "usb", "--expires", "90d", state=tmp_path / "own")
     second = stream.export(2, tmp_path / "usb", "--since", first, state=tmp_path / "own")
     done = here(*command(stream, tmp_path, stream.chain[1], second))
-    failed(done, USAGE, "two bundles that go on from different histories")
+    failed(done, USAGE, "two bundles continue different histories")
     done = here(*command(stream, tmp_path, stream.chain[1], first, stream.chain[2]))
-    failed(done, USAGE, "two different bundles of one serial")
+    failed(done, USAGE, "two different bundles have the same serial")
     failed(here(*command(stream, tmp_path, first, second)), USAGE, "not the one that was exported from here")
     merge(stream, tmp_path, first, second, state=tmp_path / "own")
 
 
 def test_another_stream_is_refused(stream: Stream, tmp_path: Path) -> None:
-    failed(here(*command(stream, tmp_path, *chain(stream)), "--stream", "test"), USAGE, "a bundle of another stream")
+    failed(here(*command(stream, tmp_path, *chain(stream)), "--stream", "test"), USAGE, "the bundle belongs to another stream")
     other = tmp_path / "other/test-0004"
     shutil.copytree(stream.chain[3], other)
     stream.sender.resign(other, lambda top: top.update(stream="test", serial=4))
-    failed(here(*command(stream, tmp_path, *chain(stream), other)), USAGE, "a bundle of another stream", "test-0004")
+    failed(here(*command(stream, tmp_path, *chain(stream), other)), USAGE, "the bundle belongs to another stream", "test-0004")
 
 
 def test_only_bundles_that_somebody_vouches_for(stream: Stream, site: Callable[[str], Far], tmp_path: Path) -> None:

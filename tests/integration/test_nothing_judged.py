@@ -69,9 +69,9 @@ def test_an_index_without_instances_does_not_pass_a_policy_that_rejects(void: Ya
 
 def test_an_index_without_instances_does_not_pass_require_signed(void: Yard) -> None:
     bundle = void.bundle(1)
-    void.refuses(bundle, "asks for no signature", options=("--require-signed",))
+    void.refuses(bundle, "requires no signature", options=("--require-signed",))
     done = here("verify", bundle, "--policy", void.sender.policy, "--require-signed", "--json")
-    failed(done, REFUSED, "asks for no signature")
+    failed(done, REFUSED, "requires no signature")
 
 
 def test_an_index_without_instances_is_not_exported_where_the_policy_rejects(void: Yard) -> None:

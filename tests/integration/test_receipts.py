@@ -228,7 +228,7 @@ def test_receipt_is_signed_like_a_catalog(tmp_path: Path, origin: DockerRegistry
     assert "ECDSA" in check_receipt_signatures(out.read_bytes(), signature_files(out), keys, str(out))[0]
     flip(out, 40)
     assert subprocess.run(verify, check=False, capture_output=True).returncode != 0
-    with pytest.raises(Refused, match="not a signature over these bytes"):
+    with pytest.raises(Refused, match="not a signature of these bytes"):
         check_receipt_signatures(out.read_bytes(), signature_files(out), keys, str(out))
 
 
@@ -251,7 +251,7 @@ def _check_gpg(home: GpgHome, out: Path, fingerprint: str, stranger: str) -> Non
             check_receipt_signatures(raw, signatures, keys, "r")
     with pytest.raises(Refused):
         check_receipt_signatures(raw + b" ", signatures, [home.export(fingerprint)], "r")
-    with pytest.raises(Refused, match="no signature beside it"):
+    with pytest.raises(Refused, match="no signature next to it"):
         check_receipt_signatures(raw, {}, [home.export(fingerprint)], "r")
 
 

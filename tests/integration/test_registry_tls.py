@@ -105,7 +105,7 @@ def test_registry_that_wants_a_client_certificate_says_so_to_those_without(
     [
         (1, "127.0.0.1", "local issuer", "ca.crt"),
         (-1, "127.0.0.1", "expired", "clock"),
-        (1, "127.0.0.9", "127.0.0.1", "a name that its certificate is for"),
+        (1, "127.0.0.9", "127.0.0.1", "a name of the registry that its certificate covers"),
     ],
     ids=["unknown CA", "expired", "other address"],
 )
@@ -133,7 +133,7 @@ def test_insecure_registry_is_spoken_to_with_tls_where_it_can(ca: PrivateCa) -> 
         for _ in range(2):
             assert read_all(store.open(Repository(server.address, "a"), BLOB), 10**6, "test") == DATA
     assert len(said) == 1
-    assert "nobody vouches" in said[0]
+    assert "its certificate is not verified" in said[0]
 
 
 def test_insecure_registry_without_tls_is_spoken_to_without(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_supplement_for_another_bundle_is_refused(desk: Desk) -> None:
     supplement = desk.resend(Wish(other, desk.work).request({1: [0]}), other)
     desk.not_imported(DAMAGED, "two different bundles", paths=(desk.media, supplement))
     shutil.copy(desk.original / "catalog.json", supplement)
-    desk.not_imported(DAMAGED, "a supplement for another bundle", paths=(desk.media, supplement))
+    desk.not_imported(DAMAGED, "the supplement is for another bundle", paths=(desk.media, supplement))
 
 
 def test_the_same_request_again_finds_the_supplement_there(desk: Desk) -> None:
@@ -197,7 +197,7 @@ def test_requests_that_are_wrong_say_why(desk: Desk) -> None:
         ({"files": {"volume-0001.tar": [[0, 2]]}}, "beyond the end", "2 blocks", "block 2"),
         ({"files": {"volume-0009.tar": [[0, 0]]}}, "does not have", "volume-0009.tar"),
         ({"files": {"../keys": [[0, 0]]}}, "does not have"),
-        ({"files": {}}, "asks for nothing"),
+        ({"files": {}}, "resend request is empty"),
         ({"schema": "airgap.request/2"}, "not a resend request"),
     ):
         path = desk.work / "request.json"

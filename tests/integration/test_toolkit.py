@@ -302,7 +302,7 @@ def test_an_index_that_cannot_be_reached_is_a_network_error_and_leaves_nothing(k
     [
         (("--platform", "windows/amd64"), "no packages for this platform"),
         (("--platform", "linux/mips"), "no packages for this platform"),
-        (("--platform", "\x1b[31m"), "not a platform"),
+        (("--platform", "\x1b[31m"), "not a valid platform"),
         (("--python", "2.7"), "not a Python for airgap"),
         (("--python", "3.9"), "not a Python for airgap"),
         (("--glibc", "musl"), "not a version of glibc"),

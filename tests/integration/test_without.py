@@ -109,7 +109,7 @@ def test_tag_that_somebody_else_has_at_the_target_stops_before_names_move(desk: 
     desk.target.without_api = {desk.name}
     stranger = images.multi_arch("stranger")
     desk.target.push(desk.name, stranger, digest_tag(WEB.digest))
-    failed(desk.import_(), NETWORK, "the tag that would list referrers is something else", "--without referrers")
+    failed(desk.import_(), NETWORK, "the fallback tag for referrers is in use", "--without referrers")
     assert desk.loaded() == {digest_tag(WEB.digest): stranger.digest}
     facts(desk.import_("--without", "referrers", "--json"))
     assert desk.loaded()[digest_tag(WEB.digest)] == stranger.digest
@@ -130,14 +130,14 @@ def test_everything_hanging_can_be_left_out_and_a_kind_that_is_none_is_a_mistake
     facts(desk.export("--json"))
     assert facts(desk.import_("--without", "all", "--json"))["without"] == {"cosign-signature": 1, "referrer": 1}
     assert desk.loaded() == {"1": WEB.digest}
-    failed(desk.import_("--without", "sboms"), USAGE, "not a kind of attachment", "referrers, signatures, all", hint=False)
+    failed(desk.import_("--without", "sboms"), USAGE, "not a valid attachment kind", "referrers, signatures, all", hint=False)
 
 
 @pytest.mark.smoke("export")
 def test_source_that_forbids_lists_of_referrers_is_told_and_exported_without_them(desk: Desk) -> None:
     for one in (WEB, SIGNATURE, SBOM):
         desk.source.special[f"GET /v2/web/referrers/{one.digest}"] = FORBIDDEN
-    failed(desk.export(), NETWORK, "but not what refers to them", "--no-referrers-api", "--without referrers")
+    failed(desk.export(), NETWORK, "but not their referrers", "--no-referrers-api", "--without referrers")
     done = facts(desk.export("--without", "referrers", "--json"))
     assert done["remarks"] == [f"not asked for: referrer of {desk.source.address}/web:1"]
     tags_alone = facts(desk.export("--no-referrers-api", desk.source.address, "--json", serial=2))

@@ -42,7 +42,7 @@ _UNLISTED = "list [^ ]*python[^ ]* /out"
 #: What repair reads.
 _OF_A_BUNDLE = "(open|read|stat) [^ ]*python[^ ]* .*/(volume-|parity-|SHA256SUMS).*"
 #: What a command says that could not look for leftovers, and does nothing else about it.
-_NOT_LOOKED = "cannot look for what a killed command may have left"
+_NOT_LOOKED = "cannot look for leftovers of a killed command"
 _RANDOM = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{8}\.|\d+")
 
 

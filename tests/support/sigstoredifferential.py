@@ -37,7 +37,7 @@ _CONSTRAINED = r"certificate (inhibit-any-critical|policies-critical|names-const
 STRICTER: Mapping[str, str] = {
     _PEM: "PEM with header lines, other labels, empty or indented lines, or more than the one block",
     r"key (rsa1024|p224)": "an RSA key below 2048 bits, or one on P-224",
-    r"(keys|log-keys) and-(p224|rsa1024|k1)": "a key of a kind that is not accepted beside a good one",
+    r"(keys|log-keys) and-(p224|rsa1024|k1)": "unsupported key type beside a good one",
     r"signature plain": "an ECDSA signature that is not DER",
     r"payload (large|deep|not-utf8|surrogate)": "a payload larger than 64 KiB, nested deeper than 32 levels, or no Unicode",
     r"(body|body-text|set-signature|entry|content)( later)? ": "a log entry or promise with unknown or odd fields",

@@ -62,13 +62,13 @@ def test_bundles_are_put_in_the_order_of_the_stream() -> None:
 @pytest.mark.parametrize(
     ("links", "says"),
     [
-        ([], "no bundle is no chain"),
+        ([], "no bundles given"),
         ([link(1, {}), link(2, {}, previous="1", stream="test")], "another stream"),
-        ([link(1, {}), link(3, {}, previous="2")], "a bundle is missing in the chain"),
+        ([link(1, {}), link(3, {}, previous="2")], "a bundle is missing from the chain"),
         ([link(1, {}), link(2, {}, previous="other")], "different histories"),
         ([link(1, {}), link(2, {})], "different histories"),
         ([link(1, {}), link(7, {})], "different histories"),
-        ([link(1, {}), link(1, {}, digest="other")], "two different bundles of one serial"),
+        ([link(1, {}), link(1, {}, digest="other")], "two different bundles have the same serial"),
     ],
 )
 def test_what_is_no_chain_is_refused(links: list[Link], says: str) -> None:
@@ -96,7 +96,7 @@ def test_blobs_that_are_made_from_each_other_are_not_there() -> None:
 
 
 def test_two_sizes_of_one_blob_are_a_contradiction() -> None:
-    with pytest.raises(Damaged, match="different sizes of one blob"):
+    with pytest.raises(Damaged, match="different sizes for one blob"):
         Chain([link(1, {"a": CARRIED}), link(2, {"a": Blob(6, held=True)})])
 
 

@@ -167,7 +167,7 @@ def test_signatures_are_checked_over_the_entry_without_them():
     assert good.problems == ()
     assert good.vouched(log.entries[2]) == "signed by Cleo's key"
     bad = custody.checked(lambda content, form, seal: ("", "not by this key"))
-    assert "entry 3: its signature is not good: not by this key" in bad.problems[0]
+    assert "entry 3: its signature is invalid: not by this key" in bad.problems[0]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_numbers_in_any_order_become_rising_ranges() -> None:
     [
         ({"schema": "airgap.catalog/1"}, "not a resend request"),
         ({"schema": None}, "not a resend request"),
-        ({"more": 1}, "other entries"),
+        ({"more": 1}, "the wrong fields"),
         ({"stream": "../up"}, "stream and serial"),
         ({"stream": 7}, "not a string"),
         ({"serial": 0}, "stream and serial"),
@@ -80,13 +80,13 @@ def test_numbers_in_any_order_become_rising_ranges() -> None:
         ({"catalog": "sha256:12"}, "digest"),
         ({"block_size": 512}, "block size"),
         ({"files": []}, "not an object"),
-        ({"files": {"volume-0001.tar": []}}, "none"),
+        ({"files": {"volume-0001.tar": []}}, "non-empty"),
         ({"files": {"volume-0001.tar": "all"}}, "not a list"),
-        ({"files": {"volume-0001.tar": [[0]]}}, "not a range"),
-        ({"files": {"volume-0001.tar": [[2, 1]]}}, "not a range"),
+        ({"files": {"volume-0001.tar": [[0]]}}, "not a valid block range"),
+        ({"files": {"volume-0001.tar": [[2, 1]]}}, "not a valid block range"),
         ({"files": {"volume-0001.tar": [[0, 2**53]]}}, "not a valid number"),
-        ({"files": {"volume-0001.tar": [[0, 1], [2, 2]]}}, "do not rise, touch"),
-        ({"files": {"volume-0001.tar": [[4, 4], [0, 1]]}}, "do not rise"),
+        ({"files": {"volume-0001.tar": [[0, 1], [2, 2]]}}, "non-empty, ascending and not adjacent"),
+        ({"files": {"volume-0001.tar": [[4, 4], [0, 1]]}}, "must be non-empty, ascending"),
         ({"files": {"volume-0001.tar": [[0, True]]}}, "not a valid number"),
     ],
 )
@@ -107,7 +107,12 @@ def test_what_is_no_request_at_all_is_refused(raw: bytes) -> None:
 
 def test_only_what_the_bundle_has_can_be_asked_for() -> None:
     known = catalog(2, 3)
-    for blocks, says in (({1: [2]}, "beyond the end"), ({3: [0]}, "does not have"), ({}, "asks for nothing"), ({1: []}, "nothing")):
+    for blocks, says in (
+        ({1: [2]}, "beyond the end"),
+        ({3: [0]}, "does not have"),
+        ({}, "resend request is empty"),
+        ({1: []}, "is empty"),
+    ):
         with pytest.raises(UsageError, match=says):
             request(known, blocks)
     huge = {"volume-0001.tar": [[0, 2**52]]}
@@ -150,11 +155,11 @@ def test_no_file_of_a_supplement_is_too_large_for_fat32() -> None:
         ({"more": 1}, "not a supplement"),
         ({"catalog": str(Digest.of(b"another"))}, "for another bundle"),
         ({"files": {}}, "not a list"),
-        ({"files": [[["volume-0001.tar", 0]]]}, "not a run"),
+        ({"files": [[["volume-0001.tar", 0]]]}, "not a valid run"),
         ({"files": [[["volume-0009.tar", 0, 0]]]}, "does not have"),
         ({"files": [[["volume-0001.tar", 0, 9]]]}, "does not have"),
-        ({"files": [[["volume-0001.tar", 1, 0]]]}, "not a range"),
-        ({"files": [[["volume-0001.tar", 0, 1]], [["volume-0001.tar", 0, 1]]]}, "more blocks than the bundle has"),
+        ({"files": [[["volume-0001.tar", 1, 0]]]}, "not a valid block range"),
+        ({"files": [[["volume-0001.tar", 0, 1]], [["volume-0001.tar", 0, 1]]]}, "has more blocks than the bundle"),
         ({"files": [[["volume-0001.tar", 0, 1]]]}, "damaged or incomplete"),
     ],
 )

@@ -127,5 +127,5 @@ def test_keys_of_other_kinds_and_wrong_passphrases_are_refused() -> None:
     for pem, passphrase in ((b"", None), (public, None), (private, None), (private, b"wrong"), (signing.private_pem, None)):
         with pytest.raises(UsageError):
             SiteSecret.load(pem, lambda passphrase=passphrase: passphrase, "site.key")  # type: ignore[misc]
-    with pytest.raises(UsageError, match="gives no secret"):
+    with pytest.raises(UsageError, match="yields no shared secret"):
         SiteKey.load(low, "low.pub").wrap(ContentKey())

@@ -90,7 +90,7 @@ def test_answer_that_is_neither_a_list_nor_a_clear_no_is_an_error(replica: Repli
     replica.special[f"GET /v2/app/referrers/{built.digest}"] = odd
     with pytest.raises(RegistryError) as caught:
         lock_of(replica, "app")
-    assert caught.value.what == "the registry does not tell what refers to a manifest"
+    assert caught.value.what == "the registry does not list the referrers of a manifest"
     assert "--without referrers" in caught.value.hint
 
 
@@ -101,10 +101,10 @@ def test_forbidden_lists_are_told_and_tags_alone_are_a_way_on(replica: Replica) 
         replica.special[f"GET /v2/app/referrers/{one.digest}"] = FORBIDDEN
     with pytest.raises(RegistryError) as caught:
         lock_of(replica, "app")
-    assert "shows manifests of this repository, but not what refers to them" in caught.value.what
+    assert "shows the manifests of this repository, but not their referrers" in caught.value.what
     lock = lock_of(replica, "app", no_referrers_api=frozenset({replica.address}))
     assert attached(lock) == {"app": {sbom.digest}}
-    assert lock.remarks == (f"the referrers API of {replica.address}/app was not asked (--no-referrers-api)",)
+    assert lock.remarks == (f"the referrers API of {replica.address}/app was not used (--no-referrers-api)",)
 
 
 def test_union_of_api_and_tag_is_carried(replica: Replica) -> None:

@@ -217,7 +217,7 @@ def test_a_scratch_directory_of_a_killed_command_goes_with_the_next_one(tmp_path
     (left,) = tmp_path.iterdir()
     with TemporaryDirectory(tmp_path / "scratch") as place:
         assert list(tmp_path.iterdir()) == [place]
-        assert said == [f"removed from {tmp_path} what a killed command left there: {left.name}"]
+        assert said == [f"removed leftovers of a killed command from {tmp_path}: {left.name}"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -245,7 +245,7 @@ def test_a_place_that_cannot_be_looked_through_for_leftovers_is_told(said: list[
         fsio.sweep(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert said == [f"cannot look for what a killed command may have left in {tmp_path}: Too many open files"]
+    assert said == [f"cannot look for leftovers of a killed command in {tmp_path}: Too many open files"]
 
 
 def test_a_place_that_is_not_there_has_no_leftovers(said: list[str], tmp_path: Path) -> None:

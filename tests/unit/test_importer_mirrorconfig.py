@@ -242,7 +242,7 @@ def test_registries_d_names_the_target_whatever_is_pulled() -> None:
 def test_gpg_signatures_need_a_place() -> None:
     with pytest.raises(UsageError, match="no place"):
         mirror_config(Mode.ORIGINAL, mirror(lookaside=""), policy({"quay.io": [VENDOR]}))
-    with pytest.raises(UsageError, match="not a usable lookaside"):
+    with pytest.raises(UsageError, match="not a valid lookaside"):
         mirror_config(Mode.ORIGINAL, mirror(lookaside="ftp://reg.site/sigs"), policy({"quay.io": [VENDOR]}))
 
 

@@ -135,14 +135,14 @@ def test_deep_nesting_is_refused() -> None:
 
 
 def test_oversized_input_is_refused() -> None:
-    assert mistake(b"#" * (MAX_INPUT + 1)).expected == f"{MAX_INPUT} bytes at most"
+    assert mistake(b"#" * (MAX_INPUT + 1)).expected == f"at most {MAX_INPUT} bytes"
 
 
 @pytest.mark.slow("a list of too many entries")
 def test_too_many_entries_are_refused() -> None:
     error = mistake("nginx\n" * (MAX_ENTRIES + 1))
     assert error.where == f"list.yaml:{MAX_ENTRIES + 1}:1"
-    assert error.expected == f"{MAX_ENTRIES} images at most"
+    assert error.expected == f"at most {MAX_ENTRIES} images"
 
 
 def test_hostile_file_name_is_made_printable() -> None:

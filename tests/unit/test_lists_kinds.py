@@ -46,17 +46,17 @@ def shown(wishes: Wishes) -> list[str]:
         (
             "hauler.yaml",
             ["localhost:5000/shop/web:1.0", "localhost:5000/shop/api:2.1", "localhost:5000/edge/agent:0.9"],
-            ["hauler.yaml:10: key: is not used here: signatures are carried, and judged by the policy.json of the site"],
+            ["hauler.yaml:10: key: is not used here: signatures are carried and checked against the policy.json of the site"],
         ),
         (
             "imageset-config.yaml",
             ["localhost:5000/shop/web:1.0", "localhost:5000/tools/migrate:3.4"],
-            ["imageset-config.yaml:3: archiveSize: is not used here: give export a --volume-size"],
+            ["imageset-config.yaml:3: archiveSize: is not used here: use export --volume-size"],
         ),
         (
             "imageset-config-v1.yaml",
             ["localhost:5000/shop/api:2.1"],
-            ["imageset-config-v1.yaml:4: storageConfig: is not used here: airgap keeps its state itself (--state)"],
+            ["imageset-config-v1.yaml:4: storageConfig: is not used here: airgap keeps its own state (--state)"],
         ),
         (
             "images-lock.yaml",
@@ -106,7 +106,7 @@ docker.io:
 
 def test_a_registry_without_images_is_said() -> None:
     assert parsed("quay.io: {tls-verify: false}\nghcr.io: {images: {a/b: [x]}}\n").notices == (
-        "list.yaml:1: no images are named for this registry",
+        "list.yaml:1: no images are listed for this registry",
     )
 
 

@@ -96,7 +96,7 @@ def test_platforms_of_the_command_line_count_where_the_list_says_none() -> None:
         ("name: a\n    tags: {}", "3:11", "regex: or semver:", "nothing"),
         ("name: a\n    tags: {newest: 2}", "3:11", "regex: or semver:", "newest"),
         ("name: a\n    tags: {semver: 'x y'}", "3:20", ">=1.2 <2", "x y"),
-        ("name: a\n    tags: {semver: 1.2}", "3:20", "in quotes", "float '1.2'"),
+        ("name: a\n    tags: {semver: 1.2}", "3:20", "quoted if", "float '1.2'"),
         ("name: a\n    tags: {regex: '('}", "3:19", "RE2", "missing )"),
         ("name: a\n    tags: {regex: []}", "3:19", "at least one", "[]"),
         ("name: a\n    tags: {semver: '*', newest: 0}", "3:33", "from 1", "int '0'"),

@@ -141,7 +141,7 @@ def test_a_config_that_is_too_large_to_read_is_not_taken_for_one_that_states_not
     value = json.loads(built.raw)
     value["config"]["size"] = MAX_MANIFEST + 1
     large = Manifest.parse(json.dumps(value).encode(), built.media_type, "here")
-    with pytest.raises(UsageError, match="cannot be told"):
+    with pytest.raises(UsageError, match="cannot be determined"):
         config_of(large, "here", UsageError)
     assert config_of(built, "here", UsageError) == built.config
     chart = images.artifact(None, "application/vnd.cncf.helm.chart", b"chart").manifest

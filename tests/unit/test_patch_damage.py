@@ -116,7 +116,7 @@ def test_every_truncation_and_every_extension(kind):
     for cut in cuts:
         refused(patch[:cut], PAIRS[kind][0], kind, "ends too early" if cut >= 8 else "a patch")
     for extra in (b"\0", patch, bytes(8 + 8 * 5)):
-        refused(patch + extra, PAIRS[kind][0], kind, "goes on after its end")
+        refused(patch + extra, PAIRS[kind][0], kind, "has data after its end")
 
 
 @settings(max_examples=100, deadline=None)
@@ -144,7 +144,7 @@ def test_another_base(kind):
     others += [deflated(b""), deflated(OLD, 9), deflated(bytes(20_000)), deflated(OLD[1:], 4)]
     for other in others:
         judged(patch, kind, other)
-    refused(patch, None, kind, "refers to something that its base does not have")
+    refused(patch, None, kind, "refers to data that its base does not have")
     assert not judged(patch, kind, b"")
 
 
@@ -200,7 +200,7 @@ def test_windows_that_go_back_or_shrink(kind):
     number = max(number for number, part in enumerate(parts[:-1]) if part.window[0] > 0) + 1
     first, count = parts[number - 1].window
     for back in ((0, count), (first - 1, count), (first, count - 1)):
-        refused(changed(kind, number, window=back), PAIRS[kind][0], kind, "refers to something")
+        refused(changed(kind, number, window=back), PAIRS[kind][0], kind, "refers to data")
 
 
 @KINDS
@@ -225,12 +225,12 @@ def test_only_the_last_segment_may_be_less_than_whole_pieces():
     whole, less, more = (Segment((0, 0), [(size, zstd.compress(bytes(size)))]) for size in (PIECE, PIECE - 1, 1))
     assert rebuild(put_together([whole, whole, more], PLAIN), None, PLAIN) == bytes(2 * PIECE + 1)
     assert rebuild(alone(PIECE, frame), None, PLAIN) == bytes(PIECE)
-    refused(put_together([less, more], PLAIN), None, PLAIN, "goes on after its last segment")
+    refused(put_together([less, more], PLAIN), None, PLAIN, "has another segment after its last one")
 
 
 def test_columns_that_do_not_fit_together():
     columns = [(len(part), zstd.compress(part)) for part in (b"literals", b"\x02", b"\x01\x00", b"\x05", b"\x01\x00\x03")]
-    refused(put_together([Segment((0, 0), columns)], DEFLATE), None, DEFLATE, "makes no sense")
+    refused(put_together([Segment((0, 0), columns)], DEFLATE), None, DEFLATE, "is malformed")
 
 
 def test_columns_of_something_that_is_no_token_stream():

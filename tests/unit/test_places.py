@@ -82,7 +82,7 @@ def test_lists_mix_registries_and_places(head: str) -> None:
     ("line", "what"),
     [
         ("dir:/srv/d as site.example/UPPER:1", "not a valid image reference"),
-        ("oci::1 as site.example/x:1", "a transport without a place"),
+        ("oci::1 as site.example/x:1", "the transport is not followed by a location"),
         ("dir:/srv/d", "an image without a name"),
     ],
 )

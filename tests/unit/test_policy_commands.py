@@ -64,7 +64,7 @@ def test_policy_from_init_has_no_warnings_and_is_said_in_words(tmp_path: Path, k
     assert warnings(path) == ""
     text = here("policy", "check", path).stdout
     assert f"transport airgap, everything else\n  a sigstore signature by {key}\n" in text
-    assert "default: whatever no scope names\n  refused, whatever is signed\n" in text
+    assert "default: whatever no scope names\n  rejected, signed or not\n" in text
     assert text.endswith("The policy is valid.\n")
 
 
@@ -95,17 +95,17 @@ def test_every_kind_of_requirement_is_said_in_words(tmp_path: Path) -> None:
     }
     text = here("policy", "check", written(tmp_path, {"docker": scopes})).stdout
     for words in (
-        "by /k.gpg, made for its name with mirror.example replaced by quay.io",
-        "by any one of /1, /2, made for exactly the name asked for",
-        "by dev@vendor as https://issuer knows them (CA: /ca), logged in the Rekor of /rekor",
+        "by /k.gpg, for its name with mirror.example replaced by quay.io",
+        "by any one of /1, /2, for exactly the requested name",
+        "by dev@vendor as authenticated by https://issuer (CA: /ca), logged in Rekor with /rekor",
         "by a certificate for ci.example (CA: /ca)",
-        "made for quay.io/x with whatever tag, whatever was asked for\n  and refused, whatever is signed",
-        "made for quay.io/x:1, whatever was asked for",
-        "made for its repository, with whatever tag",
+        "for quay.io/x with any tag, whatever was requested\n  and rejected, signed or not",
+        "for quay.io/x:1, whatever was requested",
+        "for its repository, with any tag",
         "signedBaseLayer, which nothing satisfies",
         "keyType X509Certificates, which nothing satisfies",
-        "by the key in the policy itself, made for its name and tag (asked for by digest: its repository)",
-        "no key at all, which nothing satisfies",
+        "by the key in the policy itself, for its name and tag (if requested by digest: for its repository)",
+        "no key, which nothing satisfies",
     ):
         assert words in text
 
@@ -120,29 +120,29 @@ def test_fields_for_which_older_programs_refuse_the_whole_file_are_named(tmp_pat
         "pki": {"pki": {"caRootsPath": "/c", "subjectEmail": "e"}},
     }[field]
     path = written(tmp_path, {"docker": {"quay.io": [{"type": "sigstoreSigned", **requirement}]}})
-    assert f"refuse the whole file because of sigstoreSigned.{field}" in warnings(path)
+    assert f"reject the whole file because of sigstoreSigned.{field}" in warnings(path)
 
 
 def test_debian_12_rejects_all_sigstore_and_that_is_noted(tmp_path: Path, key: str) -> None:
     found = remarks(written(tmp_path, {"docker": {"quay.io": sigstore(key)}, "airgap": {"": sigstore(key)}}))
-    noted = [remark["where"] for remark in found if "sigstore switched off" in remark["what"]]
+    noted = [remark["where"] for remark in found if "sigstore is disabled" in remark["what"]]
     assert noted == ['transports.docker["quay.io"][0]']
 
 
 @pytest.mark.parametrize(
     ("scope", "why"),
     [
-        ("*", "whole first part of a host"),
-        ("*example.com", "whole first part of a host"),
-        ("*.example.*", "whole first part of a host"),
-        ("reg.*.example.com", "whole first part of a host"),
+        ("*", "whole first label of a host"),
+        ("*example.com", "whole first label of a host"),
+        ("*.example.*", "whole first label of a host"),
+        ("reg.*.example.com", "whole first label of a host"),
         ("*.example.com/ns", "without a path"),
-        ("*.example.com:5000", "whatever their port"),
+        ("*.example.com:5000", "with any port"),
         ("*.", "not a domain"),
-        ("busybox", "never begins like this"),
-        ("library/busybox", "never begins like this"),
+        ("busybox", "no complete image name begins like this"),
+        ("library/busybox", "no complete image name begins like this"),
         ("quay.io/org//app", "not a valid repository name"),
-        ("docker.io/busybox:1", "that image is called docker.io/library/busybox:1"),
+        ("docker.io/busybox:1", "the complete name of that image is docker.io/library/busybox:1"),
         (f"quay.io/org/app:1@{DIGEST}", "not both"),
         ("quay.io/org/app@sha256:12", "not a sha256 digest"),
     ],
@@ -174,7 +174,7 @@ def test_scope_that_never_matches_is_named_with_the_reason(tmp_path: Path, scope
 )
 def test_a_reject_scope_in_another_spelling_is_never_passed_by_because_the_whole_policy_is_refused(scope: str, meant: str) -> None:
     document = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {scope: REJECT}}}
-    with pytest.raises(Refused, match="another spelling") as caught:
+    with pytest.raises(Refused, match="canonical spelling") as caught:
         parse_policy(json.dumps(document).encode())
     assert caught.value.expected == meant
     assert meant in unmatched(scope)[1]
@@ -219,16 +219,16 @@ def test_keys_that_cannot_be_used_are_named_one_by_one(tmp_path: Path, key: str)
     assert f'docker["b.example"][0]: {bad}: not an OpenPGP public key' in found
     assert 'docker["b.example"][1]: relative.gpg is a relative path' in found
     assert f'docker["c.example"][0]: {bad}: not a PEM certificate' in found
-    assert 'docker["d.example"][0]: no key at all' in found
+    assert 'docker["d.example"][0]: no key: nothing' in found
     assert f"{key}:" not in found
 
 
 def test_policy_that_accepts_anything_or_forgets_bundles_is_warned_about(tmp_path: Path, key: str) -> None:
     found = warnings(written(tmp_path, {"Docker": {"": REJECT}}, default=ACCEPT))
-    assert "default: whatever no scope names is accepted unsigned" in found
-    assert "transports: nothing about bundles" in found
-    assert "transports.Docker: no program knows this transport" in found
-    assert "bundles that nobody signed are accepted" in warnings(written(tmp_path, {"airgap": {"prod": ACCEPT}}))
+    assert "default: images and bundles that no scope covers are accepted unsigned" in found
+    assert "transports: no scope for bundles" in found
+    assert "transports.Docker: this transport is unknown" in found
+    assert "unsigned bundles are accepted" in warnings(written(tmp_path, {"airgap": {"prod": ACCEPT}}))
 
 
 def test_bundle_scope_that_no_bundle_can_satisfy_is_warned_about(tmp_path: Path, key: str) -> None:
@@ -241,9 +241,9 @@ def test_bundle_scope_that_no_bundle_can_satisfy_is_warned_about(tmp_path: Path,
         "good": sigstore(key),
     }
     found = warnings(written(tmp_path, {"airgap": scopes}))
-    assert 'airgap["named"][0]: no bundle can satisfy this: signedIdentity has no meaning' in found
-    assert 'airgap["logged"][0]: no bundle can satisfy this: Rekor keys have no meaning' in found
-    assert 'airgap["twice"]: the same key is asked for twice' in found
+    assert 'airgap["named"][0]: no bundle can satisfy this: signedIdentity does not apply' in found
+    assert 'airgap["logged"][0]: no bundle can satisfy this: Rekor keys do not apply' in found
+    assert 'airgap["twice"]: the same key is required twice' in found
     assert 'airgap["base"][0]: nothing ever satisfies signedBaseLayer' in found
     assert 'airgap["x509"][0]: nothing ever satisfies keyType X509Certificates' in found
     assert 'airgap["good"]' not in found
@@ -266,7 +266,7 @@ def test_explain_shows_every_scope_in_order_and_the_one_that_decides(tmp_path: P
         '"" (every other image)',
         "default (of the whole policy)",
     ]
-    assert 'transports.docker["docker.io/library"] wants:\n    1. an OpenPGP signature by /k.gpg' in first
+    assert 'transports.docker["docker.io/library"] requires:\n    1. an OpenPGP signature by /k.gpg' in first
     assert '"" (every other image)  <- decides' in second
 
 
@@ -277,7 +277,7 @@ def test_explain_as_json_lists_the_scopes_tried_up_to_the_one_that_decided(tmp_p
     assert hit["scopes_tried"] == ["a.example.com:5000/x:1", "a.example.com:5000/x", "a.example.com:5000", "*.example.com"]
     assert (hit["scope"], hit["requirements"]) == ('transports.docker["*.example.com"]', ["anything is accepted, signed or not"])
     assert default["scopes_tried"][-2:] == ["", "default"]
-    assert (default["scope"], default["requirements"]) == ("default", ["refused, whatever is signed"])
+    assert (default["scope"], default["requirements"]) == ("default", ["rejected, signed or not"])
 
 
 def test_explain_judges_by_the_tag_where_there_is_also_a_digest(tmp_path: Path) -> None:

@@ -154,8 +154,8 @@ def test_right_password_is_taken_and_a_wrong_one_is_not() -> None:
         with pytest.raises(RegistryError) as caught:
             try_login(options(), server.address, "", Login("me", "wrong"))
         assert {one.target for one in server.requests} == {"/v2/"}
-    assert "does not take this name and password" in caught.value.what
-    assert "check the name" in caught.value.hint
+    assert "does not accept this user name and password" in caught.value.what
+    assert "check the user name" in caught.value.hint
 
 
 def test_token_server_decides_over_a_login_for_a_namespace() -> None:
@@ -169,7 +169,7 @@ def test_token_server_decides_over_a_login_for_a_namespace() -> None:
         with pytest.raises(RegistryError) as caught:
             try_login(options(), server.address, "", Login("me", "wrong"))
         assert [one.query.get("scope") for one in tokens.requests] == [["repository:team:pull"], None]
-    assert "check the name" in caught.value.hint
+    assert "check the user name" in caught.value.hint
 
 
 def test_registry_that_asks_nobody_says_nothing_about_the_password() -> None:

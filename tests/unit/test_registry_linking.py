@@ -95,7 +95,7 @@ def test_registry_that_promises_a_link_and_does_not_list_it_is_not_believed(repl
     repository = put(store, replica, *SBOMS)
     with pytest.raises(NotTaken) as caught:
         store.link_referrers(repository, SUBJECT, LISTED, None)
-    assert caught.value.what == "the registry says that it has linked a referrer, and does not list it"
+    assert caught.value.what == "the registry reported that it linked a referrer, but does not list it"
 
 
 def test_list_that_comes_a_moment_late_is_waited_for(replica: Replica, store: RegistryStore) -> None:
@@ -146,7 +146,7 @@ def test_somebody_elses_image_under_the_tag_is_never_written_over(replica: Repli
     for original in (None, images.fallback_index(SBOMS).manifest):
         with pytest.raises(NotTaken) as caught:
             store.link_referrers(repository, SUBJECT, LISTED, original)
-        assert "the tag that would list referrers is something else" in caught.value.what
+        assert "the fallback tag for referrers is in use" in caught.value.what
     assert replica.tags("app") == before
 
 
@@ -210,7 +210,7 @@ def test_registry_that_loses_what_is_put_under_the_tag_is_noticed(replica: Repli
     repository = put(store, replica, *SBOMS)
     with pytest.raises(NotTaken) as caught:
         store.link_referrers(repository, SUBJECT, LISTED, None)
-    assert caught.value.what == "referrers cannot be found where they were listed"
+    assert caught.value.what == "the registry does not find referrers that were linked"
 
 
 def test_empty_list_of_the_source_is_kept_and_never_takes_the_place_of_a_full_one(replica: Replica, store: RegistryStore) -> None:

@@ -52,7 +52,7 @@ def test_registry_that_answered_before_and_is_away_for_a_moment_ends_nothing(awa
     assert sum(waits) < 12
     assert len(said) == 2
     assert said[0].endswith(": trying again for a while")
-    assert said[1] == f"registry {server.address} answers again"
+    assert said[1] == f"registry {server.address} is answering again"
 
 
 def test_registry_that_one_client_of_a_run_has_heard_is_waited_for_by_the_others(away: list[OSError]) -> None:

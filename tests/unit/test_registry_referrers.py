@@ -166,7 +166,7 @@ def test_no_right_to_lists_alone_is_told_with_the_ways_on(site: Site, status: in
     site.table[FALLBACK] = as_index(index(descriptor("a")))
     with client() as one, pytest.raises(RegistryError) as caught:
         one.referrers(site.repository, SUBJECT)
-    assert caught.value.what == "the registry shows manifests of this repository, but not what refers to them"
+    assert caught.value.what == "the registry shows the manifests of this repository, but not their referrers"
     for way in (f"--no-referrers-api {site.server.address}", "--without referrers"):
         assert way in caught.value.hint
     for told in (site.server.address, f"{site.server.address}/a"):
@@ -181,7 +181,7 @@ def test_what_is_under_the_tag_in_a_kind_that_nobody_reads_is_said_and_stops_not
     site.table[FALLBACK] = Reply(200, b"{}", {"Content-Type": kind})
     found = store.referrers(site.repository, SUBJECT)
     assert (found.descriptors, found.tagged) == ((), ())
-    assert f"{TAG} is no list of referrers: {kind}" in found.remark
+    assert f"{TAG} is not a list of referrers: {kind}" in found.remark
 
 
 def test_nothing_is_tagged_where_the_api_lists_it(site: Site, store: RegistryStore) -> None:

@@ -243,7 +243,7 @@ def test_names_that_make_skopeo_refuse_the_whole_policy_are_refused_here_too() -
         {"type": "exactReference", "dockerReference": "[::1]:5000/x:1"},
         {"type": "exactRepository", "dockerRepository": "[::1]/x"},
     ):
-        with pytest.raises(Refused, match="the policy has a mistake"):
+        with pytest.raises(Refused, match="the policy is invalid"):
             requirement(with_requirement({**KEY, "signedIdentity": identity}))
 
 

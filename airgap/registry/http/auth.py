@@ -172,7 +172,7 @@ class Authenticator:
             headers = {} if credential is None else {"Authorization": credential.basic()}
             answer = self._fetch("GET", f"{realm}{joint}{urlencode(fields)}", headers, None, access.endpoint)
         if answer.status != 200:
-            raise refusal(answer, f"the token server of {printable(access.endpoint.host, 120)} refused")
+            raise refusal(answer, f"the token server of {printable(access.endpoint.host, 120)} rejected the request")
         return _read_token(answer)
 
 
@@ -196,9 +196,9 @@ def _checked_realm(realm: str, endpoint: Endpoint) -> str:
         fine = False
     if not fine or parts.scheme not in (("https", "http") if endpoint.plain else ("https",)):
         raise RegistryError(
-            "the registry names a token server that must not be used",
+            "the registry names an unacceptable token server",
             where=printable(endpoint.host, 120),
-            expected="a URL that begins with https://",
+            expected="an https:// URL",
             got=redact(realm),
         )
     return parts._replace(fragment="").geturl()
@@ -214,6 +214,6 @@ def _read_token(answer: Answer) -> _Token:
     except (ValueError, AttributeError, TypeError, RecursionError):
         value, life = None, 0.0
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        raise RegistryError("the token server's answer holds no token", where=where)
+        raise RegistryError("the token server's response contains no token", where=where)
     # A tenth is kept back, so that a call that starts with the token also reaches the registry with it.
     return _Token(value, began + 0.9 * min(max(life, 1.0), 86400.0))

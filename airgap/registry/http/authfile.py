@@ -34,7 +34,7 @@ def check_scope(text: str) -> tuple[str, str]:
         Repository(host, f"{path}/any/name" if slash else "any/name")
     except UsageError as error:
         raise UsageError(
-            "not a registry", got=printable(text), expected="HOST[:PORT] or HOST[:PORT]/path, such as quay.io/team"
+            "not a valid registry name", got=printable(text), expected="HOST[:PORT] or HOST[:PORT]/path, such as quay.io/team"
         ) from error
     return host, path
 
@@ -52,14 +52,14 @@ def try_login(options: RegistryOptions, host: str, path: str, login: Login) -> b
         with contextlib.closing(transport):
             answer = transport.call(HostCall("GET", host, "", name=path, scopes=scopes))
             if answer.status in (401, 403):
-                raise refusal(answer, "the registry does not take this name and password")
+                raise refusal(answer, "the registry does not accept this user name and password")
             if answer.status != 200:
                 raise refusal(answer, "this does not look like a registry")
             answer.finish()
             return transport.asked(host)
     except RegistryError as error:
         if error.got.startswith(("401", "403")):
-            error.hint = "check the name and the password; some registries want a token in place of the password"
+            error.hint = "check the user name and password; some registries require a token instead of a password"
         raise
 
 
@@ -130,7 +130,7 @@ def _alone(file: Path) -> Iterator[None]:
     if not directory.is_dir():
         yield
         return
-    busy = Busy("another command writes the auth file", where=printable(str(file)), hint="run the command again")
+    busy = Busy("another command is writing the auth file", where=printable(str(file)), hint="run the command again")
     with fsio.exclusive_directory(directory, busy):
         yield
 
@@ -139,7 +139,7 @@ def _read(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     if not file.is_file():  # a device or a FIFO: it would be replaced
-        raise UsageError("logins are kept in a regular file", where=printable(str(file)), hint="name another --authfile")
+        raise UsageError("the auth file is not a regular file", where=printable(str(file)), hint="name another --authfile")
     return read_auth_file(file)
 
 

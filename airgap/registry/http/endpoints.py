@@ -47,5 +47,5 @@ class Endpoints:
             self._wire.send("GET", f"{tls.base}/v2/", {}, patience=min(_PATIENCE, self._options.timeout), endpoint=tls).close()
         except NETWORK:
             return endpoint
-        self._options.say(f"registry {printable(host, 120)} is called insecure: nobody vouches for its certificate")
+        self._options.say(f"registry {printable(host, 120)} is marked insecure: its certificate is not verified")
         return tls

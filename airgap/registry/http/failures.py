@@ -41,19 +41,19 @@ MAX_ERROR_BODY = 64 * 1024
 _ERROR_BODY_SECONDS = 20.0
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-_NEEDS_CERTIFICATE = "the registry refused us before a word was said: it may ask for a client certificate, or for another one"
-_LOGIN_HINT = "log in with `airgap login HOST`; some registries answer so for repositories that do not exist, too"
+_NEEDS_CERTIFICATE = "the registry refused the TLS handshake: it may ask for a client certificate, or for another one"
+_LOGIN_HINT = "log in with `airgap login HOST`; some registries also answer this for repositories that do not exist"
 _HINTS = {
     401: _LOGIN_HINT,
     403: _LOGIN_HINT,
-    413: "the registry or a proxy before it limits the size of uploads: raise that limit",
-    429: "wait, or log in: registries allow more to those they know",
-    507: "free some space at the registry",
+    413: "the registry or a proxy in front of it limits the size of uploads: raise that limit",
+    429: "wait, or log in: registries allow more requests to authenticated users",
+    507: "free some space on the registry",
 }
 
 
 class Unreached(RegistryError):
-    """No connection to the registry came about: another place that has the same may be asked instead."""
+    """The registry could not be reached: another location with the same content may be tried instead."""
 
 
 def redact(url: str) -> str:
@@ -101,7 +101,7 @@ def network_failure(error: BaseException, method: str, url: str) -> RegistryErro
     kind = Unreached if is_unreached(error) else RegistryError
     trusted = next((note for cause in causes for note in getattr(cause, "__notes__", [])), "")
     untrusted = trusted and any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
-    expected = f"a certificate that leads to a CA in {printable(trusted)}" if untrusted else ""
+    expected = f"a certificate that chains to a CA in {printable(trusted)}" if untrusted else ""
     return kind(what, where=f"{method} {redact(url)}", expected=expected, hint=hint)
 
 
@@ -123,7 +123,7 @@ def refusal(answer: Answer, what: str = "") -> RegistryError:
         hint = "put client.cert and client.key of the registry into certs.d or --cert-dir: see docs/registries.md"
     kind = NotFound if answer.status == 404 and answer.own and "DENIED" not in codes else RegistryError
     got = f"{status}: {said}" if said else status
-    return kind(what or "the registry refused", where=f"{answer.method} {redact(answer.url)}", got=got, hint=hint)
+    return kind(what or "the registry rejected the request", where=f"{answer.method} {redact(answer.url)}", got=got, hint=hint)
 
 
 def unbelievable(error: AirgapError) -> RegistryError:
@@ -193,12 +193,12 @@ _OUTDATED, _OTHER_NAME = frozenset({9, 10}), frozenset({62, 64})
 
 
 def _explain_certificate(cause: ssl.SSLCertVerificationError, host: str) -> tuple[str, str]:
-    why = printable(cause.verify_message or "it does not verify", 200)
+    why = printable(cause.verify_message or "verification failed", 200)
     hint = f"put the PEM of its CA into ~/.config/containers/certs.d/{host}/ca.crt or --cert-dir, if you trust it"
     if cause.verify_code in _OUTDATED:
-        hint = f"have the certificate of {host} renewed, and check the clock of this machine"
+        hint = f"renew the certificate of {host}, or correct the clock of this machine"
     elif cause.verify_code in _OTHER_NAME:
-        hint = "call the registry by a name that its certificate is for"
+        hint = "use a name of the registry that its certificate covers"
     return f"the registry's certificate is not trusted: {why}", hint
 
 
@@ -211,18 +211,18 @@ def _explain_tls(cause: ssl.SSLError, host: str) -> tuple[str, str]:
 
 
 def _explain_rest(causes: list[BaseException], host: str) -> tuple[str, str]:
-    again = "run the same command again: it goes on where it was"
+    again = "run the same command again: it resumes where it stopped"
     for cause in causes:
         if isinstance(cause, TooSlow):
-            return f"the registry is too slow: {cause}", f"check the network to {host}; --min-rate lets blobs come more slowly"
+            return f"the registry is too slow: {cause}", f"check the network to {host}; a lower --min-rate accepts slower transfers"
         if isinstance(cause, Endless):
             return str(cause), f"check that {host} is a registry"
     for kinds, what, hint in (
-        (_PROXY, "the proxy did not get us through", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
+        (_PROXY, "the proxy could not connect to the registry", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
         (_TIMEOUT, "the registry did not answer in time", f"check the network to {host}, then {again}"),
         (_HUNG_UP, "the registry closed the connection without an answer", again),
-        (_NOT_HTTP, "the answer is not HTTP", f"check that {host} is a registry, and whether it speaks TLS"),
-        (_NOT_A_URL, "not a usable address", f"check the name {host}"),
+        (_NOT_HTTP, "the response is not HTTP", f"check that {host} is a registry, and whether it speaks TLS"),
+        (_NOT_A_URL, "not a valid address", f"check the name {host}"),
     ):
         if any(isinstance(cause, kinds) for cause in causes):
             return what, hint

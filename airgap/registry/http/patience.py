@@ -36,7 +36,7 @@ class Patience:
             if back:
                 self._away.discard(place)
         if back:
-            self._options.say(f"registry {_host(answer.url)} answers again")
+            self._options.say(f"registry {_host(answer.url)} is answering again")
 
     def may_pass(self, error: BaseException, url: str) -> bool:
         """Whether the same call may succeed later: a name that was known a moment ago is likely to be known again."""

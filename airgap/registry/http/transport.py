@@ -250,14 +250,14 @@ class Transport:
             answer.finish()
             if call.method not in ("GET", "HEAD"):
                 raise RegistryError(
-                    "the registry redirects a call that must not be redirected",
+                    "the registry redirects a request that must not be redirected",
                     where=f"{call.method} {redact(url)}",
                     got=redact(target),
                 )
             if origin(target) != origin(url):
                 authorization = ""  # and it stays dropped, even if the way leads back
             url = target
-        raise RegistryError("too many redirects", where=f"{call.method} {redact(url)}", expected=f"{_MAX_REDIRECTS} at most")
+        raise RegistryError("too many redirects", where=f"{call.method} {redact(url)}", expected=f"at most {_MAX_REDIRECTS}")
 
     def _watch_quota(self, answer: Answer) -> None:
         """Say once for each registry that its allowance is running out: before it refuses."""
@@ -269,7 +269,7 @@ class Transport:
             known = host in self._low
             self._low.add(host)
         if not known:
-            self.options.say(f"registry {host} will give us {quota}; with `airgap login` it may give more")
+            self.options.say(f"registry {host} allows {quota}; `airgap login` may raise that limit")
 
     def _fetch_token(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, endpoint: Endpoint) -> Answer:
         """Ask a token server; its redirects are not followed, they could only lead the credentials away."""
@@ -298,13 +298,13 @@ def redirect_target(answer: Answer) -> str:
     except ValueError:
         fine = False
     if not fine:
-        raise _bad_location(answer, "a Location that must not be used", "an http(s) URL without credentials")
+        raise _bad_location(answer, "an unacceptable Location", "an http(s) URL without credentials")
     if urlsplit(answer.url).scheme == "https" and parts.scheme == "http":
         raise _bad_location(
             answer,
             "a Location without TLS",
             "an https:// URL",
-            "a registry behind a TLS proxy must be told its outside address (X-Forwarded-Proto)",
+            "tell the registry behind the TLS proxy its external address (X-Forwarded-Proto)",
         )
     return parts._replace(fragment="").geturl()
 
@@ -312,7 +312,7 @@ def redirect_target(answer: Answer) -> str:
 def _bad_location(answer: Answer, what: str, expected: str, hint: str = "") -> RegistryError:
     answer.close()
     return RegistryError(
-        f"the registry answered with {what}",
+        f"the registry responded with {what}",
         where=f"{answer.method} {redact(answer.url)}",
         expected=expected,
         got=redact(answer.header("Location")),

@@ -104,7 +104,7 @@ class Answer:
         if len(result) > limit:
             self.close()
             if not truncate:
-                raise self._bad_length("too large", f"{limit} bytes at most", "more")
+                raise self._bad_length("too large", f"at most {limit} bytes", "more")
             return bytes(result[:limit])
         self._release()
         if not truncate and self.length not in (None, len(result)) and self.method != "HEAD":
@@ -134,7 +134,7 @@ class Answer:
             self.close()
 
     def _bad_length(self, what: str, expected: str, got: str) -> RegistryError:
-        return RegistryError(f"an answer is {what}", where=f"{self.method} {redact(self.url)}", expected=expected, got=got)
+        return RegistryError(f"the response is {what}", where=f"{self.method} {redact(self.url)}", expected=expected, got=got)
 
 
 class Wire:
@@ -190,7 +190,7 @@ class Wire:
         if encoding not in ("", "identity"):
             answer.close()
             raise RegistryError(
-                "the registry compressed an answer although it was asked not to",
+                "the registry compressed a response although asked not to",
                 where=f"{method} {redact(url)}",
                 expected="Content-Encoding: identity",
                 got=printable(encoding, 60),

@@ -138,7 +138,7 @@ def _check_pair(directory: Path, name: str, names: list[str]) -> None:
     other = f"{stem}.{'key' if kind == 'cert' else 'cert'}"
     if other not in names:
         raise UsageError(
-            "a client certificate and its key belong together",
+            "a client certificate and its key must come in pairs",
             where=printable(str(directory)),
             expected=f"{printable(other)} beside {printable(name)}",
             hint="a CA certificate must be named *.crt",

@@ -150,7 +150,7 @@ def run_helper(name: str, server: str, environment: Mapping[str, str] | None = N
         fields = strictjson.parse_object(answer, "credential helper")
         username, secret = (strictjson.string(fields.get(key), key) for key in ("Username", "Secret"))
     except Damaged:
-        raise _helper_failed(name, server, "an answer that is not a credential") from None
+        raise _helper_failed(name, server, "a response that is not a credential") from None
     return Credential("", "", secret) if username == "<token>" else Credential(username, secret)
 
 
@@ -186,7 +186,7 @@ def _server(host: str) -> str:
 
 def _run(name: str, action: str, server: str, given: bytes, environment: Mapping[str, str] | None) -> tuple[int, bytes]:
     if not _HELPER_NAME.fullmatch(name):
-        raise UsageError("not a valid name of a credential helper", got=printable(name))
+        raise UsageError("not a valid credential helper name", got=printable(name))
     try:
         process = subprocess.Popen(
             [f"docker-credential-{name}", action],
@@ -221,7 +221,7 @@ def _run(name: str, action: str, server: str, given: bytes, environment: Mapping
 
 def _helper_failed(name: str, server: str, got: str) -> RegistryError:
     return RegistryError(
-        f"the credential helper docker-credential-{name} did not help",
+        f"the credential helper docker-credential-{name} failed",
         where=printable(server),
         got=got,
         hint=f"run `docker-credential-{name} get` by hand, or log in again",
@@ -233,7 +233,7 @@ def read_auth_file(file: Path) -> dict[str, Any]:
     try:
         return strictjson.parse_object(fsio.read_input(file, _MAX_FILE, "auth file"), printable(str(file)))
     except Damaged as error:
-        raise UsageError(error.what, where=error.where, hint="correct the auth file or log in again") from None
+        raise UsageError(error.what, where=error.where, hint="correct the auth file, or log in again") from None
 
 
 def _exists(file: Path) -> bool:

@@ -75,7 +75,7 @@ def _drop_ins(directory: Path) -> Iterator[tuple[Path, bool]]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise UsageError(f"cannot read the registries.conf.d: {error.strerror}", where=printable(str(directory))) from error
+        raise UsageError(f"cannot read registries.conf.d: {error.strerror}", where=printable(str(directory))) from error
     for name in names:
         yield directory / name, True
 
@@ -127,7 +127,7 @@ class _File:
         for number, table in enumerate(tables, 1):
             rule, places = self._rule(table, f"[[registry]] {number}")
             if rule.prefix in seen:
-                raise self._mistake(f"[[registry]] {number}", f"one table only for {rule.prefix}")
+                raise self._mistake(f"[[registry]] {number}", f"only one table for {rule.prefix}")
             seen.add(rule.prefix)
             merged.rules[rule.prefix] = rule
             merged.places[rule.prefix] = places
@@ -138,7 +138,7 @@ class _File:
         location = self._place(table, "location", where)
         prefix = self._place(table, "prefix", where) or location
         if not prefix or (not location and not prefix.startswith("*.")) or location.startswith("*"):
-            raise self._mistake(where, "a location such as mirror.example.com/hub (only with a prefix *.domain may it be missing)")
+            raise self._mistake(where, "a location such as mirror.example.com/hub (optional only with a prefix *.domain)")
         digest_only = self._flag(table, "mirror-by-digest-only", where)
         insecure = self._flag(table, "insecure", where)
         places = {prefix: insecure, **({location: insecure} if location else {})}
@@ -159,7 +159,7 @@ class _File:
         if not location or location.startswith("*"):
             raise self._mistake(where, "a location such as mirror.example.com/hub")
         if pulls not in list(Pulls) or (digest_only and "pull-from-mirror" in table):
-            expected = "all, digest-only or tag-only, and not together with mirror-by-digest-only"
+            expected = "all, digest-only or tag-only, without mirror-by-digest-only"
             raise self._mistake(f"{where}: pull-from-mirror", expected, pulls)
         return Mirror(location, Pulls.DIGEST_ONLY if digest_only else Pulls(pulls))
 
@@ -173,13 +173,13 @@ class _File:
             host, _, path = target.partition("/") if isinstance(target, str) else ("", "", "")
             full = target == "" or (path and (set(host) & set(".:") or host == "localhost") and not set(path) & set(":@"))
             if not short or not full:
-                raise self._mistake(f"aliases: {printable(name)}", 'short name = "HOST/path", both without tag or digest', target)
+                raise self._mistake(f"aliases: {printable(name)}", 'short name = "HOST/path", neither with a tag or digest', target)
         return aliases
 
     def _place(self, table: dict[str, Any], key: str, where: str) -> str:
         value = table.get(key, "")
         if not isinstance(value, str) or (value and not _PLACE.fullmatch(value)):
-            raise self._mistake(f"{where}: {key}", "HOST[:PORT][/path] without https://, or for a prefix *.domain", value)
+            raise self._mistake(f"{where}: {key}", "HOST[:PORT][/path] without https://, or *.domain for a prefix", value)
         return canonical_scope(value.rstrip("/"))
 
     def _flag(self, table: dict[str, Any], key: str, where: str) -> bool:
@@ -197,4 +197,4 @@ class _File:
 
     def _mistake(self, where: str, expected: str, got: object = "") -> UsageError:
         shown = printable(str(got), 200)
-        return UsageError(f"a mistake in {where}", where=self._where, expected=expected, got=shown)
+        return UsageError(f"invalid entry in {where}", where=self._where, expected=expected, got=shown)

@@ -157,7 +157,7 @@ def _moved(location: str, rest: str, rule: Rule) -> Repository:
         return Repository.parse(f"{location}{rest}")
     except UsageError as error:
         raise UsageError(
-            "registries.conf makes something of a name that is no repository",
+            "registries.conf turns a name into an invalid repository",
             where=rule.where,
             expected=f"a location for {printable(rule.prefix)} with a host, in lower case",
             got=error.got,
@@ -169,5 +169,5 @@ def _blocked(name: str, rule: Rule) -> Refused:
         f"{printable(name)} is blocked by registries.conf",
         where=rule.where,
         got=f'prefix = "{printable(rule.prefix)}", blocked = true',
-        hint="have it unblocked there, or take the image from another place",
+        hint="unblock it there, or take the image from another source",
     )

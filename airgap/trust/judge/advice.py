@@ -83,22 +83,22 @@ def _places(policy: Policy) -> Iterator[tuple[str, str, Requirement]]:
 
 def _general(policy: Policy) -> Iterator[Advice]:
     if _accepts_anything(policy.default):
-        yield Advice("default", "whatever no scope names is accepted unsigned", 'write [{"type": "reject"}]')
+        yield Advice("default", "images and bundles that no scope covers are accepted unsigned", 'write [{"type": "reject"}]')
     if not policy.has_bundle_scope:
         yield Advice(
-            "transports", "nothing about bundles: the default decides about them", "add a transport airgap: airgap policy init"
+            "transports", "no scope for bundles: the default applies to them", "add an airgap transport: airgap policy init"
         )
     for scope, requirements in policy.transports.get(AIRGAP, {}).items():
         if _accepts_anything(requirements):
             hint = "name the keys that sign your bundles"
-            yield Advice(f'transports.{AIRGAP}["{printable(scope)}"]', "bundles that nobody signed are accepted", hint)
+            yield Advice(f'transports.{AIRGAP}["{printable(scope)}"]', "unsigned bundles are accepted", hint)
     for transport in policy.transports:
         if transport not in TRANSPORTS:
             hint = f"the transports are {', '.join(TRANSPORTS)}"
-            yield Advice(f"transports.{printable(transport, 80)}", "no program knows this transport, so it decides nothing", hint)
+            yield Advice(f"transports.{printable(transport, 80)}", "this transport is unknown and has no effect", hint)
     if _accepts_anything(policy.transports.get("docker", {}).get("", ())):
-        what = "images that no other scope names need no signature of their own: the bundle's is enough"
-        hint = "podman and skopeo, given the same file, accept any such image from any registry"
+        what = "images that no other scope covers need no signature of their own: the bundle's is enough"
+        hint = "with the same file podman and skopeo accept any such image from any registry"
         yield Advice('transports.docker[""]', what, hint, note=True)
 
 
@@ -120,33 +120,33 @@ def _scopes(policy: Policy) -> Iterator[Advice]:
         hosts = portless_hosts(scopes)
         if hosts:
             what = f"a host without a port does not cover the same host with one: {listing(hosts, 8)}"
-            yield Advice(where, what, "write HOST:PORT where images are named so", note=True)
+            yield Advice(where, what, "write HOST:PORT if image names have the port", note=True)
 
 
 def _unsatisfiable(policy: Policy) -> Iterator[Advice]:
     for where, transport, requirement in _places(policy):
         if isinstance(requirement, SignedBaseLayer):
-            yield Advice(where, "nothing ever satisfies signedBaseLayer", "take it out, or write reject")
+            yield Advice(where, "nothing ever satisfies signedBaseLayer", "remove it, or use reject")
         elif isinstance(requirement, SignedBy) and requirement.key_type != GPG_KEYS:
-            yield Advice(where, f"nothing ever satisfies keyType {requirement.key_type}", f"write {GPG_KEYS}")
+            yield Advice(where, f"nothing ever satisfies keyType {requirement.key_type}", f"use {GPG_KEYS}")
         elif transport == AIRGAP and isinstance(requirement, SignedBy | SigstoreSigned) and obstacle(requirement):
             yield Advice(where, f"no bundle can satisfy this: {obstacle(requirement)}")
     for scope, requirements in policy.transports.get(AIRGAP, {}).items():
         sources = [requirement.keys for requirement in requirements if isinstance(requirement, SignedBy | SigstoreSigned)]
         if any(source is not None and len(source.paths + source.datas) == 1 and sources.count(source) > 1 for source in sources):
             where = f'transports.{AIRGAP}["{printable(scope)}"]'
-            yield Advice(where, "the same key is asked for twice, but each requirement needs a key of its own", "name two keys")
+            yield Advice(where, "the same key is required twice, but each requirement needs a different key", "name two keys")
 
 
 def portability(policy: Policy, document: dict[str, object]) -> Iterator[Advice]:
     """What programs of Debian 12 make of a policy that newer ones take."""
     for field in sorted(_newer_fields(document)):
-        what = f"{_OLD} refuse the whole file because of sigstoreSigned.{field}"
-        yield Advice("", what, "write keyPath or keyData with one key, or give those programs a file of their own")
+        what = f"{_OLD} reject the whole file because of sigstoreSigned.{field}"
+        yield Advice("", what, "use keyPath or keyData with one key, or give those programs a separate file")
     for where, transport, requirement in _places(policy):
         if isinstance(requirement, SigstoreSigned) and transport != AIRGAP:
-            what = f"{_OLD} reject every image here: their library has sigstore switched off"
-            yield Advice(where, what, "ask for GPG signatures (signedBy) where such hosts pull", note=True)
+            what = f"{_OLD} reject every image here: sigstore is disabled in their library"
+            yield Advice(where, what, "require GPG signatures (signedBy) for images that such hosts pull", note=True)
 
 
 def _newer_fields(value: object) -> set[str]:
@@ -174,11 +174,11 @@ def _source(where: str, source: KeySource, load: Callable[[KeySource], object]) 
     """Each key by itself, so that every bad one is named."""
     singles = [KeySource(paths=(path,)) for path in source.paths] + [KeySource(datas=(data,)) for data in source.datas]
     if not singles:
-        yield Advice(where, "no key at all: nothing satisfies this", "name a key")
+        yield Advice(where, "no key: nothing satisfies this", "name a key")
     for single in singles:
         place = single.describe()
         if single.paths and not single.paths[0].startswith("/"):
-            what = f"{place} is a relative path: which file it is depends on where the program is started"
+            what = f"{place} is a relative path, so the file depends on the current directory"
             yield Advice(where, what, "write an absolute path")
         try:
             load(single)
@@ -186,7 +186,7 @@ def _source(where: str, source: KeySource, load: Callable[[KeySource], object]) 
             raise
         except AirgapError as error:
             why = "; ".join(value for name, value in error.facts().items() if name in ("error", "got"))
-            yield Advice(where, f"{place}: {why}", "as long as that is so, nothing satisfies this requirement")
+            yield Advice(where, f"{place}: {why}", "until this is fixed, nothing satisfies this requirement")
 
 
 def _bundle_keys(source: KeySource, read_key: ReadKey) -> list[PublicKey]:

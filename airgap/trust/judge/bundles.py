@@ -41,7 +41,7 @@ MAX_SIGNATURES = 128
 MAX_SIGNATURE = gpg.MAX_SIGNATURE
 
 _NAME = re.compile(r"catalog\.json\.[0-9a-f]{16}\.(sig|asc)", re.ASCII)
-_SIGN_HINT = "have the bundle signed with the key the policy wants (airgap sign BUNDLE --key KEY), or correct the policy"
+_SIGN_HINT = "sign the bundle with a key that the policy requires (airgap sign BUNDLE --key KEY), or correct the policy"
 _NONE = Revoked()
 _NO_SCOPE_HINT = "write a policy that names the key of your bundles: airgap policy init"
 
@@ -97,7 +97,7 @@ def check_catalog_signatures(
         Refused: no scope for bundles could be satisfied by these signatures, or there are more than 128.
     """
     if len(signatures) > MAX_SIGNATURES:
-        raise Refused("too many signature files", expected=f"{MAX_SIGNATURES} at most", got=str(len(signatures)))
+        raise Refused("too many signature files", expected=f"at most {MAX_SIGNATURES}", got=str(len(signatures)))
     usable, broken = _sorted_out(signatures)
     scopes = list(_bundle_scopes(policy))
     requirements = dict.fromkeys(requirement for scope in scopes for requirement in scope.requirements)
@@ -130,7 +130,7 @@ def _sorted_out(signatures: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict
     usable, broken = {}, {}
     for name, content in sorted(signatures.items()):
         if not _NAME.fullmatch(name):
-            broken[printable(name, 80)] = "not the name of a signature file"
+            broken[printable(name, 80)] = "not a valid signature file name"
         elif len(content) > MAX_SIGNATURE:
             broken[name] = f"larger than {MAX_SIGNATURE} bytes"
         else:
@@ -166,12 +166,12 @@ def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read
 def obstacle(requirement: SignedBy | SigstoreSigned) -> str:
     """Why a requirement can never be satisfied by the signature of a bundle."""
     if requirement.identity is not None:
-        return "signedIdentity has no meaning for a bundle: take it out of the policy"
+        return "signedIdentity does not apply to bundles: remove it from the policy"
     if isinstance(requirement, SignedBy):
         return "" if requirement.key_type == GPG_KEYS else f"keyType {requirement.key_type} is never satisfied: use {GPG_KEYS}"
     if requirement.keys is None:
-        return "fulcio and pki have no meaning for a bundle: name a key instead"
-    return "Rekor keys have no meaning for a bundle: take them out of the policy" if requirement.rekor else ""
+        return "fulcio and pki do not apply to bundles: name a key instead"
+    return "Rekor keys do not apply to bundles: remove them from the policy" if requirement.rekor else ""
 
 
 def find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
@@ -210,7 +210,7 @@ def find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mappin
         key = None if signature is None else _maker(public, raw, signature)
         why = revoked.reason(key.fingerprint, key.id) if key is not None else None
         if key is None:
-            failures[name] = "not base64" if signature is None else "not a signature over these bytes by this key"
+            failures[name] = "not base64" if signature is None else "not a signature of these bytes by this key"
         elif why is not None:
             failures[name] = f"{why}, got key {key.id}"
         else:
@@ -289,7 +289,7 @@ def _useless(found: CatalogSignatures, requirements: Sequence[Requirement]) -> d
     for name in found.names:
         if name not in used and _NAME.fullmatch(name):
             why = dict.fromkeys(finding.failures[name] for finding in findings if name in finding.failures)
-            result[name] = "; ".join(why) or "of a kind that no requirement here asks for"
+            result[name] = "; ".join(why) or "of a kind that no requirement here needs"
     return result
 
 
@@ -300,10 +300,10 @@ def _refusal(found: CatalogSignatures, selected: Selected, index: int, where: st
         what = f"the policy rejects this bundle ({type_name(requirement)})"
         return Refused(what, where=where, hint=_NO_SCOPE_HINT)
     if finding.signers:
-        got = f"only {listing(sorted(finding.signers.values()))}, which already stands for another requirement"
-        got += ", there as another kind of file" if _in_two_forms(found, selected, finding) else ""
+        got = f"only {listing(sorted(finding.signers.values()))}, which already satisfies another requirement"
+        got += ", there in another file format" if _in_two_forms(found, selected, finding) else ""
         return Refused(
-            "not enough different people have signed the bundle",
+            "too few different keys have signed the bundle",
             where=where,
             expected=f"{plural(len(selected.requirements), 'signature')} by different keys, one of them {finding.wanted}",
             got=got,

@@ -61,7 +61,7 @@ def _tried(candidates: Sequence[str], selected: Selected) -> Iterator[str]:
 
 
 def _scope_lines(candidates: Sequence[str], selected: Selected) -> Iterator[str]:
-    yield "  scopes of transport docker that could match, the narrowest first; the first one in the policy decides alone:"
+    yield "  scopes of transport docker that could match, most specific first; only the first one in the policy decides:"
     for scope in candidates:
         shown = printable(scope) or '"" (every other image)'
         yield f"    {shown}{_DECIDES if selected.transport and scope == selected.scope else ''}"
@@ -69,8 +69,8 @@ def _scope_lines(candidates: Sequence[str], selected: Selected) -> Iterator[str]
 
 
 def _wish_lines(selected: Selected) -> Iterator[str]:
-    together = "" if len(selected.requirements) == 1 else ", all of these"
-    yield f"  {selected.label} wants{together}:"
+    together = "" if len(selected.requirements) == 1 else " all of these"
+    yield f"  {selected.label} requires{together}:"
     for number, requirement in enumerate(selected.requirements, 1):
         yield f"    {number}. {in_words(requirement)}"
 

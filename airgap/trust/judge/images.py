@@ -88,7 +88,7 @@ class ImageVerdict:
                 where=self.scope,
                 expected=wanted,
                 got=self.reason,
-                hint="get the image signed as the policy says, or change the policy's scope for it",
+                hint="sign the image as the policy requires, or change the policy's scope for it",
             )
 
 
@@ -138,7 +138,7 @@ class ImageJudge:
         selected = requirements_for_image(self._policy, judged)
         decisions = [self._decide(requirement, judged, evidence) for requirement in selected.requirements]
         if self._require_signed and not any(isinstance(found, SignedBy | SigstoreSigned) for found in selected.requirements):
-            reason = "the policy asks for no signature here, and --require-signed was given"
+            reason = "the policy requires no signature here, but --require-signed was given"
             decisions.append(Decision("a signature", accepted=False, reason=reason))
         return ImageVerdict(reference, selected.label, tuple(decisions))
 
@@ -153,7 +153,7 @@ class ImageJudge:
         if isinstance(requirement, SignedBy) and requirement.key_type != GPG_KEYS:
             return Decision(name, accepted=False, reason=f"keyType {requirement.key_type} is never satisfied")
         if evidence is None:
-            return Decision(name, accepted=False, reason="no image signatures were found with it")
+            return Decision(name, accepted=False, reason="no image signatures were found")
         try:
             self._keys.prepare(requirement)
         except MediaError:
@@ -218,4 +218,4 @@ def _facts(error: AirgapError) -> Iterator[str]:
 
 
 def _no_keys(path: str) -> bytes:
-    raise Refused("no key files can be read here", where=printable(path))
+    raise Refused("key files cannot be read here", where=printable(path))

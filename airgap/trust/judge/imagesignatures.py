@@ -37,7 +37,7 @@ def check_gpg(
         AirgapError: the requirement's keys cannot be had.
     """
     if len(signature.blob) > MAX_BLOB:
-        raise Refused("the signature is too large", expected=f"{MAX_BLOB} bytes at most")
+        raise Refused("the signature is too large", expected=f"at most {MAX_BLOB} bytes")
     good, signed = keys.keyring(requirement.keys).open_signed(signature.blob)
     _check_claim(payload.read_gpg_payload(signed), requirement.identity, reference, evidence)
     return f"OpenPGP key {good.id}"
@@ -61,9 +61,9 @@ def check_sigstore(
         AirgapError: the requirement's keys cannot be had.
     """
     if signature.media_type != ev.SIMPLE_SIGNING:
-        raise Refused("an attachment that is not an image signature", got=printable(signature.media_type, 120))
+        raise Refused("the attachment is not an image signature", got=printable(signature.media_type, 120))
     if len(signature.payload) > MAX_BLOB:
-        raise Refused("the payload is too large", expected=f"{MAX_BLOB} bytes at most")
+        raise Refused("the payload is too large", expected=f"at most {MAX_BLOB} bytes")
     raw = decode_base64(_annotation(signature, ev.SIGNATURE))
     if raw is None:
         raise Refused("the signature is not base64")

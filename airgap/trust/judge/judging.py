@@ -134,7 +134,7 @@ def require_all(found: Sequence[Judgement]) -> None:
         raise Refused(
             f"the policy does not accept {len(refused)} of {plural(len(found), 'image instance')}",
             got="".join(lines[:_SHOWN]) + more,
-            hint="get the images signed as the policy says, leave them out of the list, or change the policy's scope for them",
+            hint="sign the images as the policy requires, leave them out of the list, or change the policy's scope for them",
         )
 
 

@@ -68,11 +68,11 @@ def read_bundle(raw: bytes) -> Envelope:
         Refused: it is none, too large, or of a kind that cannot vouch for an image.
     """
     if len(raw) > MAX_BUNDLE:
-        raise Refused("the bundle is too large", expected=f"{MAX_BUNDLE} bytes at most")
+        raise Refused("the Sigstore bundle is too large", expected=f"at most {MAX_BUNDLE} bytes")
     try:
         return _envelope(_fields(strictjson.parse_object(raw, "bundle"), _BUNDLE_FIELDS))
     except Damaged as error:
-        raise Refused(f"the bundle is malformed: {error.what}", got=error.got) from error
+        raise Refused(f"the Sigstore bundle is malformed: {error.what}", got=error.got) from error
 
 
 def read_statement(payload: bytes) -> tuple[Subject, ...]:
@@ -90,9 +90,9 @@ def read_statement(payload: bytes) -> tuple[Subject, ...]:
     except Damaged as error:
         raise Refused(f"the signed statement is malformed: {error.what}", got=error.got) from error
     if kind not in STATEMENTS:
-        raise Refused("the signed payload is no in-toto statement", expected=STATEMENTS[0], got=printable(kind, 120))
+        raise Refused("the signed payload is not an in-toto statement", expected=STATEMENTS[0], got=printable(kind, 120))
     if predicate != PREDICATE:
-        raise Refused("the statement is no signature of an image", expected=PREDICATE, got=printable(predicate, 120))
+        raise Refused("the statement is not an image signature", expected=PREDICATE, got=printable(predicate, 120))
     return subjects
 
 
@@ -120,7 +120,7 @@ def check_bundle(
     wanted = evidence.manifest_digest.hex
     names = [subject.name for subject in read_statement(envelope.payload) if subject.sha256 == wanted]
     if not names:
-        raise Refused("the bundle is for another manifest", expected=evidence.manifest_digest)
+        raise Refused("the Sigstore bundle is for another manifest", expected=evidence.manifest_digest)
     named = _check_names(names, requirement.identity, reference, accept_unnamed=accept_unnamed)
     return Vouched(f"{key.kind} key {key.id}", named)
 
@@ -129,7 +129,7 @@ def _keys(requirement: SigstoreSigned, keys: KeyStore) -> tuple[PublicKey, ...]:
     unevaluated = {"rekorPublicKey": requirement.rekor, "fulcio": requirement.fulcio, "pki": requirement.pki}
     asked = [name for name, value in unevaluated.items() if value is not None]
     if asked or requirement.keys is None:
-        raise Refused(f"the requirement asks for {' and '.join(asked) or 'no key'}, which is not evaluated for cosign 3 bundles")
+        raise Refused(f"the requirement asks for {' and '.join(asked) or 'no key'}, which is not supported for Sigstore bundles")
     return keys.public(requirement.keys)
 
 
@@ -147,28 +147,27 @@ def _check_names(names: list[str], identity: SignedIdentity | None, reference: R
     if any(accepts(identity, reference, name) for name in given):
         return True
     if given:
-        raise Refused(
-            "the bundle is for another name", expected=str(reference or "no name"), got=printable(", ".join(given[:3]), 300)
-        )
+        got = printable(", ".join(given[:3]), 300)
+        raise Refused("the Sigstore bundle names another image", expected=str(reference or "no name"), got=got)
     if not accept_unnamed:
-        raise Refused("the bundle names a digest and no image, so no signedIdentity can hold (see --accept-unnamed-bundles)")
+        raise Refused("the Sigstore bundle names no image, so no signedIdentity can match (see --accept-unnamed-bundles)")
     return False
 
 
 def _envelope(bundle: dict[str, Any]) -> Envelope:
     media_type = strictjson.string(bundle.get("mediaType"), "mediaType")
     if media_type not in MEDIA_TYPES:
-        raise Damaged("of another version or kind", expected=MEDIA_TYPES[0], got=printable(media_type, 120))
+        raise Damaged("unsupported version or type", expected=MEDIA_TYPES[0], got=printable(media_type, 120))
     if "messageSignature" in bundle:
-        raise Refused("a bundle with a messageSignature signs bytes and not a statement about an image", expected="dsseEnvelope")
+        raise Refused("a messageSignature covers bytes, not a statement about an image", expected="dsseEnvelope")
     _check_material(_fields(bundle.get("verificationMaterial"), _MATERIAL_FIELDS))
     envelope = _fields(bundle.get("dsseEnvelope"), ("payload", "payloadType", "signatures"))
     payload_type = strictjson.string(envelope.get("payloadType"), "payloadType")
     if payload_type != PAYLOAD_TYPE:
-        raise Refused("the bundle's payload is of another type", expected=PAYLOAD_TYPE, got=printable(payload_type, 120))
+        raise Refused("the Sigstore bundle's payload has the wrong type", expected=PAYLOAD_TYPE, got=printable(payload_type, 120))
     signatures = strictjson.array(envelope.get("signatures"), "signatures")
     if len(signatures) != 1:
-        raise Refused("not exactly one signature in the bundle", expected="1", got=str(len(signatures)))
+        raise Refused("not exactly one signature in the Sigstore bundle", expected="1", got=str(len(signatures)))
     signature = _fields(signatures[0], ("sig", "keyid"))
     strictjson.string(signature.get("keyid", ""), "keyid")
     return Envelope(_data(envelope.get("payload")), _data(signature.get("sig")))

@@ -62,7 +62,7 @@ def load_certificates(text: bytes, *, alone: bool = False) -> tuple[x509.Certifi
     pem = read_pem(text)
     blocks = pem.all("CERTIFICATE")
     if alone and pem.rest.strip():
-        raise Refused("text after a PEM certificate")
+        raise Refused("there is text after a PEM certificate")
     try:
         return tuple(_parsed(block.der) for block in blocks)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -89,7 +89,7 @@ def fulcio_key(rule: Fulcio, trusted: Roots, certificate: str, chain: str, when:
     leaf = _verified(trusted, certificate, chain, when)
     emails = _names(leaf, x509.RFC822Name)
     if rule.subject_email not in emails:
-        raise Refused("the certificate is for somebody else", expected=rule.subject_email, got=printable(", ".join(emails)))
+        raise Refused("the certificate is for another subject", expected=rule.subject_email, got=printable(", ".join(emails)))
     issuer = _oidc_issuer(leaf)
     if issuer != rule.oidc_issuer:
         raise Refused("the certificate's identity comes from another issuer", expected=rule.oidc_issuer, got=printable(issuer))
@@ -105,7 +105,7 @@ def pki_key(rule: Pki, trusted: Roots, certificate: str, chain: str, when: datet
     leaf = _verified(trusted, certificate, chain, when)
     emails = _names(leaf, x509.RFC822Name)
     if rule.subject_email and rule.subject_email not in emails:
-        raise Refused("the certificate is for somebody else", expected=rule.subject_email, got=printable(", ".join(emails)))
+        raise Refused("the certificate is for another subject", expected=rule.subject_email, got=printable(", ".join(emails)))
     if rule.subject_hostname and not _has_host(leaf, rule.subject_hostname):
         got = printable(", ".join(_names(leaf, x509.DNSName)))
         raise Refused("the certificate is for another host", expected=rule.subject_hostname, got=got)
@@ -119,7 +119,7 @@ def _verified(trusted: Roots, certificate: str, chain: str, when: datetime) -> x
     # cosign ends a chain with its root, which only the policy can vouch for: the last one never helps (containers/image, too)
     carried = load_certificates(chain.encode("utf-8"), alone=True)[:-1] if chain.strip() else ()
     if len(carried) > _MAX_DEPTH:
-        raise Refused("too many certificates in the chain", expected=f"{_MAX_DEPTH} at most")
+        raise Refused("too many certificates in the chain", expected=f"at most {_MAX_DEPTH}")
     leaf = leaves[0]
     try:
         _check_leaf(leaf, when)
@@ -145,7 +145,7 @@ def _check_common(certificate: x509.Certificate, when: datetime) -> None:
         raise Refused("a certificate was not valid at that time", expected=span, got=f"{when:%Y-%m-%dT%H:%M:%SZ}")
     for extension in certificate.extensions:
         if extension.oid == ExtensionOID.NAME_CONSTRAINTS or (extension.critical and extension.oid not in _KNOWN_CRITICAL):
-            raise Refused("a certificate has an extension that is not understood", got=extension.oid.dotted_string)
+            raise Refused("a certificate has an unsupported extension", got=extension.oid.dotted_string)
 
 
 class _Search:
@@ -156,7 +156,7 @@ class _Search:
         self._intermediates = intermediates
         self._when = when
         self._tries = 0
-        self._reason = Refused("no chain from the certificate to a root that the policy names")
+        self._reason = Refused("no chain leads from the certificate to a root that the policy names")
 
     def climb(self, certificate: x509.Certificate, below: int) -> None:
         """Find issuers up to a root; ``below`` counts the intermediates already passed. Raises ``Refused``."""
@@ -204,15 +204,15 @@ def _check_hash(certificate: x509.Certificate) -> None:
 def _check_authority(issuer: x509.Certificate, below: int) -> None:
     constraints = _extension(issuer, x509.BasicConstraints)
     if constraints is None or not constraints.ca:
-        raise Refused("a certificate in the chain is not that of an authority")
+        raise Refused("a certificate in the chain is not a CA certificate")
     if constraints.path_length is not None and below > constraints.path_length:
-        raise Refused("the chain of certificates is longer than its authority allows")
+        raise Refused("the certificate chain is longer than its CA allows")
     usage = _extension(issuer, x509.KeyUsage)
     if usage is not None and not usage.key_cert_sign:
         raise Refused("a certificate in the chain may not issue certificates")
     uses = _extension(issuer, x509.ExtendedKeyUsage)
     if uses is not None and ExtendedKeyUsageOID.CODE_SIGNING not in uses and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in uses:
-        raise Refused("an authority in the chain is not meant for code signing")
+        raise Refused("a CA in the chain is not meant for code signing")
 
 
 def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
@@ -236,7 +236,7 @@ def _oidc_issuer(certificate: x509.Certificate) -> str:
         if isinstance(value, x509.UnrecognizedExtension):
             values.append(_utf8_string(value.value) if oid == _ISSUER_V2 else value.value)
     if not values or any(value != values[0] for value in values):
-        raise Refused("the certificate does not say clearly where its identity comes from")
+        raise Refused("the certificate does not name its OIDC issuer unambiguously")
     return values[0].decode("utf-8", errors="replace")
 
 

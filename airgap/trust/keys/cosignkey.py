@@ -71,7 +71,7 @@ def _open_box(key: bytes, nonce: bytes, sealed: bytes) -> bytes:
     try:
         Poly1305.verify_tag(stream[:32], ciphertext, tag)
     except InvalidSignature as error:
-        raise UsageError("the passphrase does not open the key") from error
+        raise UsageError("the passphrase does not decrypt the key") from error
     return bytes(a ^ b for a, b in zip(ciphertext, stream[32:], strict=False))
 
 

@@ -111,7 +111,7 @@ class Keyring:
             Refused: anything but one good signature by a key of this keyring.
         """
         if len(armored) > MAX_SIGNATURE:
-            raise Refused("a signature file is too large", expected=f"{MAX_SIGNATURE} bytes at most")
+            raise Refused("a signature file is too large", expected=f"at most {MAX_SIGNATURE} bytes")
         path = self._home / "signature"
         path.write_bytes(openpgp.detached_signature(armored))
         return self._judge(self._run(("--verify", "--", str(path), "-"), data), _ONCE)
@@ -153,7 +153,7 @@ class Keyring:
     def _valid(self, words: list[str]) -> GoodSignature:
         # fingerprint, date, timestamp, expiry, version, reserved, key algorithm, hash algorithm, class, primary fingerprint
         if len(words) != 10 or not words[2].isdecimal():
-            raise Refused("gpg answered in a form that is not understood", got=printable(" ".join(words)))
+            raise Refused("gpg returned unexpected output", got=printable(" ".join(words)))
         if words[8] != _BINARY:
             raise Refused("the signature is not over binary data", expected="class 00", got=f"class {printable(words[8], 8)}")
         if words[7] not in _STRONG_HASHES:
@@ -228,7 +228,7 @@ class GpgSigner:
             )
         result = _run_gpg(("gpg", "--batch", "--list-secret-keys", fingerprint), b"", None, VERIFY_SECONDS)
         if result.returncode != 0:
-            raise UsageError("gpg has no such secret key", got=fingerprint, hint="gpg --list-secret-keys shows the keys there are")
+            raise UsageError("gpg has no such secret key", got=fingerprint, hint="gpg --list-secret-keys shows the available keys")
         return cls(fingerprint)
 
     @property
@@ -268,9 +268,7 @@ class GpgSigner:
         result = _run_gpg(command, data, None, self._seconds)
         if result.returncode != 0 or not result.stdout:
             said = printable(result.stderr.decode("utf-8", errors="replace").strip(), 300)
-            raise UsageError(
-                "gpg could not sign", where=self.describe(), got=said, hint="try the same key with gpg --sign yourself"
-            )
+            raise UsageError("gpg could not sign", where=self.describe(), got=said, hint="try gpg --sign with this key by hand")
         return result.stdout
 
 
@@ -292,7 +290,7 @@ def _run_gpg(
         raise UsageError("gpg is needed for OpenPGP keys and is not installed", hint=_INSTALL) from error
     except subprocess.TimeoutExpired as error:
         raise Refused(
-            "gpg did not answer in time", expected=f"{seconds:g} seconds at most", hint="try the same with gpg yourself"
+            "gpg did not finish in time", expected=f"at most {seconds:g} seconds", hint="run the same gpg command by hand"
         ) from error
 
 

@@ -68,7 +68,7 @@ class KeyStore:
         keys = self.public(source)
         other = next((key for key in keys if not key.kind.startswith("ECDSA")), None)
         if other is not None:
-            raise Refused("a Rekor key of another kind", expected="ECDSA", got=other.kind)
+            raise Refused("unsupported Rekor key type", expected="ECDSA", got=other.kind)
         return keys
 
     def roots(self, source: KeySource, intermediates: KeySource | None = None) -> Roots:

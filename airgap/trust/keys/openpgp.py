@@ -174,14 +174,14 @@ def _inflated(body: bytes) -> bytes:
     """The content of a compressed packet; ZIP is raw deflate, ZLIB has a header (RFC 4880, section 5.6)."""
     window = {1: -15, 2: 15}.get(body[0] if body else 0)
     if window is None:
-        raise Refused("OpenPGP data compressed in a way that is not accepted", expected="ZIP or ZLIB")
+        raise Refused("OpenPGP data uses an unsupported compression", expected="ZIP or ZLIB")
     stream = zlib.decompressobj(window)
     try:
         data = stream.decompress(body[1:], 2 * MAX_PAYLOAD)
     except zlib.error as error:
-        raise Refused("damaged compressed OpenPGP data") from error
+        raise Refused("compressed OpenPGP data is damaged") from error
     if not stream.eof or stream.unused_data or stream.unconsumed_tail:
-        raise Refused("compressed OpenPGP data that is too large, cut short, or followed by something else")
+        raise Refused("compressed OpenPGP data is too large, truncated or followed by other data")
     return data
 
 
@@ -202,4 +202,4 @@ def _described(tags: list[int]) -> str:
 
 
 def _cut() -> Refused:
-    return Refused("OpenPGP data is cut short")
+    return Refused("OpenPGP data is truncated")

@@ -57,14 +57,14 @@ def _read(payload: bytes, kind: str, *, null_optional: bool) -> Claim:
     except Damaged as error:
         raise Refused(f"the signed payload is malformed: {error.what}", got=error.got) from error
     if found != kind:
-        raise Refused("the signed payload is of another type", expected=kind, got=printable(found, 80))
+        raise Refused("the signed payload has the wrong type", expected=kind, got=printable(found, 80))
     return claim
 
 
 def _exact(value: object, names: Collection[str]) -> dict[str, Any]:
     fields = strictjson.mapping(value, "payload")
     if fields.keys() != set(names):
-        raise Damaged("not exactly the fields of a signature", got=printable(", ".join(fields), 120))
+        raise Damaged("the signature has the wrong fields", got=printable(", ".join(fields), 120))
     return fields
 
 
@@ -75,7 +75,7 @@ def _check_optional(optional: dict[str, Any]) -> None:
     if timestamp is not None and not _is_int64(timestamp):
         raise Damaged("the timestamp is not a whole number", got=printable(str(timestamp), 40))
     if not _finite(optional):
-        raise Damaged("a number too large")
+        raise Damaged("a number is too large")
 
 
 def _is_int64(value: object) -> bool:

@@ -80,5 +80,5 @@ def read_pem(text: bytes) -> Pem:
 def _check_outside(text: bytes) -> None:
     if _MARKER in text:
         raise Refused(
-            "PEM that not every program reads alike", expected="blocks of BEGIN, base64 and END lines with nothing else on them"
+            "programs would read this PEM file differently", expected="only BEGIN, base64 and END lines, with nothing else on them"
         )

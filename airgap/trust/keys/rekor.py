@@ -49,12 +49,12 @@ def check_set(annotation: str, rekor_keys: Sequence[PublicKey], logged: Logged) 
         canonical = _canonical(entry)
         promise = _data(bundle["SignedEntryTimestamp"])
         if not any(isinstance(key.key, ec.EllipticCurvePublicKey) and verify(key, canonical, promise) for key in rekor_keys):
-            raise Refused("the transparency log's promise is not signed by the Rekor key of the policy")
+            raise Refused("the transparency log's inclusion promise is not signed by the policy's Rekor key")
         _check_entry(_data(entry["body"]), logged)
         return datetime.fromtimestamp(entry["integratedTime"], UTC)
     except (Damaged, OverflowError, ValueError) as error:
         what = error.what if isinstance(error, Damaged) else str(error)
-        raise Refused(f"the transparency log's promise is malformed: {what}") from error
+        raise Refused(f"the transparency log's inclusion promise is malformed: {what}") from error
 
 
 def _canonical(entry: dict[str, Any]) -> bytes:
@@ -70,17 +70,17 @@ def _canonical(entry: dict[str, Any]) -> bytes:
 def _check_entry(body: bytes, logged: Logged) -> None:
     entry = _exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
     if (entry["kind"], entry["apiVersion"]) != ("hashedrekord", "0.0.1"):
-        raise Refused("a log entry of another kind", expected="hashedrekord 0.0.1")
+        raise Refused("the log entry has another kind", expected="hashedrekord 0.0.1")
     spec = _exact(entry["spec"], "signature", "data")
     signature = _exact(spec["signature"], "content", "publicKey")
     signer = _exact(signature["publicKey"], "content")
     digest = _exact(_exact(spec["data"], "hash")["hash"], "algorithm", "value")
     if _data(signature["content"]) != logged.signature:
-        raise Refused("the log entry is about another signature")
+        raise Refused("the log entry is for another signature")
     if _block(_data(signer["content"])) != _block(logged.signer_pem):
-        raise Refused("the log entry is about another key")
+        raise Refused("the log entry is for another key")
     if (digest["algorithm"], digest["value"]) != ("sha256", hashlib.sha256(logged.payload).hexdigest()):
-        raise Refused("the log entry is about another payload")
+        raise Refused("the log entry is for another payload")
 
 
 def _block(pem: bytes) -> Block:
@@ -94,7 +94,7 @@ def _block(pem: bytes) -> Block:
 def _exact(value: object, *names: str) -> dict[str, Any]:
     fields = strictjson.mapping(value, "log entry")
     if fields.keys() != set(names):
-        raise Damaged("not exactly the fields of a log entry")
+        raise Damaged("the log entry has the wrong fields")
     return fields
 
 

@@ -41,11 +41,11 @@ class Revoked:
             key = re.sub(r"[\s:]", "", written).lower().removeprefix("0x")
             if key and not _KEY.fullmatch(key):
                 raise UsageError(
-                    "not a key in the list of revoked keys",
+                    "not a valid key in the list of revoked keys",
                     where=f"{printable(where)}, line {number}",
-                    expected="a key id (16 hex digits) or a full fingerprint (40 or 64), or # and a comment",
+                    expected="a key id (16 hex digits) or a full fingerprint (40 or 64), or a # comment",
                     got=printable(written.strip(), 100),
-                    hint="correct the line; while it is there, nothing is accepted",
+                    hint="correct the line; nothing is accepted until then",
                 )
             if key:
                 keys[key] = printable(reason.strip(), 200)

@@ -56,12 +56,12 @@ def public_key(key: object) -> PublicKey:
     """
     if isinstance(key, ec.EllipticCurvePublicKey):
         if key.curve.name not in _CURVES:
-            raise UsageError("a key on a curve that is not accepted", expected="P-256, P-384 or P-521", got=key.curve.name)
+            raise UsageError("unsupported curve", expected="P-256, P-384 or P-521", got=key.curve.name)
     elif isinstance(key, rsa.RSAPublicKey):
         if not _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS:
-            raise UsageError("an RSA key of a size that is not accepted", expected="2048 to 16384 bits", got=f"{key.key_size} bits")
+            raise UsageError("unsupported RSA key size", expected="2048 to 16384 bits", got=f"{key.key_size} bits")
     elif not isinstance(key, ed25519.Ed25519PublicKey):
-        raise UsageError("a key of a kind that is not accepted", expected="ECDSA, Ed25519 or RSA", got=type(key).__name__)
+        raise UsageError("unsupported key type", expected="ECDSA, Ed25519 or RSA", got=type(key).__name__)
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(hashlib.sha256(der).hexdigest(), key)
 
@@ -76,7 +76,7 @@ def load_public_key(data: bytes) -> PublicKey:
     if count > 1:
         raise UsageError("more than one key in one file", expected="one public key per file")
     if b"PRIVATE KEY-----" in data:
-        raise UsageError("a private key where a public key belongs", hint="name the .pub file; keep the private key to yourself")
+        raise UsageError("a private key instead of a public key", hint="give the .pub file; keep the private key secret")
     try:
         key = serialization.load_pem_public_key(data) if count else serialization.load_der_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -95,17 +95,17 @@ def load_pem_key(data: bytes) -> PublicKey:
     key = load_public_key(data)
     if b"-----BEGIN" not in data:
         raise UsageError(
-            "not PEM, which is all that podman and skopeo read",
+            "not PEM, the only format that podman and skopeo read",
             expected="-----BEGIN PUBLIC KEY-----",
             hint="convert it: openssl pkey -pubin -inform DER -in KEY.der -out KEY.pem",
         )
     block = read_pem(data).only("PUBLIC KEY", "RSA PUBLIC KEY")
     form = serialization.PublicFormat.PKCS1 if block.label.startswith("RSA") else serialization.PublicFormat.SubjectPublicKeyInfo
     if form is serialization.PublicFormat.PKCS1 and not isinstance(key.key, rsa.RSAPublicKey):
-        raise UsageError("a key under a label that is not its own", expected="PUBLIC KEY", got=block.label)
+        raise UsageError("the PEM label does not match the key", expected="PUBLIC KEY", got=block.label)
     if key.key.public_bytes(serialization.Encoding.DER, form) != block.der:
         raise UsageError(
-            "a key in a form that podman and skopeo do not read", hint="write it anew: openssl pkey -pubin -in KEY -out KEY.pem"
+            "podman and skopeo do not read this key format", hint="rewrite it: openssl pkey -pubin -in KEY -out KEY.pem"
         )
     return key
 

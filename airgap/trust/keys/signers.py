@@ -144,11 +144,11 @@ def _load_private(pem: bytes, passphrase: Passphrase) -> PrivateKey:
         key = _parsed(lambda: serialization.load_der_private_key(cosignkey.open_cosign_key(pem, secret), None))
     elif b"ENCRYPTED" in pem:
         secret = _ask(passphrase)
-        key = _parsed(lambda: serialization.load_pem_private_key(pem, secret), "the wrong passphrase, or not a private key")
+        key = _parsed(lambda: serialization.load_pem_private_key(pem, secret), "wrong passphrase, or not a private key")
     else:
         key = _parsed(lambda: serialization.load_pem_private_key(pem, None))
     if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
-        raise UsageError("a key of a kind that is not accepted", expected="ECDSA, Ed25519 or RSA", got=type(key).__name__)
+        raise UsageError("unsupported key type", expected="ECDSA, Ed25519 or RSA", got=type(key).__name__)
     return key
 
 
@@ -163,7 +163,7 @@ def _ask(passphrase: Passphrase) -> bytes:
     secret = passphrase()
     if not secret:
         raise UsageError(
-            "the key is encrypted and there is no passphrase",
+            "the key is encrypted and no passphrase was given",
             hint="set AIRGAP_KEY_PASSPHRASE, use --passphrase-file, or run on a terminal",
         )
     return secret

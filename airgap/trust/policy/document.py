@@ -72,10 +72,10 @@ def parse_policy(raw: bytes, source: str = "policy.json") -> Policy:
     """
     try:
         if len(raw) > MAX_POLICY:
-            raise mistake("", "the file is too large", expected=f"{MAX_POLICY} bytes at most", got=f"{len(raw)} bytes")
+            raise mistake("", "the file is too large", expected=f"at most {MAX_POLICY} bytes", got=f"{len(raw)} bytes")
         top = Fields(_json(raw), "", ("default", "transports"))
         if "default" not in top:
-            raise mistake("", "no default", expected="a list of requirements for everything that no scope names")
+            raise mistake("", "no default", expected="a list of requirements for everything that no scope covers")
         transports = as_object(top.values.get("transports", {}), "transports")
         return Policy(
             default=_requirements(top.values["default"], "default"),
@@ -100,9 +100,9 @@ def _scopes(transport: str, value: object) -> dict[str, Requirements]:
         where = f'{path}["{printable(scope)}"]'
         expected = expected_scope(transport, scope)
         if expected:
-            raise mistake(where, "a scope that this transport cannot have", expected=expected, got=printable(scope) or '""')
+            raise mistake(where, "not a valid scope for this transport", expected=expected, got=printable(scope) or '""')
         if transport == "docker" and scope and (canonical := respelled(scope)):
-            raise mistake(where, "a scope in another spelling than names have", expected=printable(canonical), got=printable(scope))
+            raise mistake(where, "the scope is not in canonical spelling", expected=printable(canonical), got=printable(scope))
         result[scope] = _requirements(requirements, where)
     return result
 
@@ -119,7 +119,7 @@ def _requirement(value: object, where: str) -> Requirement:
     kind = _type(value, where)
     parse = _REQUIREMENTS.get(kind)
     if parse is None:
-        raise mistake(f"{where}.type", "an unknown type of requirement", expected=", ".join(_REQUIREMENTS), got=printable(kind, 80))
+        raise mistake(f"{where}.type", "an unknown requirement type", expected=", ".join(_REQUIREMENTS), got=printable(kind, 80))
     return parse(value, where)
 
 
@@ -144,7 +144,7 @@ def _signed_by(value: object, where: str) -> Requirement:
     fields = Fields(value, where, ("type", "keyType", "keyPath", "keyPaths", "keyData", "signedIdentity"))
     key_type = fields.text("keyType")
     if key_type not in KEY_TYPES:
-        raise mistake(fields.path("keyType"), "an unknown type of key", expected=", ".join(KEY_TYPES), got=printable(key_type, 80))
+        raise mistake(fields.path("keyType"), "an unknown key type", expected=", ".join(KEY_TYPES), got=printable(key_type, 80))
     fields.one_of("keyPath", "keyPaths", "keyData")
     return SignedBy(key_type, _source(fields, "keyPath", "keyData"), _optional_identity(fields))
 
@@ -180,7 +180,7 @@ def _pki(value: object, where: str) -> Pki:
     fields.one_of(*roots)
     fields.at_most_one_of(*intermediates)
     if not fields.present("subjectEmail", "subjectHostname"):
-        raise mistake(where, "nobody is named", expected="subjectEmail or subjectHostname")
+        raise mistake(where, "no subject is named", expected="subjectEmail or subjectHostname")
     return Pki(
         roots=_source(fields, *roots),
         intermediates=_source(fields, *intermediates),
@@ -222,7 +222,7 @@ def _identity(value: object, where: str) -> SignedIdentity:
     kind = _type(value, where)
     parse = _IDENTITIES.get(kind)
     if parse is None:
-        raise mistake(f"{where}.type", "an unknown type of identity", expected=", ".join(_IDENTITIES), got=printable(kind, 80))
+        raise mistake(f"{where}.type", "an unknown identity type", expected=", ".join(_IDENTITIES), got=printable(kind, 80))
     return parse(value, where)
 
 
@@ -239,7 +239,7 @@ def _exact_reference(value: object, where: str) -> SignedIdentity:
     text = fields.text("dockerReference")
     if not names.is_reference(text, complete=True):
         raise mistake(
-            fields.path("dockerReference"), "not an image", expected="HOST/NAME:TAG or HOST/NAME@DIGEST", got=printable(text)
+            fields.path("dockerReference"), "not an image name", expected="HOST/NAME:TAG or HOST/NAME@DIGEST", got=printable(text)
         )
     return ExactReference(text)
 
@@ -248,7 +248,7 @@ def _exact_repository(value: object, where: str) -> SignedIdentity:
     fields = Fields(value, where, ("type", "dockerRepository"))
     text = fields.text("dockerRepository")
     if not names.is_reference(text, complete=False):
-        raise mistake(fields.path("dockerRepository"), "not a repository", expected="HOST/NAME", got=printable(text))
+        raise mistake(fields.path("dockerRepository"), "not a valid repository name", expected="HOST/NAME", got=printable(text))
     return ExactRepository(text)
 
 
@@ -257,7 +257,7 @@ def _remap_identity(value: object, where: str) -> SignedIdentity:
     prefix, signed = fields.text("prefix"), fields.text("signedPrefix")
     for name, text in (("prefix", prefix), ("signedPrefix", signed)):
         if not names.is_remap_prefix(text):
-            raise mistake(fields.path(name), "not a prefix of a repository", expected="HOST[:PORT][/PATH]", got=printable(text))
+            raise mistake(fields.path(name), "not a valid repository prefix", expected="HOST[:PORT][/PATH]", got=printable(text))
     return RemapIdentity(prefix, signed)
 
 

@@ -29,11 +29,11 @@ def decode_base64(text: str) -> bytes | None:
 def mistake(where: str, what: str, *, expected: str = "", got: str = "") -> Refused:
     """The refusal of a policy file: until it parses as a whole, nothing is accepted."""
     return Refused(
-        f"the policy has a mistake: {what}",
+        f"the policy is invalid: {what}",
         where=where,
         expected=expected,
         got=got,
-        hint="correct the policy; as long as any part of it is wrong, nothing is accepted",
+        hint="correct the policy; nothing is accepted until all of it is valid",
     )
 
 
@@ -59,7 +59,7 @@ def as_list(value: object, where: str) -> list[Any]:
 def as_text(value: object, where: str) -> str:
     """The value, which must be a string."""
     if not isinstance(value, str):
-        raise mistake(where, "not a text", expected="a text", got=brief(value))
+        raise mistake(where, "not a string", expected="a text", got=brief(value))
     return value
 
 
@@ -114,7 +114,7 @@ class Fields:
             raise mistake(self.where, f"no {name}", expected=name)
         text = as_text(self.values[name], self.path(name))
         if not text:
-            raise mistake(self.path(name), "an empty text")
+            raise mistake(self.path(name), "an empty string")
         return text
 
     def texts(self, name: str) -> tuple[str, ...]:

@@ -51,9 +51,9 @@ class Name:
             raise UsageError("an image ID is not a name", got=printable(text))
         reference = Reference.parse(text)
         if begins_with_host(head) and host not in (reference.repository.host, LEGACY_HOST):
-            raise UsageError("another spelling of a host", got=printable(text), expected=str(reference))
+            raise UsageError("the host is not in its canonical spelling", got=printable(text), expected=str(reference))
         if _is_ipv6(reference.repository.host):
-            raise UsageError("a name that containers-policy.json(5) does not know", got=printable(text))
+            raise UsageError("containers-policy.json(5) does not support this name", got=printable(text))
         tagged = ":" in head.rpartition("/")[2]
         return cls(reference.repository, reference.tag if tagged else None, reference.digest)
 
@@ -66,7 +66,7 @@ class Name:
         """
         name = cls.parse(text)
         if str(name) != text:
-            raise UsageError("a short name where a complete one is needed", got=printable(text), expected=str(name))
+            raise UsageError("the name must be complete", got=printable(text), expected=str(name))
         return name
 
     @property

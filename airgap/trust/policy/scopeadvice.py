@@ -22,22 +22,22 @@ _CAN_MATCH = ("", "")
 def unmatched(scope: str) -> tuple[str, str]:
     """Why a scope (not ``""``) can match no image, and what to do about it; two empty texts when it can match."""
     if canonical := respelled(scope):
-        return "it is spelled otherwise than names are", f"write {printable(canonical)}"
+        return "it is not in canonical spelling", f"write {printable(canonical)}"
     if "*" in scope:
         return _wildcard(scope)
     host, _, path = scope.partition("/")
     if not _is_written_host(host):
-        return "an image name that has been expanded never begins like this", _FULL_NAME
+        return "no complete image name begins like this", _FULL_NAME
     return _name(scope, host, path)
 
 
 def _wildcard(scope: str) -> tuple[str, str]:
     if not scope.startswith("*.") or "*" in scope[1:]:
-        return "* may only be the whole first part of a host", 'write *.DOMAIN, or "" for everything'
+        return "* must be the whole first label of a host", 'write *.DOMAIN, or "" for everything'
     if "/" in scope:
         return "a wildcard covers whole hosts, without a path", f"write {printable(scope.partition('/')[0])}"
     if ":" in scope:
-        return "a wildcard covers hosts whatever their port", f"write {printable(scope.partition(':')[0])}"
+        return "a wildcard covers hosts with any port", f"write {printable(scope.partition(':')[0])}"
     return _CAN_MATCH if _DOMAIN.fullmatch(scope[2:]) else ("not a domain after *.", "write *.DOMAIN")
 
 
@@ -52,7 +52,7 @@ def _name(scope: str, host: str, path: str) -> tuple[str, str]:
     except UsageError as error:
         return error.what, "write HOST[:PORT][/NAMESPACE][/NAME][:TAG or @DIGEST]"
     if complete and expanded != scope:
-        return f"that image is called {printable(expanded)}", "write that name"
+        return f"the complete name of that image is {printable(expanded)}", "write the complete name"
     return _CAN_MATCH
 
 

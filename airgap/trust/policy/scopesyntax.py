@@ -74,7 +74,7 @@ _RULES: dict[str, tuple[Callable[[str], bool], str]] = {
         f"a stream name such as prod-site: lower-case letters and digits, . _ - between them, at most {MAX_STREAM}",
     ),
     "atomic": (lambda scope: _ATOMIC.fullmatch(scope) is not None, "HOST[:PORT][/NAMESPACE[/STREAM[:TAG]]]"),
-    "containers-storage": (_is_storage, "[/ROOT] or [DRIVER@/ROOT], then a name, a digest and an image ID where wanted"),
+    "containers-storage": (_is_storage, "[/ROOT] or [DRIVER@/ROOT], then optionally a name, a digest and an image ID"),
     "dir": _PATH_RULE,
     "docker-archive": _NO_SCOPE,
     "docker-daemon": (lambda scope: not _is_digest(scope), "a name; an image ID has no scope of its own"),

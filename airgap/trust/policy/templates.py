@@ -48,5 +48,5 @@ def _requirements(public_keys: list[str], gpg_keys: list[str], any_of: bool) -> 
     if not any_of:
         return [{**raw, "keyPath": path} for path in public_keys] + [{**openpgp, "keyPath": path} for path in gpg_keys]
     if public_keys and gpg_keys:
-        raise UsageError("a policy cannot ask for either an OpenPGP key or another key", hint="give keys of one kind only")
+        raise UsageError("a policy cannot require either an OpenPGP key or another key", hint="give only keys of one kind")
     return [{**base, "keyPaths": paths} for base, paths in ((raw, public_keys), (openpgp, gpg_keys)) if paths]

@@ -32,7 +32,7 @@ def in_words(requirement: Requirement, transport: str = "docker") -> str:
     if isinstance(requirement, AcceptAnything):
         return "anything is accepted, signed or not"
     if isinstance(requirement, Reject):
-        return "refused, whatever is signed"
+        return "rejected, signed or not"
     if isinstance(requirement, SignedBaseLayer):
         return "signedBaseLayer, which nothing satisfies"
     if isinstance(requirement, SignedBy) and requirement.key_type != GPG_KEYS:
@@ -44,10 +44,10 @@ def in_words(requirement: Requirement, transport: str = "docker") -> str:
 
 
 def _sigstore_signer(requirement: SigstoreSigned) -> str:
-    logged = f", logged in the Rekor of {_keys(requirement.rekor)}" if requirement.rekor else ""
+    logged = f", logged in Rekor with {_keys(requirement.rekor)}" if requirement.rekor else ""
     if requirement.fulcio is not None:
         rule = requirement.fulcio
-        who = f"{printable(rule.subject_email)} as {printable(rule.oidc_issuer)} knows them (CA: {_keys(rule.ca)})"
+        who = f"{printable(rule.subject_email)} as authenticated by {printable(rule.oidc_issuer)} (CA: {_keys(rule.ca)})"
     elif requirement.pki is not None:
         names = [printable(name) for name in (requirement.pki.subject_email, requirement.pki.subject_hostname) if name]
         who = f"a certificate for {' and '.join(names)} (CA: {_keys(requirement.pki.roots)})"
@@ -59,19 +59,19 @@ def _sigstore_signer(requirement: SigstoreSigned) -> str:
 def _keys(source: KeySource) -> str:
     places = [printable(path) for path in source.paths] + ["the key in the policy itself" for _ in source.datas]
     if not places:
-        return "no key at all, which nothing satisfies"
+        return "no key, which nothing satisfies"
     return places[0] if len(places) == 1 else f"any one of {', '.join(places)}"
 
 
 def _name(identity: SignedIdentity | None) -> str:
     if isinstance(identity, MatchExact):
-        return "made for exactly the name asked for"
+        return "for exactly the requested name"
     if isinstance(identity, MatchRepository):
-        return "made for its repository, with whatever tag"
+        return "for its repository, with any tag"
     if isinstance(identity, ExactReference):
-        return f"made for {printable(identity.docker_reference)}, whatever was asked for"
+        return f"for {printable(identity.docker_reference)}, whatever was requested"
     if isinstance(identity, ExactRepository):
-        return f"made for {printable(identity.docker_repository)} with whatever tag, whatever was asked for"
+        return f"for {printable(identity.docker_repository)} with any tag, whatever was requested"
     if isinstance(identity, RemapIdentity):
-        return f"made for its name with {printable(identity.prefix)} replaced by {printable(identity.signed_prefix)}"
-    return "made for its name and tag (asked for by digest: its repository)"
+        return f"for its name with {printable(identity.prefix)} replaced by {printable(identity.signed_prefix)}"
+    return "for its name and tag (if requested by digest: for its repository)"
