@@ -6,7 +6,7 @@ from pathlib import Path
 
 from airgap.bundle import piecewise
 from airgap.errors import Damaged
-from airgap.format import documents, names
+from airgap.format import checktxt, names
 from airgap.format.catalog import Catalog
 from airgap.format.outline import Outline
 
@@ -28,9 +28,9 @@ def contradicting(directory: Path, catalog: Outline, raw: bytes) -> dict[Path, s
     Raises:
         MediaError: the disk refuses.
     """
-    sums = frozenset(documents.sha256sums(catalog, raw).splitlines(keepends=True))
-    ours = isinstance(catalog, Catalog) and catalog.tool == documents.TOOL
-    expected = {names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()} if ours else {}
+    sums = frozenset(checktxt.sha256sums(catalog, raw).splitlines(keepends=True))
+    ours = isinstance(catalog, Catalog) and catalog.tool == checktxt.TOOL
+    expected = {names.CHECK: checktxt.check_txt(catalog, raw), **checktxt.scripts()} if ours else {}
     wrong = {}
     for name in (names.SUMS, names.CHECK, *names.SCRIPTS):
         path = directory / name

@@ -13,7 +13,7 @@ from airgap.delta.patching import SCRATCH
 from airgap.errors import Damaged
 from airgap.exporter.fill import Filled
 from airgap.exporter.journal import LOCK
-from airgap.format import documents, names
+from airgap.format import checktxt, names
 from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.format.outer import Sealed, Unverified
 from airgap.format.outline import Outline
@@ -45,7 +45,7 @@ def make_catalog(
         serial=serial,
         created=created,
         expires=expires,
-        tool=documents.TOOL,
+        tool=checktxt.TOOL,
         previous=previous,
         base=tuple(base),
         volume_size=plan.volume_size,
@@ -70,10 +70,10 @@ def seal(partial: Path, catalog: Catalog | Sealed, signers: Sequence[Signer]) ->
     _drop_signatures(partial)
     fsio.write_durable(partial / names.CATALOG, raw)
     write_signatures(partial, raw, signers)
-    for name, content in documents.scripts().items():
+    for name, content in checktxt.scripts().items():
         fsio.write_durable(partial / name, content)
-    fsio.write_durable(partial / names.SUMS, documents.sha256sums(catalog, raw))
-    fsio.write_durable(partial / names.CHECK, documents.check_txt(catalog, raw))
+    fsio.write_durable(partial / names.SUMS, checktxt.sha256sums(catalog, raw))
+    fsio.write_durable(partial / names.CHECK, checktxt.check_txt(catalog, raw))
 
 
 def write_signatures(directory: Path, raw: bytes, signers: Sequence[Signer], name: str = names.CATALOG) -> list[Path]:
@@ -118,8 +118,8 @@ def is_whole(partial: Path, progress: Progress) -> bool:
     try:
         raw = fsio.read_capped(partial / names.CATALOG, MAX_CATALOG)
         catalog = Unverified.read(raw).claims
-        sums = documents.sha256sums(catalog, raw)
-        small = {names.SUMS: sums, names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()}
+        sums = checktxt.sha256sums(catalog, raw)
+        small = {names.SUMS: sums, names.CHECK: checktxt.check_txt(catalog, raw), **checktxt.scripts()}
         if all(fsio.read_capped(partial / name, len(content)) == content for name, content in small.items()) and _are_good(
             partial, catalog, progress
         ):

@@ -18,7 +18,7 @@ from airgap import fsio
 from airgap.bundle.check import damaged_blocks
 from airgap.bundle.media import MAX_SIGNATURE, entries
 from airgap.errors import AirgapError, Damaged, MediaError, UsageError, disk_error
-from airgap.format import documents, names
+from airgap.format import checktxt, names
 from airgap.format.catalog import Volume
 from airgap.format.names import BLOCK_SIZE
 from airgap.media import disks
@@ -112,8 +112,8 @@ class _Documents:
 
     def __init__(self, one: Survey) -> None:
         self._one = one
-        self._same = {names.CATALOG: one.raw, **_signatures(one), names.CHECK: documents.check_txt(one.catalog, one.raw)}
-        self._same |= documents.scripts()
+        self._same = {names.CATALOG: one.raw, **_signatures(one), names.CHECK: checktxt.check_txt(one.catalog, one.raw)}
+        self._same |= checktxt.scripts()
 
     def on(self, task: Task) -> dict[str, bytes]:
         """Name and content. The list of disks comes first: it says whose directory this is."""
@@ -122,7 +122,7 @@ class _Documents:
             disks.NAME: task.disks.to_bytes(),
             disks.TEXT: task.disks.to_text(),
             **self._same,
-            names.SUMS: documents.sha256sums(self._one.catalog, self._one.raw, own),
+            names.SUMS: checktxt.sha256sums(self._one.catalog, self._one.raw, own),
         }
 
 

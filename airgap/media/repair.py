@@ -17,7 +17,7 @@ from airgap.bundle.check import check_file
 from airgap.bundle.media import MAX_SIGNATURE, bundle_directories, entries
 from airgap.documents.request import ResendRequest
 from airgap.errors import Damaged, Interrupted, MediaError, UsageError
-from airgap.format import documents, names
+from airgap.format import checktxt, names
 from airgap.format.entries import Volume
 from airgap.format.names import BLOCK_SIZE
 from airgap.media.rows import Place, Row, Rows, in_parallel
@@ -260,8 +260,8 @@ class _Repairing:
                     with contextlib.suppress(Damaged):  # a damaged one helps nobody
                         self._document(name, fsio.read_capped(medium.path / name, MAX_SIGNATURE))
         here = frozenset(entries(self._target))
-        self._document(names.SUMS, documents.sha256sums(catalog, raw, here))
-        for name, content in {names.CHECK: documents.check_txt(catalog, raw), **documents.scripts()}.items():
+        self._document(names.SUMS, checktxt.sha256sums(catalog, raw, here))
+        for name, content in {names.CHECK: checktxt.check_txt(catalog, raw), **checktxt.scripts()}.items():
             self._document(name, content)
 
     def _document(self, name: str, content: bytes) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.archives import ArchiveTarget, DirTarget, ImageDirectory, StorageTarget, TarTree
-from airgap.archives.collecting import Collecting
+from airgap.archives import ImageDirectory, TarTree
 from airgap.errors import Damaged, MediaError, NotFound, UsageError
 from airgap.layout import LayoutReader
 from airgap.oci.descriptor import Platform
@@ -21,6 +20,9 @@ from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Target
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
+from airgap.targets.archive import ArchiveTarget
+from airgap.targets.collecting import Collecting
+from airgap.targets.directory import DirTarget, StorageTarget
 from tests.support import images
 from tests.support.archives import own_storage, skopeo, skopeo_digest
 from tests.support.tools import require

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.format.documents import scripts as scripts_of_every_bundle
+from airgap.format.checktxt import scripts as scripts_of_every_bundle
 from tests.support.cli import DAMAGED, failed, here
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.tools import require

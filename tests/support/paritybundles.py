@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from airgap.exporter.parity import write_parity
-from airgap.format import documents, names
+from airgap.format import checktxt, names
 from airgap.format.catalog import Blob, Catalog, Volume
 from airgap.format.frame import Extent
 from airgap.oci import media
@@ -58,7 +58,7 @@ def make(directory: Path, volumes: Sequence[bytes], parity: int, serial: int = 7
         parity=write_parity(directory, listed, parity, Silent()),
     )
     (directory / names.CATALOG).write_bytes(catalog.to_bytes())
-    (directory / names.SUMS).write_bytes(documents.sha256sums(catalog, catalog.to_bytes()))
+    (directory / names.SUMS).write_bytes(checktxt.sha256sums(catalog, catalog.to_bytes()))
     return catalog
 
 

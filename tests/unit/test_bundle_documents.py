@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airgap.bundle import companions
-from airgap.format import documents
+from airgap.format import checktxt
 from airgap.format.catalog import Catalog
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of
@@ -25,8 +25,8 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_both_are_functions_of_the_catalog(bundle: Path) -> None:
     raw = (bundle / "catalog.json").read_bytes()
-    assert (bundle / "SHA256SUMS").read_bytes() == documents.sha256sums(catalog_of(bundle), raw)
-    assert (bundle / "CHECK.txt").read_bytes() == documents.check_txt(catalog_of(bundle), raw)
+    assert (bundle / "SHA256SUMS").read_bytes() == checktxt.sha256sums(catalog_of(bundle), raw)
+    assert (bundle / "CHECK.txt").read_bytes() == checktxt.check_txt(catalog_of(bundle), raw)
 
 
 def test_stock_sha256sum_accepts_the_sums_and_notices_a_change(bundle: Path) -> None:
@@ -52,8 +52,8 @@ def test_what_a_registry_called_a_platform_cannot_forge_lines_or_drive_a_termina
     catalog = catalog_of(bundle)
     hostile = replace(catalog.images[0], platforms=("linux/amd64\r\nwindows/x", "\x1b[2J", "\u202ecod.exe"))
     forged: Catalog = replace(catalog, images=(hostile,))
-    text = documents.check_txt(forged, b"").decode()
-    assert len(text.splitlines()) == len(documents.check_txt(catalog, b"").decode().splitlines())
+    text = checktxt.check_txt(forged, b"").decode()
+    assert len(text.splitlines()) == len(checktxt.check_txt(catalog, b"").decode().splitlines())
     assert "\x1b" not in text
     assert "\u202e" not in text
 

@@ -15,7 +15,7 @@ import tree_sitter
 import tree_sitter_batch
 import tree_sitter_powershell
 
-from airgap.format import documents
+from airgap.format import checktxt
 from airgap.format.names import SCRIPTS, volume_name
 from tests.support.bundles import flip
 from tests.support.cli import here
@@ -190,7 +190,7 @@ def test_a_program_on_the_disk_is_not_run_in_place_of_the_machines(bundle: Path,
 
 def test_the_batch_script_finds_the_programs_of_windows_only() -> None:
     """cmd.exe looks into the current directory first, which is the disk's."""
-    lines = documents.scripts()["check.cmd"].decode().splitlines()
+    lines = checktxt.scripts()["check.cmd"].decode().splitlines()
     guards = [lines.index('set "NoDefaultCurrentDirectoryInExePath=1"'), lines.index('set "PATH=%SystemRoot%\\System32"')]
     used = [
         number for number, line in enumerate(lines) if re.search(r"\b(certutil|findstr|cd)\b", line) and not line.startswith("rem")
@@ -199,13 +199,13 @@ def test_the_batch_script_finds_the_programs_of_windows_only() -> None:
 
 
 def test_every_bundle_has_the_scripts_and_their_digests(made: Path) -> None:
-    assert {name: (made / name).read_bytes() for name in SCRIPTS} == documents.scripts()
+    assert {name: (made / name).read_bytes() for name in SCRIPTS} == checktxt.scripts()
     subprocess.run(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=made, check=True, capture_output=True)
     assert all(name in (made / "CHECK.txt").read_text() for name in SCRIPTS)
 
 
 def test_windows_scripts_have_the_line_ends_of_windows_and_plain_ascii() -> None:
-    for name, content in documents.scripts().items():
+    for name, content in checktxt.scripts().items():
         content.decode("ascii")
         wanted = 0 if name == "check.sh" else content.count(b"\n")
         assert content.count(b"\r\n") == wanted, name
@@ -221,13 +221,13 @@ def nodes(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
     ("name", "language"), [("check.ps1", tree_sitter_powershell.language), ("check.cmd", tree_sitter_batch.language)]
 )
 def test_windows_scripts_parse_by_their_grammar(name: str, language: Callable[[], object]) -> None:
-    tree = tree_sitter.Parser(tree_sitter.Language(language())).parse(documents.scripts()[name])
+    tree = tree_sitter.Parser(tree_sitter.Language(language())).parse(checktxt.scripts()[name])
     wrong = [(node.start_point, node.type) for node in nodes(tree.root_node) if node.is_error or node.is_missing]
     assert wrong == []
 
 
 def test_the_powershell_script_uses_only_what_every_windows_has() -> None:
-    source = documents.scripts()["check.ps1"]
+    source = checktxt.scripts()["check.ps1"]
     tree = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language())).parse(source)
     commands = {source[n.start_byte : n.end_byte].decode() for n in nodes(tree.root_node) if n.type == "command_name"}
     own = {"Get-Title", "Get-Digest"}
@@ -235,7 +235,7 @@ def test_the_powershell_script_uses_only_what_every_windows_has() -> None:
 
 
 def test_labels_of_the_batch_script_exist() -> None:
-    lines = documents.scripts()["check.cmd"].decode().splitlines()
+    lines = checktxt.scripts()["check.cmd"].decode().splitlines()
     labels = {line[1:].split()[0] for line in lines if line.startswith(":")}
     words = [line.split() for line in lines]
     wanted = {after[1:] for line in words for word, after in itertools.pairwise(line) if word == "call" and after[:1] == ":"}

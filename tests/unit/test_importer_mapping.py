@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.archives.collecting import is_attachment
 from airgap.errors import UsageError
 from airgap.naming.mapping import LayoutTarget, RegistryTarget, destinations, parse_target
 from airgap.naming.renaming import Rule, Rules
@@ -18,6 +17,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import TAG_KINDS, Image, digest_tag
 from airgap.oci.reference import Reference
+from airgap.targets.collecting import is_attachment
 
 
 def image(reference: str, content: bytes = b"") -> Image:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from airgap.archives.dirtarget import DirTarget, StorageTarget
 from airgap.errors import Refused
 from airgap.lookaside import write_signatures
 from airgap.oci.digest import Digest
 from airgap.registry.http.authfile import keep_login
 from airgap.registry.settings.credentials import Login
 from airgap.state import State
+from airgap.targets.directory import DirTarget, StorageTarget
 from tests.support.cli import REFUSED, failed, here
 from tests.support.tools import require
 from tests.support.yard import Yard

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from airgap.cli.options.files import FileOptions, file_target
+from airgap.cli.options.targets import FileOptions, file_target
 from airgap.cli.terminal.console import Console
 from airgap.errors import UsageError
 from airgap.layout import LayoutStore

@@ -15,10 +15,10 @@ from airgap.admission.terms import Terms
 from airgap.bundle.media import Media
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
-from airgap.cli.options.files import FileOptions, ScratchOption, takes_signatures, with_signatures
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
 from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
+from airgap.cli.options.targets import FileOptions, ScratchOption, takes_signatures, with_signatures
 from airgap.cli.options.turns import WAIT, BreakLeaseOption, Leasing, NoLeaseOption, WaitOption, writing
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.cli.terminal.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines

@@ -26,10 +26,10 @@ from airgap.cli.commands.site.imports import (
 )
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
-from airgap.cli.options.files import FileOptions, ScratchOption
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
 from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
+from airgap.cli.options.targets import FileOptions, ScratchOption
 from airgap.cli.options.turns import WAIT, Leasing, NoLeaseOption, WaitOption, writing
 from airgap.cli.terminal.console import Console, Quiet, Verbose
 from airgap.cli.terminal.outcome import import_result

@@ -12,8 +12,6 @@ from typing import Annotated
 import typer
 
 from airgap import fsio
-from airgap.archives import ArchiveTarget, DirTarget, StorageTarget
-from airgap.archives.collecting import Collecting
 from airgap.importer.signing import SiteSigning
 from airgap.lookaside.places import directory_name
 from airgap.lookaside.read import read_directory
@@ -21,6 +19,9 @@ from airgap.naming.mapping import FileTarget, Form, TargetSpec
 from airgap.oci.descriptor import Platform
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
+from airgap.targets.archive import ArchiveTarget
+from airgap.targets.collecting import Collecting
+from airgap.targets.directory import DirTarget, StorageTarget
 
 ScratchOption = Annotated[
     Path | None,

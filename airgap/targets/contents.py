@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from airgap import fsio
-from airgap.archives.tarwriter import END, space
 from airgap.archives.tree import TarTree
 from airgap.errors import Damaged, UsageError
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader
 from airgap.oci.verify import digest_of
+from airgap.targets.tarwriter import END, space
 
 _SHA512 = re.compile(r"(?:blobs/sha512/)?[0-9a-f]{128}", re.ASCII)
 

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.archives.collecting import Collecting, is_attachment, name_of, only_image
-from airgap.archives.contents import archive_contents, digest_of_all
-from airgap.archives.tarwriter import TarWriter
 from airgap.archives.tree import TarTree
 from airgap.errors import Damaged, UsageError
 from airgap.oci import media, strictjson
@@ -24,6 +21,9 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Reader
+from airgap.targets.collecting import Collecting, is_attachment, name_of, only_image
+from airgap.targets.contents import archive_contents, digest_of_all
+from airgap.targets.tarwriter import TarWriter
 from airgap.text import printable
 
 _REF_NAME = "org.opencontainers.image.ref.name"

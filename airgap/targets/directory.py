@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 
 from airgap import fsio, programs
-from airgap.archives.collecting import Collecting, name_of
-from airgap.archives.contents import digest_of_all, directory_contents
 from airgap.archives.imagedir import MANIFEST, VERSION, ImageDirectory
 from airgap.archives.many import Signatures, no_signatures
 from airgap.errors import Damaged, MediaError, UsageError
@@ -18,6 +16,8 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
+from airgap.targets.collecting import Collecting, name_of
+from airgap.targets.contents import digest_of_all, directory_contents
 from airgap.text import listing, printable
 
 _VERSION = b"Directory Transport Version: 1.1\n"

@@ -1,0 +1,1 @@
+"""What an import can write into besides registries and layouts: archives, directories, the storage of engines."""
