@@ -133,3 +133,16 @@ def test_rule_lets_an_allowed_import_pass(path: str, source: str) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_source_file_has_at_most_400_lines(path: Path) -> None:
     assert len((ROOT / path).read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("document", ["architecture.md", "flows.md", "policy.md"])
+def test_every_module_that_the_documents_name_is_there(document: str) -> None:
+    named = re.findall(r"`(?:airgap/)?(\w+(?:/\w+)+)(?:\.py|/)?(?:\.[A-Z]\w+)?`", (ROOT / "docs" / document).read_text())
+    ours = [name for name in named if name.partition("/")[0] in {part.partition(".")[0] for part in (*PLACES, "trust")}]
+    assert ours
+    assert not [name for name in ours if not (AIRGAP / f"{name}.py").exists() and not (AIRGAP / name).is_dir()]
+
+
+def test_the_picture_shows_every_room_and_no_other() -> None:
+    rooms = {part_of(path) for path in MODULES} - {"", "trust"}
+    assert rooms == set(PLACES)
