@@ -12,7 +12,7 @@ from airgap.discover.kinds.compose import find_in_compose, is_compose
 from airgap.discover.kinds.kubernetes import SCHEMAS, find_in_kubernetes, is_kubernetes
 from airgap.discover.kinds.kustomize import find_in_kustomization, is_kustomization
 from airgap.discover.loose import find_possible
-from airgap.discover.nodes import Fields, Items, Node, Problem, Scalar, compose, split_documents
+from airgap.yamlnodes.nodes import Fields, Items, Node, Problem, Scalar, compose, split_documents
 
 # A document without any of these words names no image but full references, which are found without: it is only parsed where they
 # may be hidden, and no mistake in it is anybody's business.

@@ -7,7 +7,7 @@ import binascii
 
 from airgap.discover.anywhere import find_anywhere
 from airgap.discover.findings import Sheet
-from airgap.discover.nodes import Fields, Items, Node, Scalar
+from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 _KEYS = {"Secret": ("data",), "ConfigMap": ("binaryData",)}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from airgap.discover.findings import TEMPLATE_HINT, Sheet
-from airgap.discover.nodes import Fields, Items, Node, Scalar
 from airgap.discover.variables import expand
 from airgap.discover.written import looks_like_image
+from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 _REPOSITORY = ("repository", "repo", "imageRepository")
 _VERSION = ("tag", "version", "imageTag")

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import yaml
-
 from airgap.lists.entry import Entry, Wishes
 from airgap.lists.values import read_platform, read_reference, wished_registry
-from airgap.lists.yamltree import Reader, peek, plain, spot_of
+from airgap.lists.yamltree import Reader, peek, spot_of
 from airgap.oci.descriptor import Platform
+from airgap.yamlnodes.nodes import Fields, Node, Scalar, text_of
 
 GROUP = "content.hauler.cattle.io/"
 VERSIONS = (f"{GROUP}v1", f"{GROUP}v1alpha1")
@@ -37,10 +36,10 @@ _UNDONE = {
 _TOP = ("apiVersion", "kind", "metadata", "spec")
 
 
-def parse_hauler(root: yaml.Node, reader: Reader) -> Wishes:
+def parse_hauler(root: Node, reader: Reader) -> Wishes:
     """Read one document of Hauler's; what is wrong with it goes into the reader's mistakes."""
     top = peek(root)
-    kind = plain(top["kind"])
+    kind = text_of(top["kind"])
     if kind != "Images":
         hint = "remove it from this file and transfer it by other means"
         reader.wrong(top["kind"], f"{kind} are not carried by airgap", "kind: Images", got=f"kind: {kind}", hint=hint)
@@ -59,12 +58,10 @@ def parse_hauler(root: yaml.Node, reader: Reader) -> Wishes:
     return Wishes(tuple(wanted), (), tuple(notices))
 
 
-def _entry(
-    node: yaml.Node, image: dict[str, yaml.Node], defaults: tuple[Platform, ...], registry: str, reader: Reader
-) -> Iterator[Entry]:
+def _entry(node: Node, image: dict[str, Node], defaults: tuple[Platform, ...], registry: str, reader: Reader) -> Iterator[Entry]:
     platforms = _platforms(image["platform"], reader) if "platform" in image else defaults
     if "name" not in image:
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, Fields):
             reader.wrong(node, "an image has no name", "name: and a reference", got=", ".join(image))
         return
     reference = read_reference(reader, image["name"], registry)
@@ -72,7 +69,7 @@ def _entry(
         yield Entry(reference, platforms, reader.origin(image["name"]))
 
 
-def _annotations(metadata: yaml.Node | None, reader: Reader) -> tuple[tuple[Platform, ...], str, list[str]]:
+def _annotations(metadata: Node | None, reader: Reader) -> tuple[tuple[Platform, ...], str, list[str]]:
     """What the annotations say for all images: platforms, registry, and notices of what is not done."""
     annotations = peek(metadata).get("annotations") if metadata is not None else None
     if annotations is None:
@@ -85,12 +82,12 @@ def _annotations(metadata: yaml.Node | None, reader: Reader) -> tuple[tuple[Plat
     return platforms, registry, _undone(said, reader)
 
 
-def _platforms(node: yaml.Node, reader: Reader) -> tuple[Platform, ...]:
-    if plain(node) == "" and isinstance(node, yaml.ScalarNode):  # Hauler takes it for all platforms
+def _platforms(node: Node, reader: Reader) -> tuple[Platform, ...]:
+    if text_of(node) == "" and isinstance(node, Scalar):  # Hauler takes it for all platforms
         return ()
     platform = read_platform(reader, node)
     return () if platform is None else (platform,)
 
 
-def _undone(fields: dict[str, yaml.Node], reader: Reader) -> list[str]:
+def _undone(fields: dict[str, Node], reader: Reader) -> list[str]:
     return [f"{reader.origin(fields[name])}: {name}: is not used here: {why}" for name, why in _UNDONE.items() if name in fields]

@@ -8,18 +8,17 @@ images:
 
 from __future__ import annotations
 
-import yaml
-
 from airgap.lists.entry import Entry, Wishes
 from airgap.lists.values import read_reference
 from airgap.lists.yamltree import Reader
+from airgap.yamlnodes.nodes import Fields, Node
 
 GROUP = "imgpkg.carvel.dev/"
 KIND = "ImagesLock"
 VERSIONS = (f"{GROUP}v1alpha1",)
 
 
-def parse_images_lock(root: yaml.Node, reader: Reader) -> Wishes:
+def parse_images_lock(root: Node, reader: Reader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes."""
     fields = reader.fields(root, "the lock", ("apiVersion", "kind", "metadata", "images"))
     if "images" not in fields:
@@ -29,10 +28,10 @@ def parse_images_lock(root: yaml.Node, reader: Reader) -> Wishes:
     return Wishes(tuple(entry for entry in found if entry is not None))
 
 
-def _entry(node: yaml.Node, reader: Reader) -> Entry | None:
+def _entry(node: Node, reader: Reader) -> Entry | None:
     image = reader.fields(node, "an image", ("image", "annotations"))
     if "image" not in image:
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, Fields):
             reader.wrong(node, "an image has no reference", "image: and a reference by digest", got=", ".join(image))
         return None
     reference = read_reference(reader, image["image"], what="a reference by digest")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-import yaml
-
 from airgap.errors import UsageError
 from airgap.lists import hauler, imgpkg, ocmirror
 from airgap.lists.entry import Entry, Wishes, merge_wishes
@@ -15,8 +13,9 @@ from airgap.lists.placed import Places, by_name, placed_images
 from airgap.lists.skopeosync import is_skopeo_sync, parse_skopeo_sync
 from airgap.lists.values import MAX_ENTRIES, too_many, wished_reference
 from airgap.lists.yamllist import TOP_KEYS, parse_yaml_list
-from airgap.lists.yamltree import Reader, compose, peek, plain
+from airgap.lists.yamltree import Reader, compose, peek
 from airgap.oci.places import is_place
+from airgap.yamlnodes.nodes import Node, text_of
 
 #: No image list may be larger, in bytes.
 MAX_INPUT = 16 * 1024 * 1024
@@ -26,7 +25,7 @@ _INVISIBLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\
 _YAML_START = re.compile(r"---(\s|$)|%YAML|[\[{&*!|>]|-(\s|$)|(\"[^\"]*\"|'[^']*'|[^\s#\"']+?)\s*:(\s|$)|\?\s")
 _COMMENT = re.compile(r"(^|\s)#.*")
 
-_Parser = Callable[[yaml.Node, Reader], Wishes]
+_Parser = Callable[[Node, Reader], Wishes]
 #: Manifests that say what they are: the group of their ``apiVersion``, the kinds (any, where empty), the versions, the parser.
 _MANIFESTS: tuple[tuple[str, str, tuple[str, ...], _Parser], ...] = (
     (hauler.GROUP, "", hauler.VERSIONS, hauler.parse_hauler),
@@ -126,9 +125,9 @@ def _parse_yaml(text: str, reader: Reader) -> Wishes:
     return found[0] if len(found) == 1 else merge_wishes(found)
 
 
-def _document(root: yaml.Node, reader: Reader) -> Wishes:
+def _document(root: Node, reader: Reader) -> Wishes:
     top = peek(root)
-    group, kind = plain(top.get("apiVersion")), plain(top.get("kind"))
+    group, kind = text_of(top.get("apiVersion")), text_of(top.get("kind"))
     for prefix, only, versions, parser in _MANIFESTS:
         if group.startswith(prefix) and "kind" in top and only in ("", kind):
             if group not in versions:

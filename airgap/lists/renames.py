@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import re2  # type: ignore[import-untyped] # it comes without types
-import yaml
 
 from airgap.errors import UsageError
 from airgap.lists.mistakes import Mistakes, Spot
 from airgap.lists.tags import MAX_PATTERN, Pattern
 from airgap.lists.yamltree import Reader, compose, spot_of
 from airgap.text import printable
+from airgap.yamlnodes.nodes import Fields, Node
 
 #: A file of rules may be so long, in bytes.
 MAX_RULES_FILE = 8 * 1024 * 1024
@@ -97,9 +97,9 @@ def read_rules(raw: bytes, name: str) -> list[tuple[str, str]]:
     return rules
 
 
-def _document(node: yaml.Node, reader: Reader) -> list[tuple[str, str]]:
+def _document(node: Node, reader: Reader) -> list[tuple[str, str]]:
     """A list of rules, or ``rules:`` and such a list."""
-    if isinstance(node, yaml.MappingNode):
+    if isinstance(node, Fields):
         fields = reader.fields(node, "the file", ("rules",))
         if "rules" not in fields:
             reader.wrong(node, "the file has no rules", "rules: and a list")
@@ -109,8 +109,8 @@ def _document(node: yaml.Node, reader: Reader) -> list[tuple[str, str]]:
     return [(rule, reader.mistakes.origin(spot_of(item))) for rule, item in found if rule is not None]
 
 
-def _rule(node: yaml.Node, reader: Reader) -> str | None:
-    if not isinstance(node, yaml.MappingNode):
+def _rule(node: Node, reader: Reader) -> str | None:
+    if not isinstance(node, Fields):
         return reader.text(node, "a rule, such as strip-host or prefix=docker.io/library=base")
     fields = reader.fields(node, "a rule", (*_KINDS, "to"))
     kinds = [kind for kind in _KINDS if kind in fields]

@@ -14,31 +14,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from airgap.errors import Damaged, UsageError
 from airgap.lists.entry import Entry, RegistrySettings, Selection, Wish, Wishes
 from airgap.lists.tags import TagRule
 from airgap.lists.values import wished_registry, wished_repository
 from airgap.lists.yamllist import read_pattern, read_range
-from airgap.lists.yamltree import Reader, is_null, peek, spot_of
+from airgap.lists.yamltree import Reader, peek, spot_of
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
+from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar, is_null
 
 _IMAGES, _REGEX, _SEMVER = "images", "images-by-tag-regex", "images-by-semver"
 _KEYS = (_IMAGES, _REGEX, _SEMVER, "credentials", "tls-verify", "cert-dir")
 
 
-def is_skopeo_sync(root: yaml.Node) -> bool:
+def is_skopeo_sync(root: Node) -> bool:
     """Whether a document maps registries to what is wanted of them."""
     for name, value in peek(root).items():
         inside = peek(value)
-        if any(key in inside for key in _KEYS) or (isinstance(value, yaml.MappingNode) and set(name) & set(".:")):
+        if any(key in inside for key in _KEYS) or (isinstance(value, Fields) and set(name) & set(".:")):
             return True
     return False
 
 
-def parse_skopeo_sync(root: yaml.Node, reader: Reader) -> Wishes:
+def parse_skopeo_sync(root: Node, reader: Reader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes, but never a value that may be a secret."""
     reader = Reader(reader.mistakes, shows_values=False)
     wanted: list[Wish] = []
@@ -56,10 +55,10 @@ def parse_skopeo_sync(root: yaml.Node, reader: Reader) -> Wishes:
     return Wishes(tuple(wanted), tuple(settings), tuple(notices))
 
 
-def _images(fields: dict[str, yaml.Node], registry: str, reader: Reader) -> Iterator[Wish]:
+def _images(fields: dict[str, Node], registry: str, reader: Reader) -> Iterator[Wish]:
     for repository, key_node, node in _repositories(fields, _IMAGES, registry, reader):
         tags = [] if is_null(node) else reader.items(node, "the tags of an image")
-        if is_null(node) or (isinstance(node, yaml.SequenceNode) and not tags):
+        if is_null(node) or (isinstance(node, Items) and not tags):
             yield Selection(repository, TagRule(), (), reader.origin(key_node))
         for tag in tags:
             yield from _entry(repository, tag, reader)
@@ -73,9 +72,7 @@ def _images(fields: dict[str, yaml.Node], registry: str, reader: Reader) -> Iter
             yield Selection(repository, TagRule(versions=versions), (), reader.origin(key_node))
 
 
-def _repositories(
-    fields: dict[str, yaml.Node], section: str, registry: str, reader: Reader
-) -> Iterator[tuple[Repository, yaml.Node, yaml.Node]]:
+def _repositories(fields: dict[str, Node], section: str, registry: str, reader: Reader) -> Iterator[tuple[Repository, Node, Node]]:
     if section not in fields or is_null(fields[section]):
         return
     for name, key_node, node in reader.pairs(fields[section], section):
@@ -85,7 +82,7 @@ def _repositories(
             yield repository, key_node, node
 
 
-def _entry(repository: Repository, node: yaml.Node, reader: Reader) -> Iterator[Entry]:
+def _entry(repository: Repository, node: Node, reader: Reader) -> Iterator[Entry]:
     """Tags may look like numbers: skopeo reads ``1.10`` as it is written."""
     text = reader.text(node, "a tag or a digest", numbers=True)
     if text is None:
@@ -99,7 +96,7 @@ def _entry(repository: Repository, node: yaml.Node, reader: Reader) -> Iterator[
         reader.mistakes.add_error(spot_of(node), error)
 
 
-def _settings(registry: str, key_node: yaml.Node, fields: dict[str, yaml.Node], reader: Reader) -> Iterator[RegistrySettings]:
+def _settings(registry: str, key_node: Node, fields: dict[str, Node], reader: Reader) -> Iterator[RegistrySettings]:
     verify = reader.flag(fields["tls-verify"], "tls-verify") if "tls-verify" in fields else None
     directory = reader.text(fields["cert-dir"], "a directory") if "cert-dir" in fields else None
     username = password = None
@@ -110,18 +107,18 @@ def _settings(registry: str, key_node: yaml.Node, fields: dict[str, yaml.Node], 
         yield RegistrySettings(registry, where, verify, Path(directory) if directory else None, username, password)
 
 
-def _credentials(node: yaml.Node, reader: Reader) -> tuple[str | None, str | None]:
+def _credentials(node: Node, reader: Reader) -> tuple[str | None, str | None]:
     """User name and password; what is wrong with them is said without them."""
     found: dict[str, str | None] = {}
     known = ("username", "password")
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(node, Fields):
         reader.wrong(node, "credentials: has the wrong type", "a mapping with username: and password:")
         return None, None
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode) or key.value not in known or key.value in found:
+    for key, (_, value) in zip(node.keys, node.entries, strict=True):
+        if not isinstance(key, Scalar) or key.text not in known or key.text in found:
             reader.wrong(key, "credentials: has an unknown or repeated key", " and ".join(known), got="")
         else:
-            found[key.value] = reader.text(value, f"a {key.value}", numbers=True)
+            found[key.text] = reader.text(value, f"a {key.text}", numbers=True)
     for missing in (name for name in known if name not in found):
         reader.wrong(node, f"credentials: has no {missing}", " and ".join(f"{name}:" for name in known), got="")
     return found.get("username"), found.get("password")

@@ -19,8 +19,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import yaml
-
 from airgap.errors import UsageError
 from airgap.lists.entry import Entry, Selection, Wish, Wishes
 from airgap.lists.semver import Range
@@ -30,6 +28,7 @@ from airgap.lists.yamltree import Reader, spot_of
 from airgap.oci.descriptor import Platform
 from airgap.oci.image import LOOKASIDE, REFERRER, REFERRERS_TAG, TAG_KINDS
 from airgap.oci.reference import Repository
+from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 #: The kinds of attachments a list can ask for; the tag that lists referrers belongs to the referrers.
 ATTACHMENTS = (*TAG_KINDS.values(), REFERRER, LOOKASIDE)
@@ -48,19 +47,19 @@ class _Choices:
     attachment_repositories: tuple[Repository, ...] = ()
 
 
-def parse_yaml_list(root: yaml.Node, reader: Reader) -> Wishes:
+def parse_yaml_list(root: Node, reader: Reader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes."""
     fields = reader.fields(root, "the image list", TOP_KEYS, "a mapping with images: and a list of references")
     defaults = _defaults(fields.get("defaults"), reader)
     images = fields.get("images")
     if images is None:
-        if isinstance(root, yaml.MappingNode):
+        if isinstance(root, Fields):
             reader.wrong(root, "the list has no images", "images: and a list of references", got=", ".join(fields))
         return Wishes()
     return Wishes(tuple(wish for node in reader.items(images, "images") for wish in _wishes(node, defaults, reader)))
 
 
-def _defaults(node: yaml.Node | None, reader: Reader) -> _Choices:
+def _defaults(node: Node | None, reader: Reader) -> _Choices:
     if node is None:
         return _Choices()
     fields = reader.fields(node, "defaults", ("registry", *_CHOICES))
@@ -71,8 +70,8 @@ def _defaults(node: yaml.Node | None, reader: Reader) -> _Choices:
     return _chosen(fields, _Choices(registry), reader)
 
 
-def _wishes(node: yaml.Node, defaults: _Choices, reader: Reader) -> Iterator[Wish]:
-    if not isinstance(node, yaml.MappingNode):
+def _wishes(node: Node, defaults: _Choices, reader: Reader) -> Iterator[Wish]:
+    if not isinstance(node, Fields):
         yield from _entry(node, defaults, reader)
         return
     fields = reader.fields(node, "an image", ("name", "tags", *_CHOICES))
@@ -82,19 +81,19 @@ def _wishes(node: yaml.Node, defaults: _Choices, reader: Reader) -> Iterator[Wis
         reader.wrong(node, "an image has no name", "name: and a reference", got=", ".join(fields))
     elif tags is None:
         yield from _entry(name, choices, reader)
-    elif isinstance(tags, yaml.SequenceNode):
+    elif isinstance(tags, Items):
         yield from _tagged(name, tags, choices, reader)
     else:
         yield from _selection(name, tags, choices, reader)
 
 
-def _entry(name: yaml.Node, choices: _Choices, reader: Reader) -> Iterator[Entry]:
+def _entry(name: Node, choices: _Choices, reader: Reader) -> Iterator[Entry]:
     for reference, source in read_images(reader, name, choices.registry):
         origin = reader.origin(name)
         yield Entry(reference, choices.platforms, origin, choices.attachments, choices.attachment_repositories, source)
 
 
-def _tagged(name: yaml.Node, tags: yaml.Node, choices: _Choices, reader: Reader) -> Iterator[Entry]:
+def _tagged(name: Node, tags: Node, choices: _Choices, reader: Reader) -> Iterator[Entry]:
     """``tags:`` as a list: one image for each."""
     template = _template(name, TagRule(), choices, reader)
     for node in reader.items(tags, "tags", few=True):
@@ -106,7 +105,7 @@ def _tagged(name: yaml.Node, tags: yaml.Node, choices: _Choices, reader: Reader)
                 reader.mistakes.add_error(spot_of(node), error)
 
 
-def _selection(name: yaml.Node, tags: yaml.Node, choices: _Choices, reader: Reader) -> Iterator[Selection]:
+def _selection(name: Node, tags: Node, choices: _Choices, reader: Reader) -> Iterator[Selection]:
     expected = f"a list of tags, or a mapping with {', '.join(_RULE)}"
     fields = reader.fields(tags, "tags", _RULE, expected)
     newest = reader.count(fields["newest"], "newest", MAX_CHOSEN) if "newest" in fields else None
@@ -119,7 +118,7 @@ def _selection(name: yaml.Node, tags: yaml.Node, choices: _Choices, reader: Read
         excluded=frozenset(tag for tag in excluded if tag is not None),
         excluded_patterns=_patterns(fields, "exclude-regex", reader),
     )
-    if isinstance(tags, yaml.MappingNode) and "regex" not in fields and "semver" not in fields:
+    if isinstance(tags, Fields) and "regex" not in fields and "semver" not in fields:
         # `newest` of all tags would be `stable` or `latest`, which nobody means
         hint = "semver: '*' for every release, or regex: '' for every tag"
         reader.wrong(tags, "tags: has no rule", "regex: or semver:", got=", ".join(fields) or "nothing", hint=hint)
@@ -128,7 +127,7 @@ def _selection(name: yaml.Node, tags: yaml.Node, choices: _Choices, reader: Read
         yield selection
 
 
-def _template(name: yaml.Node, rule: TagRule, choices: _Choices, reader: Reader) -> Selection | None:
+def _template(name: Node, rule: TagRule, choices: _Choices, reader: Reader) -> Selection | None:
     repository = read_repository(reader, name, choices.registry)
     if repository is None:
         return None
@@ -136,13 +135,13 @@ def _template(name: yaml.Node, rule: TagRule, choices: _Choices, reader: Reader)
     return Selection(repository, rule, choices.platforms, where, choices.attachments, choices.attachment_repositories)
 
 
-def _patterns(fields: dict[str, yaml.Node], key: str, reader: Reader) -> tuple[Pattern, ...]:
+def _patterns(fields: dict[str, Node], key: str, reader: Reader) -> tuple[Pattern, ...]:
     nodes = reader.items(fields[key], key, few=True) if key in fields else []
     found = [read_pattern(node, reader) for node in nodes]
     return tuple(pattern for pattern in found if pattern is not None)
 
 
-def read_pattern(node: yaml.Node, reader: Reader) -> Pattern | None:
+def read_pattern(node: Node, reader: Reader) -> Pattern | None:
     """The regular expression that a node holds; None when it is a mistake."""
     text = reader.text(node, "a regular expression")
     try:
@@ -152,7 +151,7 @@ def read_pattern(node: yaml.Node, reader: Reader) -> Pattern | None:
         return None
 
 
-def read_range(node: yaml.Node, reader: Reader) -> Range | None:
+def read_range(node: Node, reader: Reader) -> Range | None:
     """The range of versions that a node holds; None when it is a mistake."""
     text = reader.text(node, "a version range")
     try:
@@ -162,12 +161,12 @@ def read_range(node: yaml.Node, reader: Reader) -> Range | None:
         return None
 
 
-def _chosen(fields: dict[str, yaml.Node], before: _Choices, reader: Reader) -> _Choices:
+def _chosen(fields: dict[str, Node], before: _Choices, reader: Reader) -> _Choices:
     """The choices that some fields make, over those made before."""
     choices = before
     if "platforms" in fields:
         found = [read_platform(reader, node) for node in reader.items(fields["platforms"], "platforms", few=False)]
-        if isinstance(fields["platforms"], yaml.SequenceNode) and not found:
+        if isinstance(fields["platforms"], Items) and not found:
             reader.wrong(
                 fields["platforms"], "platforms: is empty", "at least one platform, or omit platforms: for every platform", got="[]"
             )
@@ -181,8 +180,8 @@ def _chosen(fields: dict[str, yaml.Node], before: _Choices, reader: Reader) -> _
     return choices
 
 
-def _attachments(node: yaml.Node, reader: Reader) -> frozenset[str] | None:
-    if isinstance(node, yaml.ScalarNode):
+def _attachments(node: Node, reader: Reader) -> frozenset[str] | None:
+    if isinstance(node, Scalar):
         return None if reader.flag(node, "attachments") in (True, None) else frozenset()
     kinds = set()
     for item in reader.items(node, "attachments", few=True):

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 
 from airgap import __version__
 from airgap.format import names
 from airgap.format.catalog import Catalog
+from airgap.html.chart import qr_code
+from airgap.html.elements import code, facts, listed, moment, page, section, text, verdict
 from airgap.report import parts
-from airgap.report.chart import qr_code
 from airgap.report.data import Report
-from airgap.report.html import code, facts, moment, section, text
-from airgap.report.style import CSS
 from airgap.text import human_size, plural
-
-_HASH = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
-#: The browser may use our style sheet and nothing else, whatever somebody manages to get into the page.
-_RULES = f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def render(report: Report) -> bytes:
     """The page as UTF-8."""
-    catalog = report.catalog
-    head = (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_RULES}"><meta name="referrer" content="no-referrer">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f'<title>{text(catalog.name)}: transfer bundle</title><link rel="icon" href="data:,"><style>{CSS}</style></head><body>'
-    )
-    foot = f"<footer>Made by airgap {text(__version__)} at {moment(report.made)}.</footer></body></html>"
-    return f"{head}{_header(report)}<main>{_tiles(report)}{''.join(_sections(report))}</main>{foot}".encode()
+    foot = f"Made by airgap {text(__version__)} at {moment(report.made)}."
+    return page(f"{report.catalog.name}: transfer bundle", _header(report), _tiles(report) + "".join(_sections(report)), foot)
 
 
 def _header(report: Report) -> str:
@@ -46,19 +32,19 @@ def _header(report: Report) -> str:
     )
     drawing = qr_code(str(report.digest), "QR code of the catalog's digest")
     return (
-        f'<header><div><h1>{text(catalog.name)}</h1><p class="quiet">Transfer bundle of container images</p>'
+        f'<div><h1>{text(catalog.name)}</h1><p class="quiet">Transfer bundle of container images</p>'
         f"{_verdict(report)}{facts(lines, 'list')}</div>"
-        f"<figure>{drawing}<figcaption>SHA-256 of {names.CATALOG}</figcaption></figure></header>"
+        f"<figure>{drawing}<figcaption>SHA-256 of {names.CATALOG}</figcaption></figure>"
     )
 
 
 def _verdict(report: Report) -> str:
-    if not report.trust.policy:
-        return '<p class="verdict warn">! Signatures: not verified here</p>'
-    if not report.trust.signers:
-        return f'<p class="verdict warn">! The policy {text(report.trust.policy)} accepts this bundle without any signature</p>'
-    signers = "; ".join(report.trust.signers)
-    return f'<p class="verdict good">✓ Signed by {text(signers)}: enough for the policy {text(report.trust.policy)}</p>'
+    policy, signers = text(report.trust.policy), text("; ".join(report.trust.signers))
+    if not policy:
+        return verdict("warn", "! Signatures: not verified here")
+    if not signers:
+        return verdict("warn", f"! The policy {policy} accepts this bundle without any signature")
+    return verdict("good", f"✓ Signed by {signers}: enough for the policy {policy}")
 
 
 def _tiles(report: Report) -> str:
@@ -94,5 +80,4 @@ def _sections(report: Report) -> Iterator[str]:
     if report.custody.entries or report.custody.problems:
         yield section("custody", "Who carried it", *parts.custody(report))
     if report.remarks:
-        remarks = "".join(f"<li>{text(remark)}</li>" for remark in report.remarks[:100])
-        yield section("remarks", "What could not be found out here", f"<ul>{remarks}</ul>")
+        yield section("remarks", "What could not be found out here", listed(report.remarks[:100]))

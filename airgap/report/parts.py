@@ -7,21 +7,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airgap.format import names
-from airgap.report.chart import Part, bar, treemap
+from airgap.html.chart import Part, bar, treemap
+from airgap.html.elements import badge, code, listed, moment, small, table, text, verdict
 from airgap.report.data import CHANGED, NEW, SAME, Report, ShownImage, word_of
-from airgap.report.html import badge, code, moment, table, text
 from airgap.report.sbom import Sbom
 from airgap.text import human_size, plural
 
 _LICENCES = 6
 _ALL_LICENCES = 12
 _VOLUMES_NAMED = 12
-_LEGEND = {
-    NEW: "new",
-    CHANGED: "changed",
-    SAME: "unchanged",
-    "shared": "needed by several images",
-}
+_LEGEND = {NEW: "new", CHANGED: "changed", SAME: "unchanged", "shared": "needed by several images"}
 
 
 def inside(report: Report) -> Iterator[str]:
@@ -56,13 +51,8 @@ def _boxes(report: Report) -> list[Part]:
 
 def _short(reference: str) -> str:
     """The end of a reference, by which people know an image."""
-    name = (
-        reference.partition("@")[0]
-        if "@sha256" in reference and ":" in reference.rpartition("/")[2].partition("@")[0]
-        else reference
-    )
-    last = name.rpartition("/")[2]
-    return last if "@" not in last else f"{last.partition('@')[0]}@{last.rpartition(':')[2][:12]}"
+    name, _, digest = reference.rpartition("/")[2].partition("@")
+    return name if ":" in name or not digest else f"{name}@{digest.rpartition(':')[2][:12]}"
 
 
 def _platforms(report: Report) -> Iterator[str]:
@@ -123,11 +113,10 @@ def images(report: Report) -> Iterator[str]:
 
 def _image(image: ShownImage, most: int) -> tuple[str, ...]:
     status = f" {badge(image.status, image.status)}" if image.status in (NEW, CHANGED) else ""
-    pinned = image.digest in image.reference
-    name = f"{text(image.reference)}{status}" + ("" if pinned else f'<small class="digest">{text(image.digest)}</small>')
+    digest = "" if image.digest in image.reference else small(image.digest, "digest")
     hanging = "<br>".join(f"{count} × {text(word)}" for word, count in image.hanging.items()) or "nothing"
     return (
-        name,
+        f"{text(image.reference)}{status}{digest}",
         "<br>".join(text(one, 80) for one in image.platforms[:20]) or "not stated",
         _size(image, most),
         hanging,
@@ -139,7 +128,7 @@ def _size(image: ShownImage, most: int) -> str:
     weight = image.weight
     if weight.unread:
         return "not known here"
-    carried = f"<small>{human_size(weight.carried)} of it carried</small>" if weight.carried != weight.size else ""
+    carried = small(f"{human_size(weight.carried)} of it carried") if weight.carried != weight.size else ""
     return f"{human_size(weight.size)}{bar(weight.size / most if most else 0)}{carried}"
 
 
@@ -159,7 +148,7 @@ def signatures(report: Report) -> Iterator[str]:
     """Who signed the catalog, and what vouches for images."""
     yield "<h3>Of the bundle</h3>"
     if report.trust.policy:
-        yield f"<ul>{''.join(f'<li>{text(reason)}</li>' for reason in report.trust.reasons[:50])}</ul>"
+        yield listed(report.trust.reasons[:50])
     else:
         yield (
             "<p><strong>Not verified here.</strong> These files say who signed; whether that is true, only a check with the "
@@ -209,7 +198,7 @@ def _licences(bill: Sbom, most: int) -> str:
 def custody(report: Report) -> Iterator[str]:
     """The custody logs on the media."""
     for problem in report.custody.problems[:20]:
-        yield f'<p class="verdict bad">The log is broken: {text(problem)}</p>'
+        yield verdict("bad", f"The log is broken: {text(problem)}")
     rows = (
         (
             text(entry.who),
@@ -231,7 +220,7 @@ def volumes(report: Report) -> Iterator[str]:
     for number, file in enumerate(report.catalog.files, 1):
         use = "repair" if number > len(report.catalog.volumes) else plural(needed[number], "image") if needed else "not known"
         there = "" if file.name in report.here else f" {badge('not here', 'warn')}"
-        name = f'{text(file.name)}{there}<small class="digest">{text(file.sha256)}</small>'
+        name = f"{text(file.name)}{there}{small(file.sha256, 'digest')}"
         rows.append((name, f"{file.size:,}", human_size(file.size), use))
     yield table(("File and SHA-256", "Bytes", "Size", "Needed for"), rows, "Volumes and parity files", f"see {names.SUMS}")
     yield (

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.poly1305 import Poly1305
+from nacl.secret import SecretBox
 
-from airgap.trust.keys import cosignkey, openpgp
+from airgap.trust.keys import openpgp
 from airgap.trust.keys.signers import PrivateKey
 from tests.support.tools import require
 
@@ -107,17 +107,14 @@ def gpg_home() -> Iterator[GpgHome]:
 
 
 def cosign_private_key(pkcs8: bytes, passphrase: bytes, *, cost: int = 32768, label: str = "SIGSTORE") -> bytes:
-    """A private key file as cosign writes it. The stream cipher is checked against NaCl's published vector elsewhere."""
+    """A private key file as cosign writes it."""
     salt, nonce = os.urandom(32), os.urandom(24)
     key = hashlib.scrypt(passphrase, salt=salt, n=cost, r=8, p=1, maxmem=2**28, dklen=32)
-    subkey = cosignkey._hsalsa20(key, nonce[:16])
-    stream = b"".join(cosignkey._salsa20_block(subkey, nonce[16:], i) for i in range(len(pkcs8) // 64 + 2))
-    sealed = bytes(a ^ b for a, b in zip(pkcs8, stream[32:], strict=False))
-    tag = Poly1305.generate_tag(stream[:32], sealed)
+    sealed = SecretBox(key).encrypt(pkcs8, nonce).ciphertext
     body = {
         "kdf": {"name": "scrypt", "params": {"N": cost, "r": 8, "p": 1}, "salt": base64.b64encode(salt).decode()},
         "cipher": {"name": "nacl/secretbox", "nonce": base64.b64encode(nonce).decode()},
-        "ciphertext": base64.b64encode(tag + sealed).decode(),
+        "ciphertext": base64.b64encode(sealed).decode(),
     }
     lines = base64.encodebytes(json.dumps(body).encode())
     return b"-----BEGIN ENCRYPTED %s PRIVATE KEY-----\n%s-----END ENCRYPTED %s PRIVATE KEY-----\n" % (

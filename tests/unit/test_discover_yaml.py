@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgap.discover import as_text, as_yaml
-from airgap.discover.nodes import MAX_DEPTH, Fields, compose, split_documents
+from airgap.yamlnodes.nodes import MAX_DEPTH, Fields, compose, split_documents
 from tests.support.discovery import images, listed, look, possible, unresolved
 
 POD = 'apiVersion: v1\nkind: Pod\nspec: {containers: [{image: "a:1"}]}\n'
@@ -43,7 +43,7 @@ def test_a_mistake_is_told_with_its_line_and_hides_no_other_document(text, line)
 def test_the_parser_without_its_c_library_finds_the_same(monkeypatch):
     texts = [POD, BOMB, f"{POD}---\nimage: [\n---\n{POD}", "a: &a {image: a/b:1}\nb: {<<: *a, x: |\n  y\n  }\n", "image: \x07\n"]
     with_library = [look(text) for text in texts]
-    monkeypatch.setattr("airgap.discover.nodes._LOADER", yaml.SafeLoader)
+    monkeypatch.setattr("airgap.yamlnodes.nodes._LOADER", yaml.SafeLoader)
     for text, expected in zip(texts, with_library, strict=True):
         found = look(text)
         assert (found.images, found.possible) == (expected.images, expected.possible)

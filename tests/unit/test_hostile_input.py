@@ -99,7 +99,6 @@ _RAW = ("bytes", "str")
 _EXCUSED = {
     "airgap.archives.tree:TarTree.read": "a name",
     "airgap.admission.site:read_key": "a name",
-    "airgap.discover.nodes:_Composer.read": "a text, for find_in_text only",
     "airgap.exporter.resend:Known.read": "bytes, for outer.read",
     "airgap.fsio.trees:DirectoryTree.read": "a name",
     "airgap.fsio.trees:Tree.read": "a name",
@@ -107,6 +106,7 @@ _EXCUSED = {
     "airgap.state.custody:Custodians.read": "a name",
     "airgap.state.generations:Generations.read": "a name",
     "airgap.state.standing:Standing.read": "a name",
+    "airgap.yamlnodes.nodes:_Composer.read": "a text, for find_in_text, parse_list and parse_registries_file",
     "airgap.trust.keys.signers:load_signer": "a name",
 }
 

@@ -41,11 +41,11 @@ def may_import(own: str, other: str) -> bool:
 HOMES = {
     "requests": ("registry",), "urllib3": ("registry",), "certifi": ("registry",),
     "typer": ("cli",), "click": ("cli",), "tqdm": ("cli",), "rich": ("cli",),
-    "yaml": ("lists", "lookaside", "discover"),
-    "cryptography": ("trust", "cipher"),
+    "yaml": ("yamlnodes",),
+    "cryptography": ("trust", "cipher"), "nacl": ("trust",),
     "backports": ("patch",),
     "re2": ("lists",),
-    "zfec": ("format",), "segno": ("report",),
+    "zfec": ("format",), "segno": ("html",),
     "bcrypt": ("server",), "prometheus_client": ("server",),
 }  # fmt: skip
 

@@ -10,12 +10,12 @@ import pytest
 from airgap.documents.difference import compare, of_catalog
 from airgap.format.catalog import Blob, Catalog, Volume
 from airgap.format.frame import Extent
+from airgap.html.chart import Part, qr_code, squarify, treemap
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference
-from airgap.report.chart import Part, qr_code, squarify, treemap
 from airgap.report.data import Before, Report, ShownImage, Trust, signatures_of
 from airgap.report.page import render
 from airgap.report.sbom import Sbom

@@ -8,10 +8,10 @@ from airgap.discover.anywhere import find_anywhere
 from airgap.discover.findings import Sheet
 from airgap.discover.kinds.containerfile import find_in_containerfile
 from airgap.discover.loose import find_possible
-from airgap.discover.nodes import Fields, Items, Node, Scalar
 from airgap.discover.settings import find_in_arguments, find_in_variable
 from airgap.discover.variables import expand
 from airgap.text import printable
+from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 _IMAGE_CONTEXT = "docker-image://"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from airgap.discover.findings import Sheet
-from airgap.discover.nodes import Fields, Items, Node, Scalar
+from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 #: The keys that hold an image wherever they stand below ``spec``, for the API groups (or what follows a dot in them).
 KEYS: dict[str, frozenset[str]] = {

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from airgap.discover.findings import Sheet
 from airgap.discover.kinds.customresources import find_special, keys_of
 from airgap.discover.loose import find_possible
-from airgap.discover.nodes import Fields, Items, Node, Scalar
 from airgap.discover.settings import find_in_arguments, find_in_variable
+from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 _CONTAINERS = frozenset(
     ("containers", "initContainers", "ephemeralContainers", "sidecars", "steps", "relatedImages",

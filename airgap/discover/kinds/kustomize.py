@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from airgap.discover.findings import Sheet
-from airgap.discover.nodes import Fields, Items, Node, Scalar
+from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 _NAMES = ("kustomization.yaml", "kustomization.yml", "kustomization")
 _REMOTE = re.compile(r"[a-z+]+://|git@|(?:github|gitlab|bitbucket)\.[a-z]+/|.*\?ref=", re.IGNORECASE)
