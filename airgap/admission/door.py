@@ -193,7 +193,7 @@ class UnverifiedBundle:
 
     digest: Digest
     catalog: Catalog
-    store: BundleStore
+    volumes: Volumes
 
     @classmethod
     def at(cls, paths: Sequence[Path], secrets: Sequence[SiteSecret] = ()) -> Self:
@@ -204,7 +204,12 @@ class UnverifiedBundle:
         """
         media = Media.find(paths)
         catalog = sealed.unseal(outer.Unverified.read(media.catalog_raw).claims, secrets)
-        return cls(Digest.of(media.catalog_raw), catalog, BundleStore(catalog, media.locate(catalog)))
+        return cls(Digest.of(media.catalog_raw), catalog, media.locate(catalog))
+
+    @property
+    def store(self) -> BundleStore:
+        """Its content."""
+        return BundleStore(self.catalog, self.volumes)
 
     @property
     def expired(self) -> bool:

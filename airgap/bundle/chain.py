@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from airgap.bundle.store import BundleStore
 from airgap.documents.holdings import Held
@@ -26,12 +27,12 @@ class Link:
     Attributes:
         digest: of its catalog's exact bytes.
         catalog: the catalog.
-        store: its content; a chain lets it read in the other bundles what the site holds.
+        volumes: where its volumes are; a chain reads in the other bundles what the site holds.
     """
 
     digest: Digest
     catalog: Catalog
-    store: BundleStore
+    volumes: Mapping[int, Path]
 
 
 def arrange(links: Sequence[Link], stream: str) -> tuple[Link, ...]:
@@ -101,8 +102,8 @@ class Chain:
     def __init__(self, links: Sequence[Link], nearby: Sequence[Browsable] = ()) -> None:
         self.links = tuple(links)
         self.sizes: dict[Digest, int] = {}
+        self._stores = [BundleStore(link.catalog, link.volumes, self.open_blob) for link in links]
         for link in links:
-            link.store.outside = self.open_blob
             for digest, blob in link.catalog.blobs.items():
                 if self.sizes.setdefault(digest, blob.size) != blob.size:
                     raise Damaged(
@@ -117,16 +118,16 @@ class Chain:
         """As ``Source.manifest``; by tag, what the latest bundle says."""
         if ":" in selector:
             return self.find_manifest(Digest.parse(selector))
-        for link in reversed(self.links):
+        for store in reversed(self._stores):
             try:
-                return link.store.manifest(repository, selector)
+                return store.manifest(repository, selector)
             except NotFound:
                 continue
         raise Lacking("not in these bundles", where=str(repository), got=selector)
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
         """As ``Source.referrers``: what all the bundles know together; the list of the latest."""
-        found = [link.store.referrers(repository, subject) for link in self.links]
+        found = [store.referrers(repository, subject) for store in self._stores]
         descriptors = {descriptor.digest: descriptor for known in found for descriptor in known.descriptors}
         lists = [manifest for known in found for manifest in known.tagged]
         return Referrers(tuple(descriptors.values()), tuple(lists[-1:]))
@@ -141,10 +142,10 @@ class Chain:
 
     def find_manifest(self, digest: Digest) -> Manifest:
         """As ``Browsable.find_manifest``, from the latest bundle that has it. Raises ``NotFound`` or ``Damaged``."""
-        for link in reversed(self.links):
-            blob = link.catalog.blobs.get(digest)
+        for store in reversed(self._stores):
+            blob = store.catalog.blobs.get(digest)
             if blob is not None and blob.extents:
-                return link.store.find_manifest(digest)
+                return store.find_manifest(digest)
         raise Lacking("no such manifest in these bundles", got=digest)
 
     def find_blob(self, digest: Digest) -> int | None:
@@ -192,12 +193,12 @@ class Chain:
         """Where every blob can be read that can be. A blob is rebuilt only where there is no copy, and in the fewest steps."""
         found: dict[Digest, Browsable] = {}
         made_from: dict[Digest | None, list[tuple[Digest, BundleStore]]] = {}
-        for link in self.links:
-            for digest, blob in link.catalog.blobs.items():
+        for store in self._stores:
+            for digest, blob in store.catalog.blobs.items():
                 if blob.extents:
-                    found.setdefault(digest, link.store)
+                    found.setdefault(digest, store)
                 elif blob.patch is not None:
-                    made_from.setdefault(blob.patch.base, []).append((digest, link.store))
+                    made_from.setdefault(blob.patch.base, []).append((digest, store))
         for digest in [digest for digest in self.sizes if digest not in found]:
             if place := next((place for place in nearby if place.find_blob(digest) == self.sizes[digest]), None):
                 found[digest] = place

@@ -25,14 +25,12 @@ class BundleStore:
     Args:
         catalog: the catalog.
         volumes: the volumes at hand (``Media.locate``), or the file of every one by number.
-
-    Attributes:
-        outside: opens a blob that the site holds; None as long as nobody knows where.
+        outside: opens a blob that the site holds; None where nobody knows where.
     """
 
-    def __init__(self, catalog: Catalog, volumes: Mapping[int, Path]) -> None:
+    def __init__(self, catalog: Catalog, volumes: Mapping[int, Path], outside: Callable[[Digest], Reader] | None = None) -> None:
         self.catalog = catalog
-        self.outside: Callable[[Digest], Reader] | None = None
+        self._outside = outside
         self._volumes = volumes if isinstance(volumes, Volumes) else Volumes(volumes, pieces=catalog.pieces)
         self._names = {(n.path, n.tag or n.descriptor.digest): n.descriptor for n in self.names()}
         self._kinds = {n.descriptor.digest: n.descriptor.media_type for n in self.names()}
@@ -88,7 +86,7 @@ class BundleStore:
     def find_blob(self, digest: Digest) -> int | None:
         """As ``Browsable.find_blob``. A blob that is made by a patch is there when what it is made from is."""
         blob = self.catalog.blobs.get(digest)
-        if blob is None or (blob.held and self.outside is None):
+        if blob is None or (blob.held and self._outside is None):
             return None
         base = blob.patch.base if blob.patch else None
         return blob.size if base is None or self.find_blob(base) is not None else None
@@ -113,9 +111,9 @@ class BundleStore:
         return _MadeReader(VerifiedReader(made, self._descriptor(digest), where), openers)
 
     def _open_held(self, digest: Digest) -> Reader:
-        if self.outside is None:
+        if self._outside is None:
             raise Damaged("the bundle does not carry a blob that is needed", where=self.catalog.name, got=str(digest))
-        return self.outside(digest)
+        return self._outside(digest)
 
     def _base(self, digest: Digest) -> VerifiedReader:
         held = self.catalog.blobs[digest].held

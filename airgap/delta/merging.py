@@ -18,6 +18,7 @@ from airgap.oci.verify import read_all
 from airgap.patch import zstd
 from airgap.planning.lock import Lock, Node
 from airgap.planning.plan import Made, holdable
+from airgap.state import Remembered
 from airgap.text import listing, plural
 
 _MAX_MANIFESTS = 10_000
@@ -74,7 +75,7 @@ def merge(chain: Chain, bases: Sequence[Base] = ()) -> Merged:
     return Merged(lock, own, absent.patches, tuple(reading.notes))
 
 
-def check_place(chain: Chain, serial: int | None, exported: Callable[[int | None], tuple[int, Digest] | None]) -> list[str]:
+def check_place(chain: Chain, serial: int | None, exported: Callable[[int | None], Remembered | None]) -> list[str]:
     """Check that the chain is a part of the stream as it was exported from here, and that the merged bundle comes after it.
 
     Args:
@@ -95,18 +96,18 @@ def check_place(chain: Chain, serial: int | None, exported: Callable[[int | None
         )
     for link in chain.links:
         known = exported(link.catalog.serial + 1)
-        if known is not None and known[0] == link.catalog.serial and known[1] != link.digest:
+        if known is not None and known.serial == link.catalog.serial and known.catalog != link.digest:
             raise UsageError(
                 "a bundle that is not the one that was exported from here under its serial",
                 where=link.catalog.name,
-                expected=f"catalog {known[1]}",
+                expected=f"catalog {known.catalog}",
                 got=f"catalog {link.digest}",
                 hint="find out which of the two the sites have taken",
             )
     newest = exported(serial)
-    if newest is not None and newest[0] > last.serial:
+    if newest is not None and newest.serial > last.serial:
         return [
-            f"serial {newest[0]} of the stream was exported from here after {last.name}: "
+            f"serial {newest.serial} of the stream was exported from here after {last.name}: "
             "a site that took it goes back to the names of the merged bundle"
         ]
     return []

@@ -16,6 +16,8 @@ from typing import Any
 
 from airgap import fsio
 from airgap.bundle.store import BundleStore
+from airgap.bundle.volumes import Volumes
+from airgap.cipher.content import Pieces
 from airgap.delta.bases import Base
 from airgap.delta.candidates import open_base
 from airgap.errors import MediaError, Refused, RegistryError, Stopped
@@ -70,7 +72,9 @@ class Outcome:
         return facts | {"passed": self.ended.passed, "status": self.ended.status}
 
 
-def unsealed(catalog: Catalog, directory: Path, lock: Lock, source: Source, bases: Sequence[Base]) -> BundleStore:
+def unsealed(
+    catalog: Catalog, directory: Path, lock: Lock, source: Source, bases: Sequence[Base], pieces: Pieces | None
+) -> BundleStore:
     """The content of a bundle whose volumes are filled; what it does not carry is read at its bases, or at its source.
 
     Args:
@@ -79,10 +83,10 @@ def unsealed(catalog: Catalog, directory: Path, lock: Lock, source: Source, base
         lock: what the bundle was made of.
         source: where that comes from.
         bases: what it builds on.
+        pieces: how the volumes are decrypted, where they are encrypted.
     """
-    store = BundleStore(catalog, {number: directory / volume.name for number, volume in enumerate(catalog.volumes, 1)})
-    store.outside = _Outside(catalog, lock, source, bases).open
-    return store
+    files = {number: directory / volume.name for number, volume in enumerate(catalog.volumes, 1)}
+    return BundleStore(catalog, Volumes(files, pieces=pieces), _outside(catalog, lock, source, bases))
 
 
 def run_gates(gates: Gates, store: BundleStore, lock: Lock, progress: Progress, threads: int) -> list[Outcome]:
@@ -240,28 +244,25 @@ class _Watched:
         self._reader.close()
 
 
-class _Outside:
+def _outside(catalog: Catalog, lock: Lock, source: Source, bases: Sequence[Base]) -> Callable[[Digest], Reader]:
     """Opens what a bundle leaves out: nearby where a base is at hand, else where the export could have fetched it."""
+    places = {blob.digest: repository for repository, _, blob, _ in placed_blobs(lock)}
+    repositories = list(dict.fromkeys(image.reference.repository for image in lock.images))
 
-    def __init__(self, catalog: Catalog, lock: Lock, source: Source, bases: Sequence[Base]) -> None:
-        self._catalog = catalog
-        self._source = source
-        self._bases = bases
-        self._known = {blob.digest: repository for repository, _, blob, _ in placed_blobs(lock)}
-        self._repositories = list(dict.fromkeys(image.reference.repository for image in lock.images))
-
-    def open(self, digest: Digest) -> Reader:
-        descriptor = Descriptor(media.OCTETS, digest, self._catalog.blobs[digest].size)
-        known = self._known.get(digest)
+    def open_one(digest: Digest) -> Reader:
+        descriptor = Descriptor(media.OCTETS, digest, catalog.blobs[digest].size)
+        known = places.get(digest)
         why = ""
-        for repository in [known] if known is not None else self._repositories:
+        for repository in [known] if known is not None else repositories:
             try:
-                return open_base(self._bases, self._source, repository, descriptor)
+                return open_base(bases, source, repository, descriptor)
             except RegistryError as error:
                 why = str(error)
         raise RegistryError(
             "a gate reads a blob that the bundle does not carry, and it cannot be had",
-            where=f"{known or self._catalog.name}: {digest}",
+            where=f"{known or catalog.name}: {digest}",
             got=why,
             hint="give the earlier bundle with its volumes as --since",
         )
+
+    return open_one

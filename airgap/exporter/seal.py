@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from airgap import fsio
 from airgap.bundle.check import damaged_blocks
@@ -13,51 +14,39 @@ from airgap.delta.patching import SCRATCH
 from airgap.errors import Damaged
 from airgap.exporter.fill import Filled
 from airgap.exporter.journal import LOCK
+from airgap.exporter.request import ExportRequest
 from airgap.format import checktxt, names
 from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
 from airgap.format.outer import Sealed, Unverified
 from airgap.format.outline import Outline
 from airgap.oci.digest import Digest
-from airgap.oci.image import Image
 from airgap.planning.plan import Plan
 from airgap.progress import Progress
 from airgap.trust.keys.signers import Signer
 
 
 def make_catalog(
-    plan: Plan,
-    filled: Filled,
-    *,
-    stream: str,
-    serial: int,
-    created: str,
-    expires: str | None,
-    previous: Digest | None,
-    base: Sequence[Digest] = (),
+    request: ExportRequest, serial: int, header: Mapping[str, Any], plan: Plan, filled: Filled, previous: Digest | None
 ) -> Catalog:
-    """The catalog of a filled bundle. Pure."""
+    """The catalog of a filled bundle; its times are those of the journal's header. Pure."""
     volumes = tuple(
         Volume(names.volume_name(number), size, sha256, tuple(blocks))
         for number, (size, sha256, blocks) in enumerate(zip(plan.sizes, filled.volumes, filled.blocks, strict=True), 1)
     )
     return Catalog(
-        stream=stream,
+        stream=request.label.stream,
         serial=serial,
-        created=created,
-        expires=expires,
+        created=header["created"],
+        expires=header["expires"],
         tool=checktxt.TOOL,
         previous=previous,
-        base=tuple(base),
+        base=tuple(base.digest for base in request.far_side.bases),
         volume_size=plan.volume_size,
-        images=tuple(_without_content(image) for image in plan.images),
+        # the lock holds small signatures whole; in a catalog they are blobs like all others
+        images=tuple(replace(one, signatures=tuple(replace(s, content=None) for s in one.signatures)) for one in plan.images),
         blobs=plan.catalog_blobs,
         volumes=volumes,
     )
-
-
-def _without_content(image: Image) -> Image:
-    """The lock holds small signatures whole; in a catalog they are blobs like all others."""
-    return replace(image, signatures=tuple(replace(signature, content=None) for signature in image.signatures))
 
 
 def seal(partial: Path, catalog: Catalog | Sealed, signers: Sequence[Signer]) -> None:
@@ -70,10 +59,13 @@ def seal(partial: Path, catalog: Catalog | Sealed, signers: Sequence[Signer]) ->
     _drop_signatures(partial)
     fsio.write_durable(partial / names.CATALOG, raw)
     write_signatures(partial, raw, signers)
-    for name, content in checktxt.scripts().items():
+    for name, content in _companions(catalog, raw).items():
         fsio.write_durable(partial / name, content)
-    fsio.write_durable(partial / names.SUMS, checktxt.sha256sums(catalog, raw))
-    fsio.write_durable(partial / names.CHECK, checktxt.check_txt(catalog, raw))
+
+
+def _companions(catalog: Outline, raw: bytes) -> dict[str, bytes]:
+    sums, check = checktxt.sha256sums(catalog, raw), checktxt.check_txt(catalog, raw)
+    return {**checktxt.scripts(), names.SUMS: sums, names.CHECK: check}
 
 
 def write_signatures(directory: Path, raw: bytes, signers: Sequence[Signer], name: str = names.CATALOG) -> list[Path]:
@@ -118,11 +110,9 @@ def is_whole(partial: Path, progress: Progress) -> bool:
     try:
         raw = fsio.read_capped(partial / names.CATALOG, MAX_CATALOG)
         catalog = Unverified.read(raw).claims
-        sums = checktxt.sha256sums(catalog, raw)
-        small = {names.SUMS: sums, names.CHECK: checktxt.check_txt(catalog, raw), **checktxt.scripts()}
-        if all(fsio.read_capped(partial / name, len(content)) == content for name, content in small.items()) and _are_good(
-            partial, catalog, progress
-        ):
+        small = _companions(catalog, raw).items()
+        same = all(fsio.read_capped(partial / name, len(content)) == content for name, content in small)
+        if same and _are_good(partial, catalog, progress):
             return True
     except Damaged:
         pass
@@ -133,9 +123,8 @@ def is_whole(partial: Path, progress: Progress) -> bool:
 
 
 def _are_good(partial: Path, catalog: Outline, progress: Progress) -> bool:
-    files = (*catalog.volumes, *catalog.parity)
-    progress.stage("reading back what an earlier run had sealed", sum(file.size for file in files))
-    return not any(damaged_blocks(file, partial / file.name, progress, fresh=True) for file in files)
+    progress.stage("reading back what an earlier run had sealed", sum(file.size for file in catalog.files))
+    return not any(damaged_blocks(file, partial / file.name, progress, fresh=True) for file in catalog.files)
 
 
 def finish(partial: Path) -> Path:

@@ -15,6 +15,7 @@ from airgap.admission.door import Found, Judged, Whole
 from airgap.admission.gate import next_floor
 from airgap.admission.terms import Terms
 from airgap.bundle.check import check_volumes
+from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, Refused
 from airgap.format.catalog import Catalog
 from airgap.format.times import parse_time
@@ -108,8 +109,7 @@ def verify(
     with destination.build(catalog.name) as target:
         names = destinations(_roots(opened.closures), destination.spec)
         held = locate(catalog, opened.closures, names, destination.spec, target, terms.threads)
-        _read_outside(opened, held, target)
-        return Verified(opened, rebuild_all(opened.store, progress, terms.threads))
+        return Verified(opened, rebuild_all(_completed(opened, held, target), progress, terms.threads))
 
 
 def import_bundle(
@@ -174,7 +174,7 @@ def import_bundle(
             check_keeping_tags(closures, names, target, terms.threads)
             claim_places(names, spec, state, replace=terms.replace_names)
             still = partial(turn.check, spec.exclusive_place)
-            loaded = load(opened.store, closures, names, target, progress, still, terms.threads, signing, held)
+            loaded = load(_completed(opened, held, target), closures, names, target, progress, still, terms.threads, signing, held)
             not_held = tuple(target.left_out) if isinstance(target, Limited) else ()
         _remember_generation(found, spec, target, terms, state, digest, signing)
     outcome = f"loaded {plural(len(closures), 'image')}"
@@ -284,23 +284,23 @@ def _hold(
     state: State,
     digest: Digest,
 ) -> dict[Digest, Repository]:
-    """Prove that what the bundle does not carry is at the destination, and let its store read it there."""
+    """Prove that what the bundle does not carry is at the destination, and find out where."""
     catalog = opened.catalog
     require_codecs(catalog)
     try:
-        held = locate(catalog, closures, names, spec, target, terms.threads)
+        return locate(catalog, closures, names, spec, target, terms.threads)
     except Damaged as error:
         error.hint = f"{_progress_so_far(catalog, state)}; {error.hint}"
         state.record_refusal(catalog.stream, catalog.serial, digest, str(spec), error.what, error.got)
         raise
-    _read_outside(opened, held, target)
-    return held
 
 
-def _read_outside(opened: Whole, held: Mapping[Digest, Repository], target: Target) -> None:
-    """Let the bundle's store read at the destination what the bundle does not carry."""
+def _completed(opened: Whole, held: Mapping[Digest, Repository], target: Target) -> BundleStore:
+    """The bundle's content; what it does not carry is read at the destination."""
     blobs = opened.catalog.blobs
-    opened.store.outside = lambda digest: target.open(held[digest], Descriptor("", digest, blobs[digest].size))
+    return BundleStore(
+        opened.catalog, opened.volumes, lambda digest: target.open(held[digest], Descriptor("", digest, blobs[digest].size))
+    )
 
 
 def _progress_so_far(catalog: Catalog, state: State) -> str:

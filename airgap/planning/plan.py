@@ -153,9 +153,9 @@ def lay_out(
         digest: Placed(repository, descriptor, computed.extents[names.blob_path(digest)], metadata)
         for digest, (repository, descriptor, metadata) in order.items()
     }
-    plan = Plan(lock, volume_size, (), blobs, computed.sizes, absent, patched, parity)
+    images = tuple(replace(image, volumes=_volumes(lock, blobs, patched, image)) for image in lock.images)
+    plan = Plan(lock, volume_size, images, blobs, computed.sizes, absent, patched, parity)
     _check_parity(plan)
-    plan = replace(plan, images=tuple(replace(image, volumes=_volumes(plan, image)) for image in lock.images))
     _check_readable(plan)
     return plan
 
@@ -215,17 +215,19 @@ def _check_parity(plan: Plan) -> None:
         )
 
 
-def _volumes(plan: Plan, image: Image) -> tuple[int, ...]:
+def _volumes(
+    lock: Lock, blobs: Mapping[Digest, Placed], patched: Mapping[Digest, tuple[Descriptor, Made]], image: Image
+) -> tuple[int, ...]:
     """The volumes an image needs; volume 1 always, for its index."""
     found = {1}
-    needed = [d.digest for node in plan.lock.walk(image) for d in (node.descriptor, *node.blobs)]
+    needed = [d.digest for node in lock.walk(image) for d in (node.descriptor, *node.blobs)]
     needed += [signature.digest for signature in image.signatures]
     while needed:
         digest = needed.pop()
-        if placed := plan.blobs.get(digest):
+        if placed := blobs.get(digest):
             found.update(extent.volume for extent in placed.extents)
-        elif digest in plan.patched:
-            patch = plan.patched[digest][1].patch
+        elif digest in patched:
+            patch = patched[digest][1].patch
             needed += [patch.blob, *([patch.base] if patch.base else [])]
     return tuple(sorted(found))
 

@@ -152,14 +152,6 @@ class State:
             "SELECT serial, catalog FROM exported WHERE stream = ? AND serial < ? ORDER BY serial DESC", (stream, bound)
         )
 
-    def last_sealing(self, stream: str) -> Remembered | None:
-        """The bundle of a stream that was about to be sealed when its run ended, so that :meth:`record_export` was never called."""
-        query = (
-            "SELECT serial, catalog FROM history WHERE event = 'sealing' AND stream = ?"
-            " AND serial NOT IN (SELECT serial FROM exported WHERE stream = ?) ORDER BY id DESC"
-        )
-        return self._one(query, (stream, stream))
-
     def record_sealing(self, stream: str, sealing: Sealing) -> None:
         """Remember that a bundle is about to be sealed and get its final name."""
         with self._writing():

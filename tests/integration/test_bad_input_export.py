@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from airgap.errors import RegistryError, exit_code
-from airgap.exporter.export import Request, export
+from airgap.exporter.export import export
 from airgap.lists import Entry
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.progress import Silent
 from airgap.state import State
 from tests.support import hostile, images
-from tests.support.bundles import CREATED, catalog_of
+from tests.support.bundles import asking, catalog_of
 from tests.support.cli import DAMAGED, MEDIA, NETWORK, USAGE, failed, here, tree
 from tests.support.desks import OperatorDesk
 from tests.support.dockerregistry import DockerRegistry
@@ -151,11 +151,11 @@ def test_a_response_that_is_truncated_again_and_again(operator: OperatorDesk) ->
 def library_export(operator: OperatorDesk, **options: Any) -> None:
     """The same export with a registry client whose waits take no time."""
     entry = Entry(operator.origin.push(f"{operator.address}/shop/web:1", operator.image))
-    request = Request([entry], operator.out, "prod", created=CREATED)
     store = hostile.client(**options)
+    request = asking([entry], store, operator.out, [operator.sender.signer])
     try:
         with State(operator.work / "state") as state:
-            export(request, store, [operator.sender.signer], state, Silent())
+            export(request, state, Silent())
     finally:
         store.close()
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import RegistryError, UsageError
-from airgap.exporter.export import Exported, Request, export
+from airgap.exporter.export import Exported, export
 from airgap.lists import parse_list
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.reference import Repository
 from airgap.progress import Silent
 from airgap.state import State
 from tests.support import images
-from tests.support.bundles import CREATED, Sender
+from tests.support.bundles import Sender, asking
 from tests.support.origin import Origin
 
 pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
@@ -41,9 +41,9 @@ class Tagged(Origin):
 
 def run(sender: Sender, origin: Tagged, rule: str, out: Path) -> Exported:
     wanted = parse_list(f"images: [{{name: {NAME}, tags: {rule}}}]".encode(), "list").wanted
-    request = Request(wanted, out, "prod", created=CREATED, threads=1, tags=origin)
+    request = asking(wanted, origin, out, [sender.signer], threads=1, tags=origin)
     with State(out.parent / "state") as state:
-        return export(request, origin, [sender.signer], state, Silent())
+        return export(request, state, Silent())
 
 
 def test_a_tag_that_is_new_since_then_does_not_stop_the_resume_but_another_rule_does(tmp_path: Path) -> None:

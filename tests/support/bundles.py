@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from airgap.exporter.export import Request, export
+from airgap.exporter.export import export
+from airgap.exporter.request import Cargo, Demands, ExportRequest, FarSide, Label, Packing
 from airgap.exporter.seal import write_signatures
 from airgap.format import names
 from airgap.format.catalog import Catalog
-from airgap.lists import Entry
+from airgap.lists import Entry, Wish
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Source
 from airgap.progress import Silent
 from airgap.state import State
-from airgap.trust.keys.signers import KeySigner, generate
+from airgap.trust.keys.signers import KeySigner, Signer, generate
 from airgap.trust.policy.templates import site_policy
 
 CREATED = "2026-01-31T12:00:00Z"
@@ -51,12 +52,12 @@ class Sender:
         return self.root / "policy.json"
 
     def bundle(self, source: Source, references: Sequence[Reference], out: Path, **options: Any) -> Path:
-        """Export with a fixed time; options are those of ``Request``, and ``signed=False``."""
+        """Export with a fixed time; options are those of :func:`asking`, and ``signed=False``."""
         signers = [self.signer] if options.pop("signed", True) else []
-        chosen = {"stream": "prod", "serial": 1, "created": CREATED, "threads": 1, **options}
-        request = Request([Entry(reference) for reference in references], out, **chosen)
+        wanted = [Entry(reference) for reference in references]
+        request = asking(wanted, source, out, signers, **{"serial": 1, "threads": 1, **options})
         with State(self.root / "exporter-state") as state:
-            return export(request, source, signers, state, Silent()).path
+            return export(request, state, Silent()).path
 
     def resign(self, bundle: Path, edit: Callable[[dict[str, Any]], object]) -> None:
         """Change what the catalog says and sign it again: what a careless or broken exporter could have made."""
@@ -71,6 +72,18 @@ class Sender:
             (bundle / companion).unlink(missing_ok=True)
         (bundle / names.CATALOG).write_bytes(raw)
         write_signatures(bundle, raw, [self.signer])
+
+
+def asking(wanted: Sequence[Wish], source: Source, out: Path, signers: Sequence[Signer], **options: Any) -> ExportRequest:
+    """A request for a bundle of ``prod`` with a fixed time; options are the fields of its parts, and its own."""
+    options = {"stream": "prod", "created": CREATED, "wanted": wanted, "source": source, **options}
+
+    def part(kind: type[Any]) -> Any:
+        return kind(**{one.name: options.pop(one.name) for one in fields(kind) if one.name in options})
+
+    label, cargo = part(Label), part(Cargo)
+    parts = {"packing": part(Packing), "far_side": part(FarSide), "demands": part(Demands)}
+    return ExportRequest(label, cargo, out, signers, **parts, **options)
 
 
 def catalog_of(bundle: Path) -> Catalog:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pytest
 
 from airgap.bundle.chain import Chain, Link, arrange
-from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotFound, UsageError
 from airgap.format.catalog import Blob, Catalog, Patch
 from airgap.format.frame import Extent
@@ -50,7 +49,7 @@ def link(
         blobs=listed,
         volumes=(),
     )
-    return Link(named(digest or str(serial)), catalog, BundleStore(catalog, {}))
+    return Link(named(digest or str(serial)), catalog, {})
 
 
 def test_bundles_are_put_in_the_order_of_the_stream() -> None:

@@ -10,19 +10,18 @@ import pytest
 
 from airgap.bundle.chain import Chain, Link, arrange
 from airgap.bundle.media import Media
-from airgap.bundle.store import BundleStore
 from airgap.delta.merging import Merged, check_place, merge
 from airgap.errors import Damaged, UsageError
-from airgap.exporter.export import Request, export
+from airgap.exporter.export import export
 from airgap.lists import Entry
 from airgap.oci.descriptor import Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference, Repository
 from airgap.progress import Silent
-from airgap.state import State
+from airgap.state import Remembered, State
 from tests.support import images
-from tests.support.bundles import CREATED, Sender, catalog_of, flip
+from tests.support.bundles import Sender, asking, catalog_of, flip
 from tests.support.images import Built
 from tests.support.origin import Origin
 
@@ -51,16 +50,16 @@ class Desk:
     def export(self, *references: str, **options: Any) -> Path:
         platforms = tuple(Platform.parse(text) for text in options.pop("platforms", ()))
         wanted = [Entry(Reference.parse(reference), platforms) for reference in references]
-        request = Request(wanted, self.root, "prod", serial=len(self.bundles) + 1, created=CREATED, **options)
+        request = asking(wanted, self.origin, self.root, [self.sender.signer], serial=len(self.bundles) + 1, **options)
         with State(self.root / "state") as state:
-            self.bundles.append(export(request, self.origin, [self.sender.signer], state, Silent()).path)
+            self.bundles.append(export(request, state, Silent()).path)
         return self.bundles[-1]
 
     def chain(self) -> Chain:
         links = []
         for bundle in self.bundles:
             catalog, media = catalog_of(bundle), Media.find([bundle])
-            links.append(Link(Digest.of(media.catalog_raw), catalog, BundleStore(catalog, media.locate(catalog))))
+            links.append(Link(Digest.of(media.catalog_raw), catalog, media.locate(catalog)))
         return Chain(arrange(links, "prod"))
 
     def merged(self) -> Merged:
@@ -218,8 +217,9 @@ def test_the_place_of_a_merged_bundle_in_its_stream(desk: Desk) -> None:
     chain = desk.chain()
     known = {1: chain.links[0].digest, 2: chain.links[1].digest}
 
-    def exported(below: int | None) -> tuple[int, Digest] | None:
-        return max(((n, d) for n, d in known.items() if below is None or n < below), default=None)
+    def exported(below: int | None) -> Remembered | None:
+        last = max((number for number in known if below is None or number < below), default=None)
+        return Remembered(last, known[last]) if last else None
 
     assert check_place(chain, None, exported) == check_place(chain, 9, exported) == []
     with pytest.raises(UsageError, match="a new one of the stream"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +30,6 @@ from airgap.layout import LayoutReader, LayoutStore
 from airgap.lifecycle.scan import Part, scan, scan_store, what_is_remembered
 from airgap.naming.mapping import LayoutTarget, RegistryTarget, parse_store
 from airgap.oci.digest import Digest
-from airgap.patch.zstd import EFFORTS
 from airgap.text import printable
 from airgap.trust.keys.revoked import Revoked
 
@@ -46,6 +45,7 @@ SinceOption = Annotated[
 SinceKeyOption = Annotated[
     list[Path] | None, typer.Option("--since-key", metavar="FILE", help="The site's public key: receipts must be signed by it.")
 ]
+PATCHES = ("never", "auto", "always")
 PatchOption = Annotated[
     str,
     typer.Option(
@@ -82,17 +82,8 @@ def open_bases(since: Since, reach: Reach, console: Console) -> Iterator[list[Ba
         yield list({base.digest: base for base in reversed(opened)}.values())[::-1]  # a base that is named twice is one
 
 
-def check_patch(text: str) -> str:
-    """``--patch``. Raises ``UsageError``."""
-    return _one_of(text, "--patch", ("never", "auto", "always"))
-
-
-def check_level(text: str) -> str:
-    """``--patch-level``. Raises ``UsageError``."""
-    return _one_of(text, "--patch-level", tuple(EFFORTS))
-
-
-def _one_of(text: str, option: str, known: tuple[str, ...]) -> str:
+def one_of(text: str, option: str, known: Iterable[str]) -> str:
+    """An option with few values. Raises ``UsageError``."""
     if text not in known:
         raise UsageError("an unknown choice", where=option, expected=" or ".join(known), got=printable(text))
     return text

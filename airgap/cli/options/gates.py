@@ -6,7 +6,6 @@ import contextlib
 import datetime as dt
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,71 +63,50 @@ AttachOption = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the options of one export said about images.
+def terms_of(verify: Path | None, require_signed: bool, accept_unnamed_bundles: bool) -> ImageTerms | None:
+    """By what images are judged, when they are.
 
-    Attributes:
-        verify: the policy's file.
-        require_signed, accept_unnamed_bundles: how it is applied.
-        gate: command lines.
-        gate_timeout: in seconds.
-        attach: files.
-        scratch: where a layout for a gate is copied to; None for the system's temporary directory.
+    Raises:
+        UsageError: the file cannot be read, or an option has no meaning without it.
+        Refused: it is not a policy.
     """
+    if verify is None:
+        if require_signed or accept_unnamed_bundles:
+            option = "--require-signed" if require_signed else "--accept-unnamed-bundles"
+            raise UsageError(f"{option} says how a policy is applied, and there is none", expected="--verify-images POLICY")
+        return None
+    policy = site.read_policy(verify)[0]
+    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, accept_unnamed_bundles)
 
-    verify: Path | None = None
-    require_signed: bool = False
-    accept_unnamed_bundles: bool = False
-    gate: Sequence[str] = ()
-    gate_timeout: int = 3600
-    attach: Sequence[str] = ()
-    scratch: Path | None = None
 
-    def terms(self) -> ImageTerms | None:
-        """By what images are judged, when they are.
-
-        Raises:
-            UsageError: the file cannot be read, or an option has no meaning without it.
-            Refused: it is not a policy.
-        """
-        if self.verify is None:
-            if self.require_signed or self.accept_unnamed_bundles:
-                option = "--require-signed" if self.require_signed else "--accept-unnamed-bundles"
-                raise UsageError(f"{option} says how a policy is applied, and there is none", expected="--verify-images POLICY")
-            return None
-        policy = site.read_policy(self.verify)[0]
-        now = dt.datetime.now(dt.UTC)
-        return ImageTerms(policy, site.read_key, now, self.require_signed, self.accept_unnamed_bundles)
-
-    def gates(self, console: Console) -> Gates | None:
-        """The commands, when there are any. Raises ``UsageError``."""
-        if not self.gate:
-            return None
-        hooks = [Hook.parse(text) for text in self.gate]
-
-        @contextlib.contextmanager
-        def serve(store: Browsable) -> Iterator[str]:
-            with RegistryServer(Catalogue(store), "127.0.0.1", 0, console.detail) as server:
-                yield server.address
-
-        return Gates(hooks, self.gate_timeout, serve, self._layout, console.detail)
-
-    def attached(self) -> list[Attached]:
-        """The files to attach. Raises ``UsageError``."""
-        found = [_read(Wanted.parse(text)) for text in self.attach]
-        check_sizes(found)
-        return found
+def gates_of(commands: Sequence[str], seconds: int, scratch: Path | None, console: Console) -> Gates | None:
+    """The commands, if any; layouts for them are made in ``scratch``, else among temporary files. Raises ``UsageError``."""
+    if not commands:
+        return None
 
     @contextlib.contextmanager
-    def _layout(self) -> Iterator[tuple[Path, Target]]:
-        scratch = self.scratch or Path(tempfile.gettempdir())
-        fsio.make_directory(scratch, fsio.PRIVATE)
-        with fsio.disk_errors("cannot make a directory", scratch):
-            directory = fsio.TemporaryDirectory(scratch / "gate")
-        with directory as place, LayoutStore(place / "layout") as layout:
+    def serve(store: Browsable) -> Iterator[str]:
+        with RegistryServer(Catalogue(store), "127.0.0.1", 0, console.detail) as server:
+            yield server.address
+
+    @contextlib.contextmanager
+    def lay_out() -> Iterator[tuple[Path, Target]]:
+        place = scratch or Path(tempfile.gettempdir())
+        fsio.make_directory(place, fsio.PRIVATE)
+        with fsio.disk_errors("cannot make a directory", place):
+            directory = fsio.TemporaryDirectory(place / "gate")
+        with directory as made, LayoutStore(made / "layout") as layout:
             layout.prepare()
             yield layout.path, layout
+
+    return Gates([Hook.parse(text) for text in commands], seconds, serve, lay_out, console.detail)
+
+
+def attached_by(texts: Sequence[str]) -> list[Attached]:
+    """The files to attach. Raises ``UsageError``."""
+    found = [_read(Wanted.parse(text)) for text in texts]
+    check_sizes(found)
+    return found
 
 
 def outcome_facts(done: Exported) -> dict[str, Any]:

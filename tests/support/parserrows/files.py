@@ -89,7 +89,7 @@ def rows() -> Iterator[Parser]:
     yield Parser(
         "SHA256SUMS",
         in_file(sums),
-        (companions.documents.sha256sums(catalog, raw),),
+        (companions.checktxt.sha256sums(catalog, raw),),
         {
             "lines": numbered("%s  volume-%d.tar\n"),
             "line feeds": repeated("\n"),

@@ -3,60 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from airgap import fsio
+from airgap.cli.commands.connected import resolve as planning
 from airgap.cli.commands.connected.resend import Resending, ResendOption, require
-from airgap.cli.commands.connected.resolve import (
-    OptionalLists,
-    ParityOption,
-    PlatformOption,
-    RegistriesDOption,
-    VolumeOption,
-    WithoutOption,
-    asked_for,
-    lookaside_of,
-    parity_lines,
-    remark_lines,
-)
-from airgap.cli.options import inputs
-from airgap.cli.options.bases import (
-    PatchLevelOption,
-    PatchOption,
-    Since,
-    SinceKeyOption,
-    SinceOption,
-    check_level,
-    check_patch,
-    open_bases,
-)
+from airgap.cli.options import gates, inputs
+from airgap.cli.options.bases import PATCHES, PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, one_of, open_bases
 from airgap.cli.options.decrypting import EncryptOption, site_keys
-from airgap.cli.options.gates import (
-    Asked,
-    AttachOption,
-    GateOption,
-    GateTimeoutOption,
-    RequireSignedOption,
-    UnnamedOption,
-    VerifyOption,
-    outcome_facts,
-    outcome_lines,
-)
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.places import Elsewhere
 from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
-from airgap.exporter.export import Exported, Request, export
+from airgap.exporter.export import Exported, export
+from airgap.exporter.request import Cargo, Demands, ExportRequest, FarSide, Label, Packing
 from airgap.exporter.seal import write_signatures
 from airgap.format import names
 from airgap.format.catalog import MAX_CATALOG, Catalog
 from airgap.format.outer import Unverified
+from airgap.patch.zstd import EFFORTS
 from airgap.sources.shelf import Shelf
 from airgap.state import State
 from airgap.text import human_size, plural, printable
@@ -69,29 +39,29 @@ OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
 @grouped
 def export_command(
     out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
-    lists: OptionalLists = None,
+    lists: planning.OptionalLists = None,
     stream: Annotated[str | None, typer.Option("--stream", help="The named series this bundle belongs to.")] = None,
     key: OptionalKeys = None,
-    volume_size: VolumeOption = None,
-    parity: ParityOption = 0,
+    volume_size: planning.VolumeOption = None,
+    parity: planning.ParityOption = 0,
     serial: Annotated[int | None, typer.Option("--serial", min=1, max=names.MAX_SERIAL, help="Default: the stream's next.")] = None,
     created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
-    platform: PlatformOption = None,
-    without: WithoutOption = None,
+    platform: planning.PlatformOption = None,
+    without: planning.WithoutOption = None,
     reach: Reach = Reach(),
-    registries_d: RegistriesDOption = None,
+    registries_d: planning.RegistriesDOption = None,
     elsewhere: Elsewhere = Elsewhere(),
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
     patch_level: PatchLevelOption = "default",
-    verify_images: VerifyOption = None,
-    require_signed: RequireSignedOption = False,
-    accept_unnamed_bundles: UnnamedOption = False,
-    gate: GateOption = None,
-    gate_timeout: GateTimeoutOption = 3600,
-    attach: AttachOption = None,
+    verify_images: gates.VerifyOption = None,
+    require_signed: gates.RequireSignedOption = False,
+    accept_unnamed_bundles: gates.UnnamedOption = False,
+    gate: gates.GateOption = None,
+    gate_timeout: gates.GateTimeoutOption = 3600,
+    attach: gates.AttachOption = None,
     threads: ThreadsOption = 4,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
     encrypt_to: EncryptOption = None,
@@ -139,40 +109,43 @@ def export_command(
         Resending(resend, lists or (), out, reach, registries_d, places, directory, threads, console).run()
         return
     lists, stream, key = require(lists, stream, key)
-    asked = Asked(verify_images, require_signed, accept_unnamed_bundles, gate or (), gate_timeout, attach or (), elsewhere.scratch)
     known = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
     with Shelf(places) as shelf:
-        wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
-        request = Request(
-            wanted=wanted,
-            out=out,
-            stream=names.check_stream(stream),
-            serial=serial,
-            created=inputs.created_time(created),
-            expires=inputs.expiry(expires),
-            volume_size=names.volume_size(volume_size) if volume_size else None,
-            threads=threads,
-            restart=restart,
-            patch=check_patch(patch),
-            effort=check_level(patch_level),
-            attached=asked.attached(),
-            terms=asked.terms(),
-            gates=asked.gates(console),
-            parity=parity,
-            recipients=site_keys(encrypt_to),
-            wait=wait,
-        )
-        inputs.check_period(request.created, request.expires)
+        wanted, settings = planning.asked_for(lists, platform, without, reach, console, shelf)
+        label = label_of(stream, serial, created, expires)
+        packing = packing_of(volume_size, parity, patch, patch_level, encrypt_to)
+        attached = gates.attached_by(attach or ())
+        terms = gates.terms_of(verify_images, require_signed, accept_unnamed_bundles)
+        demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, elsewhere.scratch, console))
         signers = inputs.signers(key, passphrase_file)
         with (
             registries(reach, threads, console, settings) as store,
             State(directory, begin=init_state) as memory,
             open_bases(known, reach, console) as bases,
         ):
-            source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
-            request = replace(request, lookaside=source, tags=store, bases=bases)
-            done = export(request, source, signers, memory, console)
+            source = shelf.source(store, planning.lookaside_of(store, registries_d).signatures, wanted)
+            cargo = Cargo(wanted, source, store, source, attached)
+            request = ExportRequest(
+                label, cargo, out, signers, packing, FarSide(bases), demands, threads=threads, restart=restart, wait=wait
+            )
+            done = export(request, memory, console)
             tell(console, memory, done, *export_result(done, signers))
+
+
+def label_of(stream: str, serial: int | None, created: str | None, expires: str | None) -> Label:
+    """What the options call the bundle, and its times. Raises ``UsageError``."""
+    label = Label(names.check_stream(stream), serial, inputs.created_time(created), inputs.expiry(expires))
+    inputs.check_period(label.created, label.expires)
+    return label
+
+
+def packing_of(
+    volume_size: str | None, parity: int, patch: str, patch_level: str, encrypt_to: Sequence[Path] | None = None
+) -> Packing:
+    """How the options want it written. Raises ``UsageError``."""
+    size = names.volume_size(volume_size) if volume_size else None
+    effort = one_of(patch_level, "--patch-level", EFFORTS)
+    return Packing(size, parity, one_of(patch, "--patch", PATCHES), effort, site_keys(encrypt_to))
 
 
 def sign_command(
@@ -226,17 +199,17 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         "encrypted_to": list(done.encrypted_to),
         "already_there": not done.fresh,
         "remarks": list(done.remarks),
-        **outcome_facts(done),
+        **gates.outcome_facts(done),
     }
     inside = plural(len(readable.images), "image") if readable else "encrypted"
     size = f"{inside}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
     lines = [
-        f"{'sealed' if done.fresh else 'there'}       {done.path}".replace("there       ", "there        "),
+        f"{'sealed' if done.fresh else 'there':<12} {done.path}",
         f"content      {size}",
-        *parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
+        *planning.parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
         *_savings_lines(facts),
-        *outcome_lines(done),
-        *remark_lines(done.remarks),
+        *gates.outcome_lines(done),
+        *planning.remark_lines(done.remarks),
         *(f"encrypted    to key {key_id}: only its site can read this bundle" for key_id in done.encrypted_to),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",
         f"check        cd {done.path} && sha256sum -c {names.SUMS}",

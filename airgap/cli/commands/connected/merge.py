@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,28 +14,18 @@ from airgap.admission.site import read_revoked
 from airgap.admission.terms import Terms
 from airgap.bundle.chain import Chain, Link, arrange
 from airgap.bundle.media import Media
-from airgap.cli.commands.connected.export import KeyOption, export_result, tell
+from airgap.cli.commands.connected.export import KeyOption, export_result, label_of, packing_of, tell
 from airgap.cli.commands.connected.resolve import ParityOption, VolumeOption
 from airgap.cli.options import inputs
-from airgap.cli.options.bases import (
-    PatchLevelOption,
-    PatchOption,
-    Since,
-    SinceKeyOption,
-    SinceOption,
-    check_level,
-    check_patch,
-    open_bases,
-)
+from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
-from airgap.delta.bases import Base
 from airgap.delta.merging import check_place, merge
-from airgap.exporter.export import Request, export
+from airgap.exporter.export import export
+from airgap.exporter.request import Cargo, ExportRequest, FarSide
 from airgap.format import names
-from airgap.oci.digest import Digest
 from airgap.state import Remembered, State
 
 Bundles = Annotated[
@@ -91,25 +80,11 @@ def merge_command(
     --key keys/airgap.key --policy policy.json
     """
     console = Console(as_json, quiet, verbose)
-    request = Request(
-        wanted=(),
-        out=out,
-        stream=names.check_stream(stream),
-        serial=serial,
-        created=inputs.created_time(created),
-        expires=inputs.expiry(expires),
-        volume_size=names.volume_size(volume_size) if volume_size else None,
-        threads=min(threads, os.cpu_count() or 1),  # rebuilding takes a core and memory
-        restart=restart,
-        patch=check_patch(patch),
-        effort=check_level(patch_level),
-        parity=parity,
-        wait=wait,
-    )
-    inputs.check_period(request.created, request.expires)
+    label = label_of(stream, serial, created, expires)
+    packing = packing_of(volume_size, parity, patch, patch_level)
     signers = inputs.signers(key, passphrase_file)
     trust = _Trust(policy, accept_unverified, revoked, state, console)
-    links = arrange([trust.open(paths) for paths in _together(bundles)], request.stream)
+    links = arrange([trust.open(paths) for paths in _together(bundles)], label.stream)
     with (
         State(inputs.state_directory(state), begin=init_state) as memory,
         open_bases(
@@ -117,35 +92,21 @@ def merge_command(
         ) as bases,
     ):
         chain = Chain(links, [base.content for base in bases if base.content is not None])
-        request, notes = _complete(request, chain, bases, memory)
+        notes = check_place(chain, label.serial, lambda below: memory.last_exported(label.stream, below))
+        merged = merge(chain, bases)
+        notes += merged.notes
         for note in notes:
             console.say(note)
-        done = export(request, chain, signers, memory, console)
+        far_side = FarSide([*bases, *merged.bases], merged.patches, Remembered(links[-1].catalog.serial, links[-1].digest))
+        cores = min(threads, os.cpu_count() or 1)  # rebuilding takes a core and memory
+        cargo = Cargo(merged.lock, chain)
+        request = ExportRequest(label, cargo, out, signers, packing, far_side, threads=cores, restart=restart, wait=wait)
+        done = export(request, memory, console)
         facts, lines = export_result(done, signers)
-        merged = [link.catalog.name for link in links]
+        sources = [link.catalog.name for link in links]
         later = f"next         make later bundles --since {done.path}: a site that took only this one has nothing older"
-        lines = [f"merged       {', '.join(merged)}", *lines, later]
-        tell(console, memory, done, {**facts, "merged": merged, "notes": notes}, lines)
-
-
-def _complete(request: Request, chain: Chain, bases: Sequence[Base], memory: State) -> tuple[Request, list[str]]:
-    """The request with everything that follows from the chain, and what a person should know."""
-
-    def exported(below: int | None) -> tuple[int, Digest] | None:
-        found = memory.last_exported(request.stream, below)
-        return (found.serial, found.catalog) if found else None
-
-    notes = check_place(chain, request.serial, exported)
-    merged = merge(chain, bases)
-    last = chain.links[-1]
-    complete = replace(
-        request,
-        wanted=merged.lock,
-        bases=[*bases, *merged.bases],
-        given=merged.patches,
-        follows=Remembered(last.catalog.serial, last.digest),
-    )
-    return complete, [*notes, *merged.notes]
+        lines = [f"merged       {', '.join(sources)}", *lines, later]
+        tell(console, memory, done, {**facts, "merged": sources, "notes": notes}, lines)
 
 
 def _together(paths: Sequence[Path]) -> list[list[Path]]:
@@ -173,4 +134,4 @@ class _Trust:
             self._console.say(f"{catalog.name}: its signature is not checked")
         if opened.expired:
             self._console.say(f"{catalog.name} expired at {catalog.expires}; the merged bundle has an expiry of its own")
-        return Link(opened.digest, catalog, opened.store)
+        return Link(opened.digest, catalog, opened.volumes)

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from airgap import fsio
-from airgap.archives import Sources as Origins
 from airgap.cli.commands.connected.diff import image_lines
 from airgap.cli.commands.connected.locking import LockFile
 from airgap.cli.options import inputs
-from airgap.cli.options.bases import PatchOption, Since, SinceKeyOption, SinceOption, check_patch, open_bases
+from airgap.cli.options.bases import PATCHES, PatchOption, Since, SinceKeyOption, SinceOption, one_of, open_bases
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, taken
 from airgap.cli.options.places import Elsewhere
@@ -24,6 +23,7 @@ from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.delta.bases import held_by
 from airgap.delta.candidates import attempts_for, estimate
 from airgap.errors import UsageError
+from airgap.exporter.request import Cargo
 from airgap.format import names
 from airgap.lists import RegistrySettings, Wish
 from airgap.lookaside import LookasideConfig, LookasideReader
@@ -31,8 +31,6 @@ from airgap.oci.image import kinds_without
 from airgap.planning import preflight
 from airgap.planning.lock import Lock
 from airgap.planning.plan import Plan, lay_out, summary
-from airgap.planning.resolve import resolve
-from airgap.planning.selecting import Tags, expand
 from airgap.registry import MirroredSource
 from airgap.sources.shelf import Shelf
 from airgap.text import human_size, parse_size, plural, printable
@@ -109,7 +107,7 @@ def resolve_command(
         wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         with registries(reach, threads, console, settings) as store:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
-            found = locked(wanted, store, source, console, threads)
+            found = Cargo(wanted, source, store, source).lock(console, threads)
     if taken(file.output):
         for line in remark_lines(found.remarks):
             console.say(line)
@@ -166,8 +164,8 @@ def plan_command(
         wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
-            found = locked(wanted, store, source, console, threads)
-            tried = attempts_for(found, bases, check_patch(patch), source)
+            found = Cargo(wanted, source, store, source).lock(console, threads)
+            tried = attempts_for(found, bases, one_of(patch, "--patch", PATCHES), source)
     plan = lay_out(found, names.volume_size(volume_size) if volume_size else None, held_by(bases), parity=parity)
     facts = summary(plan) | {"patches_tried": len(tried), "patches_save": estimate(tried), "remarks": list(found.remarks)}
     if bytes_a_second:
@@ -176,13 +174,6 @@ def plan_command(
         preflight.check(plan, out, out / "none")
         facts["free"] = fsio.free_bytes(out)
     console.result(facts, [*_plan_lines(plan, facts), *remark_lines(found.remarks)])
-
-
-def locked(wanted: Lock | Sequence[Wish], tags: Tags, source: Origins, console: Console, threads: int) -> Lock:
-    """What the lists ask for, every reference pinned."""
-    if isinstance(wanted, Lock):
-        return wanted
-    return resolve(expand(wanted, tags, console), source, console, threads, source)
 
 
 def asked_for(
