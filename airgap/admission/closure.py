@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from airgap.admission.rebuild import rebuild_index
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, Refused
+from airgap.limits import MAX_LEVELS_TAKEN
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
@@ -17,8 +18,6 @@ from airgap.oci.selection import PlatformFilter, config_of, platform_in
 from airgap.oci.verify import VerifiedReader, read_all
 from airgap.text import listing, plural
 from airgap.trust.judge.judging import Instances, instances_of
-
-_MAX_DEPTH = 8
 
 
 @dataclass
@@ -215,7 +214,7 @@ class _Walk:
 
     def _read(self, descriptor: Descriptor, depth: int) -> Manifest:
         where = f"{self._image.reference}: manifest {descriptor.digest}"
-        if depth > _MAX_DEPTH:
+        if depth > MAX_LEVELS_TAKEN:
             raise Damaged("manifests nested too deeply", where=where)
         blob = self._store.catalog.blobs.get(descriptor.digest)
         if blob is None or blob.size != descriptor.size or descriptor.media_type not in media.MANIFESTS or not blob.extents:

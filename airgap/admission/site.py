@@ -6,9 +6,9 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import Refused, UsageError
-from airgap.trust.keys.gpg import MAX_KEYRING
-from airgap.trust.keys.revoked import MAX_REVOKED, Revoked
-from airgap.trust.policy.document import MAX_POLICY, Policy, parse_policy
+from airgap.limits import MAX_KEYRING, MAX_POLICY, MAX_SETTINGS
+from airgap.trust.keys.revoked import Revoked
+from airgap.trust.policy.document import Policy, parse_policy
 
 #: The list of revoked keys in a state directory.
 REVOKED = "revoked.txt"
@@ -52,7 +52,7 @@ def read_revoked(path: Path | None, state: Path) -> Revoked:
     files = ([path] if path is not None else []) + ([state / REVOKED] if (state / REVOKED).exists() else [])
     found = Revoked()
     for file in files:
-        found = found.joined(Revoked.parse(fsio.read_input(file, MAX_REVOKED, "list of revoked keys"), str(file)))
+        found = found.joined(Revoked.parse(fsio.read_input(file, MAX_SETTINGS, "list of revoked keys"), str(file)))
     return found
 
 

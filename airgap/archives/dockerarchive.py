@@ -16,10 +16,11 @@ from typing import Any
 
 from airgap.archives.tree import TarTree
 from airgap.errors import Damaged, Lacking, UsageError
+from airgap.limits import MAX_MANIFEST
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.manifest import MAX_MANIFEST, Manifest
+from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader, digest_of

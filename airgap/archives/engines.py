@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from airgap import fsio, programs
 from airgap.errors import RegistryError, UsageError
+from airgap.limits import MAX_SAID
 from airgap.oci.verify import CHUNK
 from airgap.pace import PacedResponse, Pacing
 from airgap.text import printable
@@ -26,7 +27,6 @@ from airgap.text import printable
 _SOCKET = "/var/run/docker.sock"
 #: Seconds without a byte before a daemon counts as dead; it packs the layers before the first one comes.
 _PATIENCE = 600
-_MOST_OUTPUT = 2000
 _MAX_ANSWER = 64 * 1024
 
 
@@ -51,7 +51,7 @@ def copy_from_storage(name: str, directory: Path) -> None:
         raise UsageError(
             f"{command[0]} cannot copy the image out of its storage",
             where=f"containers-storage:{printable(name, 200)}",
-            got=printable(done.stderr[-_MOST_OUTPUT:].decode("utf-8", "replace").strip(), _MOST_OUTPUT),
+            got=printable(done.stderr[-MAX_SAID:].decode("utf-8", "replace").strip(), MAX_SAID),
             hint="see: podman images --all",
         )
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from airgap.errors import Damaged, Lacking, UsageError
 from airgap.fsio import DirectoryTree, Tree
+from airgap.limits import MAX_MANIFEST, MAX_SIGNATURE_BLOB, MAX_SIGNATURES
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
+from airgap.oci.manifest import Manifest, sniff_media_type
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader
@@ -26,9 +27,6 @@ from airgap.text import printable
 VERSION = "version"
 VERSION_TEXT = "Directory Transport Version: 1."
 MANIFEST = "manifest.json"
-#: As lookasides have it, in bytes and files.
-_MAX_SIGNATURE = 4 * 1024 * 1024
-_MAX_SIGNATURES = 128
 
 
 class ImageDirectory:
@@ -94,9 +92,9 @@ class ImageDirectory:
         prefix = "" if digest == self._root.digest else f"{digest.hex}."
         found: list[bytes] = []
         while self._tree.size(name := f"{prefix}signature-{len(found) + 1}") is not None:
-            if len(found) == _MAX_SIGNATURES:
-                raise Damaged("too many signatures of one manifest", where=self._where, expected=f"at most {_MAX_SIGNATURES}")
-            blob = self._tree.read(name, _MAX_SIGNATURE)
+            if len(found) == MAX_SIGNATURES:
+                raise Damaged("too many signatures of one manifest", where=self._where, expected=f"at most {MAX_SIGNATURES}")
+            blob = self._tree.read(name, MAX_SIGNATURE_BLOB)
             if blob.startswith(b"\0"):  # containers/image marks every other kind so
                 raise UsageError(
                     "a sigstore signature in a dir: source (skopeo format) cannot be carried",

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from airgap import fsio
-from airgap.documents.custody import MAX_LOG, Custody, Log
+from airgap.documents.custody import Custody, Log
 from airgap.errors import Damaged
 from airgap.format import names
+from airgap.limits import MAX_LOG
 from airgap.oci.digest import Digest
 
 

@@ -12,7 +12,6 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Set
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from airgap.format.outline import Outline
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress
 from airgap.text import listing
+from airgap.work import Pool
 
 THREADS = 2
 
@@ -182,7 +182,6 @@ class _Work:
         self._progress = progress
         self._turn = threading.Lock()
         self._next = 0
-        self._stopped = False
         self.damaged: set[int] = set()
         self.unreadable: set[int] = set()
 
@@ -190,14 +189,11 @@ class _Work:
         """Check all blocks. Raises what a thread ran into."""
         if not threads:
             return
-        with ThreadPoolExecutor(threads, thread_name_prefix="check") as pool:
-            try:
-                for done in [pool.submit(self._check) for _ in range(threads)]:
-                    done.result()
-            finally:
-                self._stopped = True  # who is interrupted does not wait for the rest of a slow disk
+        with Pool(threads, "check", patient=True) as pool:  # nobody may close the file as long as a thread reads it
+            self._progress = pool.watched(self._progress)
+            pool.each(self._check, range(threads))
 
-    def _check(self) -> None:
+    def _check(self, _: int) -> None:
         buffer = memoryview(bytearray(min(BLOCK_SIZE, self._volume.size)))
         while (taken := self._take(buffer)) is not None:
             number, count = taken
@@ -209,7 +205,7 @@ class _Work:
         """Read the next block; its number and how many bytes there were, or None when no block is left."""
         with self._turn:
             number = self._next
-            if self._stopped or number >= len(self._volume.blocks):
+            if number >= len(self._volume.blocks):
                 return None
             self._next += 1
             start = number * BLOCK_SIZE

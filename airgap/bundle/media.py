@@ -13,15 +13,11 @@ from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch, Volumes
 from airgap.errors import Damaged, UsageError, disk_error
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG, Volume
+from airgap.format.catalog import Volume
 from airgap.format.outline import Outline
+from airgap.limits import MAX_CATALOG, MAX_FOLDER, MAX_SIGNATURE, MAX_SIGNATURES
 from airgap.oci.digest import Digest
 from airgap.text import listing, plural, printable
-
-#: No signature file of a bundle is larger, in bytes.
-MAX_SIGNATURE = 64 * 1024
-_MAX_SIGNATURES = 128
-_MAX_ENTRIES = 10_000
 
 
 @dataclass(frozen=True)
@@ -150,9 +146,9 @@ def entries(directory: Path) -> list[str]:
         found = []
         for entry in directory.iterdir():
             found.append(entry.name)
-            if len(found) > _MAX_ENTRIES:
+            if len(found) > MAX_FOLDER:
                 raise Damaged(
-                    "too many files in a bundle directory", where=printable(str(directory)), expected=f"at most {_MAX_ENTRIES}"
+                    "too many files in a bundle directory", where=printable(str(directory)), expected=f"at most {MAX_FOLDER}"
                 )
         return found
 
@@ -228,6 +224,6 @@ def signatures_in(directories: Sequence[Path]) -> dict[str, bytes]:
             if found.get(name, content) != content:
                 name = f"{directory}/{name}"
             found[name] = content
-            if len(found) > _MAX_SIGNATURES:
-                raise Damaged("too many signature files", where=printable(str(directory)), expected=f"at most {_MAX_SIGNATURES}")
+            if len(found) > MAX_SIGNATURES:
+                raise Damaged("too many signature files", where=printable(str(directory)), expected=f"at most {MAX_SIGNATURES}")
     return found

@@ -9,10 +9,11 @@ from pathlib import Path
 from airgap.bundle.volumes import Volumes
 from airgap.errors import Damaged, Lacking
 from airgap.format.catalog import Catalog, Patch
+from airgap.limits import MAX_MANIFEST
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRERS_TAG
-from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
+from airgap.oci.manifest import Manifest, sniff_media_type
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Named, Reader, Referrers
 from airgap.oci.verify import CHUNK, VerifiedReader, read_all, skipped

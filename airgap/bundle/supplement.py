@@ -17,13 +17,12 @@ from airgap.documents.request import Range, ResendRequest, block_length, files_o
 from airgap.errors import Damaged
 from airgap.format import names
 from airgap.format.outline import Outline
+from airgap.limits import MAX_SUPPLEMENT
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.text import human_size, plural, printable
 
 SCHEMA = "airgap.supplement/1"
-#: A ``supplement.json`` may not be larger than this, in bytes.
-MAX_SUPPLEMENT = 32 * 1024 * 1024
 _FIELDS = frozenset({"schema", "catalog", "request", "files"})
 
 #: Some blocks of one file of the bundle.

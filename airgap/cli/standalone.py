@@ -17,12 +17,12 @@ from types import FrameType
 
 from airgap import __version__
 from airgap.errors import AirgapError, Damaged, Interrupted, UsageError, disk_error, exit_code
+from airgap.limits import MAX_LINE
 from airgap.media import words
 from airgap.media.check import check
 from airgap.text import human_size, printable
 
 _STEP = 5
-_LONGEST = 10_000
 _MOST_THREADS = 8
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         return _failed(disk_error(error, "the system refused", str(error.filename or "")), options.json)
     facts = words.facts(reports)
-    shown = json.dumps(facts, indent=2) if options.json else "\n".join(printable(line, _LONGEST) for line in words.lines(reports))
+    shown = json.dumps(facts, indent=2) if options.json else "\n".join(printable(line, MAX_LINE) for line in words.lines(reports))
     sys.stdout.write(f"{shown}\n")
     sys.stdout.flush()
     return int(facts["exit_code"])

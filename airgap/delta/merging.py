@@ -9,10 +9,10 @@ from airgap.bundle.chain import Chain, Link
 from airgap.delta.bases import Base, held_by
 from airgap.documents.holdings import Held, Holdings
 from airgap.errors import Damaged, NotFound, UsageError
+from airgap.limits import MAX_MANIFESTS, MAX_SIGNATURE_BLOB
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Attachment, Image, LookasideSignature
-from airgap.oci.manifest import MAX_MANIFEST
 from airgap.oci.reference import Reference
 from airgap.oci.verify import read_all
 from airgap.patch import zstd
@@ -20,8 +20,6 @@ from airgap.planning.lock import Lock, Node
 from airgap.planning.plan import Made, holdable
 from airgap.state import Remembered
 from airgap.text import listing, plural
-
-_MAX_MANIFESTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -139,8 +137,8 @@ class _Reading:
             if descriptor.digest in found or descriptor.digest in image.omitted:
                 continue
             found.add(descriptor.digest)
-            if len(found) > _MAX_MANIFESTS:
-                raise Damaged("an image with too many manifests", where=str(image.reference), expected=f"{_MAX_MANIFESTS} at most")
+            if len(found) > MAX_MANIFESTS:
+                raise Damaged("an image with too many manifests", where=str(image.reference), expected=f"{MAX_MANIFESTS} at most")
             todo += self._node(image, descriptor).children
         return found
 
@@ -166,7 +164,7 @@ class _Reading:
         where = f"{image.reference}: GPG signature {signature.digest}"
         if self.chain.find_blob(signature.digest) != signature.size:
             raise Damaged("a GPG signature is in none of the bundles", where=where, expected=f"{signature.size} bytes")
-        content = read_all(self.chain.open_blob(signature.digest), MAX_MANIFEST, where)
+        content = read_all(self.chain.open_blob(signature.digest), MAX_SIGNATURE_BLOB, where)
         return replace(signature, content=content)
 
 

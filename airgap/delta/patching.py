@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from airgap import fsio
 from airgap.delta.candidates import Attempt
-from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, RegistryError, Stopped
+from airgap.errors import AirgapError, Damaged, MediaError, RegistryError
 from airgap.format.catalog import Patch
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader
-from airgap.oci.verify import CHUNK, VerifiedReader
+from airgap.oci.verify import CHUNK, VerifiedReader, WatchedReader
 from airgap.patch import codec
 from airgap.patch.tokens import Unrepresentable
 from airgap.patch.zstd import Effort
 from airgap.planning.plan import Made
 from airgap.progress import Progress
+from airgap.work import Pool, cores
 
 #: The directory in the unfinished bundle where patches lie until they are in their places.
 SCRATCH = "patches"
@@ -73,23 +71,11 @@ def make_patches(
         return {}
     fsio.make_directory(scratch, fsio.UNCHANGEABLE)
     progress.stage("making patches", sum(attempt.new.size for attempt in attempts))
-    patcher = _Patcher(sources, scratch, effort, progress)
-    pool = ThreadPoolExecutor(max(1, min(threads, os.cpu_count() or 1)), thread_name_prefix="patch")
     largest_first = sorted(attempts, key=lambda attempt: -attempt.new.size)
-    tasks = {attempt.new.digest: pool.submit(patcher.run, attempt) for attempt in largest_first}
-    try:
-        done, pending = wait(tasks.values(), return_when=FIRST_EXCEPTION)
-    except (KeyboardInterrupt, Interrupted):
-        patcher.stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    if pending:
-        patcher.stop.set()
-    pool.shutdown(wait=True, cancel_futures=True)
-    for task in done:
-        task.result()
-    made = {digest: task.result() for digest, task in tasks.items()}
-    return {digest: one for digest, one in sorted(made.items()) if one}
+    with Pool(min(threads, cores()), "patch") as pool:
+        outcomes = pool.map(_Patcher(sources, scratch, effort, progress, pool).run, largest_first)
+    made = {attempt.new.digest: one for attempt, one in zip(largest_first, outcomes, strict=True) if one}
+    return dict(sorted(made.items()))
 
 
 class _BaseUnavailable(AirgapError):
@@ -97,12 +83,12 @@ class _BaseUnavailable(AirgapError):
 
 
 class _Patcher:
-    def __init__(self, sources: Sources, scratch: Path, effort: Effort, progress: Progress) -> None:
+    def __init__(self, sources: Sources, scratch: Path, effort: Effort, progress: Progress, pool: Pool) -> None:
         self._sources = sources
         self._scratch = scratch
         self._effort = effort
-        self._progress = progress
-        self.stop = threading.Event()
+        self._progress = pool.watched(progress)
+        self._check = pool.check
 
     def run(self, attempt: Attempt) -> Made | None:
         known = self._recall(attempt)
@@ -153,7 +139,7 @@ class _Patcher:
         rebuilt = codec.rebuild(patch, self._base(attempt), attempt.codec, where)
         try:
             for _ in _chunks(VerifiedReader(rebuilt, attempt.new, where)):
-                self._check_stop()
+                self._check()
         except Unrepresentable:
             raise
         except Damaged as error:
@@ -163,7 +149,7 @@ class _Patcher:
     def _new(self, attempt: Attempt) -> Reader:
         where = f"{attempt.repository}: blob {attempt.new.digest}"
         reader = self._sources.new(attempt.repository, attempt.new)
-        return _Watched(VerifiedReader(reader, attempt.new, where), self)
+        return WatchedReader(VerifiedReader(reader, attempt.new, where), self._progress.advance)
 
     def _base(self, attempt: Attempt) -> Callable[[], Reader] | None:
         base = attempt.base
@@ -195,38 +181,13 @@ class _Patcher:
             digest, size = Digest.parse(facts["patch"]), strictjson.integer(facts.get("size"), str(path))
             file = fsio.FileReader(fsio.open_regular(path), 0, size + 1, str(path))
             for _ in _chunks(VerifiedReader(file, Descriptor(media.OCTETS, digest, size), str(path))):
-                self._check_stop()
+                self._check()
             return (Made(Patch(attempt.codec, base, digest), size, path),)
         return None
-
-    def _check_stop(self) -> None:
-        if self.stop.is_set():
-            raise Stopped
-
-    def watch(self, count: int) -> None:
-        """Some bytes of a new layer were read."""
-        self._check_stop()
-        self._progress.advance(count)
 
 
 class _NotWorthIt(Exception):
     """The patch is not clearly smaller."""
-
-
-class _Watched:
-    """The reader of a new layer: tells the progress, and ends when everything was stopped."""
-
-    def __init__(self, reader: Reader, patcher: _Patcher) -> None:
-        self._reader = reader
-        self._patcher = patcher
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        count = self._reader.readinto(buffer)
-        self._patcher.watch(count)
-        return count
-
-    def close(self) -> None:
-        self._reader.close()
 
 
 class _BaseReader:

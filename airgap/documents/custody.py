@@ -19,7 +19,6 @@ from airgap.text import listing, plural, printable
 
 SCHEMA = "airgap.custody/1"
 #: No log may be larger, in bytes; no entry longer; and not more of them.
-MAX_LOG = 4 * 1024 * 1024
 MAX_LINE = 64 * 1024
 MAX_ENTRIES = 10_000
 #: Characters of what people write.
@@ -140,7 +139,7 @@ class Log:
         """Read a log and check its chain. Never raises: what is wrong is in ``problems``.
 
         Args:
-            raw: its bytes, at most ``MAX_LOG``.
+            raw: its bytes, at most ``limits.MAX_LOG``.
             catalog: the catalog on the medium.
         """
         end = raw.rfind(b"\n") + 1

@@ -15,15 +15,14 @@ from typing import Any
 from airgap.documents.holdings import Held, Holdings
 from airgap.errors import Damaged, UsageError
 from airgap.format.times import check_time
+from airgap.limits import MAX_RECEIPT, MAX_STREAM
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
-from airgap.oci.stream import MAX_STREAM, is_stream
+from airgap.oci.stream import is_stream
 from airgap.text import printable
 
 SCHEMA = "airgap.receipt/1"
-#: A receipt may not be larger than this, in bytes: 300,000 blobs.
-MAX_RECEIPT = 13 * 1024 * 1024
 
 _FIELDS = ("schema", "site", "created", "tool", "target", "streams", "repositories", "images", "manifests", "blobs")
 _ROWS = ("manifests", "blobs")

@@ -20,8 +20,6 @@ from airgap.oci.stream import is_stream
 from airgap.text import printable
 
 SCHEMA = "airgap.request/1"
-#: A request may not be larger than this, in bytes.
-MAX_REQUEST = 16 * 1024 * 1024
 _FIELDS = frozenset({"schema", "stream", "serial", "catalog", "block_size", "files"})
 
 #: The first and the last of some blocks that follow on each other.

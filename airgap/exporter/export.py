@@ -30,10 +30,11 @@ from airgap.format import names, sealed
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed
 from airgap.format.times import format_time
+from airgap.limits import MAX_LOCK
 from airgap.oci.digest import Digest
 from airgap.patch.zstd import EFFORTS
 from airgap.planning import preflight
-from airgap.planning.lock import MAX_LOCK, Lock
+from airgap.planning.lock import Lock
 from airgap.planning.plan import Made, Plan
 from airgap.progress import Progress
 from airgap.state import Sealing, State

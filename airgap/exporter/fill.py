@@ -6,14 +6,13 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airgap import fsio
 from airgap.cipher.content import ContentKey
-from airgap.errors import Damaged, Interrupted, RegistryError, Stopped
+from airgap.errors import Damaged, Interrupted, RegistryError
 from airgap.exporter.digests import Digester
 from airgap.exporter.journal import Journal
 from airgap.format import names
@@ -22,6 +21,7 @@ from airgap.oci.stores import Reader, Source
 from airgap.oci.verify import CHUNK, BytesReader, VerifiedReader
 from airgap.planning.plan import Placed, Plan
 from airgap.progress import Progress
+from airgap.work import Pool
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -131,7 +131,6 @@ class _Filler:
         self._progress = progress
         self._files = files
         self._digester = digester
-        self._stop = threading.Event()
         self._buffers = threading.local()
         self._contents = plan.contents
         self._paths = plan.files
@@ -145,18 +144,9 @@ class _Filler:
 
     def run(self, threads: int) -> None:
         """Fetch all blobs; the first failure stops the others and is raised."""
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
-        tasks = [pool.submit(self._fetch, placed) for placed in self._plan.blobs.values()]
-        try:
-            done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
-        except (KeyboardInterrupt, Interrupted):
-            self._stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        self._stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-        for task in done:
-            task.result()
+        with Pool(threads, "fetch") as pool:
+            self._progress = pool.watched(self._progress)
+            pool.each(self._fetch, self._plan.blobs.values())
 
     def _fetch(self, placed: Placed) -> None:
         descriptor = placed.descriptor
@@ -203,8 +193,6 @@ class _Filler:
         reader = VerifiedReader(self._open(placed, position), descriptor, where, hasher=hasher, offset=position)
         with contextlib.closing(reader):
             while count := reader.readinto(buffer):
-                if self._stop.is_set():
-                    raise Stopped
                 for volume, offset, start, length in self._cut(placed, position, count):
                     self._put(volume, buffer[start : start + length], offset)
                     if report:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from airgap.bundle.volumes import Volumes
 from airgap.cipher.content import Pieces
 from airgap.delta.bases import Base
 from airgap.delta.candidates import open_base
-from airgap.errors import MediaError, Refused, RegistryError, Stopped
+from airgap.errors import MediaError, Refused, RegistryError
 from airgap.exporter.hooks import Ended, Hook, Runner, View
 from airgap.format import names
 from airgap.format.catalog import Catalog
@@ -29,10 +29,11 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.stores import Browsable, Reader, Source, Target
-from airgap.oci.verify import VerifiedReader
+from airgap.oci.verify import VerifiedReader, WatchedReader
 from airgap.planning.lock import Lock, placed_blobs
 from airgap.progress import Progress
 from airgap.text import human_size, plural, printable
+from airgap.work import Pool
 
 _SHOWN = 1000
 
@@ -109,26 +110,14 @@ def run_gates(gates: Gates, store: BundleStore, lock: Lock, progress: Progress, 
     with gates.serve(store) as address:
         turn = _Turn(gates, store, lock, runner, address, progress)
         workers = 1 if any(hook.wants_layout for hook in gates.hooks) else threads
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="gate")
         distinct = {(str(image.reference), image.root.digest): image for image in lock.images}
-        tasks: list[Future[list[Outcome]]] = []
-        try:
-            tasks += (pool.submit(turn.image, image) for image in distinct.values())
-            wait(tasks, return_when=FIRST_EXCEPTION)
-        finally:
-            runner.stop()  # what still runs is no longer wanted: all are done, one failed, or the user wants to leave
-            pool.shutdown(wait=True, cancel_futures=True)
-    _raise_failure(tasks)
-    found = [outcome for task in tasks for outcome in task.result()]
+        with Pool(workers, "gate", patient=True) as pool:  # until the commands are ended, too
+            try:
+                found = list(chain.from_iterable(pool.map(turn.image, distinct.values())))
+            finally:
+                runner.stop()  # what still runs is no longer wanted: all are done, one failed, or the user wants to leave
     _require_passed(found, names.bundle_name(store.catalog.stream, store.catalog.serial))
     return found
-
-
-def _raise_failure(tasks: Sequence[Future[list[Outcome]]]) -> None:
-    """The failure that stopped the others, not what stopping them looked like."""
-    failures = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
-    for error in sorted(failures, key=lambda error: isinstance(error, Stopped)):
-        raise error
 
 
 def _require_passed(found: Sequence[Outcome], bundle: str) -> None:
@@ -222,26 +211,17 @@ def copy_image(store: BundleStore, lock: Lock, image: Image, directory: Path, ta
         )
     for blob in blobs.values():
         check()
-        target.write(repository, blob, lambda blob=blob: _Watched(store, blob, check))  # type: ignore[misc]
+        target.write(repository, blob, lambda blob=blob: _open(store, blob, check))  # type: ignore[misc]
     for node in reversed(nodes):
         target.put_manifest(repository, store.find_manifest(node.descriptor.digest))
     target.tag(image.reference, store.find_manifest(image.root.digest))
     target.commit()
 
 
-class _Watched:
+def _open(store: BundleStore, blob: Descriptor, check: Callable[[], None]) -> Reader:
     """A blob of the bundle, verified while it is read, which may take long: it may have to be rebuilt, or fetched."""
-
-    def __init__(self, store: BundleStore, blob: Descriptor, check: Callable[[], None]) -> None:
-        self._reader = VerifiedReader(store.open_blob(blob.digest), blob, store.place(blob.digest))
-        self._check = check
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        self._check()
-        return self._reader.readinto(buffer)
-
-    def close(self) -> None:
-        self._reader.close()
+    reader = VerifiedReader(store.open_blob(blob.digest), blob, store.place(blob.digest))
+    return WatchedReader(reader, lambda _: check())
 
 
 def _outside(catalog: Catalog, lock: Lock, source: Source, bases: Sequence[Base]) -> Callable[[Digest], Reader]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -20,6 +19,7 @@ from airgap.progress import Progress
 from airgap.trust.judge.images import ImageJudge
 from airgap.trust.judge.judging import Case, Instances, Judgement, gather, instances_of, judge_instance, require_all
 from airgap.trust.policy.document import Policy
+from airgap.work import Pool
 
 #: So many instances a thread are looked at before the next ones are fetched: their signatures are in memory until then.
 _AHEAD = 4
@@ -61,18 +61,16 @@ def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progre
     progress.stage(f"judging {len(lock.images)} images", 0)
     asked = ((case, instance) for case in _cases(lock, source) for instance in case.instances)
     found: list[Judgement] = []
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="judge")
     unnamed = terms.accept_unnamed_bundles
-    try:
-        with ImageJudge(
+    with (
+        Pool(threads, "judge") as pool,
+        ImageJudge(
             terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed_bundles=unnamed
-        ) as judge:
-            while part := list(islice(asked, threads * _AHEAD)):
-                gathered = [pool.submit(gather, case, instance.digest) for case, instance in part]
-                for (case, instance), evidence in zip(part, gathered, strict=True):
-                    found.append(judge_instance(case, instance, evidence.result(), judge))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow registry
+        ) as judge,
+    ):
+        while part := list(islice(asked, threads * _AHEAD)):
+            evidence = pool.map(lambda one: gather(one[0], one[1].digest), part)
+            found += (judge_instance(*one, signatures, judge) for one, signatures in zip(part, evidence, strict=True))
     require_all(found)
     return found
 

@@ -20,11 +20,11 @@ from airgap.exporter.request import ExportRequest
 from airgap.exporter.seal import finish, is_whole
 from airgap.exporter.worlds import Paths, is_own, work_of
 from airgap.format import names, sealed
-from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed, Unverified
+from airgap.limits import MAX_CATALOG, MAX_LOCK
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
-from airgap.planning.lock import MAX_LOCK
 from airgap.planning.plan import Plan
 from airgap.progress import Progress
 from airgap.state import State

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from airgap.format.names import BLOCK_SIZE
 from airgap.format.parity import Code, block_length, piece_size, read_ahead, read_padded
 from airgap.progress import Progress
 from airgap.text import printable
+from airgap.work import Pool, cores
 
 
 def write_parity(directory: Path, volumes: Sequence[Volume], count: int, progress: Progress) -> tuple[Volume, ...]:
@@ -86,29 +86,19 @@ class _Encoding:
         self._code = Code(len(volumes), len(targets))
         self._piece = piece_size(len(volumes) + len(targets))
         self._buffers = threading.local()
-        self._stop = False
 
     def run(self) -> None:
         """Compute all rows; the first failure stops the others and is raised."""
-        pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="parity")
-        tasks = [pool.submit(self._row, row) for row in range(-(-self._size // BLOCK_SIZE))]
-        try:
-            done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
-        except (KeyboardInterrupt, Interrupted):
-            self._stop = True
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        self._stop = True
-        pool.shutdown(wait=True, cancel_futures=True)
-        for task in done:
-            task.result()
+        with Pool(cores(), "parity") as pool:
+            self._progress = pool.watched(self._progress)
+            pool.each(self._row, range(-(-self._size // BLOCK_SIZE)))
 
     def _row(self, row: int) -> None:
         buffers = self._pieces()
         first = row * BLOCK_SIZE
         at, end = first, first + block_length(self._size, row)
         ahead = at
-        while at < end and not self._stop:
+        while at < end:
             if at >= ahead:
                 ahead += read_ahead([(fd, at) for fd in self._sources], end - at)
             data = [buffer[: min(len(buffer), end - at)] for buffer in buffers]

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from airgap import fsio
-from airgap.bundle.supplement import MAX_SUPPLEMENT, Supplement, check_txt
+from airgap.bundle.supplement import Supplement, check_txt
 from airgap.documents.request import ResendRequest, block_length, files_of
 from airgap.errors import AirgapError, Damaged, UsageError
 from airgap.format import names
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed, Unverified
 from airgap.format.outline import Outline
+from airgap.limits import MAX_SUPPLEMENT
 from airgap.oci.digest import Digest
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress

@@ -16,9 +16,10 @@ from airgap.exporter.fill import Filled
 from airgap.exporter.journal import LOCK
 from airgap.exporter.request import ExportRequest
 from airgap.format import checktxt, names
-from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.format.catalog import Catalog, Volume
 from airgap.format.outer import Sealed, Unverified
 from airgap.format.outline import Outline
+from airgap.limits import MAX_CATALOG
 from airgap.oci.digest import Digest
 from airgap.planning.plan import Plan
 from airgap.progress import Progress

@@ -11,8 +11,9 @@ from airgap import fsio
 from airgap.errors import UsageError
 from airgap.exporter.request import ExportRequest
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed, Unverified
+from airgap.limits import MAX_CATALOG
 from airgap.oci.digest import Digest
 from airgap.state import Sealing, State
 from airgap.text import printable

@@ -15,6 +15,7 @@ from airgap.format.entries import Volume as Volume
 from airgap.format.entries import blob_json, blob_of, check_blobs, file_json, file_of
 from airgap.format.frame import Member
 from airgap.format.outline import Outline, header
+from airgap.limits import MAX_CATALOG_MEMORY
 from airgap.oci import jsonparts, media, strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
@@ -23,10 +24,6 @@ from airgap.text import printable
 
 SCHEMA = "airgap.catalog/1"
 SEALED = "airgap.sealed/1"
-#: A catalog may not be larger than this, in bytes.
-MAX_CATALOG = 64 * 1024 * 1024
-#: Nor may what is read from it take more memory, in bytes: 375,000 blobs. Often there is no signature, so it may be anybody's.
-MAX_MEMORY = 152 * 1024 * 1024
 _IN_PARTS = ("blobs", "images", "volumes", "parity")
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -146,7 +143,7 @@ def _read(raw: bytes) -> tuple[dict[str, Any], dict[Digest, Blob]]:
     What is wrong with a part is told at the end, after an unknown schema.
     """
     where = names.CATALOG
-    memory = jsonparts.Memory(MAX_MEMORY)
+    memory = jsonparts.Memory(MAX_CATALOG_MEMORY)
     top: dict[str, Any] = {}
     blobs: dict[Digest, Blob] = {}
     wrong: Damaged | None = None
@@ -188,7 +185,7 @@ def _part(top: dict[str, Any], blobs: dict[Digest, Blob], key: str, name: str | 
 
 
 def memory_needed(images: Iterable[Image], blobs: Iterable[Blob]) -> int:
-    """What a reader counts for images and blobs, in bytes: no more than ``MAX_MEMORY``."""
+    """What a reader counts for images and blobs, in bytes: no more than ``MAX_CATALOG_MEMORY``."""
     return sum(_image_memory(image.to_json()) for image in images) + sum(map(_blob_memory, blobs))
 
 

@@ -1,4 +1,4 @@
-"""The entries of a catalog: blobs, volumes and parity files, strict both ways. Pure."""
+"""What a catalog is made of: blobs, volumes and parity files, strict both ways, and what of it is sealed. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 from airgap.errors import Damaged
 from airgap.format import names
 from airgap.format.frame import Extent
+from airgap.limits import MAX_SHARES
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.patch.kinds import CODECS
 from airgap.text import printable
-
-#: Volumes and parity files of one bundle, if it has parity files: a code over GF(2^8) has no more (format.md, "Parity").
-MOST_SHARES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +89,8 @@ def volume_of(value: object, number: int, most: int | None) -> Volume:
 def parity_of(values: list[Any], volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
     """Read the parity files of these volumes: each as large as the largest of them. Raises ``Damaged``."""
     where = f"{names.CATALOG}: parity"
-    if values and len(values) + len(volumes) > MOST_SHARES:
-        raise Damaged("too many volumes and parity files", where=where, expected=f"at most {MOST_SHARES}")
+    if values and len(values) + len(volumes) > MAX_SHARES:
+        raise Damaged("too many volumes and parity files", where=where, expected=f"at most {MAX_SHARES}")
     files = tuple(file_of(value, names.parity_name(i), f"{where} {i}") for i, value in enumerate(values, 1))
     largest = max((volume.size for volume in volumes), default=0)
     for file in files:

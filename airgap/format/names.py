@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from airgap.errors import UsageError
-from airgap.oci.stream import MAX_STREAM, is_stream
+from airgap.limits import MAX_STREAM
+from airgap.oci.stream import is_stream
 from airgap.text import parse_size, printable
 
 CATALOG = "catalog.json"

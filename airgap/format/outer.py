@@ -14,6 +14,7 @@ from airgap.errors import Damaged
 from airgap.format import names
 from airgap.format.catalog import SEALED, Catalog
 from airgap.format.outline import Outline, header
+from airgap.limits import MAX_RECIPIENTS
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.text import printable
@@ -24,8 +25,6 @@ _FIELDS = frozenset(
         "recipients", "catalog", "tags",
     }
 )  # fmt: skip
-#: So many sites a bundle may be encrypted to.
-MAX_RECIPIENTS = 256
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from airgap.admission.closure import Closure
 from airgap.importer.signing import SiteSigning, signature_tag
@@ -13,6 +12,7 @@ from airgap.oci.image import REFERRER, digest_tag
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Target
 from airgap.state import Brought
+from airgap.work import Pool
 
 
 def brought(
@@ -39,7 +39,7 @@ def brought(
         referrers = (name.at(one.descriptor.digest) for one in closure.attachments if one.kind == REFERRER)
         for reference in (*referrers, *_tags(closure, name, bool(signing and signing.cosign))):
             roots.setdefault(reference, {})[closure.root.digest] = None
-    with ThreadPoolExecutor(threads, thread_name_prefix="brought") as pool:
+    with Pool(threads, "brought") as pool:
         digests = dict(zip(roots, pool.map(lambda one: one.digest or target.resolve(one), roots), strict=True))
     attachments = {
         str(reference): Brought(str(reference), digest, image=False, roots=tuple(roots[reference]))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from airgap.bundle.store import BundleStore
@@ -13,6 +11,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.verify import CHUNK, VerifiedReader
 from airgap.progress import Progress
+from airgap.work import Pool, cores
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,9 @@ def rebuild_all(store: BundleStore, progress: Progress, threads: int) -> Rebuilt
     patched = [digest for digest, blob in store.catalog.blobs.items() if blob.patch]
     possible = [digest for digest in patched if store.find_blob(digest) is not None]
     progress.stage("rebuilding", sum(store.catalog.blobs[digest].size for digest in possible))
-    pool = ThreadPoolExecutor(max(1, min(threads, os.cpu_count() or 1)), thread_name_prefix="rebuild")
-    try:
-        tasks = [pool.submit(_rebuild, store, digest, progress) for digest in possible]
-        for task in tasks:
-            task.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow disk
+    with Pool(min(threads, cores()), "rebuild") as pool:
+        watched = pool.watched(progress)
+        pool.each(lambda digest: _rebuild(store, digest, watched), possible)
     return Rebuilt(len(possible), tuple(digest for digest in patched if digest not in possible))
 
 

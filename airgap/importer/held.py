@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from airgap.admission.closure import Closure
 from airgap.errors import BaseMissing, UsageError
@@ -16,6 +15,7 @@ from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Target
 from airgap.patch import zstd
 from airgap.text import plural, printable
+from airgap.work import Pool
 
 #: A bundle may name so many places for a blob, and so many missing blobs are listed.
 _MAX_HINTS = 64
@@ -52,7 +52,7 @@ def locate(
             expected="a registry or an oci: store that took the bundles before it",
             hint="join it with the bundles that it builds on first: airgap merge",
         )
-    with ThreadPoolExecutor(threads, thread_name_prefix="held") as pool:
+    with Pool(threads, "held") as pool:
         found = dict(zip(wanted, pool.map(lambda item: _find(catalog, spec, target, *item), wanted.items()), strict=True))
     missing = [digest for digest, repository in found.items() if repository is None]
     if missing:

@@ -7,16 +7,13 @@ sent; what the target has already is not read.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from airgap.admission.closure import Closure, referrers_index
 from airgap.bundle.store import BundleStore
-from airgap.errors import Damaged, Interrupted, NotTaken, Stopped
+from airgap.errors import Damaged, NotTaken
 from airgap.format.frame import Extent
 from airgap.importer.cosign import Signature
 from airgap.importer.signing import (
@@ -34,9 +31,10 @@ from airgap.oci.image import REFERRER, REFERRERS_TAG, digest_tag, without_option
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Target
-from airgap.oci.verify import VerifiedReader
+from airgap.oci.verify import VerifiedReader, WatchedReader
 from airgap.progress import Progress
 from airgap.text import printable
+from airgap.work import Pool, cores
 
 
 @dataclass
@@ -89,10 +87,11 @@ def load(
         Damaged: a blob on the media is not what the catalog says; no name was touched.
         RegistryError, MediaError: the target failed; no name was touched unless the failure was among the names themselves.
     """
-    loader = _Loader(store, target, progress, threads, signing or SiteSigning(), held or {})
     placed = [(closure, destinations[closure.image.reference]) for closure in closures]
-    loader.blobs(placed)
-    loader.manifests(placed)
+    with Pool(threads, "load") as pool:
+        loader = _Loader(store, target, progress, pool, threads, signing or SiteSigning(), held or {})
+        loader.blobs(placed)
+        loader.manifests(placed)
     still()
     loader.links(placed)
     loader.signatures(placed)
@@ -102,15 +101,13 @@ def load(
     return loader.loaded
 
 
-T = TypeVar("T")
-
-
 class _Loader:
     def __init__(
         self,
         store: BundleStore,
         target: Target,
         progress: Progress,
+        pool: Pool,
         threads: int,
         signing: SiteSigning,
         held: Mapping[Digest, Repository],
@@ -118,12 +115,11 @@ class _Loader:
         self._store = store
         self._held = held
         # rebuilding takes a core and memory, sending takes neither
-        self._rebuilding = threading.Semaphore(max(1, min(threads, os.cpu_count() or 1)))
+        self._rebuilding = threading.Semaphore(max(1, min(threads, cores())))
         self._target = target
         self._progress = progress
-        self._threads = threads
+        self._pool = pool
         self._signing = signing
-        self._stop = threading.Event()
         self.loaded = Loaded()
 
     def blobs(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
@@ -133,7 +129,7 @@ class _Loader:
                 wanted.setdefault(blob.digest, (blob, {}))[1][destination.repository] = None
         self._progress.stage("loading", sum(blob.size for blob, _ in wanted.values()))
         in_media_order = sorted(wanted.values(), key=lambda item: self._place(item[0].digest))
-        self._all(self._blob, in_media_order)
+        self._pool.each(self._blob, in_media_order)
 
     def _place(self, digest: Digest) -> tuple[Extent, ...]:
         """Where the bytes begin that a blob is made of; held ones come first."""
@@ -164,7 +160,7 @@ class _Loader:
 
     def _open(self, blob: Descriptor) -> Reader:
         reader = VerifiedReader(self._store.open_blob(blob.digest), blob, self._store.place(blob.digest))
-        return _Stoppable(reader, self._stop)
+        return WatchedReader(reader, lambda _: self._pool.check())
 
     def manifests(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """By digest, level by level: image manifests, then the indexes over them, then the indexes over those."""
@@ -179,7 +175,7 @@ class _Loader:
             height = self._height(digest, closure, heights)
             by_height.setdefault(height, []).append((repository, digest, closure))
         for height in sorted(by_height):
-            self._all(self._manifest, by_height[height])
+            self._pool.each(self._manifest, by_height[height])
 
     def _height(self, digest: Digest, closure: Closure, known: dict[Digest, int]) -> int:
         """0 for an image, one more than the highest child for an index."""
@@ -256,22 +252,6 @@ class _Loader:
         for closure, destination in placed:
             self._target.tag(destination, self._read(closure.root.digest, closure))
 
-    def _all(self, work: Callable[[T], None], items: Iterable[T]) -> None:
-        """Run ``work`` over all items in parallel; the first failure stops the rest and is raised."""
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="load")
-        tasks = [pool.submit(work, item) for item in items]
-        try:
-            done, pending = wait(tasks, return_when=FIRST_EXCEPTION)
-        except (KeyboardInterrupt, Interrupted):
-            self._stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        if pending:
-            self._stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-        for task in done:
-            task.result()
-
 
 def _kind_of(digest: Digest, closure: Closure) -> str | None:
     """The kind of the attachment that a manifest is or belongs to; None for one of the image itself."""
@@ -292,19 +272,3 @@ def _optional(kind: str | None, what: Manifest | Digest | Reference, closure: Cl
             error.where = f"{kind} {printable(shown, 300)}{owner}: {error.where}"
             error.hint = f"to load everything else: {without_option(kind)}; an import without that option brings it later"
         raise
-
-
-class _Stoppable:
-    """A reader that ends with an error when the whole load was stopped."""
-
-    def __init__(self, reader: Reader, stop: threading.Event) -> None:
-        self._reader = reader
-        self._stop = stop
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        if self._stop.is_set():
-            raise Stopped
-        return self._reader.readinto(buffer)
-
-    def close(self) -> None:
-        self._reader.close()

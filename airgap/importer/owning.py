@@ -7,7 +7,6 @@ nobody who pulls from a repository could tell the images of two sources apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from airgap.admission.closure import Closure
 from airgap.errors import UsageError
@@ -16,6 +15,7 @@ from airgap.oci.reference import Reference
 from airgap.oci.stores import Target
 from airgap.state import State
 from airgap.text import listing
+from airgap.work import Pool
 
 
 def check_places(names: Mapping[Reference, Reference], spec: TargetSpec, state: State | None, *, replace: bool) -> list[str]:
@@ -61,16 +61,17 @@ def check_keeping_tags(closures: Sequence[Closure], names: Mapping[Reference, Re
     """
     made = [(names[c.image.reference], c.root.digest) for c in closures if c.image.reference.tag is None]
     tagged = [(name, root) for name, root in made if name.tag is not None]
-    with ThreadPoolExecutor(threads, thread_name_prefix="tags") as pool:
-        for (name, root), now in zip(tagged, pool.map(lambda item: target.resolve(item[0]), tagged), strict=True):
-            if now not in (None, root):
-                raise UsageError(
-                    "the tag that would keep an image from the garbage collector stands for something else",
-                    where=str(name),
-                    expected=f"nothing, or {root}",
-                    got=str(now),
-                    hint="remove that tag at the target, or give such images no tags: --no-digest-tags",
-                )
+    with Pool(threads, "tags") as pool:
+        standing = pool.map(lambda item: target.resolve(item[0]), tagged)
+    for (name, root), now in zip(tagged, standing, strict=True):
+        if now not in (None, root):
+            raise UsageError(
+                "the tag that would keep an image from the garbage collector stands for something else",
+                where=str(name),
+                expected=f"nothing, or {root}",
+                got=str(now),
+                hint="remove that tag at the target, or give such images no tags: --no-digest-tags",
+            )
 
 
 def _places(names: Mapping[Reference, Reference], spec: TargetSpec) -> dict[str, str]:

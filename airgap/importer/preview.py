@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from airgap.oci.stores import Foretelling, Limited, Outlook, Rehearsing, Target
 from airgap.progress import Progress
 from airgap.state import Known, State
 from airgap.text import listing, plural
+from airgap.work import Pool
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
     remarks = (*remarks, *(f"{place} would be taken over (--replace-names)" for place in taken))
     remarks = (*remarks, *found.choices)
     check_volumes(catalog, opened.volumes, progress, terms.threads)
-    with destination.build(catalog.name) as target, ThreadPoolExecutor(terms.threads, thread_name_prefix="preview") as pool:
+    with destination.build(catalog.name) as target, Pool(terms.threads, "preview") as pool:
         require_codecs(catalog)
         progress.stage("asking the target", 0)
         outlooks = _foretell(target, found, pool, str(destination.spec))
@@ -128,7 +128,7 @@ def _is_remembered(state: State | None, catalog: Catalog, digest: Digest, spec: 
     return state is not None and state.imported_into(catalog.stream, catalog.serial, memory_key(spec, terms, None)) == digest
 
 
-def _foretell(target: Target, found: Examined, pool: ThreadPoolExecutor, where: str) -> tuple[Outlook, ...]:
+def _foretell(target: Target, found: Examined, pool: Pool, where: str) -> tuple[Outlook, ...]:
     """Ask a registry about every repository.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +37,7 @@ from airgap.progress import Progress
 from airgap.state import Name, State, Turn
 from airgap.text import listing, plural
 from airgap.trust.judge.bundles import Verdict
+from airgap.work import Pool
 
 
 @dataclass(frozen=True)
@@ -342,8 +342,8 @@ def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference]
     if isinstance(target, Limited):  # these appear whole or not at all, and do not look into what an earlier run made
         return True
     wanted = {(names[closure.image.reference].repository, blob) for closure in closures for blob in closure.blobs.values()}
-    with ThreadPoolExecutor(threads, thread_name_prefix="there") as pool:
-        return all(pool.map(lambda item: target.has(*item), wanted))
+    with Pool(threads, "there") as pool:
+        return all(pool.unordered(lambda item: target.has(*item), wanted))
 
 
 @contextlib.contextmanager

@@ -9,11 +9,12 @@ from pathlib import Path
 from airgap.errors import Damaged, Lacking, NotFound
 from airgap.fsio import DirectoryTree, FileReader, Tree
 from airgap.layout.index import Index
+from airgap.limits import MAX_INDEX, MAX_MANIFEST
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
-from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
+from airgap.oci.manifest import Manifest, sniff_media_type
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Named, Referrers
 from airgap.text import printable
@@ -22,8 +23,6 @@ MARKER = "oci-layout"
 INDEX = "index.json"
 BLOBS = "blobs"
 LAYOUT_VERSION = "1.0.0"
-#: No index.json may be larger, in bytes.
-MAX_INDEX = 64 * 1024 * 1024
 
 
 class LayoutReader:

@@ -17,7 +17,8 @@ from typing import Self
 from airgap import fsio
 from airgap.errors import Damaged, MediaError, UsageError
 from airgap.layout.index import Index, name_of
-from airgap.layout.reading import BLOBS, INDEX, LAYOUT_VERSION, MARKER, MAX_INDEX, LayoutReader
+from airgap.layout.reading import BLOBS, INDEX, LAYOUT_VERSION, MARKER, LayoutReader
+from airgap.limits import MAX_INDEX
 from airgap.oci import strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

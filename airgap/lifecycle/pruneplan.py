@@ -13,8 +13,6 @@ from airgap.oci.digest import Digest
 from airgap.text import printable
 
 SCHEMA = "airgap.prune/1"
-#: No plan may be larger, in bytes.
-MAX_PLAN = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)

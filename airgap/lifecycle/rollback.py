@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from airgap.errors import Damaged, NotFound, UsageError
@@ -18,6 +17,7 @@ from airgap.oci.stores import Target
 from airgap.progress import Progress
 from airgap.state import Brought, Generation, State, Stood, Turn
 from airgap.text import listing, plural
+from airgap.work import Pool
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _check_owners(images: Iterable[Brought], generations: Iterable[Generation], 
 
 
 def _resolve(target: Target, names: Sequence[str], threads: int) -> dict[str, Digest | None]:
-    with ThreadPoolExecutor(threads, thread_name_prefix="names") as pool:
+    with Pool(threads, "names") as pool:
         return dict(zip(names, pool.map(lambda name: target.resolve(Reference.parse(name)), names), strict=True))
 
 
@@ -200,7 +200,7 @@ class _Check:
     def missing(self, wanted: Sequence[Brought]) -> list[str]:
         missing: list[str] = []
         blobs: dict[tuple[Repository, Descriptor], None] = {}
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="closure") as pool:
+        with Pool(self._threads, "closure") as pool:
             roots = dict(zip(wanted, pool.map(self._root, wanted), strict=True))
             missing += [one.name for one, root in roots.items() if root is None]
             todo = {root for root in roots.values() if root is not None}

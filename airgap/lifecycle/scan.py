@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -33,6 +31,7 @@ from airgap.oci.stores import Browsable
 from airgap.progress import Progress
 from airgap.state import State
 from airgap.text import plural
+from airgap.work import Pool
 
 #: More blobs and manifests than this are not looked at: a receipt has no room for them.
 MAX_BLOBS = 5_000_000
@@ -218,24 +217,9 @@ class _Scan:
         return Holdings({**manifests, **self._held}, images, frozenset(manifests))
 
     def _work(self, jobs: Iterator[Job]) -> None:
-        """Do all jobs, and those that come of them, by several threads; new ones first, so that few are waiting at any time."""
-        found: deque[Job] = deque()
-        running: set[Future[list[Job]]] = set()
-        more = True
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="scan")
-        try:
-            while more or found or running:
-                while (more or found) and len(running) < 2 * self._threads:
-                    job = found.pop() if found else next(jobs, None)
-                    if job is None:
-                        more = False
-                    else:
-                        running.add(pool.submit(lambda job=job: list(job())))  # type: ignore[misc]
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for one in done:
-                    found.extend(one.result())
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow registry
+        """Do all jobs, and those that come of them."""
+        with Pool(self._threads, "scan") as pool:
+            pool.walk(lambda job: list(job()), jobs)
 
     def _beginnings(self) -> Iterator[Job]:
         named = self._part.named()

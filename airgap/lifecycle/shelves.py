@@ -6,7 +6,6 @@ import bisect
 import contextlib
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,8 +13,9 @@ from airgap import fsio
 from airgap.errors import Damaged, NotFound, Refused, RegistryError, UsageError
 from airgap.format.names import bundle_name
 from airgap.format.times import format_time
-from airgap.lifecycle.pruneplan import MAX_PLAN, Kept, PrunePlan, Step
+from airgap.lifecycle.pruneplan import Kept, PrunePlan, Step
 from airgap.lifecycle.pruning import Entry, Node, Shelf, below, needed, plan_removal
+from airgap.limits import MAX_PLAN
 from airgap.naming.mapping import LayoutTarget, StoreSpec
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -24,6 +24,7 @@ from airgap.oci.reference import Reference, Repository
 from airgap.progress import Progress
 from airgap.state import Brought, Generation, State, Stood, Turn
 from airgap.text import listing, plural, printable
+from airgap.work import Pool
 
 #: What stands for "the repository" where there are none: a layout finds everything by digest.
 _LAYOUT = Repository("localhost", "layout")
@@ -258,7 +259,7 @@ class Pruner:
         nodes: dict[Digest, Node] = {}
         todo = {*(entry.digest for entry in entries), *(one.digest for one in brought), *also}
         seen = set(todo)
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="prune") as pool:
+        with Pool(self._threads, "prune") as pool:
             while todo:
                 found = zip(todo, pool.map(lambda digest: self._node(repository, digest), todo), strict=True)
                 nodes |= {digest: node for digest, node in found if node is not None}

@@ -22,8 +22,6 @@ from airgap.lists.yamltree import Reader, compose, spot_of
 from airgap.text import printable
 from airgap.yamlnodes.nodes import Fields, Node
 
-#: A file of rules may be so long, in bytes.
-MAX_RULES_FILE = 8 * 1024 * 1024
 # The library would take the rest for escapes of Python's, also those that Python knows no more.
 _OTHER_ESCAPE = re.compile(r"\\(?![1-9]|g<)")
 _KINDS = ("image", "prefix", "regex")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import UsageError
+from airgap.limits import MAX_SETTINGS
 from airgap.lookaside.places import local_directory
 from airgap.lookaside.registriesd import Section, parse_registries_file
 from airgap.oci.reference import Repository
 from airgap.text import printable
 
-_MAX_FILE = 1024 * 1024
 _MAX_FILES = 1000
 _USER_DIRECTORY = ".config/containers/registries.d"
 _SYSTEM_DIRECTORY = Path("/etc/containers/registries.d")
@@ -53,7 +53,7 @@ class LookasideConfig:
         scopes: dict[str, Section] = {}
         default: Section | None = None
         for path in _files(directories or _usual_directories()):
-            file = parse_registries_file(fsio.read_input(path, _MAX_FILE, "registries.d file"), str(path))
+            file = parse_registries_file(fsio.read_input(path, MAX_SETTINGS, "registries.d file"), str(path))
             if default is not None and file.default is not None:
                 raise _twice("default-docker", default, file.default)
             default = default or file.default

@@ -12,10 +12,6 @@ from airgap.errors import UsageError
 from airgap.oci.digest import Digest
 from airgap.text import printable
 
-#: No signature is larger, in bytes, and no manifest has more of them (as upstream).
-MAX_SIGNATURE = 4 * 1024 * 1024
-MAX_SIGNATURES = 128
-
 _EXPECTED = "file:///directory, https://host/path or http://host/path"
 
 

@@ -7,16 +7,9 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import Damaged, RegistryError
+from airgap.limits import MAX_SIGNATURE_BLOB, MAX_SIGNATURES
 from airgap.lookaside.config import LookasideConfig
-from airgap.lookaside.places import (
-    MAX_SIGNATURE,
-    MAX_SIGNATURES,
-    directory_name,
-    file_name,
-    local_directory,
-    shown,
-    signature_url,
-)
+from airgap.lookaside.places import directory_name, file_name, local_directory, shown, signature_url
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 from airgap.text import printable
@@ -56,7 +49,7 @@ class LookasideReader:
             return read_directory(directory / directory_name(repository.path, digest))
 
         def get(number: int) -> bytes | None:
-            return self._fetch(signature_url(base, repository.path, digest, number), MAX_SIGNATURE)
+            return self._fetch(signature_url(base, repository.path, digest, number), MAX_SIGNATURE_BLOB)
 
         return _collect(get, RegistryError, shown(signature_url(base, repository.path, digest, 1)))
 
@@ -70,7 +63,7 @@ def read_directory(directory: Path) -> tuple[bytes, ...]:
     """
 
     def get(number: int) -> bytes | None:
-        return fsio.read_if_there(directory / file_name(number), MAX_SIGNATURE)
+        return fsio.read_if_there(directory / file_name(number), MAX_SIGNATURE_BLOB)
 
     return _collect(get, Damaged, printable(str(directory)))
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import Damaged, UsageError
-from airgap.lookaside.places import MAX_SIGNATURE, MAX_SIGNATURES, directory_name, file_name
+from airgap.limits import MAX_SIGNATURE_BLOB, MAX_SIGNATURES
+from airgap.lookaside.places import directory_name, file_name
 from airgap.lookaside.read import read_directory
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
@@ -81,7 +82,7 @@ def _checked(signatures: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def _is_signature(blob: bytes) -> bool:
-    return 0 < len(blob) <= MAX_SIGNATURE and blob[0] in _FIRST_BYTES
+    return 0 < len(blob) <= MAX_SIGNATURE_BLOB and blob[0] in _FIRST_BYTES
 
 
 def _refuse_links(base: Path, directory: Path) -> None:
@@ -105,7 +106,7 @@ def _make_durable(base: Path, directory: Path) -> None:
 
 def _holds(path: Path, blob: bytes) -> bool:
     try:
-        return fsio.read_if_there(path, MAX_SIGNATURE) == blob
+        return fsio.read_if_there(path, MAX_SIGNATURE_BLOB) == blob
     except Damaged:  # a link or something too large: the rename takes its place
         return False
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from airgap.bundle.volumes import Stretch
 from airgap.errors import AirgapError, Damaged, MediaError
 from airgap.format.catalog import Volume
 from airgap.media import foreign
-from airgap.media.stopping import Stoppable
 from airgap.media.survey import Copy, Survey, survey_all
 from airgap.progress import Progress
+from airgap.work import Pool
 
 _DAMAGED = 4
 _UNREADABLE = 6
@@ -177,32 +176,23 @@ def check(paths: Sequence[Path], progress: Progress, *, subset: bool = False, th
         surveys, unreadable = survey_all(paths)
         copies = [copy for one in surveys for copy in one.copies if copy.regular]
         progress.stage("checking", sum(copy.file.size for copy in copies))
-        checked = _read_all(copies, Stoppable(progress), threads)
+        checked = _read_all(copies, progress, threads)
         reports = [_report(one, surveys, checked, subset, tuple(unreadable)) for one in surveys]
         if any(report.result != "good" for report in reports) and (gone := presence.taken_away()) is not None:
             raise gone
         return reports
 
 
-def _read_all(copies: Sequence[Copy], progress: Stoppable, threads: int) -> dict[Path, Checked]:
+def _read_all(copies: Sequence[Copy], progress: Progress, threads: int) -> dict[Path, Checked]:
     """Check files of different devices at the same time, but of one device one after the other: that is how a disk is fast."""
     devices: dict[int, list[Copy]] = {}
     for copy in copies:
         devices.setdefault(_device(copy.medium.path), []).append(copy)
     each = max(1, threads // max(1, len(devices)))
-    checked: dict[Path, Checked] = {}
-
-    def work(queue: Iterable[Copy]) -> None:
-        for copy in queue:
-            checked[copy.path] = _check(copy, progress, each)
-
-    with ThreadPoolExecutor(min(4, max(1, len(devices))), thread_name_prefix="device") as pool:
-        try:
-            for done in [pool.submit(work, queue) for queue in devices.values()]:
-                done.result()
-        finally:
-            progress.stop()
-    return checked
+    with Pool(min(4, len(devices)), "device") as pool:
+        watched = pool.watched(progress)
+        found = pool.map(lambda queue: {copy.path: _check(copy, watched, each) for copy in queue}, devices.values())
+    return {path: checked for one in found for path, checked in one.items()}
 
 
 def _device(path: Path) -> int:

@@ -10,23 +10,23 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
 from airgap.bundle.check import damaged_blocks
-from airgap.bundle.media import MAX_SIGNATURE, entries
+from airgap.bundle.media import entries
 from airgap.errors import AirgapError, Damaged, MediaError, UsageError, disk_error
 from airgap.format import checktxt, names
 from airgap.format.catalog import Volume
 from airgap.format.names import BLOCK_SIZE
+from airgap.limits import MAX_SIGNATURE
 from airgap.media import disks
 from airgap.media.disks import Disks
-from airgap.media.stopping import Stoppable
 from airgap.media.survey import Survey
 from airgap.progress import Progress, Silent
 from airgap.text import listing, printable
+from airgap.work import Pool
 
 _SMALL = 256 * 1024 * 1024
 #: So many blocks are written before they are flushed: progress is then what the disk has, not what memory has (64 MiB).
@@ -79,31 +79,28 @@ def copy(one: Survey, tasks: Sequence[Task], progress: Progress) -> list[Copied]
         MediaError: no space, an I/O error, or a disk that gives back other bytes than were written.
         UsageError: something is in the way that this command did not write.
     """
-    watched = Stoppable(progress)
-    watched.stage("copying and reading back", 2 * sum(file.size for task in tasks for file in task.files))
+    progress.stage("copying and reading back", 2 * sum(file.size for task in tasks for file in task.files))
     devices: dict[int, list[Task]] = {}
     for task in tasks:
         devices.setdefault(task.dest.stat().st_dev, []).append(task)
     documents_of = _Documents(one)
 
-    def work(queue: Sequence[Task]) -> list[Copied]:
-        return [_Disk(one, task, documents_of.on(task), watched).write() for task in queue]
+    with Pool(len(devices), "disk", patient=True) as pool:  # what they hold open on a disk is closed
+        watched = pool.watched(progress)
 
-    done: dict[Path, Copied] = {}
-    errors: list[AirgapError] = []
-    with ThreadPoolExecutor(max(1, len(devices)), thread_name_prefix="disk") as pool:
-        try:
-            for queue in [pool.submit(work, queue) for queue in devices.values()]:
-                try:
-                    done |= {copied.task.dest: copied for copied in queue.result()}
-                except AirgapError as error:  # one bad disk: what the others have begun is worth finishing
-                    errors.append(error)
-        finally:
-            watched.stop()
+        def work(queue: Sequence[Task]) -> list[Copied] | AirgapError:
+            try:
+                return [_Disk(one, task, documents_of.on(task), watched).write() for task in queue]
+            except AirgapError as error:  # one bad disk: what the others have begun is worth finishing
+                return error
+
+        outcomes = pool.map(work, devices.values())
+    errors = [outcome for outcome in outcomes if isinstance(outcome, AirgapError)]
     for other in errors[1:]:
         progress.say(f"error: {other}")
     if errors:
         raise errors[0]
+    done = {copied.task.dest: copied for outcome in outcomes if not isinstance(outcome, AirgapError) for copied in outcome}
     return [done[task.dest] for task in tasks]
 
 

@@ -8,24 +8,25 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from airgap import fsio
 from airgap.bundle import piecewise, presence
 from airgap.bundle.check import check_file
-from airgap.bundle.media import MAX_SIGNATURE, bundle_directories, entries
+from airgap.bundle.media import bundle_directories, entries
 from airgap.documents.request import ResendRequest
 from airgap.errors import Damaged, Interrupted, MediaError, UsageError
 from airgap.format import checktxt, names
 from airgap.format.entries import Volume
 from airgap.format.names import BLOCK_SIZE
-from airgap.media.rows import Place, Row, Rows, in_parallel
+from airgap.limits import MAX_SIGNATURE
+from airgap.media.rows import Place, Row, Rows
 from airgap.media.scratch import InPlace, NewFiles, put_block
 from airgap.media.survey import Copy, Survey, survey
 from airgap.oci.digest import Digest
 from airgap.progress import Progress
 from airgap.text import printable
+from airgap.work import Pool, cores
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,8 @@ class _Repairing:
         file, fd = self._files[share], self._new.descriptor(share)
         wanted = [row for row in rows[: len(file.blocks)] if share in row.found]
         self._progress.stage(f"completing {file.name}", len(wanted) * BLOCK_SIZE)
-        in_parallel(partial(self._put, self._places(share, row.number)[row.found[share]], share, row.number, fd) for row in wanted)
+        with Pool(cores(), "row") as pool:
+            pool.each(lambda row: self._put(self._places(share, row.number)[row.found[share]], share, row.number, fd), wanted)
         return self._new.finish(share)
 
     def _put_back(self, share: int, rows: Sequence[Row], rebuilt: set[int], store: NewFiles | InPlace) -> Path:

@@ -7,18 +7,16 @@ in the same pass. Only when a block turns out damaged at its end the row is take
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from airgap import fsio
 from airgap.format.entries import Volume
 from airgap.format.parity import Code, block_length, piece_size, read_ahead
 from airgap.progress import Progress
+from airgap.work import Pool, cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +82,8 @@ class Rows:
 
     def run(self) -> list[Row]:
         """Read everything once; what became of every row, in order. Raises ``OSError`` when the store cannot take something."""
-        rows: list[Row] = []
-        numbers = range(max(len(file.blocks) for file in self._files))
-        in_parallel(partial(lambda number: rows.append(self._row(number)), number) for number in numbers)
-        return sorted(rows, key=lambda row: row.number)
+        with Pool(cores(), "row") as pool:
+            return pool.map(self._row, range(max(len(file.blocks) for file in self._files)))
 
     def _row(self, number: int) -> Row:
         places = {share: self._places(share, number) for share, file in enumerate(self._files) if block_length(file.size, number)}
@@ -187,16 +183,3 @@ def _filled(place: Place, at: int, part: memoryview) -> bool:
         return fsio.read_at(place.fd, part, place.offset + at) == len(part)
     except OSError:  # a bad place on the disk: as good as damaged
         return False
-
-
-def in_parallel(tasks: Iterable[Callable[[], object]]) -> None:
-    """Do all of it, on all cores. The first failure stops what has not begun, and is raised when the others have ended."""
-    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="row")
-    try:
-        done, _ = wait([pool.submit(task) for task in tasks], return_when=FIRST_EXCEPTION)
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted does not wait for a slow disk
-        raise
-    pool.shutdown(wait=True, cancel_futures=True)
-    for task in done:
-        task.result()

@@ -20,9 +20,10 @@ from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
 from airgap.errors import AirgapError, Damaged, MediaError, disk_error
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.format.catalog import Catalog, Volume
 from airgap.format.outer import Sealed, Unverified
 from airgap.format.outline import Outline
+from airgap.limits import MAX_CATALOG
 from airgap.media import disks
 from airgap.media.disks import Disks
 from airgap.oci.digest import Digest

@@ -10,6 +10,7 @@ from pathlib import Path
 from airgap import fsio
 from airgap.errors import Damaged, MediaError, UsageError
 from airgap.format import names
+from airgap.limits import LARGEST_FILE
 from airgap.media import disks
 from airgap.media.copy import Task
 from airgap.media.disks import Disks
@@ -17,9 +18,6 @@ from airgap.media.spread import Place, Spread, overhead, spread
 from airgap.media.survey import Survey
 from airgap.oci.digest import Digest
 from airgap.text import listing, printable
-
-#: Largest file in bytes, by the kernel's name of the file system.
-_LARGEST_FILE = {"vfat": names.PRESETS["fat32"], "msdos": 2**31 - 1}
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _go_on(one: Survey, targets: Sequence[Target], begun: Sequence[Disks]) -> li
 
 def _target(one: Survey, path: Path, limit: Place) -> Target:
     kind = fsio.filesystem_type(path)
-    largest = min(_LARGEST_FILE.get(kind, 2**62), limit.largest or 2**62)
+    largest = min(LARGEST_FILE.get(kind, 2**62), limit.largest or 2**62)
     found, there = None, 0
     for directory in (path / one.catalog.name, path / f"{one.catalog.name}{names.PARTIAL}"):
         begun = _begun(one, directory)

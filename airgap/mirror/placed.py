@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from airgap.errors import Damaged, NotFound, UsageError
@@ -21,9 +20,8 @@ from airgap.oci.image import KEEPING, keeping_tag
 from airgap.oci.reference import Reference, Repository
 from airgap.progress import Progress
 from airgap.text import plural, printable
+from airgap.work import Pool
 
-#: A file of names may be so long, in bytes.
-MAX_NAMES_FILE = 256 * 1024 * 1024
 _ATTACHED = re.compile(r"sha(?:256|512)-[0-9a-f]{32,128}(?:\..*)?", re.ASCII)
 
 
@@ -48,8 +46,8 @@ def held_there(names: Iterable[tuple[Reference, Reference]], store: Asked, progr
     """
     wanted = sorted(dict.fromkeys(names), key=lambda pair: (str(pair[0]), str(pair[1])))
     progress.stage("asking the target", 0)
-    with ThreadPoolExecutor(threads, thread_name_prefix="placed") as pool:
-        digests = list(pool.map(lambda pair: store.resolve(pair[1]), wanted))
+    with Pool(threads, "placed") as pool:
+        digests = pool.map(lambda pair: store.resolve(pair[1]), wanted)
     found = [Placed(source, place, digest) for (source, place), digest in zip(wanted, digests, strict=True) if digest]
     if len(found) < len(wanted):
         progress.say(f"{plural(len(wanted) - len(found), 'image')} that were imported are not at the target any more")

@@ -8,13 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from airgap.errors import Damaged
+from airgap.limits import MAX_MANIFEST
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.text import printable
-
-#: No manifest, index or signature may be larger (registries allow 4 MiB; distribution-spec "Pushing Manifests").
-MAX_MANIFEST = 4 * 1024 * 1024
 
 _INDEX_ONLY = ("manifests",)
 _IMAGE_ONLY = ("config", "layers")

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from airgap.errors import Damaged, UsageError
+from airgap.limits import MAX_REPOSITORY
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import DEFAULT_HOST, begins_with_host, canonical_host, flat_host
 from airgap.text import printable
@@ -13,7 +14,6 @@ from airgap.text import printable
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_NAME_LIMIT = 255
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,7 +30,7 @@ class Repository:
         return f"{self.host}/{self.path}"
 
     def __post_init__(self) -> None:
-        long = len(self.host) + 1 + len(self.path) > _NAME_LIMIT  # asked first: expressions take memory for each part of a name
+        long = len(self.host) + 1 + len(self.path) > MAX_REPOSITORY  # asked first: expressions take memory for each part of a name
         if long or not is_path(self.path):
             raise UsageError(
                 "not a valid repository name",

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from airgap.errors import AirgapError
+from airgap.limits import MAX_MANIFEST
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import PLATFORM_FIELDS, Descriptor, Platform
-from airgap.oci.manifest import MAX_MANIFEST, Manifest
+from airgap.oci.manifest import Manifest
 
 #: BuildKit puts attestations into the index itself, as children of platform unknown/unknown that name their subject here.
 _BUILDKIT_SUBJECT = "vnd.docker.reference.digest"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-#: Characters a stream name may have at most, so that every file system takes the bundle's directory.
-MAX_STREAM = 48
+from airgap.limits import MAX_STREAM
 
 _STREAM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
 

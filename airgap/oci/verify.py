@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airgap.errors import AirgapError, Damaged, RegistryError
@@ -84,6 +85,29 @@ class VerifiedReader:
     def _error(self, what: str, expected: str, got: str) -> AirgapError:
         what = f"blob {self._descriptor.digest} {what}"
         return self.failure(what, where=self._where, expected=expected, got=got, hint=_HINTS.get(self.failure, ""))
+
+
+class WatchedReader:
+    """Wraps a ``Reader``: whatever is read is told on.
+
+    Args:
+        reader: the stream.
+        told: gets the number of bytes after each read; what it raises ends the reading.
+    """
+
+    def __init__(self, reader: Reader, told: Callable[[int], None]) -> None:
+        self._reader = reader
+        self._told = told
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """As ``Reader.readinto``."""
+        count = self._reader.readinto(buffer)
+        self._told(count)
+        return count
+
+    def close(self) -> None:
+        """Close the wrapped reader."""
+        self._reader.close()
 
 
 class BytesReader:

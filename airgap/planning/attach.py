@@ -27,8 +27,7 @@ KINDS = {
     "sarif": "application/sarif+json",
     "vuln": "application/vnd.airgap.vulnerabilities.v1+json",
 }
-#: Bytes of one file, and of all: they are kept in memory and in the lock.
-MAX_FILE = 32 * 1024 * 1024
+#: Bytes of all files together: they are kept in memory and in the lock.
 MAX_ALL = 128 * 1024 * 1024
 
 _EMPTY = b"{}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airgap.errors import Damaged, UsageError
+from airgap.limits import MAX_CATALOG_MEMORY
 from airgap.oci import jsonparts, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -19,9 +20,6 @@ from airgap.oci.reference import Repository
 from airgap.text import printable
 
 SCHEMA = "airgap.lock/1"
-#: No lock is larger, nor may what is read from it take more memory, in bytes: 375,000 blobs.
-MAX_LOCK = 96 * 1024 * 1024
-MAX_MEMORY = 152 * 1024 * 1024
 # Manifests of all images together, one that several images have counted for each: more than any list comes to.
 _MOST_WALKED = 2_000_000
 
@@ -182,7 +180,7 @@ class Lock:
 
 def _read(raw: bytes, where: str) -> dict[str, Any]:
     """The entries of a lock, with images and manifests as what they are: as JSON they would take several times the memory."""
-    memory = jsonparts.Memory(MAX_MEMORY)
+    memory = jsonparts.Memory(MAX_CATALOG_MEMORY)
     top: dict[str, Any] = {}
     for key, name, value in jsonparts.parts(raw, where, ("images", "manifests"), memory):
         if name is None:

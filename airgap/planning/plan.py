@@ -10,9 +10,9 @@ from typing import Any
 from airgap.documents.holdings import Held
 from airgap.errors import RegistryError, UsageError
 from airgap.format import frame, names
-from airgap.format.catalog import MAX_MEMORY, Blob, Patch, layout_members, memory_needed
-from airgap.format.entries import MOST_SHARES
+from airgap.format.catalog import Blob, Patch, layout_members, memory_needed
 from airgap.format.frame import Extent, Step
+from airgap.limits import MAX_CATALOG_MEMORY, MAX_SHARES, MAX_SIGNATURE_BLOB
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -20,7 +20,6 @@ from airgap.oci.image import Image
 from airgap.oci.reference import Repository
 from airgap.planning.lock import Lock, placed_blobs
 from airgap.text import plural
-from airgap.trust.keys.evidence import MAX_BUNDLE
 
 #: A base layer may be in hundreds of repositories: so many are named, and where the image goes is looked at anyway.
 _MAX_HINTS = 16
@@ -172,7 +171,8 @@ def holdable(lock: Lock) -> set[Digest]:
         inside = True
         for node in lock.walk(image):
             inside = inside and node.descriptor.digest not in attached  # attachments come last
-            judged |= {blob.digest for blob in node.blobs if not inside and blob.size <= MAX_BUNDLE} | {node.descriptor.digest}
+            judged |= {node.descriptor.digest}
+            judged |= {blob.digest for blob in node.blobs if not inside and blob.size <= MAX_SIGNATURE_BLOB}
             found |= {blob.digest for blob in node.blobs}
         judged |= {signature.digest for signature in image.signatures}
     return found - judged
@@ -195,21 +195,21 @@ def _check_sizes(lock: Lock, sizes: dict[Digest, int]) -> None:
 def _check_readable(plan: Plan) -> None:
     """Nobody could open a bundle with more in its catalog than readers take."""
     needed = memory_needed(plan.images, plan.catalog_blobs.values())
-    if needed > MAX_MEMORY:
+    if needed > MAX_CATALOG_MEMORY:
         raise UsageError(
             "more images and blobs than one bundle can have",
-            expected=f"what takes {MAX_MEMORY >> 20} MiB to read, such as 250,000 blobs in 5,000 images",
+            expected=f"what takes {MAX_CATALOG_MEMORY >> 20} MiB to read, such as 250,000 blobs in 5,000 images",
             got=f"{plural(len(plan.images), 'image')} and {plural(len(plan.catalog_blobs), 'blob')}, {needed >> 20} MiB",
             hint="split the list, and export each part as a stream of its own",
         )
 
 
 def _check_parity(plan: Plan) -> None:
-    if plan.parity and len(plan.sizes) + plan.parity > MOST_SHARES:
-        enough = -(-plan.written * 21 // 20 // (MOST_SHARES - plan.parity) // 10**6) + 1
+    if plan.parity and len(plan.sizes) + plan.parity > MAX_SHARES:
+        enough = -(-plan.written * 21 // 20 // (MAX_SHARES - plan.parity) // 10**6) + 1
         raise UsageError(
             "too many volumes for parity",
-            expected=f"{MOST_SHARES} volumes and parity files at most",
+            expected=f"{MAX_SHARES} volumes and parity files at most",
             got=f"{plural(len(plan.sizes), 'volume')} and {plural(plan.parity, 'parity file')}",
             hint=f"make larger volumes: --volume-size {enough}MB or more; nothing has been fetched",
         )

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import MediaError
-from airgap.format.names import BLOCK_SIZE, PRESETS
+from airgap.format.names import BLOCK_SIZE
+from airgap.limits import LARGEST_FILE
 from airgap.planning.plan import Plan
 from airgap.text import printable
-
-#: Largest file in bytes, by the kernel's name of the file system.
-_LARGEST_FILE = {"vfat": PRESETS["fat32"], "msdos": 2**31 - 1}
 
 
 def check(plan: Plan, out: Path, partial: Path) -> None:
@@ -27,7 +25,7 @@ def check(plan: Plan, out: Path, partial: Path) -> None:
         MediaError: too little space, or volumes larger than a file may be there.
     """
     kind = fsio.filesystem_type(out)
-    limit = _LARGEST_FILE.get(kind)
+    limit = LARGEST_FILE.get(kind)
     if limit is not None and max(plan.sizes) > limit:
         raise MediaError(
             f"the volumes are too large for the file system ({kind})",

@@ -7,11 +7,11 @@ referrers, recursively and bounded. A part that could not be asked for is an err
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from airgap.errors import AirgapError, Damaged, NotFound, RegistryError, UsageError
+from airgap.limits import MAX_ATTACHMENTS, MAX_LEVELS, MAX_MANIFESTS
 from airgap.lists import Entry
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
@@ -37,10 +37,7 @@ from airgap.planning.gaps import raise_gaps
 from airgap.planning.lock import Lock, Node
 from airgap.progress import Progress
 from airgap.text import listing
-
-MAX_DEPTH = 4
-MAX_MANIFESTS = 10_000
-MAX_ATTACHMENTS = 1_000
+from airgap.work import Pool
 
 
 class Lookaside(Protocol):
@@ -61,18 +58,14 @@ def resolve(
             are named.
     """
     progress.stage(f"resolving {len(entries)} images", 0)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
-    try:
-        walks = [pool.submit(_resolve_one, entry, source, lookaside) for entry in entries]
-        outcomes = [(entry, walk.exception()) for entry, walk in zip(entries, walks, strict=True)]
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted must not wait for a slow registry
-    raise_gaps(outcomes)
+    with Pool(threads, "resolve") as pool:
+        walks = pool.map(lambda entry: _attempt(entry, source, lookaside), entries)
+    walked = [walk for walk in walks if not isinstance(walk, AirgapError)]
+    raise_gaps([(e, walk) for e, walk in zip(entries, walks, strict=True) if isinstance(walk, AirgapError)], len(entries))
     images: list[Image] = []
     manifests: dict[Digest, Node] = {}
     findings: list[Findings] = []
-    for entry, walk in zip(entries, walks, strict=True):
-        image, nodes, found = walk.result()
+    for entry, (image, nodes, found) in zip(entries, walked, strict=True):
         images.append(image)
         findings.append(found)
         if found.is_artifact:
@@ -85,15 +78,17 @@ def resolve(
     return Lock(tuple(images), manifests, places, remarks=remarks(findings, entries))
 
 
-def _resolve_one(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], Findings]:
+def _attempt(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], Findings] | AirgapError:
+    """An image, or what keeps it from being resolved: all gaps are named, so one does not end the others."""
     try:
         return _Walk(entry, source, lookaside).run()
-    except Damaged as error:  # a registry that serves nonsense is the registry's failure, not a damaged bundle
+    except Damaged as error:
         if entry.source:
-            raise
-        raise RegistryError(
-            error.what, where=f"{entry.reference}: {error.where}", expected=error.expected, got=error.got
-        ) from error
+            return error
+        # a registry that serves nonsense is the registry's failure, not a damaged bundle
+        return RegistryError(error.what, where=f"{entry.reference}: {error.where}", expected=error.expected, got=error.got)
+    except AirgapError as error:
+        return error
 
 
 def _refuse_moved_tags(images: Iterable[Image]) -> None:
@@ -179,9 +174,9 @@ class _Walk:
 
     def _descend(self, manifest: Manifest, depth: int, path: str, place: Repository) -> None:
         where = f"{self.entry.reference}: {path}"
-        if depth > MAX_DEPTH or len(self.nodes) >= MAX_MANIFESTS:
+        if depth > MAX_LEVELS or len(self.nodes) >= MAX_MANIFESTS:
             raise self._blame(place)(
-                "an image nested too deeply or with too many manifests", where=where, expected=f"{MAX_DEPTH} levels"
+                "an image nested too deeply or with too many manifests", where=where, expected=f"{MAX_LEVELS} levels"
             )
         if manifest.digest in self.nodes:
             return
@@ -265,9 +260,9 @@ class _Walk:
                 self.foreign[layer.digest] = None
 
     def _find_attachments(self, subject: Digest, depth: int) -> None:
-        if depth > MAX_DEPTH:
+        if depth > MAX_LEVELS:
             raise self._blame(self.repository)(
-                "attachments nested too deeply", where=str(self.entry.reference), expected=f"{MAX_DEPTH} levels"
+                "attachments nested too deeply", where=str(self.entry.reference), expected=f"{MAX_LEVELS} levels"
             )
         for place in (self.repository, *self.entry.attachment_repositories):
             self._find_tagged(subject, depth, place)

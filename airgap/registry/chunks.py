@@ -19,7 +19,8 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK, skipped
-from airgap.registry.http.failures import NETWORK, network_failure, refusal
+from airgap.registry.http.failures import NETWORK, network_failure
+from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import PUSH, Call, Transport, redirect_target
 from airgap.registry.http.wire import Answer
 from airgap.registry.settings.limits import Bucket

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from airgap.errors import NotFound
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 from airgap.progress import Progress
-from airgap.registry.http.failures import refusal
+from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import Call
 from airgap.registry.store import RegistryStore
+from airgap.work import Pool
 
 _DELETE = "pull,delete"
 _AT_A_TIME = 8
@@ -30,10 +30,9 @@ class PrunableRegistry(RegistryStore):
             references = [repository.tagged(tag) for tag in self.tags(repository)]
         except NotFound:  # its last tag is gone
             return
-        with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="tags") as pool:
-            for reference, digest in zip(references, pool.map(self.resolve, references), strict=True):
-                if digest is not None:
-                    yield str(reference), digest
+        with Pool(_AT_A_TIME, "tags") as pool:
+            digests = pool.map(self.resolve, references)
+        yield from ((str(name), digest) for name, digest in zip(references, digests, strict=True) if digest is not None)
 
     def begin(self) -> None:
         """A registry knows no locks."""

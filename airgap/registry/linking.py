@@ -4,31 +4,35 @@ Manifests with Subject"), and seeing afterwards that they are."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from airgap.errors import Damaged, NotFound, NotTaken, RegistryError
+from airgap.limits import MAX_ATTACHMENTS
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag, may_list_referrers
 from airgap.oci.manifest import Manifest
-from airgap.oci.reference import Repository
+from airgap.oci.reference import Reference, Repository
+from airgap.registry.source import RegistrySource
 from airgap.text import listing, printable
-
-if TYPE_CHECKING:
-    from airgap.registry.target import RegistryTarget
 
 #: How often a list is written again that another writer has replaced meanwhile.
 _ROUNDS = 3
-_MOST_ENTRIES = 1000
 
 
 class Links:
-    """What one registry client has linked. Thread-safe."""
+    """What one registry client has linked. Thread-safe.
 
-    def __init__(self, target: RegistryTarget) -> None:
-        self._target = target
+    Args:
+        source: reads from the registry.
+        tag: puts a manifest under a tag there (``Target.tag``).
+    """
+
+    def __init__(self, source: RegistrySource, tag: Callable[[Reference, Manifest], None]) -> None:
+        self._source = source
+        self._write = tag
         self._lock = threading.Lock()
         self._linked: set[tuple[Repository, Digest]] = set()
 
@@ -63,12 +67,12 @@ class Links:
         """
         with self._lock:
             promised = {digest for digest in wanted if (repository, digest) in self._linked}
-        for attempt in range(self._target.options.retries + 1):
-            found = self._target.listed_referrers(repository, subject)
+        for attempt in range(self._source.options.retries + 1):
+            found = self._source.listed_referrers(repository, subject)
             digests = None if found is None else {descriptor.digest for descriptor in found}
             if digests is None or promised <= digests:
                 return digests
-            self._target.pause(attempt)  # some list what they took only a moment later
+            self._source.pause(attempt)  # some list what they took only a moment later
         raise NotTaken(
             "the registry reported that it linked a referrer, but does not list it",
             where=f"{repository}@{subject}",
@@ -93,8 +97,8 @@ class Links:
             list_of_all = current is None and original is not None and {child.digest for child in original.children} == wanted
             new = original if list_of_all and original is not None else _merged(current, referrers, where)
             if current is None or new.raw != current.raw:
-                self._target.tag(repository.tagged(tag), new)
-            now, _ = self._target.under_tag(repository, subject)
+                self._write(repository.tagged(tag), new)
+            now, _ = self._source.under_tag(repository, subject)
             if now is not None and wanted <= {child.digest for child in now.children}:
                 return
         raise NotTaken(
@@ -106,14 +110,14 @@ class Links:
 
     def _current(self, repository: Repository, subject: Digest, ours: set[Digest], where: str) -> Manifest | None:
         """The list that is there, None where nothing is. Raises ``NotTaken`` for anything else."""
-        found, strange = self._target.under_tag(repository, subject)
+        found, strange = self._source.under_tag(repository, subject)
         if strange or (found is not None and not self._is_list(repository, found, subject, ours)):
             raise _taken(where, strange or (f"{found.media_type} {found.digest}" if found else ""))
         return found
 
     def _is_list(self, repository: Repository, index: Manifest, subject: Digest, ours: Iterable[Digest]) -> bool:
         """Whether all that an index lists, as far as it can be read, refers to the subject."""
-        if not may_list_referrers(index, subject) or len(index.children) > _MOST_ENTRIES:
+        if not may_list_referrers(index, subject) or len(index.children) > MAX_ATTACHMENTS:
             return False
         known, proven = set(ours), not index.children
         for child in index.children:
@@ -129,7 +133,7 @@ class Links:
     def _read(self, repository: Repository, descriptor: Descriptor) -> Manifest | None:
         """A manifest, None when it is gone or of a kind that nobody here can read."""
         try:
-            return self._target.manifest(repository, descriptor.digest)
+            return self._source.manifest(repository, descriptor.digest)
         except NotFound:
             return None
         except RegistryError as error:

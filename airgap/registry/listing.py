@@ -17,7 +17,8 @@ from airgap.errors import Damaged, RegistryError, UsageError
 from airgap.oci import strictjson
 from airgap.oci.hosts import canonical_host
 from airgap.oci.reference import Repository
-from airgap.registry.http.failures import redact, refusal, unbelievable
+from airgap.registry.http.failures import redact, unbelievable
+from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import AnyCall, Call, HostCall, Transport
 from airgap.registry.http.wire import Answer
 from airgap.registry.settings.options import Endpoint

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from airgap.errors import RegistryError
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Outlook
-from airgap.registry.http.failures import read_errors, refusal
+from airgap.registry.http.refusals import read_errors, refusal
 from airgap.registry.http.transport import PUSH, Call, Transport
 from airgap.text import printable
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from airgap.errors import RegistryError
 from airgap.oci.descriptor import Descriptor
-from airgap.registry.http.failures import NETWORK, is_too_slow, network_failure, redact, refusal
+from airgap.registry.http.failures import NETWORK, is_too_slow, network_failure, redact
+from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import Call, Transport
 from airgap.registry.http.wire import Answer
 from airgap.text import printable

@@ -6,15 +6,17 @@ import re
 from dataclasses import replace
 
 from airgap.errors import Damaged, NotFound, RegistryError
+from airgap.limits import MAX_ATTACHMENTS, MAX_MANIFEST
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
-from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
+from airgap.oci.manifest import Manifest, sniff_media_type
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader
-from airgap.registry.http.failures import redact, refusal, unbelievable
+from airgap.registry.http.failures import redact, unbelievable
+from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import PUSH, Call, Transport
 from airgap.registry.http.wire import Answer
 from airgap.registry.listing import next_page
@@ -24,7 +26,6 @@ from airgap.text import printable
 
 _ACCEPT = {"Accept": media.ACCEPT_MANIFESTS}
 _MAX_PAGES = 100
-_MAX_REFERRERS = 1000
 #: Answers to a HEAD that do not tell whether the thing is there: refused, or the method is not allowed.
 _UNKNOWN = frozenset({401, 403, 405})
 #: Answers of registries that do not know the referrers API; 406 is Artifactory's.
@@ -297,5 +298,5 @@ def _is_web_page(answer: Answer) -> bool:
 
 
 def _check_count(count: int, where: str) -> None:
-    if count > _MAX_REFERRERS:
-        raise RegistryError("too many referrers", where=where, expected=f"at most {_MAX_REFERRERS}", got=printable(str(count)))
+    if count > MAX_ATTACHMENTS:
+        raise RegistryError("too many referrers", where=where, expected=f"at most {MAX_ATTACHMENTS}", got=printable(str(count)))

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from airgap.errors import UsageError
 from airgap.oci.reference import Repository
-from airgap.registry.http.failures import redact, refusal
+from airgap.registry.http.failures import redact
+from airgap.registry.http.refusals import refusal
 from airgap.registry.listing import Listing
 from airgap.registry.settings.options import RegistryOptions, origin
 from airgap.registry.target import RegistryTarget

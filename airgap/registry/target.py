@@ -10,8 +10,9 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Outlook, Reader
-from airgap.registry.http.failures import NETWORK, network_failure, redact, refusal
+from airgap.registry.http.failures import NETWORK, network_failure, redact
 from airgap.registry.http.patience import PASSING
+from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import PUSH, Call
 from airgap.registry.http.wire import Answer
 from airgap.registry.linking import Links
@@ -31,7 +32,7 @@ class RegistryTarget(RegistrySource):
     def __init__(self, options: RegistryOptions) -> None:
         super().__init__(options)
         self._uploader = Uploader(self._transport)
-        self._links = Links(self)
+        self._links = Links(self, self.tag)
 
     def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:
         """As ``Target.mount``; only within one registry."""

@@ -18,7 +18,8 @@ from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
 from airgap.registry.chunks import LOST, PATIENCE, BodySizes, ChunkedUploader, Session, finishing
 from airgap.registry.http.auth import scope
-from airgap.registry.http.failures import NETWORK, network_failure, redact, refusal
+from airgap.registry.http.failures import NETWORK, network_failure, redact
+from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import PUSH, Call, Transport, redirect_target
 from airgap.registry.http.wire import Answer
 from airgap.registry.settings.limits import Bucket

@@ -24,8 +24,6 @@ from airgap.errors import UsageError
 from airgap.server.wire import Answer, problem
 from airgap.text import printable
 
-#: No htpasswd file may be larger, in bytes.
-MAX_FILE = 1024 * 1024
 #: Seconds for which a right and a wrong password are remembered.
 GOOD, BAD = 300.0, 10.0
 #: bcrypt looks at no more of a password, in bytes.

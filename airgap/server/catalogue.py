@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from airgap.errors import Damaged, NotFound, UsageError
+from airgap.limits import MAX_LEVELS
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -18,9 +19,6 @@ from airgap.oci.reference import Repository
 from airgap.oci.stores import Browsable, Named, Reader
 from airgap.oci.verify import VerifiedReader, read_all
 from airgap.text import printable
-
-#: Indexes may be nested this deep.
-MAX_DEPTH = 4
 
 
 @dataclass(frozen=True)
@@ -152,8 +150,8 @@ class Catalogue:
             digest, depth = waiting.pop()
             facts = None if digest in result.manifests else self._known(digest)
             if facts is not None:
-                if depth > MAX_DEPTH:
-                    raise Damaged("indexes are nested too deeply", where=digest, expected=f"{MAX_DEPTH} levels at most")
+                if depth > MAX_LEVELS:
+                    raise Damaged("indexes are nested too deeply", where=digest, expected=f"{MAX_LEVELS} levels at most")
                 result.manifests[digest] = facts
                 result.blobs.update(facts.blobs)
                 waiting += [(child, depth + 1) for child in facts.children]

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from airgap.errors import AirgapError
+from airgap.limits import MAX_LEVELS, MAX_MANIFEST
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import TAG_KINDS, digest_tag
 from airgap.oci.manifest import Manifest
 from airgap.oci.verify import VerifiedReader, read_all
-from airgap.server.catalogue import MAX_DEPTH, Catalogue, Served
+from airgap.server.catalogue import Catalogue, Served
 
 _DIGEST_TAG = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.[a-z]+)?", re.ASCII)
-_MAX_CONFIG = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _attached(served: Served, subject: Digest) -> int:
 def _platforms(catalogue: Catalogue, root: Digest) -> tuple[str, ...]:
     try:
         manifest = catalogue.manifest(root)
-        found = _of_children(catalogue, manifest, MAX_DEPTH) if manifest.is_index else _of_config(catalogue, manifest)
+        found = _of_children(catalogue, manifest, MAX_LEVELS) if manifest.is_index else _of_config(catalogue, manifest)
         return tuple(dict.fromkeys(found))
     except AirgapError:  # the requests for it say what is wrong
         return ()
@@ -104,7 +104,7 @@ def _of_children(catalogue: Catalogue, index: Manifest, depth: int) -> Iterator[
 def _of_config(catalogue: Catalogue, manifest: Manifest) -> Iterable[str]:
     """A single image says only in its config what it runs on."""
     config = manifest.config
-    if config is None or config.media_type not in media.CONFIGS or config.size > _MAX_CONFIG:
+    if config is None or config.media_type not in media.CONFIGS or config.size > MAX_MANIFEST:
         return ()
     fields = strictjson.parse_object(_read(catalogue, config), config.digest)
     platform = {name: fields.get(name) or "" for name in ("os", "architecture", "variant")}

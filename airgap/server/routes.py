@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
 from airgap.errors import Damaged, NotFound
+from airgap.limits import MAX_REPOSITORY
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -29,7 +30,6 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*", re.ASCII)
 _CONTENT = re.compile(r"/v2/(.+)/(manifests|blobs|referrers)/([^/]+)")
 _TAGS = re.compile(r"/v2/(.+)/tags/list")
-_NAME_LIMIT = 255
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 Query = Mapping[str, str]
@@ -79,7 +79,7 @@ class Request:
 
 def _in_repository(catalogue: Catalogue, request: Request, endpoint: Endpoint) -> Answer:
     served = catalogue.repository(request.name, request.query.get("ns", ""))
-    if served is None and (len(request.name) > _NAME_LIMIT or not _NAME.fullmatch(request.name)):
+    if served is None and (len(request.name) > MAX_REPOSITORY or not _NAME.fullmatch(request.name)):
         return problem(HTTPStatus.BAD_REQUEST, "NAME_INVALID", "not a repository name")
     if served is None and endpoint is _referrers and not request.query.get("ns"):
         served = Served()  # a registry with this endpoint must never answer 404 there ("Listing Referrers"); a mirror may

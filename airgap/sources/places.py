@@ -16,6 +16,7 @@ from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotFound, Refused, UsageError
 from airgap.fsio import DirectoryTree, Tree
 from airgap.layout import LayoutReader
+from airgap.limits import MAX_SIGNATURE_BLOB
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.places import Place
@@ -25,7 +26,6 @@ from airgap.text import listing, printable
 
 #: The repository of an image that has no name where it lies; nothing is ever looked for under it.
 NAMELESS = Repository("localhost", "image")
-_MAX_SIGNATURE = 4 * 1024 * 1024
 
 
 class Opened(Protocol):
@@ -175,7 +175,8 @@ class _Bundle:
     def _signatures(self, image: Image) -> Callable[[Repository, Digest], tuple[bytes, ...]]:
         def signatures(repository: Repository, digest: Digest) -> tuple[bytes, ...]:  # noqa: ARG001
             wanted = [signature for signature in image.signatures if signature.subject == digest]
-            return tuple(read_all(self._store.open_blob(one.digest), _MAX_SIGNATURE, self._store.catalog.name) for one in wanted)
+            opened = (self._store.open_blob(one.digest) for one in wanted)
+            return tuple(read_all(one, MAX_SIGNATURE_BLOB, self._store.catalog.name) for one in opened)
 
         return signatures
 

@@ -15,6 +15,7 @@ from typing import Any
 from airgap import fsio
 from airgap.archives.tree import TarTree
 from airgap.errors import Damaged, UsageError
+from airgap.limits import MAX_INDEX
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
@@ -29,7 +30,6 @@ from airgap.text import printable
 _REF_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
 _INDEX = "index.json"
-_MAX_INDEX = 64 * 1024 * 1024
 
 
 class ArchiveTarget(Collecting):
@@ -61,7 +61,7 @@ class ArchiveTarget(Collecting):
         except (Damaged, UsageError):  # nothing there, or nothing of ours: then the first write says so
             return None
         with contextlib.closing(tree), contextlib.suppress(Damaged):
-            index = strictjson.parse_object(tree.read(_INDEX, _MAX_INDEX), self._where)
+            index = strictjson.parse_object(tree.read(_INDEX, MAX_INDEX), self._where)
             for item in strictjson.array(index.get("manifests"), self._where):
                 descriptor = Descriptor.from_json(item, self._where)
                 if descriptor.annotations.get(_REF_NAME) == name_of(reference):

@@ -10,6 +10,7 @@ from airgap import fsio, programs
 from airgap.archives.imagedir import MANIFEST, VERSION, ImageDirectory
 from airgap.archives.many import Signatures, no_signatures
 from airgap.errors import Damaged, MediaError, UsageError
+from airgap.limits import MAX_SAID
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
@@ -21,7 +22,6 @@ from airgap.targets.contents import digest_of_all, directory_contents
 from airgap.text import listing, printable
 
 _VERSION = b"Directory Transport Version: 1.1\n"
-_MOST_OUTPUT = 2000
 
 
 class _Pool(Collecting):
@@ -196,7 +196,7 @@ class StorageTarget(_Pool):
             command = [*self._command(), f"dir:{self._pool}", f"containers-storage:{self._store_name}{name}"]
             done = programs.run(command, output=False)
             if done.returncode:
-                said = printable(done.stderr[-_MOST_OUTPUT:].decode("utf-8", "replace").strip(), _MOST_OUTPUT)
+                said = printable(done.stderr[-MAX_SAID:].decode("utf-8", "replace").strip(), MAX_SAID)
                 raise MediaError("the storage does not accept an image", where=f"{self._where}{name}", got=said)
 
     def _command(self) -> list[str]:

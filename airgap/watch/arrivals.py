@@ -16,12 +16,12 @@ from pathlib import Path
 
 from airgap.errors import MediaError, UsageError, disk_error
 from airgap.format import names
+from airgap.limits import MAX_FOLDER
 from airgap.text import printable
 
 #: How deep bundles may lie below the drop directory: a mount point, a directory on it, a bundle.
 MAX_DEPTH = 4
-#: More entries in one folder than this are no bundle's, and so many are looked at in all.
-MAX_ENTRIES = 10_000
+#: So many entries, and so many folders, are looked at in all.
 MAX_TOTAL = 200_000
 MAX_FOLDERS = 2_000
 
@@ -147,7 +147,7 @@ class Arrivals:
         with os.scandir(path) as entries:
             for count, entry in enumerate(entries, 1):
                 self._left -= 1
-                if count > MAX_ENTRIES or self._left < 0:
+                if count > MAX_FOLDER or self._left < 0:
                     self.remarks.append(f"too many files in {printable(str(path))}: it is not looked at")
                     return {}, []
                 if _is_ours(entry.name):

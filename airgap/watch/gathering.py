@@ -18,7 +18,8 @@ from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
 from airgap.errors import AirgapError, Damaged, MediaError, Refused, UsageError, disk_error
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG, Catalog, Volume
+from airgap.format.catalog import Catalog, Volume
+from airgap.limits import MAX_CATALOG
 from airgap.oci.digest import Digest
 from airgap.text import listing, plural, printable
 from airgap.watch.arrivals import Folder, Stamp

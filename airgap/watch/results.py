@@ -10,10 +10,10 @@ from typing import Any
 
 from airgap import fsio
 from airgap.errors import MediaError
+from airgap.limits import MAX_LINE
 from airgap.text import printable
 
 SCHEMA = "airgap.result/1"
-_LONGEST = 10_000  # characters of one line
 
 
 class Results:
@@ -43,7 +43,7 @@ class Results:
             MediaError: there is no place at all where it can be written.
         """
         document = json.dumps({"schema": SCHEMA, **facts}, indent=2).encode() + b"\n"
-        text = "".join(f"{printable(line, _LONGEST)}\n" for line in lines).encode("utf-8", "backslashreplace")
+        text = "".join(f"{printable(line, MAX_LINE)}\n" for line in lines).encode("utf-8", "backslashreplace")
         if self._directory is None:
             try:
                 return _write(self._beside(name, folder), name, document, text)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airgap.format.names import volume_name
-from airgap.oci.stream import MAX_STREAM
+from airgap.limits import MAX_STREAM
 from tests.support.bundles import flip
 from tests.support.cli import DAMAGED, MEDIA, failed, here
 from tests.support.disks import Disk, burn, disc, fill_with_mtools, take_with_mtools

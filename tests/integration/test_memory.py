@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from airgap.documents.request import MAX_REQUEST, ResendRequest
+from airgap.documents.request import ResendRequest
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG
+from airgap.limits import MAX_CATALOG, MAX_REQUEST
 from airgap.oci.digest import Digest
 from tests.support import parserseeds as seeds
 from tests.support.bundles import Sender

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import Damaged, NotFound, RegistryError
+from airgap.limits import MAX_MANIFEST
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.manifest import MAX_MANIFEST, Manifest
+from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
 from airgap.registry import CredentialStore, RegistryStore

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgap.documents.holdings import Held, Holdings
-from airgap.documents.receipt import MAX_RECEIPT, SCHEMA, Receipt, Taken, check_site
+from airgap.documents.receipt import SCHEMA, Receipt, Taken, check_site
 from airgap.errors import Damaged, UsageError
+from airgap.limits import MAX_RECEIPT
 from airgap.oci.digest import Digest
 
 ROOT = Digest.of(b"root")

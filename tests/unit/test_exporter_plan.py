@@ -11,6 +11,7 @@ from airgap.documents.holdings import Held
 from airgap.errors import RegistryError, UsageError
 from airgap.format.catalog import Blob, Patch
 from airgap.format.names import MIN_VOLUME
+from airgap.limits import MAX_SIGNATURE_BLOB
 from airgap.lists import Entry
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -19,7 +20,6 @@ from airgap.planning.lock import Lock, is_lock, placed_blobs
 from airgap.planning.plan import Made, holdable, lay_out, summary
 from airgap.planning.resolve import resolve
 from airgap.progress import Silent
-from airgap.trust.keys.evidence import MAX_BUNDLE
 from tests.support import images
 from tests.support.origin import Origin
 
@@ -152,7 +152,7 @@ def test_manifests_signatures_and_small_parts_of_attachments_are_always_carried(
     name = origin.push("docker.io/shop/web:1", web)
     payload = images.simple_signing(name.repository, web.digest)
     signature, sbom = images.cosign_signature(payload, "c2ln"), images.artifact(web, "application/spdx+json", b"small")
-    large = images.artifact(web, "application/big", bytes(MAX_BUNDLE + 1))
+    large = images.artifact(web, "application/big", bytes(MAX_SIGNATURE_BLOB + 1))
     origin.push(f"{name.repository}:{images.digest_tag(web.digest, '.sig')}", signature)
     for attached in (sbom, large):
         origin.push(str(name.repository), attached)
@@ -215,6 +215,6 @@ def test_a_reference_in_a_lock_is_pinned(lock: Lock) -> None:
 
 
 def test_more_than_a_reader_takes_is_not_planned(lock: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airgap.planning.plan.MAX_MEMORY", 10_000)
+    monkeypatch.setattr("airgap.planning.plan.MAX_CATALOG_MEMORY", 10_000)
     with pytest.raises(UsageError, match="more images and blobs than one bundle can have"):
         lay_out(lock, None)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from airgap.errors import NotFound, RegistryError, UsageError
+from airgap.limits import MAX_LEVELS
 from airgap.lists import Entry
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
@@ -14,7 +15,7 @@ from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Referrers
 from airgap.planning.lock import Lock
-from airgap.planning.resolve import MAX_DEPTH, resolve
+from airgap.planning.resolve import resolve
 from airgap.progress import Silent
 from tests.support import images
 from tests.support.origin import Origin
@@ -214,7 +215,7 @@ def test_a_child_that_is_not_as_its_index_says(origin: Origin, stated: dict[str,
 
 def test_an_index_in_an_index_in_an_index_has_an_end(origin: Origin) -> None:
     built = images.image([images.layer("x")])
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_LEVELS + 1):
         built = images.index([built])
     origin.push(f"{NAME}:1", built)
     with pytest.raises(RegistryError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,17 @@ HOMES = {
     "bcrypt": ("server",), "prometheus_client": ("server",),
 }  # fmt: skip
 
+#: Who makes threads, and why it is not ``airgap/work.py`` that does.
+THREADS = {
+    "airgap/work.py": "the one place for work that is divided among threads",
+    "airgap/exporter/digests.py": "three followers, each with a part of its own, who work beside the pool that they follow",
+    "airgap/registry/settings/credentials.py": "a timer ends a helper that hangs",
+    "airgap/registry/lease.py": "the keeper renews the lease beside whatever the flow does",
+    "airgap/server/http.py": "connections outlive what is done for one of them, and one that fails must not end the others",
+    "airgap/server/watched.py": "the watch looks at files beside the server",
+}
+#: Circles of files, and folders with more files than 15, that are still there.
+
 
 def part_of(path: Path) -> str:
     """``airgap/oci/digest.py`` -> ``oci``, ``airgap/trust/keys/pem.py`` -> ``trust.keys``, ``airgap/__init__.py`` -> ``""``."""
@@ -64,7 +76,7 @@ def room_of(name: str) -> str:
 
 
 def imports_of(source: str, path: Path) -> Iterator[str]:
-    """The dotted names of all modules a source file imports, wherever in it and however written."""
+    """The dotted names of all modules a source file imports, wherever in it and however written; with what it takes of them."""
     package = path.parts[:-1]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -73,7 +85,7 @@ def imports_of(source: str, path: Path) -> Iterator[str]:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
             # "from airgap import text" names a module by its alias
-            yield from ([f"airgap.{alias.name}" for alias in node.names] if module == "airgap" else [module])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def violations(source: str, path: Path) -> list[str]:
@@ -104,7 +116,7 @@ def test_module_imports_only_lower_ranks_and_its_own_package(path: Path) -> None
         ("airgap/layout/index.py", "from airgap import bundle"),
         ("airgap/layout/index.py", "from ..bundle import frame"),
         ("airgap/layout/index.py", "def f():\n    import airgap.cli.main"),
-        ("airgap/text.py", "from airgap.progress import Progress"),
+        ("airgap/text.py", "from airgap.pace import Pacing"),
         ("airgap/__init__.py", "from airgap.errors import AirgapError"),
         ("airgap/exporter/fill.py", "import requests"),
         ("airgap/cli/main.py", "import yaml"),
@@ -128,6 +140,52 @@ def test_rule_notices_a_forbidden_import(path: str, source: str) -> None:
 )
 def test_rule_lets_an_allowed_import_pass(path: str, source: str) -> None:
     assert violations(source, Path(path)) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_threads_are_made_in_one_place(path: Path) -> None:
+    source = (ROOT / path).read_text()
+    names = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)} | {
+        name.rpartition(".")[2] for name in imports_of(source, path)
+    }
+    makes = bool(names & {"Thread", "Timer", "ThreadPoolExecutor", "ProcessPoolExecutor", "futures"})
+    assert makes == (str(path) in THREADS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_caps_that_packages_share_stand_in_one_table(path: Path) -> None:
+    caps = {name for name in imports_of((ROOT / path).read_text(), path) if ".MAX_" in name}
+    assert {name for name in caps if not name.startswith((f"airgap.{part_of(path)}.", "airgap.limits."))} == set()
+
+
+def circles(imports: dict[str, set[str]]) -> list[set[str]]:
+    """The groups of modules in which each imports each, be it by way of others."""
+    reach = {name: set(found) for name, found in imports.items()}
+    for through in reach:
+        for found in reach.values():
+            if through in found:
+                found |= reach[through]
+    groups = {frozenset(other for other in found if name in reach[other]) for name, found in reach.items()}
+    return [set(group) for group in groups if group]
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    named = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES}
+    imports: dict[str, set[str]] = {}
+    for module, path in named.items():
+        wanted = imports_of((ROOT / path).read_text(), path)
+        imports[module] = {name if name in named else name.rpartition(".")[0] for name in wanted} & named.keys() - {module}
+    assert circles(imports) == []
+
+
+def test_rule_notices_a_circle() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == [{"b", "c"}]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_folder_has_more_than_15_files() -> None:
+    counts = Counter(str(path.parent) for path in MODULES)
+    assert {folder for folder, count in counts.items() if count > 15} == set()
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)

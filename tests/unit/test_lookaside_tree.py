@@ -10,7 +10,8 @@ import pytest
 
 from airgap.errors import AirgapError, Damaged, MediaError, RegistryError, UsageError
 from airgap.fsio import NewFile
-from airgap.lookaside import MAX_SIGNATURE, MAX_SIGNATURES, LookasideConfig, LookasideReader, merge_signatures, write_signatures
+from airgap.limits import MAX_SIGNATURE_BLOB, MAX_SIGNATURES
+from airgap.lookaside import LookasideConfig, LookasideReader, merge_signatures, write_signatures
 from airgap.lookaside.read import MAX_TOTAL
 from airgap.lookaside.registriesd import Section
 from airgap.lookaside.write import MAX_WRITTEN
@@ -92,7 +93,7 @@ def make_dangling(path: Path) -> None:
 
 def make_large(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(MAX_SIGNATURE + 1)
+        file.truncate(MAX_SIGNATURE_BLOB + 1)
 
 
 STRANGE = {
@@ -130,9 +131,9 @@ def test_too_many_signatures_are_an_error(tmp_path: Path) -> None:
 
 def test_too_many_bytes_are_an_error(tmp_path: Path) -> None:
     folder = place(tmp_path)
-    for number in range(1, MAX_TOTAL // MAX_SIGNATURE + 2):
+    for number in range(1, MAX_TOTAL // MAX_SIGNATURE_BLOB + 2):
         with (folder / f"signature-{number}").open("wb") as file:
-            file.truncate(MAX_SIGNATURE)
+            file.truncate(MAX_SIGNATURE_BLOB)
     with pytest.raises(Damaged):
         read(tmp_path)
 
@@ -165,7 +166,7 @@ FAILURES: dict[str, Callable[[Request], Reply]] = {
     "no-content": lambda _: Reply(204),
     "hung-up": lambda _: HANG_UP,
     "truncated": lambda _: Reply(200, BLOBS[0], cut=3),
-    "too-large": lambda _: Reply(200, bytes(MAX_SIGNATURE + 1)),
+    "too-large": lambda _: Reply(200, bytes(MAX_SIGNATURE_BLOB + 1)),
     "endless": lambda _: Reply(200, BLOBS[0]),
     "redirect-to-nowhere": lambda _: Reply(302, headers={"Location": "file:///etc/passwd"}),
     "compressed": lambda _: Reply(200, BLOBS[0], {"Content-Encoding": "gzip"}),
@@ -221,7 +222,7 @@ def test_merging_leaves_out_what_would_keep_podman_from_the_good_ones(tmp_path: 
     assert files(tmp_path) == [f"{FOLDER}/signature-{number}" for number in (1, 2, 3)]
 
 
-GARBAGE = {"armored": b"-----BEGIN PGP MESSAGE-----", "empty": b"", "json": b"{}", "large": b"\xa3" + bytes(MAX_SIGNATURE)}
+GARBAGE = {"armored": b"-----BEGIN PGP MESSAGE-----", "empty": b"", "json": b"{}", "large": b"\xa3" + bytes(MAX_SIGNATURE_BLOB)}
 
 
 @pytest.mark.parametrize("name", GARBAGE)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from airgap.errors import Damaged
+from airgap.limits import MAX_MANIFEST
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import KINDS, REFERRER, REFERRERS_TAG, TAG_KINDS, Attachment, Image, digest_tag
-from airgap.oci.manifest import MAX_MANIFEST, Manifest, sniff_media_type
+from airgap.oci.manifest import Manifest, sniff_media_type
 from airgap.oci.reference import Reference
 
 LAYER = {"mediaType": media.OCI_LAYER, "digest": str(Digest.of(b"layer")), "size": 5}

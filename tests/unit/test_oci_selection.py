@@ -7,10 +7,11 @@ import json
 import pytest
 
 from airgap.errors import Damaged, UsageError
+from airgap.limits import MAX_MANIFEST
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
-from airgap.oci.manifest import MAX_MANIFEST, Manifest
+from airgap.oci.manifest import Manifest
 from airgap.oci.selection import PlatformFilter, config_of, platform_in
 from tests.support import images
 

@@ -10,15 +10,8 @@ import pytest
 
 from airgap import fsio
 from airgap.errors import MediaError, Refused
-from airgap.trust.judge.bundles import (
-    MAX_SIGNATURE,
-    MAX_SIGNATURES,
-    CatalogSignatures,
-    Verdict,
-    check_catalog_signatures,
-    judge_stream,
-)
-from airgap.trust.keys import gpg
+from airgap.limits import MAX_KEYRING, MAX_SIGNATURE, MAX_SIGNATURES
+from airgap.trust.judge.bundles import CatalogSignatures, Verdict, check_catalog_signatures, judge_stream
 from airgap.trust.keys import signers as keys
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.templates import site_policy
@@ -30,7 +23,7 @@ REJECT = {"type": "reject"}
 
 
 def read_key(path: str) -> bytes:
-    return fsio.read_input(Path(path), gpg.MAX_KEYRING, "key file")
+    return fsio.read_input(Path(path), MAX_KEYRING, "key file")
 
 
 class Person:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import Refused, UsageError
+from airgap.limits import MAX_SIGNATURE
 from airgap.trust.keys import gpg, openpgp
 from tests.support.trustkit import GpgHome, gpg_home
 
@@ -146,7 +147,7 @@ def test_only_one_armored_detached_signature_is_accepted(home, alice, kind) -> N
         "bad-checksum": b"\n".join(line if not line.startswith(b"=") else b"=AAAA" for line in good.split(b"\n")),
         "key": home.export(alice),
         "empty": b"",
-        "huge": good + b"\n" * gpg.MAX_SIGNATURE,
+        "huge": good + b"\n" * MAX_SIGNATURE,
     }[kind]
     with pytest.raises(Refused):
         detached_by(home, home.export(alice), DATA, content)

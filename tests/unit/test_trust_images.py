@@ -12,6 +12,7 @@ import pytest
 
 from airgap import fsio
 from airgap.errors import Refused
+from airgap.limits import MAX_SIGNATURES
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.trust.judge.images import ImageJudge, ImageVerdict, judge_image
@@ -202,7 +203,7 @@ def test_require_signed_refuses_a_policy_that_accepts_anything(vendor: Vendor, g
 
 
 def test_a_flood_of_signatures_is_cut_off(vendor: Vendor) -> None:
-    found = evidence(*[b"x"] * ev.MAX_SIGNATURES, vendor.blob())
+    found = evidence(*[b"x"] * MAX_SIGNATURES, vendor.blob())
     verdict = judged(policy(vendor.wanted()), NAME, found)
     assert not verdict.accepted
     assert "more" in verdict.reason

@@ -15,6 +15,7 @@ from airgap import fsio
 from airgap.documents.custodysignatures import who_signed
 from airgap.documents.receiptsignatures import check_receipt_signatures
 from airgap.errors import Refused
+from airgap.limits import MAX_KEYRING
 from airgap.trust.judge.bundles import Verdict, check_catalog_signatures, judge_stream
 from airgap.trust.keys import gpg
 from airgap.trust.keys.numbers import people
@@ -62,7 +63,7 @@ def judge(wanted: Sequence[dict[str, Any]], signatures: dict[str, bytes], revoke
     document = {"default": [{"type": "reject"}], "transports": {"airgap": {"": list(wanted)}}}
     policy = parse_policy(json.dumps(document).encode())
     found = check_catalog_signatures(
-        RAW, signatures, policy, lambda path: fsio.read_input(Path(path), gpg.MAX_KEYRING, "key file"), revoked or Revoked()
+        RAW, signatures, policy, lambda path: fsio.read_input(Path(path), MAX_KEYRING, "key file"), revoked or Revoked()
     )
     return judge_stream(found, policy, "prod")
 

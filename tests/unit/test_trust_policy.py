@@ -7,8 +7,9 @@ import json
 import pytest
 
 from airgap.errors import Refused
+from airgap.limits import MAX_POLICY
 from airgap.trust.policy import requirements as r
-from airgap.trust.policy.document import MAX_POLICY, parse_policy
+from airgap.trust.policy.document import parse_policy
 from airgap.trust.policy.templates import site_policy
 
 REJECT = {"type": "reject"}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airgap.errors import Refused
+from airgap.limits import MAX_SIGNATURE_BLOB, MAX_SIGNATURES
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.trust.judge.images import ImageJudge, ImageVerdict
@@ -119,7 +120,7 @@ def test_other_forms_of_a_good_bundle_vouch_too(good: ev.SigstoreBundle) -> None
         (ev.SigstoreBundle(b"signature", "bundle"), "malformed"),
         (ev.SigstoreBundle(b"", "bundle"), "malformed"),
         (ev.SigstoreBundle(b"[" * 100_000, "bundle"), "malformed"),
-        (ev.SigstoreBundle(b" " * (ev.MAX_BUNDLE + 1), "bundle"), "too large"),
+        (ev.SigstoreBundle(b" " * (MAX_SIGNATURE_BLOB + 1), "bundle"), "too large"),
     ],
 )
 def test_bad_bundle_counts_as_none_and_says_why(bad: ev.SigstoreBundle, reason: str) -> None:
@@ -214,7 +215,7 @@ def test_garbage_bundles_spoil_neither_a_good_bundle_nor_a_good_signature() -> N
 
 def test_many_bad_signatures_do_not_keep_a_good_bundle_from_being_looked_at() -> None:
     bad = signing.cosign(OTHER, signing.cosign_payload(MANIFEST, IMAGE))
-    assert judged(bundle(), sigstore=(bad,) * (ev.MAX_SIGNATURES + 1)).accepted
+    assert judged(bundle(), sigstore=(bad,) * (MAX_SIGNATURES + 1)).accepted
 
 
 def test_bundle_satisfies_no_gpg_requirement_but_is_counted() -> None:

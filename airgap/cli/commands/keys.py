@@ -14,11 +14,10 @@ from airgap.cipher import sites
 from airgap.cli.options import inputs
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
+from airgap.limits import MAX_KEY
 from airgap.text import printable
 from airgap.trust.keys import signers as trust_keys
 from airgap.trust.keys.signatures import load_public_key
-
-_MAX_KEY = 64 * 1024
 
 keys = typer.Typer(no_args_is_help=True, help="Make keys: to sign bundles, or to encrypt them to a site.")
 
@@ -102,7 +101,7 @@ def _finish(private: Path, public: Path, kind: KeyType, secret: bytes | None) ->
         hint="choose another --out; keys are never overwritten",
     )
     try:
-        pem = trust_keys.public_half(fsio.read_capped(private, _MAX_KEY), secret)
+        pem = trust_keys.public_half(fsio.read_capped(private, MAX_KEY), secret)
         key_id = sites.SiteKey.load(pem, str(public)).key_id if kind is KeyType.x25519 else load_public_key(pem).id
     except UsageError as error:
         raise taken from error

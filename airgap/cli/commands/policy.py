@@ -20,15 +20,16 @@ from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import Damaged, Refused, UsageError
 from airgap.format.names import check_stream
+from airgap.limits import MAX_KEYRING, MAX_POLICY
 from airgap.oci import strictjson
 from airgap.oci.reference import Reference
 from airgap.text import listing, plural, printable
 from airgap.trust.judge.advice import Advice, advise
 from airgap.trust.judge.explain import explain
 from airgap.trust.judge.images import ImageVerdict
-from airgap.trust.keys.gpg import MAX_KEYRING, is_openpgp
+from airgap.trust.keys.gpg import is_openpgp
 from airgap.trust.keys.signatures import load_public_key
-from airgap.trust.policy.document import MAX_POLICY, Policy, parse_policy
+from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import Requirement
 from airgap.trust.policy.templates import site_policy
 from airgap.trust.policy.words import in_words

@@ -19,15 +19,15 @@ from airgap.cli.options.stores import Reach, registry
 from airgap.cli.terminal.console import Console
 from airgap.delta.bases import Base, of_catalog
 from airgap.documents.holdings import Holdings
-from airgap.documents.receipt import MAX_RECEIPT, Receipt
+from airgap.documents.receipt import Receipt
 from airgap.documents.receiptsignatures import check_receipt_signatures, signature_files
 from airgap.errors import Damaged, UsageError
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG
 from airgap.format.outer import Unverified
 from airgap.format.times import format_time
 from airgap.layout import LayoutReader, LayoutStore
 from airgap.lifecycle.scan import Part, scan, scan_store, what_is_remembered
+from airgap.limits import MAX_CATALOG, MAX_RECEIPT
 from airgap.naming.mapping import LayoutTarget, RegistryTarget, parse_store
 from airgap.oci.digest import Digest
 from airgap.text import printable

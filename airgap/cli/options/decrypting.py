@@ -12,7 +12,7 @@ from airgap import fsio
 from airgap.cipher.sites import SiteKey, SiteSecret
 from airgap.cli.options import inputs
 from airgap.errors import UsageError
-from airgap.format.outer import MAX_RECIPIENTS
+from airgap.limits import MAX_KEY, MAX_RECIPIENTS
 from airgap.text import printable
 
 EncryptOption = Annotated[
@@ -27,12 +27,11 @@ DecryptOption = Annotated[
     list[Path] | None,
     typer.Option("--decrypt-key", metavar="KEY", help="The site's private key, for encrypted bundles; may be repeated."),
 ]
-_MAX_KEY_FILE = 64 * 1024
 
 
 def site_keys(files: Sequence[Path] | None) -> list[SiteKey]:
     """What ``--encrypt-to`` names, each key once. Raises ``UsageError``."""
-    keys = [SiteKey.load(fsio.read_input(file, _MAX_KEY_FILE, "key file"), printable(str(file))) for file in files or ()]
+    keys = [SiteKey.load(fsio.read_input(file, MAX_KEY, "key file"), printable(str(file))) for file in files or ()]
     found = list({key.key_id: key for key in keys}.values())
     if len(found) > MAX_RECIPIENTS:
         raise UsageError("a bundle for too many sites", expected=f"{MAX_RECIPIENTS} at most", got=str(len(found)))
@@ -45,6 +44,4 @@ def site_secrets(files: Sequence[Path] | None, passphrase_file: Path | None) -> 
     def ask() -> bytes | None:
         return inputs.passphrase(passphrase_file, "passphrase of the site's decryption key")
 
-    return tuple(
-        SiteSecret.load(fsio.read_input(file, _MAX_KEY_FILE, "key file"), ask, printable(str(file))) for file in files or ()
-    )
+    return tuple(SiteSecret.load(fsio.read_input(file, MAX_KEY, "key file"), ask, printable(str(file))) for file in files or ())

@@ -20,8 +20,9 @@ from airgap.exporter.gates import Gates
 from airgap.exporter.hooks import Hook
 from airgap.exporter.judge import ImageTerms
 from airgap.layout import LayoutStore
+from airgap.limits import MAX_ATTACHED_FILE
 from airgap.oci.stores import Browsable, Target
-from airgap.planning.attach import MAX_FILE, Attached, Wanted, check_sizes
+from airgap.planning.attach import Attached, Wanted, check_sizes
 from airgap.server import Catalogue, RegistryServer
 from airgap.text import plural, printable
 
@@ -131,7 +132,7 @@ def outcome_lines(done: Exported) -> list[str]:
 
 def _read(wanted: Wanted) -> Attached:
     path = Path(wanted.path)
-    content = fsio.read_input(path, MAX_FILE, "file to attach")
+    content = fsio.read_input(path, MAX_ATTACHED_FILE, "file to attach")
     if not content:
         raise UsageError("an empty file to attach", where=printable(wanted.path))
     return Attached(wanted.image, wanted.media_type, path.name, content)

@@ -10,7 +10,8 @@ import typer
 
 from airgap import fsio
 from airgap.errors import UsageError
-from airgap.lists.renames import MAX_RULES_FILE, read_rules
+from airgap.limits import MAX_RULES_FILE
+from airgap.lists.renames import read_rules
 from airgap.naming.renaming import Rule, Rules, parse_rules
 from airgap.text import printable
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, Refused, RegistryError, UsageError, exit_code
+from airgap.limits import MAX_LINE
 from airgap.text import human_size, printable
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about w
 
 _STEP = 10  # plain lines every so many per cent
 _PLAIN_FROM = 64 * 1024 * 1024
-_LONGEST = 10_000  # characters of one line
 
 #: What to do when an error does not say it itself.
 _NEXT: dict[type[AirgapError], str] = {
@@ -56,7 +56,7 @@ class Console:
     def result(self, facts: dict[str, Any], lines: list[str]) -> None:
         """Print what the command found out: facts for ``--json``, lines for people."""
         self._end_bar()
-        text = json.dumps(facts, indent=2) if self.as_json else "\n".join(printable(line, _LONGEST) for line in lines)
+        text = json.dumps(facts, indent=2) if self.as_json else "\n".join(printable(line, MAX_LINE) for line in lines)
         stream = sys.stderr if self._stdout_taken else sys.stdout
         stream.write(text + "\n")
         stream.flush()

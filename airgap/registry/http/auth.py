@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from airgap.errors import RegistryError
-from airgap.registry.http.failures import redact, refusal
+from airgap.registry.http.failures import redact
+from airgap.registry.http.refusals import refusal
 from airgap.registry.http.wire import Answer
 from airgap.registry.settings.credentials import Credential
 from airgap.registry.settings.options import Endpoint

@@ -15,7 +15,7 @@ from airgap.errors import Busy, RegistryError, UsageError
 from airgap.oci.hosts import canonical_host
 from airgap.oci.reference import Repository
 from airgap.registry.http.auth import scope
-from airgap.registry.http.failures import refusal
+from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import HostCall, Transport
 from airgap.registry.settings.credentials import Login, entry_key, helper_of, read_auth_file, tell_helper
 from airgap.registry.settings.options import RegistryOptions

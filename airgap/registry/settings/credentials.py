@@ -16,11 +16,11 @@ from typing import Any
 
 from airgap import fsio, programs
 from airgap.errors import Damaged, RegistryError, UsageError
+from airgap.limits import MAX_SETTINGS
 from airgap.oci import strictjson
 from airgap.oci.hosts import DEFAULT_HOST, canonical_scope
 from airgap.text import printable
 
-_MAX_FILE = 1024 * 1024
 _MAX_ANSWER = 64 * 1024
 _HELPER_SECONDS = 60.0
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
@@ -231,7 +231,7 @@ def _helper_failed(name: str, server: str, got: str) -> RegistryError:
 def read_auth_file(file: Path) -> dict[str, Any]:
     """The document in an auth file. Raises ``UsageError``."""
     try:
-        return strictjson.parse_object(fsio.read_input(file, _MAX_FILE, "auth file"), printable(str(file)))
+        return strictjson.parse_object(fsio.read_input(file, MAX_SETTINGS, "auth file"), printable(str(file)))
     except Damaged as error:
         raise UsageError(error.what, where=error.where, hint="correct the auth file, or log in again") from None
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from airgap import fsio
 from airgap.errors import UsageError
+from airgap.limits import MAX_SETTINGS
 from airgap.oci.hosts import canonical_scope
 from airgap.registry.settings.rules import Mirror, Pulls, Rule, Rules
 from airgap.text import printable
 
-_MAX_FILE = 1024 * 1024
 _MOST_DOTS = 64
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _SYSTEM = Path("/etc/containers")
@@ -102,7 +102,7 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self._where = printable(str(path))
-        raw = fsio.read_input(path, _MAX_FILE, "registries.conf")
+        raw = fsio.read_input(path, MAX_SETTINGS, "registries.conf")
         try:
             text = raw.decode()
             self._check_dots(text)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airgap.errors import AirgapError, MediaError, Refused
+from airgap.limits import MAX_SIGNATURE, MAX_SIGNATURES
 from airgap.text import listing, plural, printable
 from airgap.trust.keys import gpg
 from airgap.trust.keys.keystore import ReadKey, known_openpgp_keys, read_keys
@@ -34,11 +35,6 @@ from airgap.trust.policy.requirements import (
 )
 from airgap.trust.policy.scopes import Selected, requirements_for_stream, select
 from airgap.trust.policy.scopesyntax import AIRGAP
-
-#: More signature files than this are an attack, not a bundle.
-MAX_SIGNATURES = 128
-#: No signature file may be larger, in bytes.
-MAX_SIGNATURE = gpg.MAX_SIGNATURE
 
 _NAME = re.compile(r"catalog\.json\.[0-9a-f]{16}\.(sig|asc)", re.ASCII)
 _SIGN_HINT = "sign the bundle with a key that the policy requires (airgap sign BUNDLE --key KEY), or correct the policy"

@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import TypeAlias, TypeVar
 
 from airgap.errors import AirgapError, MediaError, Refused
+from airgap.limits import MAX_SIGNATURES
 from airgap.oci.reference import Reference
 from airgap.text import plural, printable
 from airgap.trust.judge.imagesignatures import check_gpg, check_sigstore
 from airgap.trust.judge.sigstorebundle import check_bundle
-from airgap.trust.keys.evidence import MAX_SIGNATURES, Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
+from airgap.trust.keys.evidence import Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
 from airgap.trust.keys.keystore import KeyStore, ReadKey
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.requirements import (

@@ -11,10 +11,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from airgap.errors import Refused
+from airgap.limits import MAX_SIGNATURE
 from airgap.oci.reference import Reference
 from airgap.text import printable
 from airgap.trust.keys import evidence as ev
-from airgap.trust.keys import gpg, payload
+from airgap.trust.keys import payload
 from airgap.trust.keys.certificates import fulcio_key, pki_key
 from airgap.trust.keys.keystore import KeyStore
 from airgap.trust.keys.rekor import Logged, check_set
@@ -22,9 +23,6 @@ from airgap.trust.keys.signatures import PublicKey, verify
 from airgap.trust.policy.fields import decode_base64
 from airgap.trust.policy.identity import accepts
 from airgap.trust.policy.requirements import Fulcio, Pki, SignedBy, SignedIdentity, SigstoreSigned
-
-#: No signature blob or payload may be larger, in bytes.
-MAX_BLOB = gpg.MAX_SIGNATURE
 
 
 def check_gpg(
@@ -36,8 +34,8 @@ def check_gpg(
         Refused: it does not satisfy the requirement.
         AirgapError: the requirement's keys cannot be had.
     """
-    if len(signature.blob) > MAX_BLOB:
-        raise Refused("the signature is too large", expected=f"at most {MAX_BLOB} bytes")
+    if len(signature.blob) > MAX_SIGNATURE:
+        raise Refused("the signature is too large", expected=f"at most {MAX_SIGNATURE} bytes")
     good, signed = keys.keyring(requirement.keys).open_signed(signature.blob)
     _check_claim(payload.read_gpg_payload(signed), requirement.identity, reference, evidence)
     return f"OpenPGP key {good.id}"
@@ -62,8 +60,8 @@ def check_sigstore(
     """
     if signature.media_type != ev.SIMPLE_SIGNING:
         raise Refused("the attachment is not an image signature", got=printable(signature.media_type, 120))
-    if len(signature.payload) > MAX_BLOB:
-        raise Refused("the payload is too large", expected=f"at most {MAX_BLOB} bytes")
+    if len(signature.payload) > MAX_SIGNATURE:
+        raise Refused("the payload is too large", expected=f"at most {MAX_SIGNATURE} bytes")
     raw = decode_base64(_annotation(signature, ev.SIGNATURE))
     if raw is None:
         raise Refused("the signature is not base64")

@@ -13,24 +13,16 @@ from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
 from airgap.errors import Refused
+from airgap.limits import MAX_SIGNATURE_BLOB, MAX_SIGNATURES
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, TAG_KINDS, Image
-from airgap.oci.manifest import MAX_MANIFEST, Manifest
+from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.text import plural
 from airgap.trust.judge.images import ImageJudge, ImageVerdict
-from airgap.trust.keys.evidence import (
-    MAX_BUNDLE,
-    MAX_SIGNATURES,
-    SIGSTORE_BUNDLE,
-    SIMPLE_SIGNING,
-    Evidence,
-    GpgSignature,
-    SigstoreBundle,
-    SigstoreSignature,
-)
+from airgap.trust.keys.evidence import SIGSTORE_BUNDLE, SIMPLE_SIGNING, Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
 
 _COSIGN = TAG_KINDS[".sig"]
 _SHOWN = 1000
@@ -110,7 +102,7 @@ def gather(case: Case, instance: Digest) -> Evidence:
     gpg = [
         GpgSignature(blob, f"GPG signature {signature.digest.short}")
         for signature in image.signatures
-        if signature.subject == instance and signature.size <= MAX_MANIFEST
+        if signature.subject == instance and signature.size <= MAX_SIGNATURE_BLOB
         if (blob := content.blob(signature.descriptor)) is not None
     ]
     bundles = list(islice(_bundles(content, image, instance), MAX_SIGNATURES))
@@ -155,12 +147,12 @@ def _bundles(content: Content, image: Image, instance: Digest) -> Iterator[Sigst
         if len(manifest.layers) != 1 or SIGSTORE_BUNDLE not in (manifest.artifact_type, manifest.layers[0].media_type):
             continue
         layer = manifest.layers[0]
-        if layer.size <= MAX_BUNDLE and (raw := content.blob(layer)) is not None:
+        if layer.size <= MAX_SIGNATURE_BLOB and (raw := content.blob(layer)) is not None:
             yield SigstoreBundle(raw, f"cosign bundle {attachment.descriptor.digest.short}")
 
 
 def _cosign_signatures(content: Content, digest: Digest) -> Iterator[SigstoreSignature]:
     """The layers of a ``.sig`` manifest; what is not a signature, or too large to be one, is left to nobody's trust."""
     for number, layer in enumerate(content.manifest(digest).layers[:MAX_SIGNATURES], 1):
-        if layer.media_type == SIMPLE_SIGNING and layer.size <= MAX_MANIFEST and (payload := content.blob(layer)) is not None:
+        if layer.media_type == SIMPLE_SIGNING and layer.size <= MAX_SIGNATURE_BLOB and (payload := content.blob(layer)) is not None:
             yield SigstoreSignature(payload, layer.annotations, f"cosign signature {number} of {digest.short}", SIMPLE_SIGNING)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgap.errors import Damaged, Refused
+from airgap.limits import MAX_SIGNATURE_BLOB
 from airgap.oci import strictjson
 from airgap.oci.reference import Reference
 from airgap.text import printable
-from airgap.trust.keys.evidence import MAX_BUNDLE, SIGSTORE_BUNDLE, Evidence, SigstoreBundle
+from airgap.trust.keys.evidence import SIGSTORE_BUNDLE, Evidence, SigstoreBundle
 from airgap.trust.keys.keystore import KeyStore
 from airgap.trust.keys.signatures import PublicKey, verify
 from airgap.trust.policy.fields import decode_base64
@@ -67,8 +68,8 @@ def read_bundle(raw: bytes) -> Envelope:
     Raises:
         Refused: it is none, too large, or of a kind that cannot vouch for an image.
     """
-    if len(raw) > MAX_BUNDLE:
-        raise Refused("the Sigstore bundle is too large", expected=f"at most {MAX_BUNDLE} bytes")
+    if len(raw) > MAX_SIGNATURE_BLOB:
+        raise Refused("the Sigstore bundle is too large", expected=f"at most {MAX_SIGNATURE_BLOB} bytes")
     try:
         return _envelope(_fields(strictjson.parse_object(raw, "bundle"), _BUNDLE_FIELDS))
     except Damaged as error:

@@ -14,12 +14,8 @@ BUNDLE = "dev.sigstore.cosign/bundle"
 CERTIFICATE = "dev.sigstore.cosign/certificate"
 CHAIN = "dev.sigstore.cosign/chain"
 
-#: The artifact and layer type of a cosign 3 bundle, which hangs off an image as a referrer; none may be larger, in bytes.
+#: The artifact and layer type of a cosign 3 bundle, which hangs off an image as a referrer.
 SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-MAX_BUNDLE = 4 * 1024 * 1024
-
-#: How many signatures of each kind are looked at for one manifest, as upstream does for lookaside.
-MAX_SIGNATURES = 128
 
 
 @dataclass(frozen=True)

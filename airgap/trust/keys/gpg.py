@@ -18,6 +18,7 @@ from pathlib import Path
 
 from airgap import fsio, programs
 from airgap.errors import Refused, UsageError
+from airgap.limits import MAX_KEYRING, MAX_SIGNATURE
 from airgap.text import printable
 from airgap.trust.keys import openpgp
 from airgap.trust.keys.numbers import OpenPgpKey, openpgp_keys
@@ -25,9 +26,6 @@ from airgap.trust.keys.numbers import OpenPgpKey, openpgp_keys
 #: How long one run of gpg may take, in seconds; signing waits for a person with a smartcard.
 VERIFY_SECONDS = 60.0
 SIGN_SECONDS = 600.0
-#: No signature file or blob may be larger, in bytes.
-MAX_SIGNATURE = 64 * 1024
-MAX_KEYRING = 4 * 1024 * 1024
 
 _INSTALL = "install GnuPG (on Debian: apt install gnupg)"
 _VERIFY_OPTIONS = (

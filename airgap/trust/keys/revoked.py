@@ -14,9 +14,6 @@ from airgap.errors import UsageError
 from airgap.text import printable
 from airgap.trust.keys.numbers import OpenPgpKey, names_of
 
-#: A file of revoked keys may not be larger, in bytes.
-MAX_REVOKED = 1024 * 1024
-
 _KEY = re.compile(r"[0-9a-f]{16}|[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 
 

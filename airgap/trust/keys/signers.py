@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from airgap import fsio
 from airgap.errors import UsageError
+from airgap.limits import MAX_KEY
 from airgap.text import printable
 from airgap.trust.keys import cosignkey, gpg
 from airgap.trust.keys.signatures import PublicKey, public_key
@@ -22,7 +23,6 @@ PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey |
 #: Asked for a passphrase only when a key is encrypted; None when there is none to be had.
 Passphrase: TypeAlias = Callable[[], bytes | None]
 
-_MAX_KEY_FILE = 64 * 1024
 _GPG = "gpg:"
 
 
@@ -89,7 +89,7 @@ def load_signer(spec: str, passphrase: Passphrase) -> Signer:
     """
     if spec.startswith(_GPG):
         return gpg.GpgSigner.find(spec.removeprefix(_GPG))
-    pem = fsio.read_input(Path(spec), _MAX_KEY_FILE, "key file")
+    pem = fsio.read_input(Path(spec), MAX_KEY, "key file")
     return KeySigner.load(pem, passphrase, printable(spec))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from airgap.errors import Damaged, Refused
+from airgap.limits import MAX_POLICY
 from airgap.oci import strictjson
 from airgap.text import printable
 from airgap.trust.policy import identity as names
@@ -35,9 +36,6 @@ from airgap.trust.policy.requirements import (
     SigstoreSigned,
 )
 from airgap.trust.policy.scopesyntax import expected_scope, respelled
-
-#: No policy file may be larger, in bytes.
-MAX_POLICY = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)

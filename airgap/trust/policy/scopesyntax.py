@@ -9,8 +9,9 @@ import posixpath
 import re
 from collections.abc import Callable
 
+from airgap.limits import MAX_STREAM
 from airgap.oci.hosts import DEFAULT_HOST, canonical_scope
-from airgap.oci.stream import MAX_STREAM, is_stream
+from airgap.oci.stream import is_stream
 
 #: Bundles are judged under this transport; podman and skopeo know no such transport and leave its scopes alone.
 AIRGAP = "airgap"

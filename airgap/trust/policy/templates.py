@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from airgap.errors import UsageError
-from airgap.oci.stream import MAX_STREAM, is_stream
+from airgap.limits import MAX_STREAM
+from airgap.oci.stream import is_stream
 from airgap.text import printable
 from airgap.trust.policy.requirements import GPG_KEYS
 from airgap.trust.policy.scopesyntax import AIRGAP

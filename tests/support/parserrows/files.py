@@ -11,7 +11,7 @@ from airgap.archives.tarindex import TarIndex
 from airgap.archives.tree import TarTree
 from airgap.bundle import companions
 from airgap.exporter.journal import Journal
-from airgap.format import names
+from airgap.format import checktxt, names
 from airgap.oci.digest import Digest
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import WHERE, Parser, in_file
@@ -89,7 +89,7 @@ def rows() -> Iterator[Parser]:
     yield Parser(
         "SHA256SUMS",
         in_file(sums),
-        (companions.checktxt.sha256sums(catalog, raw),),
+        (checktxt.sha256sums(catalog, raw),),
         {
             "lines": numbered("%s  volume-%d.tar\n"),
             "line feeds": repeated("\n"),

@@ -19,12 +19,11 @@ from airgap.cli.options.records import check_replaceable
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
 from airgap.format.times import format_time
+from airgap.limits import MAX_RESULT
 from airgap.media import words
 from airgap.media.check import check
 
 SCHEMA = "airgap.check/1"
-#: No result is larger, in bytes.
-_MAX_RESULT = 256 * 1024 * 1024
 
 
 def check_command(
@@ -59,7 +58,7 @@ def check_command(
     if key and (output is None or not output.is_file):
         raise UsageError("nothing to sign", got="--key", expected="--result FILE with it, a regular file")
     if result is not None and output is not None and output.exists:
-        check_replaceable(result, _MAX_RESULT, "the result of an earlier check", lambda raw: SCHEMA.encode() in raw[:100])
+        check_replaceable(result, MAX_RESULT, "the result of an earlier check", lambda raw: SCHEMA.encode() in raw[:100])
     signers = inputs.signers(key or (), passphrase_file)
     reports = check(paths, console, subset=subset, threads=min(threads, 8))
     facts, lines = words.facts(reports), words.lines(reports)

@@ -19,13 +19,13 @@ from airgap.documents.custody import Custody, Entry, new_entry, read_result
 from airgap.documents.custodysignatures import who_signed
 from airgap.errors import Damaged, UsageError, exit_code
 from airgap.format.times import format_time
+from airgap.limits import MAX_RESULT
 from airgap.media.custody import append
 from airgap.oci.digest import Digest
 from airgap.text import plural, printable
 from airgap.trust.keys.revoked import Revoked
 from airgap.trust.keys.signers import load_signer
 
-_MAX_RESULT = 64 * 1024 * 1024
 _UNSIGNED = "note         unsigned entries prove nothing against somebody who held the media: they can be written anew"
 
 
@@ -70,7 +70,7 @@ def log_command(
         raise UsageError("nothing to log", expected="--who NAME, or --show", where="--who")
     checked = None
     if result is not None:
-        raw = fsio.read_input(result, _MAX_RESULT, "result of the check")
+        raw = fsio.read_input(result, MAX_RESULT, "result of the check")
         checked = read_result(raw, catalog, printable(str(result)))
     moment = inputs.created_time(at) if at else format_time(dt.datetime.now(dt.UTC))
     entry = new_entry(catalog, moment or "", who, where, note, checked)

@@ -11,7 +11,8 @@ from airgap import fsio
 from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.options.records import check_replaceable
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
-from airgap.documents.request import MAX_REQUEST, ResendRequest
+from airgap.documents.request import ResendRequest
+from airgap.limits import MAX_REQUEST
 from airgap.media.repair import Mended, Repaired, repair
 from airgap.text import human_size, listing, plural
 

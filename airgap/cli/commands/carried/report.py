@@ -24,10 +24,11 @@ from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.documents.difference import Content, Shown, of_catalog
 from airgap.errors import AirgapError, Damaged, Refused
 from airgap.format import names, sealed
-from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed, Unverified
 from airgap.format.outline import Outline
 from airgap.format.times import format_time
+from airgap.limits import MAX_CATALOG
 from airgap.oci.digest import Digest
 from airgap.report.data import Before, Report, Trust, gather
 from airgap.report.page import render

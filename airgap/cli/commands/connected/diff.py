@@ -12,10 +12,10 @@ from airgap import fsio
 from airgap.bundle.media import Media
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.documents.difference import Content, compare, of_catalog, of_receipt, shown_images
-from airgap.documents.receipt import MAX_RECEIPT, Receipt
+from airgap.documents.receipt import Receipt
 from airgap.errors import Damaged, UsageError
-from airgap.format.catalog import MAX_CATALOG
 from airgap.format.outer import Unverified
+from airgap.limits import MAX_CATALOG, MAX_RECEIPT
 from airgap.planning.lock import Lock, is_lock, placed_blobs
 from airgap.text import human_size, plural, printable
 

@@ -24,8 +24,9 @@ from airgap.exporter.export import Exported, export
 from airgap.exporter.request import Cargo, Demands, ExportRequest, FarSide, Label, Packing
 from airgap.exporter.seal import write_signatures
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.catalog import Catalog
 from airgap.format.outer import Unverified
+from airgap.limits import MAX_CATALOG
 from airgap.patch.zstd import EFFORTS
 from airgap.sources.shelf import Shelf
 from airgap.state import State

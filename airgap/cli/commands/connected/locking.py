@@ -13,9 +13,10 @@ from airgap.cli.commands.connected.diff import of_lock
 from airgap.cli.options.outputs import Output
 from airgap.documents.difference import compare, name_of
 from airgap.errors import Refused, UsageError
+from airgap.limits import MAX_LOCK
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRERS_TAG, TAG_KINDS
-from airgap.planning.lock import MAX_LOCK, Lock, is_lock
+from airgap.planning.lock import Lock, is_lock
 from airgap.text import plural, printable
 
 _SIGNATURE = TAG_KINDS[".sig"]

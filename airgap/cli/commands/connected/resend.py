@@ -15,13 +15,14 @@ from airgap.bundle.media import Media
 from airgap.cli.commands.connected.resolve import lookaside_of
 from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
-from airgap.documents.request import MAX_REQUEST, ResendRequest, files_of
+from airgap.documents.request import ResendRequest, files_of
 from airgap.errors import UsageError
 from airgap.exporter.refetch import SourceBlocks
 from airgap.exporter.resend import Blocks, Known, OriginalBlocks, Resent, answer, check
 from airgap.format import names
-from airgap.format.catalog import MAX_CATALOG, Catalog
+from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed
+from airgap.limits import MAX_CATALOG, MAX_REQUEST
 from airgap.lists import Entry
 from airgap.oci.digest import Digest
 from airgap.planning.lock import Lock

@@ -17,6 +17,7 @@ from airgap.cli.options.maps import MapOption, read_map
 from airgap.cli.options.stores import Reach, registry
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
+from airgap.limits import MAX_NAMES_FILE, MAX_POLICY
 from airgap.mirror.engines import (
     Access,
     Written,
@@ -26,14 +27,13 @@ from airgap.mirror.engines import (
     for_openshift,
     for_people,
 )
-from airgap.mirror.placed import MAX_NAMES_FILE, below, held_there, listed_there, read_names
+from airgap.mirror.placed import below, held_there, listed_there, read_names
 from airgap.mirror.policy import Mode
 from airgap.mirror.routes import Placed, Routes, find_routes
 from airgap.naming.mapping import RegistryTarget, parse_target
 from airgap.oci.reference import Reference
 from airgap.state import State
 from airgap.text import plural, printable
-from airgap.trust.policy.document import MAX_POLICY
 
 _MAX_FILE = max(4 * MAX_POLICY, MAX_NAMES_FILE)
 

@@ -11,16 +11,17 @@ from pathlib import Path
 from airgap import fsio
 from airgap.admission import site
 from airgap.errors import AirgapError, Refused, UsageError
+from airgap.limits import MAX_KEYRING, MAX_POLICY
 from airgap.mirror.engines import Written
 from airgap.mirror.policy import Mirror, Mode, SiteKey, SitePolicy, mirror_config
 from airgap.mirror.routes import Routes
 from airgap.naming.mapping import RegistryTarget
 from airgap.oci import strictjson
 from airgap.text import printable
-from airgap.trust.keys.gpg import MAX_KEYRING, is_openpgp, open_keyring
+from airgap.trust.keys.gpg import is_openpgp, open_keyring
 from airgap.trust.keys.openpgp import holds_secret_key
 from airgap.trust.keys.signatures import load_pem_key
-from airgap.trust.policy.document import MAX_POLICY, Policy, parse_policy
+from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import KeySource, SigstoreSigned
 
 _PLACES = {

@@ -20,9 +20,10 @@ from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.errors import UsageError
 from airgap.format.names import bundle_name, check_stream
 from airgap.layout import PrunableLayout
-from airgap.lifecycle.pruneplan import MAX_PLAN, PrunePlan
+from airgap.lifecycle.pruneplan import PrunePlan
 from airgap.lifecycle.rollback import roll_back
 from airgap.lifecycle.shelves import Choice, Pruner, choose, unlisted
+from airgap.limits import MAX_PLAN
 from airgap.naming.mapping import LayoutTarget, StoreSpec, parse_store
 from airgap.oci.digest import Digest
 from airgap.registry import PrunableRegistry

@@ -20,14 +20,15 @@ from airgap.cli.options.stores import Reach, ThreadsOption, registry
 from airgap.cli.options.turns import WAIT, WaitOption, reading
 from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.documents.holdings import Holdings
-from airgap.documents.receipt import MAX_RECEIPT, Receipt, check_site
+from airgap.documents.receipt import Receipt, check_site
 from airgap.errors import UsageError
 from airgap.format.names import bundle_name
 from airgap.format.times import format_time
 from airgap.layout import LayoutStore
 from airgap.lifecycle.scan import Part, scan, scan_store, what_is_remembered
+from airgap.limits import MAX_RECEIPT, MAX_STREAM
 from airgap.naming.mapping import LayoutTarget, parse_store
-from airgap.oci.stream import MAX_STREAM, is_stream
+from airgap.oci.stream import is_stream
 from airgap.text import human_size, plural, printable
 from airgap.trust.keys.signers import Signer
 

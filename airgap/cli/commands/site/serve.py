@@ -25,9 +25,10 @@ from airgap.cli.terminal.console import Console, Quiet, Verbose
 from airgap.errors import MediaError, UsageError
 from airgap.format.times import parse_time
 from airgap.layout import LayoutReader
+from airgap.limits import MAX_SETTINGS
 from airgap.oci.stores import Browsable
 from airgap.server import Catalogue
-from airgap.server.access import MAX_FILE, Gate, Users
+from airgap.server.access import Gate, Users
 from airgap.server.desk import Desk, Facts
 from airgap.server.http import HttpServer, Limits, Listener
 from airgap.server.monitor import Monitor, ServedBundle
@@ -214,7 +215,7 @@ def _users(watched: list[Watched[Any]], file: Path | None) -> Watched[Gate] | No
         return None
 
     def load() -> Gate:
-        return Gate(Users.parse(fsio.read_input(file, MAX_FILE, "htpasswd file"), str(file)))
+        return Gate(Users.parse(fsio.read_input(file, MAX_SETTINGS, "htpasswd file"), str(file)))
 
     return _watch(watched, "the htpasswd file", load, lambda: _stamp(file))
 

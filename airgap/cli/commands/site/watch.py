@@ -36,12 +36,12 @@ from airgap.cli.terminal.outcome import import_result
 from airgap.errors import Interrupted, UsageError
 from airgap.format.times import format_time
 from airgap.importer.run import Destination
+from airgap.limits import MAX_POLICY
 from airgap.naming.mapping import FileTarget, Form, TargetSpec, parse_target
 from airgap.oci.descriptor import Platform
 from airgap.oci.image import kinds_without
 from airgap.state import State
 from airgap.text import printable
-from airgap.trust.policy.document import MAX_POLICY
 from airgap.watch.arrivals import Arrivals
 from airgap.watch.attempts import Attempts
 from airgap.watch.results import Results

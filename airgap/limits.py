@@ -1,0 +1,94 @@
+"""Caps that more than one module knows: whatever comes from outside has an end here, before it is read, parsed or shown.
+
+Sizes are in bytes. Of two values for what looks like one thing both are here, with the reason. A cap that one module alone needs
+stands in that module.
+"""
+
+from __future__ import annotations
+
+_KIB = 1024
+_MIB = 1024 * _KIB
+
+# Images.
+
+#: A manifest, an index, or the config of an image: no registry must take more (distribution-spec, "Pushing Manifests").
+MAX_MANIFEST = 4 * _MIB
+#: An ``index.json`` of a layout, which unlike one in a registry lists everything that is there.
+MAX_INDEX = 64 * _MIB
+#: Indexes in indexes that are exported and served. Real ones have two levels.
+MAX_LEVELS = 4
+#: Those that an import takes: it has the bundle already, and only what goes on for ever would harm it.
+MAX_LEVELS_TAKEN = 8
+#: Manifests of one image, all levels together. Real ones have dozens: a platform each, and its attestations.
+MAX_MANIFESTS = 10_000
+#: Attachments of one image, and referrers in one list: more would be asked for one by one without an end in sight.
+MAX_ATTACHMENTS = 1_000
+#: Characters of a repository's path with its host (distribution-spec, "Pulling manifests").
+MAX_REPOSITORY = 255
+
+# Signatures.
+
+#: A signature itself, raw or OpenPGP, or what it signs: real ones have a kilobyte, and whoever made it is not known yet.
+MAX_SIGNATURE = 64 * _KIB
+#: What a registry or a lookaside gives for one, which is carried as it is: as skopeo has it. A sigstore bundle has proofs in it.
+MAX_SIGNATURE_BLOB = 4 * _MIB
+#: Signatures of each kind that are looked at for one manifest, one catalog or one receipt: as skopeo has it for lookasides.
+MAX_SIGNATURES = 128
+#: A private or public key of one person or site.
+MAX_KEY = 64 * _KIB
+#: A file that a policy names: a keyring of many keys.
+MAX_KEYRING = 4 * _MIB
+
+# What people write.
+
+#: A policy (containers-policy.json(5)).
+MAX_POLICY = 4 * _MIB
+#: A file of mapping rules.
+MAX_RULES_FILE = 8 * _MIB
+#: A file that is attached to an image: it is kept in memory and in the lock.
+MAX_ATTACHED_FILE = 32 * _MIB
+#: Characters of a stream's name: every file system takes the bundle's directory.
+MAX_STREAM = 48
+#: A file of settings: auth.json, registries.conf, registries.d, htpasswd, revoked keys. All of it is parsed at every start.
+MAX_SETTINGS = _MIB
+
+# Documents of ours.
+
+#: A catalog: 375,000 blobs. Often there is no signature, so it may be anybody's.
+MAX_CATALOG = 64 * _MIB
+#: What may be kept in memory of a catalog or a lock while it is read: 375,000 blobs.
+MAX_CATALOG_MEMORY = 152 * _MIB
+#: A lock: as many blobs as a catalog, and the manifests that lead to them.
+MAX_LOCK = 96 * _MIB
+#: A receipt: 300,000 blobs.
+MAX_RECEIPT = 13 * _MIB
+#: A custody log: 10,000 entries.
+MAX_LOG = 4 * _MIB
+#: A request to send blocks again.
+MAX_REQUEST = 16 * _MIB
+#: The list of a supplement: what a request names, and where it lies.
+MAX_SUPPLEMENT = 32 * _MIB
+#: What a check found, on all media.
+MAX_RESULT = 256 * _MIB
+#: A file of the names that images got at the target.
+MAX_NAMES_FILE = 256 * _MIB
+#: A plan of what to remove.
+MAX_PLAN = 256 * _MIB
+#: Sites that one bundle is encrypted to.
+MAX_RECIPIENTS = 256
+#: Volumes and parity files of one bundle, if it has parity files: a code over GF(2^8) has no more (format.md, "Parity").
+MAX_SHARES = 256
+
+# Disks.
+
+#: Entries of one folder that may hold bundles: more are no bundle's.
+MAX_FOLDER = 10_000
+#: The largest file, by the kernel's name of the file system.
+LARGEST_FILE = {"vfat": 2**32 - 1, "msdos": 2**31 - 1}
+
+# What people see.
+
+#: Characters of one line.
+MAX_LINE = 10_000
+#: Characters of what another program said about its failure.
+MAX_SAID = 2000
