@@ -13,12 +13,13 @@ from typing import Any
 
 from airgap.errors import AirgapError, Damaged, UsageError
 from airgap.format.times import check_time
+from airgap.limits import MAX_LOG
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.text import listing, plural, printable
 
 SCHEMA = "airgap.custody/1"
-#: No log may be larger, in bytes; no entry longer; and not more of them.
+#: No entry of a log may be longer, in bytes, and there are not more of them.
 MAX_LINE = 64 * 1024
 MAX_ENTRIES = 10_000
 #: Characters of what people write.
