@@ -1,4 +1,4 @@
-"""Walk what an image consists of, reading every manifest from the bundle; prove that nothing is missing and nothing extra."""
+"""Walk the content of an image, reading every manifest from the bundle; prove that nothing is missing and nothing is extra."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Closure:
     """One image as it will be loaded.
 
     Attributes:
-        image: what the catalog says.
-        root: its manifest at the destination; another digest than the image's when an index was rebuilt.
+        image: the catalog's entry.
+        root: its manifest at the target; its digest differs from the image's if an index was rebuilt.
         manifests: every manifest, children before parents.
-        rebuilt: manifests that are not in the bundle because they were made anew, by their new digest.
+        rebuilt: indexes that were rebuilt and so are not in the bundle, by their new digest.
         blobs: every config and layer.
         attachments: the attachments whose subject is loaded.
-        signatures: lookaside signatures of what is loaded.
+        signatures: lookaside signatures of loaded manifests.
         parts: the manifests reached from the root, indexes included, without attachments.
         replaced: original digests of the indexes that were rebuilt.
-        is_artifact: platforms were asked for, and it states none: it is loaded whole.
+        is_artifact: platforms were requested and it states none, so it is loaded whole.
     """
 
     image: Image
@@ -50,7 +50,7 @@ class Closure:
 
     @property
     def instances(self) -> Instances:
-        """What is judged: the image manifests among the parts, which engines will pull and verify, or else the root."""
+        """What the policy judges: the image manifests among the parts, which engines pull and verify, or else the root."""
         return instances_of(self.root, self.parts)
 
 
@@ -60,12 +60,12 @@ def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = (), w
     Args:
         store: the bundle.
         image: which image.
-        platforms: only these; indexes are rebuilt when children are left out (or were already at export).
-        without: kinds of attachments that are left out, with all that is attached to them.
+        platforms: only these; indexes are rebuilt if children are left out (or were left out at export).
+        without: kinds of attachments to leave out, with everything attached to them.
 
     Raises:
-        Damaged: a part is not in the bundle, or contradicts its descriptor.
-        Refused: one of the platforms is not there, or that cannot be told.
+        Damaged: a part is missing from the bundle or contradicts its descriptor.
+        Refused: the image lacks one of the platforms, or its platform is unknown.
     """
     return _Walk(store, image, platforms, without).run()
 
@@ -73,7 +73,7 @@ def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = (), w
 def walk_all(
     store: BundleStore, images: Sequence[Image], platforms: Sequence[Platform] = (), without: Collection[str] = ()
 ) -> list[Closure]:
-    """The closures of all images. The arguments and errors are those of :func:`walk`; images that lack platforms are all named."""
+    """The closures of all images, with the arguments and errors of :func:`walk`; one error names all images that lack platforms."""
     found: list[Closure] = []
     lacking: list[PlatformsMissing] = []
     for image in images:
@@ -83,7 +83,7 @@ def walk_all(
             lacking.append(error)
     if len(lacking) > 1:
         raise Refused(
-            f"{len(lacking)} of {plural(len(images), 'image')} lack platforms that were asked for",
+            f"{len(lacking)} of {plural(len(images), 'image')} lack requested platforms",
             expected=lacking[0].expected,
             got="".join(f"\n  {error.where}: {error.what}; there: {error.got}" for error in lacking),
             hint=lacking[0].hint,
@@ -94,21 +94,21 @@ def walk_all(
 
 
 class PlatformsMissing(Refused):
-    """An image lacks a platform that was asked for."""
+    """An image lacks a requested platform."""
 
     def __init__(self, image: Image, asked: PlatformFilter) -> None:
         some = len(asked.missing) < len(asked.wishes)
         super().__init__(
-            f"{'only some' if some else 'none'} of the platforms asked for {'are' if some else 'is'} in the image",
+            f"the image has {'only some' if some else 'none'} of the requested platforms",
             where=str(image.reference),
             expected=listing([str(platform) for platform in asked.wishes]),
             got=listing([str(platform) for platform in asked.there]) or "no image at all",
-            hint="ask for platforms that every image has, or import without --platform, which loads everything",
+            hint="choose platforms that every image has, or import without --platform, which loads everything",
         )
 
 
 def check_extraneous(store: BundleStore, closures: Collection[Closure]) -> None:
-    """Refuse a bundle with blobs that no image needs. The closures are those of all images, without a platform filter."""
+    """Refuse a bundle with blobs that no image needs. The closures must be those of all images, without a platform filter."""
     reached = {digest for closure in closures for digest in (*closure.manifests, *closure.blobs, *closure.replaced)}
     reached |= {signature.digest for closure in closures for signature in closure.image.signatures}
     todo = list(reached)
@@ -139,7 +139,7 @@ class _Walk:
         if self._filter.missing:
             raise PlatformsMissing(self._image, self._filter)
         if root is None:
-            raise Damaged("an index of which nothing is carried", where=str(self._image.reference), got=self._image.root.digest)
+            raise Damaged("the bundle carries no child of an index", where=str(self._image.reference), got=self._image.root.digest)
         closure.root = root
         closure.is_artifact = self._filter.is_beside_the_point
         closure.parts = list(closure.manifests.values())
@@ -149,7 +149,7 @@ class _Walk:
         for signature in self._image.signatures:
             self._check_blob(signature.descriptor, "lookaside signature")
             if not self._store.catalog.blobs[signature.digest].extents:  # it is needed before the destination is asked anything
-                raise Damaged("a signature is not in the bundle", where=f"{self._image.reference}: {signature.digest}")
+                raise Damaged("a signature is missing from the bundle", where=f"{self._image.reference}: {signature.digest}")
         for attachment in self._image.attachments:
             if attachment.kind in self._without:
                 continue
@@ -189,10 +189,10 @@ class _Walk:
         return new.descriptor
 
     def _platform_of(self, child: Descriptor) -> Platform | None:
-        """What a single image states in its config; None where it states nothing.
+        """The platform in the config of a single image; None if it states none.
 
-        A config that the bundle does not carry because the site has it is not asked for: the destination is not open yet. The
-        signed catalog says what the exporter read in it.
+        A config that the bundle does not carry because the site has it is not read: the target is not open yet. The signed catalog
+        says what the exporter read in it.
         """
         where = f"{self._image.reference}: {child.digest}"
         config = config_of(self._read(child, 1), where, Refused)
@@ -203,7 +203,7 @@ class _Walk:
             if child.digest == self._image.root.digest:
                 return Platform.stated(self._image.platforms[0]) if self._image.platforms else None
             raise Refused(
-                "the platform of an image cannot be told",
+                "the platform of an image cannot be determined",
                 where=where,
                 expected=f"its config {config.digest} in the bundle",
                 got="the site has it, so the bundle does not carry it",
@@ -215,10 +215,10 @@ class _Walk:
     def _read(self, descriptor: Descriptor, depth: int) -> Manifest:
         where = f"{self._image.reference}: manifest {descriptor.digest}"
         if depth > MAX_LEVELS_TAKEN:
-            raise Damaged("manifests nested too deeply", where=where)
+            raise Damaged("manifests are nested too deeply", where=where)
         blob = self._store.catalog.blobs.get(descriptor.digest)
         if blob is None or blob.size != descriptor.size or descriptor.media_type not in media.MANIFESTS or not blob.extents:
-            raise Damaged("a manifest is not in the bundle as its parent describes it", where=where)
+            raise Damaged("the bundle lacks a manifest as its parent describes it", where=where)
         manifest = self._store.find_manifest(descriptor.digest)
         if manifest.media_type != descriptor.media_type:
             raise Damaged(
@@ -230,7 +230,7 @@ class _Walk:
         listed = self._store.catalog.blobs.get(blob.digest)
         if listed is None or listed.size != blob.size:
             raise Damaged(
-                "a blob is not in the catalog as its manifest describes it",
+                "the catalog lacks a blob as its manifest describes it",
                 where=f"{self._image.reference}: {owner}: blob {blob.digest}",
                 expected=f"{blob.size} bytes",
                 got=f"{listed.size} bytes" if listed else "not listed",
@@ -238,6 +238,6 @@ class _Walk:
 
 
 def referrers_index(closure: Closure, subject: Digest) -> Digest | None:
-    """The fallback-tag index that was carried for a subject, if any."""
+    """The fallback-tag index that the bundle carries for a subject, if any."""
     found = [a.descriptor.digest for a in closure.attachments if a.kind == REFERRERS_TAG and a.subject == subject]
     return found[0] if found else None

@@ -247,7 +247,7 @@ def _check_companions(media: Media, catalog: Catalog) -> None:
             raise Damaged(
                 why,
                 where=printable(str(path)),
-                hint="copy it again from the original; it must not be edited",
+                hint="copy the file again from the original; it must not be edited",
             )
 
 
@@ -264,6 +264,6 @@ def _frame_damage(volumes: Volumes, extent: Extent) -> Damaged:
     return Damaged(
         "a volume is damaged between its blobs",
         where=f"{printable(volumes.place([extent]))}; bytes {extent.offset} to {extent.offset + extent.length - 1} of the volume",
-        expected="the tar headers, index and padding that the signed catalog implies",
+        expected="the tar headers, index and padding that follow from the signed catalog",
         hint="copy this volume again from the original",
     )

@@ -1,11 +1,11 @@
-"""May this bundle enter now? Serials, links and times against the site's memory. Pure.
+"""Decide whether a bundle may enter now, by serial, link and time against the site's state. Pure.
 
-1. the clock of this machine is not behind the latest time the site has seen; a bundle from the future is remarked
-2. not expired, and not older than the site wants, by the later of clock and latest time seen
-3. the serial: not older, not another bundle of a serial already taken, not a leap
-4. the link: the bundle that this one calls its predecessor is the one that was taken here
+1. The clock is not behind the latest time the site has seen; a bundle from the future causes a remark.
+2. The bundle has not expired and is not too old, by the later of the clock and the latest time seen.
+3. The serial is not older, not used by another bundle, and not far ahead.
+4. The bundle's predecessor is the one that was imported here.
 
-Each rule refuses, or lets pass and says what the operator allowed deliberately (docs/adr/0007).
+Each rule refuses the bundle, or accepts it and remarks on what the operator allowed deliberately (docs/adr/0007).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SKEW = dt.timedelta(days=1)
 #: The largest step from one serial of a stream to the next. More would use the serials up: then nothing newer could ever come.
 MAX_JUMP = 1_000_000
 
-_CLOCK_HINT = "correct the clock of this machine; where that cannot be done, go on deliberately with --allow-clock-behind"
+_CLOCK_HINT = "correct the clock of this machine, or continue deliberately with --allow-clock-behind"
 
 
 def admit(catalog: Catalog, digest: Digest, known: Known, terms: Terms) -> list[str]:
@@ -32,15 +32,15 @@ def admit(catalog: Catalog, digest: Digest, known: Known, terms: Terms) -> list[
 
     Args:
         catalog: the verified catalog.
-        digest: of its bytes.
-        known: what the site remembers about its stream.
+        digest: the digest of its bytes.
+        known: what the state knows about its stream.
         terms: the site's terms.
 
     Returns:
-        What is remarkable about letting it in, one sentence each.
+        Remarks on accepting it, one sentence each.
 
     Raises:
-        Refused: a rule says no.
+        Refused: a rule is violated.
     """
     remarks = check_times(catalog, known.floor, terms)
     remarks += _remark(check_serial(catalog, digest, known.newest, terms.allow_older))
@@ -52,15 +52,15 @@ def admit(catalog: Catalog, digest: Digest, known: Known, terms: Terms) -> list[
 
 
 def check_times(catalog: Catalog, floor: dt.datetime | None, terms: Terms) -> list[str]:
-    """The rules about time.
+    """Apply the rules about time.
 
     Args:
         catalog: the verified catalog.
-        floor: the latest time that the site has seen, as the caller knows it; the terms may know a later one.
+        floor: the latest time that the site has seen, as the caller knows it; the terms may have a later one.
         terms: the site's terms.
 
     Raises:
-        Refused: the clock was set back, or the bundle is expired or too old.
+        Refused: the clock was set back, or the bundle has expired or is too old.
     """
     floor = max(filter(None, (floor, terms.floor)), default=None)
     time = terms.now if floor is None else max(terms.now, floor)
@@ -72,7 +72,7 @@ def check_times(catalog: Catalog, floor: dt.datetime | None, terms: Terms) -> li
 
 
 def check_clock(now: dt.datetime, floor: dt.datetime | None, allow_behind: bool) -> str:
-    """Refuse to work with a clock that was set back: by it an expired bundle would look fresh (freeze attack)."""
+    """Refuse to work with a clock that was set back: an expired bundle would look fresh (freeze attack)."""
     if floor is None or now >= floor - SKEW:
         return ""
     if not allow_behind:
@@ -82,18 +82,18 @@ def check_clock(now: dt.datetime, floor: dt.datetime | None, allow_behind: bool)
             got=format_time(now),
             hint=_CLOCK_HINT,
         )
-    return f"taken although the clock says {format_time(now)} and this site has seen {format_time(floor)} (--allow-clock-behind)"
+    return f"accepted although the clock says {format_time(now)} and this site has seen {format_time(floor)} (--allow-clock-behind)"
 
 
 def remark_future(catalog: Catalog, now: dt.datetime) -> str:
-    """Say that a bundle comes from the future. Its sender is trusted, so this machine's clock may be the wrong one."""
+    """Remark on a bundle from the future. Its sender is trusted, so this machine's clock may be wrong."""
     if parse_time(catalog.created) <= now + SKEW:
         return ""
     return f"it was created in the future, at {catalog.created}: this machine's clock says {format_time(now)} and may be behind"
 
 
 def check_expiry(catalog: Catalog, now: dt.datetime, allow_expired: bool) -> str:
-    """Refuse an expired bundle unless that is allowed; a remark when it was needed."""
+    """Refuse an expired bundle unless allowed; returns a remark if that was needed."""
     if catalog.expires is None or parse_time(catalog.expires) > now:
         return ""
     if not allow_expired:
@@ -101,19 +101,19 @@ def check_expiry(catalog: Catalog, now: dt.datetime, allow_expired: bool) -> str
             f"the bundle {catalog.name} has expired",
             expected=f"a time before {catalog.expires}",
             got=f"{format_time(now)} at this site",
-            hint="ask for a newer bundle, or take this one deliberately with --allow-expired",
+            hint="ask for a newer bundle, or accept this one deliberately with --allow-expired",
         )
-    return f"taken although it expired at {catalog.expires} (--allow-expired)"
+    return f"accepted although it expired at {catalog.expires} (--allow-expired)"
 
 
 def expired_at(catalog: Catalog, terms: Terms | None) -> bool:
-    """Whether a bundle has expired, by the later of clock and latest time seen; without terms by this machine's clock."""
+    """Whether a bundle has expired, by the later of clock and latest time seen; without terms, by this machine's clock."""
     now = dt.datetime.now(dt.UTC) if terms is None else max(filter(None, (terms.now, terms.floor)))
     return catalog.expires is not None and parse_time(catalog.expires) <= now
 
 
 def check_age(catalog: Catalog, time: dt.datetime, max_age: dt.timedelta | None) -> None:
-    """Refuse a bundle that was created longer ago than the site wants, whatever expiry its sender wrote into it."""
+    """Refuse a bundle that was created too long ago for the site, whatever expiry its sender set."""
     age = time - parse_time(catalog.created)
     if max_age is not None and age > max_age:
         raise Refused(
@@ -125,26 +125,26 @@ def check_age(catalog: Catalog, time: dt.datetime, max_age: dt.timedelta | None)
 
 
 def next_floor(floor: dt.datetime | None, created: dt.datetime, now: dt.datetime, allow_behind: bool) -> dt.datetime:
-    """The latest time seen after a bundle was taken.
+    """The latest time seen after a bundle was imported.
 
-    A catalog moves it ahead of the clock by no more than two honest clocks differ, or it could lock the site out. Where the
-    operator said that the clock is behind, it is believed from now on, so that a clock that was wrong once can be mended.
+    A catalog moves it ahead of the clock by no more than two honest clocks may differ, or it could lock the site out. If the
+    operator allowed a clock that is behind, the clock is believed from now on, so that a wrong latest time can be corrected.
     """
     seen = [now, min(created, now + SKEW)]
     return max(seen if floor is None or allow_behind else [floor, *seen])
 
 
 def check_serial(catalog: Catalog, digest: Digest, last: Remembered | None, allow_older: bool) -> str:
-    """Refuse an older bundle than the newest one of its stream that this site has taken, and a second one of the same serial.
+    """Refuse a bundle older than the newest one imported of its stream, and a second one with the same serial.
 
     Args:
         catalog: the verified catalog.
-        digest: of its bytes.
-        last: the newest bundle of the stream taken so far; a gap after it is fine.
-        allow_older: take an older one deliberately.
+        digest: the digest of its bytes.
+        last: the newest bundle of the stream imported so far; a gap after it is allowed.
+        allow_older: accept an older one.
 
     Raises:
-        Refused: older, or another bundle of the same serial.
+        Refused: the bundle is older, or another one has the same serial.
     """
     if last is None or catalog.serial > last.serial:
         return ""
@@ -153,60 +153,60 @@ def check_serial(catalog: Catalog, digest: Digest, last: Remembered | None, allo
         return ""
     if not allow_older:
         raise Refused(
-            f"an older bundle than the one this site has: {catalog.name}",
+            f"the bundle {catalog.name} is older than the newest one imported here",
             expected=f"serial {last.serial} or higher of stream {catalog.stream}",
             got=f"serial {catalog.serial}",
             hint="bring the newest bundle, or go back deliberately with --allow-older",
         )
-    return f"taken although serial {last.serial} was here before (--allow-older)"
+    return f"accepted although serial {last.serial} was imported before (--allow-older)"
 
 
 def check_same_serial(catalog: Catalog, digest: Digest, taken: Digest | None) -> None:
-    """Refuse another bundle of a serial that was taken before. Nothing allows that: one of the two is not what it says."""
+    """Refuse a second bundle with a serial that was imported before. No option allows that: one of the two is false."""
     if taken is not None and taken != digest:
         raise Refused(
             f"another bundle with serial {catalog.serial} of stream {catalog.stream} was imported here before",
             expected=f"catalog {taken}",
             got=f"catalog {digest}",
-            hint="a serial is used once: find out from the sender which of the two is right",
+            hint="ask the sender which of the two is right: a serial is used only once",
         )
 
 
 def check_jump(catalog: Catalog, last: Remembered | None, allow_jump: bool) -> str:
-    """Refuse a leap ahead: after it no honest bundle would be new enough any more (fast-forward attack)."""
+    """Refuse a leap ahead: after it, no honest bundle would be new enough (fast-forward attack)."""
     if last is None or catalog.serial <= last.serial + MAX_JUMP:
         return ""
     if not allow_jump:
         raise Refused(
-            f"the serial of {catalog.name} is far ahead of the one this site has",
+            f"the serial of {catalog.name} is far ahead of the newest one imported here",
             expected=f"serial {last.serial + MAX_JUMP} of stream {catalog.stream} at most",
             got=f"serial {catalog.serial}",
-            hint="find out from the sender whether it is right; if so, take it with --allow-jump",
+            hint="ask the sender whether it is right; if so, accept it with --allow-jump",
         )
-    return f"taken although its serial is far ahead of {last.serial} (--allow-jump)"
+    return f"accepted although its serial is far ahead of {last.serial} (--allow-jump)"
 
 
 def check_link(catalog: Catalog, known: Known, allow_fork: bool) -> str:
-    """Refuse a bundle that goes on from another history than the one that was taken here.
+    """Refuse a bundle whose predecessor is not the bundle that was imported here.
 
-    A predecessor that this site never had is fine when serials are missing in between: then there is nothing to compare.
+    An unknown predecessor is allowed if serials are missing in between: then there is nothing to compare.
     """
     before = known.before
     if before is None or catalog.previous == before.catalog:
         return ""
     if catalog.previous is None:
-        return f"names no predecessor, although serial {before.serial} of its stream was taken here: its sender has lost its memory"
+        return f"names no predecessor, although serial {before.serial} of its stream was imported here: the sender lost its state"
     if known.predecessor is None and before.serial < catalog.serial - 1:
         return ""
     if not allow_fork:
         other = f" (serial {known.predecessor})" if known.predecessor is not None else ""
         raise Refused(
-            f"the bundle {catalog.name} goes on from another history than the one of this site",
+            f"the predecessor of bundle {catalog.name} is not the bundle that was imported here",
             expected=f"previous catalog {before.catalog} (serial {before.serial})",
             got=f"previous catalog {catalog.previous}{other}",
-            hint="two exporters use one stream, or the sender's memory was lost: ask the sender; if it is right, add --allow-fork",
+            hint="ask the sender: two exporters use one stream, or the sender's state was lost; if that is right, add --allow-fork",
         )
-    return f"taken although it does not go on from serial {before.serial} as it was taken here (--allow-fork)"
+    return f"accepted although its predecessor is not serial {before.serial} as imported here (--allow-fork)"
 
 
 def _remark(text: str) -> list[str]:

@@ -16,12 +16,12 @@ from airgap.trust.judge.judging import Case, Judgement, gather, judge_instance, 
 
 
 def judge_images(store: BundleStore, closures: Sequence[Closure], terms: Terms) -> list[Judgement]:
-    """Judge everything that would be loaded, and go on only when all of it is accepted.
+    """Judge everything that would be loaded; all of it must be accepted.
 
     Args:
         store: the verified bundle.
         closures: the images as they will be loaded.
-        terms: the site's terms: its policy (transport ``docker``, scope by source reference) and what else it asks of images.
+        terms: the site's terms: its policy (transport ``docker``, scope by source reference) and its other requirements for images.
 
     Raises:
         Refused: one or more instances are not accepted; all are named.
@@ -32,7 +32,7 @@ def judge_images(store: BundleStore, closures: Sequence[Closure], terms: Terms) 
 
 
 def verdicts(store: BundleStore, closures: Sequence[Closure], terms: Terms) -> list[Judgement]:
-    """The verdict on every instance, whatever it is; the arguments are those of :func:`judge_images`."""
+    """The verdict on every instance, accepted or not; the arguments are those of :func:`judge_images`."""
     content = _Carried(store)
     cases = [Case(closure.image, closure.instances, content) for closure in closures]
     unnamed = terms.accept_unnamed_bundles

@@ -1,4 +1,4 @@
-"""Rebuild an index with only some of its children. Pure; the one place where manifest bytes are made anew."""
+"""Rebuild an index with only some of its children. Pure; the one place where an import rewrites manifest bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORIGINAL_DIGEST = "dev.airgap.original-digest"
 def rebuild_index(index: Manifest, kept: Mapping[Digest, Descriptor]) -> Manifest:
     """The index with only the kept children, each at its (possibly rebuilt) new descriptor; everything else stays.
 
-    The digest changes, so a signature on the original index says nothing about the result: the original digest is kept as an
+    The digest changes, so a signature on the original index does not apply to the result: the original digest is kept as an
     annotation.
     """
     value = strictjson.parse_object(index.raw, str(index.digest))

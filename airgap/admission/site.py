@@ -15,13 +15,13 @@ REVOKED = "revoked.txt"
 
 
 def read_policy(path: Path | None) -> tuple[Policy, str]:
-    """The policy the site decides by, and its name: ``--policy``, else the user's or the system's containers-policy.json.
+    """The site's policy and its name: ``--policy``, else the user's or the system's containers-policy.json.
 
-    A policy that was not named on the command line counts only when it says something about bundles: the file that distributions
-    ship accepts everything and knows nothing of us.
+    A policy that is not named on the command line is used only if it has a scope for bundles: the file that distributions ship
+    accepts everything.
 
     Raises:
-        Refused: there is none, or it does not parse.
+        Refused: there is none, or it is invalid.
     """
     if path is not None:
         return parse_policy(fsio.read_input(path, MAX_POLICY, "policy"), str(path)), str(path)
@@ -33,7 +33,7 @@ def read_policy(path: Path | None) -> tuple[Policy, str]:
             break
     raise Refused(
         "no policy says which bundles to trust",
-        expected="--policy FILE, or a transport `airgap` in ~/.config/containers/policy.json or /etc/containers/policy.json",
+        expected="--policy FILE, or an `airgap` transport in ~/.config/containers/policy.json or /etc/containers/policy.json",
         hint="write one with the sender's public key: airgap policy init --key sender.pub -o policy.json",
     )
 
@@ -44,10 +44,10 @@ def read_key(name: str) -> bytes:
 
 
 def read_revoked(path: Path | None, state: Path) -> Revoked:
-    """The keys that the site does not believe any more: of the file named, and of ``revoked.txt`` in the state directory.
+    """The keys that the site has revoked: those in the file and those in ``revoked.txt`` in the state directory.
 
     Raises:
-        UsageError: a file cannot be read, or has a mistake in it.
+        UsageError: a file cannot be read or has a mistake in it.
     """
     files = ([path] if path is not None else []) + ([state / REVOKED] if (state / REVOKED).exists() else [])
     found = Revoked()
@@ -57,7 +57,7 @@ def read_revoked(path: Path | None, state: Path) -> Revoked:
 
 
 def home() -> Path:
-    """The user's home directory. Raises ``UsageError`` where there is none, as for an unknown user in a container."""
+    """The user's home directory. Raises ``UsageError`` if there is none, as for an unknown user in a container."""
     try:
         return Path.home()
     except RuntimeError as error:

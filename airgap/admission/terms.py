@@ -1,4 +1,4 @@
-"""What a site asks of a bundle, and what its operator lets pass deliberately."""
+"""What a site requires of a bundle, and what its operator allows deliberately."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Terms:
         policy: the site's containers-policy.json.
         read_key: reads a key file that the policy names.
         now: the current time, UTC.
-        revoked: keys whose signatures on a bundle count as none.
-        floor: the latest time that the site has seen; None where nothing is remembered.
+        revoked: keys whose signatures on a bundle do not count.
+        floor: the latest time that the site has seen; None if unknown.
         max_age: refuse bundles created longer ago than this.
-        require_signed: accept only images that some requirement asked a signature for.
-        accept_unnamed_bundles: cosign 3 bundles that name no image count when their key and digest are right.
-        allow_expired, allow_older, allow_jump, allow_fork, allow_clock_behind: take such a bundle deliberately.
+        require_signed: refuse images that the policy would accept unsigned.
+        accept_unnamed_bundles: accept cosign 3 bundles that name no image if their key and digest are right.
+        allow_expired, allow_older, allow_jump, allow_fork, allow_clock_behind: accept such a bundle.
         replace_names: take over repositories at the target that belong to other sources.
-        digest_tags: give images that are wanted by digest alone a tag at a registry.
+        digest_tags: give images that are listed by digest alone a tag at a registry.
         partial: load the images that are complete and leave the others out.
         platforms: load only these.
-        without: kinds of attachments that are not loaded; the policy judges by them all the same.
-        require_custody: accept only media whose custody logs are there and whole.
-        custody_keys: public keys by which entries of those logs are checked; when logs are required, every entry must be signed
-            by one of them.
-        secrets: the site's keys, by which encrypted bundles are opened.
-        threads: how many blobs move at a time.
+        without: kinds of attachments that are not loaded; the policy still takes them into account.
+        require_custody: accept only media with an intact custody log.
+        custody_keys: public keys that verify entries of those logs; if logs are required, every entry must be signed with one
+            of them.
+        secrets: the site's keys, which decrypt bundles.
+        threads: blobs transferred at a time.
     """
 
     policy: Policy

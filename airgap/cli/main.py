@@ -1,4 +1,4 @@
-"""The command ``airgap``: its commands, and the one place where errors become messages and exit codes."""
+"""The command ``airgap``: its subcommands, and the one place where errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -48,13 +48,14 @@ _COMMANDS = {
     "login": "connected.login:login_command",
     "logout": "connected.login:logout_command",
 }
+_FORMER = {"--accept-unnamed-bundles": "--accept-unnamed-sigstore-bundles"}  # old spellings still work but are not shown
 _M_MMAP_THRESHOLD = -3  # mallopt(3)
 #: The error of the click that typer brings along, under whatever name.
 _WrongArguments = cast(type[Exception], typer.BadParameter.__mro__[1])
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
-    """The command line with the command that is asked for, or with all of them where none is: loading all takes twice as long."""
+    """The command line with the requested command, or with all of them: loading all takes twice as long."""
     app = typer.Typer(
         name="airgap",
         no_args_is_help=True,
@@ -62,8 +63,8 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Carry container images across an air gap: signed, complete, checkable bundles on ordinary media.",
-        epilog="Exit codes: 0 done, 1 a bug, 2 usage or a bad input file, 3 refused, 4 damaged or incomplete, "
+        help="Carry container images across an air gap in signed, complete, verifiable bundles on ordinary media.",
+        epilog="Exit codes: 0 done, 1 bug, 2 usage error or bad input file, 3 refused, 4 damaged or incomplete, "
         "5 registry or network, 6 media, 130 interrupted.",
     )
     app.callback()(_root)
@@ -90,7 +91,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line and leave with the exit code that the design promises."""
+    """Run the command line and exit with the documented exit code."""
     _give_memory_back()
     try:
         signals.interrupt()
@@ -117,7 +118,8 @@ def _give_memory_back() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; its exit code. Errors are printed, never raised."""
+    """Run one command and return its exit code. Errors are printed, never raised."""
+    arguments = [_FORMER.get(one, one) for one in arguments]
     as_json = "--json" in arguments
     leftovers.begin(tell)
     try:
@@ -136,29 +138,29 @@ def _report_failure(failure: Exception, as_json: bool) -> int:
     except _WrongArguments as error:
         return _report_usage(error, as_json)
     except typer.Abort:  # the end of the input where a passphrase was asked for
-        return _report(Interrupted("no answer", hint="use --passphrase-file or AIRGAP_KEY_PASSPHRASE"), as_json)
+        return _report(Interrupted("the prompt was not answered", hint="use --passphrase-file or AIRGAP_KEY_PASSPHRASE"), as_json)
     except AirgapError as error:
         return report_error(error, as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        return report_error(disk_error(error, "the system refused", str(error.filename or "")), as_json)
+        return report_error(disk_error(error, "system error", str(error.filename or "")), as_json)
     except Exception:  # noqa: BLE001 - the last line of defence: a bug must say so and have its own exit code
-        sys.stderr.write(f"airgap: this is a bug in airgap {__version__}; please report it with what follows\n")
+        sys.stderr.write(f"airgap: this is a bug in airgap {__version__}; please report it with the following output\n")
         traceback.print_exc()
         return BUG
     return 0
 
 
 def _report(interrupted: Interrupted, as_json: bool) -> int:
-    """The same code whether or not anybody can still be told: the terminal may be gone."""
+    """The exit code is the same even if the error cannot be printed: the terminal may be gone."""
     with contextlib.suppress(OSError):
         report_error(interrupted, as_json)
     return exit_code(interrupted)
 
 
 def _report_usage(error: Any, as_json: bool) -> int:
-    """What typer found wrong with the arguments; for a command without any, that is its help."""
+    """Report what typer found wrong with the arguments; for a command without any, print its help."""
     context = error.ctx
     message = error.format_message()
     if context is not None and message == context.get_help():

@@ -1,6 +1,6 @@
-"""``airgap-check.pyz``: what ``airgap media check`` does, for a machine with nothing but Python. Standard library only.
+"""``airgap-check.pyz``: ``airgap media check`` for a machine with nothing but Python. Standard library only.
 
-The words, the facts and the exit codes are those of ``airgap.media``; here is only what typer and tqdm do there.
+Texts, facts and exit codes come from ``airgap.media``; this module replaces only typer and tqdm.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run it; the exit code."""
+    """Run the check and return the exit code."""
     options = _parser().parse_args(arguments)
     for number in _ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     except AirgapError as error:
         return _failed(error, options.json)
     except OSError as error:
-        return _failed(disk_error(error, "the system refused", str(error.filename or "")), options.json)
+        return _failed(disk_error(error, "system error", str(error.filename or "")), options.json)
     facts = words.facts(reports)
     shown = json.dumps(facts, indent=2) if options.json else "\n".join(printable(line, MAX_LINE) for line in words.lines(reports))
     sys.stdout.write(f"{shown}\n")
@@ -51,25 +51,25 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="airgap-check.pyz",
-        description="Read everything on the media of a bundle and say what is missing, damaged, double or foreign, and which "
-        "images that costs. Needs no key and no network, and writes nothing.",
-        epilog="Exit codes: 0 complete and good, 2 usage, 4 damaged or incomplete, 6 a disk cannot be read, 130 interrupted. "
+        description="Read everything on the media of a bundle and report what is missing, damaged, duplicated or foreign, and "
+        "which images are affected. Needs neither key nor network, and writes nothing.",
+        epilog="Exit codes: 0 complete and good, 2 usage error, 4 damaged or incomplete, 6 a disk cannot be read, 130 interrupted. "
         "Example: python3 airgap-check.pyz /media/usb1 /media/usb2",
     )
     parser.add_argument(
         "paths", metavar="PATH", nargs="+", type=Path, help="bundle directories or mount points; one or several disks"
     )
-    parser.add_argument("--subset", action="store_true", help="these are only some of the disks: do not miss what is on the others")
+    parser.add_argument("--subset", action="store_true", help="only some disks are given: do not report files on others as missing")
     parser.add_argument("--threads", type=_threads, default=os.cpu_count() or 2, metavar="N", help="blocks checked at a time")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors and the result only")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only errors and the result")
     parser.add_argument("--version", action="version", version=f"airgap {__version__}")
     return parser
 
 
 def _threads(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= 64:
-        raise argparse.ArgumentTypeError("a number from 1 to 64 is expected")
+        raise argparse.ArgumentTypeError("expected a number from 1 to 64")
     return int(text)
 
 

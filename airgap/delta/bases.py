@@ -1,6 +1,6 @@
-"""What the far side has already, from the witnesses that the operator names with ``--since``. Pure rules.
+"""What the site already has, according to the bases that the operator names with ``--since``. Pure rules.
 
-A witness can be wrong: the importer asks the destination before it writes anything. What is clearly a mistake is refused here.
+A base can be wrong: the importer asks the target before it writes anything. Obvious mistakes are refused here.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _MAX_GUESSES = 16
 
 @dataclass(frozen=True)
 class Base:
-    """One witness.
+    """One base.
 
     Attributes:
         label: how the operator named it.
-        digest: of the receipt or catalog; of the receipt that would be written, for a scan.
-        holdings: what it says is there.
-        catalog: the earlier bundle, when it is one.
-        receipt: the receipt, when it is one.
-        content: where the bytes themselves can be read at no great cost.
+        digest: of the receipt or catalog; for a scan, of the receipt that it would give.
+        holdings: what the site holds, according to it.
+        catalog: the catalog, if it is an earlier bundle.
+        receipt: the receipt, if it is one.
+        content: where the bytes can be read cheaply.
     """
 
     label: str
@@ -48,7 +48,7 @@ def of_catalog(label: str, raw: bytes, catalog: Catalog, store: BundleStore | No
         label: how the operator named it.
         raw: the catalog's exact bytes.
         catalog: the parsed catalog.
-        store: the bundle, when its volumes are at hand.
+        store: the bundle, if its volumes are available.
     """
     patches = {blob.patch.blob for blob in catalog.blobs.values() if blob.patch}
     users = _users(catalog, store) if store else {}
@@ -64,16 +64,16 @@ def of_catalog(label: str, raw: bytes, catalog: Catalog, store: BundleStore | No
 
 
 def check_bases(bases: Sequence[Base], stream: str, serial: int, exported: Callable[[int], Digest | None]) -> None:
-    """Refuse what cannot be the base of this bundle.
+    """Refuse bases that cannot be right for this bundle.
 
     Args:
-        bases: the witnesses.
-        stream: of the bundle to be made.
-        serial: of the bundle to be made.
-        exported: the catalog that was sealed here under a serial of the stream, where that is known.
+        bases: the bases.
+        stream: of the bundle to be created.
+        serial: of the bundle to be created.
+        exported: the catalog that was exported here under a serial of the stream, if known.
 
     Raises:
-        UsageError: another stream, a later bundle, one that was not made here, a site that is ahead, several receipts.
+        UsageError: another stream, a later bundle, one not exported here, a site that is ahead, several receipts.
     """
     for base in bases:
         if base.catalog is not None:
@@ -81,20 +81,20 @@ def check_bases(bases: Sequence[Base], stream: str, serial: int, exported: Calla
         taken = base.receipt.streams.get(stream) if base.receipt else None
         if taken is not None and taken.serial >= serial:
             raise UsageError(
-                "the site is ahead of this bundle already",
+                "the site is already ahead of this bundle",
                 where=base.label,
-                expected=f"a site that has taken less than serial {serial} of stream {stream}",
+                expected=f"a site that has imported less than serial {serial} of stream {stream}",
                 got=f"serial {taken.serial}",
-                hint="leave out --serial, or give the state directory that the stream is exported with",
+                hint="omit --serial, or give the state directory that the stream is exported with",
             )
     receipts = [base.receipt for base in bases if base.receipt]
     if len(receipts) > 1:
         raise UsageError(
-            "several receipts as a base",
+            "several receipts are given as bases",
             where=", ".join(base.label for base in bases if base.receipt),
             expected="the newest receipt of the one site that the bundle is for",
             got=", ".join(f"{receipt.site} at {receipt.created}" for receipt in receipts),
-            hint="a blob that only one of them holds would be missing at the other: make one bundle for each site",
+            hint="export one bundle per site: a blob that only one of them holds would be missing at the other",
         )
 
 
@@ -122,7 +122,7 @@ def held_by(bases: Sequence[Base]) -> dict[Digest, Held]:
 
 
 class _Joined:
-    """Two tuples of repositories as one. Many blobs share one, and each pair is joined once, however long."""
+    """Joins tuples of repositories. Many blobs share a tuple, and each pair is joined only once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], tuple[tuple[str, ...], ...]] = {}
@@ -153,11 +153,11 @@ def _check_catalog(base: Base, catalog: Catalog, stream: str, serial: int, expor
     known = exported(catalog.serial)
     if known is not None and known != base.digest:
         raise UsageError(
-            "the base is not the bundle that was exported from here under its serial",
+            "the base is not the bundle that was exported here with its serial",
             where=base.label,
             expected=f"catalog {known}",
             got=f"catalog {base.digest}",
-            hint="find out which of the two the site has taken; a receipt of the site tells",
+            hint="find out from a receipt of the site which of the two it has imported",
         )
 
 

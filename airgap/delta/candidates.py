@@ -1,4 +1,4 @@
-"""Which layer a new layer is made from: the one that is most probably nearly the same. Pure but for asking for old manifests."""
+"""Choose the base layer for each patch: the most similar one. Pure except for reading old manifests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _DIGEST_TAG = re.compile(r":sha(?:256|512)-[0-9a-f]{64,}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer where an image has it: the repository to read it from, platform, place among the image's layers, and the image."""
+    """A layer of an image: the repository to read it from, the platform, its position among the layers, and the image."""
 
     repository: Repository
     platform: str
@@ -52,10 +52,10 @@ class Attempt:
     Attributes:
         repository: where the new layer is read from.
         new: the new layer.
-        base: the layer it may be made from; None to try it alone.
-        origin: the repository that the base can be read from, when nobody has it at hand.
+        base: the layer to patch; None to compress the new layer alone.
+        origin: the repository to read the base from, if no base has it at hand.
         codec: one of ``patch.kinds.CODECS``.
-        inside: the base is carried by this bundle.
+        inside: this bundle carries the base.
     """
 
     repository: Repository
@@ -67,14 +67,14 @@ class Attempt:
 
 
 def method(media_type: str) -> str:
-    """The codec for a layer of this media type, or an empty string where there is none: zstd layers are carried whole."""
+    """The codec for a layer of this media type, or an empty string if there is none: zstd layers are carried whole."""
     if media_type.endswith(("tar+gzip", "tar.gzip")):
         return kinds.DEFLATE
     return kinds.PLAIN if media_type.endswith(".tar") else ""
 
 
 def new_layers(lock: Lock, held: Collection[Digest]) -> list[Layer]:
-    """Every place of every layer that is to be carried and that a patch could make, in list order."""
+    """Every position of every layer that is to be carried and could be patched, in list order."""
     found = []
     for image in lock.images:
         for platform, node in _instances(lock, lock.manifests[image.root.digest], set()):
@@ -87,12 +87,12 @@ def new_layers(lock: Lock, held: Collection[Digest]) -> list[Layer]:
 
 
 def old_layers(lock: Lock, bases: Sequence[Base], source: Source) -> list[Layer]:
-    """The layers of the earlier versions of these images that the bases hold, as far as their manifests can be had.
+    """The layers of earlier versions of these images that the bases hold, as far as their manifests can be read.
 
     Args:
         lock: what will be exported.
-        bases: what the far side has.
-        source: where old manifests are read from when no base has them at hand.
+        bases: what the site has.
+        source: where old manifests are read from if no base has them at hand.
     """
     found: dict[Layer, None] = {}
     tags: dict[Repository, list[str]] = {}
@@ -117,12 +117,12 @@ def _most_alike(names: Sequence[str], tags: Sequence[str]) -> list[str]:
 
 
 def attempts(new: Sequence[Layer], old: Sequence[Layer], always: bool) -> list[Attempt]:
-    """What to try, one attempt a layer.
+    """The attempts to make, one per layer.
 
     Args:
         new: the layers to carry.
-        old: the layers that the far side has.
-        always: where it has nothing similar, try a layer of this bundle, else the layer alone.
+        old: the layers that the site has.
+        always: if it has nothing similar, try a layer of this bundle, else the layer alone.
     """
     places: dict[Digest, list[Layer]] = {}
     for layer in new:
@@ -139,10 +139,10 @@ def attempts(new: Sequence[Layer], old: Sequence[Layer], always: bool) -> list[A
 
 
 def _inside(places: Sequence[Sequence[Layer]]) -> dict[Digest, Layer]:
-    """Which layers of a bundle are made from which others of it.
+    """Choose which layers of a bundle are patched from which others in it.
 
-    What is made from another layer cannot be a base itself. So bases are chosen one after the other, each time the one that the
-    others gain most by (greedy facility location; what a base brings only shrinks, so stale figures in the heap are upper bounds).
+    A patched layer cannot be a base itself. So bases are chosen one after the other, each time the one with the largest gain for
+    the others (greedy facility location; the gain of a base only shrinks, so stale figures in the heap are upper bounds).
 
     Args:
         places: of every layer, where it is.
@@ -172,7 +172,7 @@ def _inside(places: Sequence[Sequence[Layer]]) -> dict[Digest, Layer]:
 
 
 def _gains(places: Sequence[Sequence[Layer]]) -> list[dict[int, float]]:
-    """For every layer as a base: by number, what others gain by being made from it; the larger and the more alike, the more."""
+    """For every layer as a base, by number: what others gain if patched from it; larger and more similar ones gain more."""
     gains: list[dict[int, float]] = [{} for _ in places]
     for number, found in enumerate(places):
         pairs = ((_apart(found, places[other], kin=True), other) for other in range(number))
@@ -211,14 +211,14 @@ def _attempt(new: Layer, base: Layer | None, inside: bool = False) -> Attempt:
 
 
 def attempts_for(lock: Lock, bases: Sequence[Base], patch: str, source: Source, given: Collection[Digest] = ()) -> list[Attempt]:
-    """What to try for a lock.
+    """The attempts to make for a lock.
 
     Args:
         lock: what will be exported.
-        bases: what the far side has.
+        bases: what the site has.
         patch: ``never``, ``auto`` or ``always``.
-        source: where old manifests are read from when no base has them at hand.
-        given: layers that there are patches of already.
+        source: where old manifests are read from if no base has them at hand.
+        given: layers that already have patches.
     """
     if patch == "never" or not (bases or patch == "always"):
         return []
@@ -227,7 +227,7 @@ def attempts_for(lock: Lock, bases: Sequence[Base], patch: str, source: Source, 
 
 
 def open_base(bases: Sequence[Base], source: Source, repository: Repository, layer: Descriptor) -> Reader:
-    """A base's bytes from where they are cheapest: an earlier bundle or store at hand, else the source by digest."""
+    """Read a base from the cheapest place: an earlier bundle or store at hand, else the source by digest."""
     for base in bases:
         if base.content is not None and base.content.find_blob(layer.digest) == layer.size:
             return base.content.open_blob(layer.digest)
@@ -265,7 +265,7 @@ def _layers_of(base: Base, repository: Repository, root: Digest, source: Source)
 
 
 def _manifest(base: Base, repository: Repository, digest: Digest, source: Source) -> Manifest | None:
-    """An old manifest; None when it is not to be had any more: then there is no patch, and nothing is lost."""
+    """An old manifest; None if it is no longer available: then there is no patch, and nothing is lost."""
     try:
         if base.content is not None and base.content.find_blob(digest) is not None:
             return base.content.find_manifest(digest)
@@ -302,5 +302,5 @@ def _distance(one: Layer, other: Layer) -> float:
 
 
 def estimate(tried: Sequence[Attempt]) -> int:
-    """About how many bytes patches save: seven eighths of a layer with an old version, a third of one with a sibling."""
+    """Estimate the bytes that patches save: seven eighths of a layer with an old version, a third of one with a sibling."""
     return sum(attempt.new.size * 7 // 8 if attempt.base and not attempt.inside else attempt.new.size // 3 for attempt in tried)

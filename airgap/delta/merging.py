@@ -1,4 +1,4 @@
-"""A chain of bundles as the lock of one: what a site that took all of them in order would have, by name."""
+"""Merge a chain of bundles into one lock: what a site has, by name, after importing all of them in order."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Merged:
 
     Attributes:
         lock: its images; the chain is the source of their blobs.
-        bases: what it builds on beside the bases that the operator named: that of the first bundle, where blobs stay held.
-        patches: patches that are carried on as they are, because what they apply to is at the site only.
-        notes: what a person should know, one sentence each.
+        bases: what it builds on in addition to the named bases: the base of the first bundle, if blobs stay held.
+        patches: patches that are carried unchanged, because their bases are only at the site.
+        notes: notes for the operator, one sentence each.
     """
 
     lock: Lock
@@ -40,14 +40,14 @@ class Merged:
 
 
 def merge(chain: Chain, bases: Sequence[Base] = ()) -> Merged:
-    """Make the lock of a chain.
+    """Merge a chain into a lock.
 
     Args:
         chain: the bundles.
-        bases: what the operator says that the site has.
+        bases: what the site has, according to the operator.
 
     Raises:
-        Damaged: a blob is in none of the bundles, or something in them contradicts itself.
+        Damaged: a blob is in none of the bundles, or they contradict themselves.
         UsageError: the bases contradict each other, or a library for patches is missing.
     """
     if any(blob.patch for link in chain.links for blob in link.catalog.blobs.values()):
@@ -74,33 +74,33 @@ def merge(chain: Chain, bases: Sequence[Base] = ()) -> Merged:
 
 
 def check_place(chain: Chain, serial: int | None, exported: Callable[[int | None], Remembered | None]) -> list[str]:
-    """Check that the chain is a part of the stream as it was exported from here, and that the merged bundle comes after it.
+    """Check that the chain is part of the stream as exported here, and that the merged bundle comes after it.
 
     Args:
         chain: the bundles.
-        serial: what was asked for, or None for the stream's next.
-        exported: the highest bundle of the stream exported from here, below a serial if one is given.
+        serial: the requested serial, or None for the stream's next.
+        exported: the highest bundle of the stream exported here, below a serial if one is given.
 
     Returns:
-        What a person should know, one sentence each.
+        Notes for the operator, one sentence each.
 
     Raises:
-        UsageError: another history than the one of this state, or a serial that was used.
+        UsageError: the history differs from this state's, or the serial was used.
     """
     last = chain.links[-1].catalog
     if serial is not None and serial <= last.serial:
         raise UsageError(
-            "the merged bundle is a new one of the stream", where="--serial", expected=f"more than {last.serial}", got=str(serial)
+            "the merged bundle needs a new serial", where="--serial", expected=f"more than {last.serial}", got=str(serial)
         )
     for link in chain.links:
         known = exported(link.catalog.serial + 1)
         if known is not None and known.serial == link.catalog.serial and known.catalog != link.digest:
             raise UsageError(
-                "a bundle that is not the one that was exported from here under its serial",
+                "a bundle is not the one that was exported here with its serial",
                 where=link.catalog.name,
                 expected=f"catalog {known.catalog}",
                 got=f"catalog {link.digest}",
-                hint="find out which of the two the sites have taken",
+                hint="find out which of the two the sites have imported",
             )
     newest = exported(serial)
     if newest is not None and newest.serial > last.serial:
@@ -113,14 +113,14 @@ def check_place(chain: Chain, serial: int | None, exported: Callable[[int | None
 
 @dataclass
 class _Reading:
-    """Reads manifests out of a chain, each once."""
+    """Reads manifests from a chain, each once."""
 
     chain: Chain
     nodes: dict[Digest, Node] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def lock(self, images: Sequence[Image]) -> Lock:
-        """The lock of some images, with the content of their GPG signatures and no more manifests than they need."""
+        """The lock of some images, with the content of their GPG signatures and only the manifests they need."""
         for image in images:
             for descriptor in (image.root, *(attachment.descriptor for attachment in image.attachments)):
                 self.reach(image, descriptor)
@@ -129,7 +129,7 @@ class _Reading:
         return Lock(everything.images, {node.descriptor.digest: node for image in whole for node in everything.walk(image)})
 
     def reach(self, image: Image, top: Descriptor) -> set[Digest]:
-        """The manifests below one, itself included, that the image carries."""
+        """The manifest and those below it that the image carries."""
         found: set[Digest] = set()
         todo = [top]
         while todo:
@@ -138,7 +138,7 @@ class _Reading:
                 continue
             found.add(descriptor.digest)
             if len(found) > MAX_MANIFESTS:
-                raise Damaged("an image with too many manifests", where=str(image.reference), expected=f"{MAX_MANIFESTS} at most")
+                raise Damaged("an image has too many manifests", where=str(image.reference), expected=f"{MAX_MANIFESTS} at most")
             todo += self._node(image, descriptor).children
         return found
 
@@ -190,7 +190,7 @@ def _name(reference: Reference) -> str:
 
 
 def _joined(reading: _Reading, image: Image, before: Sequence[Image]) -> Image:
-    """An image with the attachments and signatures that it had in earlier bundles and that belong to what is carried of it."""
+    """An image with its attachments and signatures from earlier bundles that belong to carried parts of it."""
     foreign = dict.fromkeys(digest for one in (image, *before) for digest in one.foreign if digest not in reading.chain.sizes)
     image = replace(image, volumes=(), foreign=tuple(foreign))
     if not before:
@@ -207,7 +207,7 @@ def _joined(reading: _Reading, image: Image, before: Sequence[Image]) -> Image:
         if rival is attachment:
             carried |= reading.reach(image, attachment.descriptor)
         elif rival.descriptor != attachment.descriptor:
-            reading.notes.append(f"{image.reference}: of two versions of {attachment.tag} the later one is kept")
+            reading.notes.append(f"{image.reference}: the later of two versions of {attachment.tag} is kept")
     signatures = [s for one in (image, *before) for s in one.signatures if s.subject in carried]
     return replace(image, attachments=tuple(kept.values()), signatures=tuple(dict.fromkeys(signatures)))
 
@@ -219,9 +219,9 @@ def _place(attachment: Attachment) -> str:
 
 @dataclass
 class _Absent:
-    """Decides what is not carried: because the site has it, or because a patch of it is carried on as it is.
+    """Decides which blobs are not carried: the site has them, or a patch of them is carried unchanged.
 
-    ``stated`` is what the operator's bases hold, ``before`` what the first bundle builds on, ``free`` what may be left out at all.
+    ``stated`` is what the operator's bases hold, ``before`` what the first bundle builds on, ``free`` what may be left out.
     """
 
     chain: Chain
@@ -232,12 +232,10 @@ class _Absent:
     patches: dict[Digest, Made] = field(default_factory=dict)
 
     def place(self, blob: Descriptor) -> bool:
-        """Find a place for a blob; False when there is none."""
+        """Find where a blob is; False if it is nowhere."""
         size = self.chain.sizes.get(blob.digest)
         if size not in (None, blob.size):
-            raise Damaged(
-                "a blob is not as its manifest describes it", where=blob.digest, expected=f"{blob.size} bytes", got=str(size)
-            )
+            raise Damaged("a blob contradicts its manifest", where=blob.digest, expected=f"{blob.size} bytes", got=str(size))
         if self.chain.find_blob(blob.digest) is not None:
             return True
         return blob.digest in self.free and (self._holds(blob.digest) or self._patched(blob.digest))
@@ -259,7 +257,7 @@ class _Absent:
 
 @dataclass(frozen=True)
 class _Lost:
-    """A blob that is nowhere, and the image and bundle that need it."""
+    """A missing blob, and the image and bundle that need it."""
 
     link: Link
     image: Image
@@ -270,12 +268,12 @@ def _missing(chain: Chain, given: Collection[Digest], lost: Sequence[_Lost]) -> 
     one = lost[0]
     more = len(dict.fromkeys(other.blob.digest for other in lost)) - 1
     patched = bool(chain.patches(one.blob.digest))
-    got = "a patch, and nothing to apply it to" if patched else "left out, because an earlier bundle or the site has it"
+    got = "a patch without its base" if patched else "left out, because an earlier bundle or the site has it"
     return Damaged(
         "a blob is in none of the bundles",
         where=f"{one.link.catalog.name}: {one.image.reference}",
         expected=f"blob {one.blob.digest}, {one.blob.size} bytes",
-        got=f"{got}; so {'is' if more == 1 else 'are'} {plural(more, 'other blob')}" if more else got,
+        got=f"{got}; the same for {plural(more, 'other blob')}" if more else got,
         hint=_what_would_do(chain, given, {other.blob.digest for other in lost}),
     )
 
@@ -296,9 +294,9 @@ def _what_would_do(chain: Chain, given: Collection[Digest], lost: Collection[Dig
                 if base in before:
                     bundles.append(f"the bundle before {before[base]} (catalog {base})")
                 else:
-                    others.append(f"the receipt (or earlier bundle) that {link.catalog.name} was made since: {base}")
+                    others.append(f"the receipt (or earlier bundle) that {link.catalog.name} was exported since: {base}")
     if not bundles and not others:
-        return f"give the bundles before {chain.links[0].catalog.name} as well"
-    ways = "give it as well, or as what the site has: --since BUNDLE" if bundles else ""
-    ways += ("; " if ways and others else "") + ("give it as what the site has: --since RECEIPT" if others else "")
-    return f"this would do: {listing([*bundles, *others], 10)}; {ways} (sha256sum of the file is its digest)"
+        return f"add the bundles before {chain.links[0].catalog.name}"
+    ways = "add it, or name it as what the site has: --since BUNDLE" if bundles else ""
+    ways += ("; " if ways and others else "") + ("name it as what the site has: --since RECEIPT" if others else "")
+    return f"needed: {listing([*bundles, *others], 10)}; {ways} (sha256sum of the file is its digest)"

@@ -1,7 +1,7 @@
-"""Make patches: each one tried, proved by rebuilding, and kept only when it is clearly smaller than what it stands for.
+"""Create patches: try each one, prove it by rebuilding, and keep it only if it is clearly smaller than its layer.
 
-Their sizes are not known beforehand, so they are made before the layout is fixed, into a scratch directory; the layers that are to
-be carried whole after all are fetched straight to their place later. Outcomes are kept, so that an interrupted run goes on.
+Their sizes are not known in advance, so they are created in a scratch directory before the layout is fixed; layers that are carried
+whole after all are fetched to their place later. Outcomes are kept, so that an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Open = Callable[[Repository, Descriptor], Reader]
 
 @dataclass(frozen=True)
 class Sources:
-    """Where layers are read from: ``new`` and ``base`` open a blob of a repository; a base perhaps from somewhere nearer."""
+    """Where layers are read from: ``new`` and ``base`` open a blob of a repository; a base may come from a nearer place."""
 
     new: Open
     base: Open
@@ -53,19 +53,19 @@ def make_patches(
     """Try every patch.
 
     Args:
-        attempts: what to try.
+        attempts: the patches to try.
         sources: where layers are read from.
-        scratch: where patches are put; what is there already is taken.
-        effort: how hard to try.
+        scratch: the directory for patches; existing ones are reused.
+        effort: the effort to make patches small.
         progress: told about every byte read of the new layers.
-        threads: how many at a time, not more than there are cores.
+        threads: patches at a time, at most one per core.
 
     Returns:
-        The patches worth having, by the digest of what they make.
+        The patches worth having, by the digest of the layer they rebuild.
 
     Raises:
-        RegistryError: a new layer cannot be had. A base that cannot be had only costs the patch.
-        MediaError: the scratch directory refuses.
+        RegistryError: a new layer cannot be read. A base that cannot be read only costs the patch.
+        MediaError: the disk of the scratch directory fails.
     """
     if not attempts:
         return {}
@@ -79,7 +79,7 @@ def make_patches(
 
 
 class _BaseUnavailable(AirgapError):
-    """The base cannot be read; what the new layer costs does not depend on that."""
+    """The base cannot be read, which says nothing about the new layer."""
 
 
 class _Patcher:
@@ -143,7 +143,7 @@ class _Patcher:
         except Unrepresentable:
             raise
         except Damaged as error:
-            self._progress.say(f"carried whole: {attempt.new.digest.short}: its patch does not give it back: {error.what}")
+            self._progress.say(f"carried whole: {attempt.new.digest.short}: its patch does not rebuild it: {error.what}")
             raise _NotWorthIt from error
 
     def _new(self, attempt: Attempt) -> Reader:
@@ -191,7 +191,7 @@ class _NotWorthIt(Exception):
 
 
 class _BaseReader:
-    """The reader of a base: whatever is wrong with it, is wrong with the base and not with the new layer."""
+    """The reader of a base: its errors concern the base, not the new layer."""
 
     def __init__(self, opener: Callable[[], Reader], base: Descriptor) -> None:
         with _base_errors():

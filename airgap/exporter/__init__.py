@@ -1,1 +1,1 @@
-"""The connected side: list -> resolve (lock) -> plan -> fill -> seal -> sign."""
+"""The exporter, on the connected side: list -> resolve (lock) -> plan -> fill -> seal -> sign."""

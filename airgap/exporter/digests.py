@@ -1,7 +1,7 @@
-"""Block and volume digests, taken from what is on disk, right behind the writers while the bytes are still in the page cache.
+"""Block and volume digests, computed from the disk right behind the writers, while the bytes are still in the page cache.
 
-Three threads follow the writers, because one alone could not keep up with them: one hashes blocks in the order in which they become
-whole, one hashes volumes from front to back, one asks for the bytes to be flushed to the disk.
+Three threads follow the writers, because one could not keep up: one hashes blocks in the order of their completion, one hashes
+volumes from front to back, one flushes the bytes to the disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Digester:
     Args:
         files: open descriptors of the volumes, in order.
         sizes: their final sizes in bytes.
-        key: by which they are encrypted, where they are: then the tags of their pieces are taken, too.
+        key: the key of encrypted volumes, whose tags are then collected, too.
     """
 
     def __init__(self, files: Sequence[int], sizes: Sequence[int], key: ContentKey | None = None) -> None:
@@ -49,12 +49,12 @@ class Digester:
         ]
 
     def start(self) -> None:
-        """Begin to follow the writers."""
+        """Start to follow the writers."""
         for thread in self._threads:
             thread.start()
 
     def wrote(self, volume: int, offset: int, length: int) -> None:
-        """``length`` bytes of a volume (from 1) are on disk; every byte must be reported exactly once. Any thread."""
+        """Report that ``length`` bytes of a volume (from 1) are on disk; each byte exactly once, from any thread."""
         left = self._left[volume - 1]
         with self._changed:
             before = len(self._whole)
@@ -70,14 +70,14 @@ class Digester:
                 self._changed.notify_all()
 
     def finish(self) -> None:
-        """Wait until everything is hashed and flushed. Raises what a thread ran into."""
+        """Wait until everything is hashed and flushed. Raises the error of a thread."""
         for thread in self._threads:
             thread.join()
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Give up early, when the writers failed."""
+        """Give up early, because the writers failed."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -143,5 +143,5 @@ class Digester:
         for at in range(start, end, len(buffer)):
             part = buffer[: min(len(buffer), end - at)]
             if fsio.read_at(self._files[number], part, at) != len(part):
-                raise OSError(0, "a volume became shorter while it was written")
+                raise OSError(0, "a volume became shorter while it was being written")
             yield part

@@ -1,4 +1,4 @@
-"""One export from list to sealed bundle, resumable at every point."""
+"""Export a list into a finished bundle, resumable at every point."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ from airgap.trust.keys.signers import Signer
 
 @dataclass(frozen=True)
 class Exported:
-    """A sealed bundle.
+    """A finished bundle.
 
     Attributes:
         path: its directory.
         catalog: its catalog.
-        fresh: False when it had been finished by an earlier run.
-        judgements: the policy's verdict on every instance, when one was asked for.
-        outcomes: what the gates said.
-        encrypted_to: the ids of the keys that open it.
-        remarks: what must be known of how its attachments were found.
-        held: closed when the result has been told; until then nobody else takes the bundle for the work of a run that died.
+        fresh: False if an earlier run had finished it.
+        judgements: the policy's verdict on every instance, if requested.
+        outcomes: the outcomes of the gates.
+        encrypted_to: the ids of the keys that decrypt it.
+        remarks: notes on how its attachments were found.
+        held: closed when the result has been printed; until then no command takes the bundle for the work of a run that died.
     """
 
     path: Path
@@ -69,14 +69,14 @@ class Exported:
 
 
 def export(request: ExportRequest, state: State, progress: Progress) -> Exported:
-    """Make the bundle, or go on with an unfinished one, when no other command makes one of the stream with this state.
+    """Create the bundle, or resume an unfinished one, once no other command creates one of the stream with this state.
 
     Raises:
-        Busy: another one does, for longer than we wait.
-        UsageError: a bundle, finished or not, of other content is in the way.
+        Busy: another command does, for longer than we wait.
+        UsageError: a bundle with different content, finished or not, is in the way.
         Refused: an image does not pass.
-        RegistryError: something cannot be had from the source.
-        MediaError: it does not fit, or the disk refuses.
+        RegistryError: the source does not give something.
+        MediaError: it does not fit, or the disk fails.
     """
     with state.turn([f"stream {request.label.stream}"], "airgap export", request.wait, progress.say):
         recover_others(request, state, progress)
@@ -110,7 +110,7 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
             same = _same_content(request, world, state, progress)
             if same is None:
                 raise UsageError(
-                    "a bundle of that name with other content exists",
+                    "a bundle with this name and different content already exists",
                     where=printable(str(paths.final)),
                     hint="choose another --serial or --out; a finished bundle is never overwritten",
                 )
@@ -170,11 +170,11 @@ def _resume(request: ExportRequest, work: Path, progress: Progress) -> tuple[Loc
     if journal.header.get("inputs") != request.inputs:
         journal.close()
         raise UsageError(
-            "an unfinished export of other content is in the way",
+            "an unfinished export with different content already exists",
             where=printable(str(work)),
             hint="repeat the earlier command to finish it, choose another --serial, or add --restart to discard it",
         )
-    progress.say(f"going on with the unfinished {names.bundle_name(request.label.stream, journal.header['serial'])}")
+    progress.say(f"resuming the unfinished {names.bundle_name(request.label.stream, journal.header['serial'])}")
     try:
         raw = fsio.read_capped(work / LOCK, MAX_LOCK)
     except Damaged:
@@ -216,7 +216,7 @@ def _gate(
     if gates is None:
         return []
     if isinstance(catalog, Sealed):
-        raise UsageError("gates cannot look into a finished encrypted bundle", where=printable(str(directory)), hint="omit --gate")
+        raise UsageError("gates cannot read a finished encrypted bundle", where=printable(str(directory)), hint="omit --gate")
     store = unsealed(catalog, directory, lock, request.cargo.source, request.far_side.bases, pieces)
     return run_gates(gates, store, lock, progress, request.threads)
 
@@ -249,14 +249,14 @@ def _finished(request: ExportRequest, bundle: Named, lock: Lock, gated: bool, pr
         judged = _judge(request, lock, progress)
         outcomes = [] if gated else _gate(request, catalog, path, lock, progress, catalog.pieces)
     except Refused as error:
-        error.hint = f"{catalog.name} was sealed by an earlier run and is left as it is: do not carry it"
+        error.hint = f"do not ship {catalog.name}: an earlier run has finished it, and it was left unchanged"
         raise
     encrypted_to = [wrapped.key_id for wrapped in catalog.recipients] if isinstance(catalog, Sealed) else []
     return Exported(path, catalog, False, judged, outcomes, encrypted_to, lock.remarks)
 
 
 def _same_content(request: ExportRequest, there: There, state: State, progress: Progress) -> Lock | None:
-    """What is asked for, when a finished bundle is just that."""
+    """The lock of the request, if a finished bundle has exactly that content."""
     label, packing, catalog = request.label, request.packing, there.catalog
     if label.created not in (None, catalog.created) or label.expiry(catalog.created) != catalog.expires:
         return None
@@ -282,8 +282,8 @@ def _require_signatures(final: Path, signers: Sequence[Signer]) -> None:
     missing = [signer.key_id for signer in signers if not signature_path(final, signer).is_file()]
     if missing:
         raise UsageError(
-            "the bundle is finished, but not signed by every key given",
+            "the bundle is finished, but not signed with every given key",
             where=printable(str(final)),
             expected=f"a signature by {', '.join(missing)}",
-            hint="add it with: airgap sign",
+            hint="add the signature with: airgap sign",
         )

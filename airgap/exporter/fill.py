@@ -1,4 +1,4 @@
-"""Fill the volumes: every blob streamed from its source straight to its final place, in parallel, checked on the way."""
+"""Fill the volumes: stream every blob from its source straight to its final place, in parallel, and verify it on the way."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _NOTE_EVERY = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Filled:
-    """The digests of what is on disk: SHA-256 of every volume and of every block of every volume, hex.
+    """The digests of the files on disk: SHA-256 of every volume and of every block of every volume, hex.
 
-    Of encrypted volumes also the tags of the pieces of each.
+    For encrypted volumes also the tags of the pieces of each.
     """
 
     volumes: list[str]
@@ -51,20 +51,20 @@ def fill(
     threads: int,
     key: ContentKey | None = None,
 ) -> Filled:
-    """Write all volumes into ``directory``.
+    """Write all volumes to ``directory``.
 
     Args:
         plan: where everything goes.
         directory: the partial bundle.
         source: where blobs come from.
-        journal: what an earlier run has done; goes on being written.
+        journal: what an earlier run has done; this run continues it.
         progress: told about every byte.
-        threads: how many blobs are fetched at a time.
+        threads: blobs fetched at a time.
         key: encrypts every byte before it is written.
 
     Raises:
-        RegistryError, Damaged: a blob cannot be had, or is not what its descriptor says, in a registry or in another place.
-        MediaError: the disk cannot take it.
+        RegistryError, Damaged: a blob is missing or does not match its descriptor, in a registry or another place.
+        MediaError: the disk fails or is full.
     """
     progress.stage("fetching", plan.download)
     files = _open_volumes(directory, len(plan.sizes))
@@ -208,7 +208,7 @@ class _Filler:
         fsio.write_at(self._files[volume - 1], content, offset)
 
     def _open(self, placed: Placed, position: int) -> Reader:
-        """A blob from where it is: in the lock, made here, or at its source."""
+        """Open a blob where it is: in the lock, created here, or at its source."""
         descriptor = placed.descriptor
         if (content := self._contents.get(descriptor.digest)) is not None:
             return BytesReader(content, position)

@@ -1,7 +1,7 @@
-"""What the images of a bundle must pass before it is sealed: the operator's commands, each run once for every image.
+"""The gates that images must pass before their bundle is finished: the operator's commands, each run once for every image.
 
-They see what was written, not what was fetched: the unfinished bundle itself is read, through a loopback registry or, for a command
-that asks for a directory, through a copy of one image that lives as long as the command.
+They see what was written, not what was fetched: they read the unfinished bundle itself, through a loopback registry or, if a
+command asks for a directory, through a copy of one image that exists only while the command runs.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _SHOWN = 1000
 
 @dataclass(frozen=True)
 class Gates:
-    """The commands, and what they need.
+    """The commands and what they need.
 
     Attributes:
         hooks: the commands.
-        seconds: the longest that one may take for one image.
+        seconds: the longest time that a command may take for one image.
         serve: serves a store as a registry on the loopback interface; gives its address.
-        layout: gives a new empty layout: its directory, and what writes to it. Both are gone in the end.
-        detail: told every line that the commands write.
+        layout: gives a new empty layout: its directory and a writer. Both are removed at the end.
+        detail: called with every line that the commands write.
     """
 
     hooks: Sequence[Hook]
@@ -59,7 +59,7 @@ class Gates:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one command said about one image; ``why`` in one line for a person."""
+    """The outcome of one command for one image; ``why`` is one line for people."""
 
     image: str
     digest: Digest
@@ -68,7 +68,7 @@ class Outcome:
     why: str
 
     def facts(self) -> dict[str, Any]:
-        """For the report."""
+        """The outcome as JSON."""
         facts = {"image": self.image, "digest": self.digest, "command": self.command}
         return facts | {"passed": self.ended.passed, "status": self.ended.status}
 
@@ -91,19 +91,19 @@ def unsealed(
 
 
 def run_gates(gates: Gates, store: BundleStore, lock: Lock, progress: Progress, threads: int) -> list[Outcome]:
-    """Run every command for every image, and go on only when all of them pass.
+    """Run every command for every image; all must pass.
 
     Args:
         gates: the commands.
         store: the filled bundle.
         lock: what it was made of.
-        progress: told what is done.
-        threads: how many images at a time; one at a time when commands ask for a directory, because of the copies.
+        progress: told about every step.
+        threads: images at a time; only one if a command asks for a directory, because of the copies.
 
     Raises:
         Refused: one or more images did not pass; all are named.
         UsageError: a command cannot be run.
-        MediaError: there is no room for a copy.
+        MediaError: there is no space for a copy.
     """
     progress.stage(f"gates: {plural(len(lock.images), 'image')}", 0)
     runner = Runner(gates.seconds)
@@ -126,8 +126,8 @@ def _require_passed(found: Sequence[Outcome], bundle: str) -> None:
         return
     images = len({(outcome.image, outcome.digest) for outcome in failed})
     hint = (
-        f"{bundle} is not sealed: the same command goes on with what is written already and runs the gates again; "
-        "for a list without these images add --restart"
+        f"{bundle} is not finished: run the same command to continue with what is written and run the gates again, "
+        "or shorten the list and add --restart"
     )
     if len(failed) == 1:
         outcome = failed[0]
@@ -148,7 +148,7 @@ def _require_passed(found: Sequence[Outcome], bundle: str) -> None:
 
 
 class _Turn:
-    """All commands for one image, one after the other."""
+    """Runs all commands for one image, one after the other."""
 
     def __init__(self, gates: Gates, store: BundleStore, lock: Lock, runner: Runner, address: str, progress: Progress) -> None:
         self._gates = gates
@@ -176,26 +176,26 @@ class _Turn:
 
     @contextlib.contextmanager
     def _layout(self, image: Image) -> Iterator[str]:
-        """A copy of one image, for one command: whatever is done to it, nobody else reads it."""
+        """A copy of one image for one command, which no other command reads."""
         with self._gates.layout() as (directory, target):
             copy_image(self._store, self._lock, image, directory, target, self._runner.check)
             yield str(directory)
 
 
 def copy_image(store: BundleStore, lock: Lock, image: Image, directory: Path, target: Target, check: Callable[[], None]) -> None:
-    """Put one image into an empty layout, without its attachments, so that the layout has one name only.
+    """Copy one image into an empty layout, without its attachments, so that the layout has only one name.
 
     Args:
         store: the filled bundle.
         lock: what it was made of.
         image: which image.
         directory: where the layout is.
-        target: what writes to it.
-        check: called often; raises when it is to end.
+        target: writes to it.
+        check: called often; raises to stop the copy.
 
     Raises:
-        MediaError: there is no room for it.
-        Damaged: a blob is not what it should be.
+        MediaError: there is no space for it.
+        Damaged: a blob does not match its digest.
     """
     repository = image.reference.repository
     nodes = list(lock.walk(replace(image, attachments=())))
@@ -203,7 +203,7 @@ def copy_image(store: BundleStore, lock: Lock, image: Image, directory: Path, ta
     needed, free = sum(blob.size for blob in blobs.values()), fsio.free_bytes(directory)
     if needed > free:
         raise MediaError(
-            "a gate asks for a directory with a copy of the image, and there is no room for it",
+            "there is no space for the copy of an image that a gate asks for",
             where=printable(str(directory.parent)),
             expected=f"{human_size(needed)} free",
             got=human_size(free),
@@ -219,13 +219,13 @@ def copy_image(store: BundleStore, lock: Lock, image: Image, directory: Path, ta
 
 
 def _open(store: BundleStore, blob: Descriptor, check: Callable[[], None]) -> Reader:
-    """A blob of the bundle, verified while it is read, which may take long: it may have to be rebuilt, or fetched."""
+    """A blob of the bundle, verified while it is read. That may take long: it may have to be rebuilt or fetched."""
     reader = VerifiedReader(store.open_blob(blob.digest), blob, store.place(blob.digest))
     return WatchedReader(reader, lambda _: check())
 
 
 def _outside(catalog: Catalog, lock: Lock, source: Source, bases: Sequence[Base]) -> Callable[[Digest], Reader]:
-    """Opens what a bundle leaves out: nearby where a base is at hand, else where the export could have fetched it."""
+    """Opens blobs that a bundle leaves out: from a base at hand, else from the source of the export."""
     places = {blob.digest: repository for repository, _, blob, _ in placed_blobs(lock)}
     repositories = list(dict.fromkeys(image.reference.repository for image in lock.images))
 
@@ -239,10 +239,10 @@ def _outside(catalog: Catalog, lock: Lock, source: Source, bases: Sequence[Base]
             except RegistryError as error:
                 why = str(error)
         raise RegistryError(
-            "a gate reads a blob that the bundle does not carry, and it cannot be had",
+            "a gate reads a blob that the bundle does not carry and that is not available",
             where=f"{known or catalog.name}: {digest}",
             got=why,
-            hint="give the earlier bundle with its volumes as --since",
+            hint="give the earlier bundle, with its volumes, as --since",
         )
 
     return open_one

@@ -1,7 +1,7 @@
-"""The operator's own commands, run for one image each: scanners and whatever else has a say.
+"""Run the operator's own commands, such as scanners, for one image each.
 
-A command gets no shell, no standard input and none of our secrets; all that it writes is read, little of it kept. When it ends, or
-its time is up, everything that it started ends with it.
+A command gets no shell, no standard input and none of our secrets. All its output is read, but little of it is kept. When it ends
+or its time is up, everything that it has started is ended, too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class View:
         image: its source reference.
         digest: of its root.
         registry: the reference under which our loopback registry serves it.
-        layout: a directory that is an OCI layout of it; empty where no command asks for one.
+        layout: the directory of an OCI layout with it; empty if no command asks for one.
     """
 
     image: str
@@ -47,7 +47,7 @@ class View:
     layout: str = ""
 
     def variables(self) -> dict[str, str]:
-        """The environment variables that say the same as the placeholders."""
+        """The environment variables with the values of the placeholders."""
         named = {
             "AIRGAP_IMAGE": self.image,
             "AIRGAP_DIGEST": self.digest,
@@ -59,7 +59,7 @@ class View:
 
 @dataclass(frozen=True)
 class Hook:
-    """A command, as the operator wrote it and cut into words."""
+    """A command, as written by the operator and split into words."""
 
     text: str
     words: tuple[str, ...]
@@ -69,10 +69,10 @@ class Hook:
         """Read a command line.
 
         Raises:
-            UsageError: quotes that do not match, nothing at all, or a program that is not there.
+            UsageError: quotes do not match, the command is empty, or the program does not exist.
         """
         if len(text) > _LONGEST:
-            raise UsageError("a command that is too long", where="--gate", expected=f"{_LONGEST} characters at most")
+            raise UsageError("the command is too long", where="--gate", expected=f"{_LONGEST} characters at most")
         try:
             words = tuple(shlex.split(text))
         except ValueError as error:
@@ -81,7 +81,7 @@ class Hook:
             raise UsageError("not a command", where="--gate", got=printable(text), expected="'trivy image {registry}'")
         if shutil.which(words[0]) is None:
             raise UsageError(
-                "there is no such program",
+                "the program does not exist",
                 where=f"--gate {printable(text, 200)}",
                 got=printable(words[0]),
                 hint="install it, or give its path",
@@ -90,11 +90,11 @@ class Hook:
 
     @property
     def wants_layout(self) -> bool:
-        """Whether it asks for a directory, which costs a copy."""
+        """Whether it asks for a directory, which needs a copy."""
         return any("{layout}" in word for word in self.words)
 
     def arguments(self, view: View) -> list[str]:
-        """The words, with the placeholders filled in. What only looks like one is left alone."""
+        """The words, with the placeholders filled in. Other braces are left alone."""
         return [_fill(word, view) for word in self.words]
 
 
@@ -116,28 +116,28 @@ def _fill(word: str, view: View) -> str:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit status (negative: by that signal; None: its time was up) and the end of what it wrote."""
+    """How a command ended: its exit status (negative: that signal; None: timeout) and the end of its output."""
 
     status: int | None
     output: bytes
 
     @property
     def passed(self) -> bool:
-        """Whether it has nothing against the image."""
+        """Whether it accepts the image."""
         return self.status == 0
 
     def lines(self, most: int = 1_000_000) -> list[str]:
-        """The last lines that it wrote, harmless."""
+        """The last lines of its output, made printable."""
         return [printable(line, 1000) for line in self.output.decode("utf-8", "replace").splitlines()[-most:]]
 
     def say(self, seconds: int) -> str:
-        """One line for a person."""
+        """The outcome in one line for people."""
         if self.status is None:
-            return f"not done after {seconds} seconds (--gate-timeout)"
+            return f"not finished after {seconds} seconds (--gate-timeout)"
         return f"exit status {self.status}" if self.status >= 0 else f"ended by signal {-self.status}"
 
     def last_words(self) -> list[str]:
-        """The few last lines."""
+        """The last few lines of its output."""
         return [line for line in self.lines() if line.strip()][-_LINES:]
 
 
@@ -145,8 +145,8 @@ class Runner:
     """Runs commands, several at a time.
 
     Args:
-        seconds: the longest that one may take.
-        environment: what they get of it are all variables but secrets.
+        seconds: the longest time that a command may take.
+        environment: passed on without secrets.
     """
 
     def __init__(self, seconds: int, environment: Mapping[str, str] = os.environ) -> None:
@@ -157,11 +157,11 @@ class Runner:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """End every command, within a moment."""
+        """End every command at once."""
         self._stopped.set()
 
     def check(self) -> None:
-        """Raise ``Stopped`` when ``stop`` was called."""
+        """Raise ``Stopped`` if ``stop`` was called."""
         if self._stopped.is_set():
             raise Stopped
 
@@ -183,7 +183,7 @@ class Runner:
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise UsageError(f"a gate cannot be run: {printable(reason)}", where=printable(hook.text, 200)) from error
+            raise UsageError(f"cannot run a gate: {printable(reason)}", where=printable(hook.text, 200)) from error
         with process:
             output = _Output(process)
             try:
@@ -207,7 +207,7 @@ class Runner:
 
 
 class _Output:
-    """What a command writes; only the end of it is kept."""
+    """The output of a command, of which only the end is kept."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for
@@ -219,14 +219,14 @@ class _Output:
         os.set_blocking(self._fd, False)
 
     def read(self, seconds: float) -> None:
-        """Take what there is, or wait for it a little."""
+        """Read what is available, or wait briefly for it."""
         if not self._open:
             time.sleep(min(seconds, 0.01))  # its end is near
         elif self._poll.poll(seconds * 1000):
             self._take()
 
     def drain(self) -> None:
-        """Take what is left in the pipe; what others write into it after the command has ended does not matter."""
+        """Read the rest of the pipe; whatever others write to it after the command has ended is ignored."""
         for _ in range(KEPT // 1024):
             if not self._open or not self._poll.poll(0):
                 return

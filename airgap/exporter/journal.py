@@ -1,4 +1,4 @@
-"""The journal of an unfinished bundle: what was asked for, and which blobs were checked and written. A hint, never a proof."""
+"""The journal of an unfinished bundle: the request, and which blobs were verified and written. A hint, never a proof."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Journal:
     """An append-only file of JSON lines in the partial bundle.
 
     Attributes:
-        header: what the bundle is made of (inputs digest, lock digest, serial, created, ...), fixed when it was begun.
-        progress: bytes of every blob that were written, by digest, as the lines say; a whole blob counts its size.
+        header: what the bundle is made of (inputs digest, lock digest, serial, created, ...), fixed at the start.
+        progress: bytes written of every blob, by digest, according to the lines; a complete blob counts its size.
     """
 
     header: dict[str, Any]
@@ -42,13 +42,13 @@ class Journal:
 
     @classmethod
     def begin(cls, directory: Path, header: dict[str, Any]) -> Journal:
-        """Start a new journal; durable before any data is."""
+        """Start a new journal, which is durable before any data."""
         fsio.write_durable(directory / names.JOURNAL, strictjson.canonical({**header, _SEAL: _sum(header)}) + b"\n")
         return cls(header)._attach(directory)
 
     @classmethod
     def resume(cls, directory: Path) -> Journal:
-        """Read the journal of an earlier run; lines that a crash tore or a disk damaged are ignored.
+        """Read the journal of an earlier run; torn or damaged lines are ignored.
 
         Raises:
             UsageError: its first line is unreadable.
@@ -72,7 +72,7 @@ class Journal:
             os.write(self._fd, line)
 
     def close(self) -> None:
-        """Close the file; a writer that is still at work gets an error, never another file's descriptor."""
+        """Close the file; a writer that is still running gets an error, never another file's descriptor."""
         with self._guard:
             if self._fd >= 0:
                 fsio.release(self._fd)
@@ -85,8 +85,8 @@ class Journal:
 
 
 def unusable(what: str, path: Path) -> UsageError:
-    """The error for an unfinished bundle that nothing can go on from."""
-    return UsageError(what, where=printable(str(path)), hint="add --restart to begin this bundle anew")
+    """The error for an unfinished bundle that cannot be resumed."""
+    return UsageError(what, where=printable(str(path)), hint="add --restart to start this bundle again")
 
 
 def _sum(header: dict[str, Any]) -> str:

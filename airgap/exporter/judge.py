@@ -1,4 +1,4 @@
-"""Judge every instance of every image by the operator's own policy, with the signatures at the source, before any layer moves."""
+"""Judge every instance of every image by the operator's policy, with the signatures at the source, before any layer is fetched."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _AHEAD = 4
 
 @dataclass(frozen=True)
 class ImageTerms:
-    """What the operator asks of images.
+    """What the operator requires of images.
 
     Attributes:
-        policy: judged by its transport ``docker``, scope by source reference.
+        policy: its ``docker`` transport judges, with scopes by source reference.
         read_key: reads a key file that the policy names.
-        now: when certificates of the operator's own CA must be valid.
-        require_signed: an image is accepted only where the policy asks for a signature.
-        accept_unnamed_bundles: a cosign 3 bundle that names no image is enough when its key and digest are right.
+        now: the time at which certificates of the operator's CA must be valid.
+        require_signed: refuse images that the policy would accept unsigned.
+        accept_unnamed_bundles: accept cosign 3 bundles that name no image if their key and digest are right.
     """
 
     policy: Policy
@@ -45,18 +45,18 @@ class ImageTerms:
 
 
 def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progress, threads: int = 4) -> list[Judgement]:
-    """Judge everything that would be carried, and go on only when all of it is accepted.
+    """Judge everything that would be carried; all of it must be accepted.
 
     Args:
         lock: the resolved list.
         source: where signatures are read.
-        terms: by what.
-        progress: told what is done.
-        threads: how many instances' signatures are fetched at a time.
+        terms: what the operator requires.
+        progress: told about every step.
+        threads: instances at a time whose signatures are fetched.
 
     Raises:
         Refused: one or more instances are not accepted; all are named.
-        RegistryError, Damaged: a signature that is there cannot be read.
+        RegistryError, Damaged: an existing signature cannot be read.
     """
     progress.stage(f"judging {len(lock.images)} images", 0)
     asked = ((case, instance) for case in _cases(lock, source) for instance in case.instances)
@@ -81,7 +81,7 @@ def _cases(lock: Lock, source: Source) -> Iterator[Case]:
 
 
 def instances(lock: Lock, image: Image) -> Instances:
-    """What of an image is judged, each with the platform that the first index to list it states."""
+    """The manifests of an image to judge, each with the platform that the first index to list it states."""
     platforms: dict[Digest, Descriptor] = {}
     parts = []
     for node in lock.walk(replace(image, attachments=())):

@@ -1,7 +1,7 @@
-"""What an export keeps on its own machine: what its bundles were made of, and of encrypted ones all that must not be on the media.
+"""What an export keeps on its machine: what its bundles were made of, and for encrypted ones whatever must not be on the media.
 
 An unfinished encrypted bundle has its key, lock, journal and scratch files in the state directory. So a medium that is lost before
-it was sealed says nothing, and nobody but this machine can go on with it.
+the bundle is finished reveals nothing, and only this machine can resume it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _KEY, _MAX_KEY = "content.key", KEY_SIZE + 32
 def content_key(work: Path, plan: Plan, journal: Journal) -> ContentKey:
     """The key of an unfinished bundle, the same for the same layout.
 
-    Where the layout has changed, other bytes would be encrypted for the same place: then there is a new key, and nothing of what
-    was written counts.
+    If the layout has changed, different bytes would be encrypted for the same place: then there is a new key, and nothing that was
+    written counts.
     """
     extents = {digest: [[e.volume, e.offset, e.length] for e in placed.extents] for digest, placed in plan.blobs.items()}
     layout = hashlib.sha256(strictjson.canonical([extents, list(plan.sizes)])).digest()
@@ -51,13 +51,13 @@ def content_key(work: Path, plan: Plan, journal: Journal) -> ContentKey:
 
 
 def publish(state: State, partial: Path) -> Path:
-    """Give a bundle that is whole its name and remember it; the final path.
+    """Give a complete bundle its name and record it; returns the final path.
 
-    What it was made of is kept before anybody can see it: where there is no room for that, there is no bundle either. A run that
-    dies in here leaves the rest to the next one.
+    What it was made of is stored before the bundle becomes visible: without space for that, there is no bundle either. If a run
+    dies in here, the next one does the rest.
 
     Raises:
-        MediaError: the disk refuses, that of the bundle or that of the state.
+        MediaError: the disk of the bundle or of the state fails.
     """
     raw = fsio.read_capped(partial / names.CATALOG, MAX_CATALOG)
     catalog = Unverified.read(raw).claims
@@ -71,7 +71,7 @@ def publish(state: State, partial: Path) -> Path:
 
 
 def record(state: State, bundle: Path) -> None:
-    """Remember a bundle that has its name, once; what it needed on this machine is removed."""
+    """Record a bundle that has its name, once; what it needed on this machine is removed."""
     raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG)
     catalog = Unverified.read(raw).claims
     state.record_export(catalog.stream, catalog.serial, Digest.of(raw))
@@ -99,14 +99,14 @@ def recover_others(request: ExportRequest, state: State, progress: Progress) -> 
 
 
 def publish_whole(state: State, paths: Paths, progress: Progress) -> None:
-    """:func:`publish` what an earlier run has made but for the rename. Raises ``UsageError`` when somebody is at it."""
+    """:func:`publish` a bundle that lacks only the rename. Raises ``UsageError`` if another run is active."""
     with fsio.exclusive_directory(paths.partial, busy(paths.partial)):
         if is_whole(paths.partial, progress):
             publish(state, paths.partial)
 
 
 def busy(partial: Path) -> UsageError:
-    """The error for a bundle that another process is making."""
+    """The error for a bundle that another process is writing."""
     return UsageError(
         "another export is writing this bundle", where=printable(str(partial)), hint="wait for it, or choose another --serial"
     )

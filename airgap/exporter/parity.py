@@ -1,4 +1,4 @@
-"""Make the parity files of a filled bundle, from what is on disk: row by row, on all cores, in pieces."""
+"""Compute the parity files of a filled bundle from the volumes on disk: row by row, on all cores, in pieces."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from airgap.work import Pool, cores
 
 
 def write_parity(directory: Path, volumes: Sequence[Volume], count: int, progress: Progress) -> tuple[Volume, ...]:
-    """Write ``count`` parity files beside the volumes. After a crash they are written again: the same volumes give the same bytes.
+    """Write ``count`` parity files beside the volumes. After a crash they are rewritten: the same volumes give the same bytes.
 
     Args:
-        directory: the partial bundle; its volumes are whole and on the disk.
+        directory: the partial bundle, whose volumes are complete and on the disk.
         volumes: their entries in the catalog.
-        count: how many; none is fine.
-        progress: told about every byte that is read.
+        count: the number of parity files, possibly 0.
+        progress: told about every byte read.
 
     Raises:
-        MediaError: the disk cannot take or give the bytes.
+        MediaError: the disk cannot write or read the bytes.
     """
     if not count:
         return ()
@@ -116,7 +116,7 @@ class _Encoding:
         count = read_padded(fd, volume.size, part, at)
         if count < min(len(part), volume.size - at):
             raise Damaged(
-                "a volume became shorter while the bundle was made", where=printable(volume.name), hint="run the same command again"
+                "a volume became shorter during the export", where=printable(volume.name), hint="run the same command again"
             )
         return count
 

@@ -1,4 +1,4 @@
-"""Blocks of a bundle that is gone, made again: the tar frame follows from the catalog, what lies in it is at its source still."""
+"""Recreate blocks of a bundle that is gone: the tar frame follows from the catalog, and the blobs are still at their source."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from airgap.text import listing
 
 
 class SourceBlocks:
-    """Blocks of volumes, with the blobs in them fetched again, only as much of each as is needed. A context manager.
+    """Blocks of volumes, whose blobs are fetched again, only as much of each as is needed. A context manager.
 
     Args:
         catalog: the bundle's catalog.
-        lock: what was exported, or at least what of it is in the blocks.
-        source: where it comes from.
+        lock: what was exported, or at least the part that is in the blocks.
+        source: the source of the blobs.
     """
 
     def __init__(self, catalog: Catalog, lock: Lock, source: Source) -> None:
@@ -44,10 +44,10 @@ class SourceBlocks:
         self._drop()
 
     def read(self, wanted: list[Block]) -> Iterator[tuple[Block, memoryview]]:
-        """As ``Blocks.read``, but in the order of the media.
+        """As ``Blocks.read``, but in media order.
 
         Raises:
-            RegistryError: a blob cannot be had.
+            RegistryError: a blob cannot be fetched.
         """
         chosen, buffer = set(wanted), memoryview(bytearray(BLOCK_SIZE))
         for step, position in self._steps() if chosen else ():
@@ -74,11 +74,11 @@ class SourceBlocks:
             if names.volume_name(one.volume) == name and one.offset < end and one.offset + one.length > begin
         ]
         return RegistryError(
-            f"block {number} of {name} cannot be made again: something in it is not what it was",
+            f"block {number} of {name} cannot be recreated: something in it has changed",
             where=self._catalog.name,
             expected="the block digest in the signed catalog",
             got=f"blobs in the block: {listing(inside, 8)}",
-            hint="a registry's copy is damaged; name a copy of the bundle instead, if there is one",
+            hint="name a copy of the bundle instead, if there is one: a registry's copy is damaged",
         )
 
     def _steps(self) -> Iterator[tuple[Step, int]]:
@@ -99,12 +99,12 @@ class SourceBlocks:
         while done < len(target):
             count = reader.readinto(target[done:])
             if not count:
-                raise RegistryError(f"blob {digest} ended too early", where=self._catalog.name, got=f"{at + done} bytes")
+                raise RegistryError(f"blob {digest} is truncated", where=self._catalog.name, got=f"{at + done} bytes")
             done += count
         self._open = (digest, at + done, reader) if done else self._open
 
     def _reader(self, digest: Digest, position: int) -> Reader:
-        """A blob from a position on: the one that is open, where it goes on just there."""
+        """A blob from a position on: the open one, if it continues exactly there."""
         if self._open is not None and self._open[:2] == (digest, position):
             return self._open[2]
         self._drop()
@@ -119,11 +119,11 @@ class SourceBlocks:
             repository, descriptor = self._placed[digest]
             return lambda position: self._source.open(repository, descriptor, position)
         patches = {blob.patch.blob for blob in self._catalog.blobs.values() if blob.patch}
-        why = "it is a patch, which is made anew by every export" if digest in patches else "no source is known to have it"
+        why = "it is a patch, which every export creates anew" if digest in patches else "no source is known to have it"
         raise NotFound(
             f"blob {digest} cannot be fetched again: {why}",
             where=self._catalog.name,
-            hint="name the bundle itself, or a copy of it: airgap export --resend REQUEST BUNDLE",
+            hint="name the bundle or a copy of it: airgap export --resend REQUEST BUNDLE",
         )
 
     def _drop(self) -> None:

@@ -162,6 +162,6 @@ class ExportRequest:
 
     @cached_property
     def asked(self) -> str:
-        """One digest over all that was asked for: what decides the bytes, and what the images had to pass."""
+        """One digest over the whole request: what decides the bytes, and what the images had to pass."""
         hooks = [str(hook) for hook in self.demands.gates.hooks] if self.demands.gates else []
         return hashlib.sha256(strictjson.canonical([self.inputs, hooks])).hexdigest()

@@ -1,4 +1,4 @@
-"""Answer a resend request: a supplement with just the blocks that a site needs once more, each proved by the signed catalog."""
+"""Answer a resend request with a supplement: only the blocks that a site needs again, each proved by the signed catalog."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Block = tuple[str, int]
 
 @dataclass(frozen=True)
 class Known:
-    """What the connected side has of a bundle: its catalog, the exact bytes of it, and signature files by name."""
+    """What the connected side knows of a bundle: its catalog, the exact bytes of it, and its signature files by name."""
 
     catalog: Catalog | Sealed
     raw: bytes
@@ -37,23 +37,23 @@ class Known:
 
     @classmethod
     def read(cls, raw: bytes, signatures: Mapping[str, bytes]) -> Known:
-        """From the bytes. Raises ``Damaged``."""
+        """Parse the bytes. Raises ``Damaged``."""
         return cls(Unverified.read(raw).claims, raw, signatures)
 
 
 class Blocks(Protocol):
-    """A place that blocks of a bundle can be had from."""
+    """A place that can give blocks of a bundle."""
 
     def read(self, wanted: list[Block]) -> Iterator[tuple[Block, memoryview]]:
-        """The blocks in the order in which they are wanted; what is given is valid until the next one."""
+        """The blocks in the requested order; each is valid until the next one."""
 
     def blame(self, block: Block) -> AirgapError:
-        """The error for a block that turned out wrong."""
+        """The error for a wrong block."""
 
 
 @dataclass(frozen=True)
 class Resent:
-    """A supplement: its directory, bytes and blocks, and whether it was made now."""
+    """A supplement: its directory, bytes and blocks, and whether it was created now."""
 
     path: Path
     size: int
@@ -62,19 +62,19 @@ class Resent:
 
 
 def answer(request: ResendRequest, known: Known, places: list[tuple[Blocks, list[str]]], out: Path, progress: Progress) -> Resent:
-    """Make the supplement, or go on with an unfinished one.
+    """Create the supplement, or resume an unfinished one.
 
     Args:
-        request: what is asked for.
+        request: the request.
         known: the bundle.
-        places: where blocks come from, each with the files of the bundle whose blocks it gives.
-        out: the directory in which the supplement's directory is made.
+        places: where blocks come from, each with the files whose blocks it gives.
+        out: the directory to create the supplement's directory in.
         progress: told about every byte.
 
     Raises:
-        UsageError: the request is for another bundle, or asks for what this one does not have.
-        Damaged, RegistryError: a block cannot be had, or is not what the catalog says.
-        MediaError: the disk cannot take it.
+        UsageError: the request is for another bundle, or for content that this one does not have.
+        Damaged, RegistryError: a block is not available, or does not match the catalog.
+        MediaError: the disk fails or is full.
     """
     check(request, known)
     supplement = Supplement.answering(request, known.catalog)
@@ -85,7 +85,7 @@ def answer(request: ResendRequest, known: Known, places: list[tuple[Blocks, list
     partial = final.with_name(final.name + names.PARTIAL)
     _check_room(partial, size)
     fsio.make_directory(partial, fsio.UNCHANGEABLE)
-    busy = UsageError("somebody else is writing this supplement", where=printable(str(partial)), hint="wait for it")
+    busy = UsageError("another command is writing this supplement", where=printable(str(partial)), hint="wait for it")
     with fsio.exclusive_directory(partial, busy):
         if final.exists():  # another one has finished it since we looked
             fsio.remove_if_empty(partial)
@@ -99,21 +99,21 @@ def answer(request: ResendRequest, known: Known, places: list[tuple[Blocks, list
 
 
 def check(request: ResendRequest, known: Known) -> None:
-    """Make sure that a request is one for this bundle. Raises ``UsageError``."""
+    """Check that a request is for this bundle. Raises ``UsageError``."""
     digest = Digest.of(known.raw)
     if request.catalog != digest:
         raise UsageError(
-            "a resend request for another bundle",
+            "the resend request is for another bundle",
             where=known.catalog.name,
             expected=f"a request for {known.catalog.name}, catalog {digest}",
             got=f"one for {request.bundle}, catalog {request.catalog}",
-            hint="name the bundle that the request is for, or leave it out",
+            hint="name the bundle that the request is for, or omit it",
         )
     request.check(known.catalog)
 
 
 class _Writer:
-    """Writes blocks to their places in the files of the supplement; what an earlier run left there and is right stays."""
+    """Writes blocks to their places in the files of the supplement; correct blocks of an earlier run stay."""
 
     def __init__(self, directory: Path, supplement: Supplement, catalog: Outline) -> None:
         self._directory = directory
@@ -139,7 +139,7 @@ class _Writer:
 
     def write(self, places: list[tuple[Blocks, list[str]]], progress: Progress) -> None:
         total = sum(block_length(self._known[name], number) for name, number in self._places)
-        progress.stage("sending again", total)
+        progress.stage("resending", total)
         for blocks, files in places:
             wanted = []
             for block in (block for block in self._places if block[0] in files):
@@ -156,7 +156,7 @@ class _Writer:
                 progress.advance(len(content))
 
     def sums(self) -> str:
-        """The lines of ``SHA256SUMS`` for the files, taken from what is on the disk and flushed."""
+        """The lines of ``SHA256SUMS`` for the files, computed from the flushed files on disk."""
         lines, buffer = [], memoryview(bytearray(CHUNK))
         with fsio.disk_errors("cannot write the supplement", self._directory):
             for file, fd in self._files.items():
@@ -189,7 +189,7 @@ class OriginalBlocks:
 
     Args:
         catalog: its catalog.
-        files: the files at hand, by name.
+        files: the available files, by name.
     """
 
     def __init__(self, catalog: Outline, files: Mapping[str, Path]) -> None:
@@ -211,7 +211,7 @@ class OriginalBlocks:
             f"block {block[1]} of {block[0]} is damaged here, too",
             where=printable(str(self._files[block[0]])),
             expected="the block digest in the signed catalog",
-            hint="name another copy of the bundle; or only its catalog.json, to fetch the block from the registries again",
+            hint="name another copy of the bundle, or only its catalog.json to fetch the block from the registries again",
         )
 
 
@@ -237,5 +237,5 @@ def _already_there(final: Path, supplement: Supplement, done: Resent) -> Resent:
         fsio.flush_names(final.parent)
         return done
     raise UsageError(
-        "something else has the name of the supplement", where=printable(str(final)), hint="move it away, or choose another --out"
+        "the supplement's name is in use", where=printable(str(final)), hint="move that file away, or choose another --out"
     )

@@ -1,4 +1,4 @@
-"""Seal a filled bundle: catalog, signatures, companion files, and the rename that makes it real."""
+"""Finish a filled bundle: write catalog, signatures and companion files, and rename it to its final name."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def make_catalog(
 def seal(partial: Path, catalog: Catalog | Sealed, signers: Sequence[Signer]) -> None:
     """Write catalog, signatures and companion files.
 
-    The volumes are on the disk already. ``CHECK.txt`` is written last: where it is, the bundle is whole and only the rename is
-    missing (:func:`finish`).
+    The volumes are already on the disk. ``CHECK.txt`` is written last: if it exists, the bundle is complete and lacks only the
+    rename (:func:`finish`).
     """
     raw = catalog.to_bytes()
     _drop_signatures(partial)
@@ -70,7 +70,7 @@ def _companions(catalog: Outline, raw: bytes) -> dict[str, bytes]:
 
 
 def write_signatures(directory: Path, raw: bytes, signers: Sequence[Signer], name: str = names.CATALOG) -> list[Path]:
-    """Sign the exact bytes of the catalog (or of another document, ``name``) with every signer; the files written."""
+    """Sign the exact bytes of the catalog (or of another document, ``name``) with every signer; returns the files written."""
     written = []
     for signer in signers:
         path = signature_path(directory, signer, name)
@@ -93,12 +93,12 @@ def _drop_signatures(partial: Path) -> None:
 
 
 def is_whole(partial: Path, progress: Progress) -> bool:
-    """Whether a partial bundle lacks nothing but the rename: its last file is there, and the disk gives back all that was sealed.
+    """Whether a partial bundle lacks only the rename: its last file exists, and every file can be read back intact.
 
-    Where it does not, ``CHECK.txt`` goes, and the bundle is an unfinished one.
+    Otherwise ``CHECK.txt`` is removed, and the bundle counts as unfinished.
 
     Raises:
-        MediaError: the disk refuses.
+        MediaError: the disk fails.
     """
     check = partial / names.CHECK
     if not check.is_file():
@@ -117,19 +117,19 @@ def is_whole(partial: Path, progress: Progress) -> bool:
             return True
     except Damaged:
         pass
-    progress.say("the disk has lost something of what an earlier run had sealed: it is made again")
+    progress.say("the disk has lost data of the bundle that an earlier run had completed: it is written again")
     with fsio.disk_errors("cannot remove", check):
         check.unlink()
     return False
 
 
 def _are_good(partial: Path, catalog: Outline, progress: Progress) -> bool:
-    progress.stage("reading back what an earlier run had sealed", sum(file.size for file in catalog.files))
+    progress.stage("reading back the bundle of an earlier run", sum(file.size for file in catalog.files))
     return not any(damaged_blocks(file, partial / file.name, progress, fresh=True) for file in catalog.files)
 
 
 def finish(partial: Path) -> Path:
-    """Drop what only the unfinished bundle needed and rename it; the final path."""
+    """Remove what only the unfinished bundle needed and rename it; returns the final path."""
     final = partial.with_name(partial.name.removesuffix(names.PARTIAL))
     with fsio.disk_errors("cannot finish the bundle", partial):
         for leftover in (LOCK, names.JOURNAL):

@@ -110,10 +110,10 @@ def look(request: ExportRequest, paths: Paths, own: bool = False) -> World:
         return Unnamed(paths, own)
     if (paths.other / names.JOURNAL).exists():
         raise UsageError(
-            f"an unfinished bundle that is {'not ' if request.packing.recipients else ''}encrypted is in the way",
+            f"an unfinished bundle that is {'not ' if request.packing.recipients else ''}encrypted already exists",
             where=printable(str(paths.partial)),
-            hint="finish it with the earlier command, or choose another --serial; "
-            f"to discard it remove {printable(str(paths.other))}",
+            hint="finish it with the earlier command, choose another --serial, or discard it: "
+            f"remove {printable(str(paths.other))}",
         )
     return Fresh(paths) if request.restart or not (paths.work / names.JOURNAL).exists() else Unfinished(paths)
 
@@ -124,7 +124,7 @@ def is_own(request: ExportRequest, sealing: Sealing) -> bool:
 
 
 def work_of(state: State, stream: str, serial: int) -> Path:
-    """The directory in the state of an encrypted bundle that is not finished."""
+    """The directory in the state for an unfinished encrypted bundle."""
     return state.unfinished / f"{stream}-{serial}"
 
 

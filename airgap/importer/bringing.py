@@ -1,4 +1,4 @@
-"""What an import has brought, for the site's memory: by what names images and attachments can be found and removed again."""
+"""What an import has brought, for the state: the names by which images and attachments can be found and removed again."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from airgap.work import Pool
 def brought(
     closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target, signing: SiteSigning | None, threads: int
 ) -> list[Brought]:
-    """The images and attachments that are at the target now because of this bundle.
+    """The images and attachments that this bundle has put at the target.
 
-    Attachments known by a tag are asked for: what a bundle brings is merged with what is there, and not every target has such tags.
+    Tagged attachments are looked up: a bundle's tags are merged with existing ones, and not every target has such tags.
 
     Args:
         closures: the images that were loaded.
         names: the destination of every image, by source reference.
-        target: where they were loaded, everything visible.
-        signing: what the site has added.
-        threads: how many questions are asked at a time.
+        target: where they were loaded, with every name visible.
+        signing: the signatures that the site has added.
+        threads: requests at a time.
     """
     placed = [(closure, names[closure.image.reference]) for closure in closures]
     images: dict[str, Brought] = {}

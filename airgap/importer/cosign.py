@@ -1,7 +1,7 @@
-"""Cosign's signature tag: a manifest whose layers are signatures. Made, and merged so that no signature is ever lost. Pure.
+"""Cosign's signature tag, a manifest whose layers are signatures: create it, and merge it without losing a signature. Pure.
 
-The tag ``sha256-<hex>.sig`` is a mutable list (cosign SIGNATURE_SPEC): whoever adds a signature writes the whole list anew, so what
-the destination has there already, and what the bundle brings, must both be in the result.
+The tag ``sha256-<hex>.sig`` is a mutable list (cosign SIGNATURE_SPEC): adding a signature rewrites the whole list, so the result
+must hold both what the target already has and what the bundle brings.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _TYPE = "cosign container image signature"
 
 @dataclass(frozen=True)
 class Signature:
-    """One signature as a layer: what points at the payload, and the payload's bytes."""
+    """One signature as a layer: the payload's descriptor and bytes."""
 
     descriptor: Descriptor
     payload: bytes
 
 
 def payload(reference: Reference, digest: Digest) -> bytes:
-    """What is signed: this digest is this reference (containers-signature(5), cosign's variant)."""
+    """The signed statement that this digest is this reference (containers-signature(5), cosign's variant)."""
     critical = {
         "identity": {"docker-reference": str(reference)},
         "image": {"docker-manifest-digest": str(digest)},
@@ -47,7 +47,7 @@ def signature(signed: bytes, raw_signature: bytes) -> Signature:
 
 
 def missing(have: Iterable[Descriptor], wanted: Iterable[Descriptor]) -> list[Descriptor]:
-    """The layers in ``wanted`` that ``have`` lacks, each once; a layer is the same when payload and annotations are."""
+    """The layers in ``wanted`` that ``have`` lacks, each once; layers are equal if payload and annotations are."""
     known = [(layer.digest, dict(layer.annotations)) for layer in have]
     found = []
     for layer in wanted:
@@ -58,7 +58,7 @@ def missing(have: Iterable[Descriptor], wanted: Iterable[Descriptor]) -> list[De
 
 
 def manifest(layers: Sequence[Descriptor]) -> tuple[Manifest, bytes]:
-    """The manifest with these layers, and the bytes of its config, as cosign makes them."""
+    """The manifest with these layers and the bytes of its config, as cosign creates them."""
     rootfs = {"type": "layers", "diff_ids": [str(layer.digest) for layer in layers]}
     config = strictjson.canonical({"architecture": "", "os": "", "config": {}, "rootfs": rootfs})
     value = {

@@ -1,7 +1,7 @@
-"""The custody logs that came with a bundle: checked, and kept in the site's history.
+"""Check the custody logs that came with a bundle, and keep them in the site's history.
 
-They decide nothing about the content: that is what signatures are for. A broken log is reported loudly, and refused only where the
-site asks for custody.
+They decide nothing about the content; signatures do. A broken log is always reported, but refused only if the site requires
+custody logs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airgap.progress import Progress
 from airgap.state import Carried, State
 from airgap.text import listing, plural, printable
 
-_HINT = "find out who had the media; to take the bundle all the same, import it without --require-custody"
+_HINT = "find out who had the media; to accept the bundle anyway, import it without --require-custody"
 
 
 def check_custody(bundle: Signed, progress: Progress) -> Custody:
@@ -60,7 +60,7 @@ def _require(custody: Custody, media: Media, terms: Terms) -> None:
     unsigned = [entry for _, entry in custody.entries if entry.digest not in custody.seals]
     if terms.custody_keys and unsigned:
         raise Refused(
-            "entries of the custody log are not signed by a key of the site's",
+            "entries of the custody log are not signed with a key of the site",
             where=where,
             got=listing([f"entry {entry.number} of {printable(entry.who)}" for entry in unsigned], 5),
             hint=_HINT,
@@ -68,7 +68,7 @@ def _require(custody: Custody, media: Media, terms: Terms) -> None:
 
 
 def remarks_of(custody: Custody) -> list[str]:
-    """What is to be said about the logs, for people; nothing where there are none."""
+    """Remarks about the logs, for people; none if there are no logs."""
     found = [f"CUSTODY LOG BROKEN: {problem}" for problem in custody.problems[:20]]
     if custody.entries:
         found.append(f"custody: {_outcome(custody)}")

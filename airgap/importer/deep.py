@@ -1,4 +1,4 @@
-"""Rebuild every patched blob without loading anything: the proof that an import will succeed in making them."""
+"""Rebuild every patched blob without loading anything, as proof that an import can rebuild them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from airgap.work import Pool, cores
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """How many blobs were rebuilt, and those that were not because the site holds what they are made from."""
+    """How many blobs were rebuilt, and which were not because only the site holds their bases."""
 
     count: int
     skipped: tuple[Digest, ...]
 
 
 def rebuild_all(store: BundleStore, progress: Progress, threads: int) -> Rebuilt:
-    """Make every blob that is carried as a patch, and compare it with its digest.
+    """Rebuild every blob that is carried as a patch, and compare it with its digest.
 
     Args:
-        store: the verified bundle; its ``outside`` opens held blobs, where they are within reach.
-        progress: told about every byte made.
-        threads: how many at a time, not more than there are cores.
+        store: the verified bundle; its ``outside`` opens held blobs, if they can be reached.
+        progress: told about every byte rebuilt.
+        threads: blobs at a time, at most one per core.
 
     Raises:
-        Damaged: a patch does not give its blob back.
+        Damaged: a patch does not rebuild its blob.
         RegistryError: a base cannot be read.
     """
     patched = [digest for digest, blob in store.catalog.blobs.items() if blob.patch]

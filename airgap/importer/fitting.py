@@ -1,4 +1,4 @@
-"""Whether a target has room for what is to be loaded, asked before the first byte is written."""
+"""Check that a target can hold what is to be loaded, before the first byte is written."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from airgap.text import listing
 
 
 def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure], platforms: Sequence[Platform]) -> None:
-    """Refuse what the format of the target cannot hold.
+    """Refuse images that the format of the target cannot hold.
 
     Args:
         spec: the target.
         store: the bundle.
         closures: the images as they will be loaded.
-        platforms: the platforms that were asked for.
+        platforms: the requested platforms.
 
     Raises:
         UsageError: several images for a ``dir:``, or several platforms of one for a docker archive or a container storage.
@@ -42,7 +42,7 @@ def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]
         raise UsageError(
             "a container storage holds one platform of an image",
             where=str(spec),
-            expected="--platform once",
+            expected="one --platform",
             got=listing([str(platform) for platform in platforms]),
             hint="choose one of them, or import into oci:, which holds them all",
         )
@@ -59,10 +59,10 @@ def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]
 
 
 def check_room(directory: Path, needed: int) -> None:
-    """Find out without writing whether so many bytes can be written below a directory, which need not exist yet.
+    """Find out without writing whether this many bytes can be written below a directory, which need not exist yet.
 
     Raises:
-        MediaError: it is read-only, not ours to write to, below something that is no directory, or too small.
+        MediaError: it is read-only, not writable, below something that is not a directory, or too small.
     """
     parent = fsio.existing_parent(directory)
     with fsio.disk_errors("cannot write", directory):

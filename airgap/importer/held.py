@@ -1,4 +1,4 @@
-"""Find what an incremental bundle does not carry: prove that the destination has it, before anything is written there."""
+"""Prove that the target has every blob that an incremental bundle does not carry, before anything is written there."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def locate(
     target: Target,
     threads: int,
 ) -> dict[Digest, Repository]:
-    """Where at the destination every held blob is that these images need, be it as a part or as the base of a patch.
+    """Locate every blob that these images need, as a part or as the base of a patch, and that the bundle does not carry.
 
     Args:
         catalog: the verified catalog.
         closures: the images as they will be loaded.
         names: their destinations, by source reference.
-        spec: the target as the operator named it.
-        target: the target itself; it is only asked.
-        threads: how many questions are asked at a time.
+        spec: the target as named on the command line.
+        target: the opened target; it is only read.
+        threads: requests at a time.
 
     Raises:
-        BaseMissing: some are not there; all of them are named.
-        UsageError: the target is new, so it cannot have any.
+        BaseMissing: some are missing; all of them are named.
+        UsageError: the target is new and so cannot have any.
     """
     wanted = _wanted(catalog, closures, names)
     if wanted and isinstance(spec, FileTarget):
         raise UsageError(
             f"{catalog.name} builds on {plural(len(wanted), 'blob')} that it does not carry, and a new target has none",
             where=str(spec),
-            expected="a registry or an oci: store that took the bundles before it",
-            hint="join it with the bundles that it builds on first: airgap merge",
+            expected="a registry or oci: store into which the earlier bundles were imported",
+            hint="first merge it with the bundles that it builds on: airgap merge",
         )
     with Pool(threads, "held") as pool:
         found = dict(zip(wanted, pool.map(lambda item: _find(catalog, spec, target, *item), wanted.items()), strict=True))
@@ -123,10 +123,10 @@ def _missing(catalog: Catalog, missing: Sequence[Digest], closures: Sequence[Clo
     if len(missing) > _MAX_LISTED:
         lines.append(f"\n  and {len(missing) - _MAX_LISTED} more")
     return BaseMissing(
-        f"the destination lacks {plural(len(missing), 'blob')} that {catalog.name} does not carry",
+        f"the target lacks {plural(len(missing), 'blob')} that {catalog.name} does not carry",
         where=str(spec),
-        expected=f"what the base of the bundle said is there ({', '.join(base for base in catalog.base) or 'no base is named'})",
+        expected=f"the content of the bundle's base ({', '.join(base for base in catalog.base) or 'no base is named'})",
         got="".join(lines),
-        hint="import the bundles before this one first, or into the same target as them; "
-        "or send a receipt of this site (airgap receipt) to the sender and ask for a bundle made --since it",
+        hint="import the earlier bundles first, or use the same target as for them; "
+        "or send a receipt of this site (airgap receipt) to the sender and ask for a bundle exported --since it",
     )

@@ -1,7 +1,7 @@
 """Load verified images into a target: blobs, manifests children first, referrer links, tags last.
 
-Nothing is visible under a name before everything of every image is there (design section 5). Every blob is hashed while it is
-sent; what the target has already is not read.
+No name is set before all content of every image is at the target. Every blob is hashed while it is sent; blobs that the target
+already has are not read.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from airgap.work import Pool, cores
 
 @dataclass
 class Loaded:
-    """What a load did, in bytes and blobs; ``mounted`` ones were there in another repository, ``rebuilt`` ones were sent, too.
+    """What a load did, in bytes and blobs. ``mounted`` blobs came from another repository; ``rebuilt`` ones were sent, too.
 
-    ``dropped_signatures`` were carried but are no signatures: passed on, they would have spoiled the good ones beside them.
+    ``dropped_signatures`` were carried but are not signatures: they would have spoiled the good ones beside them.
     """
 
     sent: int = 0
@@ -70,22 +70,22 @@ def load(
     signing: SiteSigning | None = None,
     held: Mapping[Digest, Repository] | None = None,
 ) -> Loaded:
-    """Put every image where it belongs, then make the names visible.
+    """Load every image, then set the names.
 
     Args:
         store: the bundle.
         closures: the images to load.
         destinations: the new name of every image, by source reference.
-        target: where to.
+        target: the target.
         progress: told about every byte.
-        still: raises when it is not our turn any more; asked before names are moved.
-        threads: how many blobs are sent at a time.
-        signing: what the site adds.
+        still: raises if the turn was lost; called before names are moved.
+        threads: blobs sent at a time.
+        signing: the signatures that the site adds.
         held: where at the target the blobs are that the bundle does not carry (``held.locate``).
 
     Raises:
-        Damaged: a blob on the media is not what the catalog says; no name was touched.
-        RegistryError, MediaError: the target failed; no name was touched unless the failure was among the names themselves.
+        Damaged: a blob on the media does not match the catalog; no name was changed.
+        RegistryError, MediaError: the target failed; no name was changed unless it failed while names were being set.
     """
     placed = [(closure, destinations[closure.image.reference]) for closure in closures]
     with Pool(threads, "load") as pool:
@@ -132,7 +132,7 @@ class _Loader:
         self._pool.each(self._blob, in_media_order)
 
     def _place(self, digest: Digest) -> tuple[Extent, ...]:
-        """Where the bytes begin that a blob is made of; held ones come first."""
+        """The place of the bytes that a blob is read from (its patch if patched), for media order; held blobs come first."""
         blob = self._store.catalog.blobs[digest]
         return self._store.catalog.blobs[blob.patch.blob].extents if blob.patch else blob.extents
 
@@ -196,7 +196,7 @@ class _Loader:
         return closure.rebuilt.get(digest) or self._store.find_manifest(digest)
 
     def links(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
-        """Make referrers findable from their subjects, in every repository they were loaded into."""
+        """Link referrers to their subjects, in every repository they were loaded into."""
         done: set[tuple[Repository, Digest]] = set()
         names = {(destination.repository, destination.tag) for _, destination in placed}
         for closure, destination in placed:
@@ -218,11 +218,11 @@ class _Loader:
     def _referrer(manifest: Manifest, subject: Digest) -> Descriptor:
         """A referrer as referrers lists want it: with its artifact type and annotations."""
         if manifest.subject is None or manifest.subject.digest != subject:
-            raise Damaged("a referrer that does not refer to its subject", where=manifest.digest, expected=f"subject {subject}")
+            raise Damaged("a referrer does not refer to its subject", where=manifest.digest, expected=f"subject {subject}")
         return replace(manifest.descriptor, annotations=manifest.annotations)
 
     def signatures(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
-        """Attachments known by a tag, merged with what is there and what the site adds; GPG signatures into the lookaside tree."""
+        """Set the tags of attachments, merged with existing ones and the site's own; write GPG signatures to the lookaside tree."""
         plain: dict[Reference, Manifest] = {}
         merged: dict[Reference, tuple[Manifest | None, list[Signature]]] = {}
         kinds: dict[Reference, str] = {}
@@ -247,7 +247,7 @@ class _Loader:
                 self._target.tag(reference, manifest)
 
     def tags(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
-        """The images themselves, last."""
+        """Set the names of the images, last."""
         self._progress.stage("tagging", 0)
         for closure, destination in placed:
             self._target.tag(destination, self._read(closure.root.digest, closure))
@@ -270,5 +270,5 @@ def _optional(kind: str | None, what: Manifest | Digest | Reference, closure: Cl
             shown = f"{what.digest} ({what.descriptor.artifact_type})" if isinstance(what, Manifest) else str(what)
             owner = f" of {closure.image.reference}" if closure is not None else ""
             error.where = f"{kind} {printable(shown, 300)}{owner}: {error.where}"
-            error.hint = f"to load everything else: {without_option(kind)}; an import without that option brings it later"
+            error.hint = f"load everything else with {without_option(kind)}; a later import without that option adds the rest"
         raise

@@ -1,7 +1,7 @@
-"""Whose a place at the target is: every repository there is for one source repository, from the first import on.
+"""Ownership at the target: from the first import on, every repository there belongs to one source repository.
 
-The site's memory knows the owners, whatever target, stream or key an import was for. To protect tags alone would be too little:
-nobody who pulls from a repository could tell the images of two sources apart.
+The state knows the owners, whatever target, stream or key an import was for. Protecting tags alone is not enough: nobody who pulls
+from a repository could tell the images of two sources apart.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from airgap.work import Pool
 
 
 def check_places(names: Mapping[Reference, Reference], spec: TargetSpec, state: State | None, *, replace: bool) -> list[str]:
-    """Refuse an import into repositories that an earlier import made for other sources.
+    """Refuse an import into repositories that an earlier import created for other sources.
 
     Args:
         names: the destination of every image, by source reference.
         spec: the target.
-        state: the site's memory, None where there is none yet.
+        state: the site's state, None if there is none yet.
         replace: take them over (``--replace-names``).
 
     Returns:
         The repositories that would be taken over.
 
     Raises:
-        UsageError: there are such repositories; all of them are named.
+        UsageError: there are such repositories; all are named.
     """
     wanted = _places(names, spec)
     owners = {} if state is None else state.owners(wanted)
@@ -42,7 +42,7 @@ def check_places(names: Mapping[Reference, Reference], spec: TargetSpec, state: 
 
 
 def claim_places(names: Mapping[Reference, Reference], spec: TargetSpec, state: State, *, replace: bool) -> None:
-    """Remember the owners, before anything is written: an import that is killed has its place, and two at a time get one each.
+    """Record the owners before anything is written, so that a killed import keeps its place and parallel ones get one each.
 
     Raises:
         UsageError: another import was faster.
@@ -54,10 +54,10 @@ def claim_places(names: Mapping[Reference, Reference], spec: TargetSpec, state: 
 
 
 def check_keeping_tags(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target, threads: int) -> None:
-    """Refuse to move the tag that would keep an image which is wanted by digest alone, where it stands for something else.
+    """Refuse to move a tag for an image that is listed by digest alone, if the tag already refers to another image.
 
     Raises:
-        UsageError: it does; nothing was written.
+        UsageError: it does; nothing has been written.
     """
     made = [(names[c.image.reference], c.root.digest) for c in closures if c.image.reference.tag is None]
     tagged = [(name, root) for name, root in made if name.tag is not None]
@@ -66,11 +66,11 @@ def check_keeping_tags(closures: Sequence[Closure], names: Mapping[Reference, Re
     for (name, root), now in zip(tagged, standing, strict=True):
         if now not in (None, root):
             raise UsageError(
-                "the tag that would keep an image from the garbage collector stands for something else",
+                "the tag that protects an image from garbage collection refers to another image",
                 where=str(name),
-                expected=f"nothing, or {root}",
+                expected=f"no such tag, or {root}",
                 got=str(now),
-                hint="remove that tag at the target, or give such images no tags: --no-digest-tags",
+                hint="remove that tag at the target, or import without such tags: --no-digest-tags",
             )
 
 
@@ -86,7 +86,7 @@ def _belongs(taken: Mapping[str, tuple[str, str]]) -> UsageError:
     return UsageError(
         "a repository at the target belongs to another source",
         where=listing(sorted(taken)),
-        expected=f"images of {owner}, for which an earlier import made {place}",
+        expected=f"images of {owner}, for which an earlier import created {place}",
         got=source,
-        hint="map the new source to another place (--map, see docs/targets.md), or give the place to it for good: --replace-names",
+        hint="map the new source to another place (--map, see docs/targets.md), or take the place over with --replace-names",
     )

@@ -1,4 +1,4 @@
-"""``airgap import --dry-run``: everything is verified, the target is asked, and nothing is written anywhere."""
+"""``airgap import --dry-run``: verify everything, ask the target, and write nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from airgap.work import Pool
 
 @dataclass(frozen=True)
 class Change:
-    """What would become of one name: it stands for ``before`` (None when it is new) and would stand for ``after``."""
+    """The change of one name: it refers to ``before`` (None if it is new) and would refer to ``after``."""
 
     source: Reference
     destination: Reference
@@ -44,16 +44,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Preview:
-    """What an import would do.
+    """The result of a dry run.
 
     Attributes:
         found: the bundle, verified, with its names.
-        changes: what would become of every name.
-        to_send, to_send_bytes: blobs that the target does not have, each counted once.
-        present: blobs that are there.
-        held: blobs that the bundle does not carry; all of them are there.
-        remarks: as an import would make them.
-        outlooks: what a registry lets know of every repository; none of them will refuse for what it says.
+        changes: the change of every name.
+        to_send, to_send_bytes: blobs that the target lacks, each counted once.
+        present: blobs that the target has.
+        held: blobs that the bundle does not carry; the target has all of them.
+        remarks: the remarks that an import would make.
+        outlooks: what a registry says about every repository; none of them says that it will refuse.
         unknown: what only the import itself can tell, in words.
     """
 
@@ -69,18 +69,18 @@ class Preview:
 
 
 def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state: State | None, progress: Progress) -> Preview:
-    """Verify a bundle as an import would, every byte of it, and ask the target what is there.
+    """Verify every byte of a bundle as an import would, and ask the target what it has.
 
     Args:
         paths: bundle directories or mount points.
-        destination: the target; it is only asked.
+        destination: the target; it is only read.
         terms: the site's terms.
-        state: the site's memory, None where there is none yet; nothing is added to it.
+        state: the site's state, None if there is none yet; it is not changed.
         progress: told about every step.
 
     Raises:
-        UsageError, Refused, Damaged, RegistryError, MediaError: as an import would; blobs that it would miss at the target are all
-            named, and so are repositories that would not take what is written.
+        UsageError, Refused, Damaged, RegistryError, MediaError: as an import would; all blobs that the target lacks and all
+            repositories that would refuse the push are named.
     """
     signed = Found.at(paths).signed(terms)
     catalog, digest = signed.catalog, signed.digest
@@ -142,10 +142,10 @@ def _foretell(target: Target, found: Examined, pool: Pool, where: str) -> tuple[
     if refused:
         lines = [f"{one.repository}{' (not there yet)' if one.exists is False else ''}: {one.why}" for one in refused]
         raise RegistryError(
-            f"{len(refused)} of {plural(len(outlooks), 'repository')} will not take what is written",
+            f"{len(refused)} of {plural(len(outlooks), 'repository')} will refuse the push",
             where=where,
             got="".join(f"\n  {line}" for line in lines),
-            hint="make what is missing, or get the right to push, then try again; nothing was written",
+            hint="create what is missing, or get the right to push, then try again; nothing was written",
         )
     return outlooks
 
@@ -155,17 +155,17 @@ def _unknown(outlooks: Sequence[Outlook], spec: TargetSpec) -> Iterator[str]:
     missing = [str(one.repository) for one in outlooks if one.exists is False and not one.allowed]
     if missing:
         yield (
-            f"{plural(len(missing), 'repository')} not there yet; only a push can tell whether the registry makes them by itself "
-            f"(Amazon ECR does not, nor Harbor its projects): {listing(missing)}"
+            f"{plural(len(missing), 'repository')} not there yet; only a push can tell whether the registry creates them itself "
+            f"(Amazon ECR does not, nor does Harbor create projects): {listing(missing)}"
         )
     hidden = [str(one.repository) for one in outlooks if one.exists is None]
     if hidden:
-        yield f"the registry does not tell whether these repositories are there: {listing(hidden)}"
+        yield f"the registry does not tell whether these repositories exist: {listing(hidden)}"
     untold = [str(one.repository) for one in outlooks if one.allowed is None and one.exists is not False]
     if untold:
         yield f"the registry does not tell whether we may push to these repositories: {listing(untold)}"
     if isinstance(spec, FileTarget) and spec.form is Form.STORAGE:
-        yield "how much room the images take in the storage once they are unpacked"
+        yield "how much space the unpacked images take in the storage"
 
 
 def _wanted(found: Examined) -> Mapping[Digest, tuple[Descriptor, dict[Repository, None]]]:

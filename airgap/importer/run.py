@@ -1,4 +1,4 @@
-"""One import from media to names, and one verification without loading anything."""
+"""Import a bundle from media to names, or verify it without loading anything."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Destination:
-    """A target: as the operator named it, and what opens it for the bundle of a name when the time has come."""
+    """A target as named on the command line, and a function that opens it for the bundle of a given name."""
 
     spec: TargetSpec
     build: Callable[[str], contextlib.AbstractContextManager[Target]]
@@ -84,14 +84,14 @@ class Verified:
 def verify(
     paths: Sequence[Path], terms: Terms, progress: Progress, deep: bool = False, destination: Destination | None = None
 ) -> Verified:
-    """Everything that an import would check, and every block of every volume, without loading anything.
+    """Check everything that an import would check, and every block of every volume, without loading anything.
 
     Args:
         paths: bundle directories or mount points.
         terms: the site's terms.
         progress: told about every step.
         deep: also rebuild every blob that is carried as a patch.
-        destination: where the blobs are that the bundle does not carry; without it, patches of those are not rebuilt.
+        destination: where the blobs are that the bundle does not carry; without it, patches that need them are not rebuilt.
 
     Raises:
         Refused, Damaged: as an import would.
@@ -121,19 +121,19 @@ def import_bundle(
     turn: Turn,
     signing: SiteSigning | None = None,
 ) -> Imported:
-    """Verify a bundle and load it. Nobody else writes there meanwhile, so what the gate and the memory say stays true.
+    """Verify a bundle and load it. No other command writes there meanwhile, so the gate and the state stay valid.
 
     Args:
         paths: bundle directories or mount points.
-        destination: the target; its name decides names, and it is opened only after everything was verified.
+        destination: the target; its rules decide names, and it is opened only after everything has been verified.
         terms: the site's terms.
-        state: the site's memory.
+        state: the site's state.
         progress: told about every step.
         turn: this command's turn at the target.
-        signing: what the site adds after its policy passed.
+        signing: the signatures that the site adds after its policy has accepted the images.
 
     Raises:
-        Refused, Damaged, RegistryError, MediaError: nothing became visible at the destination.
+        Refused, Damaged, RegistryError, MediaError: no name was set at the target.
     """
     spec = destination.spec
     turn.check(spec.exclusive_place)
@@ -207,20 +207,20 @@ class Examined:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """What the operator left out, in a line."""
+        """The attachments that the operator left out, in one line."""
         counted = listing([f"{count} {kind}" for kind, count in sorted(self.without.items())])
         return (f"attachments left out of this import (--without): {counted}",) if self.without else ()
 
     @property
     def rebuilt(self) -> tuple[Reference, ...]:
-        """Images whose index is not the original one."""
+        """Images whose index was rebuilt."""
         return tuple(closure.image.reference for closure in self.closures if closure.replaced)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is remarkable about the images: those that platforms cannot be asked of."""
+        """Remarks on images that state no platform."""
         whole = [closure.image.reference for closure in self.closures if closure.is_artifact]
-        return tuple(f"{name} states no platform, so it is an artifact and loaded whole" for name in whole)
+        return tuple(f"{name} states no platform, so it is loaded whole as an artifact" for name in whole)
 
 
 def examine(opened: Judged, spec: TargetSpec) -> Examined:
@@ -267,7 +267,7 @@ def _remember_generation(
     digest: Digest,
     signing: SiteSigning | None,
 ) -> None:
-    """What is made anew by every import can be neither pruned nor rolled back."""
+    """A target that every import creates anew can be neither pruned nor rolled back."""
     if not isinstance(spec, FileTarget):
         catalog = found.opened.catalog
         rows = brought(found.closures, found.names, target, signing, terms.threads)
@@ -307,8 +307,8 @@ def _progress_so_far(catalog: Catalog, state: State) -> str:
     """Why blobs may be missing: what this site has taken of the stream, and which of the bundle's bases it has never seen."""
     newest = state.last_imported(catalog.stream)
     if newest is None:
-        return f"this site has taken no bundle of stream {catalog.stream} yet"
-    return f"the newest bundle of stream {catalog.stream} that this site has taken is serial {newest.serial}"
+        return f"this site has imported no bundle of stream {catalog.stream} yet"
+    return f"the newest bundle of stream {catalog.stream} that this site has imported is serial {newest.serial}"
 
 
 def _work(catalog: Catalog, digest: Digest, memory: str, closures: Sequence[Closure], names: Mapping[Reference, Reference]) -> str:
@@ -327,7 +327,7 @@ def _is_done(target: Target, state: State, work: str) -> bool:
 
 
 def memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> str:
-    """What "this bundle is there already" refers to: the target, and everything that makes the outcome different."""
+    """The key under which an import is recorded: the target, and every option that changes the outcome."""
     platforms = ",".join(sorted(map(str, terms.platforms)))
     without = ",".join(sorted(terms.without))
     left_out = f"without {without}" if without else ""
@@ -336,7 +336,7 @@ def memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> s
 
 
 def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target, threads: int) -> bool:
-    """Whether every name at the target stands for what this bundle would make of it, and no blob was lost there since."""
+    """Whether every name at the target already refers to this bundle's image, and no blob has been lost there."""
     if any(target.resolve(visible(names[closure.image.reference])) != closure.root.digest for closure in closures):
         return False
     if isinstance(target, Limited):  # these appear whole or not at all, and do not look into what an earlier run made

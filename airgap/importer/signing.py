@@ -1,7 +1,7 @@
-"""Signatures at the destination: none that is there or arrives is lost, and the site may add its own.
+"""Signatures at the target: existing and arriving ones are merged without loss, and the site may add its own.
 
-After the policy passed, the site can sign every instance and the index under the destination name (reference: section 2.4, C). A
-key file makes cosign signatures in the ``.sig`` tag, a GPG key makes simple signatures in a lookaside tree; the vendor's stay.
+After its policy has accepted an image, the site can sign every instance and the index under the destination name. A key file
+creates cosign signatures in the ``.sig`` tag, a GPG key simple signatures in a lookaside tree; the vendor's signatures stay.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ MERGED_KINDS = frozenset({TAG_KINDS[_SIG], TAG_KINDS[".att"]})
 
 
 class CosignSigner(Protocol):
-    """A key that makes raw signatures."""
+    """A key that creates raw signatures."""
 
     def sign(self, data: bytes) -> bytes:
         """The base64 text of a signature over ``data``."""
 
 
 class MessageSigner(Protocol):
-    """A GPG key that makes signed messages."""
+    """A GPG key that creates signed messages."""
 
     def sign_message(self, payload: bytes) -> bytes:
         """The binary signed message."""
 
     def has_signed(self, message: bytes, payload: bytes) -> bool:
-        """Whether this is a good signed message of this key around just this payload."""
+        """Whether this is a valid signed message of this key around exactly this payload."""
 
 
 @dataclass(frozen=True)
 class SiteSigning:
-    """What the site adds: cosign signers, GPG signers, the lookaside tree that GPG signatures go to, and who the signers are.
+    """What the site adds: cosign signers, GPG signers, the lookaside tree for GPG signatures, and a label for the signers.
 
-    ``kept`` is whether that tree is there for longer than one import.
+    ``kept`` is whether that tree outlives the import.
     """
 
     cosign: tuple[CosignSigner, ...] = ()
@@ -64,7 +64,7 @@ class SiteSigning:
 
     @property
     def label(self) -> str:
-        """What makes one import's outcome differ from another's: the signers, and where GPG signatures go."""
+        """What distinguishes the outcomes of imports: the signers, and where GPG signatures are written."""
         place = f"lookaside {self.lookaside.absolute()}" if self.lookaside and self.kept else ""
         return f"{self.signers} {place}".strip()
 
@@ -83,17 +83,17 @@ def site_signatures(
 
 
 def put_signature_tag(target: Target, reference: Reference, ours: Manifest | None, added: Sequence[cosign.Signature]) -> None:
-    """Let a signature tag hold what is there, what the bundle brings (``ours``, already stored) and what the site adds.
+    """Merge into a signature tag what it has, what the bundle brings (``ours``, already stored) and what the site adds.
 
-    When nothing was there and nothing is added, the bundle's manifest is tagged as it is, with its own digest.
+    If the tag is new and the site adds nothing, the bundle's manifest is tagged unchanged, with its own digest.
 
     Raises:
-        NotTaken: what is there is no list of signatures: it is not written over.
+        NotTaken: the tag exists and is not a list of signatures; it is not replaced.
     """
     now = target.resolve(reference)
     existing = target.manifest(reference.repository, now) if now is not None and (ours is None or now != ours.digest) else None
     if existing is not None and (existing.is_index or any(".tar" in layer.media_type for layer in existing.layers)):
-        raise NotTaken("the tag for signatures is something else", where=str(reference), got=f"{existing.media_type} {now}")
+        raise NotTaken("the signature tag holds something else", where=str(reference), got=f"{existing.media_type} {now}")
     brought = list(ours.layers) if ours else []
     found = list(existing.layers) if existing else []
     site = cosign.missing([*brought, *found], (signature.descriptor for signature in added))
@@ -105,7 +105,7 @@ def put_signature_tag(target: Target, reference: Reference, ours: Manifest | Non
 
 
 def _put_merged(target: Target, reference: Reference, layers: Sequence[Descriptor], contents: dict[Digest, bytes]) -> None:
-    """Write the whole list anew; payloads that are not at the target yet are in ``contents``."""
+    """Rewrite the whole list; payloads that are not at the target yet are in ``contents``."""
     manifest, config = cosign.manifest(layers)
     written = {manifest.config.digest: config, **contents} if manifest.config else contents
     for descriptor in manifest.blobs():
@@ -122,9 +122,9 @@ def signature_tag(destination: Reference, digest: Digest) -> Reference:
 
 
 def write_lookaside(store: BundleStore, closure: Closure, destination: Reference, signing: SiteSigning) -> int:
-    """Write the vendor's and the site's GPG signatures of one image into the destination's lookaside tree.
+    """Write the vendor's and the site's GPG signatures of one image to the site's lookaside tree.
 
-    Blobs that are no signed messages are dropped: one of them would make a container engine refuse the good ones beside it.
+    Blobs that are not signed messages are dropped: one would make a container engine refuse the valid ones beside it.
 
     Returns:
         How many were dropped.
@@ -145,7 +145,7 @@ def write_lookaside(store: BundleStore, closure: Closure, destination: Reference
 
 
 def _has_signed(signer: MessageSigner, messages: Iterable[bytes], payload: bytes) -> bool:
-    """A GPG signature holds the time, so a second one would not be the same: it is not made, or every import would add one."""
+    """Whether the payload is already signed: a GPG signature holds the time, so every import would add another one."""
     return any(signer.has_signed(message, payload) for message in messages)
 
 

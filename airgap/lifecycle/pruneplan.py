@@ -1,4 +1,4 @@
-"""The plan of a removal as a document: written by ``airgap prune --plan``, read by a person, carried out by ``--apply``. Pure."""
+"""The plan of a removal as a document: written by ``airgap prune --plan``, reviewed by a person, executed by ``--apply``. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA = "airgap.prune/1"
 
 @dataclass(frozen=True)
 class Kept:
-    """A generation as the plan saw it: what is in force may change with every import and rollback."""
+    """A generation when the plan was made; the one in force may change with every import and rollback."""
 
     stream: str
     serial: int
@@ -28,12 +28,12 @@ class Kept:
 
 @dataclass(frozen=True)
 class Step:
-    """What is done in one repository (``""``: in the layout).
+    """What is removed from one repository (``""``: from the layout).
 
     Attributes:
         space: the repository.
-        removal: what goes; of the sizes only their sum is written down.
-        names: every name that stays, with what it stands for.
+        removal: what is removed; of the sizes only the sum is written.
+        names: every name that stays, with its digest.
     """
 
     space: str
@@ -47,10 +47,10 @@ class PrunePlan:
 
     Attributes:
         target: as the operator named it.
-        made: when, RFC 3339 in UTC.
-        generations: all that the site remembered of the target.
-        steps: the repositories in which something goes or a name stays that might have gone.
-        given_up: names that go, or would if nothing else needed them, although generations that are kept had them.
+        made: when it was made, RFC 3339 in UTC.
+        generations: all generations of the target that the state knew.
+        steps: the repositories in which something is removed, or a name stays that might have been removed.
+        given_up: names to remove, unless something else needs them, although kept generations had them.
     """
 
     target: str
@@ -66,11 +66,11 @@ class PrunePlan:
 
     @property
     def digest(self) -> Digest:
-        """Of all that it says."""
+        """The digest of its content."""
         return Digest.of(strictjson.canonical(self._value()))
 
     def to_bytes(self) -> bytes:
-        """The document, for people and ``--apply``; it ends with the digest of all the rest of it."""
+        """The document, for people and ``--apply``; it ends with the digest of the rest."""
         return json.dumps({**self._value(), "digest": self.digest}, indent=1, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
@@ -78,7 +78,7 @@ class PrunePlan:
         """Read a document.
 
         Raises:
-            UsageError: it is not a plan, or it was changed since it was made.
+            UsageError: it is not a plan, or it was changed.
         """
         try:
             fields = strictjson.parse_object(raw, where)
@@ -90,7 +90,7 @@ class PrunePlan:
                 raise UsageError(
                     "the plan was changed since it was made",
                     where=where,
-                    hint="make a new one with airgap prune --plan; to keep more, tag it at the target or raise --keep",
+                    hint="make a new plan with airgap prune --plan; to keep more, tag it at the target or raise --keep",
                 )
             return cls(
                 strictjson.string(fields.get("target"), where),

@@ -1,8 +1,8 @@
-"""What may be removed from a target so that everything that is kept stays whole. Pure.
+"""Decide what may be removed from a target without breaking anything that is kept. Pure.
 
-Only what a dropped generation brought, and what lies below it, can be proposed at all. Of that everything stays that is needed by
-something else: by a kept generation, by a name that nobody here knows, by anything that was found and not brought. An image needs
-its children and their blobs, and all that is attached to any of them, by whatever means and whoever brought it.
+Only what a dropped generation brought, and what lies below it, is a candidate. A candidate stays if anything else needs it: a kept
+generation, a name that the state does not know, or anything at the target that airgap did not bring. An image needs its children
+and their blobs, and everything attached to any of them, by whatever means and whoever brought it.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ class Node:
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """A name at the target and what it stands for now; the name is empty for what a layout lists without one."""
+    """A name at the target and its digest; the name is empty for what a layout lists without one."""
 
     name: str
     digest: Digest
 
     @property
     def tag(self) -> str:
-        """The part of the name after the last colon; empty when there is none."""
+        """The part of the name after the last colon; empty if there is none."""
         return self.name.rpartition(":")[2] if "@" not in self.name else ""
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """One repository of a registry, or one layout: within it content is shared, and nothing is shared beyond it.
+    """One repository of a registry, or one layout: content is shared only within it.
 
     Attributes:
         entries: all its names.
-        nodes: the manifests reached from the names and from what was ever brought, with all below them.
-        loose_names: whether a name can go while its manifest stays (a layout), or goes with its manifest only (a registry).
+        nodes: the manifests reached from the names and from everything ever brought, with all below them.
+        loose_names: whether a name can be removed without its manifest (a layout), or only with it (a registry).
     """
 
     entries: tuple[Entry, ...]
@@ -75,7 +75,7 @@ class Shelf:
 
     @cached_property
     def referring(self) -> dict[Digest, list[Digest]]:
-        """The manifests by the subject that they state."""
+        """The manifests by their subject."""
         found: dict[Digest, list[Digest]] = {}
         for digest, node in self.nodes.items():
             if node.subject is not None:
@@ -93,10 +93,10 @@ class Removal:
     """What can be removed from a shelf.
 
     Attributes:
-        names: entries that go.
-        manifests: by digest, parents before children.
-        blobs: what only these manifests need, with sizes in bytes.
-        stay: names of dropped generations that stay, because what they stand for is needed or somebody has moved them.
+        names: entries to remove.
+        manifests: digests, parents before children.
+        blobs: blobs that only these manifests need, with sizes in bytes.
+        stay: names of dropped generations that stay, because their manifest is needed or somebody has moved them.
     """
 
     names: tuple[Entry, ...] = ()
@@ -107,11 +107,11 @@ class Removal:
 
 
 def plan_removal(shelf: Shelf, kept: Sequence[Brought], dropped: Sequence[Brought]) -> Removal:
-    """What can go when the dropped generations go.
+    """What can be removed with the dropped generations.
 
     Args:
-        shelf: what is there.
-        kept: what the kept generations brought here, and what anything else that is remembered needs.
+        shelf: the content of the repository.
+        kept: what the kept generations brought here, and what anything else in the state needs.
         dropped: what the dropped generations brought here.
     """
     going = _going(shelf, kept, dropped)
@@ -141,10 +141,10 @@ def needed(shelf: Shelf, kept: Iterable[Brought], going: Iterable[Entry], candid
     """Every manifest and blob that must stay.
 
     Args:
-        shelf: what is there.
+        shelf: the content of the repository.
         kept: what the kept generations brought.
-        going: the entries that may go.
-        candidates: the manifests that may go.
+        going: the entries that may be removed.
+        candidates: the manifests that may be removed.
     """
     may_go = set(going)
     todo = [entry.digest for entry in shelf.entries if entry not in may_go]
@@ -164,7 +164,7 @@ def needed(shelf: Shelf, kept: Iterable[Brought], going: Iterable[Entry], candid
 
 
 def below(shelf: Shelf, roots: Iterable[Digest]) -> set[Digest]:
-    """Manifests and the children below them, as far as they are there."""
+    """Manifests and the children below them, as far as they exist."""
     found: set[Digest] = set()
     todo = list(roots)
     while todo:
@@ -176,7 +176,7 @@ def below(shelf: Shelf, roots: Iterable[Digest]) -> set[Digest]:
 
 
 def _going(shelf: Shelf, kept: Iterable[Brought], dropped: Iterable[Brought]) -> list[Entry]:
-    """The entries that stand for just what a dropped generation brought under this name, and that no kept one names."""
+    """The entries that refer to exactly what a dropped generation brought under this name, and that no kept one names."""
     kept_names, kept_digests = {one.name for one in kept}, {one.digest for one in kept}
     pairs = {(one.name, one.digest) for one in dropped if one.name not in kept_names}
     unnamed = {one.digest for one in dropped} - kept_digests

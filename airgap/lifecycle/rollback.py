@@ -1,4 +1,4 @@
-"""Move the names of a stream back to what they were after an earlier bundle, with what is still at the target: no media."""
+"""Move the names of a stream back to an earlier bundle, with content that is still at the target: without media."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airgap.work import Pool
 
 @dataclass(frozen=True)
 class Move:
-    """One name: what it stands for now (None: nothing) and what it did after the generation that is wanted."""
+    """One name: its digest now (None: it does not exist) and its digest after the wanted generation."""
 
     name: str
     before: Digest | None
@@ -31,14 +31,14 @@ class Move:
 
 @dataclass(frozen=True)
 class Rollback:
-    """What a rollback did.
+    """The result of a rollback.
 
     Attributes:
-        moved: the names that stood for something else.
-        unmoved: how many did not.
-        new: names that later bundles brought and that are there still.
-        gone: such names that are there no more, although that is not remembered: a removal died before it was.
-        taken: names that the generation had and that ``prune --unlisted`` has removed since.
+        moved: the names that were moved.
+        unmoved: how many names were already right.
+        new: names that later bundles added and that still exist.
+        gone: such names that no longer exist although the state says so: a removal died before recording it.
+        taken: names of the generation that ``prune --unlisted`` has removed since.
     """
 
     moved: tuple[Move, ...]
@@ -49,38 +49,38 @@ class Rollback:
 
 
 def generation_of(generations: Sequence[Generation], stream: str, serial: int, target: str) -> Generation:
-    """The generation that is wanted.
+    """The wanted generation.
 
     Raises:
-        UsageError: this site does not remember it, or parts of it were removed.
+        UsageError: the state does not know it, or parts of it were removed.
     """
     own = [one for one in generations if one.stream == stream]
     have = listing([str(one.serial) for one in own if not one.pruned], 50) or "none"
     for one in own:
         if one.serial == serial and one.pruned:
             raise UsageError(
-                "there is no way back to a generation that was pruned",
+                "a pruned generation cannot be restored",
                 where=f"{bundle_name(stream, serial)} at {target}",
-                expected=f"one of the serials that are whole: {have}",
-                hint="import it again from its media: airgap import --allow-older",
+                expected=f"one of the complete serials: {have}",
+                hint="import the bundle again from its media: airgap import --allow-older",
             )
         if one.serial == serial:
             return one
     raise UsageError(
-        "no such generation of this stream is remembered for the target",
+        "no such generation of this stream is recorded for the target",
         where=f"{bundle_name(stream, serial)} at {target}",
         expected=f"one of the serials {have}",
-        hint="name the target as it was named to airgap import; airgap history --generations lists them",
+        hint="name the target as for airgap import; airgap history --generations lists all",
     )
 
 
 def names_at(standing: Iterable[Stood], generation: Generation) -> dict[str, Stood]:
-    """What the names of its stream stood for after a generation, whichever bundle brought them."""
+    """The digests of the stream's names after a generation, whichever bundle brought them."""
     return {one.name: one for one in standing if one.stream == generation.stream and one.at(generation.moment)}
 
 
 def attachments_at(generations: Iterable[Generation], generation: Generation, images: Iterable[Brought]) -> list[Brought]:
-    """What hung off these images after a generation, as far as bundles brought it."""
+    """The attachments of these images after a generation, as far as bundles brought them."""
     wanted = {(_repository(one.name), one.digest) for one in images}
     found: dict[str, Brought] = {}
     for one in sorted((g for g in generations if g.moment <= generation.moment), key=lambda g: g.moment):
@@ -98,20 +98,20 @@ def attachments_at(generations: Iterable[Generation], generation: Generation, im
 def roll_back(
     target: Target, state: State, spec: StoreSpec, turn: Turn, stream: str, serial: int, progress: Progress, threads: int = 4
 ) -> Rollback:
-    """Check that everything is there, move the names, remember it. Doing it twice does nothing more.
+    """Check that everything is there, move the names, and record it. Repeating it does nothing more.
 
     Args:
         target: opened.
-        state: the site's memory.
-        spec: the target as it was named to the imports.
+        state: the site's state.
+        spec: the target as named for the imports.
         turn: this command's turn there.
         stream, serial: the generation.
         progress: told about every step.
-        threads: how many questions are asked at a time.
+        threads: requests at a time.
 
     Raises:
         UsageError: there is no such generation.
-        Damaged: parts of it are gone, or it is not known what all its names stood for; nothing was moved.
+        Damaged: parts of it are gone, or the digests of its names are not all known; nothing was moved.
         RegistryError, MediaError: the target failed.
     """
     turn.begin(spec.exclusive_place)
@@ -128,18 +128,18 @@ def roll_back(
     new = tuple(name for name, digest in there.items() if digest is not None)
     if generation.unsure and new:
         raise Damaged(
-            "it is not known what all names stood for after this bundle: an earlier airgap has pruned since and did not keep it",
+            "some names' digests after this bundle are unknown: an earlier version of airgap has pruned without recording them",
             where=f"{bundle_name(stream, serial)} at {place}",
             got=listing(list(new), 100),
             hint="nothing was moved; bring the media of this bundle and import it with --allow-older",
         )
-    progress.stage("looking for every part of it", 0)
+    progress.stage("checking that every part is there", 0)
     own = {(one.name, one.digest) for one in (*generation.brought, *moved)}
     concerned = [one for one in images if (one.name, one.digest) in own]
     missing = _Check(target, threads).missing([*concerned, *attachments_at(generations, generation, concerned)])
     if missing:
         raise Damaged(
-            f"the generation is not whole any more: {plural(len(missing), 'part')} missing",
+            f"the generation is no longer complete: {plural(len(missing), 'part')} missing",
             where=f"{bundle_name(stream, serial)} at {place}",
             got=listing(missing, 100),
             hint="nothing was moved; bring the media of this bundle and import it with --allow-older",
@@ -177,11 +177,11 @@ def _check_owners(images: Iterable[Brought], generations: Iterable[Generation], 
     for place, owner in state.owners(wanted).items():
         if owner != wanted[place]:
             raise UsageError(
-                "a repository at the target belongs to another source by now",
+                "a repository at the target now belongs to another source",
                 where=place,
                 expected=wanted[place],
                 got=owner,
-                hint="nothing was moved; give it back by an import of the older bundle with --allow-older --replace-names",
+                hint="nothing was moved; restore it by importing the older bundle with --allow-older --replace-names",
             )
 
 
@@ -191,7 +191,7 @@ def _resolve(target: Target, names: Sequence[str], threads: int) -> dict[str, Di
 
 
 class _Check:
-    """Finds what is missing below roots: every manifest is read, every blob asked for once in every repository."""
+    """Finds what is missing below roots: reads every manifest and asks for every blob once per repository."""
 
     def __init__(self, target: Target, threads: int) -> None:
         self._target = target
@@ -223,7 +223,7 @@ class _Check:
         return sorted(missing)
 
     def _root(self, one: Brought) -> tuple[Repository, Digest] | None:
-        """An attachment's tag may have got more signatures since: then it counts as it is now."""
+        """The tag of an attachment may have more signatures by now; then its current content is used."""
         reference = Reference.parse(one.name)
         digest = one.digest if one.image or reference.digest else self._target.resolve(reference)
         return None if digest is None else (reference.repository, digest)

@@ -1,12 +1,12 @@
-"""What a registry or store really holds: found by asking it, whoever filled it.
+"""Find out what a registry or store really holds by asking it, whoever filled it.
 
-In a registry only manifests are read: the tags of every repository, what they stand for, the children of indexes, and what
-refers to each of them. Cosign's attachments and fallback indexes are tags, too, so they are found like images. A config or layer
-counts when the registry says that it has it (or, when the operator trusts manifests, as soon as a manifest names it). What is
-absent is simply not held: an index with children left out is an ordinary thing at a site.
+In a registry only manifests are read: those of all tags in every repository, the children of indexes, and the referrers of each.
+Cosign's attachments and fallback indexes are tags, too, so they are found like images. A config or layer counts if the registry
+says that it has it (or, if the operator trusts manifests, if a manifest names it). Anything absent is simply not held: an index
+with children left out is normal at a site.
 
-No list leads to what is known by digest only: an image without a tag, what a name stood for before, a referrer where there is no
-API. What the site remembers to have brought is therefore asked for by digest, and counts when it is there.
+No list leads to manifests without a tag: an untagged image, the previous image of a name, a referrer without a referrers API. What
+the site has imported is therefore looked up by digest, and counts if it is there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Job: TypeAlias = "Callable[[], Iterable[Job]]"
 
 
 class Listed(Protocol):
-    """A registry that tells what it has (``RegistryStore``)."""
+    """A registry that lists its content (``RegistryStore``)."""
 
     def repositories(self, host: str) -> Iterator[Repository]:
         """All repositories of a registry."""
@@ -50,13 +50,13 @@ class Listed(Protocol):
         """All tags of a repository. Raises ``NotFound``."""
 
     def manifest(self, repository: Repository, selector: str) -> Manifest:
-        """As ``Source.manifest``; what is served and cannot be read is an error whose cause is ``Damaged``."""
+        """As ``Source.manifest``; an unreadable manifest is an error whose cause is ``Damaged``."""
 
     def listed_referrers(self, repository: Repository, subject: Digest) -> Sequence[Descriptor] | None:
-        """What the referrers API lists; None where there is none."""
+        """What the referrers API lists; None without that API."""
 
     def measure(self, repository: Repository, descriptor: Descriptor) -> int | None:
-        """The size of a blob there, or None."""
+        """The size of a blob, or None if it is absent."""
 
 
 class Shelf(Browsable, Protocol):
@@ -68,12 +68,12 @@ class Shelf(Browsable, Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of a registry is looked at.
+    """The part of a registry to scan.
 
     Args:
         host: the registry.
         prefix: only the repositories at or below this path; empty for all.
-        repositories: paths below the prefix; all that the catalog lists, when there are none.
+        repositories: paths below the prefix; if there are none, all that the catalog lists.
     """
 
     host: str
@@ -81,12 +81,12 @@ class Part:
     repositories: tuple[str, ...] = ()
 
     def named(self) -> list[Repository]:
-        """The repositories that were asked for. Raises ``UsageError``."""
+        """The requested repositories. Raises ``UsageError``."""
         wanted = dict.fromkeys(self.repositories)
         return [Repository(self.host, "/".join(part for part in (self.prefix, path) if part)) for path in wanted]
 
     def covers(self, repository: Repository) -> bool:
-        """Whether a repository of the catalog is in it."""
+        """Whether a repository of the catalog is in this part."""
         return not self.prefix or f"{repository.path}/".startswith(f"{self.prefix}/")
 
 
@@ -119,30 +119,30 @@ def scan(
     Args:
         store: the registries.
         part: which one, and which part of it.
-        progress: told about every step, and about manifests that cannot be read and so do not count.
-        threads: how many questions are asked at a time.
-        trust_manifests: take configs and layers as held because a manifest names them, without asking for each.
+        progress: told about every step, and about manifests that are ignored because they cannot be read.
+        threads: requests at a time.
+        trust_manifests: count configs and layers as held if a manifest names them, without asking for each.
         known: manifests that may be there although no list leads to them (:func:`remembered`).
 
     Raises:
-        NotFound: a repository that was asked for is not there.
-        RegistryError: the registry fails, or does not list what it has.
+        NotFound: a requested repository does not exist.
+        RegistryError: the registry fails or does not list its content.
     """
     return _Scan(store, part, progress, threads, known).run(trust_manifests)
 
 
 def scan_store(store: Shelf, progress: Progress, known: Iterable[Digest] = ()) -> Holdings:
-    """Find out what an OCI layout holds: the files in it that are as large as the manifests say; manifests are hashed, too.
+    """Find out what an OCI layout holds: files of the size that the manifests state; manifests are hashed as well.
 
     Args:
         store: the layout.
-        progress: told about manifests that cannot be read and so do not count.
+        progress: told about manifests that are ignored because they cannot be read.
         known: manifests that may be there although no name leads to them.
 
     Raises:
-        Damaged: it is not a layout that can be read.
+        Damaged: the layout cannot be read.
     """
-    progress.stage("looking through the store", 0)
+    progress.stage("scanning the store", 0)
     blobs = dict(store.blobs())
     names = list(store.names())
     manifests: set[Digest] = set()
@@ -159,7 +159,7 @@ def scan_store(store: Shelf, progress: Progress, known: Iterable[Digest] = ()) -
             try:
                 manifest = store.find_manifest(descriptor.digest)
             except Damaged as error:
-                progress.say(f"does not count: {error}")
+                progress.say(f"ignored: {error}")
                 wrong.add(descriptor.digest)
                 continue
             manifests.add(descriptor.digest)
@@ -172,7 +172,7 @@ def scan_store(store: Shelf, progress: Progress, known: Iterable[Digest] = ()) -
 
 @dataclass(slots=True)
 class _Claim:
-    """What manifests say about one blob: its sizes (one, unless somebody lies) and the repositories it is used in."""
+    """What manifests say about one blob: its sizes (one, unless a manifest is wrong) and the repositories that use it."""
 
     descriptor: Descriptor
     sizes: set[int] = field(default_factory=set)
@@ -211,7 +211,7 @@ class _Scan:
             self._progress.stage(f"asking for {plural(len(self._claims), 'blob')}", total)
             self._work(self._proof(claim) for claim in self._claims.values())
         if self._unread > _SAID:
-            self._progress.say(f"{plural(self._unread - _SAID, 'more manifest')} could not be read and do not count")
+            self._progress.say(f"{plural(self._unread - _SAID, 'more manifest')} could not be read and are ignored")
         manifests = {digest: Held(size, tuple(sorted(self._places[digest]))) for digest, size in self._sizes.items()}
         images = {name: digest for name, digest in self._images.items() if digest in manifests}
         return Holdings({**manifests, **self._held}, images, frozenset(manifests))
@@ -277,16 +277,16 @@ class _Scan:
         return job
 
     def _is_new(self, digest: Digest, seen: set[Digest]) -> bool:
-        """Whether nobody has taken this manifest on yet; now somebody has."""
+        """Claim a manifest; False if it is already claimed."""
         with self._lock:
             new = digest not in seen
             seen.add(digest)
             return new
 
     def _read(self, repository: Repository, selector: str, listed: bool) -> Manifest | None:
-        """A manifest, None when it is absent or nothing that could be carried.
+        """A manifest; None if it is absent or cannot be carried.
 
-        Some registries refuse what is asked of repositories that are gone: of those that they do not list that is an answer, too.
+        Some registries refuse requests about deleted repositories: for unlisted ones that counts as an answer, too.
         """
         try:
             return self._store.manifest(repository, selector)
@@ -311,7 +311,7 @@ class _Scan:
                     "the registry holds too much for one receipt",
                     where=self._part.host,
                     expected=f"{MAX_BLOBS} blobs at most",
-                    hint="look at a part of it: give a prefix in the target, or --repository",
+                    hint="scan only a part: give a prefix in the target, or --repository",
                 )
 
     def _proof(self, claim: _Claim) -> Job:
@@ -343,4 +343,4 @@ class _Scan:
             self._unread += 1
             say = self._unread <= _SAID
         if say:
-            self._progress.say(f"does not count: {error}")
+            self._progress.say(f"ignored: {error}")

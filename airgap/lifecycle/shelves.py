@@ -1,4 +1,4 @@
-"""Prune a target: read what is there, plan, check that nothing has changed since, remove."""
+"""Prune a target: read its content, plan, check that nothing has changed since, remove."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _LAYOUT = Repository("localhost", "layout")
 
 
 class Prunable(Protocol):
-    """A target that can tell all its names and remove things (``registry.PrunableRegistry``, ``layout.PrunableLayout``)."""
+    """A target that lists all names and removes content (``registry.PrunableRegistry``, ``layout.PrunableLayout``)."""
 
     def entries(self, repository: Repository) -> Iterator[tuple[str, Digest]]:
-        """Every name of a repository, or of a layout, and what it stands for; empty for what is listed without a name."""
+        """Every name of a repository or layout with its digest; the name is empty for what is listed without one."""
 
     def manifest(self, repository: Repository, selector: str) -> Manifest:
-        """As ``Source.manifest``; what is served and cannot be read is an error whose cause is ``Damaged``."""
+        """As ``Source.manifest``; an unreadable manifest is an error whose cause is ``Damaged``."""
 
     def listed_referrers(self, repository: Repository, subject: Digest) -> Sequence[Descriptor] | None:
-        """What an API of the target lists; None where there is none."""
+        """What an API of the target lists; None without such an API."""
 
     def begin(self) -> None:
-        """Keep others from writing, where that is possible, until it is closed."""
+        """Keep others from writing until it is closed, if that is possible."""
 
     def remove(
         self,
@@ -53,19 +53,19 @@ class Prunable(Protocol):
         blobs: Sequence[Digest],
         progress: Progress,
     ) -> None:
-        """Remove these names, then these manifests in this order, then, where that is in our hands, these blobs.
+        """Remove these names, then these manifests in this order, then, if the target allows it, these blobs.
 
-        What is gone already is no error.
+        Content that is already gone is not an error.
         """
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is given up at a target; all else is kept, with what its names stood for after every generation that is kept.
+    """What is given up at a target. Everything else is kept, including the images of its names after every kept generation.
 
     Attributes:
-        dropped: the stream and serial of every generation to which there will be no way back.
-        names: the names that are given up, whatever they stand for and stood for.
+        dropped: the stream and serial of every generation that can no longer be restored.
+        names: the names to give up, with all their images, current and earlier.
         spared: names for which dropped generations keep what they brought.
     """
 
@@ -80,9 +80,9 @@ class Pruner:
     Args:
         spec: the target.
         store: the target, opened.
-        state: the site's memory.
+        state: the site's state.
         progress: told about every step.
-        threads: how many questions are asked at a time.
+        threads: requests at a time.
     """
 
     def __init__(self, spec: StoreSpec, store: Prunable, state: State, progress: Progress, threads: int = 4) -> None:
@@ -97,12 +97,12 @@ class Pruner:
         """Find out what can be removed.
 
         Raises:
-            RegistryError, Damaged: the target does not tell what it has.
+            RegistryError, Damaged: the target does not list its content.
         """
         generations = self._state.generations.read(self._target)
         kept, leaving = self._split(generations, choice)
         steps = []
-        self._progress.stage("looking at the target", 0)
+        self._progress.stage("reading the target", 0)
         for space in sorted(leaving):
             shelf = self._read(space, [*kept.get(space, ()), *leaving[space]], ())
             removal = plan_removal(shelf, kept.get(space, ()), leaving[space])
@@ -112,14 +112,14 @@ class Pruner:
         return PrunePlan(self._target, format_time(dt.datetime.now(dt.UTC)), seen, tuple(steps), tuple(sorted(choice.names)))
 
     def apply(self, plan: PrunePlan, turn: Turn) -> bool:
-        """Remove exactly what a plan says, in this command's turn; whether there was anything to do: a plan is carried out once.
+        """Remove exactly what a plan says, in this command's turn; False if the plan was already carried out.
 
-        Everything is checked before anything is removed. After an interruption it may be called again with the same plan.
+        Everything is checked before anything is removed. After an interruption, call it again with the same plan.
 
         Raises:
             UsageError: the plan is for another target.
-            Refused: the target or the site's memory has changed since the plan was made.
-            RegistryError, MediaError: the target does not let go of something.
+            Refused: the target or the state has changed since the plan was made.
+            RegistryError, MediaError: the target does not remove something.
         """
         turn.begin(self._spec.exclusive_place)
         if plan.target != self._target:
@@ -143,11 +143,11 @@ class Pruner:
         return True
 
     def apply_unasked(self, plan: PrunePlan, name: str, turn: Turn) -> None:
-        """The same for a plan that nobody has a file of: it is kept in the state until it was carried out, see :meth:`unasked`.
+        """The same for a plan without a file of the user's: it is kept in the state until it is carried out, see :meth:`unasked`.
 
         Args:
             plan: the plan.
-            name: of whom it is, a file name.
+            name: its file name in the state.
             turn: this command's turn at the target.
         """
         kept = self._state.unfinished / name
@@ -158,7 +158,7 @@ class Pruner:
             kept.unlink()
 
     def unasked(self, name: str, turn: Turn) -> PrunePlan | None:
-        """Carry out what is left of the plan of a run that died; None when there is none, or the target has changed since."""
+        """Carry out the rest of the plan of a run that died; None if there is none, or if the target has changed since."""
         kept = self._state.unfinished / name
         raw = fsio.read_if_there(kept, MAX_PLAN)
         if raw is None:
@@ -201,7 +201,7 @@ class Pruner:
         now = {(g.stream, g.serial): (g.catalog, g.in_force) for g in generations}
         changed = sorted(key for key in planned.keys() | now.keys() if planned.get(key) != now.get(key))
         if changed:
-            raise _stale("what the site remembers of the target", [bundle_name(*key) for key in changed])
+            raise _stale("the state's record of the target", [bundle_name(*key) for key in changed])
 
     def _check_step(self, step: Step, kept: Sequence[Brought], leaving: Sequence[Brought]) -> set[tuple[str, Digest]]:
         """Nothing has come, gone or moved; and nothing that stays needs what goes, however the plan came about.
@@ -220,7 +220,7 @@ class Pruner:
         reached = needed(shelf, kept, going, below(shelf, removal.manifests))
         wanted = [digest for digest in (*removal.manifests, *(blob for blob, _ in removal.blobs)) if digest in reached]
         if wanted:
-            raise _stale(f"{step.space or self._target}: what stays needs", wanted)
+            raise _stale(f"{step.space or self._target}: now needed by what stays", wanted)
         return {(one.name, one.digest) for one in leaving if one.digest not in shelf.nodes}
 
     def _remember(
@@ -287,12 +287,12 @@ class Pruner:
 
 
 def choose(generations: Sequence[Generation], keep: int, stream: str = "") -> set[tuple[str, int]]:
-    """The generations to drop: all of a stream but the last ``keep`` that are whole, and the one in force.
+    """The generations to drop: all of a stream except the last ``keep`` complete ones and the one in force.
 
     Args:
         generations: of one target.
-        keep: how many; at least 1.
-        stream: only of this stream; of every one when empty.
+        keep: how many to keep; at least 1.
+        stream: only generations of this stream; of all streams if empty.
     """
     dropped: set[tuple[str, int]] = set()
     for name in {generation.stream for generation in generations}:
@@ -304,7 +304,7 @@ def choose(generations: Sequence[Generation], keep: int, stream: str = "") -> se
 
 
 def stood_for(generations: Iterable[Generation], standing: Iterable[Stood], choice: Choice) -> Iterator[tuple[Brought, bool]]:
-    """What names stand for and stood for, and whether it stays: because a name does so still, or did after a kept generation."""
+    """The current and earlier images of names, and whether each stays: if it is current, or was after a kept generation."""
     moments: dict[str, list[int]] = {}
     for generation in sorted(generations, key=lambda one: one.moment):
         if _key(generation) not in choice.dropped and not generation.pruned:
@@ -319,12 +319,12 @@ def stood_for(generations: Iterable[Generation], standing: Iterable[Stood], choi
 def unlisted(
     generations: Iterable[Generation], standing: Sequence[Stood], dropped: Collection[tuple[str, int]], stream: str = ""
 ) -> frozenset[str]:
-    """The names that came with dropped (or forgotten) generations and that no kept one has brought.
+    """The names that dropped (or forgotten) generations brought and no kept generation has.
 
     Args:
         generations, standing: of one target.
         dropped: the stream and serial of the generations to drop.
-        stream: only names of this stream, and of no other; of every one when empty.
+        stream: only names of this stream and of no other; of all streams if empty.
     """
     listed = {row.name for one in generations if _key(one) not in dropped and not one.pruned for row in one.brought}
     others = {one.name for one in standing if stream not in ("", one.stream)}
@@ -344,5 +344,5 @@ def _stale(where: str, what: Sequence[str]) -> Refused:
         "something has changed since the plan was made",
         where=where,
         got=listing(list(what), 10),
-        hint="make a new plan, read it, apply it",
+        hint="make a new plan, review it and apply it",
     )

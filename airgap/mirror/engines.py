@@ -1,6 +1,6 @@
-"""Configuration with which container engines find images at the target by their original names. Pure.
+"""Configuration files with which container engines find images at the target by their original names. Pure.
 
-Every function takes routes to what the target really holds and gives files by their relative names.
+Every function takes routes to images that the target really holds and returns files by relative name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Access:
 
     Attributes:
         insecure: over plain HTTP.
-        ca: the path of its CA's certificate on the hosts; ``""`` when they trust it anyway.
+        ca: the path of its CA certificate on the hosts; ``""`` if they trust it already.
     """
 
     insecure: bool = False
@@ -32,13 +32,13 @@ class Access:
 
     @property
     def scheme(self) -> str:
-        """Of URLs."""
+        """The scheme of URLs."""
         return "http" if self.insecure else "https"
 
 
 @dataclass(frozen=True)
 class Written:
-    """Files by name, where each goes on the hosts, and what the operator should know."""
+    """Files by name, where each is installed on the hosts, and warnings for the operator."""
 
     files: Mapping[str, str]
     places: Mapping[str, str]
@@ -48,7 +48,7 @@ class Written:
 def registries_conf(locations: Mapping[str, str], *, insecure: bool) -> str:
     """A drop-in for podman, skopeo, buildah and CRI-O (containers-registries.conf(5)).
 
-    ``location``, never a ``mirror``: a mirror falls back to the registry that cannot be reached from here.
+    It uses ``location``, never a ``mirror``: a mirror falls back to a registry that the site cannot reach.
     """
     lines = [f"{_HEAD}: a file for /etc/containers/registries.conf.d."]
     for source, location in locations.items():
@@ -67,11 +67,11 @@ def for_containers(found: Routes, access: Access) -> Written:
 def for_containerd(found: Routes, access: Access) -> Written:
     """A tree of ``certs.d/HOST/hosts.toml`` (containerd, docs/hosts.md).
 
-    The mirror is also named as ``server``, or containerd would go on to the registry that cannot be reached. It can put a path
-    before names, and do nothing else to them.
+    The mirror is also named as ``server``, or containerd would fall back to a registry that the site cannot reach. It can only
+    put a path before names.
 
     Raises:
-        UsageError: no source host can be led to the target that way.
+        UsageError: no source host can be redirected to the target that way.
     """
     files: dict[str, str] = {}
     left: list[str] = []
@@ -82,11 +82,11 @@ def for_containerd(found: Routes, access: Access) -> Written:
             left.append(host)
     if left and not files:
         raise UsageError(
-            "containerd can only put a path before names, and these names were made otherwise",
+            "containerd can only put a path before names, and these names were mapped otherwise",
             got=listing(left, 8),
-            hint="import with --map keep-host, or have the names in your charts rewritten: --format list",
+            hint="import with --map keep-host, or rewrite the names in your charts with --format list",
         )
-    warnings = [f"{host}: containerd cannot follow the names that were made of it: see --format list" for host in left]
+    warnings = [f"{host}: containerd cannot follow the mapping of its names: see --format list" for host in left]
     return Written(files, {name: f"/etc/containerd/{name}" for name in files}, (*warnings, *_unreachable(found)))
 
 
@@ -179,11 +179,11 @@ def _entry(one: Placed) -> dict[str, Any]:
 
 def _unreachable(found: Routes) -> tuple[str, ...]:
     return tuple(
-        f"{one.source} is not found by its own name: it is {one.destination} at the target (see --format list)"
+        f"{one.source} cannot be pulled by its own name: it is {one.destination} at the target (see --format list)"
         for one in found.unreachable
     )
 
 
 def quoted(text: str) -> str:
-    """A string that YAML, TOML and JSON read alike."""
+    """A string that YAML, TOML and JSON read in the same way."""
     return json.dumps(text)

@@ -1,6 +1,6 @@
-"""What a registry holds of what was imported: from the site's memory, from a file, or from the registry's own catalog.
+"""Which imported images a registry holds: from the site's state, from a file, or from the registry's own catalog.
 
-Whatever it is from, the registry is asked: only a name that stands for something there counts.
+In every case the registry is asked: only a name that exists there counts.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _ATTACHED = re.compile(r"sha(?:256|512)-[0-9a-f]{32,128}(?:\..*)?", re.ASCII)
 
 
 class Asked(Protocol):
-    """A registry that is asked (``RegistryStore``)."""
+    """A registry that can be asked (``RegistryStore``)."""
 
     def resolve(self, reference: Reference) -> Digest | None:
-        """The digest a name stands for now, or None."""
+        """The digest that a name refers to now, or None."""
 
     def repositories(self, host: str) -> Iterator[Repository]:
         """All repositories of a registry."""
@@ -39,7 +39,7 @@ class Asked(Protocol):
 
 
 def held_there(names: Iterable[tuple[Reference, Reference]], store: Asked, progress: Progress, threads: int = 4) -> list[Placed]:
-    """Those of the names (source, destination) that stand for something, in order.
+    """Those of the names (source, destination) that exist, in order.
 
     Raises:
         RegistryError: the registry fails.
@@ -50,23 +50,23 @@ def held_there(names: Iterable[tuple[Reference, Reference]], store: Asked, progr
         digests = pool.map(lambda pair: store.resolve(pair[1]), wanted)
     found = [Placed(source, place, digest) for (source, place), digest in zip(wanted, digests, strict=True) if digest]
     if len(found) < len(wanted):
-        progress.say(f"{plural(len(wanted) - len(found), 'image')} that were imported are not at the target any more")
+        progress.say(f"{plural(len(wanted) - len(found), 'image')} that were imported are no longer at the target")
     return found
 
 
 def listed_there(store: Asked, target: RegistryTarget) -> Iterator[tuple[Reference, Reference]]:
-    """Every tag below the target's prefix, by what ``keep-host`` would have made it from.
+    """Every tag below the target's prefix, with the source reference that ``keep-host`` would have mapped to it.
 
     Raises:
-        UsageError: the names there do not tell where they come from.
+        UsageError: the source cannot be derived from the names.
         RegistryError: the registry has no catalog.
     """
     if not target.rules.is_plain or target.rules.rest is Rule.STRIP_HOST:
         raise UsageError(
-            "names that were made by these rules do not tell where they come from",
+            "the sources of names cannot be derived with these mapping rules",
             where=str(target),
             got=str(target.rules),
-            expected="the memory of the machine that imported (--state), or --names FILE, made there with --format list",
+            expected="the state of the machine that imported (--state), or --names FILE, written there with --format list",
         )
     root = f"{target.prefix}/" if target.prefix else ""
     for place in store.repositories(target.host):
@@ -82,13 +82,13 @@ def listed_there(store: Asked, target: RegistryTarget) -> Iterator[tuple[Referen
 
 
 def _wanted(source: Repository, place: Reference, store: Asked) -> Reference:
-    """What a tag was made from: the digest, where it only keeps what is wanted by that."""
+    """The source of a tag: the digest, if the tag only protects an image that is listed by digest."""
     digest = store.resolve(place) if str(place.tag).startswith(KEEPING) else None
     return Reference(source, None, digest) if digest and keeping_tag(digest) == place.tag else source.tagged(str(place.tag))
 
 
 def read_names(raw: bytes, name: str) -> list[tuple[Reference, Reference]]:
-    """Names from a file: ``images.json`` of ``--format list``, or what ``import --json`` said.
+    """Names from a file: ``images.json`` of ``--format list``, or the output of ``import --json``.
 
     Raises:
         UsageError: it is neither.
@@ -103,7 +103,7 @@ def read_names(raw: bytes, name: str) -> list[tuple[Reference, Reference]]:
         return [(Reference.parse(source), Reference.parse(strictjson.string(place, where))) for source, place in pairs]
     except (Damaged, UsageError) as error:
         raise UsageError(
-            f"not a file of names: {error.what}", where=where, expected="images.json of --format list, or what import --json said",
+            f"not a file of names: {error.what}", where=where, expected="images.json of --format list, or output of import --json",
             got=error.got,
         ) from error  # fmt: skip
 
@@ -120,7 +120,7 @@ def _pair(value: Any, where: str) -> tuple[str, Any]:
 
 
 def _source(path: str) -> Repository | None:
-    """What ``keep-host`` has made this path from; None when it did not. It makes no two hosts alike (``renaming.kept_host``)."""
+    """The source that ``keep-host`` maps to this path, or None. No two hosts are mapped alike (``renaming.kept_host``)."""
     flat, _, rest = path.partition("/")
     host = host_of_flat(flat)
     try:

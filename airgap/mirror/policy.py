@@ -1,11 +1,11 @@
-"""What podman and skopeo at the site need to pull the imported images under ``default: reject``. Pure, no I/O.
+"""The configuration with which podman and skopeo at the site pull the imported images under ``default: reject``. Pure.
 
-Three ways to pull (reference: trust, section 2.4). Policies are looked up by the name that is pulled, lookasides by the registry
-that is really asked, which is always the target:
+There are three ways to pull. Policies are looked up by the pulled name, lookasides by the registry that is really contacted, which
+is always the target:
 
-* original: the vendors' names, led to the target; the vendors' signatures and scopes hold as they are;
+* original: the vendors' names, redirected to the target; the vendors' signatures and scopes hold as they are;
 * internal: the target's names; the vendors' signatures hold after ``remapIdentity``;
-* site: the target's names; the site's own signatures, made by ``airgap import --sign-by``, and nobody else's.
+* site: the target's names; only the site's own signatures, created by ``airgap import --sign-by``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CA_FILES = ("caPath", "caRootsPath", "caIntermediatesPath")
 
 
 class Mode(enum.StrEnum):
-    """How containers are pulled at the site."""
+    """How images are pulled at the site."""
 
     ORIGINAL = "original"
     INTERNAL = "internal"
@@ -59,7 +59,7 @@ class SiteKey:
 
 @dataclass(frozen=True)
 class SitePolicy:
-    """The site's policy, parsed, and as the JSON it was parsed from."""
+    """The site's policy, parsed and as JSON."""
 
     parsed: Policy
     document: Mapping[str, Any]
@@ -72,12 +72,12 @@ class SitePolicy:
 
 @dataclass(frozen=True)
 class Mirror:
-    """Where the images are now.
+    """Where the images are at the site.
 
     Attributes:
         target: as given to ``airgap import``.
-        lookaside: the URL of the tree that ``airgap import --lookaside`` writes; empty when there is none.
-        insecure: whether the target is spoken to over plain HTTP.
+        lookaside: the URL of the tree that ``airgap import --lookaside`` writes; empty if there is none.
+        insecure: whether the target is reached over plain HTTP.
     """
 
     target: RegistryTarget
@@ -86,18 +86,18 @@ class Mirror:
 
     @property
     def root(self) -> str:
-        """The name that everything imported is below."""
+        """The name below which everything is imported."""
         return f"{self.target.host}/{self.target.prefix}".rstrip("/")
 
     def name(self, source: str) -> str:
         """Where a source host, namespace or repository is: ``docker.io/library`` -> ``HOST/PREFIX/docker.io/library``.
 
         Raises:
-            UsageError: the rules for names tear apart what is below it.
+            UsageError: the rules for names separate what is below it.
         """
         if not self.target.rules.is_plain:
             raise UsageError(
-                "vendors' signatures cannot be asked for under names that were made by these rules",
+                "vendors' signatures cannot be required under names that these rules create",
                 where="--map",
                 expected="keep-host or strip-host",
                 got=printable(str(self.target.rules)),
@@ -110,14 +110,14 @@ class Mirror:
 
 @dataclass(frozen=True)
 class MirrorConfig:
-    """The three files, and what the operator should know about them.
+    """The three files and what the operator should know about them.
 
     Attributes:
         policy: ``policy.json``.
         registries_d: a file for ``registries.d``.
         registries_conf: a file for ``registries.conf.d``.
-        key_files: files that the policy names; every host that pulls needs them there.
-        warnings: what does not carry over, or not to every version of podman.
+        key_files: key files that the policy names; every host that pulls needs them at that path.
+        warnings: what is not supported, or not by every version of podman.
     """
 
     policy: str
@@ -138,16 +138,16 @@ def mirror_config(
     """Write the configuration.
 
     Args:
-        mode: how containers are pulled.
-        mirror: where the images are now.
-        policy: the site's; its docker scopes name the vendors. Other transports are copied, its default is not: that is reject.
-        sources: source hosts, namespaces or repositories beside those that the policy names.
-        site_keys: the keys that sign at import. Each of them must have signed; in the first two modes beside the vendor.
-        routes: for mode original, where the beginnings of source names lead; by default what ``keep-host`` or ``strip-host`` makes
-            of the sources.
+        mode: how images are pulled.
+        mirror: where the images are.
+        policy: the site's; its docker scopes name the vendors. Other transports are copied; the default becomes reject.
+        sources: source hosts, namespaces or repositories in addition to those in the policy.
+        site_keys: the keys that sign at import. Each of them must have signed; in the first two modes in addition to the vendor.
+        routes: for mode original, where prefixes of source names lead; by default as ``keep-host`` or ``strip-host`` maps the
+            sources.
 
     Raises:
-        UsageError: what is asked for cannot be said in these files, or something needed for it is missing.
+        UsageError: these files cannot express what is requested, or something is missing for it.
     """
     warnings: list[str] = []
     moved = {mirror.root: mirror.root}
@@ -178,7 +178,7 @@ def _site(mirror: Mirror, sources: Sequence[str], site_keys: Sequence[SiteKey]) 
     if not site_keys:
         raise UsageError("mode site needs the site's key", expected="--site-key FILE, the public half of import's --sign-by")
     if sources:
-        raise UsageError("mode site covers everything below the target", where="--source", hint="leave --source out")
+        raise UsageError("mode site covers everything below the target", where="--source", hint="omit --source")
     return {mirror.root: _site_requirements(site_keys)}
 
 
@@ -196,10 +196,10 @@ def _rules(policy: SitePolicy, sources: Sequence[str], mode: Mode, warnings: lis
         raise UsageError(
             "no source registry is known",
             expected="docker scopes in the policy, or --source",
-            hint="for example --source docker.io",
+            hint="add a source, for example --source docker.io",
         )
     if "" in policy.docker:
-        warnings.append('the docker scope "" is not copied: names below no other scope and no --source are rejected')
+        warnings.append('the docker scope "" is not copied: names outside all other scopes and --source are rejected')
     return rules
 
 
@@ -219,7 +219,7 @@ def _is_exact(scope: str) -> bool:
 
 
 def _skipped_wildcard(scope: str, mode: Mode) -> str:
-    what = "is not led to the target" if mode is Mode.ORIGINAL else "has no counterpart at the target"
+    what = "is not redirected to the target" if mode is Mode.ORIGINAL else "has no counterpart at the target"
     return f"the docker scope {printable(scope)} {what}: name its hosts with --source"
 
 
@@ -254,7 +254,7 @@ def _outermost(names: Iterable[str]) -> list[str]:
 
 
 def _original(mirror: Mirror, policy: SitePolicy, rules: Scopes, site_keys: Sequence[SiteKey]) -> Scopes:
-    """Scopes by source name. A wildcard stays: where it decided about a host, it goes on doing so."""
+    """Scopes by source name. A wildcard stays and continues to decide for its hosts."""
     wildcards = {scope: found for scope, found in policy.docker.items() if scope.startswith("*.") and _is_scope(scope)}
     docker = {scope: [_portable(requirement) for requirement in found] for scope, found in {**rules, **wildcards}.items()}
     for scope in rules:
@@ -280,7 +280,7 @@ def _check_hosts(mirror: Mirror, hosts: Sequence[str]) -> None:
     """Refuse when a name at the target does not tell whose signature it needs."""
     if mirror.target.rules.rest is Rule.STRIP_HOST and len(hosts) > 1:
         raise UsageError(
-            "mode internal cannot tell apart the vendors of several hosts when names lost their host (strip-host)",
+            "mode internal cannot distinguish the vendors of several hosts if names have no host (strip-host)",
             got=listing(list(hosts), 8),
             hint="import with the default mapping, which keeps the host, or use mode site with a site key",
         )
@@ -307,7 +307,7 @@ def _remapped(requirement: Requirement, scope: str, mirror: Mirror, warnings: li
         raise _no_counterpart(scope, kind, "use mode original or site")
     if kind == "matchRepository":
         warnings.append(
-            f"{printable(scope)}: matchRepository becomes remapIdentity, for which the signed tag must be the pulled one"
+            f"{printable(scope)}: matchRepository becomes remapIdentity, which requires the signed tag to equal the pulled one"
         )
     prefix, signed = (identity["prefix"], identity["signedPrefix"]) if kind == "remapIdentity" else ("", "")
     if prefix and prefix.startswith(f"{_name_of(scope)}/"):
@@ -322,11 +322,11 @@ def _remap(prefix: str, signed: str) -> Requirement:
 
 
 def _no_counterpart(scope: str, what: str, hint: str) -> UsageError:
-    return UsageError(f"mode internal cannot say {what}", where=f'transports.docker["{printable(scope)}"]', hint=hint)
+    return UsageError(f"mode internal cannot express {what}", where=f'transports.docker["{printable(scope)}"]', hint=hint)
 
 
 def _portable(requirement: Requirement) -> Requirement:
-    """With ``keyPath`` in place of ``keyPaths`` of one: older programs refuse the whole file because of the plural."""
+    """With ``keyPath`` instead of ``keyPaths`` for a single key: older programs refuse a file with the plural."""
     if requirement["type"] != "sigstoreSigned":
         return requirement
     result = dict(requirement)
@@ -346,8 +346,8 @@ def _unsigned(docker: Scopes) -> Iterator[str]:
     names = [scope for scope, found in docker.items() if all(r["type"] == "insecureAcceptAnything" for r in found)]
     if names:
         yield (
-            f"no signature is asked for below {listing(names, 8)}, as in the site's policy: at import the bundle's signature "
-            "vouched for these images, when they are pulled nothing does (add --site-key)"
+            f"no signature is required below {listing(names, 8)}, as in the site's policy: at import the bundle's signature "
+            "covered these images, but a pull verifies nothing (add --site-key)"
         )
 
 
@@ -374,8 +374,8 @@ def _registries_d(mirror: Mirror, requirements: Sequence[Requirement]) -> str:
     kinds = {requirement["type"] for requirement in requirements}
     if "signedBy" in kinds and not mirror.lookaside:
         raise UsageError(
-            "GPG signatures are asked for and there is no place for them",
-            expected="--lookaside, the directory given to airgap import, or the URL under which it is served",
+            "GPG signatures are required, but no lookaside is given",
+            expected="--lookaside with the directory given to airgap import, or the URL under which it is served",
         )
     lines = ["# Written by airgap mirror-config: a file for /etc/containers/registries.d.", "docker:", f"  {quoted(mirror.root)}:"]
     if mirror.lookaside:

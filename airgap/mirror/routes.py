@@ -1,4 +1,4 @@
-"""Which beginnings of source names lead where at the target: as few routes as say it right. Pure."""
+"""Which prefixes of source names lead where at the target, in as few routes as possible. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airgap.oci.reference import Reference, Repository
 
 @dataclass(frozen=True)
 class Placed:
-    """One image that the target really holds: its source reference, its name there, and what that stands for now."""
+    """One image that the target really holds: its source reference, its name there, and its digest now."""
 
     source: Reference
     destination: Reference
@@ -46,7 +46,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Routes:
-    """All routes, and the images that no route leads to: those whose tag is another one at the target."""
+    """All routes, and the images that no route leads to: those whose tag differs at the target."""
 
     routes: tuple[Route, ...]
     unreachable: tuple[Placed, ...]
@@ -61,14 +61,14 @@ class Routes:
 
 
 def find_routes(placed: Sequence[Placed], *, exact: bool = False) -> Routes:
-    """The routes to what is there.
+    """The routes to the images at the target.
 
     Args:
         placed: every image.
-        exact: one route for each repository, instead of one for as many as possible.
+        exact: one route per repository, instead of one for as many as possible.
 
     Raises:
-        UsageError: one repository at the target holds the images of two.
+        UsageError: a repository at the target holds the images of two source repositories.
     """
     _check_owners(placed)
     places: dict[Repository, set[Repository]] = {}
@@ -95,7 +95,7 @@ def _is_reachable(one: Placed) -> bool:
 
 
 def _check_owners(placed: Iterable[Placed]) -> None:
-    """Two sources that lead to one place: whoever pulls a name of the one could get the other's image."""
+    """Refuse two sources that lead to one place: a pull of one name could give the other's image."""
     owners: dict[Repository, Repository] = {}
     for one in placed:
         owner = owners.setdefault(one.destination.repository, one.source.repository)
@@ -104,7 +104,7 @@ def _check_owners(placed: Iterable[Placed]) -> None:
                 "a repository at the target holds the images of two source repositories",
                 where=str(one.destination.repository),
                 got=f"{owner} and {one.source.repository}",
-                hint="import one of them to another place (--map), or give the names to use: --names FILE",
+                hint="import one of them to another place (--map), or choose the names with --names FILE",
             )
 
 

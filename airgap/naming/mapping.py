@@ -1,4 +1,4 @@
-"""What a name becomes at the destination: from the operator's rules and the source reference only, never from the bundle. Pure."""
+"""Map source references to names at the target, by the operator's rules alone, never by the bundle. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airgap.text import printable
 
 
 class Form(enum.StrEnum):
-    """A target that is new with every import, by its transport's name."""
+    """A target that every import creates anew, by its transport's name."""
 
     OCI_ARCHIVE = "oci-archive"
     DOCKER_ARCHIVE = "docker-archive"
@@ -41,7 +41,7 @@ class RegistryTarget:
 
     @property
     def exclusive_place(self) -> str:
-        """What one command at a time writes to: all of the registry, for maps lead anywhere in it."""
+        """What only one command at a time writes to: the whole registry, because maps lead anywhere in it."""
         return f"docker://{self.host}"
 
     def repository(self, source: Repository) -> Repository:
@@ -68,7 +68,7 @@ class LayoutTarget:
 
     @property
     def exclusive_place(self) -> str:
-        """What one command at a time writes to, however the path is written."""
+        """What only one command at a time writes to, however the path is spelled."""
         return place_of(self.directory)
 
     def repository(self, source: Repository) -> Repository:
@@ -85,8 +85,8 @@ class FileTarget:
     """An archive, a directory or an engine's storage: images keep their full source references.
 
     Attributes:
-        form: which of them.
-        place: the path; of a storage what skopeo writes in brackets, ``""`` for the user's own.
+        form: the kind of target.
+        place: the path; for a storage what skopeo writes in brackets, ``""`` for the user's own.
     """
 
     form: Form
@@ -97,7 +97,7 @@ class FileTarget:
 
     @property
     def exclusive_place(self) -> str:
-        """What one command at a time writes to, however the path is written."""
+        """What only one command at a time writes to, however the path is spelled."""
         return str(self) if self.form is Form.STORAGE else place_of(self.path)
 
     @property
@@ -123,7 +123,7 @@ _FILES = "oci-archive:FILE, docker-archive:FILE, dir:DIR, containers-storage: or
 
 
 def place_of(path: Path) -> str:
-    """A file or directory as a place that one command at a time writes to."""
+    """A file or directory as a place that only one command at a time writes to."""
     return f"file:{os.path.realpath(path)}"
 
 
@@ -131,10 +131,10 @@ def parse_target(text: str, rules: Rules | str = "") -> TargetSpec:
     """Read a TARGET.
 
     Args:
-        rules: what ``--map`` said, parsed or as one rule.
+        rules: the rules of ``--map``, parsed or as one rule.
 
     Raises:
-        UsageError: an unknown transport or rule, or a name that cannot be one.
+        UsageError: an unknown transport or rule, or an invalid name.
     """
     chosen = parse_rules([rules] if rules else []) if isinstance(rules, str) else rules
     transport, _, rest = text.partition(":")
@@ -147,7 +147,7 @@ def parse_target(text: str, rules: Rules | str = "") -> TargetSpec:
     if (transport == "oci" and rest) or (transport in forms and (rest or transport == Form.STORAGE) and ":" in text):
         if chosen.said:
             raise UsageError(
-                "images keep their full source references here: --map is for registries",
+                "--map is only for registries: in other targets images keep their full source references",
                 where=printable(text),
                 got=printable(str(chosen)),
             )
@@ -164,33 +164,33 @@ def _as_text(spec: LayoutTarget | FileTarget) -> LayoutTarget | FileTarget:
         raise UsageError(
             "the path of a target is not UTF-8 text",
             where=printable(str(spec)),
-            expected="a path under which the state can remember it",
-            hint="rename the directory, or make a link to it with another name and write that",
+            expected="a path that the state can record",
+            hint="rename the directory, or create a link to it with another name and use that",
         ) from error
     return spec
 
 
 def parse_store(text: str) -> StoreSpec:
-    """Read a TARGET that can be asked what it holds.
+    """Read a TARGET whose content can be listed.
 
     Raises:
-        UsageError: as :func:`parse_target`, or it is written anew by every import.
+        UsageError: as :func:`parse_target`, or every import creates it anew.
     """
     spec = parse_target(text)
     if isinstance(spec, FileTarget):
-        raise UsageError("a target that cannot be asked what it holds", got=printable(text), expected=_STORES)
+        raise UsageError("this target cannot be asked what it holds", got=printable(text), expected=_STORES)
     return spec
 
 
 def destinations(
     roots: Iterable[tuple[Reference, Digest]], target: TargetSpec, *, digest_tags: bool = True
 ) -> dict[Reference, Reference]:
-    """The name that every image gets: one that will stand for its root.
+    """The name that every image gets at the target.
 
     Args:
-        roots: every image and its root as it will be at the target: of an index with platforms left out, the one made anew.
-        target: where they go.
-        digest_tags: give what is wanted by digest alone a tag at a registry (``oci.image.keeping_tag``).
+        roots: every image and its root as it will be at the target: for an index with platforms left out, the rebuilt one.
+        target: the target.
+        digest_tags: give images that are listed by digest alone a tag at a registry (``oci.image.keeping_tag``).
 
     Raises:
         UsageError: two different images would get the same name, or two source repositories would share one at the target.
@@ -206,7 +206,7 @@ def destinations(
                 "two source repositories would share a repository at the target",
                 where=str(destination.repository),
                 got=f"{owner} and {reference.repository}",
-                hint="give one of them a place of its own (--map prefix=SOURCE=PATH), or keep the source hosts in the names (leave "
+                hint="map one of them to another place (--map prefix=SOURCE=PATH), or keep the source hosts in the names (leave "
                 "out --map strip-host)",
             )
         other, digest = taken.setdefault(tagged_name(destination), (reference, root))
@@ -215,7 +215,7 @@ def destinations(
                 "two images would get the same name",
                 where=tagged_name(destination),
                 got=f"{other} and {reference}",
-                hint="give one of them a name of its own: --map image=SOURCE:TAG=PATH:TAG",
+                hint="give one of them another name: --map image=SOURCE:TAG=PATH:TAG",
             )
     return result
 
@@ -229,7 +229,7 @@ def _named(target: TargetSpec, reference: Reference, root: Digest, digest_tags: 
 
 
 def visible(reference: Reference) -> Reference:
-    """The name that would be moved: the tag where there is one, else the digest."""
+    """The name that would be moved: the tag if there is one, else the digest."""
     return reference.repository.tagged(reference.tag) if reference.tag else reference
 
 
@@ -241,7 +241,7 @@ def tagged_name(reference: Reference) -> str:
 def _place(form: Form, text: str) -> str:
     if form is Form.STORAGE and text and not (text.startswith("[") and text.endswith("]")):
         raise UsageError(
-            "images keep their own names in a storage",
+            "a containers-storage: target takes no name: images keep their own",
             got=printable(f"{form}:{text}"),
             expected="containers-storage: or containers-storage:[DRIVER@ROOT+RUNROOT]",
         )

@@ -4,11 +4,11 @@ A rule is one of (docs/targets.md has the grammar in full):
 
     image=SOURCE[:TAG]=PATH[:TAG]   one image, or all images of one repository
     prefix=SOURCE=PATH              everything at and below a source host, namespace or repository
-    regex=EXPRESSION=REPLACEMENT    what the expression (RE2) matches wholly, host included; \\1 is its first group
+    regex=EXPRESSION=REPLACEMENT    names that the expression (RE2) matches in full, host included; \\1 is its first group
     keep-host, strip-host           everything else, with or without its host; at most one of them, keep-host by default
-    flatten, flatten=N              at the very end: at most N components (1), the last ones joined by ``-``
+    flatten, flatten=N              last of all: at most N components (1), the last ones joined by ``-``
 
-Rules are tried from the first to the last, and the first that applies decides. A path is what follows the target's prefix.
+Rules are tried in order, and the first that applies decides. A path is what follows the target's prefix.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_RULES = 100_000
 
 
 class Rule(enum.StrEnum):
-    """What becomes of a name that no other rule applies to."""
+    """The rule for a name that no other rule applies to."""
 
     KEEP_HOST = "keep-host"
     STRIP_HOST = "strip-host"
@@ -43,7 +43,7 @@ class Prefix:
     path: str
 
     def apply(self, repository: Repository, tag: str | None) -> tuple[str, str | None] | None:
-        """The new path and tag; None when the rule does not apply."""
+        """The new path and tag; None if the rule does not apply."""
         name = str(repository)
         if name != self.source and not name.startswith(f"{self.source}/"):
             return None
@@ -80,13 +80,13 @@ class Expression:
 
 @dataclass(frozen=True)
 class Rules:
-    """All that ``--map`` says.
+    """All rules of ``--map``.
 
     Attributes:
         renames: tried in this order.
-        rest: for what none of them applies to.
+        rest: the rule for names that none of them applies to.
         flat: the most components that a path may have; 0 for any number.
-        said: the rules as the operator wrote them.
+        said: the rules as written by the operator.
     """
 
     renames: tuple[Prefix | Single | Expression, ...] = ()
@@ -99,14 +99,14 @@ class Rules:
 
     @property
     def is_plain(self) -> bool:
-        """Whether all names of one source host stay together and as they are: nothing but keep-host or strip-host."""
+        """Whether all names of a source host stay together and unchanged: nothing but keep-host or strip-host."""
         return not self.renames and not self.flat
 
     def place(self, source: Repository, tag: str | None = None) -> tuple[str, str | None]:
         """The path below the target's prefix, and the tag, of an image.
 
         Raises:
-            UsageError: what a rule makes of it is not a name.
+            UsageError: a rule produces an invalid name.
         """
         path, new_tag = self._renamed(source, tag)
         if self.flat:
@@ -116,7 +116,7 @@ class Rules:
             Reference(Repository("example.org", path), new_tag, None)
         except UsageError as error:
             raise UsageError(
-                "a mapping rule makes something of a name that is none",
+                "a mapping rule produces an invalid name",
                 where=str(source),
                 expected=error.expected.replace("HOST[:PORT]/", ""),
                 got=printable(f"{path}:{new_tag}" if new_tag else path),
@@ -135,16 +135,16 @@ def kept_host(source: Repository) -> str:
     """The host as ``keep-host`` writes it.
 
     Raises:
-        UsageError: that could be another host's (``reg.corp-5000`` is how ``reg.corp:5000`` is written).
+        UsageError: it could be another host's name (``reg.corp-5000`` is also how ``reg.corp:5000`` is written).
     """
     other = host_of_flat(source.flat_host)
     if other != source.host:
         raise UsageError(
-            "the name of this host would not be its own at the target",
+            "the name of this host would be ambiguous at the target",
             where=str(source),
-            expected="a host that is known again when its colons are written -",
+            expected="a host name that stays unambiguous with its colons written as -",
             got=f"{source.flat_host}, which is how {other} is written" if other else source.flat_host,
-            hint=f"give it a name of its own: --map prefix={source.host}=PATH",
+            hint=f"map it to another name: --map prefix={source.host}=PATH",
         )
     return source.flat_host
 
@@ -156,10 +156,10 @@ def parse_rules(texts: Iterable[str | tuple[str, str]]) -> Rules:
     """Read rules.
 
     Args:
-        texts: each rule, with where it stands when that is known.
+        texts: each rule, with its place in a file if known.
 
     Raises:
-        UsageError: a mistake in one, or rules that can never apply.
+        UsageError: a rule has a mistake or can never apply.
     """
     renames: list[Prefix | Single | Expression] = []
     rest: Rule | None = None
@@ -174,9 +174,9 @@ def parse_rules(texts: Iterable[str | tuple[str, str]]) -> Rules:
             elif kind == "flatten" and not flat:
                 flat = _levels(text, value)
             elif text in tuple(Rule) or kind == "flatten":
-                raise UsageError("a mapping rule that can be given once only", got=printable(text))
+                raise UsageError("this mapping rule can be given only once", got=printable(text))
             elif rest is not None:
-                raise UsageError("a rule that can never apply", got=printable(text), hint=f"put it before {rest}")
+                raise UsageError("this mapping rule can never apply", got=printable(text), hint=f"put it before {rest}")
             else:
                 renames.append(_rename(text, kind, value))
         except UsageError as error:
@@ -199,7 +199,7 @@ def _levels(text: str, value: str) -> int:
 def _rename(text: str, kind: str, value: str) -> Prefix | Single | Expression:
     source, equals, to = value.rpartition("=")  # an expression may have = in it, a name has none
     if kind not in ("prefix", "image", "regex") or not equals or not source:
-        raise UsageError("an unknown mapping rule", expected=_EXPECTED, got=printable(text))
+        raise UsageError("unknown mapping rule", expected=_EXPECTED, got=printable(text))
     if kind == "regex":
         return Expression(Substitution.parse(source, to))
     if kind == "prefix":
@@ -212,7 +212,7 @@ def _source_prefix(text: str) -> str:
     name = canonical_scope(text.strip("/"))
     host = name.partition("/")[0]
     if "@" in name or ":" in name[len(host) :] or not begins_with_host(f"{host}/"):
-        raise UsageError("not the beginning of a full source name", expected="HOST[:PORT][/PATH], such as docker.io/library",
+        raise UsageError("not a prefix of a full source name", expected="HOST[:PORT][/PATH], such as docker.io/library",
                          got=printable(text))  # fmt: skip
     Reference.parse(f"{name}/any/check")
     return name
@@ -223,7 +223,7 @@ def _single(source: str, to: str) -> Single:
     tag = reference.tag if ":" in source.rpartition("/")[2] else None
     path, new_tag = _path(to)
     if reference.digest is not None:
-        raise UsageError("a mapping rule with a digest", expected="image=NAME[:TAG]=PATH[:TAG]", got=printable(source))
+        raise UsageError("a mapping rule cannot have a digest", expected="image=NAME[:TAG]=PATH[:TAG]", got=printable(source))
     if new_tag is not None and tag is None:
         raise UsageError("all tags of a repository would become one", expected=f"a tag on the left, too: {printable(source)}:TAG",
                          got=printable(to))  # fmt: skip
@@ -237,5 +237,5 @@ def _path(text: str, *, empty: bool = False) -> tuple[str, str | None]:
     name, colon, tag = text.partition(":")
     Reference(Repository("example.org", name), tag if colon else None, None)
     if empty and colon:
-        raise UsageError("a prefix has no tag", got=printable(text))
+        raise UsageError("a prefix cannot have a tag", got=printable(text))
     return name, tag if colon else None

@@ -1,4 +1,4 @@
-"""Files of the operator's, attached to images: SBOMs and scan results become OCI 1.1 referrers that travel in the bundle.
+"""Attach the operator's files to images: SBOMs and scan results become OCI 1.1 referrers that travel in the bundle.
 
 The artifact manifest (image-spec manifest.md, "Guidelines for Artifact Usage") is a pure function of image, kind and file, so the
 same export gives the same bytes. It exists nowhere else: the lock holds its bytes, and those of the file.
@@ -40,7 +40,7 @@ _EXPECTED = f"[IMAGE::]KIND=FILE; KIND is {', '.join(KINDS)} or a media type"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What one ``--attach`` says: the image (None: the only one there is), the media type, and the file."""
+    """One ``--attach``: the image (None: the only one), the media type, and the file."""
 
     image: Reference | None
     media_type: str
@@ -51,21 +51,21 @@ class Wanted:
         """Read ``[IMAGE::]KIND=FILE``.
 
         Raises:
-            UsageError: it does not follow the grammar, or the kind is none.
+            UsageError: it does not follow the grammar, or the kind is unknown.
         """
         before, equals, path = text.partition("=")
         name, colons, kind = before.rpartition("::")
         if not equals or not path or not kind or (colons and not name):
-            raise UsageError("not something to attach", where="--attach", expected=_EXPECTED, got=printable(text))
+            raise UsageError("invalid attachment", where="--attach", expected=_EXPECTED, got=printable(text))
         media_type = KINDS.get(kind, kind)
         if not _MEDIA_TYPE.fullmatch(media_type) or media_type in media.MANIFESTS or media.is_foreign(media_type):
-            raise UsageError("not a kind of attachment", where="--attach", expected=_EXPECTED, got=printable(kind))
+            raise UsageError("unknown kind of attachment", where="--attach", expected=_EXPECTED, got=printable(kind))
         return cls(Reference.parse(name) if name else None, media_type, path)
 
 
 @dataclass(frozen=True)
 class Attached:
-    """One file to attach: to which image (None: the only one there is), of which media type, its name without directories."""
+    """One file to attach: its image (None: the only one), its media type, and its name without directories."""
 
     image: Reference | None
     media_type: str
@@ -73,12 +73,12 @@ class Attached:
     content: bytes
 
     def facts(self) -> list[str]:
-        """What decides the bytes of the bundle."""
+        """The facts that decide the bytes of the bundle."""
         return [str(self.image or ""), self.media_type, self.title, Digest.of(self.content)]
 
 
 def check_sizes(attached: Iterable[Attached]) -> None:
-    """Refuse more than a lock should hold. Raises ``UsageError``."""
+    """Refuse more content than a lock should hold. Raises ``UsageError``."""
     total = sum(len(one.content) for one in attached)
     if total > MAX_ALL:
         raise UsageError(
@@ -90,15 +90,15 @@ def check_sizes(attached: Iterable[Attached]) -> None:
 
 
 def attach(lock: Lock, attached: Sequence[Attached], created: str | None = None) -> Lock:
-    """The lock with files attached to its images.
+    """Attach files to the images of a lock.
 
     Args:
         lock: the resolved list.
         attached: the files.
-        created: RFC 3339, when the manifests are to say when they were made.
+        created: the time that the manifests state, RFC 3339; None for none.
 
     Raises:
-        UsageError: an image that is not in the lock, or none is named where there are several.
+        UsageError: an image is not in the lock, or none is named and there are several.
     """
     images, manifests, made = list(lock.images), dict(lock.manifests), dict(lock.made)
     for one in attached:
@@ -133,16 +133,16 @@ def _positions(images: Sequence[Image], one: Attached) -> list[int]:
     if one.image is None:
         if len({image.root.digest for image in images}) != 1:
             raise UsageError(
-                "it is not said which image a file is attached to",
+                "a file to attach names no image",
                 where=f"--attach: {printable(one.title)}",
-                expected="IMAGE::KIND=FILE where there are several images",
+                expected="IMAGE::KIND=FILE, because there are several images",
                 got=listing([str(image.reference) for image in images]),
             )
         return list(range(len(images)))
     found = [number for number, image in enumerate(images) if one.image in _names(image.reference)]
     if not found:
         raise UsageError(
-            "a file is attached to an image that is not on the list",
+            "a file is to be attached to an image that is not on the list",
             where=f"--attach: {printable(one.title)}",
             expected=listing([str(image.reference) for image in images]),
             got=str(one.image),

@@ -1,5 +1,5 @@
-"""What a person must be told of how attachments were found: what was under the tags of referrers and is no list of them, what
-registries answered oddly, and what was not asked for. Pure."""
+"""Notes on how attachments were found: fallback tags that hold something else, odd answers of registries, and attachments that
+were not requested. Pure."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _EXAMPLES = 3
 
 @dataclass
 class Findings:
-    """What the walk over one image found out.
+    """What the walk over one image found.
 
     Attributes:
-        strangers: fallback tags with something else under them, by repository.
-        listed: repositories that listed the referrers of some manifest themselves.
-        unlisted: manifests whose referrers were under no list at all, by repository.
-        words: what stores said about it themselves.
-        is_artifact: platforms were asked of something that has none.
+        strangers: fallback tags that hold something else, by repository.
+        listed: repositories whose own API listed the referrers of some manifest.
+        unlisted: manifests for which no list of referrers exists, by repository.
+        words: notes by the stores themselves.
+        is_artifact: platforms were requested of something that has none.
     """
 
     strangers: dict[Repository, dict[str, None]] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Findings:
     is_artifact: bool = False
 
     def answered(self, place: Repository, subject: Digest, referrers: Referrers) -> None:
-        """A place was asked what refers to a manifest."""
+        """Record that a place was asked for the referrers of a manifest."""
         if referrers.remark:
             self.words[referrers.remark] = None
         if referrers.listed:
@@ -44,12 +44,12 @@ class Findings:
             self.unlisted.setdefault(place, {})[subject] = None
 
     def stranger(self, place: Repository, subject: Digest) -> None:
-        """Under the fallback tag of a manifest there is something else than a list of its referrers."""
+        """Record that the fallback tag of a manifest holds something other than a list of its referrers."""
         self.strangers.setdefault(place, {})[digest_tag(subject)] = None
 
 
 def remarks(findings: Iterable[Findings], entries: Sequence[Entry]) -> tuple[str, ...]:
-    """One line for everything of a kind, always in the same order, whatever order the images were looked at in."""
+    """One line per kind, always in the same order, whatever the order of the images."""
     all_of_it = list(findings)
     return (
         *_of_strangers(all_of_it),
@@ -66,11 +66,11 @@ def _of_strangers(findings: Sequence[Findings]) -> Iterator[str]:
             found.setdefault(place, set()).update(tags)
     for place in sorted(found, key=str):
         names = sorted(found[place])
-        yield f"{place}: {_are(len(names))} no list of referrers and was not taken for one: {listing(names, _EXAMPLES)}"
+        yield f"{place}: {_are(len(names))} no list of referrers, ignored: {listing(names, _EXAMPLES)}"
 
 
 def _are(count: int) -> str:
-    return "what is under one tag is" if count == 1 else f"what is under {plural(count, 'tag')} is"
+    return "one fallback tag holds" if count == 1 else f"{plural(count, 'fallback tag')} hold"
 
 
 def _of_odd_answers(findings: Sequence[Findings]) -> Iterator[str]:
@@ -84,8 +84,8 @@ def _of_odd_answers(findings: Sequence[Findings]) -> Iterator[str]:
     for place in sorted(odd, key=str):
         names = sorted(odd[place])
         yield (
-            f"{place} lists the referrers of other manifests and answered that there is no such list for "
-            f"{plural(len(names), 'manifest')}, taken as having none: {listing([str(name) for name in names], _EXAMPLES)}"
+            f"{place} lists referrers of other manifests but answered that there is no list for "
+            f"{plural(len(names), 'manifest')}, treated as having none: {listing([str(name) for name in names], _EXAMPLES)}"
         )
 
 
@@ -95,4 +95,4 @@ def _of_choices(entries: Sequence[Entry]) -> Iterator[str]:
         if entry.attachments is not None and (missing := EVERY_KIND - entry.attachments - {REFERRERS_TAG}):
             left_out.setdefault(missing, []).append(str(entry.reference))
     for kinds in sorted(left_out, key=sorted):
-        yield f"not asked for: {', '.join(sorted(kinds))} of {listing(left_out[kinds], _EXAMPLES)}"
+        yield f"not requested: {', '.join(sorted(kinds))} of {listing(left_out[kinds], _EXAMPLES)}"

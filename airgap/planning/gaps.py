@@ -1,4 +1,4 @@
-"""What of a list could not be resolved, all of it in one error."""
+"""Collect everything in a list that could not be resolved into one error."""
 
 from __future__ import annotations
 

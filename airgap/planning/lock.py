@@ -26,9 +26,9 @@ _MOST_WALKED = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One manifest or index of the closure: its descriptor and what it points at (config and layers, or children).
+    """One manifest or index of the closure: its descriptor and its content (config and layers, or children).
 
-    ``repository`` is where it is fetched from, with its blobs, when that is not the image's own: attachments may be kept elsewhere.
+    ``repository`` is where it is fetched from, with its blobs, if that is not the image's own: attachments may be stored elsewhere.
     """
 
     descriptor: Descriptor
@@ -38,12 +38,12 @@ class Node:
 
     @classmethod
     def of(cls, manifest: Manifest, repository: Repository | None = None) -> Node:
-        """What the lock keeps of a manifest."""
+        """The lock's entry for a manifest."""
         plain = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
         return cls(plain, tuple(manifest.blobs()), manifest.children, repository)
 
     def to_json(self) -> dict[str, Any]:
-        """As in the lock file."""
+        """The JSON form in the lock file."""
         result = self.descriptor.to_json()
         for name, items in (("blobs", self.blobs), ("children", self.children)):
             if items:
@@ -54,7 +54,7 @@ class Node:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Node:
-        """Read one strictly. Raises ``Damaged``."""
+        """Parse one strictly. Raises ``Damaged``."""
         fields = strictjson.mapping(value, where)
 
         def items(name: str) -> tuple[Descriptor, ...]:
@@ -81,9 +81,9 @@ def _repository(text: str, where: str) -> Repository:
 class Lock:
     """The resolved list: images in list order, and every manifest of their closures by digest.
 
-    ``places`` says of images that do not come from a registry where they come from (``oci.places``), by full reference.
-    ``remarks`` are what a person must know of how it was found.
-    ``made`` are manifests and blobs that exist nowhere else, because they were made for this bundle (``attach``).
+    ``places`` are the sources of images that do not come from a registry (``oci.places``), by full reference.
+    ``remarks`` are notes for people on how it was found.
+    ``made`` are manifests and blobs that exist nowhere else, because they were created for this bundle (``attach``).
     """
 
     images: tuple[Image, ...]
@@ -94,7 +94,7 @@ class Lock:
 
     @property
     def contents(self) -> dict[Digest, bytes]:
-        """Everything whose bytes the lock holds: what was made here, and signatures from lookaside stores."""
+        """All content that the lock itself holds: what was created here, and signatures from lookaside stores."""
         signatures = (signature for image in self.images for signature in image.signatures)
         return {**self.made, **{s.digest: s.content for s in signatures if s.content is not None}}
 
@@ -112,11 +112,11 @@ class Lock:
             stack.extend(reversed(node.children))
 
     def check_complete(self) -> None:
-        """Make sure that all is there that :meth:`walk` will want.
+        """Check that everything that :meth:`walk` needs is there.
 
         Raises:
-            KeyError: a manifest is not.
-            Damaged: the images share so much that the walks alone would take for ever.
+            KeyError: a manifest is missing.
+            Damaged: the images share so many parts that walking them would take too long.
         """
         whole: set[Digest] = set()  # nothing is missing at or below these, whatever an image leaves out
         left = _MOST_WALKED
@@ -136,7 +136,7 @@ class Lock:
                 whole |= seen
 
     def to_bytes(self) -> bytes:
-        """The lock file: one image and one manifest a line, so that versions compare well."""
+        """The lock file, with one image or manifest per line, so that versions compare well."""
         images = ",\n".join(strictjson.canonical(image.to_json()).decode() for image in self.images)
         nodes = ",\n".join(strictjson.canonical(self.manifests[digest].to_json()).decode() for digest in sorted(self.manifests))
         places = f',"places":{strictjson.canonical(self.places).decode()}' if self.places else ""
@@ -150,7 +150,7 @@ class Lock:
         """Read a lock file.
 
         Raises:
-            UsageError: it is not a lock, or not a complete one.
+            UsageError: it is not a lock, or is incomplete.
         """
         try:
             top = _read(raw, where)
@@ -161,7 +161,7 @@ class Lock:
             for name, place in places.items():
                 at = f"{where}: places: {printable(name)}"
                 if name not in known:  # the image it is meant for would come from its registry instead
-                    raise Damaged("a place of an image that the lock does not have", where=at)
+                    raise Damaged("a place names an image that is not in the lock", where=at)
                 Place.parse(strictjson.string(place, at))
             made = _made(strictjson.mapping(top.get("made", {}), f"{where}: made"), f"{where}: made")
             said = strictjson.array(top.get("remarks", []), f"{where}: remarks")
@@ -170,7 +170,7 @@ class Lock:
             lock.check_complete()
             for image in images:
                 if any(signature.content is None for signature in image.signatures):
-                    raise Damaged("a signature without its data", where=f"{where}: {image.reference}")
+                    raise Damaged("a signature has no data", where=f"{where}: {image.reference}")
         except KeyError as error:
             raise UsageError("the lock is incomplete", where=where, expected=f"manifest {error.args[0]}") from error
         except Damaged as error:
@@ -206,7 +206,7 @@ def _made(fields: dict[str, Any], where: str) -> dict[Digest, bytes]:
         except ValueError as error:
             raise Damaged("not base64", where=f"{where}: {digest}") from error
         if Digest.of(found[digest], digest.algorithm) != digest:
-            raise Damaged("data that contradicts its digest", where=f"{where}: {digest}")
+            raise Damaged("data does not match its digest", where=f"{where}: {digest}")
     return found
 
 
@@ -216,10 +216,10 @@ def is_lock(raw: bytes) -> bool:
 
 
 def placed_blobs(lock: Lock) -> Iterator[tuple[Repository, Image, Descriptor, bool]]:
-    """Every blob to carry in the order of the media: (repository to read from, image, descriptor, whether it is metadata).
+    """Every blob to carry, in media order: (repository to read from, image, descriptor, whether it is metadata).
 
-    Manifests and configs of all images come first, then layers in image-list order; a digest is given once. A layer that is also
-    somebody's config is metadata.
+    Manifests and configs of all images come first, then layers in image-list order; each digest appears once. A layer that is also
+    a config is metadata.
     """
     seen: set[Digest] = set()
     for metadata in (True, False):

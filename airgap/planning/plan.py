@@ -1,4 +1,4 @@
-"""The plan: the lock laid out. Which blob goes where in which volume, before the first layer byte moves. Pure."""
+"""The plan: the layout of a lock, with the place of every blob in the volumes, before any layer is fetched. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_HINTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One blob to fetch: where from, what it must be, and where its bytes go."""
+    """One blob to fetch: its source, its descriptor, and its place."""
 
     repository: Repository
     descriptor: Descriptor
@@ -37,9 +37,9 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A patch that was made and proved: how it is used, its size in bytes, and the file it lies in until it is in its place.
+    """A patch that was created and proved: how it is used, its size in bytes, and the file that holds it until it is placed.
 
-    One that is carried on from another bundle has no file: it is read from the source as other blobs are.
+    A patch carried over from another bundle has no file: it is read from the source like other blobs.
     """
 
     patch: Patch
@@ -53,13 +53,13 @@ class Plan:
 
     Attributes:
         lock: what is carried.
-        volume_size: the most bytes a volume may have, or None for one volume.
-        images: they know the volumes they need.
+        volume_size: the largest size of a volume in bytes, or None for one volume.
+        images: the images, with the volumes they need.
         blobs: everything that is written, patches included.
         sizes: bytes of every volume.
-        held: blobs that are not carried because the site has them; those that only a patch needs, too.
-        patched: blobs that are made from a patch.
-        parity: how many parity files will be made.
+        held: blobs that are not carried because the site has them, including those that only a patch needs.
+        patched: blobs that are rebuilt from a patch.
+        parity: the number of parity files.
     """
 
     lock: Lock
@@ -72,7 +72,7 @@ class Plan:
     parity: int = 0
 
     def steps(self) -> Iterator[Step]:
-        """Every stretch of every volume in order (``frame.walk``)."""
+        """Every section of every volume in order (``frame.walk``)."""
         blobs = [(digest, placed.descriptor.size) for digest, placed in self.blobs.items()]
         return frame.walk(layout_members(self.lock.images, blobs), self.volume_size)
 
@@ -83,12 +83,12 @@ class Plan:
 
     @property
     def files(self) -> dict[Digest, Path]:
-        """Blobs that were made here: patches."""
+        """Blobs that were created here: patches."""
         return {made.patch.blob: made.path for _, made in self.patched.values() if made.path is not None}
 
     @property
     def catalog_blobs(self) -> dict[Digest, Blob]:
-        """What the catalog says of every blob."""
+        """The catalog's entries for all blobs."""
         found = {digest: Blob(placed.descriptor.size, placed.extents) for digest, placed in self.blobs.items()}
         found |= {d: Blob(held.size, held=True, repositories=held.repositories[:_MAX_HINTS]) for d, held in self.held.items()}
         return found | {digest: Blob(one.size, patch=made.patch) for digest, (one, made) in self.patched.items()}
@@ -120,14 +120,14 @@ def lay_out(
 
     Args:
         lock: the resolved list.
-        volume_size: the most bytes a volume may have, or None for one volume.
+        volume_size: the largest size of a volume in bytes, or None for one volume.
         held: what the site has.
-        patches: the patches that were made, by the digest of what they make.
-        parity: how many parity files will be made.
+        patches: the patches that were created, by the digest of the layer they rebuild.
+        parity: the number of parity files.
 
     Raises:
         RegistryError: two images describe one digest with different sizes.
-        UsageError: so many volumes cannot have so many parity files, or there is more than a catalog can hold.
+        UsageError: there are too many volumes for the parity files, or more content than a catalog can hold.
     """
     held, patches = held or {}, patches or {}
     free = holdable(lock)
@@ -160,9 +160,9 @@ def lay_out(
 
 
 def holdable(lock: Lock) -> set[Digest]:
-    """The blobs that need not be carried whole: because the site has them, or because a patch makes them.
+    """The blobs that need not be carried whole: the site has them, or a patch rebuilds them.
 
-    Not so manifests, and what small parts attachments have: by them the importer decides, before it asks the destination anything.
+    Manifests and small parts of attachments are always carried: the importer decides by them before it asks the target anything.
     """
     found: set[Digest] = set()
     judged: set[Digest] = set()
@@ -197,10 +197,10 @@ def _check_readable(plan: Plan) -> None:
     needed = memory_needed(plan.images, plan.catalog_blobs.values())
     if needed > MAX_CATALOG_MEMORY:
         raise UsageError(
-            "more images and blobs than one bundle can have",
+            "there are more images and blobs than one bundle can hold",
             expected=f"what takes {MAX_CATALOG_MEMORY >> 20} MiB to read, such as 250,000 blobs in 5,000 images",
             got=f"{plural(len(plan.images), 'image')} and {plural(len(plan.catalog_blobs), 'blob')}, {needed >> 20} MiB",
-            hint="split the list, and export each part as a stream of its own",
+            hint="split the list and export each part as its own stream",
         )
 
 
@@ -211,7 +211,7 @@ def _check_parity(plan: Plan) -> None:
             "too many volumes for parity",
             expected=f"{MAX_SHARES} volumes and parity files at most",
             got=f"{plural(len(plan.sizes), 'volume')} and {plural(plan.parity, 'parity file')}",
-            hint=f"make larger volumes: --volume-size {enough}MB or more; nothing has been fetched",
+            hint=f"use larger volumes: --volume-size {enough}MB or more; nothing has been fetched",
         )
 
 

@@ -1,4 +1,4 @@
-"""Everything that can be known to go wrong before the first byte moves."""
+"""Check everything that can be checked before the first byte is fetched."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from airgap.text import printable
 
 
 def check(plan: Plan, out: Path, partial: Path) -> None:
-    """Stop before anything is written when the bundle cannot fit where it should go.
+    """Stop before anything is written if the bundle cannot fit.
 
     Args:
         plan: the layout.
         out: the directory that will hold the bundle.
-        partial: what an earlier run has written counts as free.
+        partial: the unfinished bundle of an earlier run, whose space counts as free.
 
     Raises:
-        MediaError: too little space, or volumes larger than a file may be there.
+        MediaError: there is too little space, or a volume is larger than the file system allows.
     """
     kind = fsio.filesystem_type(out)
     limit = LARGEST_FILE.get(kind)
@@ -35,7 +35,7 @@ def check(plan: Plan, out: Path, partial: Path) -> None:
             hint="use --volume-size fat32",
         )
     needed = plan.written + sum(plan.parity_sizes) + overhead(plan)
-    hint = f"free some space, choose another --out, {'take less --parity, ' if plan.parity else ''}or shorten the list"
+    hint = f"free some space, choose another --out, {'use less --parity, ' if plan.parity else ''}or shorten the list"
     fsio.require_free(out, needed, "the bundle does not fit", hint, _already_there(partial))
 
 

@@ -1,7 +1,7 @@
-"""Resolve an image list into a lock: the whole closure of every image, or an error that names every gap.
+"""Resolve an image list into a lock: the complete closure of every image, or an error that names every gap.
 
-For every manifest of an image (index, nested indexes, children) and for every attachment found: its cosign tags and its
-referrers, recursively and bounded. A part that could not be asked for is an error; only a clear "not found" means there is none.
+For every manifest of an image (index, nested indexes, children) and every attachment, it finds the cosign tags and the referrers,
+recursively and bounded. A failed request is an error; only a clear "not found" means that there is none.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Lookaside(Protocol):
     """A store of GPG signatures beside the registries (containers-registries.d(5))."""
 
     def signatures(self, repository: Repository, digest: Digest) -> tuple[bytes, ...]:
-        """All signatures of one manifest. Raises ``AirgapError`` when it cannot be asked."""
+        """All signatures of one manifest. Raises ``AirgapError`` if they cannot be read."""
 
 
 def resolve(
@@ -53,9 +53,9 @@ def resolve(
     """Resolve every entry.
 
     Raises:
-        UsageError: two entries clash, or an image lacks a platform that was asked for.
-        RegistryError, Damaged: one or more images, or parts of them, cannot be had from a registry or another place; all of them
-            are named.
+        UsageError: two entries clash, or an image lacks a requested platform.
+        RegistryError, Damaged: images or parts of them cannot be read from a registry or another place; all of them are
+            named.
     """
     progress.stage(f"resolving {len(entries)} images", 0)
     with Pool(threads, "resolve") as pool:
@@ -69,7 +69,7 @@ def resolve(
         images.append(image)
         findings.append(found)
         if found.is_artifact:
-            progress.say(f"{entry.reference} states no platform, so it is an artifact and carried whole")
+            progress.say(f"{entry.reference} states no platform, so it is carried whole as an artifact")
         for digest, node in nodes.items():
             if node.repository is not None or digest not in manifests:  # a place that is named holds for every image
                 manifests[digest] = node
@@ -92,7 +92,7 @@ def _attempt(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple
 
 
 def _refuse_moved_tags(images: Iterable[Image]) -> None:
-    """A tag asked for both as it is and pinned to a digest must be the same image, or the far side could hold only one."""
+    """A tag that is listed both plain and pinned to a digest must be one image: the site can hold only one."""
     seen: dict[str, Image] = {}
     for image in images:
         if image.reference.tag is None:
@@ -101,9 +101,9 @@ def _refuse_moved_tags(images: Iterable[Image]) -> None:
         other = seen.setdefault(name, image)
         if other.root.digest != image.root.digest:
             raise UsageError(
-                "two entries of the list clash: one name, two images",
+                "two entries of the list give one name to different images",
                 where=name,
-                expected="one digest for one tag",
+                expected="one digest per tag",
                 got=f"{other.reference} is {other.root.digest}, {image.reference} is {image.root.digest}",
                 hint="remove one of the two entries, or pin both to the same digest",
             )
@@ -136,7 +136,7 @@ class _Walk:
         return Damaged if self.entry.source and place == self.repository else RegistryError
 
     def run(self) -> tuple[Image, dict[Digest, Node], Findings]:
-        """The image, every manifest of it, and what a person must know of how they were found."""
+        """The image, all its manifests, and notes for people on how they were found."""
         root = self._root()
         self._descend(root, 0, root.digest, self.repository)
         if not root.is_index:
@@ -176,7 +176,7 @@ class _Walk:
         where = f"{self.entry.reference}: {path}"
         if depth > MAX_LEVELS or len(self.nodes) >= MAX_MANIFESTS:
             raise self._blame(place)(
-                "an image nested too deeply or with too many manifests", where=where, expected=f"{MAX_LEVELS} levels"
+                "an image is nested too deeply or has too many manifests", where=where, expected=f"{MAX_LEVELS} levels"
             )
         if manifest.digest in self.nodes:
             return
@@ -195,7 +195,7 @@ class _Walk:
     def _fetch(self, descriptor: Descriptor, where: str, place: Repository) -> Manifest:
         if descriptor.media_type not in media.MANIFESTS:
             raise self._blame(place)(
-                "a manifest of a kind that cannot be carried", where=f"{where}: {descriptor.digest}", got=descriptor.media_type
+                "a manifest has an unsupported media type", where=f"{where}: {descriptor.digest}", got=descriptor.media_type
             )
         try:
             found = self.source.manifest(place, descriptor.digest)
@@ -206,7 +206,7 @@ class _Walk:
                 where=where,
                 expected=f"manifest {descriptor.digest}{f' ({descriptor.platform})' if descriptor.platform else ''}",
                 got=error.got,
-                hint="have it pushed there again, or ask with platforms: for those that are complete",
+                hint="have it pushed there again, or select complete platforms with platforms: in the list",
             ) from error
         if len(found.raw) != descriptor.size or found.media_type != descriptor.media_type:
             raise self._blame(place)(
@@ -229,7 +229,7 @@ class _Walk:
         return [(child, read.get(child.digest, child.platform)) for child in kept]
 
     def _platform_of(self, image: Manifest, place: Repository) -> Platform | None:
-        """What a single image states in its config; None where it states nothing, or nobody asks and it is too large to look at."""
+        """The platform in the config of a single image; None if it states none, or if it is too large and not needed."""
         where = f"{self.entry.reference}: {image.digest}"
         try:
             config = config_of(image, where, UsageError)
@@ -246,11 +246,11 @@ class _Walk:
     def _refuse_platforms(self) -> None:
         some = len(self.filter.missing) < len(self.entry.platforms)
         raise UsageError(
-            f"an image has {'only some' if some else 'none'} of the platforms asked for",
+            f"an image has {'only some' if some else 'none'} of the requested platforms",
             where=f"{self.entry.reference} ({self.entry.origin})" if self.entry.origin else str(self.entry.reference),
             expected=listing([str(platform) for platform in self.entry.platforms]),
-            got=listing([str(platform) for platform in self.filter.there]) or "no image at all",
-            hint="correct the platforms of this image (platforms: in the list), or leave the image out",
+            got=listing([str(platform) for platform in self.filter.there]) or "no platform",
+            hint="correct the platforms of this image (platforms: in the list), or remove the image",
         )
 
     def _check_layers(self, manifest: Manifest, place: Repository) -> None:
@@ -262,7 +262,7 @@ class _Walk:
     def _find_attachments(self, subject: Digest, depth: int) -> None:
         if depth > MAX_LEVELS:
             raise self._blame(self.repository)(
-                "attachments nested too deeply", where=str(self.entry.reference), expected=f"{MAX_LEVELS} levels"
+                "attachments are nested too deeply", where=str(self.entry.reference), expected=f"{MAX_LEVELS} levels"
             )
         for place in (self.repository, *self.entry.attachment_repositories):
             self._find_tagged(subject, depth, place)
@@ -329,11 +329,11 @@ class _Walk:
         other = next((digest for digest, known in self.attachments if known == tag and digest != found.digest), None)
         if other is not None:
             raise self._blame(place)(
-                "two repositories hold different attachments under one tag",
+                "two repositories have different attachments with the same tag",
                 where=f"{self.entry.reference}: {tag}",
                 expected=f"{other}, as found before",
                 got=f"{found.digest} in {place}",
-                hint="leave one of the repositories out of attachments-from:",
+                hint="remove one of the repositories from attachments-from:",
             )
 
     def _lookaside_signatures(self, digests: Iterable[Digest]) -> Iterator[LookasideSignature]:
@@ -346,7 +346,7 @@ class _Walk:
         found = self._fetch(descriptor, f"{self.entry.reference}: referrer of {subject}", place)
         if found.subject is None or found.subject.digest != subject:
             raise self._blame(place)(
-                "a referrer is listed that does not refer to its subject",
+                "a listed referrer does not refer to its subject",
                 where=f"{self.entry.reference}: {descriptor.digest}",
                 expected=f"subject {subject}",
                 got=str(found.subject.digest) if found.subject else "no subject",

@@ -1,4 +1,4 @@
-"""From rules over tags to entries: ask registries for their tags, and keep those that the rules of the list choose."""
+"""Expand rules over tags to entries: ask registries for their tags and keep those that the rules of the list select."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ class Tags(Protocol):
     """A source that can list tags, such as a registry."""
 
     def tags(self, repository: Repository) -> Iterator[str]:
-        """All tags of a repository, page by page. Raises ``NotFound`` when there is no such repository."""
+        """All tags of a repository, page by page. Raises ``NotFound`` if there is no such repository."""
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What the tags of one repository gave to one selection."""
+    """The tags of one repository that one selection matches."""
 
     entries: list[Entry]
     failure: str = ""
 
 
 def expand(wanted: Sequence[Wish], source: Tags | None, progress: Progress) -> list[Entry]:
-    """Put the images that were chosen in the place of each selection; entries stay as they are.
+    """Replace each selection by the images that it selects; entries stay unchanged.
 
-    Only lists of tags are asked for, each once: memory is bounded by what is chosen, whatever a registry has.
+    Only lists of tags are requested, each once: memory is bounded by what is selected, whatever a registry has.
 
     Raises:
-        UsageError: a rule chooses nothing or too much, or what is chosen contradicts an entry.
+        UsageError: a rule selects nothing or too much, or contradicts an entry.
         RegistryError: a registry does not list its tags.
     """
     if source is None:
@@ -57,7 +57,7 @@ def _without_rules(wanted: Iterable[Wish]) -> Iterator[Entry]:
     for wish in wanted:
         if isinstance(wish, Selection):
             raise UsageError(
-                "this source does not list tags", where=wish.origin, expected="a registry", hint="name the tags one by one"
+                "this source does not list tags", where=wish.origin, expected="a registry", hint="list the tags one by one"
             )
         yield wish
 
@@ -102,7 +102,7 @@ def _found(selection: Selection, chosen: list[str], has: str) -> _Found:
         return _Found([selection.entry(tag) for tag in chosen])
     except UsageError as error:  # a registry that lists what cannot be a tag must not be believed
         where = str(selection.repository)
-        raise RegistryError("the registry lists a tag that cannot be one", where=where, got=error.got) from error
+        raise RegistryError("the registry lists an invalid tag", where=where, got=error.got) from error
 
 
 def _raise_failures(failures: list[str]) -> None:
@@ -112,5 +112,5 @@ def _raise_failures(failures: list[str]) -> None:
             f"{plural(len(failures), 'rule')} of the image list {'chooses' if len(failures) == 1 else 'choose'} no tag",
             where="\n".join(failures[:_MOST_FAILURES] + more),
             expected="at least one tag for every rule",
-            hint="correct the rule, or leave the image out",
+            hint="correct the rule, or remove the image",
         )

@@ -1,7 +1,7 @@
-"""Who may use the registry: basic authentication against an htpasswd file with bcrypt entries (``htpasswd -B``).
+"""Access control: basic authentication against an htpasswd file with bcrypt entries (``htpasswd -B``).
 
-bcrypt is slow on purpose, so what it said is remembered for a while, under a keyed hash: no password stays in memory, nor anything
-that it could be guessed from without the key. bcrypt is imported here only.
+bcrypt is slow on purpose, so its results are cached for a while under a keyed hash: neither a password stays in memory nor anything
+that it could be guessed from without the key. bcrypt is imported only here.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Users:
 
     @classmethod
     def parse(cls, raw: bytes, where: str) -> Users:
-        """Read a file strictly: every line that is no comment must count.
+        """Parse a file strictly: every line must be an entry or a comment.
 
         Raises:
-            UsageError: with the line's number; never with what is in it.
+            UsageError: with the number of the line, never with its content.
         """
         try:
             lines = raw.decode("utf-8").splitlines()
@@ -59,20 +59,20 @@ class Users:
             user, _, entry = line.rstrip().partition(":")
             match = _ENTRY.fullmatch(entry)
             if not user or match is None or not 4 <= int(match[1]) <= _MAX_COST or user in hashes:
-                what = "a user who is listed twice" if user in hashes else f"not a bcrypt entry (cost 4 to {_MAX_COST})"
+                what = "a duplicate user" if user in hashes else f"not a bcrypt entry (cost 4 to {_MAX_COST})"
                 raise UsageError(f"a line of the htpasswd file is {what}", where=f"{printable(where)}, line {number}", hint=_HINT)
             hashes[user] = entry.encode("ascii")
         if not hashes:
-            raise UsageError("the htpasswd file lists nobody", where=printable(where), hint=_HINT)
+            raise UsageError("the htpasswd file has no users", where=printable(where), hint=_HINT)
         return cls(hashes)
 
 
 class Gate:
-    """Lets in who knows a password. May be used from every thread.
+    """Checks passwords. May be used from every thread.
 
     Args:
-        users: who there is.
-        checks: how many passwords are checked at a time; so many more wait, the others are told to come back.
+        users: the known users.
+        checks: passwords checked at a time; as many more wait, further requests are told to retry.
     """
 
     def __init__(self, users: Users, checks: int = 2) -> None:
@@ -87,16 +87,14 @@ class Gate:
         self._waiting = threading.BoundedSemaphore(checks * 8)
 
     def admit(self, authorization: str | None) -> str | Answer:
-        """The user that an ``Authorization`` header proves to be, or the answer that refuses the request."""
+        """The user that an ``Authorization`` header authenticates, or the answer that refuses the request."""
         if authorization is None or len(authorization) > _MAX_HEADER:
             return _challenge("authentication required")
         name = hmac.digest(self._key, authorization.encode("latin-1", "replace"), hashlib.sha256)
         user = self._remembered(name)
         if user is None:
             if not self._waiting.acquire(blocking=False):
-                return problem(
-                    HTTPStatus.SERVICE_UNAVAILABLE, "TOOMANYREQUESTS", "too many passwords to check", {"Retry-After": "5"}
-                )
+                return problem(HTTPStatus.SERVICE_UNAVAILABLE, "TOOMANYREQUESTS", "too many password checks", {"Retry-After": "5"})
             try:
                 with self._checking:
                     user = self._remembered(name)  # another thread may have checked the same one meanwhile

@@ -1,6 +1,6 @@
-"""What a browsable store offers as a registry: which repositories there are and what belongs to each.
+"""What a browsable store offers as a registry: its repositories and their content.
 
-Built once, at the start. A request is then a look-up in dictionaries: nothing a client sends ever becomes a file name.
+It is built once, at the start. A request is then a look-up in dictionaries: nothing that a client sends becomes a file name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from airgap.text import printable
 
 @dataclass(frozen=True)
 class Facts:
-    """The little of a manifest that stays in memory."""
+    """The facts about a manifest that stay in memory."""
 
     descriptor: Descriptor
     children: tuple[Digest, ...]
@@ -41,7 +41,7 @@ class Served:
     referrers: dict[Digest, list[Facts]] = field(default_factory=dict)
 
     def agrees(self, other: Served) -> bool:
-        """Whether no tag stands for something else in ``other``."""
+        """Whether no tag refers to something else in ``other``."""
         return all(other.tags.get(tag, digest) == digest for tag, digest in self.tags.items())
 
     def joined(self, other: Served) -> Served:
@@ -51,7 +51,7 @@ class Served:
         return result
 
     def link(self) -> None:
-        """Find out who refers to whom."""
+        """Collect the referrers of every manifest."""
         self.referrers.clear()
         for facts in self.manifests.values():
             if facts.subject is not None:
@@ -61,12 +61,12 @@ class Served:
 class Catalogue:
     """Everything a store offers, by repository name.
 
-    An image ``HOST/PATH:TAG`` is served as ``HOST/PATH`` (a port's colon written ``-``), and as ``PATH`` alone where no other host
-    has the same path with a tag that stands for something else. Whoever says which registry it takes us for gets that one's images
-    and no other's.
+    An image ``HOST/PATH:TAG`` is served as ``HOST/PATH`` (a port's colon written ``-``), and as ``PATH`` alone if no other host has
+    the same path with a tag that refers to something else. A client that names the registry it wants to reach gets only that
+    registry's images.
 
     Raises:
-        Damaged: a name stands for a manifest that is missing or broken, or indexes are nested more than four deep.
+        Damaged: the manifest of a name is missing or damaged, or indexes are nested more than four deep.
     """
 
     def __init__(self, browsable: Browsable) -> None:
@@ -92,8 +92,8 @@ class Catalogue:
 
         Args:
             name: the path in the URL.
-            host: the registry the client believes to speak to, when it says so (containerd's ``ns`` parameter). Only what came from
-                there is an answer then, under its path or its full name: a client that gets none goes on to the next mirror.
+            host: the registry that the client wants to reach, if it says so (containerd's ``ns`` parameter). Then only images from
+                there are found, by path or full name: a client that finds none continues with the next mirror.
         """
         if not host:
             return self._repositories.get(name)
@@ -104,19 +104,19 @@ class Catalogue:
         return self._own.get((asked, name)) or self._own.get((asked, name.removeprefix(f"{flat_host(asked)}/")))
 
     def manifest(self, digest: Digest) -> Manifest:
-        """The manifest itself, read and checked again. Raises ``NotFound``."""
+        """The manifest itself, read and verified again. Raises ``NotFound``."""
         return self._browsable.find_manifest(digest)
 
     def manifest_bytes(self, facts: Facts) -> bytes:
-        """A manifest of which the facts are known, read and hashed again. Raises ``NotFound`` or ``Damaged``."""
+        """A manifest with known facts, read and verified again. Raises ``NotFound`` or ``Damaged``."""
         descriptor = facts.descriptor
         if self._browsable.find_blob(descriptor.digest) is None:
-            raise NotFound("a manifest is gone", got=descriptor.digest)
+            raise NotFound("a manifest no longer exists", got=descriptor.digest)
         reader = VerifiedReader(self._browsable.open_blob(descriptor.digest), descriptor, f"manifest {descriptor.digest}")
         return read_all(reader, descriptor.size, descriptor.digest)
 
     def blob_size(self, digest: Digest) -> int | None:
-        """The size of a blob in bytes, or None when the store does not have it."""
+        """The size of a blob in bytes, or None if the store does not have it."""
         return self._browsable.find_blob(digest)
 
     def open_blob(self, digest: Digest, offset: int) -> Reader:
@@ -130,9 +130,7 @@ class Catalogue:
             if name.descriptor.media_type in media.MANIFESTS:
                 facts = self._known(name.descriptor.digest)
                 if facts is None:
-                    raise Damaged(
-                        "a name stands for a manifest that is missing", where=printable(name.path), got=name.descriptor.digest
-                    )
+                    raise Damaged("the manifest of a name is missing", where=printable(name.path), got=name.descriptor.digest)
                 roots.setdefault(name.path, []).append(name)
                 if name.tag is None and facts.subject is not None:
                     self._attached.setdefault(facts.subject, []).append(name.descriptor.digest)
@@ -210,7 +208,7 @@ class Catalogue:
 
 
 def _facts(manifest: Manifest) -> Facts:
-    """Children that are no manifests of ours are content like any other."""
+    """Children that are not supported manifests are content like any other."""
     others = (child for child in manifest.children if child.media_type not in media.MANIFESTS)
     return Facts(
         descriptor=manifest.descriptor,

@@ -1,7 +1,7 @@
-"""One client's connection, with or without TLS: received without waiting, sent at the client's pace but not at any.
+"""One client's connection, with or without TLS: receiving never blocks, sending follows the client's pace down to a minimum.
 
-Without TLS the kernel waits for the client, and not for long: being woken for every bit that a client takes would cost as much
-again as the sending. OpenSSL would wait for ever, so with TLS the socket does not block and we wait.
+Without TLS the kernel waits for the client, with a timeout: a wake-up for every piece that a client takes would double the cost of
+sending. OpenSSL would wait for ever, so with TLS the socket does not block and this module waits.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _BUFFER = 256 * 1024
 #: Seconds for which the next request of a client that was just answered is waited for: most have it ready, and the way through
 #: another thread and back takes longer than answering it.
 _SOON = 0.1
-_TOO_SLOW = "the client takes the answer too slowly"
+_TOO_SLOW = "the client reads the answer too slowly"
 _BUFFERS = threading.local()
 
 
 class Filled(Enum):
-    """What came of an attempt to receive."""
+    """The result of an attempt to receive."""
 
     SOME = "some"
     READ = "wait until there is something to read"
@@ -48,22 +48,22 @@ class Filled(Enum):
 
 
 class Connection:
-    """A client. Owned by one thread at a time.
+    """A client's connection, owned by one thread at a time.
 
     Args:
-        plain: the accepted socket; owned from now on.
+        plain: the accepted socket, owned from now on.
         client: the client's address, for people.
-        listener: which of the server's addresses it came to.
-        tls: speak TLS.
+        listener: the server's address that it connected to.
+        tls: the TLS settings, if TLS is used.
 
     Attributes:
-        received: what came and was not yet understood.
+        received: received bytes that are not parsed yet.
         deadline: when to give up waiting, by the monotonic clock.
-        idle: between two requests, with nothing of the next one here.
-        streamed: bytes of the latest ``stream`` that are gone.
+        idle: whether it is between two requests, with nothing received of the next one.
+        streamed: bytes of the latest ``stream`` that were sent.
 
     Raises:
-        OSError: the client has gone already.
+        OSError: the client has already gone.
     """
 
     def __init__(self, plain: socket.socket, client: str, listener: int, tls: ssl.SSLContext | None) -> None:
@@ -89,7 +89,7 @@ class Connection:
         return self._socket.fileno()
 
     def fill(self) -> Filled:
-        """Receive what is there; between two requests what comes within a moment. Raises ``OSError``."""
+        """Receive what is available; between two requests also what arrives within a moment. Raises ``OSError``."""
         try:
             if isinstance(self._socket, ssl.SSLSocket):
                 part = self._receive_tls(self._socket)
@@ -105,7 +105,7 @@ class Connection:
         return Filled.SOME if part else Filled.END
 
     def send(self, data: bytes, more: bool = False) -> None:
-        """Send a head or a small answer; ``more`` comes at once. Raises ``OSError``; ``TimeoutError`` for a slow client."""
+        """Send a head or a small answer; ``more``: more follows. Raises ``OSError``; ``TimeoutError`` for a slow client."""
         view, pace = memoryview(data), _Pace()
         while view:
             sent = self._send_some(view, socket.MSG_MORE if more else 0)
@@ -113,10 +113,10 @@ class Connection:
             pace.moved(sent)
 
     def stream(self, head: bytes, reader: Reader, length: int) -> None:
-        """Send a head and ``length`` bytes of a reader, or all that there are; ``streamed`` says how many.
+        """Send a head and ``length`` bytes of a reader, or as many as there are; ``streamed`` says how many.
 
         Raises:
-            OSError: the client went away, or takes nothing for long.
+            OSError: the client has gone or reads nothing for too long.
             AirgapError: the store failed.
         """
         self.streamed = 0
@@ -137,13 +137,13 @@ class Connection:
         self._socket.close()
 
     def break_off(self) -> None:
-        """Make every operation fail from now on, also one that another thread is in; what was not taken yet is thrown away."""
+        """Make every operation fail from now on, also a running one of another thread; unsent data is discarded."""
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def linger(self) -> None:
-        """Say that no more comes, and read what the client still sends: closing at once would destroy the answer under way."""
+        """Signal the end, and read what the client still sends: closing at once would destroy the answer in transit."""
         self._say_goodbye()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
@@ -212,14 +212,14 @@ class Connection:
 
 
 class _Pace:
-    """Watches how fast a client takes an answer."""
+    """Measures how fast a client reads an answer."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
         self._count = 0
 
     def moved(self, count: int) -> None:
-        """So many bytes more are gone. Raises ``TimeoutError`` when they are too few for the time."""
+        """Count more sent bytes. Raises ``TimeoutError`` if they are too few for the time."""
         self._count += count
         now = time.monotonic()
         if now - self._since < STALL:

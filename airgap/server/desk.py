@@ -1,4 +1,4 @@
-"""What is beside the registry: /healthz for probes, /metrics for Prometheus, /status for people."""
+"""The endpoints besides the registry: /healthz for probes, /metrics for Prometheus, /status for people."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _UNCACHED = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True)
 class Facts:
-    """What the desk is told about the server.
+    """Facts about the server.
 
     Attributes:
         place: what is served, for people.
-        access: who gets in, in a few words.
-        bundles: the bundles that it came from, asked for anew each time. Raises ``AirgapError``.
-        history: the last decisions of this site, so many at most; None where no state was named. Raises ``AirgapError``.
+        access: who has access, in a few words.
+        bundles: returns the bundles that it came from. Raises ``AirgapError``.
+        history: returns up to this many of the last decisions of this site; None without a state. Raises ``AirgapError``.
     """
 
     place: str
@@ -46,13 +46,13 @@ class Facts:
 
 
 class Desk:
-    """Answers for the server itself.
+    """Answers requests about the server itself.
 
     Args:
-        catalogue: gives what is served now.
-        facts: what else is known.
-        monitor: what happened.
-        stopping: whether the server is about to end.
+        catalogue: returns what is served now.
+        facts: other facts about the server.
+        monitor: what has happened.
+        stopping: whether the server is shutting down.
     """
 
     def __init__(self, catalogue: Callable[[], Catalogue], facts: Facts, monitor: Monitor, stopping: Callable[[], bool]) -> None:
@@ -66,7 +66,7 @@ class Desk:
         self._shown: tuple[Catalogue, list[ShownImage], int] | None = None
 
     def answer(self, path: str) -> Answer | None:
-        """The answer for a path, or None when it is not one of the desk's."""
+        """The answer for a path, or None if it is not one of these endpoints."""
         if path == HEALTH:
             return self._health()
         if path == METRICS:
@@ -83,7 +83,7 @@ class Desk:
         return answer
 
     def ailment(self) -> str:
-        """Why the store cannot be read, or nothing: one manifest is read and hashed, every few seconds at most."""
+        """Why the store cannot be read, or nothing: one manifest is read and verified, at most every few seconds."""
         with self._guard:
             if time.monotonic() - self._checked[0] >= _FRESH:
                 self._checked = time.monotonic(), _ailment(self._catalogue())

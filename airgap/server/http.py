@@ -1,7 +1,7 @@
-"""The HTTP side of ``airgap serve``: one thread watches all connections, others answer those that have something to say.
+"""The HTTP side of ``airgap serve``: one thread watches all connections, others answer those that have sent a request.
 
-A connection that waits costs a descriptor and nothing else, so clients that are slow or silent on purpose bind no thread. Blobs go
-from the file to the socket inside the kernel where there is no TLS. Read-only, HTTP/1.1 with keep-alive.
+A waiting connection costs only a descriptor, so deliberately slow or silent clients occupy no thread. Without TLS, blobs go from
+the file to the socket inside the kernel. Read-only, HTTP/1.1 with keep-alive.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _PAUSE = 1.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may use up.
+    """The resources that clients may use.
 
     Attributes:
-        connections: open at once; more wait in the kernel. Each uses a socket, and while it is answered a thread and one file.
+        connections: open at once; more wait in the kernel. Each uses a socket, and while it is answered a thread and a file.
         head: seconds for a whole request head, the TLS handshake included.
         idle: seconds between two requests.
-        patience: seconds after which a waiting connection may be closed when all are taken and another client wants one.
+        patience: seconds after which a waiting connection may be closed if all are in use and another client wants one.
     """
 
     connections: int = 512
@@ -59,7 +59,7 @@ USUAL = Limits()
 
 @dataclass(frozen=True)
 class Listener:
-    """An address, and what answers there."""
+    """An address and the service that answers there."""
 
     host: str
     port: int
@@ -67,13 +67,13 @@ class Listener:
 
 
 class HttpServer:
-    """Serves in threads of its own while used as a context manager.
+    """Serves in its own threads while used as a context manager.
 
     Args:
-        listeners: the addresses; port 0 takes a free one.
-        monitor: is told what happens.
-        tls: gives the TLS settings for a new connection; None for plain HTTP.
-        limits: what a client may use up.
+        listeners: the addresses; port 0 picks a free port.
+        monitor: told about everything that happens.
+        tls: returns the TLS settings for a new connection; None for plain HTTP.
+        limits: the resources that clients may use.
 
     Attributes:
         addresses: of the listeners, each as a client writes it.
@@ -120,12 +120,12 @@ class HttpServer:
 
     @property
     def running(self) -> bool:
-        """Whether connections are watched."""
+        """Whether the server is running."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def stopping(self) -> bool:
-        """Whether no new requests are taken any more."""
+        """Whether the server no longer accepts requests."""
         return self._stopping.is_set()
 
     def __enter__(self) -> Self:
@@ -137,7 +137,7 @@ class HttpServer:
         self.shutdown()
 
     def shutdown(self, grace: float = 0.0) -> None:
-        """Take no more requests, finish the answers under way for up to ``grace`` seconds, then close everything."""
+        """Accept no more requests, finish active answers for up to ``grace`` seconds, then close everything."""
         if self._closed:
             return
         self._closed = True
@@ -192,7 +192,7 @@ class HttpServer:
                 return
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._monitor.trouble("descriptors", f"cannot take a connection: {error.strerror}")
+                    self._monitor.trouble("descriptors", f"cannot accept a connection: {error.strerror}")
                     self._accept_from_now_on(False)
                     self._resume = time.monotonic() + _PAUSE
                     return
@@ -313,7 +313,7 @@ class HttpServer:
                     connection.idle, connection.deadline = False, time.monotonic() + self._limits.head
                 if filled is not Filled.SOME:
                     if connection.deadline < time.monotonic():  # one that says a little again and again is seldom seen parked
-                        raise TimeoutError("the request did not come to an end")
+                        raise TimeoutError("the request was not completed in time")
                     return _WAITS[filled]
             elif not self._respond(connection, request):
                 connection.linger()
@@ -347,7 +347,7 @@ class HttpServer:
             if reader is not None:
                 connection.stream(head, reader, reply.length)
                 if (got := connection.streamed) < reply.length:
-                    raise Damaged("a blob is shorter than it was", expected=f"{reply.length} bytes", got=f"{got} bytes")
+                    raise Damaged("a blob has become shorter", expected=f"{reply.length} bytes", got=f"{got} bytes")
             else:
                 body = b"" if request.method == "HEAD" else reply.body
                 connection.send(head + body)
@@ -378,6 +378,6 @@ def _listen(listener: Listener, stack: contextlib.ExitStack) -> socket.socket:
         raise UsageError(
             f"cannot listen: {printable(reason)}",
             where=printable(f"{listener.host}:{listener.port}"),
-            hint="choose another HOST:PORT; port 0 takes a free one",
+            hint="choose another HOST:PORT; port 0 picks a free port",
         ) from error
     return found

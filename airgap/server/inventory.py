@@ -21,15 +21,15 @@ _DIGEST_TAG = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.[a-z]+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class ShownImage:
-    """One name and what it stands for.
+    """One name and its image.
 
     Attributes:
         name: repository and tag, or repository alone.
-        digest: what the name stands for.
-        platforms: what it runs on.
-        size: bytes of everything under it, each blob once.
-        missing: blobs under it that are not here.
-        attachments: signatures, attestations, SBOMs and the like on it or on what is under it.
+        digest: the image's digest.
+        platforms: the platforms it runs on.
+        size: bytes of all its content, each blob once.
+        missing: blobs of it that are absent here.
+        attachments: signatures, attestations, SBOMs and the like on it or its parts.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ShownImage:
 
 
 def images(catalogue: Catalogue, limit: int) -> tuple[list[ShownImage], int]:
-    """The first ``limit`` images by name, and how many there are. Tags that only hold attachments are none."""
+    """The first ``limit`` images by name, and their total number, without tags that only hold attachments."""
     names = [
         (name, tag)
         for name in catalogue.full_names

@@ -1,6 +1,6 @@
-"""What a server tells about itself: Prometheus metrics, the last errors, one log line for each request.
+"""Monitoring: Prometheus metrics, the last errors, and one log line per request.
 
-prometheus-client is imported here only. Label values are words of ours, never a client's: no request can make new series.
+prometheus-client is imported only here. Label values never come from clients: no request can create new series.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _SECONDS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600)
 
 @dataclass(frozen=True)
 class ServedBundle:
-    """A bundle that what is served came from.
+    """A bundle that served content came from.
 
     Attributes:
         stream, serial: which one.
-        since: when it was made (from media), or loaded (into a store).
-        made: whether ``since`` is when it was made.
+        since: when it was created (from media) or loaded (into a store).
+        made: whether ``since`` is when it was created.
         expires: when it says it expires, or None.
         catalog: the digest of its catalog.
-        vouchers: who vouches for it, for people; empty when its signature was not checked.
+        vouchers: why it is trusted, for people; empty if its signature was not verified.
     """
 
     stream: str
@@ -67,10 +67,10 @@ class Monitor:
     """Counts what happens. May be used from every thread.
 
     Args:
-        log: gets a line for each request; None when nobody wants them.
-        complain: gets a line for each error of ours.
-        bundles: the bundles that are served, asked for anew each time.
-        sizes: repositories and tags that are served, asked for anew each time.
+        log: called with a line for each request; None for no log.
+        complain: called with a line for each error of the server.
+        bundles: returns the served bundles.
+        sizes: returns the numbers of served repositories and tags.
     """
 
     def __init__(
@@ -87,27 +87,27 @@ class Monitor:
         self._guard = threading.Lock()
         self._registry = CollectorRegistry(auto_describe=True)
         self._requests = self._counter("airgap_http_requests", "Requests answered.", "route", "status")
-        self._sent = self._counter("airgap_http_sent_bytes", "Bytes of bodies sent.", "route")
+        self._sent = self._counter("airgap_http_sent_bytes", "Body bytes sent.", "route")
         self._errors = self._counter("airgap_errors", "Errors by kind; see the log or the status page.", "kind")
         self._seconds = Histogram(
-            "airgap_http_request_seconds", "Time to answer.", ["route"], registry=self._registry, buckets=_SECONDS
+            "airgap_http_request_seconds", "Time to answer a request.", ["route"], registry=self._registry, buckets=_SECONDS
         )
         self.in_flight = Gauge("airgap_http_requests_in_flight", "Requests being answered now.", registry=self._registry)
-        self.connections = Gauge("airgap_http_connections", "Connections that are open now.", registry=self._registry)
+        self.connections = Gauge("airgap_http_connections", "Open connections.", registry=self._registry)
         info = Gauge("airgap_build_info", "Always 1.", ["version"], registry=self._registry)
         info.labels(__version__).set(1)
-        started = Gauge("airgap_start_time_seconds", "When the server started.", registry=self._registry)
+        started = Gauge("airgap_start_time_seconds", "Start time of the server, as Unix time.", registry=self._registry)
         started.set(self.started.timestamp())
         ProcessCollector(registry=self._registry)
         self._series: dict[tuple[str, int], tuple[Counter, Counter, Histogram]] = {}
         self._registry.register(_Content(bundles, sizes))
 
     def answered(self, request: Request, answer: Answer, sent: int, seconds: float) -> None:
-        """A request was answered.
+        """Count an answered request.
 
         Args:
-            sent: bytes of the body that went out.
-            seconds: how long it took, sending included.
+            sent: bytes of the body that were sent.
+            seconds: how long it took, including sending.
         """
         key = answer.route, answer.status.value
         series = self._series.get(key)
@@ -124,7 +124,7 @@ class Monitor:
             self._log(printable(f"{request.client} {answer.user or '-'} {what}", 1500))
 
     def trouble(self, kind: str, text: str) -> None:
-        """An error of ours: the store, a file to be read again, a bug."""
+        """Count an error of the server: the store, a file to reload, a bug."""
         line = printable(text, 1000)
         self._errors.labels(kind).inc()
         with self._guard:
@@ -132,7 +132,7 @@ class Monitor:
         self._complain(f"{kind}: {line}")
 
     def client_failed(self, kind: str) -> None:
-        """A client that went away, was too slow or spoke no TLS: daily business, which is only counted."""
+        """Count a client that disconnected, was too slow or did not use TLS; not an error of the server."""
         self._errors.labels(kind).inc()
 
     def last_troubles(self) -> list[Trouble]:
@@ -141,7 +141,7 @@ class Monitor:
             return list(reversed(self._last))
 
     def open_connections(self) -> int:
-        """Connections that are open now."""
+        "Open connections."
         return int(sum(sample.value for metric in self.connections.collect() for sample in metric.samples))
 
     def exposition(self) -> bytes:
@@ -163,7 +163,7 @@ class Monitor:
 
 
 class _Content:
-    """What is served, as metrics; the age is that of this moment."""
+    """The served content as metrics, with the current age."""
 
     def __init__(self, bundles: Callable[[], Sequence[ServedBundle]], sizes: Callable[[], tuple[int, int]]) -> None:
         self._bundles = bundles
@@ -174,14 +174,14 @@ class _Content:
 
     def collect(self) -> Iterable[Metric]:
         repositories, tags = self._sizes()
-        yield GaugeMetricFamily("airgap_repositories", "Repository names that are served.", repositories)
-        yield GaugeMetricFamily("airgap_tags", "Tags that are served.", tags)
+        yield GaugeMetricFamily("airgap_repositories", "Repository names served.", repositories)
+        yield GaugeMetricFamily("airgap_tags", "Tags served.", tags)
         serial = GaugeMetricFamily("airgap_bundle_serial", "Serial of the latest bundle of a stream.", labels=["stream"])
         age = GaugeMetricFamily(
-            "airgap_bundle_age_seconds", "Since it was made (from media) or loaded (into a store).", labels=["stream"]
+            "airgap_bundle_age_seconds", "Time since it was created (from media) or loaded (into a store).", labels=["stream"]
         )
-        expires = GaugeMetricFamily("airgap_bundle_expires_seconds", "When it expires, as a Unix time.", labels=["stream"])
-        verified = GaugeMetricFamily("airgap_bundle_verified", "1 when somebody vouches for it.", labels=["stream"])
+        expires = GaugeMetricFamily("airgap_bundle_expires_seconds", "Expiry time, as Unix time.", labels=["stream"])
+        verified = GaugeMetricFamily("airgap_bundle_verified", "1 if the bundle is trusted.", labels=["stream"])
         for bundle in self._bundles():
             labels = [bundle.stream]
             serial.add_metric(labels, bundle.serial)

@@ -1,6 +1,6 @@
 """The status page: one HTML document for a person with a browser, on a phone or on paper. Pure.
 
-No script, nothing from elsewhere; everything that is not ours is escaped.
+It has no scripts and no external content; all data is escaped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_BUNDLES = "Stream", "Serial", "Age", "Expires", "Vouched for by"
+_BUNDLES = "Stream", "Serial", "Age", "Expires", "Trusted by"
 _IMAGES = "Image", "Platforms", "Size", "Attachments"
 _TROUBLES = "Time", "Kind", "What"
 _EVENTS = "Time", "Event", "Bundle", "Outcome"
@@ -42,13 +42,13 @@ class Status:
         place: what is served.
         now, started: times, UTC.
         ailment: why the store cannot be read, or nothing.
-        access: who gets in, in a few words.
+        access: who has access, in a few words.
         bundles: what it came from.
-        images, total: some of the images, and how many there are.
-        ambiguous: short names that stand for several repositories.
+        images, total: some of the images, and their total number.
+        ambiguous: short names that several repositories share.
         troubles: the last errors of the server, the latest first.
-        history: the last decisions of this site, the oldest first; None where no state was named.
-        requests, sent, connections: how many, since the start and now.
+        history: the last decisions of this site, oldest first; None without a state.
+        requests, sent, connections: numbers since the start, and now.
         memory: why the history cannot be read, or nothing.
     """
 
@@ -93,7 +93,7 @@ def _tiles(status: Status) -> str:
     found = (
         ("Images", str(status.total)),
         ("Bundle age", _age(status.now - newest) if newest else "unknown"),
-        ("Running for", _age(status.now - status.started)),
+        ("Uptime", _age(status.now - status.started)),
         ("Requests", f"{status.requests:,}"),
         ("Sent", human_size(status.sent)),
         ("Connections", str(status.connections)),
@@ -104,11 +104,11 @@ def _tiles(status: Status) -> str:
 
 def _sections(status: Status) -> Iterator[str]:
     rows = [_bundle(bundle, status.now) for bundle in sorted(status.bundles, key=lambda one: one.stream)]
-    yield _section("bundles", "Bundles", _BUNDLES, rows, "Nothing is known about the bundles that this came from.")
+    yield _section("bundles", "Bundles", _BUNDLES, rows, "The bundles that this content came from are unknown.")
     rows = [_image(image) for image in status.images]
     yield _section("images", "Images", _IMAGES, rows, "There are no images.", _image_notes(status))
     rows = [(moment(one.at), text(one.kind), text(one.text)) for one in status.troubles]
-    yield _section("errors", "Last errors of this server", _TROUBLES, rows, "None since the start.")
+    yield _section("errors", "Recent server errors", _TROUBLES, rows, "None since the start.")
     if status.memory:
         yield section("history", "History of this site", verdict("bad", text(status.memory)))
     elif status.history is not None:

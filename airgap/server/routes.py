@@ -171,7 +171,7 @@ def _referrers(catalogue: Catalogue, served: Served, request: Request) -> Answer
 
 
 def _described(catalogue: Catalogue, facts: Facts) -> Descriptor:
-    """With the manifest's annotations, as "Listing Referrers" wants them; they are read when asked for, being of any size."""
+    """With the manifest's annotations, as "Listing Referrers" requires; read on request, because they may be large."""
     return replace(facts.descriptor, annotations=catalogue.manifest(facts.descriptor.digest).annotations)
 
 

@@ -1,4 +1,4 @@
-"""What is read from files and read again when they change, so that a server need not be started anew."""
+"""Values that are read from files and reloaded when these change, so that a server need not be restarted."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _T = TypeVar("_T")
 
 
 class Watched(Generic[_T]):
-    """A value made of files.
+    """A value built from files.
 
     Args:
-        what: what it is, for messages.
-        load: makes it. Raises ``AirgapError``.
-        stamp: says something else when ``load`` would make something else; cheap. Raises ``AirgapError`` or ``OSError``.
+        what: its name, for messages.
+        load: builds it. Raises ``AirgapError``.
+        stamp: a cheap stamp that changes when the result of ``load`` may change. Raises ``AirgapError`` or ``OSError``.
 
     Attributes:
-        value: the latest that could be made.
+        value: the latest value.
 
     Raises:
-        AirgapError: it cannot be made the first time.
+        AirgapError: it cannot be built the first time.
     """
 
     def __init__(self, what: str, load: Callable[[], _T], stamp: Callable[[], object]) -> None:
@@ -42,10 +42,10 @@ class Watched(Generic[_T]):
         return self.value
 
     def refresh(self) -> bool:
-        """Make it again where the files changed; whether they did. What was there stays when that fails.
+        """Build it again if the files have changed; returns whether they have. If that fails, the old value stays.
 
         Raises:
-            AirgapError, OSError: they changed, and cannot be used.
+            AirgapError, OSError: they have changed and cannot be used.
         """
         seen = self._stamp()
         if seen == self._seen:
@@ -56,12 +56,12 @@ class Watched(Generic[_T]):
 
 
 class Watch:
-    """Looks after watched values in a thread of its own while used as a context manager.
+    """Updates watched values in its own thread while used as a context manager.
 
     Args:
         values: the values.
-        say: is told what was read again.
-        trouble: is told what could not be.
+        say: told what was reloaded.
+        trouble: told what could not be reloaded.
     """
 
     def __init__(self, values: Sequence[Watched[Any]], say: Callable[[str], None], trouble: Callable[[str, str], None]) -> None:
@@ -81,16 +81,16 @@ class Watch:
         self._thread.join()
 
     def look(self) -> None:
-        """Look once."""
+        """Check all values once."""
         for value in self._values:
             try:
                 if value.refresh():
-                    self._say(f"{value.what}: read again")
+                    self._say(f"{value.what}: reloaded")
                 self._failing.pop(value.what, None)
             except (AirgapError, OSError) as error:
                 text = f"{value.what}: {error}"
                 if self._failing.get(value.what) != text:
-                    self._trouble("reload", f"{text}; what was there before stays in use")
+                    self._trouble("reload", f"{text}; the previous version stays in use")
                 self._failing[value.what] = text
 
     def _run(self) -> None:

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as we speak it: request heads read strictly, response heads written. Pure, no sockets (RFC 9110, RFC 9112).
+"""HTTP/1.1: parse request heads strictly and write response heads. Pure, without sockets (RFC 9110, RFC 9112).
 
-What two parties could read differently (bare line feeds, folded lines, blanks before a colon, bodies) is refused, and so is
-everything longer than it has to be.
+Everything that two parties could read differently (bare line feeds, folded lines, blanks before a colon, bodies) is refused, and
+so is everything longer than necessary.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Request:
         method: ``GET`` or ``HEAD``, or what the client wrote instead.
         target: path and query, as sent.
         headers: by lower-case name; the values of repeated ones joined by commas.
-        keep_alive: whether the client wants to go on with this connection.
+        keep_alive: whether the client wants to keep the connection.
         client: the client's address, for the log.
     """
 
@@ -59,12 +59,12 @@ class Answer:
 
     Attributes:
         status: the status code.
-        headers: all but those that every answer has.
+        headers: all headers except those that every answer has.
         body: a small body.
         content: opens a large body.
         length: of the body, in bytes.
-        route: what was asked for, in one word, for the metrics.
-        user: who asked, when that is known.
+        route: the kind of request in one word, for the metrics.
+        user: the user, if known.
     """
 
     status: HTTPStatus = HTTPStatus.OK
@@ -76,24 +76,24 @@ class Answer:
     user: str = ""
 
     def at(self, route: str) -> Answer:
-        """The same answer, said to be of a route."""
+        """The same answer with a route."""
         self.route = route
         return self
 
     @classmethod
     def of(cls, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """A good answer with a small body."""
+        """A successful answer with a small body."""
         return cls(headers={"Content-Type": content_type, **(headers or {})}, body=body, length=len(body))
 
 
 def problem(status: HTTPStatus, code: str, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """An error as distribution-spec "Error Codes" wants it."""
+    """An error in the form of distribution-spec, "Error Codes"."""
     body = strictjson.canonical({"errors": [{"code": code, "message": message}]})
     return Answer(status, {"Content-Type": JSON, **(headers or {})}, body, length=len(body))
 
 
 class Refusal(Exception):
-    """A request that is answered without being looked at any further; the connection is closed after it."""
+    """A request that is refused without further processing; the connection is closed after the answer."""
 
     def __init__(self, status: HTTPStatus, message: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -101,14 +101,14 @@ class Refusal(Exception):
 
 
 def take_request(received: bytearray, client: str) -> Request | None:
-    """Take one request head off the front of what was received; None while it is not whole.
+    """Take one request head from the received bytes; None while it is incomplete.
 
     Args:
         received: bytes from the client; the head is removed from it.
         client: the client's address.
 
     Raises:
-        Refusal: malformed, too long, or not a request to read something.
+        Refusal: it is malformed, too long, or not a request to read something.
     """
     while received.startswith(b"\r\n"):  # RFC 9112 section 2.2
         del received[:2]
@@ -124,7 +124,7 @@ def take_request(received: bytearray, client: str) -> Request | None:
     headers = _fields(block)
     _check_method(method)
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-        raise Refusal(HTTPStatus.BAD_REQUEST, "a request body is not wanted")
+        raise Refusal(HTTPStatus.BAD_REQUEST, "a request body is not allowed")
     wishes = headers.get("connection", "").lower()
     keep_alive = "close" not in wishes if minor else "keep-alive" in wishes
     return Request(method, target, headers, keep_alive, client)

@@ -1,4 +1,4 @@
-"""Open the places that hold images: each gives its names, and the origin of one image."""
+"""Open the places that hold images: each lists its names and gives the origin of an image."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Opened(Protocol):
     """A place that has been opened."""
 
     def names(self) -> list[str]:
-        """The images that it knows by a full reference, each by the name that ``pick`` takes."""
+        """The images that have a full reference, each by the name that ``pick`` takes."""
 
     def pick(self, name: str) -> Origin:
-        """One image: by name, or the only one. Raises ``UsageError`` when that does not tell."""
+        """One image: by name, or the only one. Raises ``UsageError`` if that is ambiguous or there is none."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack)
     Args:
         place: its name of an image matters only for container engines.
         options: what the operator allows.
-        stack: closes it, and removes copies, in the end.
+        stack: closes the place and removes copies at the end.
 
     Raises:
-        UsageError: it is not there, or not what its transport says.
-        Damaged: it is broken.
-        Refused: a bundle that nobody vouches for.
+        UsageError: it does not exist, or is not what its transport says.
+        Damaged: it is damaged.
+        Refused: the policy does not accept a source bundle.
         MediaError: a copy does not fit, or a disk fails.
     """
     path = Path(place.path)
@@ -112,7 +112,7 @@ class _Layout:
 
 
 class _Docker:
-    """A docker archive; an OCI layout in it is preferred, for it keeps the digests that the images had before."""
+    """A docker archive; an OCI layout in it is preferred because it keeps the original digests."""
 
     def __init__(self, archive: DockerArchive, layout: LayoutReader | None, where: str, single: bool) -> None:
         self._archive = archive
@@ -164,7 +164,7 @@ class _Bundle:
             raise UsageError(
                 "the bundle has no such image" if name else "the bundle holds several images",
                 where=self._store.catalog.name,
-                expected="one of its names after the directory's: bundle:DIR:NAME",
+                expected="bundle:DIR:NAME with one of its names",
                 got=listing(self.names()),
             )
         image = images[0]
@@ -184,21 +184,21 @@ class _Bundle:
 def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
     if options.terms is None and not options.accept_unverified:
         raise Refused(
-            "nobody vouches for a bundle that images are to be taken from",
+            "the source bundle's signature has not been verified",
             where=printable(str(path)),
             expected="a policy that trusts its signature",
-            hint="give --bundle-policy FILE, or --accept-unverified-bundles to take it as it is",
+            hint="give --bundle-policy FILE, or accept the bundle unverified with --accept-unverified-bundles",
         )
     opened = UnverifiedBundle.at([path]) if options.terms is None else open_bundle([path], options.terms().told(), Whole)
     catalog = opened.catalog
     if isinstance(opened, UnverifiedBundle):
-        options.say(f"{catalog.name}: its signature is not checked")
+        options.say(f"{catalog.name}: signature not verified")
     elif opened.expired and not options.allow_expired:
         raise Refused(
-            f"the bundle {catalog.name}, from which images are to be taken, has expired",
+            f"the source bundle {catalog.name} has expired",
             where=printable(str(path)),
             expected=f"a time before {catalog.expires}",
-            hint="take a newer bundle, or this one deliberately with --allow-expired-bundles",
+            hint="use a newer bundle, or accept this one with --allow-expired-bundles",
         )
     if opened.expired:
         options.say(f"{catalog.name} expired at {catalog.expires}")
@@ -208,13 +208,13 @@ def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
 def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> Path:
     if options.scratch is None:
         raise UsageError(
-            "an image has to be copied out of its engine first, and there is no place for the copy",
+            "there is no directory for a copy of an image that must be taken out of its container engine",
             where=printable(str(place)),
-            expected="--scratch DIR, with room for the image unpacked",
-            hint="the copy is removed in the end",
+            expected="--scratch DIR, with room for the unpacked image",
+            hint="add --scratch DIR; the copy is removed at the end",
         )
     fsio.make_directory(options.scratch, fsio.PRIVATE)
-    with fsio.disk_errors("cannot make a directory", options.scratch):
+    with fsio.disk_errors("cannot create a directory", options.scratch):
         directory = fsio.TemporaryDirectory(options.scratch / "images")
     options.say(f"copying {place} to {options.scratch}")
     return stack.enter_context(directory)
@@ -223,7 +223,7 @@ def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -
 def _layout(layout: LayoutReader, tree: Tree) -> Opened:
     if not _has_layout(tree):
         where = printable(str(layout.path))
-        raise UsageError("not an OCI image layout", where=where, expected="oci-layout and index.json in it", got="not both of them")
+        raise UsageError("not an OCI image layout", where=where, expected="oci-layout and index.json in it", got="not both")
     return _Layout(layout)
 
 
@@ -236,7 +236,7 @@ def _missing_is_damage(where: str) -> Iterator[None]:
     try:
         yield
     except NotFound as error:
-        raise Damaged("an image that is listed is missing", where=where, expected=error.expected or error.got) from error
+        raise Damaged("a listed image is missing", where=where, expected=error.expected or error.got) from error
 
 
 def _full(name: str) -> str:

@@ -1,7 +1,7 @@
-"""Where images come from: registries, and every place that an image list names with skopeo's transports.
+"""Where images come from: registries, and places that an image list names with skopeo's transports.
 
-One :class:`Shelf` serves one command: it opens each place once, tells which images a place means, and gives the flows one
-``Source`` over everything.
+A :class:`Shelf` serves one command: it opens each place once, tells which images a place means, and combines everything in one
+``Source``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ENGINES = ("containers-storage", "docker-daemon")
 
 
 class Shelf:
-    """The places of one command, each opened once. A context manager: it closes them and removes copies.
+    """The places of one command, each opened once. A context manager that closes them and removes copies.
 
     Args:
         options: what the operator allows.
@@ -46,14 +46,14 @@ class Shelf:
         self._stack.close()
 
     def images(self, place: Place, reference: Reference | None) -> list[tuple[Reference, Place]]:
-        """The images that a place means, each by the reference it will be known by and with its name in the place.
+        """The images that a place means: the reference that each will have, and its name in the place.
 
         Args:
-            place: with or without a name of an image in it.
-            reference: what the list calls the image; None: as it is called there, and without a name in the place, all of them.
+            place: with or without the name of an image in it.
+            reference: the image's reference in the list; None: its own name, or all images if the place names none.
 
         Raises:
-            UsageError: they have no full name and are given none, or one name is given to several.
+            UsageError: an image has no full name, or one name is given to several.
         """
         if reference is not None:
             self._origin(place, reference)
@@ -66,15 +66,15 @@ class Shelf:
         return [(Reference.parse(name), place.called(name)) for name in found]
 
     def source(self, registry: Source, lookaside: Signatures, wanted: Lock | Sequence[Wish]) -> Sources:
-        """One ``Source`` over everything, also the ``Lookaside`` of everything.
+        """One ``Source`` over everything, which is also its ``Lookaside``.
 
         Args:
-            registry: answers for all that is in no place.
-            lookaside: the GPG signatures of what comes from registries.
-            wanted: what is asked for; a lock names its places too.
+            registry: the source of all images that are in no place.
+            lookaside: the GPG signatures of images from registries.
+            wanted: what is requested; a lock names its places, too.
 
         Raises:
-            UsageError: a place does not hold what is asked for.
+            UsageError: a place does not hold a requested image.
         """
         if isinstance(wanted, Lock):
             placed = {image.reference: wanted.places.get(str(image.reference), "") for image in wanted.images}
@@ -118,7 +118,7 @@ class Shelf:
         origin = self._origins[key]
         if reference.digest not in (None, origin.root.digest):
             raise UsageError(
-                "an image is not the one its reference names",
+                "an image does not match the digest in its reference",
                 where=printable(key),
                 expected=str(reference.digest),
                 got=origin.root.digest,
@@ -134,5 +134,5 @@ def _nameless(place: Place) -> UsageError:
     return UsageError(
         "an image without a full name",
         where=printable(str(place)),
-        expected=f"the name the far side will know: {printable(str(place))} as registry.example/app:1.0",
+        expected=f"the name to use at the site: {printable(str(place))} as registry.example/app:1.0",
     )

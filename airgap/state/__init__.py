@@ -1,4 +1,4 @@
-"""The state directory: what a site or exporter remembers (design section 6)."""
+"""The state directory: what a site or exporter remembers."""
 
 from airgap.state.custody import Carried
 from airgap.state.generations import Brought, Generation

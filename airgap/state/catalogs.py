@@ -1,4 +1,4 @@
-"""What was exported: catalogs, their signatures and locks, kept so that parts of a bundle can be sent again when it is gone."""
+"""Exported catalogs with their signatures and locks, kept so that parts of a bundle can be resent after it is gone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = 32
 
 
 class Catalogs:
-    """The directory ``catalogs`` in the state directory. What is read from it proves nothing: compare digests.
+    """The directory ``catalogs`` in the state directory. Its content proves nothing: compare digests.
 
     Args:
         state: the state directory.
@@ -25,10 +25,10 @@ class Catalogs:
         self._root = state / "catalogs"
 
     def keep(self, stream: str, serial: int, raw: bytes, signatures: Mapping[str, bytes], lock: bytes) -> None:
-        """Keep a catalog, its signature files by name, and the lock that it was made from. Raises ``MediaError``."""
+        """Store a catalog, its signature files by name, and the lock it was made from. Raises ``MediaError``."""
         place = self._root / stream / str(serial)
         fsio.make_directory(place, fsio.PRIVATE)
-        with fsio.disk_errors("cannot keep the catalog in the state", place):
+        with fsio.disk_errors("cannot store the catalog in the state", place):
             for entry in place.iterdir():
                 entry.unlink()
         for name, content in {**signatures, _LOCK: lock, _CATALOG: raw}.items():
@@ -36,7 +36,7 @@ class Catalogs:
         self._drop_oldest(place.parent)
 
     def find(self, stream: str, serial: int) -> tuple[bytes, dict[str, bytes], bytes] | None:
-        """The catalog of a bundle, its signature files by name, and its lock; None when it is not known.
+        """The catalog of a bundle, its signature files by name, and its lock; None if unknown.
 
         Raises:
             Damaged, MediaError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Who carried the bundles that this site has taken, as the custody logs on their media said."""
+"""Who carried the bundles that this site has imported, according to the custody logs on their media."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Carried:
     Attributes:
         entry: its digest.
         medium: where it was read.
-        at, who, place, note, result: as in the entry; by whoever wrote it.
-        vouched: who signed it, as far as this site could tell when it took the bundle.
+        at, who, place, note, result: as written in the entry.
+        vouched: who signed it, as far as this site could tell at the import.
     """
 
     entry: str
@@ -39,7 +39,7 @@ class Custodians:
         self._connection = connection
 
     def read(self, stream: str = "") -> list[tuple[str, int, Carried]]:
-        """Every entry with the stream and serial of its bundle, by bundle and time; of one stream only if one is named."""
+        """Every entry with the stream and serial of its bundle, by bundle and time; only of one stream if it is named."""
         query = (
             "SELECT stream, serial, entry, medium, at, who, place, note, result, vouched FROM custody WHERE ? IN ('', stream)"
             " ORDER BY stream, serial, at, entry"
@@ -49,7 +49,7 @@ class Custodians:
         return [(row[0], row[1], Carried(*row[2:])) for row in rows]
 
     def keep(self, stream: str, serial: int, catalog: Digest, now: str, entries: Iterable[Carried]) -> int:
-        """Remember entries, within a transaction of ``State``; how many of them are new."""
+        """Record entries within a transaction of ``State``; returns how many are new."""
         before = self._connection.total_changes
         bundle = (stream, serial, str(catalog))
         rows = (

@@ -1,8 +1,8 @@
-"""A database that SQLite calls corrupt: is it, or could it only not be read?
+"""Decide whether a database that SQLite calls corrupt is damaged, or only could not be read.
 
-SQLite says "malformed" of a page that the disk would not give (EIO becomes SQLITE_IOERR_CORRUPTFS, and that SQLITE_CORRUPT; a check
-of the integrity lists such pages among its findings). Whoever believes that puts a good memory aside. So the bytes are read once
-more, by us, and judged where no disk can interfere.
+SQLite also reports "malformed" for a page that the disk did not give (EIO becomes SQLITE_IOERR_CORRUPTFS, and that SQLITE_CORRUPT;
+an integrity check lists such pages among its findings). Believing that would put a good state aside. So this module reads the bytes
+again and checks them in memory, where no disk can interfere.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _SERIALS = (
 
 
 def findings(connection: sqlite3.Connection) -> str:
-    """The first thing that is wrong with the integrity of a database; empty when nothing is. Raises ``sqlite3.Error``."""
+    """The first integrity error of a database; empty if there is none. Raises ``sqlite3.Error``."""
     found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     return "" if found == "ok" else found
 
 
 def damage(path: Path, reopen: Callable[[], sqlite3.Connection]) -> str | None:
-    """Look once more at a database that is said to be damaged.
+    """Examine a database that is reported as damaged.
 
     Args:
         path: the database.
-        reopen: opens it anew.
+        reopen: opens it again.
 
     Returns:
-        What is wrong with its bytes; None when nothing is, so that it could not be read for a moment only.
+        What is wrong with its bytes; None if nothing is, because the disk failed only temporarily.
 
     Raises:
-        MediaError: the disk does not give the bytes.
-        sqlite3.Error, OSError: nor when it is opened anew.
+        MediaError: the disk cannot be read.
+        sqlite3.Error, OSError: the database cannot be read after reopening either.
     """
     # closing a second descriptor gives up SQLite's locks: whoever comes here only has bad news to tell
     try:
@@ -60,12 +60,12 @@ def damage(path: Path, reopen: Callable[[], sqlite3.Connection]) -> str | None:
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:
-    """Whether SQLite calls the database corrupt, or no database."""
+    """Whether SQLite calls the database corrupt, or not a database."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def remains(path: Path) -> list[str]:
-    """What a damaged database still lets know of the streams that it protects, for people; empty where it says nothing."""
+    """What a damaged database still says about its streams, for people; empty if nothing."""
     found: list[str] = []
     with (
         contextlib.suppress(sqlite3.Error, AirgapError),

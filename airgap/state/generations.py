@@ -1,7 +1,7 @@
-"""What every bundle brought to a target: the generations that can be listed, pruned and rolled back to.
+"""What every bundle brought to a target: the generations that can be listed, pruned and restored.
 
-Only names and the digests of roots are kept; what hangs below them is read from the target when it is needed. What the other names
-stood for at that time is in :mod:`airgap.state.standing`.
+Only names and root digests are kept; the content below them is read from the target when needed. The images of all other names at
+that time are in :mod:`airgap.state.standing`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Brought:
     """One name that a bundle brought.
 
     Attributes:
-        name: at the target: by tag where there is one, else by digest.
-        digest: of the manifest that it stood for after the import.
+        name: the name at the target: by tag if there is one, else by digest.
+        digest: of the manifest that it referred to after the import.
         image: whether it is an image of the bundle's list, not an attachment.
-        roots: of an attachment: the images that it hangs off; none where that was not remembered.
-        source: the repository that an image was made from; empty where that was not remembered.
+        roots: for an attachment, the images that it belongs to; empty if unknown.
+        source: the repository that an image came from; empty if unknown.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Generation:
     Attributes:
         at: when it was loaded, RFC 3339 in UTC.
         in_force: whether the names of the stream were last moved to this one, by an import or a rollback.
-        pruned: whether some of it was removed, so that there is no way back to it.
+        pruned: whether some of it was removed, so that it cannot be restored.
         brought: sorted by name.
-        moment: when it was loaded, counted in the imports and rollbacks of the target.
-        unsure: whether what other names stood for then is not known for certain, because an earlier airgap has pruned since.
+        moment: when it was loaded, counted in imports and rollbacks of the target.
+        unsure: whether the images of other names at that time are uncertain, because an earlier version has pruned since.
     """
 
     stream: str
@@ -66,7 +66,7 @@ class Generations:
     """The generations in a state; see :class:`airgap.state.State`.
 
     Attributes:
-        standing: what the names of the targets stood for over time.
+        standing: the images of the targets' names over time.
     """
 
     def __init__(self, place: Place, connection: sqlite3.Connection) -> None:
@@ -101,14 +101,14 @@ class Generations:
             ]
 
     def targets(self) -> list[str]:
-        """Every target of which a generation is remembered; sorted."""
+        """Every target with a recorded generation, sorted."""
         with self._place.errors():
             return [
                 row[0] for row in self._connection.execute("SELECT DISTINCT target FROM generations ORDER BY target").fetchall()
             ]
 
     def elsewhere(self, target: str) -> list[Brought]:
-        """What was brought to all other targets, and what names stood for there: two targets may be parts of one registry."""
+        """What was brought to all other targets, and the images of names there: two targets may be parts of one registry."""
         with self._place.errors():
             rows = self._connection.execute(
                 "SELECT DISTINCT name, digest, image, '', '' FROM brought WHERE target <> ?", (target,)
@@ -117,7 +117,7 @@ class Generations:
         return list(dict.fromkeys((*self._parsed(rows), *stood)))
 
     def known(self, target: str = "") -> list[tuple[str, Digest]]:
-        """Everything that is remembered to have been brought to a target, or to any: by which name and digest."""
+        """Everything that was brought to a target, or to any target: name and digest."""
         query = (
             "SELECT name, digest FROM brought WHERE ? IN ('', target) UNION SELECT name, digest FROM stood WHERE ? IN ('', target)"
         )
@@ -126,7 +126,7 @@ class Generations:
         return [(one.name, one.digest) for one in self._parsed((name, digest, 0, "", "") for name, digest in rows)]
 
     def knows(self, target: str, stream: str, serial: int) -> bool:
-        """Whether this generation is remembered, and whole."""
+        """Whether this generation is recorded and complete."""
         query = "SELECT 1 FROM generations WHERE target = ? AND stream = ? AND serial = ? AND NOT pruned"
         with self._place.errors():
             return self._connection.execute(query, (target, stream, serial)).fetchone() is not None
@@ -134,7 +134,7 @@ class Generations:
     # within a transaction of State
 
     def keep(self, target: str, stream: str, serial: int, catalog: Digest, at: str, brought: Iterable[Brought]) -> None:
-        """Remember a generation; it is the one in force."""
+        """Record a generation as the one in force."""
         key = (target, stream, serial)
         moment = self.standing.next_moment(target)
         brought = list(brought)
@@ -155,7 +155,7 @@ class Generations:
             self.standing.sweep(target)
 
     def put_in_force(self, target: str, stream: str, serial: int, moved: Iterable[Brought]) -> None:
-        """The names of a stream stand for this generation again."""
+        """Record that the names of a stream refer to this generation again."""
         moment = self.standing.next_moment(target)
         self._connection.execute(
             "UPDATE generations SET force = ? WHERE target = ? AND stream = ? AND serial = ?", (moment, target, stream, serial)
@@ -172,12 +172,12 @@ class Generations:
         touched: Iterable[tuple[str, int]],
         removed: Iterable[tuple[str, Digest]],
     ) -> None:
-        """Remember that generations are no longer whole, and forget what of them is gone.
+        """Record that generations are no longer complete, and forget what is gone.
 
         Args:
-            done: what of the generations need not be known any more: the stream and serial, and what.
-            touched: the stream and serial of every generation to which there is no way back.
-            removed: what is gone from the target: names and what they stood for.
+            done: what the generations no longer need to record: stream and serial, and what.
+            touched: the stream and serial of every generation that can no longer be restored.
+            removed: what is gone from the target: names and their digests.
         """
         gone = list(removed)
         run = self._connection.executemany
@@ -213,4 +213,4 @@ class Generations:
                 for name, digest, image, roots, source in rows
             ]
         except Damaged as error:
-            raise self._place.damaged("the digest of what a bundle brought is none") from error
+            raise self._place.damaged("invalid digest of an imported manifest") from error

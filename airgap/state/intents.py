@@ -1,6 +1,6 @@
-"""What is about to become visible: noted before, and given up when it is remembered as done and whoever asked for it knows.
+"""Notes on what is about to become visible, dropped once it is recorded as done and reported to the user.
 
-A run that dies in between leaves its note, and the same command again finds its own work by it: exactly one result comes of it.
+A run that dies in between leaves its note, by which the same command finds its own work again: there is exactly one result.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _SEALING, _APPEARING = "sealing", "appearing"
 
 @dataclass(frozen=True)
 class Sealing:
-    """A bundle whose export has come as far as its catalog; whether it has its name, a look at its directory must tell.
+    """A bundle whose export has reached its catalog. Only its directory tells whether it has its final name.
 
     Attributes:
-        inputs: one digest over what was asked for, as 64 hex digits.
+        inputs: one digest over the request, as 64 hex digits.
     """
 
     serial: int
@@ -29,14 +29,14 @@ class Sealing:
 
 
 class Intents:
-    """The intents in a state, kept among what it remembers by name; see :class:`airgap.state.State`."""
+    """The intents in a state; see :class:`airgap.state.State`."""
 
     def __init__(self, place: Place, connection: sqlite3.Connection) -> None:
         self._place = place
         self._connection = connection
 
     def sealings(self, stream: str) -> list[Sealing]:
-        """The bundles of a stream that were about to be sealed and of which nobody has been told yet, the latest first."""
+        """The bundles of a stream that were about to be finished and are not yet reported, the latest first."""
         begin = f"{_SEALING} {stream} "
         with self._place.errors():
             rows = self._connection.execute(
@@ -48,41 +48,41 @@ class Intents:
                 catalog, _, inputs = value.partition(" ")
                 found.append(Sealing(int(name.removeprefix(begin)), Digest.parse(catalog), inputs))
         except (Damaged, ValueError) as error:
-            raise self._place.damaged("what it says of an unfinished export cannot be read") from error
+            raise self._place.damaged("its record of an unfinished export is invalid") from error
         return sorted(found, key=lambda one: -one.serial)
 
     def appearing(self, what: str) -> Digest | None:
-        """What a file or directory would hold that was about to appear; None when nothing was."""
+        """The content digest of a file or directory that was about to appear; None if there was none."""
         with self._place.errors():
             row = self._connection.execute("SELECT value FROM memory WHERE name = ?", (f"{_APPEARING} {what}",)).fetchone()
         try:
             return None if row is None else Digest.parse(row[0])
         except Damaged as error:
-            raise self._place.damaged("what it says of an unfinished import cannot be read") from error
+            raise self._place.damaged("its record of an unfinished import is invalid") from error
 
     def appear(self, what: str, contents: Digest) -> None:
-        """Note what a file or directory will hold in a moment.
+        """Note the content of a file or directory that is about to appear.
 
         Args:
-            what: names the import: of which bundle, what of it, and into what.
-            contents: one digest over all that is in it.
+            what: names the import: the bundle, the part of it, and the target.
+            contents: one digest over its whole content.
         """
         with self._place.errors(), self._connection:
             self._keep(f"{_APPEARING} {what}", contents)
 
     def settle(self, stream: str, serial: int) -> None:
-        """Whoever asked for a bundle knows that it is there."""
+        """Record that a bundle has been reported."""
         with self._place.errors(), self._connection:
             self._drop(f"{_SEALING} {stream} {serial}")
 
     # within a transaction of State
 
     def seal(self, stream: str, one: Sealing) -> None:
-        """Note that a bundle is about to be sealed."""
+        """Note that a bundle is about to be finished."""
         self._keep(f"{_SEALING} {stream} {one.serial}", f"{one.catalog} {one.inputs}")
 
     def appeared(self, what: str) -> None:
-        """What was about to appear is remembered as there."""
+        """Record that what was about to appear is there."""
         self._drop(f"{_APPEARING} {what}")
 
     def _keep(self, name: str, value: str) -> None:

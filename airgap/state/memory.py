@@ -31,11 +31,11 @@ class Remembered:
 
 @dataclass(frozen=True)
 class Name:
-    """What a name at a target stands for since the last import that moved it.
+    """The image that a name at a target refers to since the last import that moved it.
 
     Attributes:
-        name: the destination, by tag where there is one.
-        source: the source reference that it was made from.
+        name: the destination, by tag if there is one.
+        source: the source reference that it was mapped from.
         digest: of the image.
     """
 
@@ -46,13 +46,13 @@ class Name:
 
 @dataclass(frozen=True)
 class Known:
-    """What a site remembers that bears on one bundle.
+    """What a site remembers that matters for one bundle.
 
     Attributes:
-        newest: the highest bundle of its stream taken so far.
-        same: the catalog that was taken under its serial.
-        before: the highest bundle of a lower serial.
-        predecessor: the serial under which the catalog that it calls its predecessor was taken.
+        newest: the highest bundle of its stream imported so far.
+        same: the catalog that was imported with its serial.
+        before: the highest bundle with a lower serial.
+        predecessor: the serial with which the catalog of its predecessor was imported.
         floor: the latest time that the site has seen.
     """
 
@@ -65,7 +65,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Event:
-    """One decision in the history. ``at`` is RFC 3339 in UTC; ``reason`` says why in sentences, or is empty."""
+    """One decision in the history. ``at`` is RFC 3339 in UTC; ``reason`` explains it in sentences, or is empty."""
 
     at: str
     event: str
@@ -81,14 +81,14 @@ class State:
     """The state directory, opened. Use as a context manager.
 
     Args:
-        directory: created when it does not exist; one that never had a state is as good.
-        begin: where the state is lost or damaged, put what is left of it aside and begin a new one, and say so in the history.
+        directory: created if it does not exist; it may be one that never had a state.
+        begin: if the state is lost or damaged, put the remains aside, start a new one, and record that in the history.
 
     Attributes:
         generations: what every bundle brought to every target.
         intents: what is about to become visible.
         catalogs: what was exported.
-        unfinished: a directory for what exports keep off the media until they are done.
+        unfinished: a directory for files that exports keep off the media until they are done.
 
     Raises:
         Refused: the state is damaged or lost, or others can write there.
@@ -113,19 +113,19 @@ class State:
 
     @staticmethod
     def protect(directory: Path) -> str:
-        """Take from others what lets them write into a state directory, if there is one; what was done, in a sentence, or nothing.
+        """Remove write permission for others from a state directory, if it exists; returns what was done as a sentence, or nothing.
 
-        Opening a state does the same, without a word.
+        Opening a state does the same silently.
 
         Raises:
-            Refused: it belongs to somebody else, or is shared with others.
-            MediaError: the disk refuses.
+            Refused: it belongs to another user, or is shared.
+            MediaError: the disk fails.
         """
         return Place(directory).protect()
 
     @staticmethod
     def begun(directory: Path) -> bool:
-        """Whether there is a database, be it whole or not."""
+        """Whether there is a database, intact or not."""
         return Place(directory).begun()
 
     def __enter__(self) -> State:
@@ -146,20 +146,20 @@ class State:
         return identity(self._directory)
 
     def last_exported(self, stream: str, below: int | None = None) -> Remembered | None:
-        """The highest bundle of a stream exported from here, below a serial if one is given."""
+        """The highest bundle of a stream exported here, below a serial if one is given."""
         bound = below if below is not None else 2**62
         return self._one(
             "SELECT serial, catalog FROM exported WHERE stream = ? AND serial < ? ORDER BY serial DESC", (stream, bound)
         )
 
     def record_sealing(self, stream: str, sealing: Sealing) -> None:
-        """Remember that a bundle is about to be sealed and get its final name."""
+        """Record that a bundle is about to be finished and get its final name."""
         with self._writing():
             self.intents.seal(stream, sealing)
             self._history("sealing", stream, sealing.serial, sealing.catalog, "", "begun")
 
     def record_export(self, stream: str, serial: int, catalog: Digest) -> None:
-        """Remember a sealed bundle, once."""
+        """Record a finished bundle, once."""
         query = "SELECT serial, catalog FROM exported WHERE stream = ? AND serial = ?"
         if self._one(query, (stream, serial)) == Remembered(serial, catalog):
             return
@@ -169,14 +169,14 @@ class State:
             self._history("export", stream, serial, catalog, "", "sealed")
 
     def last_imported(self, stream: str) -> Remembered | None:
-        """The highest bundle of a stream that this site has taken, whatever the target."""
+        """The highest bundle of a stream that this site has imported, whatever the target."""
         return self._one("SELECT serial, catalog FROM imported WHERE stream = ? ORDER BY serial DESC, at DESC", (stream,))
 
     def taken_into(self, target: str) -> dict[str, Remembered]:
-        """The newest bundle of every stream that was loaded into a target, or into a part of it, however much of the bundle.
+        """The newest bundle of every stream that was loaded, whole or in part, into a target or a part of it.
 
         Args:
-            target: as ``record_import`` was told; what follows after a space there says how, what follows after ``/`` where in it.
+            target: as given to ``record_import``; what follows a space there says how, what follows ``/`` where in it.
         """
         query = (
             "SELECT stream, serial, catalog FROM imported WHERE target = ? OR substr(target, 1, ?) IN (?, ?) ORDER BY serial, at"
@@ -186,13 +186,13 @@ class State:
         try:
             return {stream: Remembered(serial, Digest.parse(catalog)) for stream, serial, catalog in rows}
         except Damaged as error:
-            raise self._place.damaged("a catalog's digest is none") from error
+            raise self._place.damaged("invalid catalog digest") from error
 
     def names(self, target: str) -> list[Name]:
-        """The names at a target, and at the parts of it, that imports from here have made; sorted.
+        """The names at a target, and at the parts of it, that imports from here have set; sorted.
 
         Args:
-            target: as the names were recorded for, or the beginning of its path.
+            target: the recorded target, or a prefix of its path.
         """
         query = "SELECT name, source, digest FROM names WHERE target = ? OR substr(target, 1, ?) = ? ORDER BY name, at"
         with self._place.errors():
@@ -200,21 +200,21 @@ class State:
         try:
             return list({name: Name(name, source, Digest.parse(digest)) for name, source, digest in rows}.values())
         except Damaged as error:
-            raise self._place.damaged("an image's digest is none") from error
+            raise self._place.damaged("invalid image digest") from error
 
     def owners(self, places: Mapping[str, str]) -> dict[str, str]:
-        """The source repositories that those of these repositories at targets are for which are for one."""
+        """The source repositories that own these repositories at targets, as far as they have an owner."""
         return self._owners.read(places)
 
     def claim(self, places: Mapping[str, str], *, replace: bool = False) -> dict[str, str]:
-        """Remember that repositories at a target are for these sources from now on.
+        """Record that repositories at a target belong to these sources from now on.
 
         Args:
             places: the source repository by the repository at the target.
-            replace: also those that are for other sources.
+            replace: also those that belong to other sources.
 
         Returns:
-            The other sources, by repository. When there are any, nothing is remembered.
+            The other owners, by repository. If there are any, nothing is recorded.
         """
         with self._writing():
             taken = self._owners.claim(places, _now(), replace=replace)
@@ -223,13 +223,13 @@ class State:
         return taken
 
     def imported_into(self, stream: str, serial: int, target: str) -> Digest | None:
-        """The catalog of this serial that was loaded into a target, or None."""
+        """The catalog with this serial that was loaded into a target, or None."""
         query = "SELECT serial, catalog FROM imported WHERE stream = ? AND serial = ? AND target = ?"
         found = self._one(query, (stream, serial, target))
         return found.catalog if found else None
 
     def known(self, stream: str, serial: int, previous: Digest | None) -> Known:
-        """What bears on a bundle of this stream and serial that calls ``previous`` its predecessor."""
+        """What matters for a bundle of this stream and serial with the predecessor ``previous``."""
         query = "SELECT serial, catalog FROM imported WHERE stream = ? AND "
         same = self._one(query + "serial = ?", (stream, serial))
         predecessor = self._one(query + "serial < ? AND catalog = ?", (stream, serial, str(previous)))
@@ -242,7 +242,7 @@ class State:
         )
 
     def latest_time(self) -> dt.datetime | None:
-        """The latest time that this site has seen when it took a bundle."""
+        """The latest time that this site has seen at an import."""
         return self._floor()
 
     def record_import(
@@ -257,9 +257,9 @@ class State:
         names: Iterable[tuple[str, Name]] = (),
         work: str = "",
     ) -> None:
-        """Remember a bundle that was loaded, why, the latest time that the site has seen, and the names at each target.
+        """Record a loaded bundle with the reason, the latest time that the site has seen, and the names at each target.
 
-        What the import was called in ``intents`` is settled by it.
+        This also settles the import's note in ``intents``.
         """
         with self._writing():
             self.intents.appeared(work)
@@ -271,12 +271,12 @@ class State:
             self._history("import", stream, serial, catalog, target, outcome, reason)
 
     def record_generation(self, target: str, stream: str, serial: int, catalog: Digest, brought: Iterable[Brought]) -> None:
-        """Remember what a bundle brought to a target; the names there stand for it now."""
+        """Record what a bundle brought to a target; the names there refer to it now."""
         with self._writing():
             self.generations.keep(target, stream, serial, catalog, _now(), brought)
 
     def record_rollback(self, target: str, stream: str, serial: int, moved: Sequence[Brought], outcome: str) -> None:
-        """Remember that the names of a stream stand for an earlier (or later) generation again."""
+        """Record that the names of a stream refer to an earlier (or later) generation again."""
         with self._writing():
             self.generations.put_in_force(target, stream, serial, moved)
             self._history("rollback", stream, serial, "", target, outcome)
@@ -290,7 +290,7 @@ class State:
         removed: Iterable[tuple[str, Digest]] = (),
         plan: Digest | None = None,
     ) -> None:
-        """Remember what was removed from a target, and that this plan was carried out; see :meth:`Generations.forget`."""
+        """Record what was removed from a target, and that this plan was carried out; see :meth:`Generations.forget`."""
         with self._writing():
             if plan is not None:
                 self._connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?)", (_pruned(plan), _now()))
@@ -299,13 +299,13 @@ class State:
                 self._history("prune", stream, serial, "", target, outcome)
 
     def has_pruned(self, plan: Digest) -> bool:
-        """Whether a plan was carried out from here."""
+        """Whether a plan was carried out here."""
         return self._memory(_pruned(plan)) is not None
 
     def record_repeat(
         self, stream: str, serial: int, catalog: Digest, target: str, reason: str = "", floor: dt.datetime | None = None
     ) -> None:
-        """Remember that a bundle came again and everything of it was there."""
+        """Record that a bundle was imported again and everything was already there."""
         with self._writing():
             self._keep_floor(floor)
             self._history("import", stream, serial, catalog, target, "nothing to do", reason)
@@ -313,22 +313,22 @@ class State:
     def record_custody(
         self, stream: str, serial: int, catalog: Digest, entries: Iterable[Carried], outcome: str, problems: str = ""
     ) -> None:
-        """Remember who carried a bundle; nothing, when all of it is known already and nothing is wrong."""
+        """Record who carried a bundle, unless everything is already known and nothing is wrong."""
         with self._writing():
             if self.custody.keep(stream, serial, catalog, _now(), entries) or problems:
                 self._history("custody", stream, serial, catalog, "", outcome, problems)
 
     def record_refusal(self, stream: str, serial: int, catalog: Digest, target: str, outcome: str, reason: str = "") -> None:
-        """Remember that a bundle was refused, and why. The stream is empty and the serial 0 when they were not to be believed."""
+        """Record that a bundle was refused, and why. Stream and serial are empty and 0 if they could not be trusted."""
         with self._writing():
             self._history("refused", stream, serial, catalog, target, outcome, reason)
 
     def history(self, stream: str = "", limit: int = 0) -> list[Event]:
-        """Every decision, the oldest first.
+        """Every decision, oldest first.
 
         Args:
             stream: only those of this stream.
-            limit: only so many of the latest; 0 for all.
+            limit: only this many of the latest; 0 for all.
         """
         query = "SELECT at, event, stream, serial, catalog, target, outcome, reason FROM history WHERE ? IN ('', stream)"
         with self._place.errors():
@@ -346,7 +346,7 @@ class State:
         try:
             return None if text is None else dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC)
         except ValueError as error:
-            raise self._place.damaged("its latest time is none") from error
+            raise self._place.damaged("invalid latest time") from error
 
     def _keep_floor(self, floor: dt.datetime | None) -> None:
         if floor is not None:
@@ -364,7 +364,7 @@ class State:
         try:
             return Remembered(row[0], Digest.parse(row[1])) if row else None
         except Damaged as error:
-            raise self._place.damaged("a catalog's digest is none") from error
+            raise self._place.damaged("invalid catalog digest") from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

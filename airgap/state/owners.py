@@ -1,4 +1,4 @@
-"""Which source repository each repository at a target is for: remembered from the first import into it on."""
+"""The owner of each repository at a target: the source repository of the first import into it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Owners:
         self._connection = connection
 
     def read(self, places: Mapping[str, str]) -> dict[str, str]:
-        """The owner of those of these repositories that have one."""
+        """The owners of these repositories, as far as they have one."""
         query = "SELECT source FROM owners WHERE repository = ?"
         with self._place.errors():
             rows = ((place, self._connection.execute(query, (place,)).fetchone()) for place in places)
@@ -25,11 +25,11 @@ class Owners:
     # within a transaction of State
 
     def claim(self, places: Mapping[str, str], at: str, *, replace: bool) -> dict[str, str]:
-        """Make sources the owners of repositories that have none; the other owners of those that have one.
+        """Make sources the owners of repositories without one; returns the other owners of the rest.
 
         Args:
             places: the source repository by the repository at a target.
-            replace: take these, too, and forget what the others have there; nothing is returned then.
+            replace: take over the rest as well and forget the other owners' names there; nothing is returned then.
         """
         rows = [(place, source, at) for place, source in places.items()]
         self._connection.executemany("INSERT OR IGNORE INTO owners VALUES (?, ?, ?)", rows)  # the first statement locks out others

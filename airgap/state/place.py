@@ -1,7 +1,7 @@
-"""Where the state lies: found, opened, begun, and refused when it is damaged or gone.
+"""The state directory on disk: find, open and create it, and refuse it if it is damaged or gone.
 
-It is the memory that keeps an old bundle out, so it fails closed. Beside the database lies a small marker with the same random id:
-a directory with the marker but without the database has lost it. A directory without either is that of a new site.
+The state keeps old bundles out, so it fails closed. Beside the database is a small marker with the same random id: a directory with
+the marker but without the database has lost it; a directory without either belongs to a new site.
 """
 
 from __future__ import annotations
@@ -108,19 +108,19 @@ _BEGUN = (
 _KNOWN = frozenset({_FILE, _MARKER})
 _BACKUP = "restore it from a backup"
 _BEGIN_HINT = (
-    f"{_BACKUP}; only where there is none begin a new one with --init-state: it forgets which serials were exported and taken, and"
-    " the latest time that was seen (an old bundle could be taken for a new one, a serial be given twice), who owns which"
+    f"{_BACKUP}; only if there is none, start a new state with --init-state: it forgets which serials were exported and imported,"
+    " the latest time seen (an old bundle could pass for a new one, a serial could be used twice), who owns which"
     " repository, what prune and rollback need, and the history"
 )
 _AGAIN = "run the same command again"
-_DISK = f"{_AGAIN}; if it fails again, look after the disk and keep the state as it is: nothing says that it is damaged"
-_BUSY = f"another command holds it: {_AGAIN} when that is done"
+_DISK = f"{_AGAIN}; if it fails again, check the disk and keep the state: there is no sign that it is damaged"
+_BUSY = f"another command is using it: {_AGAIN} when that one has ended"
 #: What can be done about what SQLite or the disk says, by SQLite's primary code.
 _NEXT = {
     sqlite3.SQLITE_IOERR: _DISK,
     sqlite3.SQLITE_BUSY: _BUSY,
     sqlite3.SQLITE_LOCKED: _BUSY,
-    sqlite3.SQLITE_FULL: f"free some space there, then {_AGAIN}: it goes on where it stopped",
+    sqlite3.SQLITE_FULL: f"free some space there, then {_AGAIN}: it continues where it stopped",
     sqlite3.SQLITE_NOMEM: f"{_AGAIN} when more memory is free",
 }
 _ERRNO = {
@@ -133,7 +133,7 @@ _ELSEWHERE = "name a writable directory with --state or AIRGAP_STATE"
 
 
 class _Unusable(Refused):
-    """There is no state any more: the one reason to begin a new one in its place."""
+    """The state is lost or damaged: the only reason to start a new one in its place."""
 
 
 class Place:
@@ -149,22 +149,22 @@ class Place:
         return fsio.is_there(self._directory)
 
     def protect(self) -> str:
-        """Take from others what lets them write there; what was done, in a sentence, or nothing. See :func:`private.protect`."""
+        """Remove write permission for others; returns what was done as a sentence, or nothing. See :func:`private.protect`."""
         return protect(self._directory, _KNOWN)
 
     def begun(self) -> bool:
-        """Whether the database is there."""
+        """Whether the database exists."""
         return (self._directory / _FILE).exists()
 
     def open(self, begin: bool) -> sqlite3.Connection:
         """The database.
 
         Args:
-            begin: put a state that is lost or damaged aside and begin anew; the history says why.
+            begin: put a lost or damaged state aside and start a new one; the history says why.
 
         Raises:
             Refused: it is lost or damaged, or others can write there.
-            MediaError: the disk refuses.
+            MediaError: the disk fails.
         """
         self.protect()
         try:
@@ -200,11 +200,11 @@ class Place:
         return connection
 
     def _begin_again(self, why: str) -> sqlite3.Connection:
-        """What is left is put aside, not removed: somebody may want to find out what happened.
+        """The remains are put aside, not removed: somebody may want to find out what happened.
 
         The marker goes last: until then a run that is killed leaves a state that is refused, never what seems to be a new site's.
         """
-        busy = MediaError("another command begins this state anew", where=printable(str(self._directory)), hint="try again")
+        busy = MediaError("another command is starting this state again", where=printable(str(self._directory)), hint="try again")
         with fsio.exclusive_directory(self._directory, busy), self.errors():
             with contextlib.suppress(_Unusable):
                 return self._open()  # that one was faster
@@ -246,7 +246,7 @@ class Place:
     def _check(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = EXTRA")  # what is committed does not come undone by a power cut either
         if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-            raise self._unusable("it is a database of something else, or empty")
+            raise self._unusable("it is another program's database, or empty")
         if found := doubt.findings(connection):
             raise self._doubtful(found)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -264,13 +264,13 @@ class Place:
         if marker is None:
             fsio.write_durable(path, content, 0o600)
         elif marker != content:
-            raise self._unusable(f"its marker {_MARKER} belongs to another one")
+            raise self._unusable(f"its marker {_MARKER} belongs to another state")
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what SQLite and the disk say into ``Refused`` (damage) and ``MediaError`` (all else).
+        """Turn errors of SQLite and the disk into ``Refused`` (damage) and ``MediaError`` (everything else).
 
-        A signal that strikes in a function that SQLite calls stays the user's signal.
+        A signal that strikes in a function called by SQLite stays a signal.
         """
         try:
             yield
@@ -280,7 +280,7 @@ class Place:
             raise self._error(error) from error
 
     def damaged(self, why: str) -> Refused:
-        """The error for a state with something in it that nobody here has written."""
+        """The error for a state with invalid content."""
         return Refused(f"the state is damaged: {why}", where=printable(str(self._path)), hint=_BACKUP)
 
     def _error(self, error: sqlite3.Error | OSError | MemoryError) -> Refused | MediaError:
@@ -307,7 +307,7 @@ class Place:
         except (sqlite3.Error, OSError) as error:
             return self._failure(str(error), sqlite3.SQLITE_IOERR)
         if found is None:
-            return self._failure("the disk did not give all of it just now", sqlite3.SQLITE_IOERR)
+            return self._failure("the disk temporarily failed to read it", sqlite3.SQLITE_IOERR)
         return self._unusable(printable(found or why))
 
     def _failure(self, why: str, code: int) -> MediaError:
@@ -316,14 +316,14 @@ class Place:
         )
 
     def _unusable(self, why: str) -> _Unusable:
-        """The error for a state in whose place only a new one could be begun."""
+        """The error for a state that only a new one could replace."""
         remains = doubt.remains(self._path)
-        known = f"; what can still be read of it: {listing(remains, 10)}" if remains else ""
+        known = f"; still readable in it: {listing(remains, 10)}" if remains else ""
         return _Unusable(f"the state is damaged: {why}", where=printable(str(self._path)), hint=f"{_BEGIN_HINT}{known}")
 
     def _lost(self) -> _Unusable:
         return _Unusable(
-            "the state of this machine is gone: its marker is there, the database is not",
+            "the state of this machine is gone: its marker exists, but not its database",
             where=printable(str(self._path)),
             hint=f"mount the disk it is on, or {_BEGIN_HINT}",
         )

@@ -1,4 +1,4 @@
-"""A state directory is for its owner alone: who can write into it can make a site forget what it must not take again."""
+"""Keep a state directory private: whoever can write to it can make a site forget which bundles it must not import again."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _Entry = tuple[Path, os.stat_result]
 
 
 def protect(directory: Path, known: frozenset[str]) -> str:
-    """Take from others what lets them write into a state directory; a directory that is not there is nobody's.
+    """Remove write permission for others from a state directory, if it exists.
 
     Args:
         directory: the directory, or a link to it.
-        known: the names of which one is in every state, old ones included.
+        known: names of which every state has at least one, old states included.
 
     Returns:
-        What was done, for a person; empty where nothing had to be.
+        What was done, for people; empty if nothing was.
 
     Raises:
-        Refused: others could write, and what they may have done cannot be told from what we did: it belongs to somebody else, it is
-            shared with others, or things of theirs are in it.
-        MediaError: the disk refuses.
+        Refused: others could write, and their changes cannot be told from ours: it belongs to another user, it is shared, or it has
+            files of theirs.
+        MediaError: the disk fails.
     """
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -52,7 +52,7 @@ def _protect(fd: int, directory: Path, known: frozenset[str]) -> str:
     writable = bool(status.st_mode & _WRITABLE)
     if status.st_uid not in (os.geteuid(), _ROOT):
         owner = _name(status.st_uid)
-        raise _refusal(directory, f"a directory of {owner}", f"work as {owner}, or name another --state")
+        raise _refusal(directory, f"a directory of {owner}", f"run as {owner}, or name another --state")
     if not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return ""
     below = list(_below(directory))
@@ -62,7 +62,7 @@ def _protect(fd: int, directory: Path, known: frozenset[str]) -> str:
     if writable:
         os.fchmod(fd, PRIVATE)
         if os.fstat(fd).st_mode & _WRITABLE:  # some file systems know no modes, and say nothing
-            raise _refusal(directory, "a file system that lets everybody write", "name a directory elsewhere with --state")
+            raise _refusal(directory, "a file system without permissions", "name a directory on another file system with --state")
     mended = [(path, entry) for path, entry in below if entry.st_mode & _WRITABLE and not stat.S_ISLNK(entry.st_mode)]
     for path, entry in mended:
         with contextlib.suppress(FileNotFoundError):
@@ -70,25 +70,25 @@ def _protect(fd: int, directory: Path, known: frozenset[str]) -> str:
     if not writable and not mended:
         return ""
     where = printable(str(directory))
-    return f"others could write into the state directory {where}; that is mended, but look what they may have done"
+    return f"others could write to the state directory {where}; that is corrected, but check what they may have done"
 
 
 def _refuse_shared(directory: Path, status: os.stat_result, below: Sequence[_Entry], known: frozenset[str]) -> None:
     """What is not only a state, or not ours to mend, stays as it is."""
     got = ""
     if status.st_uid != os.geteuid() or status.st_mode & stat.S_ISVTX:
-        got = "a directory that is meant for several"
+        got = "a shared directory"
     elif below and not any(os.path.lexists(directory / name) for name in known):
-        got = "other things in it"
+        got = "other files in it"
     if got:
-        raise _refusal(directory, f"mode {stat.S_IMODE(status.st_mode):04o}, {got}", "name a directory of its own with --state")
+        raise _refusal(directory, f"mode {stat.S_IMODE(status.st_mode):04o}, {got}", "name a separate directory with --state")
 
 
 def _refuse_strange(directory: Path, below: Sequence[_Entry]) -> None:
     for path, entry in below:
         if entry.st_uid not in (os.geteuid(), _ROOT):
             name = printable(path.name)
-            hint = f"find out who put {name} there; remove it, or begin anew in another --state"
+            hint = f"find out who put {name} there; remove it, or start again with another --state"
             raise _refusal(directory, f"{name} in it belongs to {_name(entry.st_uid)}", hint)
 
 
@@ -106,9 +106,9 @@ def _below(directory: Path) -> Iterator[_Entry]:
 
 def _refusal(directory: Path, got: str, hint: str) -> Refused:
     return Refused(
-        "the state directory is not ours alone: whoever can write there can make this machine forget what it has seen",
+        "the state directory is not private: whoever can write there can make this machine forget what it has seen",
         where=printable(str(directory)),
-        expected=f"a directory of {_name(os.geteuid())} into which nobody else can write (mode 0700)",
+        expected=f"a directory of {_name(os.geteuid())} that nobody else can write to (mode 0700)",
         got=got,
         hint=hint,
     )

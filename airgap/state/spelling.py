@@ -1,4 +1,4 @@
-"""Names as the state keeps them. They are functions of the database, too: it finds repositories with them and mends what is old."""
+"""Spelling of names in the state. The database uses these functions, too, to find repositories and to update old entries."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _DOCKER = "docker://"
 
 
 class Functions:
-    """Lets statements use the functions below, and keeps what SQLite would hide: it turns all that they raise into one error."""
+    """Lets SQL use the functions below, and keeps their exceptions, which SQLite would hide behind a single error."""
 
     def __init__(self) -> None:
         self._raised: BaseException | None = None
 
     def add(self, connection: sqlite3.Connection) -> None:
-        """Make them known to a connection."""
+        """Register them with a connection."""
         for function in (repository_of, respelled_name, respelled_target):
             connection.create_function(function.__name__, 1, self._keeping(function), deterministic=True)
 
     def raised(self, error: BaseException) -> BaseException | None:
-        """What a function raised, where that is what SQLite complains of: a signal that strikes in one is a signal."""
+        """The exception of a function, if that is what SQLite complains about: a signal stays a signal."""
         raised, self._raised = self._raised, None
         if "user-defined function raised exception" not in str(error):
             return None
@@ -44,7 +44,7 @@ class Functions:
 
 
 def repository_of(name: str) -> str | None:
-    """The repository of a name; None for what is no name."""
+    """The repository of a name; None for an invalid name."""
     try:
         return str(Reference.parse(name).repository)
     except UsageError:
@@ -52,12 +52,12 @@ def repository_of(name: str) -> str | None:
 
 
 def respelled_name(name: str) -> str:
-    """A name with its host in the one spelling (``oci.hosts``): older versions kept it as it was written."""
+    """A name with its host in canonical spelling (``oci.hosts``): older versions kept it as written."""
     return canonical_scope(name)
 
 
 def respelled_target(target: str) -> str:
-    """The same for a target as it was named; what follows a blank says how it was used."""
+    """The same for a target as it was named; what follows a space says how it was used."""
     if not target.startswith(_DOCKER):
         return target
     name, blank, rest = target.removeprefix(_DOCKER).partition(" ")

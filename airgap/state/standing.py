@@ -1,8 +1,8 @@
-"""What the names at a target stood for over time: every generation is the whole state of names, not just what its bundle brought.
+"""The images of the names at a target over time: a generation is the state of all names, not just those of its bundle.
 
-A row says: this name, which bundles of this stream have brought, stood for this digest from one moment on until another one.
-Moments are counted for each target: every import and every rollback is one. So a name that came with an earlier bundle, or that
-another stream or a rollback has moved since, is known for every later generation without being written down again.
+A row says that a name, brought by bundles of a stream, referred to a digest from one moment until another. Moments are counted per
+target: each import and each rollback is one. So a name from an earlier bundle, or one that another stream or a rollback has moved
+since, is known for every later generation without being recorded again.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from airgap.state.place import Place
 
 @dataclass(frozen=True)
 class Stood:
-    """What a name stood for.
+    """The image of a name during a period.
 
     Attributes:
-        stream: of the bundles that brought the name; a name may be that of several streams.
+        stream: of the bundles that brought the name; a name may belong to several streams.
         name: at the target.
         digest: of the image.
-        since: the moment from which on.
-        until: the moment at which it stood for something else, or for nothing; None: it does so still.
-        taken: whether the operator has let prune remove it, although generations that are kept had it.
+        since: the first moment.
+        until: the moment from which it referred to something else, or to nothing; None: it is current.
+        taken: whether prune has removed it on request, although kept generations had it.
     """
 
     stream: str
@@ -37,7 +37,7 @@ class Stood:
     taken: bool
 
     def at(self, moment: int) -> bool:
-        """Whether it did so at a moment."""
+        """Whether the period includes a moment."""
         return self.since <= moment and (self.until is None or moment < self.until)
 
 
@@ -49,7 +49,7 @@ class Standing:
         self._connection = connection
 
     def read(self, target: str = "", other_than: str = "") -> list[Stood]:
-        """Everything that is known of a target, or of all targets but one; sorted."""
+        """Everything known about a target, or about all targets except one; sorted."""
         query = (
             "SELECT stream, name, digest, since, until, taken FROM stood WHERE ? IN ('', target) AND target <> ?"
             " ORDER BY stream, name, since"
@@ -62,12 +62,12 @@ class Standing:
                 for stream, name, digest, since, until, taken in rows
             ]
         except Damaged as error:
-            raise self._place.damaged("the digest of what a name stood for is none") from error
+            raise self._place.damaged("invalid digest of an earlier image") from error
 
     # within a transaction of State
 
     def next_moment(self, target: str) -> int:
-        """The moment after all that are known of a target."""
+        """The moment after all known moments of a target."""
         query = (
             "SELECT max(moment) FROM (SELECT max(force, moment) AS moment FROM generations WHERE target = :target"
             " UNION SELECT max(since, coalesce(until, 0)) FROM stood WHERE target = :target)"
@@ -75,7 +75,7 @@ class Standing:
         return int(self._connection.execute(query, {"target": target}).fetchone()[0] or 0) + 1
 
     def move(self, target: str, stream: str, names: Mapping[str, Digest], moment: int) -> None:
-        """From a moment on names stand for these images, for every stream that has brought them before and for this one."""
+        """Record that names refer to these images from a moment on, for this stream and every stream that brought them before."""
         run = self._connection.execute
         for name, digest in names.items():
             known = dict(
@@ -89,14 +89,14 @@ class Standing:
             run("UPDATE stood SET taken = 0 WHERE target = ? AND name = ? AND digest = ?", (target, name, str(digest)))
 
     def remove(self, target: str, gone: Iterable[tuple[str, Digest]], moment: int) -> None:
-        """From a moment on names do not stand for these images any more, and no generation gets them back without media."""
+        """Record that names no longer refer to these images from a moment on, and that only media can restore them."""
         rows = [(moment, target, name, str(digest)) for name, digest in gone]
         run = self._connection.executemany
         run("UPDATE stood SET until = ? WHERE target = ? AND name = ? AND digest = ? AND until IS NULL", rows)
         run("UPDATE stood SET taken = 1 WHERE target = ? AND name = ? AND digest = ?", [row[1:] for row in rows])
 
     def sweep(self, target: str) -> None:
-        """Forget what no generation goes back to any more."""
+        """Forget what no generation can restore any more."""
         self._connection.execute(
             "DELETE FROM stood WHERE target = ? AND until IS NOT NULL AND NOT EXISTS (SELECT 1 FROM generations WHERE"
             " generations.target = stood.target AND generations.stream = stood.stream AND NOT generations.pruned"

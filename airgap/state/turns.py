@@ -1,7 +1,7 @@
-"""Whose turn it is: of the commands that share a state one at a time writes to a place, and whoever waits is told for whom.
+"""Turns: of the commands that share a state, only one at a time writes to a place; the others are told who they wait for.
 
-A gate that is asked, a plan that is made and names that are moved are one step only when nobody else moves names in between. So
-what writes names asks for a :class:`Turn`, which nothing but a held lock can give.
+Asking the gate or making a plan and then moving names is atomic only if nobody else moves names in between. So code that writes
+names requires a :class:`Turn`, which only a held lock can give.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True)
 class Holder:
-    """Who is at work: the command, its process and machine, and since when (RFC 3339, UTC)."""
+    """Who has the turn: the command, its process and machine, and since when (RFC 3339, UTC)."""
 
     command: str
     pid: int
@@ -42,12 +42,12 @@ class Holder:
         return f"{self.command} (process {self.pid} on {self.machine}, since {self.since})"
 
     def to_bytes(self) -> bytes:
-        """As it is written down."""
+        """The note as written to the lock file."""
         return json.dumps({"command": self.command, "pid": self.pid, "machine": self.machine, "since": self.since}).encode()
 
     @staticmethod
     def described(note: bytes) -> str:
-        """Who wrote a note, for a person. It may be half written, or that of somebody who only reads."""
+        """Who wrote a note, for people. It may be incomplete, or by a command that only reads."""
         try:
             fields = json.loads(note)
             return printable(str(Holder(str(fields["command"]), int(fields["pid"]), str(fields["machine"]), str(fields["since"]))))
@@ -56,22 +56,22 @@ class Holder:
 
 
 def identity(state: Path) -> str:
-    """What tells this state on this machine from all others, 16 hex digits: a copy of it elsewhere is another one.
+    """Identifies this state on this machine, in 16 hex digits: a copy of it elsewhere has another identity.
 
     Raises:
-        MediaError: the disk refuses.
+        MediaError: the disk fails.
     """
-    with fsio.disk_errors("cannot look at the state", state):
+    with fsio.disk_errors("cannot access the state", state):
         status = state.stat()
     text = f"{socket.gethostname()} {os.path.realpath(state)} {status.st_dev} {status.st_ino}"
     return Digest.of(text.encode()).hex[:16]
 
 
 class Turn:
-    """Proof that it is this process's turn to write to some places. Only :func:`take` makes one.
+    """Proof that this process has the turn to write to some places. Only :func:`take` creates one.
 
     Attributes:
-        remarks: what a person must know about how far it holds.
+        remarks: notes for people on its limits.
     """
 
     def __init__(self, places: Sequence[str]) -> None:
@@ -81,25 +81,25 @@ class Turn:
         self.remarks: list[str] = []
 
     def before_writing(self, get: Callable[[], Callable[[], None]]) -> None:
-        """Let :meth:`begin` get something else as well, far away, where nobody is asked before all is known here.
+        """Let :meth:`begin` also acquire something remote, which must not be asked for before everything is known here.
 
         Args:
-            get: waits for it; what it returns raises ``AirgapError`` when somebody else has taken over.
+            get: waits for it and returns a check, which raises ``AirgapError`` if somebody else has taken over.
         """
         self._pending.append(get)
 
     def begin(self, place: str) -> None:
-        """Be ready to write, or to ask there what decides what is written.
+        """Prepare to write, or to ask the target what decides what is written.
 
         Raises:
-            AirgapError: what else is needed cannot be had.
+            AirgapError: something needed is not available.
         """
         self.check(place)
         while self._pending:
             self._checks.append(self._pending.pop()())
 
     def check(self, place: str) -> None:
-        """See that it is still our turn at a place, right before names are moved there.
+        """Check that this process still has the turn at a place, right before names are moved there.
 
         Raises:
             AirgapError: somebody else has taken over.
@@ -121,15 +121,15 @@ def take(
 
     Args:
         state: the state directory.
-        places: in one spelling each.
-        command: what others are told that they wait for.
-        patience: seconds to wait at most, for each place.
-        told: hears whom it waits for.
-        shared: only to read: together with others who do.
+        places: each in one spelling.
+        command: this command's name, for those who wait for it.
+        patience: most seconds to wait for each place.
+        told: called with a sentence that says who is waited for.
+        shared: only read, together with other readers.
 
     Raises:
-        Busy: patience is over.
-        MediaError: the disk refuses.
+        Busy: the wait was not long enough.
+        MediaError: the disk fails.
     """
     directory = state / _DIRECTORY
     fsio.make_directory(directory, fsio.PRIVATE)
@@ -143,7 +143,7 @@ def take(
                     path,
                     note,
                     patience,
-                    lambda note, place=place: told(f"waiting for {Holder.described(note)}, which works at {place}"),  # type: ignore[misc]
+                    lambda note, place=place: told(f"waiting for {Holder.described(note)}, which is using {place}"),  # type: ignore[misc]
                     lambda note, place=place: _busy(place, note, patience),  # type: ignore[misc]
                     shared=shared,
                 )
@@ -154,8 +154,8 @@ def take(
 
 def _busy(place: str, note: bytes, patience: float) -> Busy:
     return Busy(
-        "another command is at work at the target" + (f", and was after {patience:g} seconds" if patience else ""),
+        "another command is using the target" + (f" and still was after {patience:g} seconds" if patience else ""),
         where=printable(place),
         got=Holder.described(note),
-        hint="nothing was done; run the command again when that one has ended, or let it wait longer (--wait SECONDS)",
+        hint="run the command again when the other one has ended, or wait longer (--wait SECONDS); nothing was done",
     )

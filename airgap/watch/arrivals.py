@@ -1,7 +1,7 @@
-"""What lies below a drop directory: the folders with files of bundles in them, and which of the files do not change any more.
+"""Find the folders below a drop directory that hold files of bundles, and which of the files no longer change.
 
-Anybody may write there, so nothing is opened here and nothing is followed: names and sizes only, no link, no FIFO, and an end
-to how much is looked at. Polling and not inotify: network and FUSE file systems do not notify, and media are mounted later.
+Anybody may write there, so this module opens nothing and follows no link: it reads names and sizes only, up to fixed limits. It
+polls instead of using inotify, because network and FUSE file systems do not notify and media are mounted later.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Stamp = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Folder:
-    """A directory with files of a bundle in it.
+    """A directory that holds files of a bundle.
 
     Attributes:
         path: the directory.
-        files: every regular file that is called like a bundle's, with its stamp.
-        settled: those of them that have not changed for a while.
+        files: every regular file with the name of a bundle's file, with its stamp.
+        settled: those that have not changed for a while.
     """
 
     path: Path
@@ -48,11 +48,11 @@ class Folder:
 
     @property
     def moving(self) -> list[str]:
-        """The files that are still being written, but for volumes."""
+        """The files other than volumes that are still being written."""
         return sorted(name for name in self.files if name not in self.settled and not names.is_volume(name))
 
     def is_there(self) -> bool:
-        """Whether all of its files still are: not when its medium was pulled. A disk that only gives errors has not been."""
+        """Whether all of its files still exist: not after its medium was removed. A disk with read errors was not removed."""
         try:
             for name in self.files:
                 (self.path / name).lstat()
@@ -68,16 +68,16 @@ class Folder:
 
 
 class Arrivals:
-    """Looks through a drop directory again and again.
+    """Scans a drop directory repeatedly.
 
     Args:
         root: the drop directory.
-        settle: seconds for which a file must not have changed to be taken for whole.
-        clock: seconds that only go forward.
+        settle: seconds without change after which a file counts as complete.
+        clock: a monotonic clock, in seconds.
 
     Attributes:
-        remarks: what was passed over in the latest look, in sentences.
-        failures: media among it that could not be looked at.
+        remarks: what the latest scan skipped, in sentences.
+        failures: media that the latest scan could not read.
     """
 
     def __init__(self, root: Path, settle: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,10 +90,10 @@ class Arrivals:
         self.failures: list[MediaError] = []
 
     def look(self) -> list[Folder]:
-        """The folders with files of bundles in them, sorted by path.
+        """The folders that hold files of bundles, sorted by path.
 
         Raises:
-            UsageError: the drop directory itself is not there or may not be read.
+            UsageError: the drop directory does not exist or cannot be read.
             MediaError: its disk fails.
         """
         self.remarks, self.failures, self._left = [], [], MAX_TOTAL
@@ -103,19 +103,19 @@ class Arrivals:
             if error.errno not in _NOT_THE_DISK:
                 raise disk_error(error, "cannot look into the drop directory", printable(str(self._root))) from error
             reason = error.strerror or type(error).__name__
-            raise UsageError(f"cannot look into the drop directory: {reason}", where=printable(str(self._root))) from error
+            raise UsageError(f"cannot read the drop directory: {reason}", where=printable(str(self._root))) from error
         now, seen = self._clock(), self._since
         self._since = {}
         folders: list[Folder] = []
         for path, files in self._walk(self._root, MAX_DEPTH):
             if len(folders) == MAX_FOLDERS:
-                self.remarks.append(f"more than {MAX_FOLDERS} folders with files of bundles: the rest is not looked at")
+                self.remarks.append(f"more than {MAX_FOLDERS} folders with files of bundles: the rest is ignored")
                 break
             folders.append(self._folder(path, files, seen, now))
         return sorted(folders, key=lambda folder: folder.path)
 
     def latest_change(self, folder: Folder) -> float:
-        """When the youngest file of a folder was first seen as it is, by the clock."""
+        """When the most recent change of a folder was first seen, by the clock."""
         return max(self._since[folder.path / name][1] for name in folder.files)
 
     def _folder(self, path: Path, files: Mapping[str, Stamp], seen: Mapping[Path, tuple[Stamp, float]], now: float) -> Folder:
@@ -132,9 +132,9 @@ class Arrivals:
         try:
             files, below = self._read(path)
         except OSError as error:  # a medium that was pulled or fails, a directory of somebody else
-            self.remarks.append(f"cannot look into {printable(str(path))}: {error.strerror or type(error).__name__}")
+            self.remarks.append(f"cannot read {printable(str(path))}: {error.strerror or type(error).__name__}")
             if error.errno not in _NOT_THE_DISK:
-                self.failures.append(disk_error(error, "cannot look into a medium", printable(str(path))))
+                self.failures.append(disk_error(error, "cannot read a medium", printable(str(path))))
             return
         if files:
             yield path, files
@@ -148,7 +148,7 @@ class Arrivals:
             for count, entry in enumerate(entries, 1):
                 self._left -= 1
                 if count > MAX_FOLDER or self._left < 0:
-                    self.remarks.append(f"too many files in {printable(str(path))}: it is not looked at")
+                    self.remarks.append(f"too many files in {printable(str(path))}: the folder is ignored")
                     return {}, []
                 if _is_ours(entry.name):
                     status = entry.stat(follow_symlinks=False)

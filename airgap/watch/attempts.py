@@ -1,7 +1,7 @@
-"""What became of which catalog, so that nothing is tried twice for no reason: a small file in the state directory.
+"""Remember the outcome for each catalog, so that nothing is tried twice without reason: a small file in the state directory.
 
-It saves work and decides nothing: an import that runs once more finds that everything is there, so a file that is lost or broken
-is begun anew.
+It saves work and decides nothing: a repeated import finds that everything is already there, so a lost or damaged file is simply
+started again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Attempt:
     """How the latest attempt at a catalog ended.
 
     Attributes:
-        name: the bundle's.
+        name: the bundle's name.
         outcome: ``imported``, ``refused`` or ``waiting``.
-        code: the exit code that this would have been.
-        key: it is tried again when this would be another one.
+        code: the exit code that an import would have had.
+        key: the bundle is tried again when this changes.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Attempts:
         path: the file.
 
     Attributes:
-        remark: why it was begun anew, or empty.
+        remark: why the file was started again, or empty.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class Attempts:
             raw = fsio.read_if_there(path, _MAX_FILE)
             self._kept = _parse(raw, str(path)) if raw is not None else {}
         except Damaged as error:  # a disk that does not answer says nothing about it
-            self.remark = f"what was done before is not known any more, bundles are looked at once more: {error}"
+            self.remark = f"earlier outcomes are lost, so bundles are examined again: {error}"
 
     def find(self, digest: str) -> Attempt | None:
         """The latest attempt at a catalog."""
@@ -78,7 +78,7 @@ class Attempts:
 def _parse(raw: bytes, where: str) -> dict[str, Attempt]:
     top = strictjson.parse_object(raw, where)
     if top.get("schema") != _SCHEMA:
-        raise Damaged("a file of an unknown schema", where=where, expected=_SCHEMA)
+        raise Damaged("unknown schema", where=where, expected=_SCHEMA)
     return {digest: _attempt(value, where) for digest, value in strictjson.mapping(top.get("catalogs"), where).items()}
 
 

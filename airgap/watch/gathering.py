@@ -1,7 +1,7 @@
-"""Sort the folders of a drop directory into bundles: which belong together, and what each bundle still lacks.
+"""Sort the folders of a drop directory into bundles, and find out what each bundle still lacks.
 
-Folders with the same catalog are one bundle. A folder with volumes and no catalog belongs to the bundle whose signed catalog knows
-the size and the first block of a volume in it: names say nothing, for every bundle has a ``volume-0001.tar``.
+Folders with the same catalog form one bundle. A folder with volumes but no catalog belongs to the bundle whose signed catalog has
+the size and the first block of one of its volumes; names say nothing, because every bundle has a ``volume-0001.tar``.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from airgap.watch.arrivals import Folder, Stamp
 
 @dataclass
 class Gathered:
-    """What is there of one bundle.
+    """What has arrived of one bundle.
 
     Attributes:
-        digest: of the catalog.
+        digest: the digest of the catalog.
         folders: those with the catalog, then those with only volumes.
-        catalog: None when its signatures are not enough for the site.
+        catalog: None if its signatures are not enough for the site.
         signed: whether there are signatures at all.
     """
 
@@ -43,7 +43,7 @@ class Gathered:
 
     @property
     def name(self) -> str:
-        """The bundle's name; of one that is not believed, what no sender can choose."""
+        """The bundle's name; for an untrusted one, a name that no sender can choose."""
         return self.catalog.name if self.catalog else f"untrusted-{self.digest.hex[:16]}"
 
     @property
@@ -52,7 +52,7 @@ class Gathered:
         return [printable(str(folder.path / name)) for folder in self.folders for name in folder.moving]
 
     def lacks(self) -> str:
-        """What is missing or still being written, and which images that costs; empty when the bundle is complete."""
+        """What is missing or still being written, and which images that affects; empty if the bundle is complete."""
         if self.moving:
             return f"still being written: {listing(self.moving)}"
         if self.catalog is None:
@@ -90,11 +90,11 @@ class Gathered:
 
 @dataclass
 class Gathering:
-    """Remembers what it read from one look to the next, so that a file is read again only when it has changed.
+    """Remembers what it read from one scan to the next, so that a file is read again only if it has changed.
 
     Attributes:
-        remarks: what was passed over the latest time, in sentences.
-        failures: disks that could not be read then.
+        remarks: what the latest scan skipped, in sentences.
+        failures: disks that the latest scan could not read.
     """
 
     remarks: list[str] = field(default_factory=list)
@@ -104,13 +104,13 @@ class Gathering:
     _catalogs: dict[tuple[object, ...], Catalog | None] = field(default_factory=dict)
 
     def bundles(self, folders: Iterable[Folder], terms: Terms, conditions: str, done: Collection[str]) -> list[Gathered]:
-        """The bundles that are there, those that are believed first, by stream and serial.
+        """The bundles that have arrived, trusted ones first, by stream and serial.
 
         Args:
             folders: the drop directory.
             terms: the site's terms.
-            conditions: says something else when the terms do.
-            done: catalogs that are of no interest any more.
+            conditions: changes when the terms change.
+            done: catalogs to ignore.
         """
         self.remarks, self.failures = [], []
         holders: dict[Digest, list[Folder]] = {}
@@ -173,7 +173,7 @@ class Gathering:
             self._pass_over(error)
             return None
         except OSError as error:
-            self._pass_over(disk_error(error, "cannot look at a bundle", printable(str(folders[0].path))))
+            self._pass_over(disk_error(error, "cannot read a bundle", printable(str(folders[0].path))))
             return None
         self._catalogs[key] = gathered.catalog
         return gathered
@@ -186,7 +186,7 @@ class Gathering:
             bundle.folders.append(folder)
         if volumes and not owners and folder.settled.issuperset(volumes):
             what = plural(len(volumes), "volume")
-            self.remarks.append(f"{what} in {printable(str(folder.path))}: no catalog that is waited for knows their content")
+            self.remarks.append(f"{what} in {printable(str(folder.path))}: their content matches no catalog that is waiting")
 
     def _fits(self, folder: Folder, name: str, bundle: Gathered, before: dict[tuple[str, Stamp], str]) -> bool:
         volume = next((one for one in bundle.catalog.volumes if one.name == name), None) if bundle.catalog else None

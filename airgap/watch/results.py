@@ -1,4 +1,4 @@
-"""What became of a bundle, written beside it for those who carry the media: ``STREAM-SERIAL.result.json`` and ``.txt``."""
+"""Write the result for a bundle beside it, for the people who carry the media: ``STREAM-SERIAL.result.json`` and ``.txt``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Results:
     """Writes results.
 
     Args:
-        root: the drop directory; nothing outside it is written beside a bundle, whatever links there are.
-        directory: where all results go instead, or None.
-        fallback: where a result goes that cannot be written beside its bundle; made when it is needed.
+        root: the drop directory; no result beside a bundle is written outside it, whatever links there are.
+        directory: the directory for all results instead, or None.
+        fallback: the directory for results that cannot be written beside their bundle; created on demand.
     """
 
     def __init__(self, root: Path, directory: Path | None, fallback: Path) -> None:
@@ -31,16 +31,16 @@ class Results:
         self._fallback = fallback
 
     def write(self, name: str, folder: Path, facts: Mapping[str, Any], lines: Sequence[str]) -> Path:
-        """Write one result; the path of its JSON.
+        """Write one result and return the path of its JSON.
 
         Args:
-            name: the bundle's, computed and never read from a medium.
+            name: the bundle's name, computed and never read from a medium.
             folder: the bundle's folder.
             facts: for machines.
             lines: for people.
 
         Raises:
-            MediaError: there is no place at all where it can be written.
+            MediaError: it cannot be written anywhere.
         """
         document = json.dumps({"schema": SCHEMA, **facts}, indent=2).encode() + b"\n"
         text = "".join(f"{printable(line, MAX_LINE)}\n" for line in lines).encode("utf-8", "backslashreplace")

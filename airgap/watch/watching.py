@@ -1,6 +1,6 @@
-"""Import bundles as they arrive: what is complete, in the order of its stream; what is not, waits and says what is missing.
+"""Import bundles as they arrive: complete ones in the order of their stream; an incomplete one waits and reports what is missing.
 
-Nothing here decides whether a bundle may enter: that is ``run.import_bundle``. This decides when it is asked.
+``run.import_bundle`` decides whether a bundle may enter. This module decides only when to call it.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ _MAX_REMARKS = 50
 
 @dataclass(frozen=True)
 class Site:
-    """What the site wants with what arrives.
+    """What the site does with bundles that arrive.
 
     Attributes:
         destination: the target.
-        signing: what the site adds.
-        state: its state directory.
-        purpose: everything that makes one import's outcome differ from another's: target, mapping, platforms, keys.
-        turn: waits for the turn to write to the target; its second argument hears for whom. Raises ``Busy``.
-        terms: makes the terms anew. Raises ``AirgapError``.
-        conditions: says something else when ``terms`` may: the policy and its keys changed.
-        describe: an import's outcome as facts and lines.
+        signing: the signatures that the site adds.
+        state: the state directory.
+        purpose: everything that distinguishes the outcomes of imports: target, mapping, platforms, keys.
+        turn: waits for the turn to write to the target; its second argument is told who is waited for. Raises ``Busy``.
+        terms: builds current terms. Raises ``AirgapError``.
+        conditions: a stamp that changes when ``terms`` may change, with the policy and its keys.
+        describe: the outcome of an import as facts and lines.
     """
 
     destination: Destination
@@ -65,7 +65,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened. ``kind``: remark, waiting, begun, imported, refused, failed. ``detail`` is for the log of a bug."""
+    """One event. ``kind``: remark, waiting, begun, imported, refused, failed. ``detail`` is the traceback of a bug."""
 
     kind: str
     text: str
@@ -76,7 +76,7 @@ class Event:
 
 @dataclass(frozen=True)
 class _Pause:
-    """A failure that may pass: when to try again, after how many seconds, its exit code, and the files it was with."""
+    """A temporary failure: when to try again, after how many seconds, its exit code, and the files at that time."""
 
     until: float = 0.0
     seconds: float = 0.0
@@ -89,21 +89,20 @@ _TARGET_FAILED = exit_code(RegistryError(""))
 
 
 class Watcher:
-    """Looks through a drop directory and imports what is complete.
+    """Scans a drop directory and imports complete bundles.
 
     Args:
-        site: what the site wants.
+        site: what the site does with bundles.
         arrivals: the drop directory.
-        attempts: what was done before.
-        results: where results go.
-        patience: seconds; an older bundle that is incomplete holds newer ones of its stream back until nothing of it has come for
-            so long.
+        attempts: earlier outcomes.
+        results: where results are written.
+        patience: seconds that an incomplete bundle may delay newer ones of its stream without new data.
         progress: told about every import.
-        tell: told about every event.
-        clock: seconds that only go forward.
+        tell: called with every event.
+        clock: a monotonic clock, in seconds.
 
     Attributes:
-        importing: the bundle that is being imported, or empty.
+        importing: the name of the bundle that is being imported, or empty.
     """
 
     def __init__(
@@ -128,20 +127,20 @@ class Watcher:
         self.importing = ""
 
     def begin(self) -> None:
-        """Look for the first time; what does not change from now on settles. Raises ``UsageError``."""
+        """Scan for the first time; files that do not change from now on settle. Raises ``UsageError``."""
         self._arrivals.look()
 
     @property
     def code(self) -> int:
-        """The exit code of the worst failure that the latest round found, 0 when there was none."""
+        """The exit code of the worst failure in the latest round, 0 if there was none."""
         return max(self._codes, default=0)
 
     def round(self) -> bool:
-        """Look once and import what is complete; whether anything was.
+        """Scan once and import complete bundles; whether there were any.
 
         Raises:
-            Interrupted: stopped; the same bundle goes on where it was.
-            Refused, MediaError: the site's memory is damaged or cannot be written.
+            Interrupted: stopped; the next import of the bundle continues where this one stopped.
+            Refused, MediaError: the state is damaged or cannot be written.
         """
         self._codes = []
         try:
@@ -186,7 +185,7 @@ class Watcher:
         self._codes.append(before.code)
         if bundle.digest not in self._told:
             self._told[bundle.digest] = outcome
-            text = f"{outcome} as before: neither its files nor the policy have changed"
+            text = f"{outcome} as before: its files and the policy are unchanged"
             self._tell(Event("unchanged", text, before.name, {"outcome": outcome, "exit_code": before.code}))
         return True
 
@@ -203,11 +202,11 @@ class Watcher:
         if lacks:
             return lacks, 0
         if bundle.catalog is None:
-            return None if bundle.signed else ("no signature has come yet", 3)
+            return None if bundle.signed else ("no signature has arrived yet", 3)
         pending = {other.digest: other for other in bundles if other is not bundle and not self._is_done(other)}
         for base in bundle.catalog.base:
             if base in pending:
-                return f"it builds on {pending[base].name}, which is here and has not been imported", 4
+                return f"it builds on {pending[base].name}, which has arrived but has not been imported", 4
         reasons = ((other.name, self._why_first(other)) for other in pending.values() if _is_older(other, bundle))
         return next(((f"{name} comes first and {why}", 0) for name, why in reasons if why), None)
 
@@ -241,7 +240,7 @@ class Watcher:
             except AirgapError as error:
                 self._failed(bundle, error)
             except OSError as error:
-                self._failed(bundle, disk_error(error, "the system refused", str(error.filename or "")))
+                self._failed(bundle, disk_error(error, "system error", str(error.filename or "")))
             except Exception as error:  # noqa: BLE001 - one hostile bundle must not end the service again and again
                 self._bug(bundle, error)
             else:
@@ -251,7 +250,7 @@ class Watcher:
     def _imported(self, bundle: Gathered, done: Imported) -> None:
         self.importing = ""
         facts, lines = self._site.describe(done)
-        text = "everything was there" if done.loaded is None else plural(len(done.names), "image")
+        text = "everything was already there" if done.loaded is None else plural(len(done.names), "image")
         self._conclude(bundle, Event("imported", text, bundle.name, facts), lines, keep=("imported", 0))
 
     def _failed(self, bundle: Gathered, error: AirgapError) -> None:
@@ -262,7 +261,7 @@ class Watcher:
         code = exit_code(error)
         if isinstance(error, BaseMissing):
             self._keep(bundle, "waiting", code)
-            self._wait(bundle, f"what it builds on is not there: {error}", code, {**error.facts(), "exit_code": code})
+            self._wait(bundle, f"its base is missing: {error}", code, {**error.facts(), "exit_code": code})
             return
         self._codes.append(code)
         facts = {**error.facts(), "exit_code": code}
@@ -270,7 +269,7 @@ class Watcher:
         if isinstance(error, (RegistryError, MediaError)):
             seconds = min(max(2 * self._pauses.get(bundle.digest, _NO_PAUSE).seconds, _FIRST_PAUSE), _LONGEST_PAUSE)
             self._pauses[bundle.digest] = _Pause(self._clock() + seconds, seconds, code, _files(bundle))
-            self._conclude(bundle, Event("failed", f"{error}; tried again in {seconds:.0f} seconds", bundle.name, facts), lines)
+            self._conclude(bundle, Event("failed", f"{error}; next try in {seconds:.0f} seconds", bundle.name, facts), lines)
             return
         self._told[bundle.digest] = "refused"
         lines.append("next try     when the files or the policy change")
@@ -279,7 +278,7 @@ class Watcher:
     def _gone(self, bundle: Gathered, error: AirgapError) -> None:
         """Its medium was pulled: when that is back, wherever, the bundle is gathered and tried as a new one."""
         where = listing([printable(str(folder.path)) for folder in bundle.folders if not folder.is_there()])
-        gone = MediaError("its medium was taken away", where=where, got=error.what, hint="put it back in: then it is imported")
+        gone = MediaError("its medium was taken away", where=where, got=error.what, hint="insert it again to import the bundle")
         self._codes.append(exit_code(gone))
         event = Event("failed", str(gone), bundle.name, {**gone.facts(), "exit_code": exit_code(gone)})
         self._conclude(bundle, event, (), write=False)  # its place may be an empty mount point now
@@ -301,7 +300,7 @@ class Watcher:
         write: bool = True,
         keep: tuple[str, int] | None = None,
     ) -> None:
-        """Write the result, remember the attempt, tell the event: stopped in between, it is only done once more."""
+        """Write the result, record the attempt, report the event: if interrupted in between, it is only done again."""
         head: dict[str, Any] = {
             "bundle": bundle.name,
             "catalog": bundle.digest,
@@ -344,7 +343,7 @@ class Watcher:
         return _hash([self._site.purpose, self._conditions, *(folder.stamps() for folder in bundle.folders), since])
 
     def _tell_new(self, events: Mapping[str, Event], present: set[str]) -> None:
-        """Tell what was not told before, and forget what is not so any more."""
+        """Report new events, and forget those that no longer apply."""
         for key, event in events.items():
             if key not in self._told:
                 self._tell(event)

@@ -274,7 +274,7 @@ def test_a_finished_bundle_is_never_overwritten(operator: OperatorDesk) -> None:
     assert here(*operator.command("--serial", 1)).returncode == 0
     before = tree(operator.out)
     operator.origin.push(f"{operator.address}/shop/web:1", images.image([images.layer("newer")]))
-    failed(here(*operator.command("--serial", 1)), USAGE, "other content exists", "another --serial")
+    failed(here(*operator.command("--serial", 1)), USAGE, "different content already exists", "another --serial")
     assert tree(operator.out) == before
 
 

@@ -159,10 +159,10 @@ def test_gpg_signs_and_verifies_and_another_gpg_key_does_not(site: SiteDesk, mon
 def test_an_older_serial_unless_it_is_allowed(site: SiteDesk) -> None:
     assert site.import_(bundle=site.made.newer).returncode == 0
     before = tree(site.store)
-    failed(site.import_(), REFUSED, "an older bundle", "--allow-older")
+    failed(site.import_(), REFUSED, "is older than the newest one imported here", "--allow-older")
     assert tree(site.store) == before
     site.is_taken("--allow-older")
-    failed(site.import_(), REFUSED, "an older bundle")
+    failed(site.import_(), REFUSED, "is older than the newest one imported here")
 
 
 def test_the_same_serial_with_another_catalog(site: SiteDesk) -> None:
@@ -220,7 +220,7 @@ def test_a_target_that_is_none(site: SiteDesk, target: str) -> None:
 
 def test_a_store_that_is_something_else(site: SiteDesk) -> None:
     site.store.mkdir()
-    (site.store / "holiday.jpg").write_text("not ours")
+    (site.store / "holiday.jpg").write_text("not private")
     before = tree(site.store)
     failed(site.import_(), USAGE, "not an OCI image layout", "choose another directory")
     assert tree(site.store) == before
@@ -260,7 +260,7 @@ def test_two_images_that_would_get_one_name(site: SiteDesk) -> None:
 
 
 def test_a_platform_that_is_in_no_image(site: SiteDesk) -> None:
-    failed(site.import_("--platform", "linux/s390x"), REFUSED, "none of the platforms")
+    failed(site.import_("--platform", "linux/s390x"), REFUSED, "none of the requested platforms")
     site.nothing_is_visible()
 
 
@@ -283,7 +283,7 @@ def test_a_state_of_something_else(site: SiteDesk) -> None:
     connection.execute("CREATE TABLE cookies (name TEXT)")
     connection.commit()
     connection.close()
-    failed(site.import_(), REFUSED, "something else")
+    failed(site.import_(), REFUSED, "another program's database")
 
 
 def test_a_state_that_cannot_be_written(site: SiteDesk) -> None:

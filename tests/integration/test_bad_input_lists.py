@@ -80,14 +80,16 @@ def test_a_tag_and_a_pin_of_it_that_turn_out_to_be_two_images(operator: Operator
     old = images.image([images.layer("old")])
     operator.origin.push(f"{operator.address}/shop/web@{old.digest}", old)
     names = (f"{operator.address}/shop/web:1", f"{operator.address}/shop/web:1@{old.digest}")
-    operator.refused(USAGE, "one name, two images", image_list=operator.list(*names))
+    operator.refused(USAGE, "one name to different images", image_list=operator.list(*names))
     assert not operator.out.exists()
 
 
 def test_a_platform_that_no_image_has(operator: OperatorDesk) -> None:
     operator.origin.push(f"{operator.address}/shop/multi:1", images.multi_arch("multi"))
     options = ("--platform", "linux/s390x")
-    operator.refused(USAGE, "none of the platforms", options=options, image_list=operator.list(f"{operator.address}/shop/multi:1"))
+    operator.refused(
+        USAGE, "none of the requested platforms", options=options, image_list=operator.list(f"{operator.address}/shop/multi:1")
+    )
     assert not operator.out.exists()
 
 
@@ -112,9 +114,9 @@ def test_a_platform_that_no_image_has(operator: OperatorDesk) -> None:
         (("--created", "2026-01-31T12:00:00"), "RFC 3339"),
         (("--created", "0001-01-01T00:00:00+23:00"), "RFC 3339"),
         (("--expires", "soon"), "90d"),
-        (("--expires", "0d"), "before it is made"),
-        (("--expires", "2020-01-01T00:00:00Z"), "before it is made"),
-        (("--created", "9999-12-01T00:00:00Z", "--expires", "90d"), "calendar"),
+        (("--expires", "0d"), "before it is created"),
+        (("--expires", "2020-01-01T00:00:00Z"), "before it is created"),
+        (("--created", "9999-12-01T00:00:00Z", "--expires", "90d"), "out of range"),
         (("--threads", "0"), "--threads"),
         (("--key", "/nowhere/airgap.key"), "cannot read the key file"),
         (("--key", "/"), "cannot read the key file"),
@@ -146,7 +148,7 @@ def test_a_missing_list_a_missing_option_and_a_lock_beside_a_list(operator: Oper
     lock = operator.work / "images.lock"
     assert here("resolve", operator.list(), "--lock", lock).returncode == 0
     both = ["export", lock, operator.list(), *operator.command()[2:]]
-    failed(here(*both), USAGE, "a lock stands alone")
+    failed(here(*both), USAGE, "a lock cannot be combined")
 
 
 def test_a_lock_that_was_cut_or_edited(operator: OperatorDesk) -> None:

@@ -34,10 +34,10 @@ def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
 def test_rollback_replay_of_an_older_bundle_is_refused(yard: Yard) -> None:
     four, five = yard.bundle(4), yard.bundle(5)
     yard.takes(five)
-    yard.refuses(four, "an older bundle", "--allow-older")
+    yard.refuses(four, "is older than the newest one imported here", "--allow-older")
     assert yard.takes(five)["already_there"]
     assert "serial 5" in yard.takes(four, "--allow-older")["remarks"][0]
-    yard.refuses(four, "an older bundle")
+    yard.refuses(four, "is older than the newest one imported here")
     with State(yard.state) as state:
         assert [event.event for event in state.history()] == ["import", "refused", "import", "import", "refused"]
         assert "--allow-older" in state.history()[3].reason
@@ -46,7 +46,7 @@ def test_rollback_replay_of_an_older_bundle_is_refused(yard: Yard) -> None:
 def test_rollback_into_a_second_target_is_refused_too(yard: Yard) -> None:
     four = yard.bundle(4)
     yard.takes(yard.bundle(5))
-    failed(yard.take(four, to=f"oci:{yard.work}/second"), REFUSED, "an older bundle")
+    failed(yard.take(four, to=f"oci:{yard.work}/second"), REFUSED, "is older than the newest one imported here")
     assert not (yard.work / "second").exists()
 
 
@@ -56,7 +56,7 @@ def test_rollback_after_a_partial_import_is_refused(yard: Yard) -> None:
     new = yard.bundle(2, volume_size=20_000)
     sorted(new.glob("volume-*"))[-1].unlink()
     assert yard.takes(new, "--partial")["left_out"] == ["docker.io/shop/large:1"]
-    yard.refuses(old, "an older bundle")
+    yard.refuses(old, "is older than the newest one imported here")
 
 
 def test_rollback_by_a_second_bundle_of_a_serial_is_refused_even_when_older_ones_are_allowed(yard: Yard) -> None:
@@ -75,7 +75,7 @@ def test_rollback_after_the_memory_was_deleted_fails_closed(yard: Yard) -> None:
         failed(yard.take(bundle), REFUSED, "is gone", "--init-state")
     failed(here("history", "--state", yard.state, "--json"), REFUSED, "is gone")
     yard.takes(five, "--init-state")
-    yard.refuses(four, "an older bundle", options=("--init-state",))
+    yard.refuses(four, "is older than the newest one imported here", options=("--init-state",))
     with State(yard.state) as state:
         assert [event.event for event in state.history()] == ["state", "import", "refused"]
 
@@ -146,7 +146,7 @@ def test_fork_of_the_stream_by_a_second_exporter_is_refused(yard: Yard) -> None:
     (yard.work / "usb").rename(yard.work / "moved")
     yard.bundle(2, created="2026-02-01T00:00:00Z")
     third = yard.bundle(3)
-    yard.refuses(third, "another history", "--allow-fork")
+    yard.refuses(third, "not the bundle that was imported here", "--allow-fork")
     assert "--allow-fork" in yard.takes(third, "--allow-fork")["remarks"][0]
     yard.takes(third)
 
@@ -159,4 +159,4 @@ def test_a_gap_in_the_serials_is_no_fork(yard: Yard) -> None:
 
 def test_a_sender_that_lost_its_memory_is_remarked(yard: Yard) -> None:
     yard.takes(yard.bundle(1))
-    assert "lost its memory" in yard.takes(yard.bundle(2, claim(previous=None)))["remarks"][0]
+    assert "lost its state" in yard.takes(yard.bundle(2, claim(previous=None)))["remarks"][0]

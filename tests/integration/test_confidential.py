@@ -170,7 +170,7 @@ def test_what_is_damaged_is_found_and_completed_by_a_supplement(desk: Desk) -> N
     says_nothing(supplement, catalog_of(desk.closed.made.bundle))
     desk.taken(supplement)
     asked = here("export", "--resend", need, desk.bundle / "catalog.json", "--out", desk.work / "again", *state)
-    failed(asked, USAGE, "can be sent again only from itself")
+    failed(asked, USAGE, "can be resent only from itself")
 
 
 @pytest.mark.parametrize("volume", [1, 2, 3])
@@ -252,14 +252,14 @@ def test_an_unfinished_export_says_nothing_and_goes_on(operator: OperatorDesk, r
         "prod-1": "0o0",
         "content.key": "0o0",
     }
-    failed(here(*operator.command()), USAGE, "unfinished bundle that is encrypted is in the way")
+    failed(here(*operator.command()), USAGE, "unfinished bundle that is encrypted already exists")
     operator.server.app = operator.origin.answer
     done = json.loads(here(*operator.command(*options)).stdout)
     assert done["encrypted_to"] == [reader.site.key_id]
     assert not work.exists()
     again = json.loads(here(*operator.command(*options, "--serial", 1)).stdout)
     assert again["already_there"]
-    failed(here(*operator.command("--serial", 1)), USAGE, "other content exists")
+    failed(here(*operator.command("--serial", 1)), USAGE, "different content already exists")
     fixed = ["--policy", operator.sender.policy, "--decrypt-key", reader.private]
     assert here("verify", operator.out / "prod-0001", *fixed).returncode == 0
 

@@ -103,12 +103,12 @@ def test_bundles_without_a_name_need_the_operators_word(world: World) -> None:
         assert refused.returncode == REFUSED
         assert "names no image" in refused.stderr
     assert not (world.work / "store/index.json").exists()
-    verified = world.site.json("verify", bundle, "--policy", world.site.policy, "--accept-unnamed-bundles")
-    imported = world.site.import_(target, bundle, options=("--accept-unnamed-bundles",))
+    verified = world.site.json("verify", bundle, "--policy", world.site.policy, "--accept-unnamed-sigstore-bundles")
+    imported = world.site.import_(target, bundle, options=("--accept-unnamed-sigstore-bundles",))
     for facts in (verified, imported):
         reasons = [judgement["decisions"][0]["reason"] for judgement in facts["judgements"]]
         assert len(reasons) == 2
-        assert all(reason.endswith("names no image (--accept-unnamed-bundles)") for reason in reasons)
+        assert all(reason.endswith("names no image (--accept-unnamed-sigstore-bundles)") for reason in reasons)
 
 
 def test_bundles_for_another_image_are_refused_even_with_the_operators_word(world: World) -> None:

@@ -130,7 +130,7 @@ def test_a_tag_of_somebody_else_is_never_moved_to_keep_an_image(desk: Desk, opti
     other = images.image([images.layer("of somebody else")])
     place = Reference.parse(f"{desk.to.removeprefix('docker://')}/quay.io/shop/web:{keeping_tag(WEB.digest)}")
     desk.put(other, str(place))
-    facts = failed(desk.done("import", *options), USAGE, "stands for something else", "--no-digest-tags")
+    facts = failed(desk.done("import", *options), USAGE, "refers to another image", "--no-digest-tags")
     assert facts["where"] == str(place)
     assert desk.tags() == {keeping_tag(WEB.digest): str(other.digest)}
     assert not exists(f"{place.repository}@{WEB.digest}"), "nothing was written"
@@ -186,7 +186,7 @@ def test_hosts_find_it_by_its_digest_and_are_told_where_it_was_made_anew(desk: D
     state = desk.work / "state"
     done = here("mirror-config", "--to", desk.to, "--format", "registries.conf", "--out", desk.work / "h", "--state", state)
     assert done.returncode == 0, done.stderr
-    assert f"{PINNED} is not found by its own name" in done.stdout
+    assert f"{PINNED} cannot be pulled by its own name" in done.stdout
     assert SINGLE not in done.stdout
 
 

@@ -37,7 +37,7 @@ def test_a_dry_run_does_not_call_fine_what_a_read_only_registry_refuses(site: Si
     require("docker-registry")
     with DockerRegistry(tmp_path / "registry", readonly=True) as registry:
         target = f"docker://{registry.address}/mirror"
-        facts = failed(site.import_("--dry-run", to=target), NETWORK, "2 of 2 repositories will not take", "read-only")
+        facts = failed(site.import_("--dry-run", to=target), NETWORK, "2 of 2 repositories will refuse the push", "read-only")
         assert all(name in facts["got"] for name in repositories(f"{registry.address}/mirror"))
         failed(site.import_(to=target), NETWORK)
 

@@ -97,7 +97,7 @@ def test_a_gate_that_hangs_is_ended_with_everything_that_it_started(yard: Yard) 
     yard.list(yard.tool_name)
     pid = yard.work / "pid"
     gate = f"sh -c 'sleep 600 & echo $! > {pid}; wait'"
-    yard.refused(REFUSED, "not done after 1 seconds", "--gate-timeout", options=("--gate", gate, "--gate-timeout", "1"))
+    yard.refused(REFUSED, "not finished after 1 seconds", "--gate-timeout", options=("--gate", gate, "--gate-timeout", "1"))
     status = Path(f"/proc/{pid.read_text().strip()}/stat")
     assert not status.exists() or ") Z " in status.read_text()
 
@@ -210,7 +210,7 @@ def test_a_bundle_that_is_sealed_already_is_looked_at_by_new_gates(yard: Yard) -
     assert again["already_there"]
     assert len(again["gates"]) == 2
     done = yard.site.run(*yard.command("--gate", "false"), check=False)
-    failed(done, REFUSED, yard.web_name, "sealed by an earlier run")
+    failed(done, REFUSED, yard.web_name, "an earlier run has finished it")
 
 
 def test_gates_change_no_byte_of_the_bundle(yard: Yard) -> None:

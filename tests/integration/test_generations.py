@@ -199,7 +199,7 @@ def test_what_an_earlier_version_has_pruned_is_not_guessed(vendor: Vendor, far: 
         columns = "(at, event, stream, serial, catalog, target, outcome, reason)"
         connection.execute(f"INSERT INTO history {columns} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event)
     _downgrade(far)
-    failed(far.back("prod", 2), DAMAGED, "tool:1", "not known")
+    failed(far.back("prod", 2), DAMAGED, "tool:1", "digests after this bundle are unknown")
     assert far.names() == before
     done(far.back("prod", 3))
 

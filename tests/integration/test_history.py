@@ -58,7 +58,7 @@ def test_every_decision_is_told_with_its_reason(yard: Yard) -> None:
         str(Digest.of((bundle / "catalog.json").read_bytes())) for bundle in (two, one, unsigned, two)
     ]
     text = told(yard.state)
-    assert re.search(r"^\S+Z  refused   prod-0001  oci:\S+: an older bundle", text, re.MULTILINE)
+    assert re.search(r"^\S+Z  refused   prod-0001  oci:\S+: the bundle prod-0001 is older than", text, re.MULTILINE)
     assert "serial 2 or higher" in text
     assert yard.sender.signer.key_id in told(yard.state, "-v")
 

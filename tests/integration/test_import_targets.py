@@ -99,7 +99,7 @@ def test_a_directory_takes_one_image_only(site: SiteDesk, made: Made, tmp_path: 
 
 @pytest.mark.parametrize("to", ["dir:/d", "oci-archive:/x.tar", "k3s:/images"])
 def test_names_are_mapped_for_registries_only(site: SiteDesk, to: str) -> None:
-    failed(site.import_("--map", "strip-host", to=to), USAGE, "--map is for registries")
+    failed(site.import_("--map", "strip-host", to=to), USAGE, "--map is only for registries")
 
 
 @pytest.mark.parametrize("command", ["receipt", "mirror-config"])

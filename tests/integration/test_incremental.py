@@ -175,7 +175,7 @@ def test_a_bundle_may_be_left_out_when_the_next_one_does_not_build_on_it(far: Fa
 def refused(far: Far, bundle: Path, *options: object) -> set[str]:
     """Import is refused with exit code 4 and changes nothing; the blobs that are said to be missing."""
     before = far.stored()
-    facts = failed(here(*far.command(bundle, *options)), DAMAGED, "the destination lacks", "receipt")
+    facts = failed(here(*far.command(bundle, *options)), DAMAGED, "the target lacks", "receipt")
     assert far.stored() == before
     return {line.split()[0] for line in facts["got"].splitlines() if line.strip()}
 
@@ -259,7 +259,7 @@ def test_a_store_is_a_base_and_a_destination(stream: Stream, empty: Far, tmp_pat
     assert {path.name for path in (store / "blobs/sha256").iterdir()} == expected
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in (store / "blobs/sha256").iterdir())
     shutil.rmtree(store)
-    failed(here(*empty.command(bundle, "--allow-older", to=f"oci:{store}")), DAMAGED, "the destination lacks")
+    failed(here(*empty.command(bundle, "--allow-older", to=f"oci:{store}")), DAMAGED, "the target lacks")
     assert not store.exists()
 
 

@@ -91,7 +91,7 @@ PARTS: dict[str, Callable[[Desk], Digest]] = {
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_manifest_that_is_only_held_is_refused(desk: Desk, part: str) -> None:
-    desk.refuses(desk.second(PARTS[part](desk)), "a manifest is not in the bundle", PARTS[part](desk))
+    desk.refuses(desk.second(PARTS[part](desk)), "the bundle lacks a manifest", PARTS[part](desk))
 
 
 def test_a_signature_that_is_only_held_does_not_count(desk: Desk) -> None:

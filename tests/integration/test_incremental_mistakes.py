@@ -81,7 +81,7 @@ def test_a_bundle_that_is_not_earlier(ground: Ground, tmp_path: Path, serial: in
 def test_a_bundle_that_was_not_made_here(ground: Ground, tmp_path: Path) -> None:
     other = ground.stream.export(1, tmp_path / "other", "--patch", "always")
     assert catalog_of(other) != catalog_of(ground.stream.chain[1])
-    refused(ground, tmp_path, USAGE, "not the bundle that was exported from here", "receipt of the site", since=[other])
+    refused(ground, tmp_path, USAGE, "not the bundle that was exported here", "receipt of the site", since=[other])
 
 
 def test_two_receipts(ground: Ground, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_receipts_are_believed_only_with_a_signature_of_the_key_given(ground: Gr
     assert "copy.receipt: signed by" in done.stderr
     done = here(*ground.stream.command(2, tmp_path / "more", "--since", copy))
     assert done.returncode == 0, done.stderr
-    assert "its signature is not checked (--since-key)" in done.stderr
+    assert "signature not verified (give --since-key)" in done.stderr
 
 
 def _text(work: Path, _: Ground) -> Path:

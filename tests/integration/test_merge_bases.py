@@ -55,7 +55,7 @@ def test_a_chain_of_one_incremental_bundle_builds_on_what_that_builds_on(vendor:
     second = vendor.export("prod", ["app:1"], "--since", first)
     merged = merge(vendor, second, *(["--since", first, "--since", first] if since else []))
     assert catalog_of(merged).base == (f"sha256:{hashlib.sha256((first / 'catalog.json').read_bytes()).hexdigest()}",)
-    failed(far.take(merged), DAMAGED, "the destination lacks")
+    failed(far.take(merged), DAMAGED, "the target lacks")
     done(far.take(first))
     done(far.take(merged))
     assert far.names() == {"app:1": vendor.now["app:1"]}
@@ -72,7 +72,7 @@ def test_a_merge_that_needs_another_base_names_the_receipt_that_would_do(vendor:
     base = receipt(far, "b.receipt")
     third = vendor.export("prod", ["tool:1"], "--since", base)
     digest = hashlib.sha256(base.read_bytes()).hexdigest()
-    said = f"the receipt (or earlier bundle) that prod-0003 was made since: sha256:{digest}"
+    said = f"the receipt (or earlier bundle) that prod-0003 was exported since: sha256:{digest}"
     failed(here(*command(vendor, second, third)), DAMAGED, "a blob is in none of the bundles", said, "--since RECEIPT")
     merged = merge(vendor, second, third, "--since", base)
     done(far.take(merged))

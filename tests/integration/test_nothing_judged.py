@@ -112,9 +112,9 @@ def test_an_empty_index_is_accepted_by_a_signature_on_itself_and_by_no_other(yar
 def test_an_empty_index_has_none_of_the_platforms_asked_for(yard: Yard) -> None:
     inner = images.index([images.index([]), images.image([images.layer("x")], platform="linux/amd64")])
     yard.references[:] = [yard.origin.push(NAME, inner)]
-    yard.refuses(yard.bundle(1), "none of the platforms", options=("--platform", "linux/arm64"))
+    yard.refuses(yard.bundle(1), "none of the requested platforms", options=("--platform", "linux/arm64"))
     yard.references[:] = [yard.origin.push(NAME, images.index([images.index([])]))]
-    yard.refuses(yard.bundle(2), "none of the platforms", options=("--platform", "linux/arm64"))
+    yard.refuses(yard.bundle(2), "none of the requested platforms", options=("--platform", "linux/arm64"))
 
 
 def test_nothing_is_imported_partially_where_no_image_is_complete(yard: Yard) -> None:

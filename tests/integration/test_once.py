@@ -196,7 +196,7 @@ def test_a_plan_that_was_carried_out_is_nothing_to_do(world: World, tmp_path: Pa
     for _ in range(2):
         again = world.driver.run("prune", target, "--apply", tmp_path / "plan.json", *state)
         assert again.returncode == 0, again.stderr
-        assert again.stdout == f"nothing to do: {tmp_path}/plan.json was carried out already\n"
+        assert again.stdout == f"nothing to do: {tmp_path}/plan.json was already carried out\n"
     assert world.driver.run("prune", target, "--apply", tmp_path / "plan.json", *state, "--json").json["already_applied"]
     with State(tmp_path / "state") as known:
         assert [event.event for event in known.history()].count("prune") == 1

@@ -80,7 +80,7 @@ def test_of_two_imports_at_once_the_later_one_is_judged_by_what_the_earlier_one_
             held.let_go()
             one.ends()
             if second == 1:
-                assert "older bundle" in other.ends(REFUSED)
+                assert "is older than the newest one imported here" in other.ends(REFUSED)
             else:
                 other.ends()
     left = names(registry, life)
@@ -150,7 +150,7 @@ def test_an_import_by_watch_waits_its_turn_and_says_for_whom(drop: Drop, life: L
             told = service.until("waiting", "prod-0001")
             assert f"waiting for airgap import (process {os.getpid()} on" in told["waits_for"]
             assert json.loads((drop.root / "prod-0001.result.json").read_bytes())["outcome"] == "waiting"
-            assert service.stop() == 0, "nothing was under way"
+            assert service.stop() == 0, "no import was running"
         assert walk(registry.address).tags == {}
     with Service(drop, "--policy", life.site.policy, to=target) as service:
         service.until("imported", "prod-0001")
@@ -200,7 +200,7 @@ def test_another_spelling_of_a_target_is_no_other_place(life: Life, state: str, 
         target = other.format(here=tmp_path)
         done = here(*import_of(target, life.bundles[0], life.site.policy, "--state", state, "--wait", 0))
     assert done.returncode == MEDIA
-    assert "another command is at work" in done.stderr
+    assert "another command is using the target" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["import", "prune", "rollback", "receipt", "watch"])
@@ -224,7 +224,7 @@ def test_every_command_that_meets_another_one_waits_no_longer_than_it_is_told(
     assert done.returncode == MEDIA
     said = done.stdout + done.stderr
     assert f"waiting for airgap rollback (process {os.getpid()} on" in said
-    assert "another command is at work at the target, and was after 0.3 seconds" in said
+    assert "another command is using the target and still was after 0.3 seconds" in said
     assert (walk(registry.address), history(state)) == before
     assert not (tmp_path / "receipt").exists()
 

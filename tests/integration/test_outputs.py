@@ -259,7 +259,7 @@ def test_a_new_file_gets_the_mode_that_the_umask_says(desk: Desk, tmp_path: Path
 def test_a_directory_is_no_file_to_write(desk: Desk, tmp_path: Path, name: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     for out in (tmp_path, f"{tmp_path}/", tmp_path / "link"):
-        failed(here(*desk.command(name, out), "--json"), USAGE, "this is a directory")
+        failed(here(*desk.command(name, out), "--json"), USAGE, "not a directory")
     assert [path.name for path in tmp_path.iterdir()] == ["link"]
 
 

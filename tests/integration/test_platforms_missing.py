@@ -42,7 +42,7 @@ def test_an_image_of_another_platform_is_not_carried_whatever_asks_for_it(operat
     path.write_text(text)
     asked: list[object] = [command, path, "--json", *options]
     facts = failed(here(*(operator.command(*options, image_list=path) if command == "export" else asked)), USAGE)
-    assert facts["error"] == "an image has none of the platforms asked for"
+    assert facts["error"] == "an image has none of the requested platforms"
     assert f"{operator.address}/shop/one:1" in facts["where"]
     assert (facts["expected"], facts["got"]) == ("linux/arm64", "linux/amd64")
     assert not operator.out.exists()
@@ -53,13 +53,13 @@ def test_an_image_from_an_archive_of_another_platform_is_not_carried(operator: O
     one = origin.push("docker.io/shop/one:1", images.image([images.layer("one")]))
     bundle = site.made.sender.bundle(origin, [one], operator.work / "one")
     archive = f"oci-archive:{bundle / names.volume_name(1)}:{one}"
-    facts = failed(here("plan", archive, "--platform", "linux/arm64", "--json"), USAGE, "none of the platforms")
+    facts = failed(here("plan", archive, "--platform", "linux/arm64", "--json"), USAGE, "none of the requested platforms")
     assert facts["got"] == "linux/amd64"
 
 
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)], ids=["import", "dry run"])
 def test_an_import_loads_nothing_when_one_image_lacks_the_platform(site: SiteDesk, dry_run: tuple[str, ...]) -> None:
-    facts = failed(site.import_("--platform", "linux/arm64", *dry_run), REFUSED, "none of the platforms")
+    facts = failed(site.import_("--platform", "linux/arm64", *dry_run), REFUSED, "none of the requested platforms")
     assert (facts["where"], facts["expected"], facts["got"]) == (TOOL, "linux/arm64", "linux/amd64")
     site.nothing_is_visible()
     assert not site.store.exists()
@@ -90,7 +90,7 @@ def test_a_platform_that_an_incremental_bundle_does_not_show_is_asked_of_its_cat
     done = here("export", listed, *options, *machine, "--bundle-policy", made.sender.policy, "--json")
     assert done.returncode == 0, done.stderr
     bundle = site.work / "next/prod-0003"
-    facts = failed(site.import_("--platform", "linux/arm64", bundle=bundle), REFUSED, "none of the platforms")
+    facts = failed(site.import_("--platform", "linux/arm64", bundle=bundle), REFUSED, "none of the requested platforms")
     assert facts["got"] == "linux/amd64"
     assert site.import_("--platform", "linux/amd64", bundle=bundle).returncode == 0
 
@@ -129,5 +129,5 @@ def test_a_watched_bundle_without_the_platform_is_refused_and_says_why(site: Sit
     ]
     done = here(*watch, "--once", "--results", results, "--settle", "0", "--platform", "linux/arm64", "--json")
     assert done.returncode == REFUSED, done.stderr
-    assert "none of the platforms" in done.stdout + done.stderr
+    assert "none of the requested platforms" in done.stdout + done.stderr
     assert not site.store.exists()

@@ -180,12 +180,12 @@ def test_only_the_stream_that_was_named_is_pruned(life: Life, tmp_path: Path) ->
 def test_mistakes_are_told(life: Life, tmp_path: Path) -> None:
     target = filled(life, f"oci:{tmp_path / 'store'}", 1)
     (tmp_path / "plan").write_text("{}")
-    refused(life, USAGE, "either plans or applies", "prune", target)
-    refused(life, USAGE, "either plans or applies", "prune", target, "--keep", 1, "--apply", tmp_path / "plan")
-    refused(life, USAGE, "either plans or applies", "prune", target, "--unlisted", "--apply", tmp_path / "plan")
+    refused(life, USAGE, "give either --keep to plan, or --apply", "prune", target)
+    refused(life, USAGE, "give either --keep to plan, or --apply", "prune", target, "--keep", 1, "--apply", tmp_path / "plan")
+    refused(life, USAGE, "give either --keep to plan, or --apply", "prune", target, "--unlisted", "--apply", tmp_path / "plan")
     refused(life, USAGE, "not a plan", "prune", target, "--apply", tmp_path / "plan")
     refused(life, USAGE, "asked what it holds", "prune", f"oci-archive:{tmp_path / 'x.tar'}", "--keep", 1)
-    failed(life.site.run("prune", target, "--keep", 1, state="no-state", check=False), USAGE, "remembers no import")
+    failed(life.site.run("prune", target, "--keep", 1, state="no-state", check=False), USAGE, "no import is recorded")
 
 
 def _tag(registry: DockerRegistry, path: str, digest: str, tag: str) -> None:

@@ -20,7 +20,7 @@ def test_a_record_is_not_written_over_another_file(site: SiteDesk, command: str,
     path = site.work / "record"
     path.write_bytes(foreign)
     site.is_taken()
-    facts = failed(here(*_commands(site, path)[command], "--json"), USAGE, "another file is in the way")
+    facts = failed(here(*_commands(site, path)[command], "--json"), USAGE, "a different file already exists")
     assert facts["where"] == str(path)
     assert path.read_bytes() == foreign
 
@@ -48,7 +48,11 @@ def test_a_request_is_not_written_over_another_file(site: SiteDesk) -> None:
     flip(site.volume(2), 1000)
     path = site.work / "request"
     path.write_text("mine")
-    failed(here("media", "repair", site.bundle, "--out", site.work / "out", "--request", path, "--json"), USAGE, "in the way")
+    failed(
+        here("media", "repair", site.bundle, "--out", site.work / "out", "--request", path, "--json"),
+        USAGE,
+        "a different file already exists",
+    )
     assert path.read_text() == "mine"
     path.unlink()
     for _ in range(2):

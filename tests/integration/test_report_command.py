@@ -84,10 +84,10 @@ def test_what_it_is_compared_with_can_be_named_and_other_places_are_tried(desk, 
     moved = tmp_path / "usb" / desk.second.name
     shutil.copytree(desk.second, moved)
     assert desk.report(moved, "--since", desk.first / names.CATALOG)[1]["compared_with"] == "prod-0001"
-    assert desk.report(moved)[1]["compared_with"] == "prod-0001, as this machine made it"
+    assert desk.report(moved)[1]["compared_with"] == "prod-0001, as exported by this machine"
     seen, facts = desk.report(moved, state="no-state")
     assert facts["compared_with"] is None
-    assert "name the bundle before it with --since" in seen
+    assert "name the previous bundle with --since" in seen
 
 
 def test_a_site_sees_what_is_new_for_it(desk, tmp_path):
@@ -179,7 +179,7 @@ def catalog_sums(bundle: Path) -> set[str]:
 def test_mistakes_have_messages(desk, tmp_path):
     page = tmp_path / "page.html"
     failed(desk.site.run("report", tmp_path, "-o", page, check=False), USAGE, "no bundle here")
-    failed(desk.site.run("report", desk.second, "-o", page, "--since", desk.site.policy, check=False), USAGE, "cannot be compared")
+    failed(desk.site.run("report", desk.second, "-o", page, "--since", desk.site.policy, check=False), USAGE, "cannot compare")
     failed(desk.site.run("report", desk.second, "-o", tmp_path / "no/where.html", check=False), 6)
     assert not page.exists()
 

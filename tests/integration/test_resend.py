@@ -191,9 +191,9 @@ def test_an_unfinished_supplement_goes_on_where_it_stopped(desk: Desk) -> None:
 def test_requests_that_are_wrong_say_why(desk: Desk) -> None:
     good = desk.wish.document({1: [0]})
     for change, *says in (
-        ({"stream": "other"}, "nothing is known"),
-        ({"serial": 9}, "nothing is known"),
-        ({"catalog": Digest.of(b"")}, "nothing is known"),
+        ({"stream": "other"}, "the bundle of the resend request is unknown"),
+        ({"serial": 9}, "the bundle of the resend request is unknown"),
+        ({"catalog": Digest.of(b"")}, "the bundle of the resend request is unknown"),
         ({"files": {"volume-0001.tar": [[0, 2]]}}, "beyond the end", "2 blocks", "block 2"),
         ({"files": {"volume-0009.tar": [[0, 0]]}}, "does not have", "volume-0009.tar"),
         ({"files": {"../keys": [[0, 0]]}}, "does not have"),
@@ -218,7 +218,7 @@ def test_an_original_that_is_damaged_in_the_same_place_is_named(desk: Desk) -> N
 
 def test_a_machine_that_never_exported_it_needs_only_the_catalog(desk: Desk) -> None:
     request = desk.wish.request({3: [1]})
-    desk.refused(USAGE, "nothing is known", request=request, state="new")
+    desk.refused(USAGE, "the bundle of the resend request is unknown", request=request, state="new")
     (desk.media / "volume-0003.tar").unlink()
     (desk.media / "volume-0001.tar").unlink()
     whole = desk.resend(desk.wish.request({1: [0, 1], 3: [0, 1]}), desk.media, state="new")

@@ -235,7 +235,7 @@ def test_transfers_under_way_are_finished_first(tmp_path):
         ended: list[int] = []
         stopper = threading.Thread(target=lambda: ended.append(serving.stop()))
         stopper.start()
-        serving.said("stopping: transfers under way have 60 seconds")
+        serving.said("stopping: active transfers have 60 seconds")
         received = bytearray()
         while part := connection.recv(1 << 20):
             received += part
@@ -271,8 +271,8 @@ def test_a_bundle_is_served_from_media_when_the_policy_trusts_it(made, tmp_path)
 
 def test_a_bundle_without_a_policy_is_said_to_be_unchecked(made, tmp_path):
     with Serving(tmp_path, made.bundle) as serving:
-        serving.said("the signature of this bundle is not checked")
-        assert "signature not checked" in serving.ask("/status").body.decode()
+        serving.said("the signature of this bundle is not verified")
+        assert "signature not verified" in serving.ask("/status").body.decode()
 
 
 def test_a_bundle_that_the_policy_does_not_trust_is_not_served(made, tmp_path):
@@ -292,7 +292,7 @@ def test_a_bundle_that_the_policy_does_not_trust_is_not_served(made, tmp_path):
         (("--listen", "nonsense"), "not an address"),
         (("--admin", "127.0.0.1:99999"), "not an address"),
         (("--listen", "192.0.2.1:5000"), "cannot listen"),
-        (("other",), "a store is served alone"),
+        (("other",), "a store must be served alone"),
     ],
 )
 def test_what_it_cannot_do_is_said_before_it_begins(tmp_path, monkeypatch, options, says):

@@ -165,4 +165,4 @@ def test_what_is_watched_is_read_again_when_it_changes_and_stays_when_that_fails
     assert value() == 3
     assert said == ["the file: read again"] * 2
     assert [kind for kind, _ in troubles] == ["reload", "reload"]
-    assert "not a number; what was there before stays in use" in troubles[0][1]
+    assert "not a number; the previous version stays in use" in troubles[0][1]

@@ -106,7 +106,7 @@ def test_a_signature_by_another_key_does_not_count(yard: Yard) -> None:
 def test_a_cosign_3_bundle_counts_as_the_importer_counts_it(yard: Yard) -> None:
     key = Key()
     named = str(Repository(yard.registry.address, "tool"))
-    for name, options, code in ((None, (), REFUSED), (None, ("--accept-unnamed-bundles",), 0), (named, (), 0)):
+    for name, options, code in ((None, (), REFUSED), (None, ("--accept-unnamed-sigstore-bundles",), 0), (named, (), 0)):
         document = json.dumps(bundle_document(key, yard.tool.manifest.raw, name)).encode()
         referrer = images.artifact(yard.tool, BUNDLE, document, media_type=BUNDLE)
         yard.publish("tool", referrer)
@@ -148,7 +148,7 @@ def test_a_bundle_that_is_sealed_already_is_judged_too(yard: Yard) -> None:
     yard.export()
     done = yard.site.run(*yard.command("--verify-images", policy(yard, tool=ANYTHING)), check=False)
     assert done.returncode == REFUSED
-    assert "sealed by an earlier run" in done.stderr
+    assert "an earlier run has finished it" in done.stderr
 
 
 def test_require_signed_refuses_what_the_policy_lets_pass_unsigned(yard: Yard) -> None:
@@ -156,7 +156,7 @@ def test_require_signed_refuses_what_the_policy_lets_pass_unsigned(yard: Yard) -
     yard.refused(REFUSED, yard.web_name, yard.tool_name, "--require-signed", options=options)
 
 
-@pytest.mark.parametrize("option", ["--require-signed", "--accept-unnamed-bundles"])
+@pytest.mark.parametrize("option", ["--require-signed", "--accept-unnamed-sigstore-bundles"])
 def test_options_of_a_policy_without_one_are_a_mistake(yard: Yard, option: str) -> None:
     yard.refused(USAGE, option, "--verify-images", options=(option,))
 

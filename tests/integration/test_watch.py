@@ -90,7 +90,7 @@ def test_a_broken_memory_of_attempts_is_begun_anew_and_costs_only_a_look(drop: D
     drop.once()
     (drop.state / "watch.json").write_text('{"schema": "airgap.watch/1", "catalogs": 7}')
     events = drop.once()
-    assert "bundles are looked at once more" in events[0]["message"]
+    assert "bundles are examined again" in events[0]["message"]
     assert [event["already_there"] for event in events if event["event"] == "imported"] == [True]
 
 
@@ -105,7 +105,7 @@ def test_an_older_bundle_than_the_one_taken_is_refused_beside_it(drop: Drop, mad
     drop.once()
     drop.put_bundle(made.bundle)
     assert kinds(drop.once(code=REFUSED), "refused") == [("refused", "prod-0001")]
-    assert "older bundle" in drop.result("prod-0001")["error"]
+    assert "is older than the newest one imported here" in drop.result("prod-0001")["error"]
     assert drop.result("prod-0002")["outcome"] == "imported"
 
 
@@ -126,7 +126,7 @@ def test_a_volume_is_known_by_its_content_and_not_by_its_name(drop: Drop, made: 
         drop.put(volume(made.bundle, number), folder)
     flip(drop.root / "three/volume-0002.tar", 20_000)
     events = drop.once()
-    assert any(f"{drop.root / 'three'}: no catalog that is waited for knows" in event["message"] for event in events)
+    assert any(f"{drop.root / 'three'}: their content matches no catalog that is waiting" in event["message"] for event in events)
     assert "volume 2 of 3 (volume-0002.tar): missing" in next(one for one in events if one["event"] == "waiting")["waits_for"]
 
 
@@ -152,7 +152,7 @@ def test_a_catalog_waits_for_its_signature(drop: Drop, made: Made) -> None:
     (signature,) = place.glob("*.sig")
     signature.unlink()
     (told,) = (event for event in drop.once(code=REFUSED) if event["event"] == "waiting")
-    assert told["message"] == "no signature has come yet"
+    assert told["message"] == "no signature has arrived yet"
     shutil.copy(made.bundle / signature.name, place)
     assert kinds(drop.once(), "imported") == [("imported", "prod-0001")]
     assert drop.history() == ["import prod-1"]
@@ -187,7 +187,7 @@ def test_a_link_in_the_place_of_a_result_is_replaced_and_not_followed(drop: Drop
 
 def test_mistakes_on_the_command_line_are_said_before_anything_is_done(drop: Drop, made: Made) -> None:
     archive = drop.command("--once", to=f"oci-archive:{drop.work / 'a.tar'}")
-    failed(here(*archive), USAGE, "one bundle only")
+    failed(here(*archive), USAGE, "only one bundle")
     failed(here(*drop.command("--once", policy=drop.work / "none.json")), USAGE, "cannot read the policy")
     done = here(*drop.command("--once"))
-    assert (done.returncode, "cannot look into the drop directory" in done.stderr) == (USAGE, True)
+    assert (done.returncode, "cannot read the drop directory" in done.stderr) == (USAGE, True)

@@ -93,7 +93,7 @@ def test_a_registry_that_fails_is_tried_again_and_holds_newer_bundles_back(drop:
         address = gone.address
     with Service(drop, to=f"docker://{address}/mirror") as service:
         told = service.until("failed", "prod-0001")
-        assert "tried again in" in told["message"]
+        assert "next try in" in told["message"]
         assert "prod-0001 comes first and could not be loaded yet" in service.until("waiting", "prod-0002")["message"]
     assert drop.result("prod-0001")["exit_code"] == 5
 
@@ -101,7 +101,7 @@ def test_a_registry_that_fails_is_tried_again_and_holds_newer_bundles_back(drop:
 def test_one_watch_works_with_a_state(drop: Drop) -> None:
     with Service(drop) as service:
         service.until("watching")
-        failed(here(*drop.command("--once")), USAGE, "another airgap watch works with this state")
+        failed(here(*drop.command("--once")), USAGE, "another airgap watch is using this state")
 
 
 def test_an_incremental_bundle_waits_for_its_base_whenever_that_comes(
@@ -119,7 +119,7 @@ def test_an_incremental_bundle_waits_for_its_base_whenever_that_comes(
         base = stream.chain[1]
         drop.put_papers(base, "usb2")
         told = next(one for one in drop.once(to=to, code=DAMAGED) if one["bundle"] == "prod-0002")
-        assert "it builds on prod-0001, which is here and has not been imported" in told["message"]
+        assert "it builds on prod-0001, which has arrived but has not been imported" in told["message"]
         for volume in base.glob("volume-*.tar"):
             drop.put(volume, "usb2")
         assert kinds(drop.once(to=to), "imported") == [("imported", "prod-0001"), ("imported", "prod-0002")]

@@ -139,13 +139,13 @@ def test_source_that_forbids_lists_of_referrers_is_told_and_exported_without_the
         desk.source.special[f"GET /v2/web/referrers/{one.digest}"] = FORBIDDEN
     failed(desk.export(), NETWORK, "but not their referrers", "--no-referrers-api", "--without referrers")
     done = facts(desk.export("--without", "referrers", "--json"))
-    assert done["remarks"] == [f"not asked for: referrer of {desk.source.address}/web:1"]
+    assert done["remarks"] == [f"not requested: referrer of {desk.source.address}/web:1"]
     tags_alone = facts(desk.export("--no-referrers-api", desk.source.address, "--json", serial=2))
     assert tags_alone["remarks"] == [f"the referrers API of {desk.source.address}/web was not asked (--no-referrers-api)"]
     lock = desk.root / "images.lock"
     here("resolve", desk.list, "--lock", lock, "--without", "referrers")
     plain = here("plan", lock)
-    assert f"note         not asked for: referrer of {desk.source.address}/web:1" in plain.stdout
+    assert f"note         not requested: referrer of {desk.source.address}/web:1" in plain.stdout
 
 
 def test_what_is_left_out_is_judged_by_all_the_same(desk: Desk) -> None:

@@ -170,7 +170,7 @@ class Months:
         result = site.far.take(media, *platforms, *options)
         if result.returncode == DAMAGED:
             nothing = "no image is complete" in result.stderr
-            failed(result, DAMAGED, "no image is complete" if nothing else "the destination lacks")
+            failed(result, DAMAGED, "no image is complete" if nothing else "the target lacks")
             assert "--partial" in platforms if nothing else not bundle.full
             assert names_of(site) == before
             self.counts["import refused: nothing complete" if nothing else "import refused: base missing"] += 1
@@ -316,7 +316,7 @@ class Months:
         result = here("merge", *(one.path for one in chain), *fixed)
         if result.returncode == DAMAGED:
             facts = failed(result, DAMAGED, "a blob is in none of the bundles")
-            assert "this would do: " in facts["next"], facts
+            assert "needed: " in facts["next"], facts
             self.counts["merge refused: needs more"] += 1
             return
         path = Path(done(result)["bundle"])
@@ -328,7 +328,7 @@ class Months:
         late = Far.layout(self.vendor.root / f"late-{path.name}", self.vendor.sender)
         taken = late.take(path)
         if taken.returncode == DAMAGED:
-            failed(taken, DAMAGED, "the destination lacks")
+            failed(taken, DAMAGED, "the target lacks")
             assert any(not one.full for one in chain)
             return
         done(taken)

@@ -36,6 +36,15 @@ def test_the_root_help_lists_every_command_and_the_exit_codes(capsys: pytest.Cap
     assert "130 interrupted" in text
 
 
+def test_a_former_spelling_of_an_option_works_and_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--accept-unnamed-sigstore-bundles" in shown
+    assert "--accept-unnamed-bundles" not in shown
+    assert run(["verify", str(tmp_path), "--policy", str(tmp_path / "policy.json"), "--accept-unnamed-bundles"]) == 2
+    assert "policy.json" in capsys.readouterr().err
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"airgap {__version__}\n"
@@ -107,7 +116,7 @@ def test_a_private_key_of_another_run_is_neither_written_over_nor_finished(
     assert run([*command, "--type", "x25519"]) == 2
     monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "another one")
     assert run(command) == 2
-    assert "a private key is there already" in capsys.readouterr().err
+    assert "a private key already exists" in capsys.readouterr().err
     assert (tmp_path / "airgap.key").read_bytes() == before
     assert not (tmp_path / "airgap.pub").exists()
 

@@ -84,20 +84,20 @@ def test_a_moved_tag_does_not_move_a_pin_in_silence(shop: Shop) -> None:
 
 def test_an_image_that_is_no_longer_asked_for_is_not_dropped_from_a_pin_in_silence(shop: Shop) -> None:
     shop.pin()
-    shop.refused(shop.resolved(WEB), TOOL, "no longer asked for")
+    shop.refused(shop.resolved(WEB), TOOL, "no longer requested")
     shop.taken(shop.resolved(WEB), update=True)
 
 
 def test_a_platform_that_is_no_longer_there_is_not_dropped_from_a_pin_in_silence(shop: Shop) -> None:
     shop.pin(WEB)
-    shop.refused(shop.resolved(WEB, platforms=("linux/arm64",)), "platform linux/amd64 lost", "2 parts left out")
+    shop.refused(shop.resolved(WEB, platforms=("linux/arm64",)), "platform linux/amd64 lost", "2 parts of the lock left out")
 
 
 def test_a_signature_that_is_gone_is_not_dropped_from_a_pin_in_silence(shop: Shop) -> None:
     shop.pin()
     del shop.origin.shelves["docker.io/shop/web"].tags[digest_tag(shop.web.digest, ".sig")]
     shop.refused(shop.resolved(), "1 signature lost")
-    shop.refused(shop.resolved(), "signatures are gone", update=True)
+    shop.refused(shop.resolved(), "signatures in the last lock are gone", update=True)
 
 
 def test_one_of_two_signatures_under_one_tag_is_not_lost_in_silence_not_even_with_an_update(shop: Shop) -> None:
@@ -105,7 +105,7 @@ def test_one_of_two_signatures_under_one_tag_is_not_lost_in_silence_not_even_wit
     shop.pin()
     shop.sign("two")
     shop.refused(shop.resolved(), "1 signature lost")
-    shop.refused(shop.resolved(), "signatures are gone", "1 signature lost", update=True)
+    shop.refused(shop.resolved(), "signatures in the last lock are gone", "1 signature lost", update=True)
 
 
 def test_a_signature_that_is_replaced_is_not_replaced_in_a_pin_in_silence(shop: Shop) -> None:
@@ -144,7 +144,7 @@ def test_a_second_run_finds_nothing_new_and_writes_nothing(shop: Shop) -> None:
 )
 def test_a_file_that_is_no_whole_lock_is_never_written_over(shop: Shop, content: bytes) -> None:
     shop.path.write_bytes(content)
-    with pytest.raises(UsageError, match="as it was"):
+    with pytest.raises(UsageError, match="left unchanged"):
         LockFile.find(str(shop.path))
     assert shop.path.read_bytes() == content
 

@@ -80,7 +80,7 @@ def test_one_odd_404_costs_no_sbom_in_the_same_repository_and_is_said(replica: R
     found = {str(one.reference)[-1]: {a.descriptor.digest for a in one.attachments} for one in lock.images}
     assert found == {"1": {wanted["1"].digest}, "2": set(), "3": {wanted["3"].digest}}
     (remark,) = lock.remarks
-    assert f"{replica.address}/app lists the referrers of other manifests" in remark
+    assert f"{replica.address}/app lists referrers of other manifests" in remark
     assert odd.digest in remark
 
 
@@ -135,7 +135,7 @@ def test_digest_answered_under_its_tag_is_no_list(replica: Replica) -> None:
     lock = lock_of(replica, "app")
     assert (attached(lock), lists(lock)) == ({"app": set()}, [])
     (remark,) = lock.remarks
-    assert remark.startswith(f"{replica.address}/app: what is under 4 tags is no list of referrers")
+    assert remark.startswith(f"{replica.address}/app: 4 fallback tags hold no list of referrers")
     assert digest_tag(web.digest) in remark
 
 
@@ -159,7 +159,7 @@ def test_somebody_elses_image_under_the_tag_is_no_list_and_stops_nothing(replica
     lock = lock_of(replica, "app")
     assert (attached(lock), lists(lock)) == ({"app": set()}, [])
     assert stranger.digest not in lock.manifests
-    assert "is no list of referrers" in lock.remarks[0]
+    assert "holds no list of referrers" in lock.remarks[0]
 
 
 def test_sparse_image_index_under_the_tag_is_no_list_although_children_are_missing(replica: Replica) -> None:
@@ -178,7 +178,7 @@ def test_list_that_also_lists_a_stranger_gives_its_referrers_and_is_not_carried_
     replica.push("app", images.fallback_index([stranger, sbom]), digest_tag(built.digest))
     lock = lock_of(replica, "app")
     assert (attached(lock), lists(lock)) == ({"app": {sbom.digest}}, [])
-    assert "is no list of referrers" in lock.remarks[0]
+    assert "holds no list of referrers" in lock.remarks[0]
 
 
 def test_list_whose_entry_is_gone_is_an_error_and_not_a_shorter_list(replica: Replica) -> None:
@@ -229,7 +229,7 @@ def test_choice_of_attachments_and_remarks_are_in_the_lock(replica: Replica) -> 
         lock = resolve([entry], source, Silent(), 1)
     assert attached(lock) == {"app": set()}
     assert lock.remarks == (
-        "not asked for: cosign-attestation, cosign-sbom, lookaside-signature, referrer of " + str(entry.reference),
+        "not requested: cosign-attestation, cosign-sbom, lookaside-signature, referrer of " + str(entry.reference),
     )
     assert Lock.from_bytes(lock.to_bytes(), "lock") == lock
 

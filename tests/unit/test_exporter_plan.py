@@ -216,5 +216,5 @@ def test_a_reference_in_a_lock_is_pinned(lock: Lock) -> None:
 
 def test_more_than_a_reader_takes_is_not_planned(lock: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airgap.planning.plan.MAX_CATALOG_MEMORY", 10_000)
-    with pytest.raises(UsageError, match="more images and blobs than one bundle can have"):
+    with pytest.raises(UsageError, match="more images and blobs than one bundle can hold"):
         lay_out(lock, None)

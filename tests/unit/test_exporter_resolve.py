@@ -87,7 +87,7 @@ def test_a_single_image_of_another_platform_than_was_asked_for_is_not_carried_in
     origin: Origin, asked: str, docker: bool
 ) -> None:
     origin.push(f"{NAME}:1", images.image([images.layer("one")], platform="linux/amd64", docker=docker))
-    with pytest.raises(UsageError, match="none of the platforms") as caught:
+    with pytest.raises(UsageError, match="none of the requested platforms") as caught:
         resolved(origin, entry(f"{NAME}:1", asked))
     assert NAME in caught.value.where
     assert (caught.value.expected, caught.value.got) == (asked, "linux/amd64")
@@ -104,7 +104,7 @@ def test_a_single_image_of_the_platform_asked_for_is_carried_as_it_is(origin: Or
 def test_one_of_several_platforms_that_is_missing_is_not_left_out_in_silence(origin: Origin) -> None:
     origin.push(f"{NAME}:1", images.index([images.multi_arch("inner"), images.image([images.layer("z")], platform="linux/s390x")]))
     assert resolved(origin, entry(f"{NAME}:1", "linux/arm64", "linux/s390x")).images[0].platforms == ("linux/arm64", "linux/s390x")
-    with pytest.raises(UsageError, match="only some of the platforms") as caught:
+    with pytest.raises(UsageError, match="only some of the requested platforms") as caught:
         resolved(origin, entry(f"{NAME}:1", "linux/arm64", "linux/ppc64le"))
     assert (caught.value.expected, caught.value.got) == (
         "linux/arm64, linux/ppc64le",
@@ -128,7 +128,7 @@ def test_an_index_that_states_no_platforms_is_asked_what_its_configs_say(origin:
     origin.push(f"{NAME}:1", images.index(bare))
     lock = resolved(origin, entry(f"{NAME}:1", "linux/arm64"))
     assert (lock.images[0].platforms, lock.images[0].omitted) == (("linux/arm64",), (built[0].digest,))
-    with pytest.raises(UsageError, match="none of the platforms"):
+    with pytest.raises(UsageError, match="none of the requested platforms"):
         resolved(origin, entry(f"{NAME}:1", "linux/s390x"))
 
 

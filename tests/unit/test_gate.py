@@ -194,4 +194,4 @@ def test_fork_of_a_stream_is_refused_and_can_be_allowed(known: Known) -> None:
 
 def test_a_sender_that_lost_its_memory_is_remarked() -> None:
     known = Known(newest=Remembered(6, TWO), before=Remembered(6, TWO))
-    assert "lost its memory" in let_in(bundle(previous=None), known)[0]
+    assert "lost its state" in let_in(bundle(previous=None), known)[0]

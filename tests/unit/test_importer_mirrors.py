@@ -124,7 +124,7 @@ def test_an_image_with_another_tag_is_named_and_not_led_astray() -> None:
     assert [one.source.repository.path for one in found.unreachable] == ["library/nginx"]
     assert [route.source for route in found.routes] == ["docker.io"]
     made = for_containers(found, Access(insecure=True))
-    assert "docker.io/library/nginx:1 is not found by its own name" in made.warnings[0]
+    assert "docker.io/library/nginx:1 cannot be pulled by its own name" in made.warnings[0]
     entry = tomllib.loads(made.files["registries.conf"])["registry"][0]
     assert entry == {"prefix": "docker.io", "location": "reg.site:5000/m/docker.io", "insecure": True}
 
@@ -212,7 +212,7 @@ def test_a_catalog_tells_the_sources_of_names_that_kept_their_host() -> None:
     found = list(listed_there(shelf, target([])))
     assert {(str(a), str(b)) for a, b in found} == {(str(one.source), str(one.destination)) for one in placed([])}
     for rules in (["strip-host"], ["flatten"], ["prefix=docker.io=x"]):
-        with pytest.raises(UsageError, match="do not tell where they come from"):
+        with pytest.raises(UsageError, match="cannot be derived with these mapping rules"):
             list(listed_there(shelf, target(rules)))
 
 

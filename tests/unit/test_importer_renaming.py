@@ -93,7 +93,7 @@ def test_a_mistake(rules: list[str]) -> None:
 
 
 def test_what_an_expression_makes_must_be_a_name() -> None:
-    with pytest.raises(UsageError, match="makes something of a name that is none"):
+    with pytest.raises(UsageError, match="produces an invalid name"):
         mapped([r"regex=(.*)=\1/../x"], "nginx:1")
 
 

@@ -170,7 +170,7 @@ def test_mistakes_are_told_before_anything_is_written(bundle: Path, tmp_path: Pa
         ([disk, tmp_path / "link"], "given twice"),
         ([tmp_path / "nowhere"], "no such directory"),
         ([inside / "catalog.json"], "not a directory"),
-        ([], "nowhere to copy to"),
+        ([], "no destination is given"),
         ([disk, "--media", "2xdvd"], "does not match the directories"),
         ([disk, "--media", "elephant"], "not a kind of disk"),
     ]

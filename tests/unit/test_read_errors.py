@@ -290,4 +290,4 @@ def test_a_state_that_another_command_holds_says_so(
     holder.close()
     said = capsys.readouterr().err
     assert "SQLITE_BUSY" in said
-    assert "another command holds it" in said
+    assert "another command is using it" in said

@@ -67,7 +67,7 @@ def shown(status: Status) -> str:
 
 def test_a_page_with_nothing_on_it_says_so():
     page = shown(QUIET)
-    for text in ("There are no images", "Nothing is known about the bundles", "None since the start", "✓ Serving"):
+    for text in ("There are no images", "The bundles that this content came from are unknown", "None since the start", "✓ Serving"):
         assert text in page
     assert "History" not in page
     assert "Nothing yet" in shown(replace(QUIET, history=()))
@@ -99,14 +99,14 @@ def replace_stream(event: Event, stream: str) -> Event:
     [
         ({}, "✓ Serving"),
         ({"expires": NOW - dt.timedelta(hours=1)}, "expired"),
-        ({"vouchers": ()}, "signature not checked"),
+        ({"vouchers": ()}, "signature not verified"),
         ({"since": NOW - dt.timedelta(days=91)}, "old"),
     ],
 )
 def test_a_bundle_that_needs_attention_is_marked(change, says):
     page = shown(replace(QUIET, bundles=(replace(BUNDLE, **change),)))
     assert says in page
-    assert ("look at 1 bundle" in page) == bool(change)
+    assert ("check 1 bundle" in page) == bool(change)
     assert "days" in page
 
 

@@ -79,7 +79,7 @@ def test_a_state_that_others_could_write_is_mended_with_a_word(tmp_path: Path, n
     state.chmod(number)
     done = here("history", "--state", state)
     assert done.returncode == 0
-    assert f"others could write into the state directory {state}" in done.stderr
+    assert f"others could write to the state directory {state}" in done.stderr
     assert [path for path in (state, *state.rglob("*")) if mode(path) & 0o022] == []
     assert mode(state) == 0o700
     assert here("history", "--state", state).stderr == ""
@@ -97,18 +97,18 @@ def test_what_others_could_write_inside_a_readable_state_is_mended(tmp_path: Pat
 @pytest.mark.parametrize(
     ("make", "got"),
     [
-        (lambda path: path.chmod(0o1777), "meant for several"),
-        (lambda path: [path.chmod(0o777), (path / "letter").touch()], "other things in it"),
+        (lambda path: path.chmod(0o1777), "a shared directory"),
+        (lambda path: [path.chmod(0o777), (path / "letter").touch()], "other files in it"),
     ],
-    ids=["sticky", "other things"],
+    ids=["sticky", "other files"],
 )
 def test_a_directory_for_several_is_refused_and_left_as_it_is(tmp_path: Path, make: Callable[[Path], object], got: str) -> None:
     place = tmp_path / "place"
     place.mkdir()
     make(place)
     before = mode(place), sorted(place.iterdir())
-    failed(here("history", "--state", place, "--json"), REFUSED, "the state directory is not ours alone", got, "--state")
-    with pytest.raises(Refused, match="not ours alone"):
+    failed(here("history", "--state", place, "--json"), REFUSED, "the state directory is not private", got, "--state")
+    with pytest.raises(Refused, match="not private"):
         State(place)
     assert (mode(place), sorted(place.iterdir())) == before
 
@@ -127,7 +127,7 @@ def test_a_state_of_somebody_else_is_refused_also_through_a_link(tmp_path: Path)
     os.chown(state, SOMEBODY, SOMEBODY)
     (tmp_path / "link").symlink_to(state)
     for path in (state, tmp_path / "link"):
-        failed(here("history", "--state", path, "--json"), REFUSED, "a directory of user 12345", "work as user 12345")
+        failed(here("history", "--state", path, "--json"), REFUSED, "a directory of user 12345", "run as user 12345")
     os.chown(state, 0, 0)
     assert remembers(tmp_path / "link")
 
@@ -153,7 +153,7 @@ def test_for_an_ordinary_user_a_state_of_root_that_others_can_write_is_refused(t
         "os.chdir(sys.argv[1])\nos.setgid(12345)\nos.setuid(12345)\nState.protect(Path())"
     )
     done = subprocess.run([sys.executable, "-c", code, str(place)], capture_output=True, text=True, check=False)
-    assert "Refused: the state directory is not ours alone" in done.stderr
+    assert "Refused: the state directory is not private" in done.stderr
     assert mode(place) == 0o777
 
 

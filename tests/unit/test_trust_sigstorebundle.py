@@ -138,7 +138,7 @@ def test_bundle_without_a_name_is_refused_unless_the_operator_opted_in(name: str
         assert not judged(bundle(name=name), signedIdentity=identity).accepted
     accepted = judged(bundle(name=name), unnamed=True)
     assert accepted.accepted
-    assert accepted.reason.endswith("names no image (--accept-unnamed-bundles)")
+    assert accepted.reason.endswith("names no image (--accept-unnamed-sigstore-bundles)")
     assert accepted.decisions[0].key.split()[-1] == KEY.id
 
 

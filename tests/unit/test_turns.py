@@ -96,7 +96,7 @@ def test_two_pairs_of_keys_are_never_mixed(tmp_path: Path) -> None:
     with fsio.exclusive_directory(out, _BUSY):
         done = here("keys", "generate", "--out", out)
     assert done.returncode == USAGE
-    assert "another command makes keys there" in done.stderr
+    assert "another command is generating keys here" in done.stderr
     assert list(out.iterdir()) == []
 
 

@@ -21,19 +21,19 @@ def history_command(
     stream: Annotated[str, typer.Option("--stream", help="Only the bundles of this stream.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Only the latest N; 0 for all.")] = 0,
     generations: Annotated[
-        bool, typer.Option("--generations", help="Instead: the bundles that each target holds, for prune and rollback.")
+        bool, typer.Option("--generations", help="Show the bundles that each target holds instead, for prune and rollback.")
     ] = False,
     custody: Annotated[
-        bool, typer.Option("--custody", help="Instead: who carried the bundles, as the custody logs on their media said.")
+        bool, typer.Option("--custody", help="Show who carried the bundles instead, according to their custody logs.")
     ] = False,
     state: inputs.StateOption = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what was exported, imported and refused on this machine, when and why, the oldest first.
+    """Show what was exported, imported and refused on this machine, when and why, oldest first.
 
-    With -v also the catalog's digest and the reason of everything that was accepted.
+    With -v, also show the catalog's digest and the reason for everything that was accepted.
 
     Example: airgap history --stream prod-site --limit 20, or airgap history --generations, or airgap history --custody
     """

@@ -1,4 +1,4 @@
-"""``airgap keys``: make keys."""
+"""``airgap keys``: generate keys."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from airgap.text import printable
 from airgap.trust.keys import signers as trust_keys
 from airgap.trust.keys.signatures import load_public_key
 
-keys = typer.Typer(no_args_is_help=True, help="Make keys: to sign bundles, or to encrypt them to a site.")
+keys = typer.Typer(no_args_is_help=True, help="Generate keys to sign bundles, or to encrypt them to a site.")
 
 
 class KeyType(enum.StrEnum):
-    """What ``--type`` takes."""
+    """The values of ``--type``."""
 
     ecdsa = "ecdsa"
     ed25519 = "ed25519"
@@ -39,11 +39,11 @@ def generate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Make a key pair: DIR/airgap.key (keep it secret) and DIR/airgap.pub (give it to the sites).
+    """Generate a key pair: OUT/airgap.key (keep it secret) and OUT/airgap.pub (give it to the sites).
 
     The passphrase comes from AIRGAP_KEY_PASSPHRASE, --passphrase-file or a prompt; an empty one leaves the key unencrypted.
 
-    A key of type x25519 does not sign: bundles are encrypted to it (export --encrypt-to), and only its site can read them.
+    A key of type x25519 does not sign. Bundles are encrypted to it (export --encrypt-to), and only its site can read them.
 
     Example: airgap keys generate --out keys
 
@@ -69,7 +69,7 @@ def generate(
         facts,
         [
             f"private key  {private}  ({'encrypted' if secret else 'NOT encrypted'}, keep it secret)",
-            f"public key   {public}  (id {key_id}; {'the sender needs' if kind is KeyType.x25519 else 'the sites need'} this one)",
+            f"public key   {public}  (id {key_id}; give it to the {'sender' if kind is KeyType.x25519 else 'sites'})",
         ],
     )
 
@@ -97,7 +97,7 @@ def _finish(private: Path, public: Path, kind: KeyType, secret: bytes | None) ->
     taken = UsageError(
         "a private key is there already",
         where=printable(str(private)),
-        expected=f"none, or one of type {kind} with this passphrase, whose public key is missing",
+        expected=f"no key, or one of type {kind} with this passphrase, whose public key is missing",
         hint="choose another --out; keys are never overwritten",
     )
     try:
@@ -113,5 +113,5 @@ def _refuse_existing(*paths: Path) -> None:
     for path in paths:
         if fsio.is_there(path):
             raise UsageError(
-                "a key is there already", where=printable(str(path)), hint="choose another --out; keys are never overwritten"
+                "a key already exists", where=printable(str(path)), hint="choose another --out; keys are never overwritten"
             )

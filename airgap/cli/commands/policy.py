@@ -1,4 +1,4 @@
-"""``airgap policy``: write the policy that says whom to trust, check it, and ask it why it decides as it does."""
+"""``airgap policy``: write the trust policy, check it, and explain its decisions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from airgap.trust.policy.requirements import Requirement
 from airgap.trust.policy.templates import site_policy
 from airgap.trust.policy.words import in_words
 
-policy = typer.Typer(no_args_is_help=True, help="Write, check and explain the policy that says whom to trust.")
+policy = typer.Typer(no_args_is_help=True, help="Write, check and explain the trust policy.")
 
 _Judged: TypeAlias = dict[Reference, list[tuple[str, ImageVerdict]]]
 
@@ -45,15 +45,15 @@ def init(
         list[Path] | None, typer.Option("--key", help="Public key (PEM or OpenPGP) that signs bundles; may be repeated.")
     ] = None,
     stream: Annotated[str, typer.Option("--stream", help="Trust the keys for this stream only.")] = "",
-    any_key: Annotated[bool, typer.Option("--any", help="Any one of several keys is enough; without it all must sign.")] = False,
+    any_key: Annotated[bool, typer.Option("--any", help="Any one of several keys is enough; by default all must sign.")] = False,
     out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write; {HELP}")] = "-",
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write a policy.json that refuses everything except bundles signed with the given keys.
+    """Write a policy.json that rejects everything except bundles signed with the given keys.
 
-    Images inside a trusted bundle are accepted on the bundle's word; add scopes under transport `docker` to ask for more.
+    Images in a trusted bundle are accepted because the bundle is signed; add scopes under the `docker` transport to require more.
 
     Example: airgap policy init --key keys/airgap.pub -o policy.json
     """
@@ -70,12 +70,12 @@ def init(
     text = json.dumps(site_policy(pems, gpgs, stream, any_of=any_key), indent=2) + "\n"
     output = Output(out, "--out")
     if output.exists and not _is_there(Path(out), text):
-        raise UsageError("a policy is there already", where=printable(out), hint="choose another -o; a policy is never overwritten")
+        raise UsageError("a policy already exists", where=printable(out), hint="choose another -o; a policy is never overwritten")
     output.write(text.encode())
     if taken(output) and not as_json:
         return
     facts = {"policy": out, "keys": [str(path) for path in [*pems, *gpgs]], "stream": stream or None}
-    lines = [f"policy       {out}", "" if key else "It refuses every bundle: add keys with --key."]
+    lines = [f"policy       {out}", "" if key else "This policy rejects every bundle: add keys with --key."]
     Console(as_json, quiet, verbose, taken(output)).result(facts, [line for line in lines if line])
 
 
@@ -94,7 +94,7 @@ def check(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Read a policy as strictly as import does, say in words what it requires, and warn about what it probably does not mean.
+    """Read a policy as strictly as import does, say in words what it requires, and warn about likely mistakes.
 
     Key files are read too. Warnings do not change the exit code.
 
@@ -118,7 +118,7 @@ def explain_command(
     file: inputs.PolicyOption = None,
     bundle: Annotated[
         list[Path] | None,
-        typer.Option("--bundle", help="A bundle with the images: also judge the signatures in it; may be repeated."),
+        typer.Option("--bundle", help="Also judge the signatures in this bundle (directory or media); may be repeated."),
     ] = None,
     revoked: inputs.RevokedOption = None,
     state: inputs.StateOption = None,
@@ -128,9 +128,9 @@ def explain_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say which scope of the policy decides about an image, why that one, and what it requires.
+    """Show which scope of the policy applies to an image, why, and what it requires.
 
-    With --bundle also which requirement, signature and key decided about every instance of the image in it.
+    With --bundle, also show which requirement, signature and key decided on each instance of the image in the bundle.
 
     Example: airgap policy explain docker.io/library/nginx:1.27 --policy policy.json --bundle /mnt/usb
     """
@@ -149,10 +149,10 @@ def explain_command(
 
 
 def _judged(terms: Terms, bundle: list[Path], references: list[Reference]) -> tuple[_Judged, tuple[str, ...]]:
-    """The verdicts on the instances of the images in a bundle that the policy trusts, and what an import would say of its age."""
+    """The verdicts on the images' instances in a trusted bundle, and a remark if an import would refuse the bundle as expired."""
     opened = open_bundle(bundle, terms.told(), Whole)
     catalog = opened.catalog
-    remarks = [f"{catalog.name} expired at {catalog.expires}: an import refuses it"] if opened.expired else []
+    remarks = [f"{catalog.name} expired at {catalog.expires}: import will refuse it"] if opened.expired else []
     closures = [closure for closure in opened.closures if closure.image.reference in references]
     there = {closure.image.reference for closure in closures}
     if absent := [str(reference) for reference in references if reference not in there]:
@@ -178,7 +178,7 @@ def _scope_facts(parsed: Policy) -> Iterator[dict[str, Any]]:
 
 def _scope_lines(parsed: Policy) -> Iterator[str]:
     for transport, scope, requirements in _scopes(parsed):
-        place = f"transport {printable(transport, 80)}" if transport else "default: whatever no scope names"
+        place = f"transport {printable(transport, 80)}" if transport else "default: everything without a scope"
         yield f"{place}, {printable(scope) or 'everything else'}" if transport else place
         yield from (f"  {'and ' if number else ''}{in_words(found, transport)}" for number, found in enumerate(requirements))
 

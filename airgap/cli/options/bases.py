@@ -1,4 +1,4 @@
-"""What ``--since`` names: a receipt, an earlier bundle or its catalog, or a registry or store to look through."""
+"""Open what ``--since`` names: a receipt, an earlier bundle or its catalog, or a registry or store to scan."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ SinceOption = Annotated[
     typer.Option(
         "--since",
         metavar="BASE",
-        help="What the far side has already: a receipt, an earlier bundle or its catalog.json, docker://HOST[/PREFIX] or oci:DIR; "
+        help="What the site already has: a receipt, an earlier bundle or its catalog.json, docker://HOST[/PREFIX] or oci:DIR; "
         "may be repeated.",
     ),
 ]
 SinceKeyOption = Annotated[
-    list[Path] | None, typer.Option("--since-key", metavar="FILE", help="The site's public key: receipts must be signed by it.")
+    list[Path] | None, typer.Option("--since-key", metavar="FILE", help="The site's public key; receipts must be signed with it.")
 ]
 PATCHES = ("never", "auto", "always")
 PatchOption = Annotated[
     str,
     typer.Option(
-        "--patch", metavar="never|auto|always", help="Carry layers as patches of earlier versions (auto), or of any others."
+        "--patch", metavar="never|auto|always", help="Carry layers as patches of earlier versions (auto) or of any layer (always)."
     ),
 ]
 PatchLevelOption = Annotated[
-    str, typer.Option("--patch-level", metavar="fast|default|best", help="How hard to try to make patches small.")
+    str, typer.Option("--patch-level", metavar="fast|default|best", help="Effort spent on making patches small.")
 ]
 
 
 @dataclass(frozen=True)
 class Since:
-    """What the operator said about bases; where this machine remembers what it brought to targets; keys that count for none."""
+    """What the options say about bases, the state that knows what was imported into which target, and revoked keys."""
 
     names: Sequence[str]
     keys: Sequence[Path]
@@ -73,9 +73,9 @@ def open_bases(since: Since, reach: Reach, console: Console) -> Iterator[list[Ba
     """Read every base.
 
     Raises:
-        UsageError: one is nothing that can be a base.
-        Refused: a receipt that the site's keys have not signed.
-        RegistryError: a registry cannot be looked through.
+        UsageError: a name is not a valid base.
+        Refused: a receipt is not signed with the site's keys.
+        RegistryError: a registry cannot be scanned.
     """
     with contextlib.ExitStack() as stack:
         opened = [_open(name, since, reach, console, stack) for name in since.names]
@@ -85,7 +85,7 @@ def open_bases(since: Since, reach: Reach, console: Console) -> Iterator[list[Ba
 def one_of(text: str, option: str, known: Iterable[str]) -> str:
     """An option with few values. Raises ``UsageError``."""
     if text not in known:
-        raise UsageError("an unknown choice", where=option, expected=" or ".join(known), got=printable(text))
+        raise UsageError("unknown value", where=option, expected=" or ".join(known), got=printable(text))
     return text
 
 
@@ -103,7 +103,7 @@ def _open(name: str, since: Since, reach: Reach, console: Console, stack: contex
 
 
 def _catalog(name: str, raw: bytes, directory: Path | None, console: Console) -> Base:
-    """A base from a catalog, with the volumes that lie in ``directory``: by them it is known better what the far side has where."""
+    """A base from a catalog and the volumes in ``directory``, which tell more precisely what the site has where."""
     with _reading(name):
         catalog = Unverified.read(raw).readable()
     store = None
@@ -111,7 +111,7 @@ def _catalog(name: str, raw: bytes, directory: Path | None, console: Console) ->
         try:
             store = BundleStore(catalog, Media.find([directory]).locate(catalog))
         except Damaged as error:
-            console.say(f"base {printable(name)}: {error.what}: old layers are read from their source")
+            console.say(f"base {printable(name)}: {error.what}; its layers are read from their source instead")
     return of_catalog(name, raw, catalog, store)
 
 
@@ -121,7 +121,7 @@ def _reading(name: str) -> Iterator[None]:
         yield
     except Damaged as error:
         raise UsageError(
-            f"not a base: {error.what}",
+            f"invalid base: {error.what}",
             where=printable(name),
             expected="a receipt, an earlier bundle, its catalog.json, docker://HOST[/PREFIX] or oci:DIR",
             got=error.got,
@@ -135,7 +135,7 @@ def _receipt(path: Path, raw: bytes, since: Since, console: Console) -> Base:
         signers = check_receipt_signatures(raw, signature_files(path), keys, where, since.revoked)
         console.say(f"receipt {where}: signed by {', '.join(signers)}")
     else:
-        console.say(f"receipt {where}: its signature is not checked (--since-key)")
+        console.say(f"receipt {where}: signature not verified (give --since-key)")
     with _reading(where):
         receipt = Receipt.from_bytes(raw, where)
     return Base(where, Digest.of(raw), receipt.holdings, receipt=receipt)
@@ -155,6 +155,6 @@ def _scanned(name: str, since: Since, reach: Reach, console: Console, stack: con
 
 
 def _as_receipt(name: str, holdings: Holdings) -> Digest:
-    """A scan is known by the digest of what a receipt would say, whenever it was made."""
+    """A scan is identified by the digest that its receipt would have, whenever it was made."""
     moment = format_time(dt.datetime.fromtimestamp(0, dt.UTC))
     return Digest.of(Receipt("scan", moment, f"airgap {__version__}", name, {}, holdings).to_bytes())

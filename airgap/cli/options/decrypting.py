@@ -1,4 +1,4 @@
-"""The keys of sites that can read encrypted bundles, as the command line names them."""
+"""Options for the keys of sites that can read encrypted bundles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EncryptOption = Annotated[
     typer.Option(
         "--encrypt-to",
         metavar="KEY.pub",
-        help="Encrypt the bundle so that only this site can read it (keys generate --type x25519); may be repeated.",
+        help="Encrypt the bundle to this site's public key (keys generate --type x25519); may be repeated.",
     ),
 ]
 DecryptOption = Annotated[
@@ -34,7 +34,7 @@ def site_keys(files: Sequence[Path] | None) -> list[SiteKey]:
     keys = [SiteKey.load(fsio.read_input(file, MAX_KEY, "key file"), printable(str(file))) for file in files or ()]
     found = list({key.key_id: key for key in keys}.values())
     if len(found) > MAX_RECIPIENTS:
-        raise UsageError("a bundle for too many sites", expected=f"{MAX_RECIPIENTS} at most", got=str(len(found)))
+        raise UsageError("too many recipients", expected=f"{MAX_RECIPIENTS} at most", got=str(len(found)))
     return found
 
 

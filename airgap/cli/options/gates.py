@@ -1,4 +1,4 @@
-"""The options of ``export`` that say what images must pass before a bundle is sealed, and what is attached to them."""
+"""The options of ``export`` for the checks that images must pass before a bundle is finished, and for attachments."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ VerifyOption = Annotated[
     ),
 ]
 RequireSignedOption = Annotated[
-    bool, typer.Option("--require-signed", help="With --verify-images: refuse images for which the policy asks no signature.")
+    bool, typer.Option("--require-signed", help="With --verify-images: refuse images that the policy would accept unsigned.")
 ]
 UnnamedOption = Annotated[
     bool,
     typer.Option(
-        "--accept-unnamed-bundles",
-        help="With --verify-images: let a cosign 3 bundle that names no image vouch by key and digest.",
+        "--accept-unnamed-sigstore-bundles",
+        help="With --verify-images: accept cosign 3 (Sigstore) bundles that name no image, by key and digest.",
     ),
 ]
 GateOption = Annotated[
@@ -47,19 +47,19 @@ GateOption = Annotated[
     typer.Option(
         "--gate",
         metavar="CMD",
-        help="Run this for every image before sealing; it must exit with 0. {registry} {layout} {image} {digest} are filled in. "
-        "May be repeated.",
+        help="Command to run for every image before the bundle is finished; it must exit with 0. Placeholders: {registry} {layout} "
+        "{image} {digest}. May be repeated.",
     ),
 ]
 GateTimeoutOption = Annotated[
-    int, typer.Option("--gate-timeout", min=1, metavar="SECONDS", help="The longest a gate may take for one image.")
+    int, typer.Option("--gate-timeout", min=1, metavar="SECONDS", help="Longest time that a gate may take for one image.")
 ]
 AttachOption = Annotated[
     list[str] | None,
     typer.Option(
         "--attach",
         metavar="[IMAGE::]KIND=FILE",
-        help="Attach a file as a referrer; KIND: sbom-spdx, sbom-cyclonedx, sarif, vuln or a media type. May be repeated.",
+        help="Attach a file to an image as referrer; may be repeated. KIND: sbom-spdx, sbom-cyclonedx, sarif, vuln or a media type",
     ),
 ]
 
@@ -73,8 +73,8 @@ def terms_of(verify: Path | None, require_signed: bool, accept_unnamed_bundles: 
     """
     if verify is None:
         if require_signed or accept_unnamed_bundles:
-            option = "--require-signed" if require_signed else "--accept-unnamed-bundles"
-            raise UsageError(f"{option} says how a policy is applied, and there is none", expected="--verify-images POLICY")
+            option = "--require-signed" if require_signed else "--accept-unnamed-sigstore-bundles"
+            raise UsageError(f"{option} needs a policy", expected="--verify-images POLICY")
         return None
     policy = site.read_policy(verify)[0]
     return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, accept_unnamed_bundles)
@@ -111,7 +111,7 @@ def attached_by(texts: Sequence[str]) -> list[Attached]:
 
 
 def outcome_facts(done: Exported) -> dict[str, Any]:
-    """What images had to pass, for ``--json``."""
+    """What the images passed, for ``--json``."""
     return {
         "judgements": [judgement.facts() for judgement in done.judgements],
         "gates": [outcome.facts() for outcome in done.outcomes],
@@ -119,7 +119,7 @@ def outcome_facts(done: Exported) -> dict[str, Any]:
 
 
 def outcome_lines(done: Exported) -> list[str]:
-    """The same for people: only what was asked for."""
+    """The same for people."""
     lines = []
     if done.judgements:
         lines.append(f"accepted     {plural(len(done.judgements), 'image instance')} by the policy")
@@ -134,5 +134,5 @@ def _read(wanted: Wanted) -> Attached:
     path = Path(wanted.path)
     content = fsio.read_input(path, MAX_ATTACHED_FILE, "file to attach")
     if not content:
-        raise UsageError("an empty file to attach", where=printable(wanted.path))
+        raise UsageError("the file to attach is empty", where=printable(wanted.path))
     return Attached(wanted.image, wanted.media_type, path.name, content)

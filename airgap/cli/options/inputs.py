@@ -1,4 +1,4 @@
-"""Read what the user named: lists, locks, policies, keys, times, the state directory."""
+"""Read the inputs named on the command line: lists, locks, policies, keys, times, the state directory."""
 
 from __future__ import annotations
 
@@ -33,22 +33,24 @@ StateOption = Annotated[
     ),
 ]
 PolicyOption = Annotated[
-    Path | None, typer.Option("--policy", help="The site's containers-policy.json(5) with a transport `airgap`.")
+    Path | None, typer.Option("--policy", help="The site's containers-policy.json(5), with an `airgap` transport.")
 ]
 InitStateOption = Annotated[
-    bool, typer.Option("--init-state", help="The state was lost: begin a new one, which knows no bundle. Logged in the history.")
+    bool, typer.Option("--init-state", help="Start a new, empty state because the old one was lost. Recorded in the history.")
 ]
-MaxAgeOption = Annotated[str | None, typer.Option("--max-age", metavar="DAYSd", help="Refuse bundles created longer ago: 90d.")]
+MaxAgeOption = Annotated[
+    str | None, typer.Option("--max-age", metavar="DAYSd", help="Refuse bundles created longer ago than this, such as 90d.")
+]
 RevokedOption = Annotated[
     Path | None,
     typer.Option(
-        "--revoked", metavar="FILE", help="Key ids or fingerprints, one a line; also read: revoked.txt in the state directory."
+        "--revoked", metavar="FILE", help="Revoked key ids or fingerprints, one per line; revoked.txt in the state is also read."
     ),
 ]
 ClockOption = Annotated[
-    bool, typer.Option("--allow-clock-behind", help="Go on although this machine's clock is behind the latest time seen.")
+    bool, typer.Option("--allow-clock-behind", help="Continue although this machine's clock is behind the latest time seen.")
 ]
-PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help="File with the passphrase of the key.")]
+PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help="File that holds the passphrase of the key.")]
 
 _MAX_LIST = 256 * 1024 * 1024
 _SECRET_VARIABLE = "AIRGAP_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
@@ -62,10 +64,10 @@ def read_lists(
     expand: Callable[[str], str] = str,
     without: frozenset[str] = frozenset(),
 ) -> Wishes | Lock:
-    """One lock, or what one or several lists of any kinds ask for; ``-`` is standard input.
+    """Read one lock, or one or several lists of any kind; ``-`` is standard input.
 
-    A place such as ``oci-archive:FILE`` is a list of its own, with one line. ``places`` tells which images a place means,
-    ``expand`` what a short name is an alias of; ``without`` are kinds of attachments that are not wanted, whatever a list says.
+    A place such as ``oci-archive:FILE`` counts as a list with one line. ``places`` tells which images a place means, ``expand``
+    what a short name is an alias of; ``without`` names kinds of attachments to leave out, whatever a list says.
 
     Raises:
         UsageError: a mistake in a list, lists that contradict each other, or a lock among several inputs.
@@ -77,8 +79,8 @@ def read_lists(
         data, shown = _read(name)
         if is_lock(data):
             if len(names) > 1 or wanted or without:
-                expected = "one LOCK and neither --platform nor --without, or lists"
-                raise UsageError("a lock stands alone", where=shown, expected=expected)
+                expected = "one LOCK without --platform and --without, or lists"
+                raise UsageError("a lock cannot be combined with anything else", where=shown, expected=expected)
             return Lock.from_bytes(data, shown)
         try:
             found.append(parse_list(data, shown, places, expand).for_platforms(wanted).without(without))
@@ -109,7 +111,7 @@ def max_age(text: str | None) -> dt.timedelta | None:
 
 
 def passphrase(file: Path | None, prompt: str, confirm: bool = False) -> bytes | None:
-    """The passphrase from the environment, a file, or a prompt on a terminal; None when empty or nobody can be asked.
+    """The passphrase from a file, the environment, or a prompt on a terminal; None if it is empty or there is no terminal.
 
     Raises:
         UsageError: the file cannot be read, or the two entries differ.
@@ -121,7 +123,7 @@ def passphrase(file: Path | None, prompt: str, confirm: bool = False) -> bytes |
     if not sys.stdin.isatty():
         return None
     first = getpass.getpass(f"{prompt}: ")
-    if confirm and first and getpass.getpass("once more: ") != first:
+    if confirm and first and getpass.getpass("Repeat passphrase: ") != first:
         raise UsageError("the two passphrases differ")
     return first.encode() or None
 
@@ -167,18 +169,18 @@ def check_period(created: str | None, expires: str | dt.timedelta | None) -> Non
     try:
         end = start + expires if isinstance(expires, dt.timedelta) else parse_time(expires) if expires else None
     except OverflowError:
-        raise UsageError("an expiry beyond the calendar", expected="a year up to 9999") from None
+        raise UsageError("the expiry is out of range", expected="a year up to 9999") from None
     if end is not None and end <= start:
         raise UsageError(
-            "the bundle would expire before it is made", expected=f"a time after {format_time(start)}", got=format_time(end)
+            "the bundle would expire before it is created", expected=f"a time after {format_time(start)}", got=format_time(end)
         )
 
 
 def state_directory(path: Path | None) -> Path:
-    """Where the state lives: the option or AIRGAP_STATE, else the XDG state directory. One that others could write is mended.
+    """The state directory: the option or AIRGAP_STATE, else XDG's. Write permission for others is removed.
 
     Raises:
-        Refused: it belongs to somebody else, or is shared with others.
+        Refused: it belongs to another user or is shared.
     """
     base = os.environ.get("XDG_STATE_HOME")
     place = path if path is not None else (Path(base) if base else site.home() / ".local/state") / "airgap"

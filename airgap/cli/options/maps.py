@@ -1,4 +1,4 @@
-"""``--map``: the operator's rules for names at the destination, on the command line or in files."""
+"""``--map``: rules for names at the target, on the command line or in files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ MapOption = Annotated[
     typer.Option(
         "--map",
         metavar="RULE|FILE",
-        help="How names are made at a registry; may be repeated, the first rule that applies decides: image=SOURCE=PATH, "
-        "prefix=SOURCE=PATH, regex=RE2=REPLACEMENT, keep-host (default) or strip-host, flatten[=N]. Or a file of such rules.",
+        help="Rule for names at a registry, or a file of rules; may be repeated, the first rule that applies decides: "
+        "image=SOURCE=PATH, prefix=SOURCE=PATH, regex=RE2=REPLACEMENT, keep-host (default) or strip-host, flatten[=N].",
     ),
 ]
 
 
 def read_map(given: Sequence[str] | None) -> Rules:
-    """What ``--map`` says.
+    """Parse ``--map``.
 
     Raises:
-        UsageError: a mistake in a rule, or a file that cannot be read.
+        UsageError: a rule has a mistake, or a file cannot be read.
     """
     return parse_rules(rule for text in given or () for rule in _rules(text))
 
@@ -41,7 +41,7 @@ def _rules(text: str) -> Iterator[str | tuple[str, str]]:
         return
     if not Path(text).is_file():
         raise UsageError(
-            "an unknown mapping rule, and no file of that name",
+            "neither a mapping rule nor a file",
             where="--map",
             expected="keep-host, strip-host, flatten, KIND=SOURCE=PATH or a FILE",
             got=printable(text),

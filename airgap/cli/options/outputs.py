@@ -1,4 +1,4 @@
-"""Files that options name for what a command writes: one way for all of them, whatever is there already."""
+"""Output files named by options: every command writes them in the same way, whatever already exists there."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _MOST_LINKS = 40
 class Output:
     """Where a command writes a document.
 
-    ``-`` is standard output. What exists and is no regular file (a device, a FIFO, ``/dev/stdout``, the ``/dev/fd/63`` of a shell's
-    ``>(...)``) is written to. Everything else is replaced in one step by a new file, a symbolic link's target in place of the link;
-    a file that is there keeps its mode, and a new one gets what the umask says.
+    ``-`` is standard output. An existing path that is not a regular file (a device, a FIFO, ``/dev/stdout``, the ``/dev/fd/63`` of
+    a shell's ``>(...)``) is written to. Any other file is replaced atomically, at the target of a symbolic link; an existing file
+    keeps its mode, a new one gets it from the umask.
 
     Args:
-        name: what the user named.
-        option: the option, for errors.
+        name: the name given by the user.
+        option: the option, for error messages.
 
     Attributes:
         name: as given.
-        is_stdout: whether it is standard output: then nothing else may be printed there.
+        is_stdout: whether it is standard output, so that nothing else may be printed there.
 
     Raises:
         UsageError: it is a directory.
-        MediaError: it cannot be looked at.
+        MediaError: it cannot be accessed.
     """
 
     def __init__(self, name: str | Path, option: str) -> None:
@@ -52,17 +52,17 @@ class Output:
         self.is_stdout = self._descriptor == 1
         status = self._status()
         if self._descriptor is None and (self.name.endswith("/") or (status is not None and stat.S_ISDIR(status.st_mode))):
-            raise UsageError("a file is needed, and this is a directory", where=option, got=printable(self.name))
+            raise UsageError("expected a file, not a directory", where=option, got=printable(self.name))
 
     @property
     def is_file(self) -> bool:
-        """Whether there is, or will be, a regular file: one that can have a signature beside it, or be compared with."""
+        """Whether it is, or will be, a regular file, which can be signed and compared."""
         status = self._status()
         return self._descriptor is None and (status is None or stat.S_ISREG(status.st_mode))
 
     @property
     def exists(self) -> bool:
-        """Whether a regular file is there that would be replaced."""
+        """Whether a regular file would be replaced."""
         return self.is_file and self._status() is not None
 
     def write(self, data: bytes) -> None:
@@ -96,7 +96,7 @@ class Output:
     def _status(self) -> os.stat_result | None:
         if self._descriptor is not None:
             return None
-        with fsio.disk_errors("cannot look at the file", self._path):
+        with fsio.disk_errors("cannot access the file", self._path):
             try:
                 return self._path.stat()
             except FileNotFoundError:
@@ -104,10 +104,10 @@ class Output:
 
 
 def write_signed(output: Output, document: bytes, signers: Sequence[Signer]) -> list[Path]:
-    """Write a document and its signatures; those of a former one go first, so that none ever lies beside another's bytes.
+    """Write a document and its signatures; old signatures are removed first, so that none ever lies beside other bytes.
 
     Returns:
-        The signature files. Without a regular file there is no place for any.
+        The signature files; none if the output is not a regular file.
     """
     if not output.is_file:
         output.write(document)
@@ -126,7 +126,7 @@ def taken(*outputs: Output | None) -> bool:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of our open file that a path stands for, through links; None where it stands for none."""
+    """The number of our open descriptor that a path refers to, through links; None if it refers to none."""
     for _ in range(_MOST_LINKS):
         found = _DESCRIPTOR.fullmatch(os.path.normpath(path.absolute()))
         if found and found[1] in (None, str(os.getpid())):

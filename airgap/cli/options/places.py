@@ -17,20 +17,18 @@ from airgap.trust.keys.revoked import Revoked
 
 ScratchOption = Annotated[
     Path | None,
-    typer.Option("--scratch", metavar="DIR", help="Where images of containers-storage: and docker-daemon: are copied to."),
+    typer.Option("--scratch", metavar="DIR", help="Temporary directory for images from containers-storage: and docker-daemon:."),
 ]
 BundlePolicyOption = Annotated[
     Path | None,
-    typer.Option(
-        "--bundle-policy", metavar="FILE", help="The policy that vouches for bundles which images come from (bundle:DIR)."
-    ),
+    typer.Option("--bundle-policy", metavar="FILE", help="Policy to verify source bundles (bundle:DIR) with."),
 ]
 UnverifiedOption = Annotated[
-    bool, typer.Option("--accept-unverified-bundles", help="Take images from bundles whose signature nobody checks.")
+    bool, typer.Option("--accept-unverified-bundles", help="Accept source bundles (bundle:DIR) without verifying their signatures.")
 ]
 
 ExpiredOption = Annotated[
-    bool, typer.Option("--allow-expired-bundles", help="Take images from bundles (bundle:DIR) that have expired.")
+    bool, typer.Option("--allow-expired-bundles", help="Accept source bundles (bundle:DIR) that have expired.")
 ]
 
 

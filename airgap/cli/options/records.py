@@ -1,4 +1,4 @@
-"""Records that are written anew now and then: only the same record makes way for a newer one, anything else stays."""
+"""Records that are rewritten now and then: a newer edition replaces only the same record, never another file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from airgap.text import printable
 
 
 def check_replaceable(path: Path, limit: int, what: str, is_same: Callable[[bytes], bool]) -> None:
-    """Refuse to write over a file that is not an earlier edition of what is to be written.
+    """Refuse to replace a file that is not an earlier edition of what is to be written.
 
     Args:
         path: the file, which need not exist; devices and pipes hold nothing that could be lost.
-        limit: the most bytes an earlier edition may have.
+        limit: the largest size of an earlier edition in bytes.
         what: what an earlier edition is, such as ``a receipt of site plant-7``.
-        is_same: tells one; it may raise ``AirgapError`` for what is none.
+        is_same: recognises one; it may raise ``AirgapError`` for anything else.
 
     Raises:
-        UsageError: something else is there, or an edition that is damaged.
+        UsageError: the file is something else, or damaged.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -35,8 +35,8 @@ def check_replaceable(path: Path, limit: int, what: str, is_same: Callable[[byte
         same = False
     if not same:
         raise UsageError(
-            "another file is in the way",
+            "a different file already exists",
             where=printable(str(path)),
             expected=f"no file yet, or {what}, which is replaced",
-            hint="choose another name, or move the file away; it was left as it was",
+            hint="choose another name, or move the file away; it was left unchanged",
         )

@@ -1,4 +1,4 @@
-"""Build the stores that the flows work on."""
+"""Open registries and targets for the commands."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ InsecureOption = Annotated[
     list[str] | None,
     typer.Option(
         "--insecure-registry",
-        help="HOST[:PORT] spoken to over plain HTTP, or TLS that nobody vouches for; may be repeated. Loopback always is.",
+        help="Reach this registry over plain HTTP, or TLS with an untrusted certificate; may be repeated. Loopback always is.",
         metavar="HOST[:PORT]",
     ),
 ]
@@ -45,42 +45,42 @@ CertDirOption = Annotated[
     typer.Option(
         "--cert-dir",
         metavar="[HOST=]DIR",
-        help="CA (*.crt) and client certificate (*.cert, *.key) of one registry, or of all; may be repeated. Default: certs.d.",
+        help="CA (*.crt) and client certificate (*.cert, *.key) for one registry or for all; may be repeated. Default: certs.d.",
     ),
 ]
 AuthfileOption = Annotated[
     Path | None,
-    typer.Option("--authfile", metavar="FILE", help="Credentials of registries, from nowhere else. See `airgap login`."),
+    typer.Option("--authfile", metavar="FILE", help="Read registry credentials only from this file. See `airgap login`."),
 ]
 RegistriesConfOption = Annotated[
     Path | None,
-    typer.Option("--registries-conf", metavar="FILE", help="Mirrors, blocked and insecure registries. Default: containers' own."),
+    typer.Option("--registries-conf", metavar="FILE", help="Mirrors, blocked and insecure registries. Default: podman's."),
 ]
 LimitRateOption = Annotated[
-    str | None, typer.Option("--limit-rate", metavar="SIZE", help="Move at most so many bytes a second in all, such as 10MB.")
+    str | None, typer.Option("--limit-rate", metavar="SIZE", help="Most bytes per second of all transfers together, such as 10MB.")
 ]
 MinRateOption = Annotated[
     str,
-    typer.Option("--min-rate", metavar="SIZE", help="Give up a blob that moves fewer bytes a second over a minute; 0: never."),
+    typer.Option("--min-rate", metavar="SIZE", help="Give up on a blob that moves fewer bytes per second for a minute; 0: never."),
 ]
 PerHostOption = Annotated[
     int,
-    typer.Option("--per-host", min=0, max=64, metavar="N", help="At most N transfers at a time with one registry; 0: --threads."),
+    typer.Option("--per-host", min=0, max=64, metavar="N", help="Most transfers at a time per registry; 0: as many as --threads."),
 ]
 NoReferrersApiOption = Annotated[
     list[str] | None,
     typer.Option(
         "--no-referrers-api",
         metavar="HOST[:PORT][/PATH]",
-        help="This registry has no referrers API whatever it answers: look at fallback tags only; may be repeated.",
+        help="Ignore the referrers API of this registry and use only fallback tags; may be repeated.",
     ),
 ]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=64, help="How many blobs move at a time.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=64, help="Blobs transferred at a time.")]
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How the operator wants registries to be reached: what the options of one command said."""
+    """How registries are reached, from the options of one command."""
 
     insecure: InsecureOption = None
     cert_dir: CertDirOption = None
@@ -94,7 +94,7 @@ class Reach:
 
     @property
     def rules(self) -> Rules:
-        """What registries.conf says. Raises ``UsageError``."""
+        """The rules of registries.conf. Raises ``UsageError``."""
         return load_rules(self.registries_conf, os.environ)
 
     def options(
@@ -104,14 +104,14 @@ class Reach:
         settings: Sequence[RegistrySettings] = (),
         credentials: CredentialStore | None = None,
     ) -> RegistryOptions:
-        """What the registry client is told.
+        """The options for the registry client.
 
         Args:
-            settings: what image lists say about some registries; what the operator says counts more.
-            credentials: in place of the auth files.
+            settings: what image lists say about some registries; the operator's options take precedence.
+            credentials: used instead of the auth files.
 
         Raises:
-            UsageError: a file that was named does not exist or has a mistake in it, or a size is none.
+            UsageError: a file does not exist or has a mistake in it, or a size is invalid.
         """
         everywhere, directories = _cert_dirs(self.cert_dir or ())
         listed = {one.host: one.cert_dir for one in settings if one.cert_dir is not None}
@@ -141,7 +141,7 @@ def _canonical(text: str) -> str:
 
 
 def _cert_dirs(given: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
-    """What ``--cert-dir`` says of all registries, and of single ones."""
+    """The directories that ``--cert-dir`` gives for all registries and for single ones."""
     everywhere, directories = None, {}
     for text in given:
         host, equals, name = text.rpartition("=")
@@ -157,14 +157,14 @@ def _cert_dirs(given: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
 
 @contextlib.contextmanager
 def registries(reach: Reach, threads: int, console: Console, settings: Sequence[RegistrySettings] = ()) -> Iterator[MirroredSource]:
-    """All registries of the world as one source, read where registries.conf says."""
+    """All registries as one source, read through the mirrors in registries.conf."""
     with MirroredSource(reach.options(threads, console, settings)) as source:
         yield source
 
 
 @contextlib.contextmanager
 def registry(reach: Reach, threads: int, console: Console) -> Iterator[RegistryStore]:
-    """Registries by their own names, whatever mirrors they have: to write to, or to see what they have themselves."""
+    """Registries by their own names, without mirrors: to write to them, or to see what they hold."""
     with RegistryStore(reach.options(threads, console)) as store:
         yield store
 
@@ -172,7 +172,7 @@ def registry(reach: Reach, threads: int, console: Console) -> Iterator[RegistryS
 def target_builder(
     spec: TargetSpec, reach: Reach, threads: int, console: Console, files: FileOptions = FileOptions()
 ) -> Callable[[str], contextlib.AbstractContextManager[Target]]:
-    """What opens the target when the time has come; it is told the name of the bundle."""
+    """A function that opens the target for the bundle of a given name."""
 
     @contextlib.contextmanager
     def build(bundle: str) -> Iterator[Target]:

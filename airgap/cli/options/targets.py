@@ -1,4 +1,4 @@
-"""Build the targets that are new with every import: archives, directories, the storage of podman, k3s' images directory."""
+"""Build the targets that every import creates anew: archives, directories, podman's storage, the images directory of k3s."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ScratchOption = Annotated[
     typer.Option(
         "--scratch",
         metavar="DIR",
-        help="Where containers-storage: may put the images first; removed in the end.",
+        help="Temporary directory for images on their way to containers-storage:.",
         show_default="the system's directory for temporary files",
     ),
 ]
@@ -36,10 +36,10 @@ ScratchOption = Annotated[
 
 @dataclass(frozen=True)
 class FileOptions:
-    """What such targets need to know.
+    """Options for these targets.
 
     Attributes:
-        platform: the one platform that is loaded, where there is only one.
+        platform: the platform that is loaded, if there is only one.
         scratch: a directory with room for the images; None for the system's own.
         signatures: the lookaside tree that the import writes GPG signatures into.
     """
@@ -50,16 +50,16 @@ class FileOptions:
 
     @classmethod
     def of(cls, platforms: tuple[Platform, ...], scratch: Path | None, signing: SiteSigning) -> FileOptions:
-        """From what the operator said."""
+        """From the options of the command line."""
         return cls(platforms[0] if len(platforms) == 1 else None, scratch, signing.lookaside)
 
 
 def file_target(spec: FileTarget, bundle: str, options: FileOptions) -> Collecting:
-    """The target, not begun yet.
+    """Build the target; nothing is written yet.
 
     Args:
-        spec: what the operator named.
-        bundle: the bundle's name; an archive in k3s' directory is called like it.
+        spec: the target as named on the command line.
+        bundle: the bundle's name; an archive in the directory of k3s is named after it.
 
     Raises:
         UsageError: skopeo is needed and not installed.
@@ -76,11 +76,11 @@ def file_target(spec: FileTarget, bundle: str, options: FileOptions) -> Collecti
 
 @contextlib.contextmanager
 def with_signatures(spec: TargetSpec, signing: SiteSigning) -> Iterator[SiteSigning]:
-    """Give ``dir:`` a lookaside tree for the time of the import, from which it takes what belongs into the directory."""
+    """Give ``dir:`` a temporary lookaside tree, from which it takes the signatures that belong in the directory."""
     if not takes_signatures(spec) or signing.lookaside is not None:
         yield signing
         return
-    with fsio.disk_errors("cannot make a directory", Path(tempfile.gettempdir())):
+    with fsio.disk_errors("cannot create a directory", Path(tempfile.gettempdir())):
         directory = fsio.TemporaryDirectory(Path(tempfile.gettempdir(), "signatures"))
     with directory as tree:
         yield replace(signing, lookaside=tree, kept=False)
@@ -92,7 +92,7 @@ def takes_signatures(spec: TargetSpec) -> bool:
 
 
 class _Tree:
-    """The GPG signatures of a lookaside tree, asked for as ``dir:`` does."""
+    """The GPG signatures of a lookaside tree, as ``dir:`` asks for them."""
 
     def __init__(self, tree: Path | None) -> None:
         self._tree = tree

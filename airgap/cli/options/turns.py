@@ -1,4 +1,4 @@
-"""Take turns at a target: what writes names there waits until nobody else does, and says for whom."""
+"""Take turns at a target: a command that writes names waits until no other command does, and says for which."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from airgap.state import Holder, State, Turn
 WaitOption = Annotated[
     float,
     typer.Option(
-        "--wait", min=0.0, metavar="SECONDS", help="Wait so long for another command that is at work at the target; 0: do not."
+        "--wait", min=0.0, metavar="SECONDS", help="Wait this long for another command that is using the target; 0: do not wait."
     ),
 ]
 StreamWaitOption = Annotated[
     float,
     typer.Option(
-        "--wait", min=0.0, metavar="SECONDS", help="Wait so long for another command that makes a bundle of the stream; 0: do not."
+        "--wait", min=0.0, metavar="SECONDS", help="Wait this long for another export or merge of the stream; 0: do not wait."
     ),
 ]
 NoLeaseOption = Annotated[
-    bool, typer.Option("--no-lease", help="Write no lease to the registry: no other machine or state imports into it.")
+    bool, typer.Option("--no-lease", help="Write no lease to the registry; safe only if no other machine or state imports into it.")
 ]
 BreakLeaseOption = Annotated[
-    bool, typer.Option("--break-lease", help="Take the registry's lease away from whoever has it and does not run any more.")
+    bool, typer.Option("--break-lease", help="Take over the registry's lease from a holder that is no longer running.")
 ]
 #: Seconds: longer than most imports take, shorter than a night.
 WAIT = 3600.0
@@ -39,12 +39,12 @@ WAIT = 3600.0
 
 @dataclass(frozen=True)
 class Leasing:
-    """How a turn is taken among machines.
+    """How a turn is taken among several machines.
 
     Attributes:
-        options: how the registry is spoken to.
-        wanted: ask the registry for a lease.
-        breaking: take it away from whoever has it.
+        options: how the registry is reached.
+        wanted: take a lease at the registry.
+        breaking: take the lease over from its holder.
     """
 
     options: RegistryOptions
@@ -67,14 +67,14 @@ def writing(
     Args:
         memory: the state that the commands share.
         spec: the target.
-        command: what others are told that they wait for.
+        command: this command's name, for those who wait for it.
         wait: seconds.
-        told: hears whom it waits for.
-        leasing: what is asked of a registry.
-        signing: what the site adds.
+        told: called with a sentence that says who is waited for.
+        leasing: how the lease at a registry is taken.
+        signing: the signatures that the site adds.
 
     Raises:
-        Busy: that was not enough.
+        Busy: the wait was not long enough.
     """
     tree = signing.lookaside if signing is not None and signing.kept else None
     places = [spec.exclusive_place, *([place_of(tree)] if tree is not None else [])]
@@ -98,10 +98,10 @@ def writing(
 
 @contextlib.contextmanager
 def reading(directory: Path, spec: TargetSpec, command: str, wait: float, told: Callable[[str], None]) -> Iterator[None]:
-    """Nobody of this machine writes names to the target until the block ends. Without a state nobody does.
+    """No command of this machine writes names to the target until the block ends. Without a state none does.
 
     Raises:
-        Busy: waiting was not enough.
+        Busy: the wait was not long enough.
     """
     if not State.exists(directory):
         yield

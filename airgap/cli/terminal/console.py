@@ -1,4 +1,4 @@
-"""What a person or a script sees: results on stdout, everything else on stderr; bars on a terminal, plain lines otherwise."""
+"""Output for people and scripts: results on stdout, everything else on stderr; progress bars on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the result only.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more detail.")]
 
 _STEP = 10  # plain lines every so many per cent
 _PLAIN_FROM = 64 * 1024 * 1024
@@ -34,13 +34,13 @@ _NEXT: dict[type[AirgapError], str] = {
 
 
 class Console:
-    """Output of one command; also the ``Progress`` of its flow.
+    """The output of one command; also the ``Progress`` of its flow.
 
     Args:
-        as_json: the result is for a machine.
+        as_json: print the result as JSON.
         quiet: no progress.
-        verbose: every stage and notice, also the small ones.
-        stdout_taken: a document goes to standard output, so that the result is printed on standard error.
+        verbose: also minor stages and notices.
+        stdout_taken: a document goes to standard output, so the result is printed on standard error.
     """
 
     def __init__(self, as_json: bool = False, quiet: bool = False, verbose: bool = False, stdout_taken: bool = False) -> None:
@@ -54,7 +54,7 @@ class Console:
         self._name, self._total, self._done, self._shown = "", 0, 0, 0
 
     def result(self, facts: dict[str, Any], lines: list[str]) -> None:
-        """Print what the command found out: facts for ``--json``, lines for people."""
+        """Print the result: facts for ``--json``, lines for people."""
         self._end_bar()
         text = json.dumps(facts, indent=2) if self.as_json else "\n".join(printable(line, MAX_LINE) for line in lines)
         stream = sys.stderr if self._stdout_taken else sys.stdout
@@ -92,7 +92,7 @@ class Console:
                 self._line(message)
 
     def detail(self, message: str) -> None:
-        """One line for those who asked for more."""
+        """Print one line, only with ``--verbose``."""
         if self._verbose:
             self.say(message)
 
@@ -111,7 +111,7 @@ class Console:
 
 
 def tell(message: str) -> None:
-    """One line for people, outside of any command's progress."""
+    """Print one line outside of any command's progress."""
     sys.stderr.write(f"airgap: {printable(message, 2000)}\n")
     sys.stderr.flush()
 

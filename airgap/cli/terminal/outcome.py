@@ -1,4 +1,4 @@
-"""What the importing commands tell about a bundle and what became of it: facts for machines, lines for people."""
+"""The results of the importing commands: facts for machines, lines for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airgap.trust.judge.judging import Judgement
 
 
 def bundle_facts(opened: Judged) -> dict[str, Any]:
-    """What a verified bundle is."""
+    """Facts about a verified bundle."""
     catalog = opened.catalog
     return {
         "bundle": catalog.name,
@@ -30,7 +30,7 @@ def bundle_facts(opened: Judged) -> dict[str, Any]:
 
 
 def trust_lines(opened: Judged) -> list[str]:
-    """Which bundle it is and who vouches for it."""
+    """Which bundle it is and who signed it."""
     catalog = opened.catalog
     size = f"{plural(len(catalog.images), 'image')}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
     return [
@@ -40,7 +40,7 @@ def trust_lines(opened: Judged) -> list[str]:
 
 
 def judgement_lines(judgements: Sequence[Judgement], verbose: bool) -> list[str]:
-    """Why images were accepted: one line an image and reason, or with -v one an instance."""
+    """Why images were accepted: one line per image and reason, or with -v one per instance."""
     lines: dict[str, None] = {}
     for judgement in judgements:
         who = f"{judgement.reference} {judgement.platform or judgement.instance.short}" if verbose else str(judgement.reference)
@@ -49,7 +49,7 @@ def judgement_lines(judgements: Sequence[Judgement], verbose: bool) -> list[str]
 
 
 def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:
-    """What an import did."""
+    """The result of an import."""
     facts = bundle_facts(done.opened) | {
         "target": target,
         "names": {str(source): str(destination) for source, destination in done.names.items()},
@@ -69,25 +69,25 @@ def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str,
     }
     lines = [*trust_lines(done.opened), *(f"note         {remark}" for remark in done.remarks)]
     if done.loaded is None:
-        lines.append(f"nothing to do: {target} has all of it")
+        lines.append(f"nothing to do: {target} already has everything")
         return facts, lines
     lines += judgement_lines(done.opened.judgements, verbose)
     lines += [f"loaded       {source} -> {destination}" for source, destination in done.names.items()]
     lines += [
-        f"rebuilt      {name}: not all platforms, so its digest changed and a signature on the index no longer applies"
+        f"rebuilt      {name}: some platforms are left out, so its digest changed and a signature on the index no longer applies"
         for name in done.rebuilt
     ]
     lines += [f"left out     {name}: volumes are missing" for name in done.left_out]
-    lines += [f"not held     {name}: {target.partition(':')[0]} has no place for it" for name in done.not_held]
+    lines += [f"not held     {name}: {target.partition(':')[0]} cannot hold it" for name in done.not_held]
     if done.loaded.dropped_signatures:
-        lines.append(f"dropped      {plural(done.loaded.dropped_signatures, 'lookaside file')} that is no signature")
+        lines.append(f"dropped      {plural(done.loaded.dropped_signatures, 'lookaside file')} without a GPG signature")
     made = f", {done.loaded.rebuilt_blobs} of them rebuilt from patches" if done.loaded.rebuilt_blobs else ""
     lines.append(f"sent         {human_size(done.loaded.sent)} in {plural(done.loaded.sent_blobs, 'blob')}{made}")
     return facts, lines
 
 
 def preview_result(found: Preview, target: str) -> tuple[dict[str, Any], list[str]]:
-    """What an import would do."""
+    """The result of a dry run."""
     opened = found.found.opened
     facts = bundle_facts(opened) | {
         "target": target,
@@ -119,12 +119,12 @@ def preview_result(found: Preview, target: str) -> tuple[dict[str, Any], list[st
     for change in found.changes:
         now = f", which is {change.before} now" if change.word == "moved" else ""
         lines.append(f"{change.word:<12} {change.source} -> {change.destination}{now}")
-    lines += [f"rebuilt      {name}: not all platforms, so its digest will be another one" for name in found.found.rebuilt]
+    lines += [f"rebuilt      {name}: some platforms are left out, so its digest will change" for name in found.found.rebuilt]
     lines += [f"left out     {name}: volumes are missing" for name in found.found.left_out]
     if found.held:
-        lines.append(f"held         {plural(found.held, 'blob')} not in the bundle, all of them at the target")
+        lines.append(f"held         {plural(found.held, 'blob')} not in the bundle, all present at the target")
     lines.append(
-        f"to send      {human_size(found.to_send_bytes)} in {plural(found.to_send, 'blob')}; {found.present} there already"
+        f"to send      {human_size(found.to_send_bytes)} in {plural(found.to_send, 'blob')}; {found.present} already there"
     )
     lines += [f"not known    {what}" for what in found.unknown]
     return facts, [*lines, "dry run      everything was verified, nothing was written"]

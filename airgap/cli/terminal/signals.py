@@ -1,4 +1,4 @@
-"""What SIGINT, SIGTERM and SIGHUP (the terminal is gone) do: the first one interrupts, the second one ends everything at once."""
+"""Handle SIGINT, SIGTERM and SIGHUP (the terminal is gone): the first interrupts, the second ends everything at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _came = False
 
 
 def ending() -> tuple[signal.Signals, ...]:
-    """The signals that end the work. Under ``nohup`` SIGHUP is ignored, and stays so."""
+    """The signals that end the work. Under ``nohup`` SIGHUP stays ignored."""
     return tuple(one for one in programs.ENDING if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN)
 
 
@@ -33,7 +33,7 @@ def interrupt() -> None:
 
 
 def finish(code: int) -> None:
-    """The work is done: from now on a signal only spares the wait for threads, and the exit code is what it would have been."""
+    """The work is done: from now on a signal only skips the wait for threads and does not change the exit code."""
 
     def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
         os._exit(code)
@@ -43,12 +43,12 @@ def finish(code: int) -> None:
 
 
 def came() -> bool:
-    """Whether a signal has interrupted: whatever else went wrong since is what leaving looked like."""
+    """Whether a signal has interrupted the command: any later error is a consequence of that."""
     return _came
 
 
 def leave(code: int | None = None) -> None:
-    """End this process and the programs that work for it. Threads may still be in a read; nothing they do matters any more."""
+    """End this process and its child programs. Threads may still be reading; nothing they do matters any more."""
     programs.end_all()
     os._exit(_code if code is None else code)
 
@@ -63,12 +63,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 
 
 def _insist(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
-    """Somebody insists: leave in the middle of whatever is being cleaned up."""
+    """A second signal: leave even in the middle of cleaning up."""
     leave()
 
 
 def _unraisable(ignored: UnraisableHookArgs) -> None:
-    """A signal that struck in a destructor would be printed and forgotten: leave, as after a crash, which harms nothing."""
+    """A signal that strikes in a destructor would be printed and forgotten: leave, as after a crash, which is safe."""
     if isinstance(ignored.exc_value, Interrupted):
         leave()
     sys.__unraisablehook__(ignored)

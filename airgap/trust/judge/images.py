@@ -34,7 +34,7 @@ from airgap.trust.policy.scopes import requirements_for_image
 
 _Sigstore: TypeAlias = SigstoreSignature | SigstoreBundle
 _Signature = TypeVar("_Signature", bound=GpgSignature | _Sigstore)
-_UNNAMED = "names no image (--accept-unnamed-bundles)"
+_UNNAMED = "names no image (--accept-unnamed-sigstore-bundles)"
 _MOST_REASONS = 8
 
 

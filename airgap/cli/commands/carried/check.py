@@ -1,4 +1,4 @@
-"""``airgap media check``: is what I carry complete and undamaged? No keys, no network."""
+"""``airgap media check``: whether the media are complete and undamaged, without keys or network."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SCHEMA = "airgap.check/1"
 
 def check_command(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points; one or several disks.")
+        list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points, on one or several disks.")
     ],
     subset: Annotated[
-        bool, typer.Option("--subset", help="These are only some of the disks: do not miss what belongs on the others.")
+        bool, typer.Option("--subset", help="Only some of the disks are given: do not report files on other disks as missing.")
     ] = False,
     result: Annotated[
-        Path | None, typer.Option("--result", metavar="FILE", help=f"Also write who checked what, when and where; {HELP}")
+        Path | None, typer.Option("--result", metavar="FILE", help=f"Also record who checked what, when and where; {HELP}")
     ] = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who checks, for --result.", show_default="this user")] = "",
     key: Annotated[
@@ -46,17 +46,17 @@ def check_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Read everything on the media and say what is missing, damaged, double or foreign, and which images that costs.
+    """Read everything on the media and report what is missing, damaged, duplicated or foreign, and which images are affected.
 
-    Needs no key and no network, and writes nothing to the media. Exit code 0: complete and good; with --subset also when only what
-    belongs on other disks is missing. 4: damaged or incomplete. 6: a disk cannot be read.
+    Needs neither key nor network and writes nothing to the media. Exit code 0: complete and good; with --subset also if only files
+    on other disks are missing. 4: damaged or incomplete. 6: a disk cannot be read.
 
     Example: airgap media check /media/usb1 /media/usb2 --result check.json
     """
     output = Output(result, "--result") if result is not None else None
     console = Console(as_json, quiet, verbose, taken(output))
     if key and (output is None or not output.is_file):
-        raise UsageError("nothing to sign", got="--key", expected="--result FILE with it, a regular file")
+        raise UsageError("nothing to sign", got="--key", expected="--result FILE, a regular file")
     if result is not None and output is not None and output.exists:
         check_replaceable(result, MAX_RESULT, "the result of an earlier check", lambda raw: SCHEMA.encode() in raw[:100])
     signers = inputs.signers(key or (), passphrase_file)

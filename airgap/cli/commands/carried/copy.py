@@ -1,4 +1,4 @@
-"""``airgap media copy``: put a bundle on one or several disks, and prove that they have it."""
+"""``airgap media copy``: copy a bundle to one or several disks, and verify the copies."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def copy_command(
         typer.Option(
             "--media",
             metavar="[Nx]SIZE",
-            help="Disks that are not there yet: 3x25GB, fat32:32GB, dvd, dvd-dl, bd25, bd50. With DEST: what it is made for.",
+            help="Disks to plan for: 3x25GB, fat32:32GB, dvd, dvd-dl, bd25, bd50. With DEST: the disks that it stands for.",
         ),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", "--dry-run", help="Only say what would go where.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", "--dry-run", help="Only show what would go where.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Copy a bundle to one or several disks of any size and file system, and read everything back from them.
+    """Copy a bundle to one or several disks of any size and file system, and read everything back.
 
-    Every disk gets a directory with the catalog, its signatures, SHA256SUMS for what is on it, check scripts, and DISKS.txt, which
-    says where the rest is. Run it again after a full disk, a pulled cable or a kill: it goes on. Nothing else is written over.
+    Every disk gets a directory with the catalog, its signatures, SHA256SUMS for its files, check scripts, and DISKS.txt, which
+    says where the rest is. After a full disk, a pulled cable or a kill, run it again: it continues. Other files are left alone.
 
     Example: airgap media copy out/prod-site-0007 /media/usb1 /media/usb2
 
-    How many disks are needed: airgap media copy out/prod-site-0007 --media bd25
+    To see how many disks are needed: airgap media copy out/prod-site-0007 --media bd25
     """
     console = Console(as_json, quiet, verbose)
     one = survey([bundle])
     check_source(one)
     if not dests:
         if not media:
-            raise UsageError("nowhere to copy to", expected="DEST..., or --media SIZE to plan")
+            raise UsageError("no destination is given", expected="DEST..., or --media SIZE to plan")
         places = _planned_places(one, media)
         made = spread.spread(one.catalog, places, spread.overhead(one.catalog, one.raw))
         used = [(place.name, files) for place, files in zip(places, made.files, strict=True) if files]
@@ -70,7 +70,7 @@ def copy_command(
 
 
 def _limits(media: Sequence[str] | None, count: int) -> list[Place]:
-    """What the directories are made for: one kind for all, or one for each."""
+    """The kinds of disks that the directories stand for: one for all, or one for each."""
     if not media:
         return []
     kinds = [place for number, place in spread.planned(media) for _ in range(number or 1)]
@@ -80,7 +80,7 @@ def _limits(media: Sequence[str] | None, count: int) -> list[Place]:
 
 
 def _planned_places(one: Survey, media: Sequence[str]) -> list[Place]:
-    """Disks that are not there yet; of a kind without a number as many as it takes."""
+    """The disks to plan for; of a kind without a number as many as needed."""
     extra = spread.overhead(one.catalog, one.raw)
     places: list[Place] = []
     for number, place in spread.planned(media):
@@ -101,9 +101,7 @@ def _plan_lines(one: Survey, rows: Sequence[tuple[str, str, Sequence[Any]]]) -> 
         lines.append(f"disk {label:<7} {name}: {size}, {listing([file.name for file in files], 8)}")
     if catalog.parity:
         most, parity = max(len(files) for _, _, files in rows), len(catalog.parity)
-        word = (
-            "any one disk may be lost" if most <= parity else f"a lost disk may cost up to {most} files, parity gives back {parity}"
-        )
+        word = "any one disk may be lost" if most <= parity else f"a lost disk may cost {most} files, parity rebuilds {parity}"
         lines.append(f"parity       {plural(parity, 'file')}: {word}")
     return lines
 
@@ -113,8 +111,8 @@ def _lines(one: Survey, done: Sequence[Copied]) -> list[str]:
     for copied in done:
         task: Task = copied.task
         size = human_size(copied.written) if copied.written else "nothing new"
-        lines.append(f"disk {task.disks.own:<7} {task.final}: {plural(len(task.files), 'file')} read back and good, {size} written")
-    return [*lines, f"copied       {one.catalog.name} to {plural(len(done), 'disk')}; unmount them before you pull them out"]
+        lines.append(f"disk {task.disks.own:<7} {task.final}: {plural(len(task.files), 'file')} read back intact, {size} written")
+    return [*lines, f"copied       {one.catalog.name} to {plural(len(done), 'disk')}; unmount them before you remove them"]
 
 
 def _facts(one: Survey, rows: Sequence[tuple[str, str, Sequence[Any]]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command ``media log``: who had the media, when and where, and what a check said."""
+"""The command ``media log``: who had the media, when and where, and the result of a check."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ from airgap.text import plural, printable
 from airgap.trust.keys.revoked import Revoked
 from airgap.trust.keys.signers import load_signer
 
-_UNSIGNED = "note         unsigned entries prove nothing against somebody who held the media: they can be written anew"
+_UNSIGNED = "note         unsigned entries prove nothing against anyone who held the media: they can be rewritten"
 
 
 def log_command(
     paths: Annotated[list[Path], typer.Argument(metavar="MEDIA...", help="The bundle's media: mount points or directories.")],
     who: Annotated[str, typer.Option("--who", metavar="NAME", help="Who has the media now.")] = "",
-    where: Annotated[str, typer.Option("--where", metavar="PLACE", help="Where.")] = "",
-    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="What else should be known.")] = "",
+    where: Annotated[str, typer.Option("--where", metavar="PLACE", help="Where the media are.")] = "",
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Any further remark.")] = "",
     result: Annotated[
-        Path | None, typer.Option("--result", metavar="FILE", help="What `airgap media check --result` wrote.")
+        Path | None, typer.Option("--result", metavar="FILE", help="File written by `airgap media check --result`.")
     ] = None,
     key: Annotated[str, typer.Option("--key", metavar="KEY", help="Sign the entry: a private key file or gpg:FINGERPRINT.")] = "",
-    show: Annotated[bool, typer.Option("--show", help="Instead: print the log of all media, and check it.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print and check the log of all media instead.")] = False,
     custody_key: Annotated[
         list[Path] | None,
-        typer.Option("--custody-key", metavar="FILE", help="With --show: public key that entries are checked with."),
+        typer.Option("--custody-key", metavar="FILE", help="With --show: public key to verify entries with; may be repeated."),
     ] = None,
     revoked: inputs.RevokedOption = None,
     state: inputs.StateOption = None,
-    at: Annotated[str | None, typer.Option("--at", help="RFC 3339. Default: now.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="Time of the entry, RFC 3339. Default: now.")] = None,
     passphrase_file: inputs.PassphraseOption = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write down who has the media: one more line in custody.jsonl on each of them. Import keeps it in the site's history.
+    """Record who has the media: one more line in custody.jsonl on each of them. Import copies it to the site's history.
 
-    Every entry names the bundle and follows on the one before it, so that changes show; docs/custody.md says what that proves.
+    Every entry names the bundle and is chained to the previous one, so that changes show; docs/custody.md says what that proves.
 
     Example: airgap media log /mnt/usb1 /mnt/usb2 --who "A. Lund" --where "depot 4" --note "seal 0815 unbroken" --key lund.key
 
@@ -78,7 +78,7 @@ def log_command(
     written = append(media.directories, entry, signer)
     lines = [f"logged       {one.path}: entry {one.entry.number}" for one in written]
     lines += [f"BROKEN       {one.path}: {problem}" for one in written for problem in one.problems]
-    lines += [f"note         {one.path}: a torn entry of {one.entry.cut} bytes was cut off" for one in written if one.entry.cut]
+    lines += [f"note         {one.path}: removed an incomplete entry of {one.entry.cut} bytes" for one in written if one.entry.cut]
     facts = {
         "catalog": str(catalog),
         "signed_by": signer.key_id if signer else None,
@@ -98,12 +98,12 @@ def _show(custody: Custody, keys: Sequence[Path], revoked: Revoked, console: Con
     several = len({medium for medium, _ in custody.entries}) > 1
     lines = [line for medium, entry in custody.entries for line in _lines(custody, entry, medium if several else "")]
     lines += [f"BROKEN       {problem}" for problem in custody.problems]
-    whole = f"{plural(len(custody.entries), 'line')}, each follows on the one before" if custody.entries else "no entries yet"
+    whole = f"{plural(len(custody.entries), 'entry')}, the chain is intact" if custody.entries else "no entries yet"
     code = exit_code(Damaged("")) if custody.problems else 0
-    lines.append("result       broken: the log was changed, or is damaged" if custody.problems else f"result       {whole}")
+    lines.append("result       broken: the log was changed or is damaged" if custody.problems else f"result       {whole}")
     if any(entry.digest not in custody.seals for _, entry in custody.entries):
         lines.append(
-            _UNSIGNED if not any(entry.seal for _, entry in custody.entries) else f"{_UNSIGNED}; signatures: --custody-key"
+            _UNSIGNED if not any(entry.seal for _, entry in custody.entries) else f"{_UNSIGNED}; verify them with --custody-key"
         )
     console.result({"entries": [_facts(custody, *one) for one in custody.entries], "problems": list(custody.problems)}, lines)
     if code:

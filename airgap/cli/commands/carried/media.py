@@ -1,4 +1,4 @@
-"""The commands below `airgap media`: what the people who carry need; none of them takes a key or a network."""
+"""The commands below `airgap media`, for the people who carry the media; none needs the network or a trusted key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airgap.cli.commands.carried import copy as spreading
 from airgap.cli.commands.carried import log as custody
 from airgap.cli.commands.carried.repair import repair_command
 
-media = typer.Typer(no_args_is_help=True, help="Spread a bundle over media, check it without keys, repair it, log who had it.")
+media = typer.Typer(no_args_is_help=True, help="Copy a bundle to media, check it without keys, repair it, and log who had it.")
 media.command("copy")(spreading.copy_command)
 media.command("check")(checking.check_command)
 media.command("repair")(repair_command)

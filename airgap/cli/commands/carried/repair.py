@@ -1,4 +1,4 @@
-"""The command ``media repair``: lost and damaged files, rebuilt from parity."""
+"""The command ``media repair``: rebuild lost and damaged files from parity."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _DAMAGED = 4
 
 
 def repair_command(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="The bundle's directories or media, all there are.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="All directories or media of the bundle that you have.")],
     out: Annotated[Path | None, typer.Option("--out", help="Directory for the repaired files; the media are only read.")] = None,
     in_place: Annotated[
-        bool, typer.Option("--in-place", help="Write over the damaged blocks instead; lost files go to --out or the first PATH.")
+        bool, typer.Option("--in-place", help="Overwrite the damaged blocks instead; lost files go to --out or the first PATH.")
     ] = False,
     request: Annotated[
         Path | None,
         typer.Option(
             "--request",
             metavar="FILE",
-            help=f"Where to ask for what cannot be repaired; {HELP}",
+            help=f"File for the resend request, if something cannot be repaired; {HELP}",
             show_default="STREAM-SERIAL.request.json in --out, else in the first PATH",
         ),
     ] = None,
@@ -38,10 +38,10 @@ def repair_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Rebuild lost volumes and damaged blocks from parity files, other copies and supplements. No key is needed.
+    """Rebuild lost volumes and damaged blocks from parity files, other copies and supplements. Needs no key.
 
-    Every block is checked against the catalog. Name the directory of repaired files beside the media for check and import. What
-    cannot be repaired is written into a resend request, and the exit code is 4.
+    Every block is checked against the catalog. For check and import, name the directory of repaired files along with the media.
+    What cannot be repaired is written to a resend request, and the exit code is 4.
 
     Interrupted? Run the same command again.
 
@@ -66,7 +66,7 @@ def repair_command(
 
 
 def _asked_for(raw: bytes, where: str) -> tuple[str, str]:
-    """What a request is about; a newer one about the same takes its place."""
+    """What a request is about; a newer one about the same replaces it."""
     request = ResendRequest.from_bytes(raw, where)
     return request.bundle, request.catalog
 
@@ -100,17 +100,17 @@ def _lines(done: Repaired, out: Path | None, asked: Path | None) -> list[str]:
     lines = [f"bundle       {catalog.name}: {plural(len(catalog.volumes), 'volume')}, {parity}"]
     lines += [line for one in done.files for line in _file_lines(one)]
     if not done.files:
-        lines.append("nothing to repair: every file is here and good")
+        lines.append("nothing to repair: every file is present and intact")
     lines.append(f"spare        {_spare(done)}")
     if done.request is not None:
         count, size = sum(1 for _ in done.request.blocks()), human_size(done.request.size(catalog))
         lines.append(f"request      {asked}: {plural(count, 'block')}, {size}, cannot be repaired from what is here")
         lines.append(
-            "next         find the missing media and repeat this with them; or send the request to who made the bundle "
-            f"(airgap export --resend {asked.name if asked else ''}), and name the supplement beside the media"
+            "next         find the missing media and run this again with them; or send the request to the bundle's sender "
+            f"(airgap export --resend {asked.name if asked else ''}), and name the supplement along with the media"
         )
     elif out is not None and any(one.path for one in done.files):
-        lines.append(f"next         name {out} beside the media: airgap import MEDIA... {out} --to TARGET --policy POLICY")
+        lines.append(f"next         name {out} along with the media: airgap import MEDIA... {out} --to TARGET --policy POLICY")
     return lines
 
 
@@ -121,7 +121,7 @@ def _file_lines(one: Mended) -> list[str]:
     parts += [f"{plural(one.copied, 'block')} taken from other copies"] if one.copied else []
     if one.left:
         parts.append(f"still damaged in {len(one.left)} of {plural(total, 'block')} ({listing([str(b) for b in one.left], 8)})")
-    word = "repaired" if not one.left else "in part" if one.rebuilt or one.copied else "not repaired"
+    word = "repaired" if not one.left else "partly" if one.rebuilt or one.copied else "not repaired"
     return [
         f"{word:<12} {one.title} {before}: {', '.join(parts) or 'its length was wrong'}",
         *([f"             -> {one.path}"] if one.path else []),
@@ -135,9 +135,9 @@ def _spare(done: Repaired) -> str:
     total = sum(done.spare.values())
     rows = f"{done.spare.get(worst, 0)} of {plural(total, 'row')}"
     if worst < 0:
-        return f"none: in {rows} {plural(-worst, 'block')} more than parity can rebuild are lost"
+        return f"none: in {rows}, {plural(-worst, 'block')} more than parity can rebuild are lost"
     if worst == 0:
-        return f"none: in {rows} one more damaged block could not have been repaired"
+        return f"none: in {rows}, one more damaged block could not have been repaired"
     return (
         f"any {plural(worst, 'more file')} could have been lost, or {plural(worst, 'more block')} in every row (no more in {rows})"
     )

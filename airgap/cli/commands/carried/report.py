@@ -1,4 +1,4 @@
-"""The command ``report``: a bundle as one page to look at, and to print for the paper that travels along."""
+"""The command ``report``: one page about a bundle, for a browser and for the papers that travel with the media."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ _NEIGHBOURS = 50  # earlier bundles beside this one that are looked at
 
 def report_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=f"The page; {HELP}")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=f"File to write the page to; {HELP}")],
     since: Annotated[
         Path | None,
         typer.Option(
             "--since",
             metavar="OTHER",
-            help="What it is compared with: a bundle, catalog.json or receipt.",
-            show_default="the bundle before it where that lies beside it, else what this site's state remembers",
+            help="Bundle, catalog.json or receipt to compare with.",
+            show_default="the previous bundle if it lies beside this one, else the one recorded in this site's state",
         ),
     ] = None,
-    policy: Annotated[Path | None, typer.Option("--policy", help="Verify the bundle's signatures by this policy.")] = None,
+    policy: Annotated[Path | None, typer.Option("--policy", help="Verify the bundle's signatures with this policy.")] = None,
     revoked: inputs.RevokedOption = None,
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
@@ -61,10 +61,10 @@ def report_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write one self-contained page about a bundle: for a browser without a network, and for A4 paper.
+    """Write one self-contained page about a bundle, for a browser without a network and for A4 paper.
 
-    It shows images, platforms, sizes, what is new or gone, sharing, signatures, SBOMs, volumes with checksums, and a QR code of the
-    catalog's digest. Without --policy it verifies nothing, and says so; volumes are checked by `airgap media check`.
+    It shows images, platforms, sizes, changes, sharing, signatures, SBOMs, volumes with checksums, and a QR code of the catalog's
+    digest. Without --policy it verifies nothing, and says so; `airgap media check` checks the volumes.
 
     Example: airgap report /srv/out/prod-site-0008 -o report.html --since /srv/out/prod-site-0007
     """
@@ -112,9 +112,9 @@ def _result(report: Report, output: Path, page: bytes) -> tuple[dict[str, object
         "signers": list(report.trust.signers),
         "remarks": list(report.remarks),
     }
-    before = report.before.label if report.before.content else "nothing: name the bundle before it with --since"
+    before = report.before.label if report.before.content else "nothing: name the previous bundle with --since"
     signers = ", ".join(report.trust.signers) or "nobody: the policy accepts anything"
-    verified = f"signed by {signers}" if report.trust.policy else "nothing here: give --policy"
+    verified = f"signed by {signers}" if report.trust.policy else "nothing: give --policy"
     return facts, [
         f"report       {output} ({human_size(len(page))})",
         f"bundle       {report.catalog.name}: {plural(len(report.images), 'image')}, {human_size(report.catalog.total_size)}",
@@ -125,9 +125,9 @@ def _result(report: Report, output: Path, page: bytes) -> tuple[dict[str, object
 
 
 def _content(media: Media, catalog: Catalog | Sealed) -> tuple[BundleStore | None, set[str], list[str]]:
-    """The bundle's content as far as it lies here, the files that are here, and what is wrong with the others."""
+    """The content that is available here, the files that are present, and what is wrong with the others."""
     if isinstance(catalog, Sealed):
-        return None, _here(media, catalog), ["What is inside is encrypted for the site: give --decrypt-key"]
+        return None, _here(media, catalog), ["The content is encrypted for the site: give --decrypt-key"]
     here = _here(media, catalog)
     try:
         return BundleStore(catalog, media.locate(catalog, partial=True)), here, []
@@ -140,7 +140,7 @@ def _here(media: Media, catalog: Outline) -> set[str]:
 
 
 def _before(since: Path | None, catalog: Catalog | Sealed, media: Media, state: Path) -> Before:
-    """What was named, else the bundle that the catalog calls its predecessor, else what the site took last."""
+    """The bundle that was named, else the catalog's predecessor, else the one imported last."""
     if isinstance(catalog, Sealed):
         return Before(None, "the bundle is encrypted for the site.")
     if since is not None:
@@ -155,10 +155,10 @@ def _before(since: Path | None, catalog: Catalog | Sealed, media: Media, state: 
 
 
 def _neighbour(catalog: Catalog, media: Media) -> Catalog | None:
-    """The bundle before this one, where it lies beside it."""
+    """The previous bundle, if it lies beside this one."""
     form = re.compile(rf"{re.escape(catalog.stream)}-(\d{{4,16}})", re.ASCII)
     for parent in dict.fromkeys(directory.absolute().parent for directory in media.directories):
-        with fsio.disk_errors("cannot look for the bundle before", parent), contextlib.suppress(PermissionError):
+        with fsio.disk_errors("cannot look for the previous bundle", parent), contextlib.suppress(PermissionError):
             serials = sorted((int(found[1]) for entry in parent.iterdir() if (found := form.fullmatch(entry.name))), reverse=True)
             for serial in [serial for serial in serials if serial < catalog.serial][:_NEIGHBOURS]:
                 with contextlib.suppress(Damaged, Refused):
@@ -169,8 +169,8 @@ def _neighbour(catalog: Catalog, media: Media) -> Catalog | None:
 
 
 def _remembered(catalog: Catalog, directory: Path) -> Before:
-    """What this machine took or made before, if it has a state."""
-    unknown = "name the bundle before it with --since."
+    """The previous bundle that this machine imported or exported, if it has a state."""
+    unknown = "name the previous bundle with --since."
     if not State.exists(directory):
         return Before(None, unknown)
     with State(directory) as memory:
@@ -185,9 +185,9 @@ def _remembered(catalog: Catalog, directory: Path) -> Before:
             return Before(Content(label, "state", shown, {}, None, 0), label, only_names=True)
         exported = memory.last_exported(catalog.stream, below=catalog.serial)
     if exported is None:
-        return Before(None, f"this machine knows no earlier bundle of stream {catalog.stream}; {unknown}")
+        return Before(None, f"no earlier bundle of stream {catalog.stream} is recorded on this machine; {unknown}")
     name = names.bundle_name(catalog.stream, exported.serial)
     kept = Catalogs(directory).find(catalog.stream, exported.serial)
     if kept is not None and Digest.of(kept[0]) == exported.catalog:
-        return Before(of_catalog(Unverified.read(kept[0]).readable()), f"{name}, as this machine made it")
-    return Before(None, f"the bundle before it was {name} (catalog {exported.catalog}), which is not here; {unknown}")
+        return Before(of_catalog(Unverified.read(kept[0]).readable()), f"{name}, as exported by this machine")
+    return Before(None, f"the previous bundle is {name} (catalog {exported.catalog}), which is not available here; {unknown}")

@@ -1,4 +1,4 @@
-"""The command ``toolkit``: airgap itself on the media, for machines without a network."""
+"""The command ``toolkit``: put airgap itself on the media, for machines without a network."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
 from airgap.toolkit.pack import describe, make_toolkit, write_checker
 from airgap.toolkit.packages import Machine
 
-#: The module that the checker starts with.
+#: The module that the checker starts.
 CHECKER_ENTRY = "airgap.cli.standalone"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
 
 
 def toolkit_command(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new directory, on a medium for instance.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new directory, for example on a medium.")],
     platform: Annotated[
         list[str] | None,
-        typer.Option("--platform", help="For machines of this platform; may be repeated.", show_default="this machine's"),
+        typer.Option("--platform", help="Platform of the offline machines; may be repeated.", show_default="this machine's"),
     ] = None,
     python: Annotated[
         list[str] | None,
-        typer.Option("--python", metavar="VERSION", help="For this Python; may be repeated.", show_default="the running one"),
+        typer.Option("--python", metavar="VERSION", help="Their Python version; may be repeated.", show_default="the running one"),
     ] = None,
-    glibc: Annotated[str, typer.Option("--glibc", metavar="VERSION", help="The oldest C library that it must run with.")] = "2.28",
+    glibc: Annotated[str, typer.Option("--glibc", metavar="VERSION", help="The oldest C library to support.")] = "2.28",
     check_only: Annotated[
-        bool, typer.Option("--check-only", help="Only airgap-check.pyz, which checks media; any directory will do.")
+        bool, typer.Option("--check-only", help="Write only airgap-check.pyz, which checks media; any directory will do.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Put airgap itself into a directory: wheels with hashes, an install script, and a checker that plain Python runs.
+    """Put airgap itself into a directory: wheels with hashes, an install script, and a checker that needs only Python.
 
-    Packages are fetched with pip, by pip's own settings (pip.conf, PIP_INDEX_URL, PIP_FIND_LINKS). The offline machine needs Python
-    and nothing else.
+    Packages are fetched with pip and its own settings (pip.conf, PIP_INDEX_URL, PIP_FIND_LINKS). The offline machine needs
+    nothing but Python.
 
     Example: airgap toolkit --out /mnt/usb/airgap --platform linux/amd64 --platform linux/arm64 --python 3.11 --python 3.12
 

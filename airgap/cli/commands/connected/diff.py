@@ -1,4 +1,4 @@
-"""The command ``diff``: what is different between two bundles, locks or receipts."""
+"""The command ``diff``: the differences between two bundles, locks or receipts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _EXPECTED = "a bundle's directory or medium, a catalog.json, a lock or a receipt
 
 def diff_command(
     a: Annotated[Path, typer.Argument(metavar="A", help="A bundle's directory or medium, a catalog.json, a lock or a receipt.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The one to compare it with.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="What to compare it with.")],
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what is different in B: images, platforms, signatures, blobs and bytes. This checks nothing: see `airgap verify`.
+    """Show how B differs from A: images, platforms, signatures, blobs and bytes. Verifies nothing: see `airgap verify`.
 
-    Volumes are not read: a catalog.json is enough. With --json, "same" says whether both stand for the same content.
+    Volumes are not read: a catalog.json is enough. With --json, "same" says whether both have the same content.
 
     Example: airgap diff /srv/out/prod-site-0007 /srv/out/prod-site-0008
     """
@@ -53,7 +53,7 @@ def read_content(path: Path) -> Content:
         return of_catalog(Unverified.read(raw).readable())
     except Damaged as error:
         raise UsageError(
-            f"cannot be compared: {error.what}", where=printable(str(path)), expected=error.expected or _EXPECTED, got=error.got
+            f"cannot compare: {error.what}", where=printable(str(path)), expected=error.expected or _EXPECTED, got=error.got
         ) from error
 
 
@@ -70,11 +70,11 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
     lines.append(f"blobs        {', '.join(blobs)}")
     lines += [line for side in ("a", "b") for line in _savings(side.upper(), facts[side])]
     lines.append(f"result       {'the same content' if facts['same'] else 'different'}")
-    return [*lines, "not checked  nothing was verified here: see airgap verify"]
+    return [*lines, "not checked  diff verifies nothing: see airgap verify"]
 
 
 def image_lines(facts: Mapping[str, Any]) -> list[str]:
-    """What happened to the images, for people."""
+    """The changes of the images, as lines for people."""
     lines = [f"added        {_entry(entry)}" for entry in facts["added"]]
     lines += [line for entry in facts["removed"] for line in _removed(entry)]
     for change in facts["moved"]:
@@ -85,7 +85,7 @@ def image_lines(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _side(side: Mapping[str, Any]) -> str:
-    size = f"carries {human_size(side['bytes'])}" if side["bytes"] is not None else f"{human_size(side['full_bytes'])} in all"
+    size = f"carries {human_size(side['bytes'])}" if side["bytes"] is not None else f"{human_size(side['full_bytes'])} in total"
     return f"{side['kind']} {side['name']}: {plural(side['images'], 'image')}, {plural(side['blobs'], 'blob')}, {size}"
 
 
@@ -102,9 +102,9 @@ def _change(change: Mapping[str, Any]) -> list[str]:
     lines = [f"             platform gained: {platform}" for platform in change["platforms_gained"]]
     lines += [f"             platform LOST: {platform}" for platform in change["platforms_lost"]]
     if change["left_out"]:
-        lines.append(f"             {plural(change['left_out'], 'part')} left out that A has")
+        lines.append(f"             {plural(change['left_out'], 'part')} of A left out")
     if change["no_longer_left_out"]:
-        lines.append(f"             {plural(change['no_longer_left_out'], 'part')} that A leaves out")
+        lines.append(f"             {plural(change['no_longer_left_out'], 'part')} added that A leaves out")
     for sort in change["lost"]:
         lines.append(f"             {'SIGNATURE LOST' if sort['signature'] else 'lost'}: {_sort(sort)}")
     lines += [f"             gained: {_sort(sort)}" for sort in change["gained"]]
@@ -121,9 +121,9 @@ def _savings(name: str, side: Mapping[str, Any]) -> list[str]:
         return []
     left_out = []
     if side["held_blobs"]:
-        left_out.append(f"{plural(side['held_blobs'], 'blob')} held there ({human_size(side['held_bytes'])})")
+        left_out.append(f"{plural(side['held_blobs'], 'blob')} held at the site ({human_size(side['held_bytes'])})")
     if side["patched_blobs"]:
-        sizes = f"{human_size(side['patch_bytes'])} in place of {human_size(side['patched_bytes'])}"
+        sizes = f"{human_size(side['patch_bytes'])} instead of {human_size(side['patched_bytes'])}"
         left_out.append(f"{plural(side['patched_blobs'], 'layer')} patched ({sizes})")
-    line = f"{name} carries    {human_size(side['bytes'])}; in full it would be {human_size(side['full_bytes'])}"
+    line = f"{name} carries    {human_size(side['bytes'])}; a full bundle would be {human_size(side['full_bytes'])}"
     return [", ".join([line, *left_out])]

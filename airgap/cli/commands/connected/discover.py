@@ -1,4 +1,4 @@
-"""``airgap discover``: the image list of what deployment files name."""
+"""``airgap discover``: write an image list from deployment files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def discover_command(
     out: Annotated[
         str | None, typer.Option("--out", "-o", metavar="FILE", help=f"File to write the list to; {HELP}", show_default="-")
     ] = None,
-    form: Annotated[ListFormat, typer.Option("--format", help="text: one reference a line. yaml: the list's YAML form.")] = (
+    form: Annotated[ListFormat, typer.Option("--format", help="text: one reference per line. yaml: the YAML form of a list.")] = (
         ListFormat.TEXT
     ),
     include_possible: Annotated[
@@ -38,21 +38,21 @@ def discover_command(
     ] = False,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Write nothing and exit with 2 while anything is possible or unresolved."),
+        typer.Option("--strict", help="Write nothing and exit with 2 if any image is only possible or unresolved."),
     ] = False,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Possible images that you know are none, such as docs.example.com/*; repeatable."),
+        typer.Option(metavar="PATTERN", help="Ignore possible images that match, such as docs.example.com/*; may be repeated."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find the images that deployment files name, and write them as an image list with the places they come from.
+    """Find the images named in deployment files, and write them as an image list with the place of each.
 
-    Looks through Kubernetes YAML and JSON, what helm template and kustomize build print, Compose files, Quadlet units and
-    Containerfiles, told by their content. A full reference, HOST/PATH:TAG or HOST/PATH@sha256:..., is found wherever it stands
-    in a text file. What cannot be resolved and what is not read is said with its file, never left out in silence.
+    Reads Kubernetes YAML and JSON, the output of helm template and kustomize build, Compose files, Quadlet units and
+    Containerfiles, recognised by content. A full reference, HOST/PATH:TAG or HOST/PATH@sha256:..., is found anywhere in a text
+    file. Whatever cannot be resolved or is not read is reported with its file, never silently left out.
 
     Example: airgap discover deploy/ compose.yaml -o images.txt
 
@@ -85,7 +85,7 @@ def _say(found: Discovery, console: Console) -> None:
     for remark in found.notes:
         console.detail(str(remark))
     if found.possible:
-        console.say(f"{plural(len(found.possible), 'possible image')} left out; --include-possible takes them in")
+        console.say(f"{plural(len(found.possible), 'possible image')} left out; include them with --include-possible")
 
 
 def _summary(found: Discovery) -> list[str]:
@@ -98,7 +98,7 @@ def _summary(found: Discovery) -> list[str]:
 
 
 def _fail(error: UsageError, found: Discovery, console: Console) -> NoReturn:
-    """End with an error; the JSON document has everything that was found all the same."""
+    """End with an error; the JSON document still has everything that was found."""
     if not console.as_json:
         raise error
     console.result({**found.to_json(), "list": None, **error.facts(), "exit_code": exit_code(error)}, [])
@@ -109,12 +109,12 @@ def _incomplete(found: Discovery) -> UsageError:
     possible = [f"{image.places[0]}: possible: {image.reference}" for image in found.possible]
     lines = [*(str(remark) for remark in found.unresolved), *possible]
     more = [f"and {len(lines) - _MOST_SHOWN} more"] if len(lines) > _MOST_SHOWN else []
-    counts = [plural(len(found.unresolved), "place") + " could not be resolved"] if found.unresolved else []
+    counts = [plural(len(found.unresolved), "unresolved place")] if found.unresolved else []
     counts += [plural(len(found.possible), "possible image")] if found.possible else []
     hints = dict.fromkeys(remark.hint for remark in found.unresolved if remark.hint)
-    judge = ["take the possible images in with --include-possible, or name those that are none with --ignore"] if possible else []
+    judge = ["include the possible images with --include-possible, or exclude false ones with --ignore"] if possible else []
     return UsageError(
-        f"{' and '.join(counts)}, and --strict asks for certainty",
+        f"--strict does not allow {' and '.join(counts)}",
         where="\n".join([*lines[:_MOST_SHOWN], *more]),
         hint="; ".join([*list(hints)[:3], *judge]),
     )
@@ -122,7 +122,7 @@ def _incomplete(found: Discovery) -> UsageError:
 
 def _nothing(found: Discovery) -> UsageError:
     hints = [remark.hint for remark in found.unresolved if remark.hint]
-    hint = "--include-possible takes the possible ones" if found.possible else "name the files that deploy something"
+    hint = "include the possible ones with --include-possible" if found.possible else "name the files that deploy something"
     got = listing([str(image.reference) for image in found.possible], _MOST_SHOWN)
     return UsageError(
         f"no image found in {plural(found.files, 'file')}",

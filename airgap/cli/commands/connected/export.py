@@ -1,4 +1,4 @@
-"""The connected side's commands: resolve, plan, export, sign."""
+"""The commands ``export`` and ``sign``."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
 
 @grouped
 def export_command(
-    out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
+    out: Annotated[Path, typer.Option("--out", help="Directory to create the bundle's directory in.")],
     lists: planning.OptionalLists = None,
-    stream: Annotated[str | None, typer.Option("--stream", help="The named series this bundle belongs to.")] = None,
+    stream: Annotated[str | None, typer.Option("--stream", help="The named series that the bundle belongs to.")] = None,
     key: OptionalKeys = None,
     volume_size: planning.VolumeOption = None,
     parity: planning.ParityOption = 0,
@@ -64,7 +64,7 @@ def export_command(
     gate_timeout: gates.GateTimeoutOption = 3600,
     attach: gates.AttachOption = None,
     threads: ThreadsOption = 4,
-    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle with different content.")] = False,
     encrypt_to: EncryptOption = None,
     resend: ResendOption = None,
     wait: StreamWaitOption = WAIT,
@@ -77,15 +77,15 @@ def export_command(
 ) -> None:
     """Fetch everything on an image list into a signed bundle: OUT/STREAM-SERIAL/.
 
-    Interrupted? Run the same command again: it goes on where it stopped.
+    Interrupted? Run the same command again: it continues where it stopped.
 
-    With --since the bundle leaves out what the far side has, and carries new versions of layers as patches of the old ones.
+    With --since the bundle leaves out what the site already has, and carries new versions of layers as patches of the old ones.
 
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --volume-size fat32
 
-    With --verify-images and --gate every image must pass before the bundle is sealed; --attach adds SBOMs and scan results.
+    With --verify-images and --gate every image must pass before the bundle is finished; --attach adds SBOMs and scan results.
 
-    With --parity N any N volumes may get lost or damaged on the way: airgap media repair rebuilds them.
+    With --parity N any N volumes may be lost or damaged in transit: airgap media repair rebuilds them.
 
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --volume-size bd25 --parity 1
 
@@ -94,12 +94,12 @@ def export_command(
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --verify-images policy.json
     --gate "trivy image --exit-code 1 --severity CRITICAL {registry}" --attach docker.io/library/nginx:1.27::sbom-spdx=nginx.json
 
-    With --encrypt-to only the named sites can read it; everybody can still check, copy and repair it.
+    With --encrypt-to only the named sites can read the bundle; anyone can still check, copy and repair it.
 
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --encrypt-to site.pub
 
-    With --resend it answers what `airgap media repair` asked for: a supplement with only the blocks that are damaged or lost, from
-    the bundle where it is still there, else from the sources.
+    With --resend, export answers a request from `airgap media repair` with a supplement: only the damaged or lost blocks, read from
+    the bundle if it still exists, else from the sources.
 
     Example: airgap export --resend prod-site-0007.request.json --out /mnt/usb
     """
@@ -157,13 +157,13 @@ def sign_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Sign a sealed bundle with one more key.
+    """Sign a finished bundle with one more key.
 
     Example: airgap sign /mnt/usb/prod-site-0007 --key second.key
     """
     raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG) if bundle.is_dir() else b""
     if not raw or bundle.name.endswith(names.PARTIAL):
-        raise UsageError("not a sealed bundle", where=printable(str(bundle)), expected=f"a directory with {names.CATALOG}")
+        raise UsageError("not a finished bundle", where=printable(str(bundle)), expected=f"a directory with {names.CATALOG}")
     catalog = Unverified.read(raw).claims
     written = write_signatures(bundle, raw, inputs.signers(key, passphrase_file))
     facts = {"bundle": catalog.name, "signatures": [path.name for path in written]}
@@ -171,7 +171,7 @@ def sign_command(
 
 
 def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any], lines: list[str]) -> None:
-    """Print what an export made. Only then is it done: a run that dies before says the same when it is repeated."""
+    """Print the result of an export. Only then is it settled: a run that dies before prints the same when it is repeated."""
     with done.held:
         try:
             console.result(facts, lines)
@@ -182,7 +182,7 @@ def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any],
 
 
 def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, Any], list[str]]:
-    """What an export made, as facts and for people."""
+    """The result of an export, as facts and as lines for people."""
     catalog = done.catalog
     readable = catalog if isinstance(catalog, Catalog) else None
     facts = {
@@ -205,7 +205,7 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
     inside = plural(len(readable.images), "image") if readable else "encrypted"
     size = f"{inside}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
     lines = [
-        f"{'sealed' if done.fresh else 'there':<12} {done.path}",
+        f"{'finished' if done.fresh else 'exists':<12} {done.path}",
         f"content      {size}",
         *planning.parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
         *_savings_lines(facts),
@@ -221,10 +221,8 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
 def _savings_lines(facts: dict[str, Any]) -> list[str]:
     lines = []
     if facts.get("held_blobs"):
-        lines.append(
-            f"held         {plural(facts['held_blobs'], 'blob')}, {human_size(facts['held_bytes'])}: the far side has them"
-        )
+        lines.append(f"held         {plural(facts['held_blobs'], 'blob')}, {human_size(facts['held_bytes'])}: the site has them")
     if facts.get("patched_blobs"):
         before, after = human_size(facts["patched_bytes"]), human_size(facts["patch_bytes"])
-        lines.append(f"patched      {plural(facts['patched_blobs'], 'layer')}: {after} in place of {before}")
+        lines.append(f"patched      {plural(facts['patched_blobs'], 'layer')}: {after} instead of {before}")
     return lines

@@ -1,4 +1,4 @@
-"""The file of ``resolve --lock``: a lock is a pin, so one that is there already is compared before it is written over."""
+"""The file of ``resolve --lock``: a lock pins images, so an existing one is compared before it is replaced."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SIGNATURE = TAG_KINDS[".sig"]
 
 @dataclass(frozen=True)
 class LockFile:
-    """Where a lock goes, and the lock that is there.
+    """Where a lock is written, and the lock that is already there.
 
     Attributes:
-        output: where it is written; None when nobody asked for a file.
-        raw, last: what was there before; None when there was nothing, as on standard output and in devices, which remember nothing.
+        output: where it is written; None without ``--lock``.
+        raw, last: the existing lock; None if there is none, as on standard output and devices.
     """
 
     output: Output | None
@@ -37,10 +37,10 @@ class LockFile:
 
     @classmethod
     def find(cls, name: str | None) -> LockFile:
-        """Look at what ``--lock`` names, before anything is resolved.
+        """Read the lock that ``--lock`` names, before anything is resolved.
 
         Raises:
-            UsageError: there is a file that is no lock, or a damaged one. It must not be written over.
+            UsageError: the file is not a lock, or it is damaged; it must not be replaced.
         """
         output = Output(name, "--lock") if name is not None else None
         if name is None or output is None or not output.exists:
@@ -49,23 +49,23 @@ class LockFile:
         where = printable(name)
         if not is_lock(raw):
             raise UsageError(
-                "a file that is no lock is in the way",
+                "the file is not a lock",
                 where=where,
                 expected="no file yet, or an earlier lock of the same list",
-                hint="choose another --lock, or remove the file; it was left as it was",
+                hint="choose another --lock or remove the file; it was left unchanged",
             )
         try:
             return cls(output, raw, Lock.from_bytes(raw, where))
         except UsageError as error:
-            error.hint = "put back a copy of the lock, or remove it to pin everything again; it was left as it was"
+            error.hint = "restore the lock from a copy, or remove it to pin everything again; it was left unchanged"
             raise
 
     def accept(self, found: Lock, *, update: bool, allow_lost: bool) -> dict[str, Any] | None:
-        """What has changed since the last lock; None when there is none. Growth is no change of what is pinned.
+        """What has changed since the last lock; None if there is none. Additions do not change what is pinned.
 
         Raises:
-            Refused: a pin would change or be lost, and ``update`` was not said; or a signature is gone, be it that it was taken
-                away or that what replaced an image has none, and ``allow_lost`` was not said.
+            Refused: a pin would change or be lost without ``update``; or a signature is gone, whether it was removed or the new
+                image is unsigned, without ``allow_lost``.
         """
         if self.last is None or self.output is None:
             return None
@@ -77,20 +77,20 @@ class LockFile:
         where = printable(name)
         if broken and not update:
             raise Refused(
-                "the lock pins something else than what there is now",
+                "the lock no longer matches the sources",
                 where=where,
-                expected="everything as it was pinned, and at most more of it",
+                expected="everything as pinned, and at most additions",
                 got="".join(f"\n  {line}" for line in broken),
-                hint="the lock was left as it was: export it as it is, or find out why and accept the changes: --update",
+                hint="export the lock as it is, or find out why and accept the changes with --update; it was left unchanged",
             )
         lost = [change for change in (*facts["moved"], *facts["changed"]) if change["signatures_lost"]]
         if lost and not allow_lost:
             raise Refused(
-                "signatures are gone that the last lock has",
+                "signatures in the last lock are gone",
                 where=where,
-                expected="what was signed stays signed",
+                expected="every signature in the last lock",
                 got="".join(f"\n  {change['reference']}: {plural(change['signatures_lost'], 'signature')} lost" for change in lost),
-                hint="find out why; the lock was left as it was. To go on without them: --allow-lost-signatures",
+                hint="find out why, or continue without them with --allow-lost-signatures; the lock was left unchanged",
             )
         return facts
 
@@ -105,22 +105,22 @@ class LockFile:
         raw, name = found.to_bytes(), self.output.name
         now = fsio.read_input(Path(name), MAX_LOCK, "lock") if self.output.exists else None
         if now != self.raw:
-            raise Refused("the lock was changed while the list was resolved", where=printable(name), hint="run the command again")
+            raise Refused("the lock changed while the list was being resolved", where=printable(name), hint="run the command again")
         if raw != now:
             self.output.write(raw)
 
 
 def _broken_pins(facts: Mapping[str, Any]) -> Iterator[str]:
-    """What of the last lock would change or vanish, a line each."""
+    """What would change or vanish from the last lock, one line each."""
     for entry in facts["removed"]:
-        yield f"{entry['reference']}: no longer asked for, or no longer there"
+        yield f"{entry['reference']}: no longer requested or no longer available"
     for change in facts["moved"]:
         yield f"{change['reference']}: moved, {change['from']} -> {change['to']}"
     for change in (*facts["moved"], *facts["changed"]):
         name = change["reference"]
         yield from (f"{name}: platform {platform} lost" for platform in change["platforms_lost"])
         if change["left_out"]:
-            yield f"{name}: {plural(change['left_out'], 'part')} left out that the lock has"
+            yield f"{name}: {plural(change['left_out'], 'part')} of the lock left out"
         if change["signatures_lost"]:
             yield f"{name}: {plural(change['signatures_lost'], 'signature')} lost"
         yield from (f"{name}: lost {sort['count']} x {sort['kind']}" for sort in change["lost"] if not sort["signature"])
@@ -130,7 +130,7 @@ def _broken_pins(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lost_in_tag(name: str, last: Lock, found: Lock) -> int:
-    """Signatures that are gone from cosign's tag although the tag is there: it has them as layers of one manifest."""
+    """Signatures that are gone from cosign's tag although the tag still exists: they are layers of its one manifest."""
     before, after = (_signed(name, lock) for lock in (last, found))
     return sum(sum((layers - after[tag]).values()) for tag, layers in before.items() if tag in after)
 

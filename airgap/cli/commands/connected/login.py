@@ -1,4 +1,4 @@
-"""``airgap login`` and ``logout``: credentials for registries, kept where podman, skopeo and docker look for them."""
+"""``airgap login`` and ``logout``: credentials for registries, stored where podman, skopeo and docker look for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airgap.text import plural, printable
 
 _MAX_PASSWORD = 64 * 1024
 
-Where = Annotated[str, typer.Argument(metavar="HOST[:PORT][/PATH]", help="The registry, or one namespace of it.")]
+Where = Annotated[str, typer.Argument(metavar="HOST[:PORT][/PATH]", help="The registry, or a namespace in it.")]
 AuthfileOption = Annotated[
     Path | None,
     typer.Option(
@@ -33,9 +33,9 @@ AuthfileOption = Annotated[
 
 def login_command(
     where: Where,
-    user: Annotated[str | None, typer.Option("--user", "-u", help="The name; asked for when left out.")] = None,
+    user: Annotated[str | None, typer.Option("--user", "-u", help="The user name; prompted for if omitted.")] = None,
     password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input instead of asking for it.")
+        bool, typer.Option("--password-stdin", help="Read the password from standard input instead of prompting for it.")
     ] = False,
     authfile: AuthfileOption = None,
     insecure: InsecureOption = None,
@@ -45,7 +45,7 @@ def login_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Try a name and password at a registry, and keep them if it takes them. They are never taken from the command line.
+    """Check a user name and password at a registry, and store them if it accepts them. A password is never an argument.
 
     Example: airgap login registry.example:5000 -u robot --password-stdin < token
     """
@@ -56,26 +56,26 @@ def login_command(
     asked = try_login(reach.options(1, console, credentials=CredentialStore()), host, path, login)
     kept = keep_login(authfile or primary_file(os.environ), host, path, login, os.environ)
     name = f"{host}/{path}" if path else host
-    lines = [f"logged in    {name} as {login.user}", f"kept in      {kept}"]
+    lines = [f"logged in    {name} as {login.user}", f"stored in    {kept}"]
     if not asked:
-        lines.append("note         the registry asks nobody for a password, so this one was not checked")
+        lines.append("note         the registry requires no password, so this one was not checked")
     console.result({"registry": name, "user": login.user, "kept": kept, "checked": asked}, lines)
 
 
 def logout_command(
     where: Annotated[str | None, typer.Argument(metavar="HOST[:PORT][/PATH]", help="The registry, as given to login.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Forget all logins of the auth file.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Remove all logins from the auth file.")] = False,
     authfile: AuthfileOption = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Forget a login, or all of them.
+    """Remove a login, or all of them.
 
     Example: airgap logout registry.example:5000
     """
     if (where is None) is not everything:
-        raise UsageError("logout wants one registry or --all", expected="airgap logout HOST[:PORT][/PATH], or airgap logout --all")
+        raise UsageError("logout needs one registry or --all", expected="airgap logout HOST[:PORT][/PATH], or airgap logout --all")
     file = authfile or primary_file(os.environ)
     if where is None:
         count = forget_all(file)
@@ -84,16 +84,16 @@ def logout_command(
         count = int(forget_login(file, host, path, os.environ))
         if not count:
             raise UsageError(
-                "not logged in", where=printable(str(file)), got=printable(where), hint="other auth files are not touched"
+                "not logged in", where=printable(str(file)), got=printable(where), hint="name another auth file with --authfile"
             )
-    Console(as_json, quiet, verbose).result({"forgotten": count, "authfile": str(file)}, [f"forgotten    {plural(count, 'login')}"])
+    Console(as_json, quiet, verbose).result({"forgotten": count, "authfile": str(file)}, [f"removed      {plural(count, 'login')}"])
 
 
 def _ask(user: str | None, from_stdin: bool) -> Login:
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if user is None:
         if from_stdin or not terminal:
-            raise UsageError("a login needs a name", expected="-u USER")
+            raise UsageError("a user name is missing", expected="-u USER")
         user = typer.prompt("name", err=True)
     if from_stdin:
         given = sys.stdin.buffer.read(_MAX_PASSWORD + 1)
@@ -101,11 +101,11 @@ def _ask(user: str | None, from_stdin: bool) -> Login:
     elif terminal:
         password = typer.prompt("password", hide_input=True, err=True)
     else:
-        raise UsageError("there is no terminal to ask for the password", expected="--password-stdin")
+        raise UsageError("cannot prompt for the password without a terminal", expected="--password-stdin")
     if not user or ":" in user or not user.isprintable():
-        raise UsageError("not a usable name", got=printable(user), expected="a name without a colon")
+        raise UsageError("not a valid user name", got=printable(user), expected="a name without a colon")
     if not password or not password.isprintable():
-        raise UsageError("not a usable password", expected="one line of text, not empty")
+        raise UsageError("not a valid password", expected="one line of text, not empty")
     return Login(user, password)
 
 
@@ -115,4 +115,4 @@ def _decoded(given: bytes) -> str:
             return given.decode()
     except UnicodeDecodeError:
         pass
-    raise UsageError("not a usable password", expected="one line of UTF-8 text", where="standard input")
+    raise UsageError("not a valid password", expected="one line of UTF-8 text", where="standard input")

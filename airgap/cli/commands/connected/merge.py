@@ -1,4 +1,4 @@
-"""The command ``merge``: a chain of bundles becomes one."""
+"""The command ``merge``: merge a chain of bundles into one."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from airgap.format import names
 from airgap.state import Remembered, State
 
 Bundles = Annotated[
-    list[Path], typer.Argument(metavar="BUNDLE...", help="The bundles' directories or media, in any order; none may be missing.")
+    list[Path], typer.Argument(metavar="BUNDLE...", help="The bundles' directories or media, in any order; all are needed.")
 ]
 UnverifiedOption = Annotated[
-    bool, typer.Option("--accept-unverified-bundles", help="Merge bundles whose signatures nobody checks.")
+    bool, typer.Option("--accept-unverified-bundles", help="Merge bundles without verifying their signatures.")
 ]
 
 
 @grouped
 def merge_command(
     bundles: Bundles,
-    out: Annotated[Path, typer.Option("--out", help="Directory in which the bundle's directory is made.")],
-    stream: Annotated[str, typer.Option("--stream", help="The stream of the bundles; the merged one is its next.")],
+    out: Annotated[Path, typer.Option("--out", help="Directory to create the bundle's directory in.")],
+    stream: Annotated[str, typer.Option("--stream", help="The stream of the bundles; the merged bundle gets its next serial.")],
     key: KeyOption,
     policy: inputs.PolicyOption = None,
     accept_unverified: UnverifiedOption = False,
@@ -49,14 +49,14 @@ def merge_command(
     parity: ParityOption = 0,
     serial: Annotated[int | None, typer.Option("--serial", min=1, max=names.MAX_SERIAL, help="Default: the stream's next.")] = None,
     created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
-    expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="Time, RFC 3339, or a number of days such as 90d.")] = None,
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
     patch_level: PatchLevelOption = "default",
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
-    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle of other content.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle with different content.")] = False,
     wait: StreamWaitOption = WAIT,
     state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
@@ -65,13 +65,13 @@ def merge_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Make one bundle out of a chain of bundles of one stream (or of a single one), for a site that starts late.
+    """Merge a chain of bundles of one stream (or a single bundle) into one bundle, for a site that starts late.
 
-    It holds what a site would have that took all of them in order: for each name the latest image, and every attachment. Patched
-    layers are rebuilt from the bundles before; nothing is fetched from a registry. A chain that begins with an incremental bundle
-    makes a bundle for sites that have what that one builds on.
+    The merged bundle holds what a site has after importing all of them in order: for each name the latest image, and every
+    attachment. Patched layers are rebuilt from earlier bundles; nothing is fetched from a registry. If the chain begins with an
+    incremental bundle, the merged bundle is for sites that have what that one builds on.
 
-    Interrupted? Run the same command again: it goes on where it stopped.
+    Interrupted? Run the same command again: it continues where it stopped.
 
     Example: airgap merge /srv/out/prod-site-0001 /srv/out/prod-site-0002 /srv/out/prod-site-0003 --out /mnt/usb --stream prod-site
     --key keys/airgap.key --policy policy.json
@@ -104,7 +104,7 @@ def merge_command(
         done = export(request, memory, console)
         facts, lines = export_result(done, signers)
         sources = [link.catalog.name for link in links]
-        later = f"next         make later bundles --since {done.path}: a site that took only this one has nothing older"
+        later = f"next         export later bundles --since {done.path}: a site that imported only this one has nothing older"
         lines = [f"merged       {', '.join(sources)}", *lines, later]
         tell(console, memory, done, {**facts, "merged": sources, "notes": notes}, lines)
 
@@ -118,7 +118,7 @@ def _together(paths: Sequence[Path]) -> list[list[Path]]:
 
 
 class _Trust:
-    """Opens bundles as far as somebody vouches for them."""
+    """Opens bundles and verifies them by the policy, unless the operator accepts them unverified."""
 
     def __init__(self, policy: Path | None, accept: bool, revoked: Path | None, state: Path | None, console: Console) -> None:
         directory = inputs.state_directory(state)
@@ -131,7 +131,7 @@ class _Trust:
         opened = UnverifiedBundle.at(paths) if self._terms is None else open_bundle(paths, self._terms.told(), Whole)
         catalog = opened.catalog
         if self._terms is None:
-            self._console.say(f"{catalog.name}: its signature is not checked")
+            self._console.say(f"{catalog.name}: signature not verified")
         if opened.expired:
-            self._console.say(f"{catalog.name} expired at {catalog.expires}; the merged bundle has an expiry of its own")
+            self._console.say(f"{catalog.name} expired at {catalog.expires}; the merged bundle has its own expiry")
         return Link(opened.digest, catalog, opened.volumes)

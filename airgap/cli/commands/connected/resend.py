@@ -1,4 +1,4 @@
-"""``airgap export --resend``: the answer to a resend request, from the bundle where it is still there, else from its sources."""
+"""``airgap export --resend``: answer a resend request from the bundle if it still exists, else from its sources."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ ResendOption = Annotated[
     typer.Option(
         "--resend",
         metavar="REQUEST",
-        help="Answer a resend request with a supplement. In place of LIST: the bundle, its media or its catalog.json, if at hand.",
+        help="Answer a resend request with a supplement. Instead of LIST: the bundle, its media or its catalog.json, if available.",
     ),
 ]
 
 
 def require(lists: list[str] | None, stream: str | None, key: list[str] | None) -> tuple[list[str], str, list[str]]:
-    """What an export needs that does not send again: lists, stream and keys. Raises ``UsageError`` as typer would."""
+    """The arguments that an export without ``--resend`` needs. Raises ``UsageError`` as typer would."""
     for given, what in ((lists, "argument 'LIST...'"), (stream, "option '--stream'"), (key, "option '--key'")):
         if given is None or given == []:
             raise UsageError(f"Missing {what}", hint="see airgap export --help")
@@ -88,7 +88,7 @@ class Resending:
         self._console = console
 
     def run(self) -> None:
-        """Make the supplement and tell about it. Raises ``AirgapError``."""
+        """Create the supplement and print the result. Raises ``AirgapError``."""
         known, directories, lock = self._known()
         check(self._request, known)
         files = _at_hand(known.catalog, directories)
@@ -111,14 +111,14 @@ class Resending:
             "already_there": not done.fresh,
         }
         lines = [
-            f"{'made        ' if done.fresh else 'there       '} {done.path}",
+            f"{'created' if done.fresh else 'exists':<12} {done.path}",
             f"content      {plural(done.blocks, 'block')} of {listing(list(self._request.files))}, {human_size(done.size)}",
-            "use          name it beside the media: airgap import BUNDLE... SUPPLEMENT --to TARGET",
+            "next         name it along with the media: airgap import BUNDLE... SUPPLEMENT --to TARGET",
         ]
         self._console.result(facts, lines)
 
     def _known(self) -> tuple[Known, Sequence[Path], bytes]:
-        """The bundle, the directories that may have files of it, and the lock that it was made from, where it is remembered."""
+        """The bundle, the directories that may have files of it, and the lock it was made from, if recorded."""
         kept = None
         if State.exists(self._state):
             with State(self._state) as memory:
@@ -136,33 +136,33 @@ class Resending:
                 return known, directories, lock
         if kept is None:
             raise UsageError(
-                "nothing is known of the bundle that a resend request is for",
+                "the bundle of the resend request is unknown",
                 where=self._request.bundle,
                 expected=f"catalog {self._request.catalog} in the state of the machine that exported it",
-                hint="name the bundle, its media or its catalog.json, which every medium has: "
+                hint="name the bundle, its media or its catalog.json, which is on every medium: "
                 "airgap export --resend REQUEST BUNDLE --out DIR",
             )
         return Known.read(kept[0], kept[1]), (), lock
 
     @contextlib.contextmanager
     def _again(self, catalog: Catalog | Sealed, gone: Sequence[str], lock: bytes) -> Iterator[SourceBlocks]:
-        """Where blocks of files come from that are not at hand: from the sources of the images."""
+        """The blocks of files that are not available, from the sources of the images."""
         numbers = {number for number, volume in enumerate(catalog.volumes, 1) if volume.name in gone}
         if len(numbers) < len(gone):
             raise UsageError(
-                "parity files can be sent again only from the bundle itself",
+                "parity files can be resent only from the bundle itself",
                 where=catalog.name,
                 got=listing([name for name in gone if names.is_parity(name)]),
-                hint="name the bundle or a copy of it; or make them anew from its volumes: airgap media repair",
+                hint="name the bundle or a copy of it, or recreate them from its volumes with airgap media repair",
             )
         if isinstance(catalog, Sealed):
             raise UsageError(
-                "an encrypted bundle can be sent again only from itself: nobody here has its key any more",
+                "an encrypted bundle can be resent only from itself: its key no longer exists here",
                 where=catalog.name,
-                got=f"not at hand: {listing(list(gone))}",
+                got=f"not available: {listing(list(gone))}",
                 hint="name the bundle or a copy of it: airgap export --resend REQUEST BUNDLE --out DIR",
             )
-        self._console.say(f"{listing(list(gone))}: not at hand, made again from the sources")
+        self._console.say(f"{listing(list(gone))}: not available, recreated from the sources")
         entries = [
             Entry(replace(image.reference, digest=image.root.digest)) for image in catalog.images if numbers & set(image.volumes)
         ]
@@ -175,7 +175,7 @@ class Resending:
 
 
 def _named(places: Sequence[Path]) -> tuple[Known, Sequence[Path]]:
-    """The bundle that the user named, and its directories; of a catalog alone none."""
+    """The bundle that the user named, and its directories; none for a catalog alone."""
     if len(places) == 1 and places[0].is_file():
         raw = fsio.read_input(places[0], MAX_CATALOG, "catalog")
         beside = Media.find([places[0].parent]) if places[0].name == names.CATALOG else None
@@ -185,7 +185,7 @@ def _named(places: Sequence[Path]) -> tuple[Known, Sequence[Path]]:
 
 
 def _at_hand(catalog: Catalog | Sealed, directories: Sequence[Path]) -> dict[str, Path]:
-    """The files of the bundle that are there with their right size."""
+    """The files of the bundle that are present with the right size."""
     found: dict[str, Path] = {}
     for directory in directories:
         tree = fsio.DirectoryTree(directory)

@@ -1,4 +1,4 @@
-"""The connected side's first steps: resolve a list into a lock, and show what an export would do."""
+"""The commands ``resolve`` and ``plan``: resolve a list into a lock, and show what an export would do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from airgap.text import human_size, parse_size, plural, printable
 Lists = Annotated[
     list[str],
     typer.Argument(
-        metavar="LIST...", help="Image lists (docs/lists.md), places such as oci-archive:FILE, or one lock; - is stdin."
+        metavar="LIST...", help="Image lists (docs/lists.md), places such as oci-archive:FILE, or one lock; - for standard input."
     ),
 ]
 OptionalLists = Annotated[list[str] | None, Lists.__metadata__[0]]
@@ -50,20 +50,20 @@ WithoutOption = Annotated[
     typer.Option(
         "--without",
         metavar="KIND",
-        help="Do not ask for attachments of this kind: referrers, signatures, all or a single kind; may be repeated. The lock "
-        "says so.",
+        help="Leave out attachments of this kind: referrers, signatures, all or a single kind; may be repeated. Recorded in the "
+        "lock.",
     ),
 ]
 VolumeOption = Annotated[
-    str | None, typer.Option("--volume-size", help="Most bytes a volume may have: 4GiB, 25GB, or fat32, dvd, dvd-dl, bd25, bd50.")
+    str | None, typer.Option("--volume-size", help="Largest volume size: 4GiB, 25GB, or fat32, dvd, dvd-dl, bd25, bd50.")
 ]
 ParityOption = Annotated[
     int,
-    typer.Option("--parity", min=0, max=255, help="Parity files: so many volumes may get lost and can be rebuilt (media repair)."),
+    typer.Option("--parity", min=0, max=255, help="Parity files: as many lost volumes can be rebuilt (media repair)."),
 ]
 RegistriesDOption = Annotated[
     Path | None,
-    typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are kept."),
+    typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are stored."),
 ]
 
 
@@ -72,10 +72,10 @@ def resolve_command(
     lists: Lists,
     lock: Annotated[str | None, typer.Option("--lock", metavar="FILE", help=f"Write the lock to this file; {HELP}")] = None,
     update: Annotated[
-        bool, typer.Option("--update", help="Show what changed since the last lock, then replace it. Without it a pin is kept.")
+        bool, typer.Option("--update", help="Show what changed since the last lock and replace it. By default pins are kept.")
     ] = False,
     allow_lost: Annotated[
-        bool, typer.Option("--allow-lost-signatures", help="Update although signatures are gone that the last lock has.")
+        bool, typer.Option("--allow-lost-signatures", help="Update even if signatures in the last lock are gone.")
     ] = False,
     platform: PlatformOption = None,
     without: WithoutOption = None,
@@ -90,8 +90,7 @@ def resolve_command(
 ) -> None:
     """Pin every reference of an image list to a digest, with all platforms, signatures and referrers.
 
-    A lock that is there already is compared: what is new is added; what would change or lose a pin is refused (exit code 3), unless
-    you say --update.
+    An existing lock is compared: additions are added; a change or loss of a pin is refused (exit code 3) unless you give --update.
 
     Example: airgap resolve images.txt --lock images.lock
 
@@ -100,9 +99,7 @@ def resolve_command(
     file = LockFile.find(lock)
     console = Console(as_json, quiet, verbose, taken(file.output))
     if update and file.last is None:
-        raise UsageError(
-            "--update needs the lock that it updates", where=printable(lock or ""), expected="--lock FILE, which is there"
-        )
+        raise UsageError("--update needs an existing lock", where=printable(lock or ""), expected="--lock FILE with the last lock")
     with Shelf(elsewhere.options(inputs.state_directory(state), console)) as shelf:
         wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         with registries(reach, threads, console, settings) as store:
@@ -122,7 +119,7 @@ def resolve_command(
     images = [image.to_json() for image in found.images]
     lines = [f"{image.reference}  {image.root.digest}  {_extent(image.to_json())}" for image in found.images]
     if changes is not None:
-        lines += [*image_lines(changes), f"{'as it was' if changes['same'] else 'added to':<12} {lock}"]
+        lines += [*image_lines(changes), f"{'unchanged' if changes['same'] else 'added to':<12} {lock}"]
     facts = {"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes}
     console.result(facts | {"remarks": list(found.remarks)}, [*lines, *remark_lines(found.remarks)])
 
@@ -132,7 +129,7 @@ def plan_command(
     lists: Lists,
     volume_size: VolumeOption = None,
     parity: ParityOption = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="Where the bundle will go: also check the free space there.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Directory for the bundle; its free space is checked.")] = None,
     platform: PlatformOption = None,
     without: WithoutOption = None,
     reach: Reach = Reach(),
@@ -143,14 +140,14 @@ def plan_command(
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
     rate: Annotated[
-        str, typer.Option("--rate", metavar="SIZE", help="Bytes a second to reckon with, such as 10MB: how long will it take?")
+        str, typer.Option("--rate", metavar="SIZE", help="Bytes per second, such as 10MB, to estimate how long it takes.")
     ] = "",
     threads: ThreadsOption = 4,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what an export would fetch and write, before a byte moves.
+    """Show what an export would fetch and write, without fetching any layer.
 
     Example: airgap plan images.txt --volume-size fat32 --out /mnt/usb --rate 10MB
 
@@ -179,7 +176,7 @@ def plan_command(
 def asked_for(
     lists: list[str], platform: list[str] | None, without: list[str] | None, reach: Reach, console: Console, shelf: Shelf
 ) -> tuple[Lock | Sequence[Wish], Sequence[RegistrySettings]]:
-    """What the lists ask for, and how they want registries to be spoken to; what is not done is said."""
+    """What the lists ask for, and their settings for registries; prints what is not supported."""
     found = inputs.read_lists(lists, platform or (), shelf.images, reach.rules.expand, kinds_without(without or ()))
     if isinstance(found, Lock):
         return found, ()
@@ -189,7 +186,7 @@ def asked_for(
 
 
 def remark_lines(remarks: Sequence[str]) -> list[str]:
-    """What a person must know of how attachments were found."""
+    """Notes on how attachments were found."""
     return [f"note         {printable(remark, 1000)}" for remark in remarks]
 
 
@@ -206,22 +203,22 @@ def _plan_lines(plan: Plan, facts: dict[str, Any]) -> list[str]:
     lines = [*_table(plan, facts), ""]
     lines += [f"{volume['name']}  {human_size(volume['size']):>10}" for volume in facts["volumes"][:20]]
     if len(plan.sizes) > 20:
-        lines.append(f"... {plural(len(plan.sizes), 'volume')} in all")
+        lines.append(f"... {plural(len(plan.sizes), 'volume')} in total")
     lines += parity_lines(len(plan.sizes), plan.parity_sizes)
     written = plan.written + sum(plan.parity_sizes)
     lines.append(f"fetch {human_size(plan.download)} in {plural(facts['blobs'], 'blob')}, write {human_size(written)}")
     if facts["patches_tried"]:
         count = plural(facts["patches_tried"], "layer")
-        lines.append(f"patches for {count} will save about {human_size(facts['patches_save'])} of that (an estimate; export tells)")
+        lines.append(f"patches for {count} should save about {human_size(facts['patches_save'])} of that (an estimate)")
     if "seconds" in facts:
         lines.append(f"takes about {dt.timedelta(seconds=facts['seconds'])} (hours:minutes:seconds) at that rate")
     if "free" in facts:
-        lines.append(f"free there: {human_size(facts['free'])}")
+        lines.append(f"free space: {human_size(facts['free'])}")
     return lines
 
 
 def parity_lines(volumes: int, sizes: Sequence[int]) -> list[str]:
-    """What the parity files are good for, and what they cost."""
+    """What the parity files can rebuild, and their size."""
     if not sizes:
         return []
     count = plural(len(sizes), "parity file")
@@ -230,7 +227,7 @@ def parity_lines(volumes: int, sizes: Sequence[int]) -> list[str]:
 
 
 def _table(plan: Plan, facts: dict[str, Any]) -> list[str]:
-    """One row an image: bytes that only it brings, that images before it bring, that the far side has."""
+    """One row per image: bytes that only it needs, that earlier images need too, that the site already has."""
     columns = ["new", "shared", *(["held"] if plan.held else [])]
     width = max(len("image"), *(len(row["reference"]) for row in facts["images"]))
 
@@ -242,9 +239,7 @@ def _table(plan: Plan, facts: dict[str, Any]) -> list[str]:
         notes = f", {plural(image['attachments'], 'attachment')}" if image["attachments"] else ""
         sizes = [human_size(image[f"{column}_bytes"]) for column in columns]
         lines.append(row(image["reference"], sizes, f"{', '.join(image['platforms']) or '-'}{notes}"))
-        lines += [
-            row("", (), f"not carried (its licence forbids it, the registry lacks it): {digest}") for digest in image["foreign"]
-        ]
+        lines += [row("", (), f"not carried (foreign layer that the registry lacks): {digest}") for digest in image["foreign"]]
     new = sum(image["new_bytes"] for image in facts["images"])
     totals = [human_size(new), "", *([human_size(facts["held_bytes"])] if plan.held else [])]
     return [*lines, row("all", totals, plural(len(facts["images"]), "image"))]

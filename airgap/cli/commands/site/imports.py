@@ -1,4 +1,4 @@
-"""The disconnected side's commands: inspect, verify, import."""
+"""The commands ``inspect``, ``verify`` and ``import``."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ from airgap.trust.keys.gpg import GpgSigner
 from airgap.trust.keys.signers import load_signer
 
 Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points of its media, in any order.")
+    list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points of the media, in any order.")
 ]
 SignBy = Annotated[
     list[str] | None,
-    typer.Option("--sign-by", metavar="KEY", help="Site key (file or gpg:FINGERPRINT) that signs what was accepted."),
+    typer.Option("--sign-by", metavar="KEY", help="Site key (file or gpg:FINGERPRINT) that signs accepted images."),
 ]
 LookasideOption = Annotated[
     Path | None,
-    typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures into this lookaside tree of the destination."),
+    typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures to this lookaside tree of the site."),
 ]
-RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images for which the policy asks no signature.")]
+RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images that the policy would accept unsigned.")]
 UnnamedBundles = Annotated[
-    bool, typer.Option("--accept-unnamed-bundles", help="Let a cosign 3 bundle that names no image vouch by key and digest.")
+    bool, typer.Option("--accept-unnamed-sigstore-bundles", help="Accept cosign 3 bundles that name no image, by key and digest.")
 ]
 Without = Annotated[
     list[str] | None,
@@ -59,19 +59,19 @@ Without = Annotated[
         "--without",
         metavar="KIND",
         help="Do not load attachments of this kind: referrers, signatures, all or a single kind; may be repeated. The policy still "
-        "judges by them.",
+        "takes them into account.",
     ),
 ]
-AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Take a bundle although it has expired.")]
+AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Accept a bundle that has expired.")]
 RequireCustody = Annotated[
-    bool, typer.Option("--require-custody", help="Refuse media without a custody log, or with a broken one (airgap media log).")
+    bool, typer.Option("--require-custody", help="Refuse media whose custody log is missing or broken (airgap media log).")
 ]
 DigestTags = Annotated[
     bool,
     typer.Option(
         "--digest-tags/--no-digest-tags",
-        help="Give images that are listed by digest alone the tag airgap-sha256-HEX at a registry, whose garbage collector would "
-        "take them.",
+        help="Tag images that are listed by digest alone as airgap-sha256-HEX at a registry, so that its garbage collection keeps "
+        "them.",
     ),
 ]
 CustodyKey = Annotated[
@@ -79,7 +79,7 @@ CustodyKey = Annotated[
     typer.Option(
         "--custody-key",
         metavar="FILE",
-        help="Public key by which custody logs are checked; with --require-custody every entry must be signed by one.",
+        help="Public key to verify custody logs with; may be repeated. With --require-custody each entry must be signed with one.",
     ),
 ]
 
@@ -92,9 +92,9 @@ def inspect_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what a bundle says about itself. This checks nothing: see `airgap verify`.
+    """Show what a bundle says about itself. Verifies nothing: see `airgap verify`.
 
-    An encrypted bundle shows what is in it only with --decrypt-key.
+    The content of an encrypted bundle is shown only with --decrypt-key.
 
     Example: airgap inspect /mnt/usb/prod-site-0007
     """
@@ -132,7 +132,7 @@ def verify_command(
     held_at: Annotated[
         str,
         typer.Option(
-            "--held-at", metavar="TARGET", help="Where the blobs are that an incremental bundle builds on; implies --deep."
+            "--held-at", metavar="TARGET", help="Target that holds the blobs an incremental bundle builds on; implies --deep."
         ),
     ] = "",
     require_signed: RequireSigned = False,
@@ -178,7 +178,7 @@ def verify_command(
         lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
         if done.rebuilt.skipped:
             skipped = plural(len(done.rebuilt.skipped), "blob")
-            lines.append(f"not rebuilt  {skipped}: made from what the site holds; say where that is with --held-at TARGET")
+            lines.append(f"not rebuilt  {skipped}: built on blobs that the site holds; name their target with --held-at TARGET")
     console.result(facts, [*lines, "verified     complete, undamaged, trusted"])
 
 
@@ -199,19 +199,21 @@ def import_command(
     platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
     without: Without = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Verify everything and say what would be done; write nothing.")
+        bool, typer.Option("--dry-run", help="Verify everything and show what would be done; write nothing.")
     ] = False,
     replace_names: Annotated[
-        bool, typer.Option("--replace-names", help="Take over repositories that earlier imports made for another source.")
+        bool, typer.Option("--replace-names", help="Take over repositories that earlier imports created for another source.")
     ] = False,
     digest_tags: DigestTags = True,
-    partial: Annotated[bool, typer.Option("--partial", help="Load the complete images although volumes are missing.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Load the complete images even if volumes are missing.")] = False,
     require_signed: RequireSigned = False,
     accept_unnamed_bundles: UnnamedBundles = False,
-    allow_older: Annotated[bool, typer.Option("--allow-older", help="Take an older serial than the newest taken.")] = False,
+    allow_older: Annotated[bool, typer.Option("--allow-older", help="Accept a serial older than the newest imported.")] = False,
     allow_expired: AllowExpired = False,
-    allow_jump: Annotated[bool, typer.Option("--allow-jump", help="Take a serial far ahead of the last one.")] = False,
-    allow_fork: Annotated[bool, typer.Option("--allow-fork", help="Take a bundle that follows on another history.")] = False,
+    allow_jump: Annotated[bool, typer.Option("--allow-jump", help="Accept a serial far ahead of the last one.")] = False,
+    allow_fork: Annotated[
+        bool, typer.Option("--allow-fork", help="Accept a bundle whose predecessor is not the one imported here.")
+    ] = False,
     allow_clock_behind: inputs.ClockOption = False,
     max_age: inputs.MaxAgeOption = None,
     revoked: inputs.RevokedOption = None,
@@ -233,9 +235,9 @@ def import_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Verify a bundle and load it: all or nothing, names last.
+    """Verify a bundle and load it: all or nothing, with names set last.
 
-    Interrupted? Run the same command again. Importing the same bundle twice does nothing the second time.
+    Interrupted? Run the same command again. Importing the same bundle again does nothing.
 
     Example: airgap import /mnt/usb --to docker://registry.site:5000/mirror --policy policy.json --map prefix=docker.io/library=base
     --dry-run
@@ -292,18 +294,18 @@ def _preview(paths: Sequence[Path], destination: Destination, terms: Terms, dire
 
 
 def site_signing(keys: Sequence[str], lookaside: Path | None, passphrase_file: Path | None, *, needs_place: bool) -> SiteSigning:
-    """What the site adds, by the options of the command line. Raises ``UsageError``."""
+    """The signatures that the site adds, from the options. Raises ``UsageError``."""
     signers = [load_signer(key, lambda: inputs.passphrase(passphrase_file, "passphrase of the site's key")) for key in keys]
     gpg = tuple(signer for signer in signers if isinstance(signer, GpgSigner))
     if gpg and lookaside is None and needs_place:
-        raise UsageError("GPG signatures of images need a place", where="--sign-by", expected="--lookaside DIR")
+        raise UsageError("there is no directory for GPG signatures of images", where="--sign-by", expected="--lookaside DIR")
     label = f"signed by {', '.join(signer.key_id for signer in signers)}" if signers else ""
     return SiteSigning(tuple(s for s in signers if not isinstance(s, GpgSigner)), gpg, lookaside, label)
 
 
 def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:
     images = catalog.images if isinstance(catalog, Catalog) else ()
-    size = f"encrypted, {human_size(catalog.total_size)}; --decrypt-key shows what is in it"
+    size = f"encrypted, {human_size(catalog.total_size)}; --decrypt-key shows the content"
     if isinstance(catalog, Catalog):
         size = f"{plural(len(images), 'image')}, {plural(len(catalog.blobs), 'blob')}, {human_size(catalog.total_size)}"
     lines = [

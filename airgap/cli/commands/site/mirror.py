@@ -1,4 +1,4 @@
-"""``airgap mirror-config``: configuration with which the hosts of the site pull what was imported."""
+"""``airgap mirror-config``: write the configuration with which the site's hosts pull imported images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MAX_FILE = max(4 * MAX_POLICY, MAX_NAMES_FILE)
 
 
 class Format(enum.StrEnum):
-    """What to write."""
+    """The values of ``--format``."""
 
     POLICY = "policy"
     CONTAINERS = "registries.conf"
@@ -65,12 +65,12 @@ def mirror_command(
     rules: MapOption = None,
     names: Annotated[
         Path | None,
-        typer.Option("--names", metavar="FILE", help="The names instead of this machine's memory: images.json, or import --json."),
+        typer.Option("--names", metavar="FILE", help="Take the names from images.json or import --json, not from the state."),
     ] = None,
     scan: Annotated[bool, typer.Option("--scan", help="Take the names from the registry's catalog (keep-host only).")] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="Name every repository instead of whole hosts.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="List every repository instead of whole hosts.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier run.")] = False,
-    ca: Annotated[str, typer.Option("--ca", metavar="PATH", help="The registry's CA on the hosts (containerd, k3s).")] = "",
+    ca: Annotated[str, typer.Option("--ca", metavar="PATH", help="Path of the registry's CA on the hosts (containerd, k3s).")] = "",
     policy: inputs.PolicyOption = None,
     mode: Annotated[
         Mode | None,
@@ -84,7 +84,7 @@ def mirror_command(
     lookaside: Annotated[
         str,
         typer.Option(
-            "--lookaside", metavar="URL|DIR", help="(policy) The tree that import --lookaside writes, as the hosts reach it."
+            "--lookaside", metavar="URL|DIR", help="(policy) The tree that import --lookaside wrote, as the hosts reach it."
         ),
     ] = "",
     site_key: Annotated[
@@ -96,7 +96,7 @@ def mirror_command(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            "--source", metavar="REPO-OR-SCOPE", help="(policy) A source beside those the policy names, such as docker.io/library."
+            "--source", metavar="REPO-OR-SCOPE", help="(policy) A source that the policy does not name, such as docker.io/library."
         ),
     ] = None,
     state: inputs.StateOption = None,
@@ -105,9 +105,9 @@ def mirror_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write the files with which hosts pull what was imported, by its original names, or with policy: only what is signed.
+    """Write the configuration with which hosts pull imported images by their original names or, with policy, only if signed.
 
-    Only what the registry really holds is written down. Which image has which name there is known from the imports of this machine.
+    Only images that the registry really holds are listed. Their names there are known from the imports of this machine.
 
     Example: airgap mirror-config --to docker://registry.site:5000/mirror --format registries.conf --out hosts
 
@@ -117,7 +117,7 @@ def mirror_command(
     console = Console(as_json, quiet, verbose)
     target = parse_target(to, read_map(rules))
     if not isinstance(target, RegistryTarget):
-        raise UsageError("containers are pulled from a registry", got=printable(to), expected="docker://HOST[:PORT][/PREFIX]")
+        raise UsageError("the target is not a registry", got=printable(to), expected="docker://HOST[:PORT][/PREFIX]")
     plain = reach.options(1, console).endpoint(target.host).plain
     facts: dict[str, object] = {"target": str(target), "format": kind.value}
 
@@ -136,15 +136,15 @@ def mirror_command(
     facts |= {"files": [str(path) for path in paths], "warnings": list(made.warnings)}
     lines = [f"written      {path}  (install as {place})" for path, place in zip(paths, made.places.values(), strict=True)]
     keys = facts.get("key_files", [])
-    lines += [f"key          {path}  (every host needs it there)" for path in (keys if isinstance(keys, list) else [])]
+    lines += [f"key          {path}  (needed on every host at this path)" for path in (keys if isinstance(keys, list) else [])]
     lines += [f"warning      {warning}" for warning in made.warnings]
-    end = f"{plural(len(made.warnings), 'warning')}. What is what: docs/pulling.md" if made.warnings else "no warnings"
+    end = f"{plural(len(made.warnings), 'warning')}, explained in docs/pulling.md" if made.warnings else "no warnings"
     console.result(facts, [*lines, end])
 
 
 def _made(kind: Format, found: Routes, access: Access) -> Written:
     if not found.routes:
-        raise UsageError("no image can be found by its original name", hint="every tag is another one at the target: --format list")
+        raise UsageError("no image can be found by its original name", hint="use --format list: every tag differs at the target")
     if kind is Format.CONTAINERD:
         return for_containerd(found, access)
     if kind is Format.K3S:
@@ -153,7 +153,7 @@ def _made(kind: Format, found: Routes, access: Access) -> Written:
 
 
 def _placed(target: RegistryTarget, names: Path | None, scan: bool, state: Path, reach: Reach, console: Console) -> list[Placed]:
-    """What the target really holds of what was imported."""
+    """The imported images that the target really holds."""
     wanted: list[tuple[Reference, Reference]] = []
     if names is not None:
         wanted = below(read_names(fsio.read_input(names, MAX_NAMES_FILE, "file of names"), str(names)), target)
@@ -162,25 +162,25 @@ def _placed(target: RegistryTarget, names: Path | None, scan: bool, state: Path,
             wanted = [(Reference.parse(one.source), Reference.parse(one.name)) for one in memory.names(str(target))]
     with registry(reach, 4, console) as store:
         if not wanted and names is None:
-            console.say(f"this machine remembers no import into {target}: asking the registry for its catalog")
+            console.say(f"no import into {target} is recorded on this machine: reading the registry's catalog")
             wanted = list(listed_there(store, target))
         found = held_there(wanted, store, console)
     if not found:
         raise UsageError(
-            "the target holds nothing that could be pulled", where=str(target), hint="import first, or name the target as then"
+            "the target holds no image to pull", where=str(target), hint="import first, or name the target as for import"
         )
     return found
 
 
 def _write(out: Path, files: Mapping[str, str], force: bool) -> list[Path]:
-    """Write the files; one with other content that is there already stops everything, unless it may be replaced."""
+    """Write the files. An existing file with different content stops everything, unless it may be replaced."""
     wanted = {out / name: text for name, text in files.items()}
     for path, text in wanted.items():
         if path.exists() and not path.is_file():  # also through a link
-            raise UsageError("something that is no file is in the way", where=printable(str(path)), hint="choose another --out")
+            raise UsageError("not a regular file", where=printable(str(path)), hint="choose another --out")
         if not force and path.exists() and fsio.read_input(path, _MAX_FILE, "file that is there") != text.encode():
-            hint = "choose another --out, or replace it deliberately: --force"
-            raise UsageError("a file with other content is there already", where=printable(str(path)), hint=hint)
+            hint = "choose another --out, or replace the file with --force"
+            raise UsageError("a file with different content already exists", where=printable(str(path)), hint=hint)
     for path, text in wanted.items():
         fsio.make_directory(path.parent, fsio.UNCHANGEABLE)
         fsio.write_durable(path.resolve(), text.encode())  # a link stays one

@@ -1,4 +1,4 @@
-"""``airgap mirror-config --format policy``: the files with which hosts pull only what is signed."""
+"""``airgap mirror-config --format policy``: the files with which hosts pull only signed images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PRIVATE = re.compile(rb"-----BEGIN [A-Z ]{0,40}PRIVATE KEY")
 
 @dataclass(frozen=True)
 class PolicyChoices:
-    """What the operator said about signatures."""
+    """What the options say about signatures."""
 
     mode: Mode | None
     lookaside: str
@@ -58,7 +58,7 @@ def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable
     if mode is Mode.ORIGINAL and not target.rules.is_plain:
         found = routes()
         locations = {route.source: route.location for route in found.routes}
-        unreachable = tuple(f"{one.source} is not found by its own name" for one in found.unreachable)
+        unreachable = tuple(f"{one.source} cannot be pulled by its own name" for one in found.unreachable)
     mirror = Mirror(target, _lookaside(choices.lookaside), choices.insecure)
     made = mirror_config(mode, mirror, _site_policy(choices.policy), choices.sources, keys, locations)
     _check_keys(parse_policy(made.policy.encode(), "policy.json"))
@@ -77,11 +77,11 @@ def _lookaside(text: str) -> str:
 
 
 def _site_key(path: Path) -> SiteKey:
-    """A key file, read to be sure that it is a public key. Raises ``UsageError``."""
+    """A key file, checked to be a public key. Raises ``UsageError``."""
     content = fsio.read_input(path, MAX_KEYRING, "site's key")
     openpgp = is_openpgp(content)
     if _PRIVATE.search(content) or (openpgp and holds_secret_key(content)):
-        raise UsageError("a private key", where=printable(str(path)), expected="the public one, which hosts get")
+        raise UsageError("this is a private key", where=printable(str(path)), expected="the public key, for the hosts")
     try:
         if openpgp:
             with open_keyring([content]):
@@ -94,10 +94,10 @@ def _site_key(path: Path) -> SiteKey:
 
 
 def _check_keys(policy: Policy) -> None:
-    """Refuse to write a policy with a key that the hosts cannot read: they would refuse every image.
+    """Refuse to write a policy with a key that the hosts cannot read: they would reject every image.
 
     Raises:
-        UsageError: there is one. Files that are not on this machine may be on the hosts.
+        UsageError: there is such a key. Files that are missing on this machine may be on the hosts.
     """
     for requirement in policy.requirements():
         for source in (requirement.keys, requirement.rekor) if isinstance(requirement, SigstoreSigned) else ():
@@ -105,7 +105,7 @@ def _check_keys(policy: Policy) -> None:
                 try:
                     load_pem_key(content)
                 except (Refused, UsageError) as error:
-                    what = f"a key that podman and skopeo cannot read: {error.what}"
+                    what = f"podman and skopeo cannot read a key: {error.what}"
                     raise UsageError(what, where=where, expected=error.expected, got=error.got, hint=error.hint) from error
 
 

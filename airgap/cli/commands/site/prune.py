@@ -1,4 +1,4 @@
-"""``airgap prune`` and ``airgap rollback``: the life of a target between two bundles."""
+"""``airgap prune`` and ``airgap rollback``: remove or restore generations at a target."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from airgap.state import State
 from airgap.text import human_size, plural, printable
 
 TargetArgument = Annotated[
-    str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR, as it was given to import.")
+    str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR, as given to import.")
 ]
-_COLLECT = "registry     frees the blobs itself: run its garbage collection (docker-registry garbage-collect CONFIG)"
+_COLLECT = "next         run the registry's garbage collection to free the blobs (docker-registry garbage-collect CONFIG)"
 
 
 @grouped
@@ -43,12 +43,12 @@ def prune_command(
         int | None,
         typer.Option("--keep", min=1, metavar="N", help="Keep the last N generations of each stream, and the one in force."),
     ] = None,
-    stream: Annotated[str, typer.Option("--stream", metavar="NAME", help="Drop generations of this stream only.")] = "",
+    stream: Annotated[str, typer.Option("--stream", metavar="NAME", help="Drop only generations of this stream.")] = "",
     also_unlisted: Annotated[
-        bool, typer.Option("--unlisted", help="Also remove names that no kept bundle brought; kept generations lose them, too.")
+        bool, typer.Option("--unlisted", help="Also remove names that no kept bundle contains; kept generations lose them, too.")
     ] = False,
     plan: Annotated[
-        Path | None, typer.Option("--plan", metavar="FILE", help=f"Write the plan, to be read and applied; {HELP}")
+        Path | None, typer.Option("--plan", metavar="FILE", help=f"Write the plan for review and --apply; {HELP}")
     ] = None,
     apply: Annotated[Path | None, typer.Option("--apply", metavar="FILE", help="Carry out a plan, if nothing changed.")] = None,
     wait: WaitOption = WAIT,
@@ -61,12 +61,12 @@ def prune_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Plan what can go when old bundles are no longer needed, then remove it by digest.
+    """Plan what can be removed when old bundles are no longer needed, then remove it by digest.
 
-    Without --apply nothing is removed. What goes is what no name stands for, now or after a generation that is kept. Nothing that a
-    kept image shares ever goes, nor what airgap did not bring.
+    Without --apply nothing is removed. An image is removed if no name refers to it, now or in a kept generation. Content that is
+    shared with a kept image, or that airgap did not import, is never removed.
 
-    Example: airgap prune docker://registry.site:5000/mirror --keep 2 --plan prune.json; then read it, and
+    Example: airgap prune docker://registry.site:5000/mirror --keep 2 --plan prune.json; then review it, and
     airgap prune docker://registry.site:5000/mirror --apply prune.json
     """
     output = Output(plan, "--plan") if plan is not None else None
@@ -74,7 +74,7 @@ def prune_command(
     spec = parse_store(target)
     if (keep is None) == (apply is None) or (apply is not None and (plan is not None or stream or also_unlisted)):
         expected = "--keep N [--stream NAME] [--unlisted] [--plan FILE], or --apply FILE alone"
-        raise UsageError("prune either plans or applies", expected=expected)
+        raise UsageError("give either --keep to plan, or --apply", expected=expected)
     if stream:
         check_stream(stream)
     if plan is not None and output is not None and output.exists:
@@ -101,16 +101,16 @@ def prune_command(
     facts = {**_facts(made, applied=apply is not None), "unlisted": unlisted_stay, "already_applied": not fresh, "remarks": remarks}
     noted = [f"note         {remark}" for remark in remarks]
     lines = _lines(made, spec, plan, apply, unlisted_stay, verbose)
-    console.result(facts, noted + (lines if fresh else [f"nothing to do: {apply} was carried out already"]))
+    console.result(facts, noted + (lines if fresh else [f"nothing to do: {apply} was already carried out"]))
 
 
 @grouped
 def rollback_command(
     target: TargetArgument,
-    stream: Annotated[str, typer.Option("--stream", metavar="NAME", help="The stream whose names are moved.")],
-    to: Annotated[int, typer.Option("--to", min=1, metavar="SERIAL", help="The bundle that they stood for.")],
+    stream: Annotated[str, typer.Option("--stream", metavar="NAME", help="Stream whose names are moved.")],
+    to: Annotated[int, typer.Option("--to", min=1, metavar="SERIAL", help="Serial of the bundle to return to.")],
     remove_new: Annotated[
-        bool, typer.Option("--remove-new", help="Remove names that later bundles brought, and what only those need.")
+        bool, typer.Option("--remove-new", help="Remove names that later bundles added, and content that only they need.")
     ] = False,
     wait: WaitOption = WAIT,
     no_lease: NoLeaseOption = False,
@@ -122,9 +122,9 @@ def rollback_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Move the names of a stream to what they were after an earlier bundle, or a later one: without media.
+    """Move the names of a stream back to an earlier bundle, or forward to a later one, without media.
 
-    Everything of it must still be at the target; if anything is missing it is named and nothing is moved.
+    All content of that bundle must still be at the target; if anything is missing, it is listed and nothing is moved.
 
     Example: airgap rollback docker://registry.site:5000/mirror --stream prod-site --to 6
     """
@@ -153,16 +153,14 @@ def rollback_command(
     lines = [f"note         {remark}" for remark in turn.remarks]
     lines += [f"moved        {one.name} -> {one.after} (was {one.before or 'gone'})" for one in done.moved]
     lines += [f"{'removed' if name in gone else 'kept':<12} {name}: it did not exist then" for name in done.new]
-    lines += [f"not moved    {name}: what it stood for was removed (airgap prune --unlisted)" for name in done.taken]
-    lines.append(
-        f"in force     {bundle_name(stream, to)}: {plural(len(done.moved), 'name')} moved, {done.unmoved} stood for it already"
-    )
+    lines += [f"not moved    {name}: its image was removed (airgap prune --unlisted)" for name in done.taken]
+    lines.append(f"in force     {bundle_name(stream, to)}: {plural(len(done.moved), 'name')} moved, {done.unmoved} already there")
     facts = {"target": str(spec), "stream": stream, "serial": to, "moved": moved, "new": new, "unmoved": done.unmoved}
     console.result({**facts, "taken": list(done.taken), "remarks": turn.remarks}, lines)
 
 
 def _newer(memory: State, target: str, stream: str, serial: int, new: Sequence[str]) -> Choice:
-    """To give up the generations after one, with the names that only they have; not with what another stream has, too."""
+    """Give up the generations after one, with the names that only they have; names of another stream stay."""
     generations = memory.generations.read(target)
     moment = next(one.moment for one in generations if (one.stream, one.serial) == (stream, serial))
     newer = [one for one in generations if one.stream == stream and one.moment > moment]
@@ -177,9 +175,9 @@ def _memory(state: Path | None) -> Iterator[State]:
     directory = inputs.state_directory(state)
     if not State.exists(directory):
         raise UsageError(
-            "this machine remembers no import",
+            "no import is recorded on this machine",
             where=printable(str(directory)),
-            hint="run it where airgap import runs, or name its state with --state",
+            hint="run this where airgap import runs, or name that state with --state",
         )
     with State(directory) as memory:
         yield memory
@@ -212,14 +210,14 @@ def _facts(made: PrunePlan, applied: bool) -> dict[str, Any]:
 def _lines(
     made: PrunePlan, spec: StoreSpec, plan: Path | None, applied: Path | None, unlisted_stay: Sequence[str], verbose: bool
 ) -> list[str]:
-    word = "removed" if applied else "would go"
+    word = "removed" if applied else "would remove"
     lines = []
     for one in made.generations:
         state = ", in force" if one.in_force else ""
         lines.append(f"{'keep' if one.stays else 'drop':<12} {bundle_name(one.stream, one.serial)}{state}")
     for step in made.steps:
         lines += [f"{word:<12} {entry.name}  {entry.digest}" for entry in step.removal.names if entry.name]
-        lines += [f"stays        {name}: something that is kept needs it, or somebody has moved it" for name in step.removal.stay]
+        lines += [f"stays        {name}: something kept needs it, or somebody has moved it" for name in step.removal.stay]
         if verbose:
             lines += [f"{word:<12} {step.space}@{digest}" for digest in step.removal.manifests]
     blobs = {blob for step in made.steps for blob in step.removal.blobs}
@@ -230,11 +228,11 @@ def _lines(
     elif applied and manifests:
         lines.append(_COLLECT)
     if unlisted_stay:
-        lines.append(f"stays        {plural(len(unlisted_stay), 'name')} that no kept bundle brought: --unlisted removes them, too")
+        lines.append(f"stays        {plural(len(unlisted_stay), 'name')} that no kept bundle contains: --unlisted removes them")
     if made.is_empty:
         lines.append("nothing to remove")
     elif plan is not None:
-        lines.append(f"plan         {plan}: read it, then: airgap prune {made.target} --apply {plan}")
+        lines.append(f"plan         {plan}: review it, then: airgap prune {made.target} --apply {plan}")
     elif applied is None:
-        lines.append("plan         nothing was removed; write the plan with --plan FILE, then --apply it")
+        lines.append("plan         nothing was removed; write the plan with --plan FILE, review it, then --apply it")
     return lines

@@ -1,4 +1,4 @@
-"""``airgap receipt``: a statement of what a registry or store holds, the base of the next bundle."""
+"""``airgap receipt``: record what a registry or store holds, as the base of the next bundle."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from airgap.trust.keys.signers import Signer
 @grouped
 def receipt_command(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR.")],
-    out: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help=f"The receipt; {HELP}")],
+    out: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help=f"File to write the receipt to; {HELP}")],
     key: Annotated[list[str] | None, typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")] = None,
     site: Annotated[str, typer.Option("--site", metavar="NAME", help="The site's name.", show_default="this host's name")] = "",
     repository: Annotated[
         list[str] | None,
         typer.Option(
-            "--repository", metavar="PATH", help="Only this repository below TARGET; may be repeated. Asks for no catalog."
+            "--repository", metavar="PATH", help="Only this repository below TARGET; may be repeated. The catalog is not read."
         ),
     ] = None,
     trust_manifests: Annotated[
-        bool, typer.Option("--trust-manifests", help="Do not ask the registry for every blob: what manifests name is there.")
+        bool, typer.Option("--trust-manifests", help="Assume that the registry has every blob that its manifests name.")
     ] = False,
     wait: WaitOption = WAIT,
     reach: Reach = Reach(),
@@ -57,9 +57,9 @@ def receipt_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write down, and sign, what a registry or store holds: `airgap export --since FILE` then carries only what is new.
+    """Record and sign what a registry or store holds, so that `airgap export --since FILE` carries only what is new.
 
-    Works on registries that airgap never filled. The signature lies beside the receipt: FILE.<key id>.sig or .asc.
+    Also works for registries that airgap never wrote to. The signature is written beside the receipt: FILE.<key id>.sig or .asc.
 
     Example: airgap receipt docker://registry.site:5000/mirror -o plant-7.receipt --site plant-7 --key site.key
     """
@@ -69,7 +69,7 @@ def receipt_command(
     name = check_site(site or _host_name())
     if key and not output.is_file:
         raise UsageError(
-            f"a receipt on {'standard output' if output.is_stdout else 'a device'} has no place for a signature",
+            f"a receipt on {'standard output' if output.is_stdout else 'a device'} cannot be signed",
             where="--output",
             got=printable(out),
             expected="a regular file",
@@ -107,7 +107,7 @@ def receipt_command(
 
 
 def _host_name() -> str:
-    """This machine's name, made to fit."""
+    """This machine's host name, as a valid site name."""
     name = socket.gethostname().lower()
     return name if is_stream(name) else re.sub(r"[^a-z0-9]+", "-", name)[:MAX_STREAM].strip("-")
 
@@ -145,7 +145,7 @@ def _lines(made: Receipt, raw: bytes, path: Path, written: Sequence[Path], signe
         f"receipt      {path}: {human_size(len(raw))}",
         f"site         {made.site}, {made.target}",
         f"holds        {', '.join(content)}, {plural(counts['blobs'], 'blob')}, {human_size(counts['bytes'])}",
-        f"bundles      {', '.join(bundles) or 'none that this machine remembers'}",
+        f"bundles      {', '.join(bundles) or 'none recorded on this machine'}",
     ]
     lines += [f"signed by    {who.describe()}: {file.name}" for who, file in zip(signers, written, strict=True)]
-    return lines if signers else [*lines, "NOT signed: an exporter can only believe it (sign with --key)"]
+    return lines if signers else [*lines, "NOT signed: the exporter cannot verify it (sign with --key)"]

@@ -1,4 +1,4 @@
-"""``airgap serve``: a store, or a bundle straight from its media, as the site's pull registry."""
+"""``airgap serve``: serve a store, or a bundle directly from its media, as the site's pull registry."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Secrets: TypeAlias = tuple[SiteSecret, ...]
 
 @dataclass(frozen=True)
 class _Content:
-    """What is served: the store, what says that it has changed, and the bundles that it came from."""
+    """What is served: the store, a stamp that changes with it, and the bundles it came from."""
 
     place: str
     browsable: Browsable
@@ -54,33 +54,33 @@ class _Content:
 
 def serve_command(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="STORE|BUNDLE...", help="An OCI layout directory; or a bundle's directory or media.")
+        list[Path], typer.Argument(metavar="STORE|BUNDLE...", help="An OCI layout directory, or a bundle's directory or media.")
     ],
     listen: Annotated[
-        str, typer.Option("--listen", metavar="HOST:PORT", help="Address; port 0 picks a free one.")
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Address to listen on; port 0 picks a free port.")
     ] = "127.0.0.1:5000",
     policy: inputs.PolicyOption = None,
-    allow_expired: Annotated[bool, typer.Option("--allow-expired", help="Serve a bundle although it has expired.")] = False,
+    allow_expired: Annotated[bool, typer.Option("--allow-expired", help="Serve a bundle that has expired.")] = False,
     allow_clock_behind: inputs.ClockOption = False,
     revoked: inputs.RevokedOption = None,
     tls_cert: Annotated[
-        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Speak TLS with this certificate (PEM, with its chain).")
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Use TLS with this certificate (PEM, with its chain).")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's private key (PEM).")] = None,
     htpasswd: Annotated[
-        Path | None, typer.Option("--htpasswd", metavar="FILE", help="Let in only these users, as `htpasswd -B` writes them.")
+        Path | None, typer.Option("--htpasswd", metavar="FILE", help="Allow only the users in this file (`htpasswd -B`).")
     ] = None,
     admin: Annotated[
-        str, typer.Option("--admin", metavar="HOST:PORT", help="Status page, metrics and health at an address of their own.")
+        str, typer.Option("--admin", metavar="HOST:PORT", help="Separate address for status page, metrics and health check.")
     ] = "",
     max_connections: Annotated[
-        int, typer.Option("--max-connections", min=1, max=16384, metavar="N", help="Connections at a time; more wait.")
+        int, typer.Option("--max-connections", min=1, max=16384, metavar="N", help="Most connections at a time; further ones wait.")
     ] = Limits.connections,
     grace: Annotated[
-        int, typer.Option("--grace", min=0, metavar="SECONDS", help="When stopped, let transfers go on for so long.")
+        int, typer.Option("--grace", min=0, metavar="SECONDS", help="On shutdown, wait this long for active transfers.")
     ] = 30,
     state: Annotated[
-        Path | None, typer.Option("--state", envvar="AIRGAP_STATE", help="State directory of this site, for the status page.")
+        Path | None, typer.Option("--state", envvar="AIRGAP_STATE", help="The site's state directory, for the status page.")
     ] = None,
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
@@ -89,11 +89,11 @@ def serve_command(
 ) -> None:
     """Serve a store or a bundle as a read-only registry, until SIGTERM or Ctrl-C.
 
-    What is imported into a store while it is served appears at once. A bundle is served straight from its media: --policy decides
-    whether it is trusted and with it every image; without --policy nobody vouches for it.
+    Images imported into a store while it is served appear at once. A bundle is served directly from its media: --policy decides
+    whether the bundle and its images are trusted; without --policy nothing is verified.
 
-    Beside the registry: /status for a browser, /metrics for Prometheus, /healthz for probes. -v logs every request. Certificate,
-    key and htpasswd file are read again when they change.
+    Other endpoints: /status for browsers, /metrics for Prometheus, /healthz for probes. -v logs every request. Certificate, key
+    and htpasswd file are reloaded when they change.
 
     Example: airgap serve /srv/store --listen 0.0.0.0:443 --tls-cert site.crt --tls-key site.key --htpasswd users
 
@@ -128,8 +128,8 @@ def serve_command(
         while server.running and not ending.wait(1.0):
             pass
         if not ending.is_set():
-            raise MediaError("the server ended by itself", hint="see the messages before this one")
-        console.say(f"stopping: transfers under way have {grace} seconds")
+            raise MediaError("the server stopped unexpectedly", hint="see the messages above")
+        console.say(f"stopping: active transfers have {grace} seconds")
         server.shutdown(grace)
     console.say("stopped")
 
@@ -152,9 +152,9 @@ def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, consol
     if terms is not None:
         # all that an import checks but serials, for several bundles may be served, and blobs, which clients check themselves
         bundle = open_bundle(paths, terms, Judged)
-        vouchers = bundle.verdict.signers or ("the policy, which accepts anything",)
+        vouchers = bundle.verdict.signers or ("a policy that accepts anything",)
     else:
-        console.say("no --policy: the signature of this bundle is not checked")
+        console.say("no --policy: the signature of this bundle is not verified")
         bundle = UnverifiedBundle.at(paths, secrets)
     catalog, store = bundle.catalog, bundle.store
     absent = sum(store.find_blob(digest) is None for digest in catalog.blobs)
@@ -172,7 +172,7 @@ def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, consol
 
 
 def _loaded(state: Path, target: str) -> Sequence[ServedBundle]:
-    """The newest bundle of every stream that this site has loaded into a store, and when that was."""
+    """The newest bundle of every stream that this site has loaded into a store, and when."""
     if not State.exists(state):
         return ()
     with State(state) as memory:
@@ -202,7 +202,7 @@ def _tls(watched: list[Watched[Any]], certificate: Path | None, key: Path | None
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
-        raise UsageError("TLS needs a certificate and its key", expected="--tls-cert FILE and --tls-key FILE, both")
+        raise UsageError("TLS needs a certificate and its key", expected="both --tls-cert FILE and --tls-key FILE")
 
     def stamp() -> object:
         return _stamp(certificate), _stamp(key)
@@ -242,7 +242,7 @@ def _address(option: str, text: str) -> tuple[str, int]:
 
 
 def _allow_files(connections: int) -> None:
-    """A connection needs a socket and a file: raise the soft limit as far as it takes and the hard one lets us."""
+    """Raise the soft limit of open files, as far as allowed: a connection needs a socket and a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * connections + _SPARE_FILES
     if hard != resource.RLIM_INFINITY:
@@ -253,7 +253,7 @@ def _allow_files(connections: int) -> None:
 
 @contextlib.contextmanager
 def _stopped_by_signals(ending: threading.Event) -> Iterator[None]:
-    """The first signal asks for an orderly end, the second one ends everything."""
+    """The first signal requests an orderly shutdown, the second ends everything."""
 
     def stop(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a signal handler
         if ending.is_set():

@@ -1,4 +1,4 @@
-"""``airgap watch``: bundles are imported as their volumes arrive."""
+"""``airgap watch``: import bundles as their volumes arrive."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ _LONGEST = 4000  # characters of one line
 
 @grouped
 def watch_command(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where media are mounted below, or where a diode drops files.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where media are mounted, or where a data diode drops files.")],
     to: Annotated[
         str,
         typer.Option("--to", metavar="TARGET", help="docker://HOST[:PORT][/PREFIX], oci:DIR, k3s:DIR or containers-storage:."),
     ],
     policy: inputs.PolicyOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Import what is complete now, then end.")] = False,
-    interval: Annotated[float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="Look so often.")] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="Import what is complete now, then exit.")] = False,
+    interval: Annotated[float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="Time between scans.")] = 10.0,
     settle: Annotated[
-        float, typer.Option("--settle", min=0.0, metavar="SECONDS", help="A file that has not changed for so long is whole.")
+        float, typer.Option("--settle", min=0.0, metavar="SECONDS", help="Treat a file as complete once unchanged for this long.")
     ] = 5.0,
     patience: Annotated[
         float,
@@ -69,11 +69,11 @@ def watch_command(
             "--patience",
             min=0.0,
             metavar="SECONDS",
-            help="An incomplete bundle holds newer ones of its stream back until nothing of it came for so long; not with --once.",
+            help="How long an incomplete bundle may delay newer ones of its stream without new data; not with --once.",
         ),
     ] = 3600.0,
     results: Annotated[
-        Path | None, typer.Option("--results", metavar="DIR", help="Write results here and not beside the bundles.")
+        Path | None, typer.Option("--results", metavar="DIR", help="Write results here instead of beside the bundles.")
     ] = None,
     rules: MapOption = None,
     platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
@@ -93,15 +93,15 @@ def watch_command(
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for every event.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line for every event.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Import bundles as their volumes arrive below DIR, in any order, until SIGTERM or Ctrl-C.
 
-    A bundle that is not complete waits, and it is said what is missing. Bundles of one stream are imported in the order of their
-    serials. What became of each is written beside it, as STREAM-SERIAL.result.json and .txt. What was refused is tried again when
-    its files or the policy change. Exceptions, such as an older serial, are for `airgap import`.
+    An incomplete bundle waits, and its missing files are listed. Bundles of one stream are imported in the order of their serials.
+    The result of each is written beside it, as STREAM-SERIAL.result.json and .txt. A refused bundle is tried again when its files
+    or the policy change. Exceptions, such as an older serial, are for `airgap import`.
 
     Example: airgap watch /srv/drop --to docker://registry.site:5000/mirror --policy policy.json
 
@@ -148,7 +148,7 @@ def watch_command(
     )
     with State(where):  # a memory that is lost or damaged is said now
         pass
-    busy = UsageError("another airgap watch works with this state", where=printable(str(where)), hint="give each its own --state")
+    busy = UsageError("another airgap watch is using this state", where=printable(str(where)), hint="give each its own --state")
     with fsio.exclusive(where / "watch.lock", busy):
         attempts = Attempts(where / "watch.json")
         shown = _Log(as_json, quiet)
@@ -169,15 +169,15 @@ def watch_command(
 
 
 def _run(watcher: Watcher, tell: Callable[[Event], None], what: str, work: Callable[[], int]) -> int:
-    """A service is stopped by a signal: between two imports that is its orderly end."""
+    """Run until a signal stops the service: between two imports that is an orderly end."""
     try:
         tell(Event("watching", what))
         return work()
     except Interrupted:
         if watcher.importing:
-            tell(Event("stopped", "in the middle of an import, which goes on at the next start", watcher.importing))
+            tell(Event("stopped", "during an import, which continues at the next start", watcher.importing))
             raise
-        tell(Event("stopped", "nothing was under way"))
+        tell(Event("stopped", "no import was running"))
         return 0
 
 
@@ -185,7 +185,7 @@ def _target(to: str, rules: list[str] | None) -> TargetSpec:
     spec = parse_target(to, read_map(rules))
     if isinstance(spec, FileTarget) and spec.form not in (Form.STORAGE, Form.K3S):
         raise UsageError(
-            "this target takes one bundle only",
+            "this target holds only one bundle",
             where=str(spec),
             expected="docker://, oci:, k3s: or containers-storage:",
             hint="import single bundles with airgap import",
@@ -195,7 +195,7 @@ def _target(to: str, rules: list[str] | None) -> TargetSpec:
 
 @dataclass(frozen=True)
 class _Conditions:
-    """Says something else when the policy, a key file that it names, the revoked keys or the options change: what stat says."""
+    """A stamp that changes with the policy, a key file in it, the revoked keys or the options, as far as stat shows."""
 
     policy: Path
     others: tuple[Path, ...]
