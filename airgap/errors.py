@@ -10,16 +10,16 @@
     │   │   └── Lacking       4  a bundle, a store or an archive has no such thing (also Damaged)
     │   └── NotTaken          5  the target rejected this item; a retry would not help
     └── MediaError            6  no space, read-only, I/O error on a local disk
-        └── Busy              6  another command is still working there after the wait
+        └── Busy              6  another command is using it, and waiting for it was not enough
 
-    Interrupted             130  stopped by the user; the same command resumes where it stopped
+    Interrupted             130  stopped by the user; the same command continues where it stopped
     Stopped                   -  a worker was told to stop because another part failed
 
 An error carries facts, not only a sentence: what happened, where, what was expected, what was found and what to do next.
 Anything that is not an ``AirgapError`` and reaches the command line is a bug (exit code 1).
 
-``Interrupted`` and ``Stopped`` stand beside the tree and are no ``Exception`` at all: code all over the program catches errors to
-draw a conclusion from them ("no good signature", "a damaged disk", "try again"), and a signal permits no conclusion.
+``Interrupted`` and ``Stopped`` are not part of the tree and not an ``Exception``: much code catches errors to
+draw a conclusion from them ("no valid signature", "a damaged disk", "try again"), and a signal permits none.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Busy(MediaError):
 class Interrupted(_Facts):
     """The user stopped the work, by a signal to this program or to one that works for it."""
 
-    def __init__(self, what: str = "interrupted", *, hint: str = "run the same command again: it resumes where it stopped") -> None:
+    def __init__(self, what: str = "interrupted", *, hint: str = "run the same command to continue where it stopped") -> None:
         super().__init__(what, hint=hint)
 
 
@@ -132,9 +132,9 @@ def exit_code(error: BaseException) -> int:
 
 
 _DISK_HINTS = {
-    errno.ENOSPC: "free some space or choose another location, then run the same command again: it resumes where it stopped",
-    errno.EDQUOT: "raise the quota or choose another location, then run the same command again",
-    errno.EROFS: "the file system is read-only: choose a writable location",
+    errno.ENOSPC: "free some space or choose another place, then run the same command again: it continues where it stopped",
+    errno.EDQUOT: "raise the quota or choose another place, then run the same command again",
+    errno.EROFS: "the file system is read-only: choose a writable place",
     errno.EACCES: "check the owner and the permissions",
     errno.EPERM: "check the owner and the permissions",
     errno.EFBIG: "the file system cannot hold files this large: use a smaller --volume-size, for instance fat32",

@@ -75,13 +75,13 @@ class Pace:
         self.stream()
         self._until = time.monotonic() + seconds
         self._left = MAX_HEAD
-        self._what = "the response did not start"
+        self._what = "the answer did not start"
 
     def document(self, seconds: float | None = None) -> None:
         """From now on a document comes, in the usual time for one or in fewer seconds."""
         self.stream()
         self._until = time.monotonic() + min(self._pacing.document, self._pacing.document if seconds is None else seconds)
-        self._what = "the response did not end"
+        self._what = "the answer did not end"
 
     def stream(self) -> None:
         """From now on a stream comes or goes."""
@@ -101,12 +101,12 @@ class Pace:
             Endless: too much has come.
         """
         if self._left is not None and self._left <= 0:
-            raise Endless("the response has more headers and chunk framing than any registry sends")
+            raise Endless("the answer has too much data besides its content")
         if self._until is None:
             return self._pacing.idle
         left = self._until - time.monotonic()
         if left <= 0:
-            raise TooSlow(f"{self._what} in the time allowed")
+            raise TooSlow(f"{self._what} in time")
         return max(min(left, self._pacing.idle), _LEAST_WAIT)
 
     def moved(self, count: int, seconds: float) -> None:
@@ -121,7 +121,7 @@ class Pace:
         if self._waited < self._pacing.idle:
             return
         if self._moved < self._pacing.rate * self._waited:
-            raise TooSlow(f"fewer than {self._pacing.rate} bytes per second were transferred")
+            raise TooSlow(f"fewer than {self._pacing.rate} bytes per second are transferred")
         self._waited, self._moved = 0.0, 0
 
 

@@ -2,7 +2,7 @@
 
 Such an archive holds layers and a config, but no manifest. The one made here says just that and nothing else, with the same bytes
 that skopeo gives it, so its digest is the one that ``skopeo inspect docker-archive:FILE`` names: layers are the archive's members
-as they are, never compressed anew. An archive that holds an OCI layout as well (Docker 25 and later) is better read as a layout.
+as they are, never recompressed. An archive that holds an OCI layout as well (Docker 25 and later) is better read as a layout.
 (Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format".)
 """
 

@@ -1,4 +1,4 @@
-"""One ``Source`` over registries and all other places: what was to come from an archive comes from there and nowhere else."""
+"""One ``Source`` over registries and all other sources: what the list takes from an archive comes only from there."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Signatures = Callable[[Repository, Digest], tuple[bytes, ...]]
 
 
 def no_signatures(repository: Repository, digest: Digest) -> tuple[bytes, ...]:  # noqa: ARG001
-    """What a place answers that cannot hold GPG signatures."""
+    """The answer of a source that cannot hold GPG signatures."""
     return ()
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one image really comes from.
+    """The source of one image.
 
     Attributes:
         source: the archive or directory.

@@ -1,4 +1,4 @@
-"""Read the custody logs that lie on media; see ``documents/custody.py``."""
+"""Read the custody logs on media; see ``documents/custody.py``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airgap.oci.digest import Digest
 
 
 def read_log(directory: Path, catalog: Digest) -> Log | None:
-    """The log on one medium; None when there is none.
+    """The log on one medium, or None.
 
     Args:
         directory: where the catalog is.

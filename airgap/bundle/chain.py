@@ -1,4 +1,4 @@
-"""Bundles of one stream that follow on each other, as one ``Source``: together they hold what each alone leaves out."""
+"""Consecutive bundles of one stream as one ``Source``: together they hold what each of them leaves out."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Chain:
         return skipped(VerifiedReader(place.open_blob(digest), Descriptor("", digest, self.sizes[digest]), where), offset)
 
     def held_before(self) -> dict[Digest, Held]:
-        """What the site had before the first bundle, as far as the bundles tell; empty when that one builds on nothing.
+        """What the site had before the first bundle, as far as the bundles state it; empty when that one has no base.
 
         A blob that a later bundle leaves out and no earlier one brings was there before, if that bundle builds on nothing but
         earlier ones and what the first builds on.
@@ -190,7 +190,7 @@ class Chain:
         return [blob.patch for blob in blobs if blob is not None and blob.patch is not None]
 
     def _find(self, nearby: Sequence[Browsable]) -> dict[Digest, Browsable]:
-        """Where every blob can be read that can be. A blob is rebuilt only where there is no copy, and in the fewest steps."""
+        """Where each readable blob can be read. A blob is rebuilt only if there is no copy, and in the fewest steps."""
         found: dict[Digest, Browsable] = {}
         made_from: dict[Digest | None, list[tuple[Digest, BundleStore]]] = {}
         for store in self._stores:

@@ -31,10 +31,10 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Checked:
-    """What reading a file to its end showed. Blocks are counted from 0.
+    """The result of reading a file to its end. Blocks are counted from 0.
 
     Attributes:
-        damaged: the blocks that are not what the catalog says. Of a file that goes on behind its end, the last block is one.
+        damaged: the blocks that differ from the catalog; in a file that is too long, the last block counts as damaged.
         unreadable: those of them that the disk would not give.
         sha256: of the whole file, when it was asked for.
     """
@@ -126,7 +126,7 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Damage:
-    """What is wrong with a file: its bad blocks, with the file each would be read from, and those that the disk does not give."""
+    """The faults of a file: its bad blocks, each with the file it would be read from, and the unreadable ones."""
 
     asked: _Asked
     blocks: Mapping[int, Path]

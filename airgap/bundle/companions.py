@@ -1,4 +1,4 @@
-"""The companion files beside a catalog: they follow from it, so a change in one is damage, or an attempt to mislead people."""
+"""The companion files of a catalog follow from it, so a change in one is damage or an attempt to mislead people."""
 
 from __future__ import annotations
 

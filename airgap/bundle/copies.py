@@ -1,4 +1,4 @@
-"""Of a volume that lies on the media more than once, any good copy will do: which one to read, block by block."""
+"""Select, block by block, which copy to read of a volume that is on the media more than once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The media that a bundle lies on: one directory or several, each file found by its computed name, nothing trusted by name."""
+"""The media of a bundle: one or more directories. Files are found by their computed names and not trusted by name."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _holds_bundle(directory: Path) -> bool:
         raise UsageError(
             "this export or copy was not finished",
             where=printable(str(directory)),
-            hint="run the same command again: it resumes where it stopped",
+            hint="run the same command to continue where it stopped",
         )
     return any(name == names.CATALOG or names.is_volume(name) or names.is_parity(name) for name in entries(directory))
 

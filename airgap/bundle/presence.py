@@ -1,4 +1,4 @@
-"""Media that are taken away while they are read: what fails then is no damage, whatever it looks like.
+"""Media that are removed while they are read: the failures that follow are not damage.
 
 A file that was there and is not any more may have been lost, or its stick was pulled, or somebody unmounted it. The file system
 answers both alike, and whoever reads cannot tell. So the directories of a bundle are remembered as they are found, and a command
@@ -47,7 +47,7 @@ def attend(directory: Path) -> None:
 
 
 def taken_away() -> MediaError | None:
-    """What is to be said when a directory is not there any more, or is another one; None when all are."""
+    """The error when a directory is gone or is another one; None when all are there."""
     gone = [directory for directory, before in (_attended.get() or {}).items() if before != _identity(directory, before)]
     if not gone:
         return None
@@ -60,7 +60,7 @@ def taken_away() -> MediaError | None:
 
 
 def _identity(directory: Path, before: _Identity) -> _Identity:
-    """Which directory it is. A disk that gives an error instead of an answer has not been taken away."""
+    """The identity of a directory. A disk that returns an error has not been removed."""
     try:
         status = directory.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -93,7 +93,7 @@ class BundleStore:
         return blob.size if base is None or self.find_blob(base) is not None else None
 
     def open_blob(self, digest: Digest, offset: int = 0) -> Reader:
-        """As ``Browsable.open_blob``. One that is made by a patch is made anew up to ``offset``."""
+        """As ``Browsable.open_blob``. One that is made by a patch is rebuilt from its start up to ``offset``."""
         blob = self.catalog.blobs.get(digest)
         if blob is None:
             raise Lacking("no such blob in the bundle", where=self.catalog.name, got=str(digest))

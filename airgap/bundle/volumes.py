@@ -1,4 +1,4 @@
-"""Where the bytes of volumes lie: in the files found on the media, and block by block in the supplements that complete them.
+"""Where the bytes of volumes are: in the files on the media and, block by block, in supplements.
 
 Everything that reads a volume asks here, so a volume that is damaged, cut short or lost is read like any other as soon as a
 supplement brings its blocks.

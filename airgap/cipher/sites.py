@@ -37,7 +37,7 @@ class SiteKey:
         return cls(key)
 
     def wrap(self, key: ContentKey) -> Wrapped:
-        """The content key, for this site only. Raises ``UsageError`` for a key that is none."""
+        """The content key, for this site only. Raises ``UsageError`` for an invalid key."""
         own = X25519PrivateKey.generate()
         ephemeral = own.public_key().public_bytes_raw()
         try:

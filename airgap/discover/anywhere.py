@@ -1,4 +1,4 @@
-"""Images wherever a text has them, for readers that know where one must be to be safe above: always only possible."""
+"""Images wherever a text has them, without knowing the fields that hold images: always only possible."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find_anywhere(
         if comments and written.comment:
             commented = True
             if not written.broken:
-                sheet.note(line, "a comment names it", written.text)
+                sheet.note(line, "named in a comment", written.text)
         elif not written.broken:
             sheet.spot(written.text, line)
         elif exact:

@@ -1,4 +1,4 @@
-"""A stream of YAML or JSON documents: what each of them is, told by its content, and who looks for images in it."""
+"""A stream of YAML or JSON documents: what each of them is, recognised by its content, and which reader handles it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def find_in_documents(text: str, name: str, values: Values, sheet: Sheet) -> Non
             find_in_lines(chunk, part, first)
         if problems and "{{" in chunk:
             if not templates:
-                part.unresolved(problems[0].line, "a template that is not rendered", "", TEMPLATE_HINT)
+                part.unresolved(problems[0].line, "an unrendered template", "", TEMPLATE_HINT)
             templates = True
         else:
             _problems(problems, part)
@@ -72,7 +72,7 @@ def _only_directives(chunk: str) -> bool:
 
 def _problems(problems: list[Problem], sheet: Sheet) -> None:
     for problem in problems[:20]:
-        sheet.unresolved(problem.line, "not valid YAML", problem.what, "correct it, and discover it again")
+        sheet.unresolved(problem.line, "not valid YAML", problem.what, "correct it and run discover again")
 
 
 def _source(chunk: str) -> str:
@@ -116,7 +116,7 @@ def _embedded(root: Node, sheet: Sheet, depth: int, seen: set[int]) -> None:
         if not ("\n" in node.text or node.text.lstrip()[:1] in ("{", "[")) or not _EMBEDDED.search(node.text):
             continue
         if depth == _DEEPEST:
-            sheet.unresolved(node.line, f"a text in texts {_DEEPEST} deep that names images", hint="look at it yourself")
+            sheet.unresolved(node.line, f"a string nested {_DEEPEST} levels deep names images", hint="check it by hand")
             continue
         part = sheet.part(sure=False)
         for first, chunk in split_documents(node.text):
@@ -129,8 +129,8 @@ def _embedded(root: Node, sheet: Sheet, depth: int, seen: set[int]) -> None:
                 _embedded(inner, part, depth + 1, set())
             if problems:
                 find_in_lines(chunk, part, line, literal=node.literal)
-                what = "a text that is itself a template" if "{{" in chunk else "a text that names images and does not parse"
-                part.unresolved(problems[0].line, what, hint="add the images that it makes to the list")
+                what = "a string that is itself a template" if "{{" in chunk else "a string that names images but does not parse"
+                part.unresolved(problems[0].line, what, hint="add the images that it generates to the list")
 
 
 def _texts(node: Node, seen: set[int]) -> Iterator[Scalar]:

@@ -1,4 +1,4 @@
-"""Data in base64: of Secrets and of ConfigMaps' ``binaryData``. Only full references leave it, nothing else of it is ever shown."""
+"""Data in base64: of Secrets and of ConfigMaps' ``binaryData``. Only complete references are reported, never other data."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def _decode(name: str, value: Scalar, sheet: Sheet) -> None:
     except (binascii.Error, UnicodeDecodeError, ValueError):
         text = "\0"
     if "\0" in text:
-        sheet.note(value.line, "data in base64 that is no text is not looked into", name)
+        sheet.note(value.line, "base64 data that is not text is not searched", name)
     else:
         find_anywhere(text, sheet, value.line, literal=False, exact=False)

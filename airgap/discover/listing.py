@@ -80,7 +80,7 @@ def collect(findings: Findings, files: int, include_possible: bool = False, igno
     left = taken | ignored
     possible = _joined((find for find in found if find.reference not in left), ())
     notes = [*findings.notes, *_passed_over(findings)]
-    notes += [Remark(find.place, "ignored, as --ignore says", str(find.reference)) for find in found if find.reference in ignored]
+    notes += [Remark(find.place, "ignored because of --ignore", str(find.reference)) for find in found if find.reference in ignored]
     return Discovery(tuple(images), tuple(possible), _sorted(_unresolved(findings)), _sorted(notes), files)
 
 
@@ -138,7 +138,7 @@ def _renamed(findings: Findings) -> Iterator[Find]:
             sheet.image(override.new + version, 0, sure=False)
             for made in sheet.findings.images:
                 findings.check_size(renamed := renamed + 1)
-                yield Find(made.reference, override.place, False, made.written, f"in place of {printable(find.written)}")
+                yield Find(made.reference, override.place, False, made.written, f"replaces {printable(find.written)}")
 
 
 def _renames(findings: Findings) -> dict[str, dict[str, Override]]:
@@ -154,7 +154,7 @@ def _unfollowed(findings: Findings) -> Iterator[Remark]:
     """The new names that are not followed: every image in place of every other one would be more than anybody can read."""
     for old, names in _renames(findings).items():
         for override in itertools.islice(names.values(), _MOST_NAMES, None):
-            yield Remark(override.place, "one new name too many for an image", printable(f"{old} -> {override.new}", 200))
+            yield Remark(override.place, "an image has more than one new name", printable(f"{old} -> {override.new}", 200))
 
 
 def _joined(found: Iterable[Find], overrides: Sequence[Override]) -> list[Image]:
@@ -169,7 +169,7 @@ def _joined(found: Iterable[Find], overrides: Sequence[Override]) -> list[Image]
         if find.remark:
             said[printable(find.remark, 200)] = None
         elif override is not None and override.place != find.place:
-            said[f"{override.place} puts {printable(override.new + (override.version or version), 200)} in its place"] = None
+            said[f"{override.place} replaces it with {printable(override.new + (override.version or version), 200)}"] = None
         if find.reference.tag == "latest" and find.reference.digest is None and ":latest" not in find.written:
             said["no tag, so latest"] = None
     ordered = sorted(places, key=str)
@@ -187,7 +187,7 @@ def _unclashed(images: list[Image]) -> list[Image]:
     for image in images:
         reference, remarks = image.reference, image.remarks
         if reference.tag and reference.digest and len(pins[reference.repository, reference.tag]) > 1:
-            remarks = (*remarks, f"the tag {reference.tag} has another digest elsewhere, so it is left out")
+            remarks = (*remarks, f"the tag {reference.tag} has a different digest elsewhere, so it is left out")
             reference = reference.at(reference.digest)
         places.setdefault(reference, set()).update(image.places)
         said.setdefault(reference, {}).update(dict.fromkeys(remarks))
@@ -218,8 +218,8 @@ def _tail(discovery: Discovery) -> Iterator[str]:
     possible = [f"{image.reference}  {_origin(image)}" for image in discovery.possible]
     unresolved = [str(remark) for remark in discovery.unresolved]
     notes = [str(remark) for remark in discovery.notes]
-    yield from _section("Not resolved, so not in the list: what it stands for may be missing on the far side", unresolved)
-    yield from _section("Possible images, not in the list (--include-possible takes them in)", possible)
+    yield from _section("Not resolved and not in the list: these images may be missing at the site", unresolved)
+    yield from _section("Possible images, not in the list (add them with --include-possible)", possible)
     yield from _section("Notes", notes)
 
 

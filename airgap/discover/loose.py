@@ -1,4 +1,4 @@
-"""What looks like an image where nobody promises one: Helm values, unknown resources, embedded documents. Always only possible."""
+"""Values that look like images in other fields: Helm values, unknown resources, embedded documents. Only possible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VERSION = ("tag", "version", "imageTag")
 _REGISTRY = ("registry", "imageRegistry", "hub")
 # What a job's container may be called: a name with a tag.
 _BOUNDED = re.compile(r"[a-z0-9][A-Za-z0-9._/-]*+:[A-Za-z0-9_][A-Za-z0-9_.-]*+(?:@sha256:[0-9a-f]{64})?", re.ASCII)
-# Written like a reference, but perhaps with upper case or a digest that is none.
+# Written like a reference, but perhaps with upper case or an invalid digest.
 _NEARLY = re.compile(r"(?!\w+://)[\w.:-]+/[\w./-]+[:@][\w.:@-]+", re.ASCII)
 _IMAGE_ONLY = re.compile(r"image([_-]?(name|ref|reference|url))?$", re.IGNORECASE)
 
@@ -67,7 +67,7 @@ def _with_variables(node: Scalar, sheet: Sheet) -> None:
     """With defaults it may be an image; else it is told, unless a reader that knows more resolves it."""
     expanded = expand(node.text, {})
     if expanded.missing or "{{" in node.text:
-        sheet.open(node.line, "an image that something fills in", node.text)
+        sheet.open(node.line, "an image that is filled in elsewhere", node.text)
     elif looks_like_image(expanded.text):
         sheet.image(expanded.text, node.line, sure=False, written=node.text)
 
@@ -97,7 +97,7 @@ def _values_style(node: Fields, key: str, sheet: Sheet) -> bool:
         digest = f"sha256:{digest}" if digest and ":" not in digest else digest
         sheet.image(whole + (f":{version}" if version else "") + (f"@{digest}" if digest else ""), node.line, sure=False)
     elif any(node.get(name) is not None for name in (*_VERSION, *_REGISTRY)):
-        sheet.note(node.line, "an image whose tag the chart chooses: render the chart to see it", whole)
+        sheet.note(node.line, "the chart selects the tag of this image: render the chart", whole)
     return part and bool(version or digest)
 
 

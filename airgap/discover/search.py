@@ -1,4 +1,4 @@
-"""One search: every file of every path read, recognised by its content, looked through, and what it names followed."""
+"""One search: every file of every path is read, recognised by its content and searched, and the files it names are followed."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def discover(
 
     Args:
         paths: files and directories; ``-`` is standard input.
-        read_stdin: gives standard input, at most so many bytes.
+        read_stdin: reads at most the given number of bytes from standard input.
         include_possible: count what only looks like an image as one.
-        ignore: shell patterns of possible images that are none.
+        ignore: shell patterns of possible images to ignore.
 
     Raises:
         UsageError: a path is not there, or there is more than the limits allow.
@@ -89,7 +89,7 @@ def find_in_text(text: str, path: PurePath, values: Values, sheet: Sheet) -> Non
     else:
         find_anywhere(text, sheet, exact=False)
         if _IMAGE.search(text):
-            sheet.findings.pass_over(sheet.file, "of another kind, so searched for full references only")
+            sheet.findings.pass_over(sheet.file, "of an unknown type, so searched only for complete references")
 
 
 def _search(tree: Tree, findings: Findings) -> int:
@@ -115,9 +115,9 @@ def _follow(tree: Tree, path: Path, sheet: Sheet, name: str, line: int) -> list[
     """The files behind a name that a file gives; none, and a note, when it is not there or not in the tree."""
     target = Path(os.path.normpath(path.parent / name))
     if not os.path.exists(target):  # noqa: PTH110 - Path.exists raises for names that cannot be
-        sheet.unresolved(line, "it names a file that is not here", name, "add the file, and discover it too")
+        sheet.unresolved(line, "it names a file that is not here", name, "add the file and run discover on it too")
     elif not tree.inside(target):
-        sheet.unresolved(line, "it names a file outside of what is looked through", name, "name that file or a directory above too")
+        sheet.unresolved(line, "it names a file outside the searched directories", name, "give that file or its directory too")
     else:
         return list(tree.walk(target))
     return []
@@ -128,7 +128,7 @@ def _environment(path: Path, sheet: Sheet) -> Mapping[str, str]:
     try:
         data = fsio.read_if_there(path.parent / ".env", _MAX_ENV)
     except (Damaged, MediaError) as error:
-        sheet.unresolved(1, f"the .env file beside it: {error.what}")
+        sheet.unresolved(1, f"the .env file next to it: {error.what}")
         return {}
     return parse_env((data or b"").decode(errors="replace").replace("\r\n", "\n"))
 
@@ -139,8 +139,8 @@ def _standard_input(read_stdin: Callable[[int], bytes], limits: Limits, findings
         raise UsageError("the input is too large", where=STDIN, expected=f"at most {limits.size} bytes")
     text = decode(data)
     if text is None:
-        raise UsageError("not UTF-8 text", where=STDIN, expected="what helm template or kustomize build print")
+        raise UsageError("not UTF-8 text", where=STDIN, expected="output of helm template or kustomize build")
     sheet = Sheet(STDIN, findings)
     find_in_text(text, PurePath(), dict, sheet)
     for name, line in sheet.followed:
-        sheet.unresolved(line, "it names a file, and standard input has none beside it", name, "discover the files instead")
+        sheet.unresolved(line, "it names a file next to it, but this is standard input", name, "discover the files instead")

@@ -1,4 +1,4 @@
-"""What a container is told to run besides itself: flags and variables with ``image`` in their name, as operators have them."""
+"""Images that a container is told to run: flags and variables with ``image`` in their name, as operators use them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def _setting(name: str, value: str, line: int, sheet: Sheet, known: bool) -> Non
         return
     filled_in = ("$" in value or "{{" in value) and ("/" in value or _NAMES_ONE.fullmatch(name) is not None)
     if known or filled_in or is_full(value):
-        sheet.image(value, line, remark=f"what {printable(name, 60)} says", written=value)
+        sheet.image(value, line, remark=f"the value of {printable(name, 60)}", written=value)
     elif "/" in value:
-        sheet.image(value, line, sure=False, remark=f"what {printable(name, 60)} says")
+        sheet.image(value, line, sure=False, remark=f"the value of {printable(name, 60)}")

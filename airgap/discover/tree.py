@@ -25,7 +25,7 @@ _MARKS = (
 )
 _WIDE = tuple(mark for mark, _ in _MARKS)
 _HEAD = 8192
-_NARROWER = "name the directories and files that matter"
+_NARROWER = "give only the directories and files that matter"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Tree:
         self._bytes += len(data)
         if self._bytes > self._limits.total:
             most = human_size(self._limits.total)
-            raise UsageError("too much text to look through", where=printable(str(self.path)), expected=most, hint=_NARROWER)
+            raise UsageError("too much text to search", where=printable(str(self.path)), expected=most, hint=_NARROWER)
         text = decode(data)
         if text is None:
             self._unread(path, "not UTF-8 text")
@@ -122,14 +122,14 @@ class Tree:
         if entry.name in _HISTORIES:
             return False
         if entry.name.startswith("."):
-            self._findings.pass_over(name, "hidden, so not looked into")
+            self._findings.pass_over(name, "hidden, so not searched")
         elif entry.name in _SKIPPED:
-            self._findings.pass_over(name, "dependencies and caches, not looked into")
+            self._findings.pass_over(name, "dependencies and caches, not searched")
         elif entry.is_symlink() and not self.inside(Path(entry.path)):
-            hint = "name what it leads to, too, if it deploys something"
-            self._findings.unresolved.append(Remark(Place(name, 1), "a link out of the tree is not followed", "", hint))
+            hint = "give its target too, if it deploys something"
+            self._findings.unresolved.append(Remark(Place(name, 1), "a link that leads out of the tree is not followed", "", hint))
         elif not _kind(entry):
-            self._findings.pass_over(name, "no file behind it" if entry.is_symlink() else "a device, socket or pipe, not read")
+            self._findings.pass_over(name, "a dangling link" if entry.is_symlink() else "a device, socket or pipe, not read")
         else:
             return True
         return False
@@ -158,10 +158,10 @@ class Tree:
         if _tells(path):
             self._unreadable(path, what)
         else:
-            self._findings.pass_over(printable(str(path)), f"{what}, so not looked into")
+            self._findings.pass_over(printable(str(path)), f"{what}, so not searched")
 
     def _unreadable(self, path: Path, what: str) -> None:
-        hint = "it may hold images: look at it yourself"
+        hint = "it may hold images: check it by hand"
         self._findings.unresolved.append(Remark(Place(printable(str(path)), 1), what, "", hint))
 
 

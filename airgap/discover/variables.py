@@ -52,7 +52,7 @@ class _Expansion:
         return "".join([*parts, text[at:]])
 
     def _variable(self, text: str, dollar: int, depth: int) -> tuple[str, int]:
-        """What stands for the variable that begins at ``dollar``, and where the text goes on."""
+        """The value of the variable that begins at ``dollar``, and where the text continues."""
         after = dollar + 1
         if self._escape == "$" and text.startswith("$", after):
             return "$", after + 1
@@ -102,7 +102,7 @@ def expand(text: str, values: Mapping[str, str], escape: str = "") -> Expanded:
 
 
 def parse_env(text: str) -> dict[str, str]:
-    """The variables of an environment file as Compose reads it; lines that are none are passed over, a later one wins."""
+    """The variables of an environment file as Compose reads it; invalid lines are skipped, a later one wins."""
     values: dict[str, str] = {}
     for line in text.split("\n"):
         match = _LINE.fullmatch(line.rstrip())

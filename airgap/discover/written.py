@@ -1,4 +1,4 @@
-"""Full references wherever a text has them: ``HOST/PATH:TAG`` or ``HOST/PATH@sha256:...``, whatever stands around them.
+"""Complete references anywhere in a text: ``HOST/PATH:TAG`` or ``HOST/PATH@sha256:...``, whatever stands around them.
 
 The net below all readers: they know where an image must be, this one only knows what one looks like. So what it finds is
 possible. Each pattern takes every character a bounded number of times, whatever the text is.
@@ -81,7 +81,7 @@ def is_full(text: str) -> bool:
 
 
 def _written(found: re.Match[str]) -> tuple[str, str] | None:
-    """What a match stands for, and what is wrong with it; None when it is no image at all."""
+    """The image of a match, and what is wrong with it; None when it is not an image."""
     host, path, tag, digest, after = (found[name] or "" for name in ("host", "path", "tag", "digest", "after"))
     if not _is_host(host) or (found["scheme"] and not digest and not _REGISTRY_SCHEME.search(found["scheme"])):
         return None
@@ -91,11 +91,11 @@ def _written(found: re.Match[str]) -> tuple[str, str] | None:
     name = f"{host}{path}" + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
     if after:
         whole = name + after
-        return (whole, "a variable in what is written like an image") if ":" in whole[len(host) :] or "@" in whole else None
+        return (whole, "a variable in something written like an image") if ":" in whole[len(host) :] or "@" in whole else None
     if not path or not (tag or digest):
         return None
     if found["plus"]:
-        return name + "+", "a tag with a + in it, which no registry takes"
+        return name + "+", "a tag with a +, which no registry accepts"
     try:
         Reference.parse(name)
     except UsageError as error:

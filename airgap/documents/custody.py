@@ -1,7 +1,7 @@
 """The custody log: who had a medium, when and where, and what a check said; ``custody.jsonl`` beside the catalog. Pure.
 
 One entry is one line of canonical JSON. Every entry names the catalog and the SHA-256 of the line before it, so that nothing can
-be changed, left out or put in between without the chain breaking. Whoever holds the medium can write the whole log anew, though, or
+be changed, left out or put in between without the chain breaking. Whoever holds the medium can still rewrite the whole log, or
 cut off its end: only signatures say that somebody else wrote an entry, and nothing says that there were no later ones.
 """
 
@@ -282,7 +282,7 @@ def read_result(raw: bytes, catalog: Digest, where: str) -> Checked:
     """What the result file of a check says of this bundle.
 
     Raises:
-        UsageError: it is none, or speaks of another bundle.
+        UsageError: it is not a check result, or it is for another bundle.
     """
     try:
         fields = strictjson.parse_object(raw, where)

@@ -13,7 +13,7 @@ _SOURCE = KeySource(paths=("the given keys",))
 
 
 def who_signed(content: bytes, form: str, signature: bytes, keys: Sequence[bytes], revoked: Revoked) -> tuple[str, str]:
-    """Who of these keys made a signature.
+    """Which of these keys made a signature.
 
     Args:
         content: what was signed.
@@ -23,10 +23,10 @@ def who_signed(content: bytes, form: str, signature: bytes, keys: Sequence[bytes
         revoked: keys whose signatures count as none.
 
     Returns:
-        The key for people and an empty text, or an empty text and why it is no good signature by one of them.
+        The key for people and an empty text, or an empty text and why it is not a valid signature by one of them.
 
     Raises:
-        UsageError: a key is none.
+        UsageError: a key is invalid.
     """
     name = f"signature.{form}"
     rings = [key for key in keys if is_openpgp(key)]

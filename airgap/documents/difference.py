@@ -1,4 +1,4 @@
-"""What is different between two bundles, locks or receipts: images, what hangs off them, blobs, bytes. Pure."""
+"""The difference between two bundles, locks or receipts: images, attachments, blobs, bytes. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Hanging:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a name stands for. ``platforms`` is None where that is not known; ``left_out`` are parts that are not carried."""
+    """What a name refers to. ``platforms`` is None if unknown; ``left_out`` are parts that are not carried."""
 
     digest: Digest
     platforms: tuple[str, ...] | None = None
@@ -65,7 +65,7 @@ class Content:
     Attributes:
         label: what people call it.
         kind: ``bundle``, ``lock`` or ``receipt``.
-        images: what every name stands for.
+        images: what every name refers to.
         blobs: everything that its images consist of, with sizes in bytes; also what the site of a bundle has to make others from.
         carried: bytes of all volumes of a bundle, else None.
         full: bytes that a bundle of all of it would carry as blobs.
@@ -104,7 +104,7 @@ def of_catalog(catalog: Catalog) -> Content:
 
 
 def of_receipt(receipt: Receipt) -> Content:
-    """What a site holds. A receipt knows names and digests: what hangs off an image is there as a name of its own."""
+    """What a site holds. A receipt knows names and digests; attachments appear in it under their own names."""
     blobs = {digest: held.size for digest, held in receipt.holdings.blobs.items()}
     images = {name: Shown(digest, is_signature=name.endswith(_SIG)) for name, digest in receipt.holdings.images.items()}
     label = f"{receipt.site} at {receipt.created}"
@@ -148,7 +148,7 @@ def compare(a: Content, b: Content) -> dict[str, Any]:
 
 
 def name_of(reference: Reference) -> str:
-    """What an image is called in a comparison: by its tag where there is one, whatever it is pinned to."""
+    """The name of an image in a comparison: its tag if it has one, whatever it is pinned to."""
     return str(reference.repository.tagged(reference.tag)) if reference.tag else str(reference)
 
 

@@ -1,4 +1,4 @@
-"""What a place holds: the blobs that the next bundle need not carry. From a receipt, a scan of a registry or store, or catalogs."""
+"""Holdings: the blobs that the next bundle need not carry, read from a receipt, a scan of a registry or store, or catalogs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Holdings:
 
     Attributes:
         blobs: what is there by digest, manifests included.
-        images: what every name stands for (``repository:tag`` -> digest of its manifest or index); attachments have names, too.
+        images: what every name refers to (``repository:tag`` -> digest of its manifest or index); attachments have names, too.
         manifests: which of the blobs are manifests and indexes, where that is known.
     """
 

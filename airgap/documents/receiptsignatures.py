@@ -58,8 +58,8 @@ def check_receipt_signatures(
         revoked: keys whose signatures count as none.
 
     Raises:
-        Refused: no good signature by one of the keys.
-        UsageError: a key is none.
+        Refused: there is no valid signature by one of the keys.
+        UsageError: a key is invalid.
     """
     findings = _findings(raw, signatures, keys, revoked)
     signers = {key: who for finding in findings for key, who in finding.signers.items()}

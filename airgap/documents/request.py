@@ -1,4 +1,4 @@
-"""The resend request: which blocks of a bundle's files a site needs once more. Pure data, strict both ways.
+"""The resend request: which blocks of a bundle's files a site needs again. Pure data, strict both ways.
 
 It is small and carries no secret. What comes back is proved by the signed catalog, so nobody has to trust whoever brings either.
 """
@@ -119,7 +119,7 @@ class ResendRequest:
         """Read a request from anywhere.
 
         Raises:
-            UsageError: it is none, or has a mistake in it.
+            UsageError: it is not a resend request, or has a mistake in it.
         """
         try:
             return cls._parse(strictjson.parse_object(raw, where), where)

@@ -1,6 +1,6 @@
 """The tar frame: where every byte of every volume is, as a pure function of the members and the volume size.
 
-Volumes are GNU-format tars with fixed metadata. A member that does not fit goes on in the next volume behind a GNU
+Volumes are GNU-format tars with fixed metadata. A member that does not fit continues in the next volume after a GNU
 multi-volume header (type ``M``, tar manual "Using Multiple Tapes"), so ``tar -xM`` restores the layout. The exporter writes this
 frame; the importer computes it again and compares, so every byte that is not a blob is checked as well.
 """

@@ -1,4 +1,4 @@
-"""The outer catalog of an encrypted bundle: what carrying, checking and repairing needs. Nothing here can decrypt.
+"""The outer catalog of an encrypted bundle: what copying, checking and repairing need. Nothing here can decrypt.
 
 It is what is signed, and its digests are those of the encrypted bytes. The real catalog is in it for the sites alone (sealed.py).
 """

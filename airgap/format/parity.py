@@ -1,4 +1,4 @@
-"""Parity: what is lost of a bundle, rebuilt from what is left (format.md, "Parity"). The mathematics are zfec's.
+"""Parity: lost parts of a bundle are rebuilt from the rest (format.md, "Parity"). zfec does the arithmetic.
 
 A Reed-Solomon code over GF(2^8) in rows: row ``i`` is block ``i`` of every volume and of every parity file. Any as many blocks of a
 row as there are volumes give all the others.
@@ -78,7 +78,7 @@ class Code:
 
 
 def piece_size(files: int) -> int:
-    """How many bytes of each of so many files are worked on at a time."""
+    """How many bytes of each of ``files`` files are processed at a time."""
     return max(4096, min(_PIECE, MEMORY // files // 4096 * 4096))
 
 

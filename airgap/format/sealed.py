@@ -1,4 +1,4 @@
-"""What closes and opens the catalog of an encrypted bundle (outer.py)."""
+"""Encrypt and decrypt the catalog of an encrypted bundle (outer.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only package that opens and writes files of local disks."""
+"""Files on local disks: opened without following links, and new ones without a name until they are flushed (docs/adr/0024)."""
 
 from airgap.fsio.flushing import flush_names as flush_names
 from airgap.fsio.flushing import from_disk as from_disk

@@ -1,8 +1,8 @@
-"""What the disk has, and not just the page cache (docs/adr/0024).
+"""Flushing to the disk itself, not only to the page cache (docs/adr/0024).
 
 When write-back fails, Linux marks the pages clean and keeps them: whoever reads gets bytes that the disk does not have, and the
 next fsync succeeds (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). So an fsync that failed is
-never repeated and believed: what was written is thrown away and written anew. And what an earlier run left is believed only as the
+never repeated and believed: what was written is discarded and written again. And what an earlier run left is believed only as the
 disk gives it.
 """
 

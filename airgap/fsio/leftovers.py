@@ -1,6 +1,6 @@
-"""Temporary names: one form, by which a later run finds what a killed one left, and a lock that tells it from what is in use.
+"""Temporary names in one form, by which a later run finds leftovers of a killed one, and a lock that marks those in use.
 
-Whoever makes something under a temporary name holds an flock on it as long as it has that name, and the kernel lets go of the lock
+A process that makes something under a temporary name holds an flock on it while it has that name; the kernel releases the lock
 with the process, however that ends. So what has the form and is not locked belongs to nobody any more.
 """
 
@@ -49,7 +49,7 @@ def is_temporary(name: str) -> bool:
 
 
 def begin(tell: Callable[[str], None]) -> None:
-    """A command begins: places are looked at anew, and ``tell`` hears in a sentence what was removed there."""
+    """A command begins: directories are swept again, and ``tell`` is told in a sentence what was removed."""
     global _tell
     _tell = tell
     _swept.clear()

@@ -1,4 +1,4 @@
-"""New files: whole and flushed before they have their names, and gone without a trace when it does not come to that."""
+"""New files: complete and flushed before they get their names, removed if that does not happen."""
 
 from __future__ import annotations
 

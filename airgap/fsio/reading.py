@@ -1,7 +1,7 @@
 """Safe opens and capped reads.
 
 Media is hostile: files are opened with ``O_NOFOLLOW`` and must be regular files, so a link, FIFO or device in place of a
-volume is an error at once instead of a hang or an escape (reference: threats 18 to 20).
+volume is an error at once instead of a hang or an escape (docs/threats.md, rows 18 to 20).
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def read_if_there(path: Path, limit: int) -> bytes | None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything of that name, be it a link to nothing.
+    """Whether anything has that name, even a dangling link.
 
     Other than ``os.path.lexists``, which says no when the disk does not answer: who believes that writes over what is there.
 

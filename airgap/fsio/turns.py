@@ -1,4 +1,4 @@
-"""Locks that are waited for, and that say who holds them. The kernel lets go of them when their process ends, however it ends.
+"""Locks with a wait and a known holder. The kernel releases them when their process ends, however it ends.
 
 The file stays when it is unlocked: were it removed, somebody who has it open and somebody who makes a new one would both have "it".
 """

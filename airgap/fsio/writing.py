@@ -1,4 +1,4 @@
-"""Changing what has a name: directories, renames, the end of a file that grows."""
+"""Changes to existing names: directories, renames, appending to a file."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _TEXT_WIDTH, _TEXT_HEIGHT, _TWO_LINES = 7.0, 8.0, 14.0
 
 @dataclass(frozen=True)
 class Part:
-    """One rectangle: what it stands for, its weight in bytes, and the class that colours it."""
+    """One rectangle: its label, its weight in bytes, and the class that colours it."""
 
     label: str
     size: int

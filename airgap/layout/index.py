@@ -77,7 +77,7 @@ class Index:
         return cls({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}, ())
 
     def find(self, reference: Reference) -> Descriptor | None:
-        """What a name stands for; of several entries with one name the first counts, and full names before plain ones."""
+        """What a name refers to; of several entries with one name the first counts, and full names before plain ones."""
         return self._names.get(name_of(reference))
 
     def images(self) -> tuple[Entry, ...]:

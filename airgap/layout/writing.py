@@ -222,7 +222,7 @@ class LayoutStore(LayoutReader):
         return False
 
     def _create(self) -> None:
-        """The marker first: with it the directory is ours, and a run killed here can go on."""
+        """The marker first: with it the directory is ours, and a run killed here can be resumed."""
         if not fsio.is_there(self.path / MARKER):
             fsio.write_durable(self.path / MARKER, strictjson.canonical({"imageLayoutVersion": LAYOUT_VERSION}))
         self._check_layout()

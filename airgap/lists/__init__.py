@@ -1,4 +1,4 @@
-"""Image lists: what an operator asks for, read from text or YAML of many kinds into wishes. No I/O here.
+"""Image lists: what an operator asks for, read from text or several kinds of YAML. No I/O here.
 
 ``parse_list`` reads one file's bytes, ``merge_wishes`` joins those of several and refuses contradictions.
 """

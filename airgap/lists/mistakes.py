@@ -1,4 +1,4 @@
-"""Mistakes in a file that a person wrote: all of them are collected, so that they can be put right in one go."""
+"""Mistakes in a file that a person wrote: all of them are collected, so that they can be corrected at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One image list: from bytes to text to wishes. The kind of list is told from its content, never from its name."""
+"""One image list: from bytes to text to entries. The kind of list is recognised by its content, never by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that rename images, as people write them in a file: text, one rule a line, or YAML. The importer knows what they mean.
+"""Rules that rename images, read from a file: text with one rule per line, or YAML. The importer applies them.
 
 # text                                   # YAML
 image=docker.io/library/nginx:1=web:1    - image: docker.io/library/nginx:1

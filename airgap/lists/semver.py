@@ -36,7 +36,7 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> Version | None:
-        """The version a tag stands for, or None when it stands for none."""
+        """The version that a tag means, or None."""
         match = _VERSION.fullmatch(text) if len(text) <= _LONGEST else None
         return None if match is None else cls(tuple(int(part or 0) for part in match.groups()[:3]), _rank(match[4]))
 

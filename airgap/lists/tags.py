@@ -1,4 +1,4 @@
-"""Rules that choose tags of a repository: by pattern, by range of versions, the newest so many. Pure; no registry is asked here."""
+"""Rules that choose tags of a repository: by pattern, by version range, the newest N. Pure; no registry is queried here."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pattern:
         """Check an expression.
 
         Raises:
-            UsageError: it is none, or too large.
+            UsageError: it is invalid or too large.
         """
         expected = f"RE2 syntax, at most {MAX_PATTERN} characters"
         try:
@@ -67,7 +67,7 @@ class TagRule:
     Attributes:
         patterns: one of them must match, where there are any.
         versions: the tag must be a version in this range.
-        newest: only so many, the highest first: by precedence of versions with ``versions``, else in natural order.
+        newest: only this many, the highest first: by precedence of versions with ``versions``, else in natural order.
         excluded: tags that are left out.
         excluded_patterns: tags are left out that one of these matches.
     """

@@ -1,1 +1,1 @@
-"""What people carry: spread a bundle over media, check it without keys, repair it, log who had it, report what is on it."""
+"""Media: spread a bundle over disks, check it without keys, repair it, log who had it, report what is on it."""

@@ -26,7 +26,7 @@ _UNREADABLE = 6
 
 @dataclass(frozen=True)
 class Finding:
-    """What one copy of a file turned out to be.
+    """The result of checking one copy of a file.
 
     Attributes:
         copy: where it is.
@@ -91,7 +91,7 @@ class FileState:
 
 @dataclass(frozen=True)
 class Report:
-    """What the media have of one bundle, all of it read.
+    """The result of checking all media of one bundle.
 
     Attributes:
         survey: what lies where.

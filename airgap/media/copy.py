@@ -1,4 +1,4 @@
-"""Copy a bundle to disks and prove that they have it: every block is checked as it is read and once more as the disk gives it back.
+"""Copy a bundle to disks and prove that they have it: every block is checked when read and again when read back.
 
 A disk is written in ``<bundle>.partial/`` and gets its name when all of it was read back. What an earlier run left there is never
 trusted: all of it is read back as well, and blocks that are not right are written again.
@@ -35,7 +35,7 @@ _FLUSH = 4
 
 @dataclass(frozen=True)
 class Task:
-    """What goes on one disk.
+    """The files for one disk.
 
     Attributes:
         dest: the directory that the user named; the bundle gets a directory in it.
@@ -76,10 +76,10 @@ def copy(one: Survey, tasks: Sequence[Task], progress: Progress) -> list[Copied]
 
     Raises:
         Damaged: the source is damaged.
-        MediaError: no space, an I/O error, or a disk that gives back other bytes than were written.
+        MediaError: no space, an I/O error, or a disk that returns other bytes than were written.
         UsageError: something is in the way that this command did not write.
     """
-    progress.stage("copying and reading back", 2 * sum(file.size for task in tasks for file in task.files))
+    progress.stage("copying and verifying", 2 * sum(file.size for task in tasks for file in task.files))
     devices: dict[int, list[Task]] = {}
     for task in tasks:
         devices.setdefault(task.dest.stat().st_dev, []).append(task)
@@ -147,7 +147,7 @@ class _Disk:
                 return Copied(task, 0)
             fsio.rename_durable(task.final, task.partial)
         fsio.make_directory(task.partial, fsio.UNCHANGEABLE)
-        busy = UsageError("another copy is writing there", where=printable(str(task.partial)), hint="wait for it, or stop it")
+        busy = UsageError("another copy is writing there", where=printable(str(task.partial)), hint="wait for it or stop it")
         with fsio.exclusive_directory(task.partial, busy):
             if task.final.exists():  # another copy was finished since we looked
                 fsio.remove_if_empty(task.partial)
@@ -162,7 +162,7 @@ class _Disk:
 
     def _whole(self, directory: Path) -> bool:
         """Whether a finished copy is still good. It is read as the disk gives it."""
-        self._progress.say(f"{printable(str(directory))} is there already: reading it back")
+        self._progress.say(f"{printable(str(directory))} already exists: verifying it")
         for file in self._task.files:
             _check_regular(directory / file.name)
             if not (directory / file.name).exists() or damaged_blocks(
@@ -216,7 +216,7 @@ class _Disk:
                 self._mend(file, directory / file.name, bad)
         for name, content in self._documents.items():
             if not _holds(directory / name, content):
-                raise _liar(directory / name, "other bytes than were written")
+                raise _liar(directory / name, "bytes differ from what was written")
 
     def _mend(self, file: Volume, path: Path, bad: Sequence[int]) -> None:
         """Write blocks again that an earlier run left half written. A disk that then still has others is not to be trusted."""
@@ -226,7 +226,7 @@ class _Disk:
             with fsio.disk_errors("cannot write", path):
                 os.fsync(fd)
         if still := damaged_blocks(file, path, _Quiet(self._progress), fresh=True):
-            raise _liar(path, f"other bytes than were written in block {listing([str(number) for number in still], 8)}")
+            raise _liar(path, f"bytes differ from what was written in block {listing([str(number) for number in still], 8)}")
 
     @contextlib.contextmanager
     def _target(self, path: Path) -> Iterator[int]:
@@ -273,9 +273,9 @@ class _Reader:
             path, why = failures.popitem()
             raise disk_error(why, f"cannot read {self._title}, block {number}", printable(str(path))) from why
         raise Damaged(
-            f"the bundle that is copied is damaged: {self._title}, block {number}",
+            f"the source bundle is damaged: {self._title}, block {number}",
             where=listing([str(path) for path in self._copies]),
-            hint="`airgap media check` finds all damage; repair it or take another copy, then run the same command again",
+            hint="run `airgap media check` to find all damage; repair it or use another copy, then run this command again",
         )
 
 
@@ -304,7 +304,7 @@ def _check_regular(path: Path) -> None:
     """Refuse to write through a link or into something that is no file."""
     if fsio.is_there(path) and (path.is_symlink() or not path.is_file()):
         raise UsageError(
-            "something is there that this command did not write",
+            "the target contains something that this command did not write",
             where=printable(str(path)),
             got="not a regular file",
             hint="move it away, then run the same command again",
@@ -313,8 +313,8 @@ def _check_regular(path: Path) -> None:
 
 def _liar(path: Path, got: str) -> MediaError:
     return MediaError(
-        "the disk gives back something else than what was written to it",
+        "the disk returns something other than what was written to it",
         where=printable(str(path)),
         got=got,
-        hint="do not use this disk: take another one, and run the command again with it",
+        hint="do not use this disk: run the command again with another one",
     )

@@ -1,4 +1,4 @@
-"""Write the custody logs on media: one entry more on each, behind what is there. See ``documents/custody.py``."""
+"""Write the custody logs on media: one more entry at the end of each. See ``documents/custody.py``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def append(directories: Sequence[Path], entry: Entry, signer: Signer | None) -> 
 
 def _append(directory: Path, entry: Entry, signer: Signer | None) -> Logged:
     path = directory / names.CUSTODY
-    busy = MediaError("somebody else writes this log", where=printable(str(path)), hint="run the command again")
+    busy = MediaError("another command is writing this log", where=printable(str(path)), hint="run the command again")
     with fsio.exclusive_directory(directory, busy):
         with fsio.disk_errors("cannot read the log", path):
             fsio.settle(path)  # an entry that an earlier run could not flush is no part of the log

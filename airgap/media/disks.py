@@ -1,4 +1,4 @@
-"""``DISKS.json``: which file of a bundle lies on which disk of a set, so that a person can be told what to fetch. Pure.
+"""``DISKS.json``: which file of a bundle lies on which disk of a set, so that messages can name the disk to fetch. Pure.
 
 It is not signed and nothing is decided by it: it only lends its words to messages.
 """
@@ -89,7 +89,7 @@ All of them are needed on the other side. Check this one alone:
         disks = strictjson.mapping(top.get("disks"), where)
         own = strictjson.string(top.get("disk"), where)
         if top.get("schema") != SCHEMA or own not in disks or not all(map(_LABEL.fullmatch, disks)):
-            raise Damaged("not a list of disks", where=where, expected=SCHEMA, got=printable(str(top.get("schema")), 60))
+            raise Damaged("not a valid list of disks", where=where, expected=SCHEMA, got=printable(str(top.get("schema")), 60))
         files = {label: [_name(item, where) for item in strictjson.array(held, where)] for label, held in disks.items()}
         bundle = strictjson.string(top.get("bundle"), where)
         return cls(bundle, Digest.parse(top.get("catalog"), where), own, files)
@@ -108,5 +108,5 @@ def label(number: int) -> str:
 def _name(value: object, where: str) -> str:
     name = strictjson.string(value, where)
     if not (names.is_volume(name) or names.is_parity(name)):
-        raise Damaged("a list of disks names something else than volumes and parity files", where=where, got=printable(name, 60))
+        raise Damaged("the list of disks names something other than volumes and parity files", where=where, got=printable(name, 60))
     return name

@@ -1,4 +1,4 @@
-"""Whose file is this? A volume that is not what its name says may be another one, of this bundle or of another."""
+"""Identify a volume that is not what its name says: it may be another one of this bundle or of another bundle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAME = 100  # bytes of the name field of a tar header
 
 
 def recognise(copy: Copy, one: Survey, surveys: Sequence[Survey]) -> str:
-    """What a file is instead of what its name says, for people; empty when nobody can tell.
+    """What a file is instead of what its name says, for people; empty if unknown.
 
     Args:
         copy: a file whose first block is not the right one.

@@ -40,7 +40,7 @@ class Mended:
         rebuilt: how many blocks were made from parity.
         copied: how many came from another copy or a supplement.
         left: the blocks that are good nowhere.
-        path: where it is now; None when nothing of it was to be had, or nothing better than what is on the media.
+        path: where it is now; None if nothing of it is available, or nothing better than what is on the media.
     """
 
     file: Volume
@@ -54,7 +54,7 @@ class Mended:
 
 @dataclass(frozen=True)
 class Repaired:
-    """What became of a bundle.
+    """The result of a repair.
 
     Attributes:
         survey: what lay where before.
@@ -92,12 +92,12 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
         MediaError: a disk cannot take the repaired files, or a medium was taken away.
     """
     if out is None and not in_place:
-        raise UsageError("nobody said where repaired files should go", expected="--out DIR, or --in-place")
+        raise UsageError("no target for the repaired files", expected="--out DIR, or --in-place")
     if out is not None and out.resolve() in {path.resolve() for path in paths}:
         raise UsageError(
-            "repaired files would go over the damaged ones",
+            "repaired files would overwrite the damaged ones",
             where=printable(str(out)),
-            hint="choose another --out, or say --in-place instead",
+            hint="choose another --out, or use --in-place instead",
         )
     with presence.attending():
         return _repair(paths, out, progress, in_place)
@@ -108,7 +108,7 @@ def _repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_plac
     target = out or found.media[0].path
     made = not target.exists()
     fsio.make_directory(target, fsio.UNCHANGEABLE)
-    busy = UsageError("another repair is at work here", where=printable(str(target)), hint="wait for it, or choose another --out")
+    busy = UsageError("another repair is running here", where=printable(str(target)), hint="wait for it or choose another --out")
     with fsio.exclusive_directory(target, busy):
         done = _Repairing(found, target, out is not None, in_place, progress).run()
         fsio.flush_names(target)
@@ -152,7 +152,7 @@ class _Repairing:
         if len(self._lost) > len(self._survey.catalog.parity):
             return
         needed = sum(self._files[share].size for share in self._lost)
-        fsio.require_free(self._target, needed, "the repaired files do not fit", "free some space or choose another --out")
+        fsio.require_free(self._target, needed, "no space for the repaired files", "free some space or choose another --out")
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:

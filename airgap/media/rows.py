@@ -1,4 +1,4 @@
-"""Read a bundle row by row, check every block, and rebuild what is lost from what is left, each byte read once where all goes well.
+"""Read a bundle row by row, check every block, and rebuild what is lost from what is left, each byte is read once if nothing fails.
 
 A row (format/parity.py) is taken as a whole by one thread, in pieces: it hashes what it reads and rebuilds what it knows to be lost
 in the same pass. Only when a block turns out damaged at its end the row is taken again, without that block or from another copy.
@@ -29,7 +29,7 @@ class Place:
 
 @dataclass
 class Row:
-    """What became of one row. Shares are files by number: the volumes from 0, then the parity files.
+    """The result of one row. Shares are files by number: the volumes from 0, then the parity files.
 
     Attributes:
         number: from 0.

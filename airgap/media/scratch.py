@@ -19,7 +19,7 @@ from airgap.text import printable
 
 
 class NewFiles:
-    """Files that are made anew in a directory: they get their names when they are whole.
+    """New files in a directory: they get their names when they are complete.
 
     Args:
         directory: where.
@@ -111,9 +111,9 @@ def put_block(source: Place, file: Volume, row: int, target: int) -> int:
     count = fsio.read_at(source.fd, buffer, source.offset)
     if hashlib.sha256(buffer[:count]).hexdigest() != file.blocks[row]:
         raise MediaError(
-            "a disk gives other bytes each time it is read",
+            "a disk returns different bytes each time it is read",
             where=f"{printable(file.name)}, block {row}",
-            hint="copy this file to another disk, or try another cable and port, and run the same command again",
+            hint="copy this file to another disk, or try another cable and port, then run the same command again",
         )
     fsio.write_at(target, buffer, row * BLOCK_SIZE)
     return count

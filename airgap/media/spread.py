@@ -128,7 +128,7 @@ def planned(specs: Sequence[str]) -> list[tuple[int | None, Place]]:
     """Read ``--media``: ``3x25GB``, ``dvd``, ``2xfat32:32GB``; how many of each (None: as many as needed) and what one is.
 
     Raises:
-        UsageError: not a kind of disk.
+        UsageError: not a valid disk size.
     """
     return [_planned(spec) for text in specs for spec in text.split(",")]
 
@@ -142,9 +142,9 @@ def _planned(text: str) -> tuple[int | None, Place]:
         size = parse_size(match[3]) if preset is None else preset
     except UsageError as error:
         raise UsageError(
-            "not a kind of disk",
+            "not a valid disk size",
             got=printable(text, 60),
-            expected="a size or dvd, dvd-dl, bd25, bd50, with a number before it or not: 3x25GB, dvd, 2xfat32:32GB",
+            expected="a size or dvd, dvd-dl, bd25, bd50, with an optional count before it: 3x25GB, dvd, 2xfat32:32GB",
         ) from error
     room = size - (size // _STICK if preset is None else _DISC)
     place = Place(text.strip().lower().rpartition("x")[2], room, _FAT32_LARGEST if match[2] else None)
@@ -213,7 +213,7 @@ def _does_not_fit(catalog: Outline, places: Sequence[Place], extra: int) -> Medi
     enough = proposals(catalog, extra)
     if limited and len(limited) == len(places):
         return MediaError(
-            "the volumes are too large for these disks: FAT32 holds no file of 4 GiB or more",
+            "the volumes are too large for these disks: FAT32 cannot hold files of 4 GiB or more",
             where=", ".join(limited),
             got=f"a volume of {human_size(largest)}",
             hint="format them with exFAT, or export again with --volume-size fat32",
@@ -222,7 +222,7 @@ def _does_not_fit(catalog: Outline, places: Sequence[Place], extra: int) -> Medi
         f"the bundle {catalog.name} does not fit on {plural(len(places), 'disk')}",
         where=", ".join(f"{place.name} ({human_size(_room(place))})" for place in places),
         expected=f"{human_size(needed)} in {plural(len(catalog.files), 'file')} of up to {human_size(largest)}",
-        got=f"{human_size(_total(places))} free, {human_size(extra)} of it on each needed for catalog and lists",
+        got=f"{human_size(_total(places))} free, {human_size(extra)} of it needed on each for the catalog and lists",
         hint=_hint(catalog, places, extra, enough),
     )
 
@@ -234,7 +234,7 @@ def _hint(catalog: Outline, places: Sequence[Place], extra: int, enough: Sequenc
     if count is not None:
         said.append(f"{plural(count, 'disk')} like {best.name}")
     said += enough
-    return f"enough would be {' or '.join(said)}" if said else "export again with a smaller --volume-size, or take larger disks"
+    return f"use {' or '.join(said)}" if said else "export again with a smaller --volume-size, or use larger disks"
 
 
 def _room(place: Place) -> int:

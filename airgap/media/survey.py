@@ -1,4 +1,4 @@
-"""What lies where: which files of a bundle the media at hand have, without a key and without reading what is in the volumes.
+"""Which files of a bundle the given media have; needs no key and does not read the volumes.
 
 Media is hostile here, too: entries are looked at with ``lstat`` and only regular files are ever opened, so nothing hangs and
 nothing escapes. The catalog is not verified: what is found out is whether the media agree with it, not who made it.
@@ -50,7 +50,7 @@ class Medium:
 
     @property
     def name(self) -> str:
-        """What people call it: ``disk B``, or the path when nobody gave it a label."""
+        """Its name for people: ``disk B``, or the path if it has no label."""
         return f"disk {self.disks.own}" if self.disks else printable(str(self.path))
 
     @property
@@ -227,14 +227,14 @@ def _read(path: Path, kept: dict[bytes, _Directory]) -> _Directory:
             directory.raw, directory.catalog, directory.problem = same.raw, same.catalog, same.problem
             return directory
         if sum(len(other.raw) for other in kept.values()) + len(raw) > MAX_CATALOG:
-            raise Damaged("there are too many large catalogs on the media", hint="check one bundle at a time")
+            raise Damaged("the media hold too many large catalogs", hint="check one bundle at a time")
         directory.raw = raw
         kept[hashlib.sha256(raw).digest()] = directory
         directory.catalog = Unverified.read(raw)
     except AirgapError as error:
         directory.failure = error if isinstance(error, MediaError) else None
         directory.missing = isinstance(error.__cause__, FileNotFoundError)
-        directory.problem = f"no {names.CATALOG} is here" if directory.missing else f"{names.CATALOG} is damaged: {error.what}"
+        directory.problem = f"no {names.CATALOG} here" if directory.missing else f"{names.CATALOG} is damaged: {error.what}"
     return directory
 
 
@@ -265,7 +265,7 @@ def _group(members: list[_Directory]) -> _Group | None:
     main = max(members, key=lambda one: (_vouched(one), sum(other.raw == one.raw for other in members)))
     for member in members:
         if member.raw != main.raw:
-            member.problem = f"{names.CATALOG} is not the same as on {printable(str(main.path))}: one of them was changed"
+            member.problem = f"{names.CATALOG} differs from the one on {printable(str(main.path))}: one of them was changed"
     return _Group(main.catalog, list(members)) if main.catalog else None
 
 
@@ -305,7 +305,7 @@ def _survey(group: _Group) -> Survey:
                 for name, blocks in read_supplements([directory.path], catalog, digest).items():
                     brought[name] = blocks | brought.get(name, {})
             except AirgapError as error:
-                medium = replace(medium, problems=(*medium.problems, f"its {names.SUPPLEMENT} is of no use: {error.what}"))
+                medium = replace(medium, problems=(*medium.problems, f"its {names.SUPPLEMENT} cannot be used: {error.what}"))
         media.append(medium)
         for name in directory.names:
             path = directory.path / name
@@ -326,10 +326,10 @@ def _medium(directory: _Directory, digest: Digest) -> Medium:
     except AirgapError as error:
         problems.append(f"{disks.NAME} is damaged: {error.what}")
     if found is not None and found.catalog != digest:
-        problems.append(f"{disks.NAME} is that of another bundle ({printable(found.bundle, 80)})")
+        problems.append(f"{disks.NAME} belongs to another bundle ({printable(found.bundle, 80)})")
         found = None
     if not any(map(names.is_signature, directory.names)):
-        notes.append("no signature of the catalog is here")
+        notes.append("there is no signature of the catalog here")
     return Medium(directory.path, found, tuple(problems), tuple(notes), names.SUPPLEMENT in directory.names)
 
 
@@ -337,13 +337,13 @@ def _copy(file: Volume, path: Path, medium: Medium) -> Copy:
     try:
         status = path.lstat()
     except FileNotFoundError:
-        return Copy(file, path, medium, "was taken away", regular=False)
+        return Copy(file, path, medium, "was removed", regular=False)
     except OSError as error:
-        raise disk_error(error, "cannot look at a file", printable(str(path))) from error
+        raise disk_error(error, "cannot access a file", printable(str(path))) from error
     if not stat.S_ISREG(status.st_mode):
         return Copy(file, path, medium, f"is {_kind(status.st_mode)} instead of a file", regular=False)
     if status.st_size < file.size:
-        return Copy(file, path, medium, f"is cut short: {status.st_size:,} of {file.size:,} bytes")
+        return Copy(file, path, medium, f"is truncated: {status.st_size:,} of {file.size:,} bytes")
     if status.st_size > file.size:
         return Copy(file, path, medium, f"is too long: {status.st_size:,} instead of {file.size:,} bytes")
     return Copy(file, path, medium)

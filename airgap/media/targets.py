@@ -51,11 +51,11 @@ def look(one: Survey, dests: Sequence[Path], limits: Sequence[Place] = ()) -> li
     for path in dests:
         if not path.is_dir():
             what = "not a directory" if path.exists() else "no such directory"
-            raise UsageError(what, where=printable(str(path)), expected="the mount point of a disk, or a directory that exists")
+            raise UsageError(what, where=printable(str(path)), expected="the mount point of a disk, or an existing directory")
         status = path.stat()
         twice = seen.setdefault((status.st_dev, status.st_ino), path)
         if twice is not path:
-            raise UsageError("the same place is given twice", where=f"{printable(str(twice))} and {printable(str(path))}")
+            raise UsageError("the same directory is given twice", where=f"{printable(str(twice))} and {printable(str(path))}")
         _check_writable(path)
         _check_outside(one, path)
     limits = limits or [Place("", 2**62)] * len(dests)
@@ -90,7 +90,7 @@ def check_source(one: Survey) -> None:
         raise Damaged(
             f"the bundle {one.catalog.name} is incomplete: it lacks {listing(lacking)}",
             where=listing([str(medium.path) for medium in one.media]),
-            hint="`airgap media check` says more",
+            hint="run `airgap media check` for details",
         )
 
 
@@ -101,11 +101,11 @@ def _go_on(one: Survey, targets: Sequence[Target], begun: Sequence[Disks]) -> li
     new = [target for target in targets if target.disks is None]
     if any(found.files != plan for found in begun) or len(set(owns)) != len(owns) or 0 < len(new) < len(free):
         raise UsageError(
-            f"disks of another spread of {one.catalog.name} are among these",
+            f"some of these disks belong to another spread of {one.catalog.name}",
             where=listing([str(target.path) for target in targets if target.disks]),
-            expected=f"disks {', '.join(plan)} as they were begun, or empty ones",
+            expected=f"disks {', '.join(plan)} as started, or empty disks",
             got=f"disks {', '.join(owns)}" + (f" and {len(new)} new" if new else ""),
-            hint="give the same directories as before, or remove the bundle's directory from those",
+            hint="give the same directories as before, or remove the bundle's directory from these",
         )
     files = {file.name: file for file in one.files}
     if sorted(name for held in plan.values() for name in held) != sorted(files):
@@ -134,7 +134,7 @@ def _target(one: Survey, path: Path, limit: Place) -> Target:
     for directory in (path / one.catalog.name, path / f"{one.catalog.name}{names.PARTIAL}"):
         begun = _begun(one, directory)
         if begun is not None and found is not None:
-            raise _in_the_way(directory, "two directories of one bundle")
+            raise _in_the_way(directory, "two directories of the same bundle")
         found = begun or found
         there += _size(directory)
     free = _free(path) + there
@@ -165,7 +165,7 @@ def _begun(one: Survey, directory: Path) -> Disks | None:
 
 def _in_the_way(directory: Path, got: str) -> UsageError:
     return UsageError(
-        "something is there that this command did not write",
+        "the target contains something that this command did not write",
         where=printable(str(directory)),
         got=got,
         hint="move it away, or choose another directory; nothing has been written",
@@ -176,23 +176,23 @@ def _size(directory: Path) -> int:
     """Bytes that what is there takes."""
     if not directory.is_dir():
         return 0
-    with fsio.disk_errors("cannot look into", directory), os.scandir(directory) as entries:
+    with fsio.disk_errors("cannot read", directory), os.scandir(directory) as entries:
         return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in entries)
 
 
 def _free(path: Path) -> int:
     """Bytes free; a file system that does not know its own size (some of FUSE) is taken to have room until it says no."""
-    with fsio.disk_errors("cannot ask for the free space", path):
+    with fsio.disk_errors("cannot determine the free space", path):
         unknown = not os.statvfs(path).f_blocks
     return 2**62 if unknown else fsio.free_bytes(path)
 
 
 def _check_writable(path: Path) -> None:
-    with fsio.disk_errors("cannot look at", path):
+    with fsio.disk_errors("cannot access", path):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
     if read_only or not os.access(path, os.W_OK):
         what = "the disk is read-only" if read_only else "the directory cannot be written"
-        raise MediaError(what, where=printable(str(path)), hint="unlock or mount it for writing, or choose another")
+        raise MediaError(what, where=printable(str(path)), hint="unlock it or mount it for writing, or choose another disk")
 
 
 def _check_outside(one: Survey, path: Path) -> None:
@@ -200,6 +200,6 @@ def _check_outside(one: Survey, path: Path) -> None:
     for medium in one.media:
         source = medium.path.resolve()
         if real == source or source in real.parents:
-            raise UsageError("the copy would lie inside the bundle", where=printable(str(path)))
+            raise UsageError("the copy would be inside the bundle", where=printable(str(path)))
         if real / one.catalog.name == source:
-            raise UsageError("that is the bundle itself", where=printable(str(path)), expected="another disk")
+            raise UsageError("the target is the bundle itself", where=printable(str(path)), expected="another disk")

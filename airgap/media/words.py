@@ -11,7 +11,7 @@ from airgap.media.survey import Medium
 from airgap.oci.digest import Digest
 from airgap.text import human_size, listing, plural, printable
 
-_NO_KEYS = "this shows that the media agree with the catalog found on them, not who made it: `airgap verify` does that, with keys"
+_NO_KEYS = "this shows that the media match the catalog on them, not who made it: `airgap verify` checks that with keys"
 
 
 def summary(reports: Sequence[Report]) -> tuple[str, int]:
@@ -52,7 +52,7 @@ def trouble(finding: Finding) -> str:
     if not copy.regular:
         return copy.problem
     if finding.foreign:
-        return f"is another file: {finding.foreign}"
+        return f"is a different file: {finding.foreign}"
     said = [copy.problem] if copy.problem else []
     rest = [number for number in finding.damaged if number not in finding.unreadable]
     if finding.unreadable:
@@ -60,7 +60,7 @@ def trouble(finding: Finding) -> str:
     if rest and not (copy.problem and len(rest) == 1 and not finding.unreadable):
         said.append(f"is damaged in {blocks(rest, all_of)}")
     if len(rest) == all_of > 1 and not copy.problem:
-        said.append("it may be another bundle's")
+        said.append("it may belong to another bundle")
     return "; ".join(said) or f"is damaged in {blocks(finding.damaged, all_of)}"
 
 
@@ -99,10 +99,10 @@ def _of_medium(report: Report, medium: Medium) -> Iterator[str]:
         if not one.good:
             yield f"DAMAGED      {state.title} {trouble(one)}: {take_back(one)}{_instead(state, one)}"
     here = [path for path in report.companions if path.parent == medium.path]
-    yield from (f"DAMAGED      {path.name} on {medium.name} does not agree with the catalog: copy it again" for path in here)
+    yield from (f"DAMAGED      {path.name} on {medium.name} does not match the catalog: copy it again" for path in here)
     strangers = [path.name for path in report.survey.strangers if path.parent == medium.path]
     if strangers:
-        yield f"FOREIGN      {listing(strangers)} on {medium.name}: not of this bundle, move it away"
+        yield f"FOREIGN      {listing(strangers)} on {medium.name}: not part of this bundle, move it away"
     yield from (f"note         {medium.title}: {printable(note)}" for note in medium.notes)
 
 
@@ -112,9 +112,9 @@ def _instead(state: FileState, bad: Finding) -> str:
     if others:
         return f"; the one on {listing(others, 3)} is good"
     if state.good:
-        return "; the supplement has what is damaged"
+        return "; the supplement has the damaged blocks"
     several = len(state.findings) > 1 and not state.lost
-    return "; but all its blocks are good on one disk or another" if several else ""
+    return "; but each of its blocks is good on some disk" if several else ""
 
 
 def _whereabouts(report: Report, state: FileState) -> str:
@@ -122,7 +122,7 @@ def _whereabouts(report: Report, state: FileState) -> str:
         return f"{state.title} is on none of these disks"
     own = {medium.disks.own for medium in report.survey.media if medium.disks}
     if state.home in own:
-        return f"{state.title} should be on disk {state.home}, and is not: take disk {state.home} back"
+        return f"{state.title} should be on disk {state.home}, but is not: take disk {state.home} back"
     return f"{state.title} is on disk {state.home}"
 
 
@@ -137,14 +137,14 @@ def _verdict(report: Report) -> str:
         away = [state for state in report.files if state.word == "missing"]
         if not away:
             return "good: everything is here and undamaged"
-        return f"good: all that belongs on {_which(report)} is here and undamaged; {_elsewhere(away)}"
+        return f"good: everything that belongs on {_which(report)} is here and undamaged; {_elsewhere(away)}"
     if report.result == "incomplete":
-        return f"incomplete: of what is here everything is good; {plural(len(report.wanted), 'file')} missing"
+        return f"incomplete: everything here is good; {plural(len(report.wanted), 'file')} missing"
     gone = sum(not state.findings for state in report.wanted)
     unread = bool(report.bad) and all(one.unreadable == one.damaged for one in report.bad)
-    counts = f"{plural(len(report.bad), 'copy')} {'unreadable' if unread else 'damaged'}" if report.bad else "not as it was made"
+    counts = f"{plural(len(report.bad), 'copy')} {'unreadable' if unread else 'damaged'}" if report.bad else "not as written"
     counts += f", {plural(gone, 'file')} missing" if gone else ""
-    whole = "; all volumes are at hand in good copies" if report.complete else ""
+    whole = "; good copies of all volumes are here" if report.complete else ""
     return f"{report.result}: {counts}{whole}"
 
 
@@ -162,17 +162,17 @@ def _elsewhere(away: Sequence[FileState]) -> str:
 def _next(report: Report) -> Iterator[str]:
     if report.result in ("good", "incomplete") and all(not state.findings for state in report.wanted):
         if report.result == "incomplete":
-            yield "give the directories of the other disks too, or with --subset check these alone"
+            yield "give the directories of the other disks too, or check these alone with --subset"
         if report.costs and report.healable:
-            yield "if the missing disk is lost: airgap media repair PATH... --out DIR rebuilds its files"
+            yield "if the missing disk is lost, rebuild its files: airgap media repair PATH... --out DIR"
         return
     if report.complete:
-        yield "leave the bad copies out, or copy them again from the original"
+        yield "leave the bad copies out or copy them again from the original"
     elif report.healable:
-        yield "copy the damaged files again from the original; or without it: airgap media repair PATH... --out DIR rebuilds them"
+        yield "copy the damaged files again from the original, or rebuild them without it: airgap media repair PATH... --out DIR"
     else:
         yield "copy the damaged files again from the original"
-        yield "where that cannot be reached: airgap media repair PATH... writes a resend request for the lost blocks"
+        yield "if the original is out of reach, write a resend request for the lost blocks: airgap media repair PATH..."
 
 
 def _bundle_facts(report: Report) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The one spelling of a registry's host, and the host as a part of a path. Pure.
+"""The canonical spelling of a registry's host, and the host as a path component. Pure.
 
 A host can be written in many ways that lead to the same registry: ``QUAY.IO``, ``[0:0:0:0:0:0:0:1]:05000``, ``index.docker.io``.
 Policies, names at the destination and the site's memory all compare text, so there is one spelling, and everything that is read is

@@ -1,4 +1,4 @@
-"""An image as it is carried: its reference, its root, and everything that hangs off it. Shared by lock and catalog."""
+"""An image as it is carried: its reference, its root and its attachments. Shared by lock and catalog."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class Image:
 
     Attributes:
         reference: the full source reference that was asked for.
-        root: the manifest or index it stands for.
+        root: the manifest or index it refers to.
         platforms: what it runs on, for people.
         omitted: children of its indexes that a platform filter left out.
         foreign: layers that may not be distributed and that the source registry does not have.

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[-+0-9.eE]*\Z")
 
 
 class Memory:
-    """What may still be taken, in bytes. Entries take from it what they cost; whoever keeps parts does that for them."""
+    """The memory that may still be used, in bytes. Entries reduce it by their cost; callers that keep parts do so for those."""
 
     def __init__(self, most: int) -> None:
         self.most = self.left = most

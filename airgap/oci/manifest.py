@@ -1,4 +1,4 @@
-"""Manifests and indexes: the raw bytes, which are never re-encoded, and the little of them that we need to understand."""
+"""Manifests and indexes: the raw bytes, never re-encoded, and the few fields that are needed."""
 
 from __future__ import annotations
 

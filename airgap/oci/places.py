@@ -1,4 +1,4 @@
-"""Places that hold images, written with skopeo's transport names (containers-transports(5)): ``oci-archive:/srv/app.tar:1.0``."""
+"""Images outside registries, with skopeo's transport names (containers-transports(5)): ``oci-archive:/srv/app.tar:1.0``."""
 
 from __future__ import annotations
 

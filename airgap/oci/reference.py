@@ -20,7 +20,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 class Repository:
     """A repository: the registry host (with its port) and the path below it.
 
-    There are none but canonical ones (``oci.hosts``): two that are equal as text are one repository, two that differ are two.
+    All are canonical (``oci.hosts``): two that are equal as text are one repository, two that differ are two.
     """
 
     host: str

@@ -1,4 +1,4 @@
-"""Which children of an index belong to the platforms that were asked for, and which of those platforms are missing. Pure."""
+"""Which children of an index match the requested platforms, and which of those platforms are missing. Pure."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def failure_of(reader: Reader) -> type[AirgapError]:
 
 @dataclass(frozen=True)
 class Referrers:
-    """What a store knows to refer to a subject.
+    """The manifests that a store knows to refer to a subject.
 
     Attributes:
         descriptors: what it lists itself.
@@ -112,7 +112,7 @@ class Target(Protocol):
         """
 
     def resolve(self, reference: Reference) -> Digest | None:
-        """The digest a name stands for now, or None."""
+        """The digest a name points to now, or None."""
 
     def tag(self, reference: Reference, manifest: Manifest) -> None:
         """Let a name stand for a manifest that is stored."""
@@ -143,7 +143,7 @@ class Appearing(Protocol):
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a target lets know of a repository before anything is written to it.
+    """What a target reveals about a repository before anything is written to it.
 
     Attributes:
         repository: the repository.
@@ -163,7 +163,7 @@ class Foretelling(Protocol):
     """A ``Target`` elsewhere, which can be asked beforehand. Asking changes nothing there."""
 
     def foretell(self, reference: Reference) -> Outlook:
-        """What would become of writing an image under this name."""
+        """Predict what writing an image under this name would do."""
 
 
 @runtime_checkable
@@ -176,7 +176,7 @@ class Rehearsing(Protocol):
 
 @dataclass(frozen=True)
 class Named:
-    """One name in a browsable store: a repository path as clients ask for it, the tag (or None) and what it stands for."""
+    """One name in a browsable store: a repository path as clients ask for it, the tag (or None) and what it points to."""
 
     path: str
     tag: str | None

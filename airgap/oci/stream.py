@@ -1,4 +1,4 @@
-"""The names of streams: what a bundle is called and what the policy's transport ``airgap`` has as scopes."""
+"""The names of streams: part of a bundle's name, and the scopes of the policy's transport ``airgap``."""
 
 from __future__ import annotations
 

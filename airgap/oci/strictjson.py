@@ -1,7 +1,7 @@
 """JSON from outside, read so that no two parsers can disagree about it.
 
 Registries and container engines read JSON with Go, which ignores the case of keys and takes the last of two duplicates. What we
-judge must be what they will see, so anything ambiguous is refused (reference: threats 23 to 27).
+judge must be what they will see, so anything ambiguous is refused (docs/threats.md, rows 23 to 27).
 """
 
 from __future__ import annotations

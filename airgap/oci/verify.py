@@ -1,4 +1,4 @@
-"""The one reader through which every blob passes: it hashes, counts, and refuses to end well when either is wrong."""
+"""The reader that every blob passes through: it hashes and counts, and fails at the end if either is wrong."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class BytesReader:
         return count
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 def skipped(reader: Reader, offset: int) -> Reader:

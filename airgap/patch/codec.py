@@ -24,7 +24,7 @@ from airgap.patch.tokens import GzipReader, TokenReader
 from airgap.patch.zstd import Effort, Prefix
 
 MAGIC = b"AGPATCH1"
-#: A stream is cut into pieces of so many bytes; windows consist of whole ones.
+#: Bytes of a piece of a stream; windows consist of whole pieces.
 PIECE = 1 << 20
 #: What the format allows: pieces of a window, and bytes of a segment. A reader needs about the sum of both in memory.
 MAX_WINDOW = 128

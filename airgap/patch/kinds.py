@@ -1,4 +1,4 @@
-"""The kinds of patches there are. Apart from the codec, so that who only reads catalogs needs no compression library."""
+"""The kinds of patches there are. Apart from the codec, so that reading catalogs needs no compression library."""
 
 from __future__ import annotations
 

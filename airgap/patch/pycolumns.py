@@ -77,7 +77,7 @@ def _stream() -> _Ask:
 
 
 def _blocks() -> Generator[tuple[int, int], bytes, bool]:
-    """The blocks of one member; False when one is none."""
+    """The blocks of one member; False when one is invalid."""
     while True:
         head = yield from _byte(FRAMING)
         if head >> 1 == 0:

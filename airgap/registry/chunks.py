@@ -1,5 +1,5 @@
 """Sending a blob in pieces (distribution-spec "Pushing a blob in chunks"): where something before the registry limits the size of
-requests, and where an upload that died can go on.
+requests, and to resume an interrupted upload.
 
 A registry's word about how far it is (``Range``) is often wrong. What it has acknowledged counts; where its word contradicts that,
 the upload begins again. In the end the digest decides.
@@ -26,13 +26,13 @@ from airgap.registry.http.wire import Answer
 from airgap.registry.settings.limits import Bucket
 from airgap.text import human_size
 
-#: Statuses after which the upload may go on, or begin again.
+#: Statuses after which the upload may continue or start again.
 LOST = frozenset({401, 404, 408, 416, 429, 500, 502, 503, 504})
 #: A registry may need long to store a large blob after its last byte, before it answers.
 PATIENCE = 5
 _TOO_LARGE = 413
 _LEAST = 64 * 1024
-#: Pieces of an upload that goes on after it died.
+#: Size of the pieces of a resumed upload.
 _USUAL = 64 * 1024 * 1024
 _RANGE = re.compile(r"(?:bytes[ =])?0-(\d{1,15})", re.ASCII)
 
@@ -51,7 +51,7 @@ class BodySizes:
             return self._most.get(host)
 
     def fits(self, host: str, size: int) -> bool:
-        """Whether one request with so many bytes may pass."""
+        """Whether a request of this many bytes may pass."""
         most = self.most(host)
         return most is None or size <= most
 
@@ -73,7 +73,7 @@ class BodySizes:
 
 @dataclass
 class Session:
-    """An upload that is under way: where it goes on, and how many bytes the registry has acknowledged."""
+    """An upload in progress: where it continues, and how many bytes the registry has acknowledged."""
 
     repository: Repository
     descriptor: Descriptor
@@ -99,8 +99,8 @@ class ChunkedUploader:
         """Send a blob; the answer to its last request, a 201 that was not read yet.
 
         Args:
-            opener: gives a reader of the whole blob, once for every time that the upload goes on.
-            session: one that goes on.
+            opener: opens a reader of the whole blob; called each time the upload continues.
+            session: one to resume.
 
         Raises:
             RegistryError: the registry does not take it.
@@ -209,7 +209,7 @@ class ChunkedUploader:
 
 
 class _Piece(Iterator[memoryview]):
-    """Feeds so many bytes of a reader to the socket through one buffer."""
+    """Feeds a number of bytes of a reader to the socket through one buffer."""
 
     def __init__(self, reader: Reader, descriptor: Descriptor, length: int, bucket: Bucket | None) -> None:
         self._reader = reader

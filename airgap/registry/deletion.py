@@ -21,7 +21,7 @@ class PrunableRegistry(RegistryStore):
     """A registry that manifests can be removed from. Its blobs are freed by its own garbage collection, never by us."""
 
     def entries(self, repository: Repository) -> Iterator[tuple[str, Digest]]:
-        """Every tag of a repository, as a full name, with the digest that it stands for; none where there is no repository.
+        """Every tag of a repository, as a full name, with the digest that it points to; nothing if there is no repository.
 
         Raises:
             RegistryError: the registry does not list them.

@@ -1,8 +1,8 @@
-"""A lease: how machines that share a registry and nothing else take turns there.
+"""A lease: machines that share only a registry take turns there.
 
 It is a tag of ours, ``PREFIX/airgap-lease:turn``, on an index that lists nothing (no blob has to be sent) and whose annotations
 say who is at work. The distribution-spec knows no conditional PUT, so a lease is written, and has been got by whoever reads their
-own one a moment later. Who has it writes it anew again and again; one that does not change for as long as it says is dead. Only
+own one a moment later. Its owner rewrites it again and again; one that does not change for the time it states is dead. Only
 time that was observed here counts, so clocks may differ. It is a courtesy among machines that mean well, not a lock: whoever finds
 that it was taken away stops before names are moved.
 """
@@ -30,7 +30,7 @@ from airgap.text import printable
 _TAG: Final = "turn"
 _ARTIFACT: Final = "application/vnd.airgap.lease.v1"
 _ID, _OWNER, _SECONDS, _TICK = (f"io.airgap.lease.{name}" for name in ("id", "owner", "seconds", "tick"))
-#: Seconds: a lease is written anew so often, and dead when it has not changed for so long.
+#: Seconds between renewals of a lease, and until an unchanged one is dead.
 RENEWED, LAPSES = 20.0, 120.0
 #: Seconds at most that somebody else's lease may ask us to watch it for.
 _LONGEST_LAPSE = 900.0

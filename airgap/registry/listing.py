@@ -1,4 +1,4 @@
-"""What a registry says it has: repositories and tags (distribution-spec "Listing Tags", distribution API "Catalog").
+"""The repositories and tags that a registry lists (distribution-spec "Listing Tags", distribution API "Catalog").
 
 Registries page in three ways: with a ``Link`` to the next page, silently (then one must ask for what comes after the last name), or
 not at all. A list that only looks complete would lose images, so the end is believed when the registry has shown it.
@@ -26,7 +26,7 @@ from airgap.text import printable
 
 #: Names asked for at once: the most that docker's registry allows.
 PAGE = 1000
-#: One list may have so many pages and names, and one page so many bytes: registries that do not page send 100,000 tags in one.
+#: Limits of one list (pages, names) and of one page (bytes): registries that do not page send 100,000 tags in one.
 MAX_PAGES = 10_000
 MAX_NAMES = 1_000_000
 MAX_PAGE = 32 * 1024 * 1024
@@ -41,7 +41,7 @@ def next_page(endpoint: Endpoint, answer: Answer, what: str) -> str | None:
     """The absolute URL of the page after this answer (RFC 8288 ``Link`` with ``rel="next"``), None for the last one.
 
     Args:
-        endpoint: the registry that was asked: the only host that a list may go on at.
+        endpoint: the registry that was asked: the only host at which a list may continue.
         what: what is listed, for the message.
 
     Raises:

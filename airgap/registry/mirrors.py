@@ -1,4 +1,4 @@
-"""Reading through mirrors: registries.conf decides where an image that has one name is really read; the flows never notice."""
+"""Reading through mirrors: registries.conf decides where an image is really read; callers do not notice."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class MirroredSource:
             return False
 
     def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> Reader:
-        """As ``Source.open``; the stream goes on from another place when one fails in the middle.
+        """As ``Source.open``; when a location fails in the middle, the stream continues from another one.
 
         Raises:
             As :meth:`manifest`.

@@ -1,4 +1,4 @@
-"""What a registry lets know of a push before it is tried, by safe methods only (RFC 9110 section 9.2.1): nothing changes there.
+"""What a registry reveals about a push in advance, by safe methods only (RFC 9110 section 9.2.1): nothing changes there.
 
 A registry says for certain that a push will fail in these ways: its token server refuses the token, or gives one that does not
 allow it (distribution "Token Authentication Implementation", claim ``access``); the methods that uploads allow lack POST
@@ -105,7 +105,7 @@ def _token(transport: Transport, repository: Repository) -> tuple[bool | None, s
 
 
 def granted(token: str, path: str) -> frozenset[str] | None:
-    """What a token says that it allows for a repository; None when it does not say. The registry checks its signature, not we."""
+    """What a token allows for a repository, None if it does not say. The registry checks its signature, not airgap."""
     parts = token.split(".")
     if len(parts) != 3:
         return None

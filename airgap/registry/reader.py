@@ -1,4 +1,4 @@
-"""A blob as a stream that survives dropped connections: what is missing is asked for again, and nothing is delivered twice."""
+"""A blob as a stream that survives dropped connections: the missing rest is requested again, and nothing is delivered twice."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class BlobReader:
             self._to_skip -= count
 
     def _reconnect(self, answer: Answer, problem: BaseException | None) -> None:
-        """The connection broke or ended too early: go on behind what was delivered, as long as that makes progress."""
+        """The connection broke or ended too early: continue after the delivered bytes, as long as that makes progress."""
         self._drop()
         self._stalls = 0 if self._brought >= _PROGRESS and not is_too_slow(problem) else self._stalls + 1
         if problem is not None and not self._transport.patience.may_pass(problem, answer.url):
@@ -158,7 +158,7 @@ class BlobReader:
                 where=f"GET {redact(answer.url)}",
                 expected=f"{self._size} bytes",
                 got=f"{self._position} bytes",
-                hint="run the same command again: it resumes where it stopped",
+                hint="run the same command to continue where it stopped",
             )
         if problem is None:
             self._transport.patience.pause(self._stalls)

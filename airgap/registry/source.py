@@ -70,7 +70,7 @@ class RegistrySource:
         projects of one host differ, proxies lack some manifests, and any answer may be odd once.
 
         Raises:
-            RegistryError: the answer is neither a list nor a clear word that there is none.
+            RegistryError: the response is neither a list nor a clear statement that there is no such API.
         """
         if self._transport.options.lacks_referrers(repository):
             return None
@@ -140,11 +140,11 @@ class RegistrySource:
         return self._head_manifest(repository, digest) is not None
 
     def resolve(self, reference: Reference) -> Digest | None:
-        """As ``Target.resolve``: what a tag stands for now, None when it does not exist."""
+        """As ``Target.resolve``: what a tag points to now, None when it does not exist."""
         return self._head_manifest(reference.repository, reference.selector)
 
     def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> Reader:
-        """As ``Source.open``: the stream goes on by itself after a dropped connection.
+        """As ``Source.open``: the stream resumes by itself after a dropped connection.
 
         Raises:
             NotFound: the registry says that it does not have it.

@@ -1,6 +1,6 @@
 """Sending blobs: one upload session, one PUT, streamed (distribution-spec "POST then PUT" and "Mounting a blob").
 
-What is too large for that, or died on the way, goes on in pieces (``chunks``)."""
+Blobs too large for that, and interrupted uploads, are sent in pieces (``chunks``)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Uploader:
     def write(
         self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader], arrived: Callable[[], bool]
     ) -> None:
-        """Send a blob; when the connection breaks it goes on where it was if the registry allows it, else from the start.
+        """Send a blob; when the connection breaks, resume if the registry allows it, else start again.
 
         Args:
             opener: gives a reader of the whole blob, once per attempt.

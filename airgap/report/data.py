@@ -1,4 +1,4 @@
-"""Everything that the report of a bundle shows, gathered from what lies on the media. It judges nothing by itself."""
+"""Everything that the report of a bundle shows, collected from the media. Nothing is judged here."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def word_of(kind: str, artifact_type: str) -> str:
 def _unread(images: Sequence[ShownImage]) -> Iterator[str]:
     missing = [image for image in images if image.weight.unread]
     if missing:
-        yield f"The sizes of {len(missing)} of {len(images)} images are not known here: {missing[0].weight.unread}"
+        yield f"The sizes of {len(missing)} of {len(images)} images are unknown here: {missing[0].weight.unread}"
 
 
 class _Sboms:
@@ -265,7 +265,7 @@ class _Sboms:
     def remarks(self) -> Iterator[str]:
         """What was left out."""
         if self._left_out:
-            yield f"{self._left_out} SBOMs were not read: they are too large, or too many"
+            yield f"{self._left_out} SBOMs were not read because they are too large or too many"
         if self._failures:
             yield f"{len(self._failures)} SBOMs could not be read: {self._failures[0]}"
 

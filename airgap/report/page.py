@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing but itself: no network, no script; for a screen and for A4 paper. Pure."""
+"""The report as one self-contained HTML page: no network, no script; for a screen and for A4 paper. Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _tiles(report: Report) -> str:
     savings = catalog.savings() if isinstance(catalog, Catalog) else {}
     if savings and (savings["held_blobs"] or savings["patched_blobs"]):
         saved = savings["held_bytes"] + savings["patched_bytes"] - savings["patch_bytes"]
-        found.append(("Left out, because it is there", human_size(saved)))
+        found.append(("Already at the site", human_size(saved)))
     if report.weights.saved:
         found.append(("Saved by sharing", human_size(report.weights.saved)))
     if report.differences is not None:
@@ -70,14 +70,14 @@ def _tiles(report: Report) -> str:
 
 
 def _sections(report: Report) -> Iterator[str]:
-    yield section("inside", "What is inside", *parts.inside(report))
-    yield section("changes", "What is different from before", *parts.changes(report))
+    yield section("inside", "Contents", *parts.inside(report))
+    yield section("changes", "Changes", *parts.changes(report))
     yield section("images", "Images", *parts.images(report))
     yield section("signatures", "Signatures", *parts.signatures(report))
     if bills := "".join(parts.bills(report)):
         yield section("sboms", "Software bills of materials", bills)
     yield section("volumes", "Volumes", *parts.volumes(report))
     if report.custody.entries or report.custody.problems:
-        yield section("custody", "Who carried it", *parts.custody(report))
+        yield section("custody", "Custody", *parts.custody(report))
     if report.remarks:
-        yield section("remarks", "What could not be found out here", listed(report.remarks[:100]))
+        yield section("remarks", "Not determined here", listed(report.remarks[:100]))

@@ -22,12 +22,12 @@ _LEGEND = {NEW: "new", CHANGED: "changed", SAME: "unchanged", "shared": "needed 
 def inside(report: Report) -> Iterator[str]:
     """The treemap, the platforms, and what is shared."""
     boxes = _boxes(report)
-    title = f"Bytes that each image brings: {', '.join(f'{box.label} {human_size(box.size)}' for box in boxes[:8])}"
+    title = f"Bytes that each image adds: {', '.join(f'{box.label} {human_size(box.size)}' for box in boxes[:8])}"
     if drawing := treemap(boxes, title):
         kinds = {box.kind for box in boxes if box.size}
         words = _LEGEND if any(image.status for image in report.images) else {**_LEGEND, SAME: "needed by one image"}
         keys = "".join(f'<li><span class="key {kind}"></span>{word}</li>' for kind, word in words.items() if kind in kinds)
-        yield '<p class="quiet">Every area stands for the bytes that only this image brings.</p>'
+        yield '<p class="quiet">Each area shows the bytes that only this image needs.</p>'
         yield drawing
         yield f'<ul class="legend">{keys}</ul>' if kinds != {SAME} else ""
     yield from _platforms(report)
@@ -65,24 +65,24 @@ def _platforms(report: Report) -> Iterator[str]:
         (text(name, 80), plural(count, "image"), f"{human_size(sizes[name])}{bar(sizes[name] / most)}" if most else "not known")
         for name, count in counts.most_common()
     ]
-    yield f'<div class="keep"><h3>Platforms</h3>{table(("Platform", "Images", "Bytes it runs"), rows, "Platforms")}</div>'
+    yield f'<div class="keep"><h3>Platforms</h3>{table(("Platform", "Images", "Bytes needed"), rows, "Platforms")}</div>'
 
 
 def changes(report: Report) -> Iterator[str]:
     """New, changed and removed images."""
     before, found = report.before, report.differences
     if found is None:
-        yield f"<p>Nothing is known about what came before: {text(before.label)}</p>"
+        yield f"<p>The previous content is unknown: {text(before.label)}</p>"
         return
     moved = found["moved"] if before.only_names else [*found["moved"], *found["changed"]]
     unchanged = found["unchanged"] + len(found["changed"]) * before.only_names
     yield f"<p>Compared with {text(before.label)}. {plural(unchanged, 'image')} unchanged.</p>"
     if not (found["added"] or moved or found["removed"]):
-        yield "<p>It stands for the same images.</p>"
+        yield "<p>It contains the same images.</p>"
     yield from _entries("New", found["added"])
     rows = [(text(change["reference"]), _what(change)) for change in moved]
     yield f"<h3>Changed ({len(moved)})</h3>{table(('Image', 'What'), rows, 'Changed images')}" if rows else ""
-    yield from _entries("No longer in it", found["removed"])
+    yield from _entries("Removed", found["removed"])
 
 
 def _entries(title: str, entries: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -104,7 +104,7 @@ def images(report: Report) -> Iterator[str]:
     """All images."""
     most = max((image.weight.size for image in report.images), default=0)
     if not report.images:
-        yield "<p>They are encrypted for the site, and unknown here.</p>"
+        yield "<p>They are encrypted for the site and unknown here.</p>"
     rows = (_image(image, most) for image in report.images)
     yield table(
         ("Image", "Platforms", "Size", "Attached", "Volumes"), rows, "Images of the bundle", "airgap inspect lists them all"
@@ -146,7 +146,7 @@ def _numbers(volumes: Sequence[int]) -> str:
 
 def signatures(report: Report) -> Iterator[str]:
     """Who signed the catalog, and what vouches for images."""
-    yield "<h3>Of the bundle</h3>"
+    yield "<h3>Bundle</h3>"
     if report.trust.policy:
         yield listed(report.trust.reasons[:50])
     else:
@@ -155,18 +155,18 @@ def signatures(report: Report) -> Iterator[str]:
             "sender's public key tells: <code>airgap verify</code>, or this report with <code>--policy</code>.</p>"
         )
     rows = [(code(one.name), text(one.kind), code(one.key)) for one in report.signatures]
-    yield table(("File", "Kind", "Key, as the name says"), rows, "Signature files") or "<p>There is no signature.</p>"
+    yield table(("File", "Kind", "Key, according to the file name"), rows, "Signature files") or "<p>The bundle is not signed.</p>"
     totals = Counter[str]()
     for image in report.images:
         totals.update(image.hanging)
     if not report.images:
         return
-    yield "<h3>Of the images</h3>"
+    yield "<h3>Images</h3>"
     kinds = [(text(word), str(count)) for word, count in totals.most_common()]
     yield table(("Attached to images", "How many"), kinds, "Attachments") or "<p>Nothing is attached to any image.</p>"
     unsigned = sum(not any("signature" in word or "sigstore" in word for word in image.hanging) for image in report.images)
     yield (
-        f"<p>{unsigned} of {plural(len(report.images), 'image')} without any signature. Whether those that are there are good is "
+        f"<p>{unsigned} of {plural(len(report.images), 'image')} have no signature. The site's policy decides on import whether "
         "for the site's policy to say, when it imports them.</p>"
     )
 
@@ -183,7 +183,7 @@ def bills(report: Report) -> Iterator[str]:
     totals = Counter[str]()
     for bill in {id(bill): bill for image in report.images for bill in image.sboms}.values():
         totals.update(bill.licences)
-    yield "<p>As their publishers wrote them; nothing of it is verified here.</p>"
+    yield "<p>As written by the publishers; not verified here.</p>"
     if totals:
         yield f"<p>Most frequent licences: {text(_licences(Sbom('', 0, totals), _ALL_LICENCES))}.</p>"
     yield table(("Image", "Format", "Packages", "Licences, by number of packages"), rows, "SBOMs")
@@ -210,7 +210,7 @@ def custody(report: Report) -> Iterator[str]:
         for _, entry in report.custody.entries
     )
     yield table(("Who", "When", "Where", "What", "Vouched for"), rows, "Custody log")
-    yield '<p class="quiet">Unsigned entries prove nothing against somebody who held the media: they can be written anew.</p>'
+    yield '<p class="quiet">Unsigned entries are no proof: anyone who held the media could have rewritten them.</p>'
 
 
 def volumes(report: Report) -> Iterator[str]:
@@ -224,7 +224,7 @@ def volumes(report: Report) -> Iterator[str]:
         rows.append((name, f"{file.size:,}", human_size(file.size), use))
     yield table(("File and SHA-256", "Bytes", "Size", "Needed for"), rows, "Volumes and parity files", f"see {names.SUMS}")
     yield (
-        f"<p>To check them without any key: <code>sha256sum -c {names.SUMS}</code> in the directory of each medium, or "
+        f"<p>To check them without a key, run <code>sha256sum -c {names.SUMS}</code> in the directory of each medium, or "
         f"<code>airgap media check</code> with all of them. The catalog itself must have the digest on the first page: scan the "
         f"code there, and compare it with what <code>sha256sum {names.CATALOG}</code> says.</p>"
     )

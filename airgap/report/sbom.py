@@ -68,14 +68,14 @@ def summarize(raw: bytes) -> Sbom | None:
 
 
 def _unwrapped(document: dict[str, Any]) -> Any:
-    """What is inside a sigstore bundle, a DSSE envelope, an in-toto statement, or cosign's own predicate."""
+    """Contents a sigstore bundle, a DSSE envelope, an in-toto statement, or cosign's own predicate."""
     if isinstance(document.get("dsseEnvelope"), dict):
         return document["dsseEnvelope"]
     if "payloadType" in document and isinstance(document.get("payload"), str):
         try:
             return strictjson.parse(base64.b64decode(document["payload"], validate=True), "SBOM in an envelope")
         except ValueError as error:
-            raise Damaged("an envelope's payload is not base64", where="SBOM") from error
+            raise Damaged("the payload of an envelope is not base64", where="SBOM") from error
     if "predicate" in document:
         return document["predicate"]
     inner = document.get("Data")

@@ -1,4 +1,4 @@
-"""What every image of a bundle weighs: which blobs it needs, and which of them it shares with others.
+"""The size of every image of a bundle: which blobs it needs, and which of them it shares.
 
 The catalog says where blobs are, not whose they are: that is in the manifests, which are read from the volumes and checked against
 their digests. An image whose manifests cannot be read here has no weight, and a reason why.

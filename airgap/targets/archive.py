@@ -1,4 +1,4 @@
-"""Writing one archive for whoever loads images from files: skopeo, podman, Docker old and new, containerd, k3s and RKE2.
+"""Write one archive for every program that loads images from files: skopeo, podman, Docker old and new, containerd, k3s and RKE2.
 
 It is an OCI layout in a tar, and with ``docker`` at the same time what ``docker save`` makes: manifest.json points into the
 layout's blobs, as Docker 25 and later write it. Every image is in index.json under its full name, in the annotations that skopeo

@@ -1,4 +1,4 @@
-"""What the targets of this package share: manifests and names are collected, and written when everything is there."""
+"""The common base of the targets here: manifests and names are collected, and written when everything is complete."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ATTACHMENT = re.compile(r"sha(?:256|512)-[0-9a-f]{32,128}(?:\..*)?", re.ASCII)
 class Collecting(abc.ABC):
     """A ``Target`` that is new: it holds what this run has written and nothing else. A context manager.
 
-    A subclass stores blobs (``_store``, ``_read``), writes the rest in ``commit`` and lets go of it in ``close``; without
+    A subclass stores blobs (``_store``, ``_read``), writes the rest in ``commit`` and releases it in ``close``; without
     ``commit`` nothing is left.
 
     Attributes:

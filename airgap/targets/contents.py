@@ -1,4 +1,4 @@
-"""All that is in an archive or directory as one digest: an import that died before it was remembered knows its own work by it.
+"""The whole content of an archive or directory as one digest: an import that died before it was recorded recognises its work.
 
 Names, sizes and digests of all members, nothing more and nothing less; of an archive also that there is nothing between them. Blobs
 count by the digest in their name, so that what was hashed while it was written need not be read again.

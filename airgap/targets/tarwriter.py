@@ -1,4 +1,4 @@
-"""Writing a tar with several threads: every member gets its place when it begins, so blobs stream straight to where they stay."""
+"""Writing a tar with several threads: a member gets its offset when it starts, so blobs stream to their final position."""
 
 from __future__ import annotations
 

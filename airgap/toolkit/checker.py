@@ -1,4 +1,4 @@
-"""``airgap-check.pyz``: one file that a plain Python runs, with the very modules that ``airgap media check`` consists of.
+"""``airgap-check.pyz``: one file that a plain Python runs, made of the same modules as ``airgap media check``.
 
 Which modules those are is found out from their imports, so that it cannot fall behind. All they need is the standard library; a
 third-party import among them is a bug.
@@ -28,7 +28,7 @@ import sys
 if sys.version_info < (3, 11) or os.name != "posix":
     sys.stderr.write(
         "airgap-check: error: this needs Python 3.11 or newer on Linux or another POSIX system; this is Python %d.%d on %s\\n"
-        "  next:     check with what the medium has for this machine: check.sh, check.ps1 or check.cmd\\n"
+        "  next:     check with the script for this machine on the medium: check.sh, check.ps1 or check.cmd\\n"
         % (sys.version_info[0], sys.version_info[1], sys.platform)
     )
     sys.exit(2)
@@ -80,7 +80,7 @@ def modules(entry: str) -> dict[str, Path]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """What a module cannot do without: what only type checkers read, or what it suppresses the lack of, is left aside."""
+    """The imports that a module needs; those for type checkers only, or whose absence it tolerates, are left out."""
     todo: list[ast.AST] = [ast.parse(fsio.read_input(path, _MAX_SOURCE, "module"))]
     while todo:
         node = todo.pop()

@@ -1,4 +1,4 @@
-"""Bring the tool: a directory with everything that a bare Linux machine with Python and no network needs to run airgap."""
+"""The toolkit: a directory with everything that a bare Linux machine with Python and no network needs to run airgap."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def _check_new(directory: Path) -> None:
     with fsio.disk_errors("cannot read the directory", directory):
         if directory.is_symlink() or (directory.exists() and (not directory.is_dir() or any(directory.iterdir()))):
             raise UsageError(
-                "the toolkit needs a directory of its own",
+                "the toolkit needs its own directory",
                 where=printable(str(directory)),
                 expected="a new or empty directory",
-                hint="name another --out; the checker alone can go anywhere: --check-only",
+                hint="choose another --out, or use --check-only, which can write anywhere",
             )
 
 
@@ -110,7 +110,7 @@ def _fetch(requires: Sequence[str], machine: Machine, work: Path, wheels: dict[s
                     wheel.path.rename(work / WHEELS / wheel.path.name), wheel.name, wheel.version, wheel.sha256
                 )
         elif known.sha256 != wheel.sha256:
-            raise UsageError("pip gave two different files of one name", got=printable(wheel.path.name))
+            raise UsageError("pip returned two different files with the same name", got=printable(wheel.path.name))
     shutil.rmtree(fresh)
     return found
 
@@ -127,7 +127,7 @@ def _write_rest(work: Path, machines: Sequence[Machine], lacking: Sequence[str],
     text = (folder / README).read_text("utf-8")
     listed = "".join(f"  {machine.title} (glibc 2.{machine.glibc} or newer)\n" for machine in machines)
     if lacking:
-        listed += f"There is no {listing(list(lacking))}: parity can be neither made nor used there, all else works.\n"
+        listed += f"There is no {listing(list(lacking))}: parity cannot be computed or used there; everything else works.\n"
     text = text.replace("@VERSION@", __version__).replace("@MACHINES@", listed.rstrip("\n"))
     fsio.write_durable(work / README, text.replace("\n", "\r\n").encode())
     write_checker(work, entry)
@@ -148,7 +148,7 @@ def describe(kit: Toolkit) -> list[str]:
     """For people."""
     return [
         f"toolkit      {kit.path}: {plural(len(kit.wheels), 'wheel')}, {human_size(kit.size)}",
-        *(f"without      {one}: no package for it; parity can be neither made nor used there" for one in kit.lacking),
+        *(f"without      {one}: no package for it; parity cannot be computed or used there" for one in kit.lacking),
         f"install      sh {kit.path / INSTALLER} DIR, on the offline machine",
         f"check        python3 {kit.path / CHECKER} PATH..., anywhere",
     ]

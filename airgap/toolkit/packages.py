@@ -56,10 +56,10 @@ class Machine:
             raise UsageError("no packages for this platform", where="--platform", expected=expected, got=printable(platform))
         if version is None or int(version[1]) < _OLDEST_PYTHON:
             raise UsageError(
-                "not a Python for airgap", where="--python", expected=f"3.{_OLDEST_PYTHON} or newer", got=printable(python)
+                "unsupported Python version", where="--python", expected=f"3.{_OLDEST_PYTHON} or newer", got=printable(python)
             )
         if floor is None or int(floor[1]) < _FIRST_GLIBC:
-            raise UsageError("not a version of glibc", where="--glibc", expected="such as 2.28", got=printable(glibc))
+            raise UsageError("not a valid glibc version", where="--glibc", expected="such as 2.28", got=printable(glibc))
         return cls(found, int(version[1]), int(floor[1]))
 
     @property
@@ -97,7 +97,7 @@ class Wheel:
         """Read one. Raises ``Damaged``: it has no wheel's name."""
         parts = _WHEEL.fullmatch(path.name)
         if parts is None:
-            raise Damaged("not the name of a wheel", where=printable(str(path)))
+            raise Damaged("not a valid wheel name", where=printable(str(path)))
         digest = hashlib.sha256(fsio.read_capped(path, _MAX_WHEEL)).hexdigest()
         return cls(path, re.sub(r"[-_.]+", "-", parts[1]).lower(), parts[2], digest)
 
@@ -123,7 +123,7 @@ def download(requires: Sequence[str], machine: Machine, directory: Path) -> list
         raise _failure(complaints, machine)
     found = [Wheel.of(path) for path in sorted(directory.iterdir())]
     if not found:
-        raise RegistryError("pip has fetched nothing", where=machine.title, hint="run pip download by hand to see why")
+        raise RegistryError("pip fetched nothing", where=machine.title, hint="run pip download by hand to find out why")
     return found
 
 
@@ -139,11 +139,11 @@ def _failure(said: str, machine: Machine) -> RegistryError | UsageError:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if any("No module named pip" in line for line in lines):
         return UsageError(
-            "this Python has no pip", where=printable(sys.executable), hint="install it (python3-pip), and run the command again"
+            "this Python has no pip", where=printable(sys.executable), hint="install it (python3-pip), then run the command again"
         )
     errors = [line for line in lines if line.startswith("ERROR")] or lines
     return RegistryError(
-        f"pip did not get the packages for {machine.title}",
+        f"pip could not fetch the packages for {machine.title}",
         got=printable(listing(errors[-_TAIL:], _TAIL), 2000),
         hint="see that pip reaches its package index (pip.conf, PIP_INDEX_URL, PIP_FIND_LINKS), or ask for another --platform, "
         "--python or --glibc, then run the command again",
@@ -151,7 +151,7 @@ def _failure(said: str, machine: Machine) -> RegistryError | UsageError:
 
 
 def _for_python(requirement: str, minor: int) -> str:
-    """A requirement for a version of Python, or an empty text where it is none there: pip would ask for its own version."""
+    """A requirement for a version of Python, or an empty string if it does not apply: pip would use its own version."""
     if re.search(r";.*\bextra\b", requirement):
         return ""
     found = _BY_VERSION.fullmatch(requirement.strip())

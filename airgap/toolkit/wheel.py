@@ -57,9 +57,9 @@ def running_package() -> Package:
         found = importlib.metadata.distribution(NAME)
     except importlib.metadata.PackageNotFoundError as error:
         raise UsageError(
-            "this airgap is neither installed nor in its checkout, so it cannot be packed",
+            "this airgap is neither installed nor a checkout, so it cannot be packed",
             where=printable(str(package_directory())),
-            hint="install it with pip, and run the command again",
+            hint="install it with pip, then run the command again",
         ) from error
     texts = {name: found.read_text(name) for name in ("METADATA", "entry_points.txt")}
     return Package(tuple(found.requires or ()), {name: text.encode() for name, text in texts.items() if text})

@@ -1,1 +1,1 @@
-"""Who signed, and is that enough: keys, detached signatures, gpg, policy.json. The only package that imports cryptography."""
+"""Who signed, and is that enough: keys, detached signatures, gpg, policy.json. Imports cryptography, as ``cipher`` does."""

@@ -235,7 +235,7 @@ class _Composer:
             if not self._bounds.lenient:
                 parent.keys.append(node)
             elif not isinstance(node, Scalar):  # nobody writes such a key, but {{ .Values.image }} reads like one
-                self.problems.append(Problem(node.line, node.column, "a mapping or list as a key"))
+                self.problems.append(Problem(node.line, node.column, "a key is a mapping or list"))
         else:
             key, around.key = around.key, None
             if self._bounds.lenient and isinstance(key, Scalar) and key.text == _MERGE:
@@ -247,7 +247,7 @@ class _Composer:
         parent.size += node.size
         most = min(self._bounds.nodes, _FREE + _MOST_WRITTEN_OUT * self._events)
         if parent.size > most or parent.height > self._bounds.depth:
-            raise _refused("too much, or aliases that stand for too much", event)
+            raise _refused("the document or its aliases are too large", event)
 
     def _merge(self, node: Fields, others: list[Fields]) -> None:
         """Note the keys that are there twice, and bring in what the merge keys name and the mapping does not say itself."""

@@ -61,7 +61,7 @@ class Reader:
         return found
 
     def items(self, node: Node, key: str, *, few: bool = False) -> list[Node]:
-        """The items of a list; with ``few`` a single value stands for a list of one. A mistake when it is no list or empty."""
+        """The items of a list; with ``few`` a single value counts as a list of one. Anything else or an empty list is a mistake."""
         if isinstance(node, Items):
             if not node.items and few:
                 self.wrong(node, f"{key}: is empty", f"at least one, or omit {key}:", got="[]")

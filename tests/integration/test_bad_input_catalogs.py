@@ -52,8 +52,8 @@ def attachment(top: dict[str, Any]) -> dict[str, Any]:
 
 
 EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
-    "vector 79: no manifest": drop_manifest,
-    "vector 79: manifest digest error": swap_manifest_digest,
+    "no manifest": drop_manifest,
+    "manifest digest error": swap_manifest_digest,
     "unknown schema": lambda top: top.update(schema="airgap.catalog/2"),
     "no schema": lambda top: top.pop("schema"),
     "stream like a path": lambda top: top.update(stream="../../etc"),

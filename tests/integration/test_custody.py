@@ -159,7 +159,7 @@ def test_two_writers_at_once_do_not_tear_each_other(media):
     fd = os.open(media[0], os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        failed(here("media", "log", media[0], "--who", "Anna"), MEDIA, "somebody else writes this log")
+        failed(here("media", "log", media[0], "--who", "Anna"), MEDIA, "another command is writing this log")
     finally:
         os.close(fd)
 

@@ -156,4 +156,4 @@ def test_strict_never_blesses_a_list_while_something_is_only_possible(tmp_path):
     done = here("discover", tmp_path, "--strict", "-o", out, "--ignore", "docs.r.io/*", "--include-possible")
     assert done.returncode == 0, done.stderr
     assert [str(reference) for reference in listed(out.read_text())] == ["r.io/csi:1", "r.io/op:1"]
-    assert "ignored, as --ignore says: docs.r.io/x:1" in out.read_text()
+    assert "ignored because of --ignore: docs.r.io/x:1" in out.read_text()

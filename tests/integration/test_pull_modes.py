@@ -1,5 +1,5 @@
 """After an import the real skopeo pulls under ``default: reject`` in all three ways, with the files that airgap wrote, and only
-what is signed (reference: trust, section 2.4 and facts 1 and 6)."""
+what is signed (docs/pulling.md)."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_no_room_for_what_is_lost_is_said_before_anything_is_read(bundle: Path, 
     with small_disk(tmp_path / "small", "512k") as small:
         done = here("media", "repair", bundle, "--out", small / "out")
         assert done.returncode == 6
-        assert "do not fit" in done.stderr
+        assert "no space for the repaired files" in done.stderr
         assert list((small / "out").iterdir()) == []
 
 

@@ -131,7 +131,7 @@ def test_one_of_several_media_has_a_page_that_says_what_is_not_there(desk, tmp_p
         shutil.copy(desk.second / name, medium)
     seen, facts = desk.report(medium)
     assert "volume-0001.tar not here" in seen
-    assert "There is no signature." in seen
+    assert "The bundle is not signed." in seen
     assert "volume-0001.tar: a volume is missing" in seen or "a volume is missing" in " ".join(facts["remarks"])
 
 
@@ -151,7 +151,7 @@ def test_damage_is_said_and_does_not_end_the_report(desk, tmp_path):
     extent = catalog_of(bundle).blobs[root].extents[0]
     flip(bundle / names.volume_name(extent.volume), extent.offset)
     seen, facts = desk.report(bundle)
-    assert "not known here" in seen
+    assert "unknown here" in seen
     assert "has the wrong digest" in str(facts["remarks"])
     assert "shop/nested:2" in seen
 
@@ -167,7 +167,7 @@ def test_an_encrypted_bundle_shows_what_is_inside_only_to_its_site(desk, tmp_pat
     seen, facts = desk.report(bundle, "--decrypt-key", tmp_path / "airgap.key")
     assert "shop/web:1.0" in seen
     assert facts["remarks"] == []
-    assert "not known here" not in seen
+    assert "unknown here" not in seen
 
 
 def catalog_sums(bundle: Path) -> set[str]:

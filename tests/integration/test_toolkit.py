@@ -126,7 +126,7 @@ def test_machines_for_which_there_is_no_zfec_get_all_but_parity(kit, made: Made,
     shutil.copytree(kit.house, house, ignore=shutil.ignore_patterns("zfec-*"))
     done = toolkit(tmp_path / "kit", kit.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(house)), "--json")
     assert json.loads(done.stdout)["lacking"] == [f"zfec on linux/amd64, Python {THIS}"]
-    assert "parity can be neither made nor used" in (tmp_path / "kit/README.txt").read_text()
+    assert "parity cannot be computed or used" in (tmp_path / "kit/README.txt").read_text()
     assert kit.install(tmp_path / "kit", tmp_path / "venv").returncode == 0
     command = [str(tmp_path / "venv/bin/airgap"), "media", "check", str(made.bundle)]
     checked = subprocess.run(command, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False)
@@ -291,7 +291,7 @@ def test_the_script_changes_nothing_that_is_not_its_own(kit, tmp_path):
 
 def test_an_index_that_cannot_be_reached_is_a_network_error_and_leaves_nothing(kit, tmp_path):
     facts = failed(
-        toolkit(tmp_path / "usb/kit", kit.environment(), "--json"), NETWORK, "pip did not get the packages", "PIP_INDEX_URL"
+        toolkit(tmp_path / "usb/kit", kit.environment(), "--json"), NETWORK, "pip could not fetch the packages", "PIP_INDEX_URL"
     )
     assert "ERROR" in facts["got"]
     assert list((tmp_path / "usb").iterdir()) == []
@@ -303,9 +303,9 @@ def test_an_index_that_cannot_be_reached_is_a_network_error_and_leaves_nothing(k
         (("--platform", "windows/amd64"), "no packages for this platform"),
         (("--platform", "linux/mips"), "no packages for this platform"),
         (("--platform", "\x1b[31m"), "not a valid platform"),
-        (("--python", "2.7"), "not a Python for airgap"),
-        (("--python", "3.9"), "not a Python for airgap"),
-        (("--glibc", "musl"), "not a version of glibc"),
+        (("--python", "2.7"), "unsupported Python version"),
+        (("--python", "3.9"), "unsupported Python version"),
+        (("--glibc", "musl"), "not a valid glibc version"),
     ],
 )
 def test_mistakes_have_messages(kit, tmp_path, options, says):
@@ -314,5 +314,5 @@ def test_mistakes_have_messages(kit, tmp_path, options, says):
 
 def test_nothing_is_written_over(kit, tmp_path):
     (tmp_path / "precious").write_text("x")
-    failed(toolkit(tmp_path, kit.environment()), USAGE, "a directory of its own")
+    failed(toolkit(tmp_path, kit.environment()), USAGE, "its own directory")
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from airgap.cli.main import run
 
-#: The names of the exit codes (design section 7).
+#: The names of the exit codes (airgap/errors.py).
 USAGE, REFUSED, DAMAGED, NETWORK, MEDIA = 2, 3, 4, 5, 6
 
 

@@ -169,7 +169,7 @@ def test_what_is_no_image_in_an_images_place_is_unresolved_with_its_line(text):
 def test_defaults_of_substituted_variables_are_taken():
     found = look(resource("Pod", '{containers: [{image: "a/b:${TAG:=1.2}"}]}'))
     assert images(found) == ["a/b:1.2"]
-    assert "TAG has its default" in found.images[0].remarks
+    assert "TAG has its default value" in found.images[0].remarks
 
 
 def test_embedded_documents_and_values_are_possible():

@@ -35,10 +35,10 @@ def test_directories_are_walked_and_hidden_binary_and_foreign_files_are_not_read
     assert [(remark.place.file, remark.what) for remark in found.unresolved] == [(f"{tmp_path}/g.yaml", "binary data")]
     passed_over = {note.what: note.got.replace(f"{tmp_path}/", "") for note in found.notes}
     assert passed_over == {
-        "hidden, so not looked into (1 in all)": ".e.yaml",
-        "dependencies and caches, not looked into (1 in all)": "node_modules",
+        "hidden, so not searched (1 in all)": ".e.yaml",
+        "dependencies and caches, not searched (1 in all)": "node_modules",
         "a device, socket or pipe, not read (1 in all)": "h.yaml",
-        "of another kind, so searched for full references only (1 in all)": "notes.md",
+        "of an unknown type, so searched only for complete references (1 in all)": "notes.md",
     }
 
 
@@ -56,14 +56,14 @@ def test_links_are_followed_inside_the_tree_only_and_no_file_is_read_twice(tmp_p
     found = search(tree, tree, tree / "a.yaml")
     assert images(found) == ["a:1"]
     assert len(found.images[0].places) == 1
-    assert [remark.what for remark in found.unresolved] == ["a link out of the tree is not followed"]
+    assert [remark.what for remark in found.unresolved] == ["a link that leads out of the tree is not followed"]
     assert {note.got.removeprefix(f"{tree}/") for note in found.notes} == {".data", f"gone.yaml, {tree}/itself.yaml"}
     assert images(search(tmp_path / "tree/out.yaml")) == ["b:1"]
 
 
 @pytest.mark.parametrize(
     ("limits", "what"),
-    [({"files": 2}, "too many files"), ({"depth": 1}, "nested too deep"), ({"total": 100}, "too much text to look through")],
+    [({"files": 2}, "too many files"), ({"depth": 1}, "nested too deep"), ({"total": 100}, "too much text to search")],
 )
 def test_limits_end_the_search_with_a_clear_error(tmp_path, limits, what):
     (tmp_path / "one/two").mkdir(parents=True)
@@ -163,11 +163,11 @@ def test_a_tag_with_two_digests_loses_the_tag_so_that_the_list_holds():
     found = made(f"a:1@{SHA}", f"a:1@{other}", "a:1", f"b:1@{SHA}", f"a@{other}")
     assert images(found) == ["a:1", f"a@{SHA}", f"a@{other}", f"b:1@{SHA}"]
     assert len(found.images[2].places) == 2
-    assert "has another digest elsewhere" in found.images[1].remarks[0]
+    assert "has a different digest elsewhere" in found.images[1].remarks[0]
     assert len(listed(as_text(found))) == 4
 
 
 def test_too_many_findings_are_refused(monkeypatch):
     monkeypatch.setattr("airgap.discover.findings.MAX_FINDINGS", 10)
-    with pytest.raises(UsageError, match="too much was found"):
+    with pytest.raises(UsageError, match="too many findings"):
         made(*["a:1"] * 11)

@@ -93,7 +93,7 @@ images:
     found = look(text + pods, "kustomization.yaml")
     assert images(found) == ["a:1", "a:2", "b:7"]
     assert possible(found) == ["r.io/b:7"]
-    assert found.images[0].remarks == ("kustomization.yaml:4 puts a:2 in its place",)
+    assert found.images[0].remarks == ("kustomization.yaml:4 replaces it with a:2",)
     assert [line for line, _ in unresolved(found)] == [1, 1, 1, 6]
 
 

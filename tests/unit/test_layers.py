@@ -188,6 +188,16 @@ def test_no_folder_has_more_than_15_files() -> None:
     assert {folder for folder, count in counts.items() if count > 15} == set()
 
 
+def test_package_that_says_that_it_alone_imports_a_library_does() -> None:
+    said = [
+        (part_of(path), name)
+        for path in MODULES
+        for name in re.findall(r"only package that imports `*(\w+)", (ROOT / path).read_text())
+    ]
+    assert said
+    assert [(part, name) for part, name in said if HOMES[name] != (part,)] == []
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_source_file_has_at_most_400_lines(path: Path) -> None:
     assert len((ROOT / path).read_text().splitlines()) <= 400

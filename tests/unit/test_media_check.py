@@ -102,8 +102,8 @@ def as_directory(path: Path) -> None:
     ("change", "words"),
     [
         (lambda path: flip(path, 6000), "is damaged in its only block"),
-        (lambda path: os.truncate(path, 5000), "is cut short: 5,000 of"),
-        (lambda path: os.truncate(path, 0), "is cut short: 0 of"),
+        (lambda path: os.truncate(path, 5000), "is truncated: 5,000 of"),
+        (lambda path: os.truncate(path, 0), "is truncated: 0 of"),
         (extended, "is too long"),
         (linked, "is a symbolic link instead of a file"),
         (as_fifo, "is a FIFO instead of a file"),
@@ -140,7 +140,7 @@ def test_when_one_of_two_copies_is_bad_the_good_one_is_named_and_nothing_is_lost
 def test_another_bundles_volume_in_place_of_ours_is_recognised_by_that_bundles_catalog(bundle: Path, other: Path) -> None:
     shutil.copy(other / volume_name(2), bundle / volume_name(2))
     text = said(bundle, other)
-    assert "is another file: it is volume 2 of 6 (volume-0002.tar) of another bundle, prod-0002" in text
+    assert "is a different file: it is volume 2 of 6 (volume-0002.tar) of another bundle, prod-0002" in text
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -158,7 +158,7 @@ def test_volumes_of_one_bundle_that_were_swapped_are_recognised(bundle: Path) ->
     shutil.copy(three, two)
     three.write_bytes(content)
     text = said(bundle)
-    assert "volume 2 of 6 (volume-0002.tar) is another file: it is volume 3 of 6 (volume-0003.tar) of this bundle" in text
+    assert "volume 2 of 6 (volume-0002.tar) is a different file: it is volume 3 of 6 (volume-0003.tar) of this bundle" in text
 
 
 def test_two_bundles_on_the_same_disks_are_two_reports(bundle: Path, other: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_disk_without_a_catalog_is_checked_against_that_of_the_others(made: Pa
     (bundle / "catalog.json").unlink()
     code, facts = checked(made, bundle)
     assert code == 0
-    assert facts["bundles"][0]["media"][1]["notes"] == ["no catalog.json is here"]
+    assert facts["bundles"][0]["media"][1]["notes"] == ["no catalog.json here"]
     failed(here("media", "check", bundle), DAMAGED, "no catalog to check against")
 
 

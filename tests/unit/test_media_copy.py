@@ -142,7 +142,7 @@ def test_a_full_disk_is_exit_6_and_the_same_command_goes_on(big: Path, tmp_path:
 
 def test_too_small_and_read_only_disks_are_refused_before_anything_is_written(big: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "stick", "8m") as stick:
-        failed(here("media", "copy", big, stick), MEDIA, "does not fit", "enough would be")
+        failed(here("media", "copy", big, stick), MEDIA, "does not fit", "next:     use 1 x")
         assert not any(stick.iterdir())
         make_read_only(stick)
         failed(here("media", "copy", big, stick), MEDIA, "read-only")
@@ -152,7 +152,7 @@ def test_a_damaged_source_is_found_while_it_is_copied(bundle: Path, tmp_path: Pa
     source = shutil.copytree(bundle, tmp_path / "src" / bundle.name)
     (disk,) = dests(tmp_path, 1)
     flip(source / volume_name(2), 9)
-    failed(here("media", "copy", source, disk), DAMAGED, "the bundle that is copied is damaged: volume 2 of 6")
+    failed(here("media", "copy", source, disk), DAMAGED, "the source bundle is damaged: volume 2 of 6")
     assert not (disk / bundle.name).exists()
     shutil.copy(bundle / volume_name(2), source)
     copied(source, disk)
@@ -172,7 +172,7 @@ def test_mistakes_are_told_before_anything_is_written(bundle: Path, tmp_path: Pa
         ([inside / "catalog.json"], "not a directory"),
         ([], "no destination is given"),
         ([disk, "--media", "2xdvd"], "does not match the directories"),
-        ([disk, "--media", "elephant"], "not a kind of disk"),
+        ([disk, "--media", "elephant"], "not a valid disk size"),
     ]
     for arguments, words in cases:
         failed(here("media", "copy", bundle, *arguments), USAGE, words)
@@ -204,7 +204,7 @@ def test_what_it_did_not_write_is_never_written_over(bundle: Path, tmp_path: Pat
         (disk / f"{bundle.name}.partial").mkdir()
         (disk / f"{bundle.name}.partial/journal.jsonl").write_text("{}")
     before = tree(disk)
-    failed(here("media", "copy", bundle, disk), USAGE, "something is there that this command did not write")
+    failed(here("media", "copy", bundle, disk), USAGE, "the target contains something that this command did not write")
     assert tree(disk) == before
 
 
@@ -222,7 +222,7 @@ def test_disks_of_two_spreads_are_not_mixed(bundle: Path, tmp_path: Path) -> Non
     first, second, third = dests(tmp_path, 3)
     copied(bundle, first, second)
     copied(bundle, third)
-    failed(here("media", "copy", bundle, first, second, third), USAGE, "disks of another spread")
+    failed(here("media", "copy", bundle, first, second, third), USAGE, "some of these disks belong to another spread")
     shutil.rmtree(second / bundle.name)
     facts = copied(bundle, first, second)
     assert [disk["disk"] for disk in facts["disks"]] == ["A", "B"]  # type: ignore[attr-defined]

@@ -138,7 +138,7 @@ def test_page_says_what_is_inside_and_what_is_different():
 
 def test_page_says_who_signed_only_when_a_policy_was_asked():
     trusted = report(catalog(1), trust=Trust("policy.json", ("ECDSA P-256 key 0123",), ("signed",)))
-    assert "Signed by ECDSA P-256 key 0123: enough for the policy policy.json" in words(render(trusted))
+    assert "Signed by ECDSA P-256 key 0123: as required by the policy policy.json" in words(render(trusted))
     nobody = report(catalog(1), trust=Trust("policy.json", (), ("insecureAcceptAnything",)))
     assert "accepts this bundle without any signature" in words(render(nobody))
 
@@ -194,7 +194,7 @@ def test_nothing_weighs_nothing_and_still_has_a_page():
     root = found.images[0].root.digest
     image = ShownImage("r.example/a:1", root, (), (1,), Weight(unread="volume 1 is missing"), "")
     page = render(report(found, images=[image], weights=Weights({}, 0, 0, 0), here=frozenset()))
-    assert "not known here" in words(page)
+    assert "unknown here" in words(page)
     assert "volume-0001.tar not here" in words(page)
 
 

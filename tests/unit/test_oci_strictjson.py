@@ -1,4 +1,4 @@
-"""JSON that no two parsers can read differently (reference: threats 23 to 27)."""
+"""JSON that no two parsers can read differently (docs/threats.md, rows 23 to 27)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/threats.md names tests that exist, for every threat of the reference."""
+"""docs/threats.md names tests that exist, for every threat."""
 
 from __future__ import annotations
 

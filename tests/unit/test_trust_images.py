@@ -1,4 +1,4 @@
-"""May this image enter: the whole-image vectors 63 to 84 of the trust reference."""
+"""May this image enter: whole images with their signatures."""
 
 from __future__ import annotations
 

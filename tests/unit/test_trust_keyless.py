@@ -1,4 +1,4 @@
-"""Signatures that were logged, and signers with certificates: Rekor, Fulcio and PKI (vectors 85 and 86 of the trust reference)."""
+"""Signatures that were logged, and signers with certificates: Rekor, Fulcio and PKI."""
 
 from __future__ import annotations
 

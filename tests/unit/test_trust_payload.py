@@ -1,4 +1,4 @@
-"""The payload rules as measured against containers/image (trust reference, section 2.1)."""
+"""The payload rules as measured against containers/image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""policy.json parsing: the vectors 1 to 30 of the trust reference, and what is ours."""
+"""policy.json parsing: what containers/image accepts and rejects, and our additions."""
 
 from __future__ import annotations
 

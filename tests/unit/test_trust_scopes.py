@@ -1,4 +1,4 @@
-"""Scope selection and identity matching: the vectors 31 to 62 of the trust reference."""
+"""Scope selection and identity matching."""
 
 from __future__ import annotations
 

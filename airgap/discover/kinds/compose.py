@@ -39,7 +39,7 @@ def find_in_compose(root: Fields, values: Mapping[str, str], sheet: Sheet) -> No
         if isinstance(service, Fields):
             _service(name, service, values, sheet)
         elif not isinstance(service, Scalar) or service.text:
-            sheet.unresolved(service.line, "not a service", name, "a service is a mapping with image: or build:")
+            sheet.unresolved(service.line, "not a valid service", name, "a service is a mapping with image: or build:")
     for key, node in root.entries:
         if key.startswith("x-") or key == "configs":
             find_possible(node, sheet, key)
@@ -51,16 +51,16 @@ def find_in_compose(root: Fields, values: Mapping[str, str], sheet: Sheet) -> No
 def _service(name: str, service: Fields, values: Mapping[str, str], sheet: Sheet) -> None:
     image, build = service.get("image"), service.get("build")
     if build is not None:
-        how = "built here, not fetched" if image is None else "built here, or its image is pulled where a registry has it"
+        how = "built here, not pulled" if image is None else "built here, or pulled if a registry has it"
         sheet.note(build.line, f"service {printable(name, 60)} is {how}", _made_from(build))
     if isinstance(image, Scalar):
         _image(image, values, sheet, _not_pulled(service))
     elif image is not None:
-        sheet.unresolved(image.line, "an image that is not a text", name)
+        sheet.unresolved(image.line, "the image is not a string", name)
     elif build is not None:
         pass
     elif service.get("extends") is None and service.get("provider") is None:
-        sheet.note(service.line, f"service {name} has neither image: nor build:; another file may give it one")
+        sheet.note(service.line, f"service {name} has neither image: nor build:; another file may add one")
     _container(service, values, sheet)
     if isinstance(build, Fields):
         _build(build, values, sheet)
@@ -100,15 +100,15 @@ def _not_pulled(service: Fields) -> str:
     """Why an image may not come from a registry; empty when it does."""
     policy = service.text("pull_policy")
     if service.get("build") is not None or policy == "build":
-        return "the name of what is built here; Compose pulls it first where a registry has it"
-    return "pull_policy: never, so it must be on the host" if policy == "never" else ""
+        return "the name of an image that is built here; Compose first tries to pull it"
+    return "pull_policy: never, so it must already be on the host" if policy == "never" else ""
 
 
 def _image(node: Scalar, values: Mapping[str, str], sheet: Sheet, not_pulled: str = "") -> None:
     expanded = expand(node.text, values, "$")
     if expanded.missing:
         what = f"no value for {', '.join(expanded.missing[:3])}"
-        sheet.unresolved(node.line, what, node.text, "set it in the .env file beside it, or add the image to the list")
+        sheet.unresolved(node.line, what, node.text, "set it in the .env file next to it, or add the image to the list")
         sheet.explain(node.text, node.line)
         return
     remark = not_pulled or (f"from {node.text}" if expanded.text != node.text else "")
@@ -174,6 +174,6 @@ def _follow(node: Node | None, keys: tuple[str, ...], values: Mapping[str, str],
     elif isinstance(node, Scalar) and node.text:
         name = expand(node.text, values, "$")
         if name.missing or "://" in name.text or name.text.startswith("git@"):
-            sheet.unresolved(node.line, "another Compose file that is not here", node.text, "fetch it and discover it too")
+            sheet.unresolved(node.line, "another Compose file that is not here", node.text, "fetch it and run discover on it too")
         else:
             sheet.follow(name.text, node.line)

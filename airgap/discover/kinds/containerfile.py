@@ -52,7 +52,7 @@ class _Build:
 
 
 def is_containerfile(name: str, text: str) -> bool:
-    """By its name, or because it begins like one and goes on like one."""
+    """By its name, or because its first lines look like one."""
     if _NAME.fullmatch(name):
         return _ABOUT.fullmatch(name) is None
     lines = (line for line in text.split("\n", 200) if line.strip() and not line.lstrip().startswith("#"))
@@ -68,9 +68,9 @@ def find_in_containerfile(text: str, sheet: Sheet, first_line: int = 1) -> None:
     instructions = list(_instructions(lines, escape, sheet, first_line))
     if not any(instruction.word == "FROM" for instruction in instructions):
         if "{{" in text:
-            sheet.unresolved(first_line, "a Containerfile that a template makes", hint="let the template make it first")
+            sheet.unresolved(first_line, "a Containerfile that is generated from a template", hint="generate it first")
         else:
-            sheet.note(first_line, "looks like a Containerfile by its name, but has no FROM")
+            sheet.note(first_line, "named like a Containerfile, but has no FROM")
         return
     found = (_STAGE.match(f"{instruction.word} {instruction.rest}") for instruction in instructions)
     build = _Build(frozenset(stage[1].lower() for stage in found if stage), _TRIES * len(instructions))
@@ -119,7 +119,7 @@ def _skip_heredocs(instruction: _Instruction, numbered: Iterator[tuple[int, str]
                 break
         else:
             hint = f"end it with a line {found[3]}"
-            sheet.unresolved(instruction.line, "a here-document without an end hides what follows", found[0], hint)
+            sheet.unresolved(instruction.line, "an unterminated here-document hides what follows", found[0], hint)
 
 
 def _one(instruction: _Instruction, build: _Build, escape: str, sheet: Sheet) -> None:
@@ -184,7 +184,7 @@ def _image(written: str, expanded: Expanded, line: int, build: _Build, sheet: Sh
     name = expanded.text
     if any(_PLATFORM_ARGS.fullmatch(missing) for missing in expanded.missing):
         if not _is_stage_pattern(written, build):
-            sheet.unresolved(line, "an image that depends on the platform", written, "add the image of each platform to the list")
+            sheet.unresolved(line, "the image depends on the platform", written, "add the image of each platform to the list")
     elif expanded.missing:
         what = f"no value for {', '.join(expanded.missing[:3])}"
         sheet.unresolved(line, what, written, "give the ARG a default, or add the image to the list")

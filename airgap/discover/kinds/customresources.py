@@ -1,4 +1,4 @@
-"""Custom resources whose images stand under keys of their own, by API group. What is not here is looked at as only possible."""
+"""Custom resources with images under their own keys, by API group. Images of all others are only possible."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _ELASTIC = {
     "EnterpriseSearch": "enterprise-search/enterprise-search",
     "Agent": "elastic-agent/elastic-agent",
 }
-_ELASTIC_REMARK = "what the Elastic operator takes by default"
+_ELASTIC_REMARK = "the default of the Elastic operator"
 _MONITORING = "monitoring.coreos.com"
 _MONITORS = ("Prometheus", "PrometheusAgent", "Alertmanager", "ThanosRuler")
 _LISTS = {
@@ -77,13 +77,13 @@ _RENDER = "render it with its values: helm template RELEASE CHART | airgap disco
 _ELSEWHERE = {
     ("helm.toolkit.fluxcd.io", "HelmRelease"): ("a chart that Flux renders", ("chart", "chartRef"), _RENDER),
     ("helm.cattle.io", "HelmChart"): ("a chart that k3s renders", ("chart", "repo", "version"), _RENDER),
-    ("source.toolkit.fluxcd.io", "GitRepository"): ("a repository that Flux deploys from", ("url",), "discover a clone of it, too"),
-    ("source.toolkit.fluxcd.io", "Bucket"): ("a bucket that Flux deploys from", ("bucketName",), "discover a copy of it, too"),
-    ("fleet.cattle.io", "GitRepo"): ("a repository that Fleet deploys from", ("repo",), "discover a clone of it, too"),
+    ("source.toolkit.fluxcd.io", "GitRepository"): ("a repository that Flux deploys from", ("url",), "discover a clone of it too"),
+    ("source.toolkit.fluxcd.io", "Bucket"): ("a bucket that Flux deploys from", ("bucketName",), "discover a copy of it too"),
+    ("fleet.cattle.io", "GitRepo"): ("a repository that Fleet deploys from", ("repo",), "discover a clone of it too"),
     ("operators.coreos.com", "Subscription"): (
         "an operator that OLM installs from a catalog",
         ("name", "startingCSV", "channel"),
-        "add the operator's bundle and the images that its relatedImages name",
+        "add the operator's bundle and the images in its relatedImages",
     ),
 }
 
@@ -117,9 +117,9 @@ def find_special(group: str, kind: str, root: Fields, sheet: Sheet) -> None:
     elif group == "argoproj.io" and kind in ("Application", "ApplicationSet"):
         _argo(spec, sheet)
     elif kind == "ClusterConfiguration" or (group.endswith("cluster.x-k8s.io") and kind.startswith("KubeadmControlPlane")):
-        sheet.note(root.line, "Kubernetes' own images are not named here: kubeadm config images list shows them", kind)
+        sheet.note(root.line, "Kubernetes' own images are not listed here: run kubeadm config images list", kind)
     elif (group, kind) in _LISTS:
-        sheet.note(root.line, f"{_LISTS[group, kind]} is an image list itself: give it to airgap resolve", kind)
+        sheet.note(root.line, f"{_LISTS[group, kind]} is itself an image list: give it to airgap resolve", kind)
 
 
 def _prometheus(kind: str, spec: Fields, sheet: Sheet) -> None:
@@ -133,7 +133,7 @@ def _prometheus(kind: str, spec: Fields, sheet: Sheet) -> None:
             sha, tag = part.text("sha"), part.text("tag") or part.text("version")
             sheet.image(base.text + (f"@sha256:{sha}" if sha else f":{tag}" if tag else ""), base.line, written=base.text)
         elif kind in _MONITORS and not part.text("image"):
-            what = f"{kind} names no image: its operator chooses one (see the operator's --*-default-base-image)"
+            what = f"{kind} names no image: its operator selects one (see the operator's --*-default-base-image)"
             sheet.note(part.line, what, part.text("version"))
 
 
@@ -169,7 +169,7 @@ def _argo(spec: Fields, sheet: Sheet) -> None:
             words = " ".join(_words([source.get(key) for key in ("repoURL", "chart", "path", "targetRevision")]))
             chart = source.get("chart") is not None
             what = "a chart that Argo CD renders" if chart else "a repository that Argo CD deploys from"
-            sheet.unresolved(source.line, what, words, _RENDER if chart else "discover a clone of it, too")
+            sheet.unresolved(source.line, what, words, _RENDER if chart else "discover a clone of it too")
 
 
 def _words(nodes: Iterable[Node | None]) -> list[str]:

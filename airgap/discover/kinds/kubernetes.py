@@ -107,7 +107,7 @@ class _Object:
         if isinstance(image, Scalar) and key in _CONTAINERS and "image" not in self._keys:
             self._image(image)
         elif isinstance(image, Items) and key in _CONTAINERS:
-            self._sheet.unresolved(image.line, "an image that is a list", key, "it must be a text")
+            self._sheet.unresolved(image.line, "the image is a list", key, "use a string")
         if isinstance(reference, Scalar) and key == "image" and parent == "volumes":
             self._image(reference)
         if isinstance(url, Scalar) and key == "registry" and url.text.startswith("docker://"):  # of a KubeVirt DataVolume
@@ -132,7 +132,7 @@ class _Object:
             self._sheet.image(node.text, node.line)
         elif not all(choices) or math.prod(map(len, choices)) > _MOST_VALUES:
             hint = "set its default, or add the image to the list"
-            self._sheet.unresolved(node.line, f"no single value for the parameter {names[0]}", node.text, hint)
+            self._sheet.unresolved(node.line, f"no unique value for the parameter {names[0]}", node.text, hint)
         else:
             for values in itertools.product(*choices):
                 known = dict(zip(names, values, strict=True))

@@ -1,4 +1,4 @@
-"""Kustomizations: the images they put in place of others, and what of them is not here."""
+"""Kustomizations: the images they replace, and what they refer to that is not here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_in_kustomization(root: Fields, sheet: Sheet) -> None:
         return  # one of Flux, which takes its resources from a source
     for item in itertools.chain.from_iterable(_items(root.get(key)) for key in _SOURCES):
         if isinstance(item, Scalar) and _REMOTE.match(item.text):
-            sheet.unresolved(item.line, "a resource that is fetched from elsewhere", item.text, _HINT)
+            sheet.unresolved(item.line, "a remote resource", item.text, _HINT)
         elif isinstance(item, Scalar) and item.text and "\n" not in item.text:  # else it is a patch itself
             sheet.follow(item.text, item.line)
     for name in _files(root):
@@ -63,5 +63,5 @@ def _image(image: Fields, sheet: Sheet) -> None:
     name = new or old
     version = (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
     if version:
-        sheet.image(name + version, image.line, remark=f"in place of {old}", written=old)
+        sheet.image(name + version, image.line, remark=f"replaces {old}", written=old)
     sheet.override(old, name, version, image.line)

@@ -52,7 +52,7 @@ def find_in_quadlet(text: str, sheet: Sheet) -> None:
             _setting(setting, sheet)
     for key, setting in last.items():
         if key == _BUILT:
-            sheet.note(setting.line, "an image that is built here, not fetched", setting.value)
+            sheet.note(setting.line, "an image that is built here, not pulled", setting.value)
             sheet.explain(setting.value, setting.line)
         else:
             _image(setting, sheet, _ARTIFACT if setting.key == "Artifact" else "")
@@ -60,7 +60,7 @@ def find_in_quadlet(text: str, sheet: Sheet) -> None:
 
 def _replaced(before: _Setting | None, setting: _Setting, sheet: Sheet) -> None:
     if before is not None and before.value:
-        sheet.note(before.line, f"an image that line {setting.line} puts another in place of", before.value)
+        sheet.note(before.line, f"an image that line {setting.line} replaces with another", before.value)
         sheet.explain(before.value, before.line)
 
 
@@ -119,6 +119,6 @@ def _mount(setting: _Setting, sheet: Sheet) -> None:
 def _file(setting: _Setting, sheet: Sheet) -> None:
     name = setting.value.strip("\"'")
     if "://" in name:
-        sheet.unresolved(setting.line, "a file that is fetched from elsewhere", name, "fetch it and discover it too")
+        sheet.unresolved(setting.line, "a remote file", name, "fetch it and run discover on it too")
     else:
         sheet.follow(name, setting.line)

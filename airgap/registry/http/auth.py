@@ -1,4 +1,4 @@
-"""Who we are to a registry: challenges, Basic, and Bearer tokens that are shared, renewed and never sent elsewhere.
+"""Authentication at registries: challenges, Basic, and Bearer tokens that are shared, renewed and never sent elsewhere.
 
 Sources: RFC 9110 section 11.6.1 (challenges), distribution "Token Authentication Specification" and "OAuth2 Token Authentication".
 """

@@ -1,4 +1,4 @@
-"""Logging in and out: credentials are tried at the registry, then kept where podman, skopeo and docker find them, too."""
+"""Logging in and out: credentials are tried at the registry, then stored where podman, skopeo and docker also find them."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def forget_all(file: Path) -> int:
 
 @contextlib.contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    """Nobody of ours writes into the directory of an auth file meanwhile: what is read and written back would be lost."""
+    """Keep other airgap commands from writing the auth file meanwhile: a read-modify-write would lose their changes."""
     directory = file.resolve().parent
     if not directory.is_dir():
         yield

@@ -1,4 +1,4 @@
-"""Where the API of a registry is and how it is spoken to: TLS, TLS that nobody vouches for, or plain HTTP; or not at all."""
+"""Find the API of a registry and how to reach it: TLS, TLS without verification, plain HTTP, or not at all."""
 
 from __future__ import annotations
 

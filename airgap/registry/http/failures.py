@@ -91,7 +91,7 @@ def network_failure(error: BaseException, method: str, url: str) -> RegistryErro
 
 
 def unbelievable(error: AirgapError) -> RegistryError:
-    """What a registry sends is its own fault, not that of a bundle, a store or the user. Raised from its cause."""
+    """A malformed response is the registry's fault, not that of a bundle, a store or the user. Raised from its cause."""
     return RegistryError(error.what, where=error.where, expected=error.expected, got=error.got, hint=error.hint)
 
 
@@ -148,7 +148,7 @@ def _explain_tls(cause: ssl.SSLError, host: str) -> tuple[str, str]:
 
 
 def _explain_rest(causes: list[BaseException], host: str) -> tuple[str, str]:
-    again = "run the same command again: it resumes where it stopped"
+    again = "run the same command to continue where it stopped"
     for cause in causes:
         if isinstance(cause, TooSlow):
             return f"the registry is too slow: {cause}", f"check the network to {host}; a lower --min-rate accepts slower transfers"

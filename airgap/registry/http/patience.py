@@ -1,4 +1,4 @@
-"""Patience with registries: which failures are waited out, for how long, and what is said meanwhile."""
+"""Retries: which failures are retried, for how long, and what the user is told meanwhile."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ class Wire:
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Takes the TLS context of each request as its ``verify``: loading CA files anew costs more than the handshake.
+    """Takes the TLS context of each request as its ``verify``: reloading CA files costs more than the handshake.
 
     Attributes:
         proxy_context: for proxies that are themselves spoken to over TLS.
@@ -247,7 +247,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 class _Plain(urllib3.connection.HTTPConnection):
-    """A connection on which nothing goes on for ever, in either direction."""
+    """A connection with time limits in both directions."""
 
     def __init__(self, pacing: Pacing, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

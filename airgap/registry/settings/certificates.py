@@ -1,4 +1,4 @@
-"""Whom TLS trusts and who we are to it: certs.d directories as docker and podman keep them (containers-certs.d(5))."""
+"""TLS trust and client certificates: certs.d directories as docker and podman keep them (containers-certs.d(5))."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _HUB_KEY = "https://index.docker.io/v1/"
 
 @dataclass(frozen=True)
 class Credential:
-    """What proves who we are: a name and password, or an identity token that is exchanged for access tokens."""
+    """A user name and password, or an identity token that is exchanged for access tokens."""
 
     username: str
     password: str = field(repr=False)
@@ -273,7 +273,7 @@ def _registry_of(key: str) -> str:
 
 
 def _normal(host: str) -> str:
-    """The host in its one spelling; what is none stays as it is and is found by nobody."""
+    """The host in canonical spelling; an invalid one stays as it is and matches nothing."""
     return canonical_scope(host)
 
 

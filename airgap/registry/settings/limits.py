@@ -1,4 +1,4 @@
-"""Restraint: bytes in a second, transfers at a time with one registry, and how much a registry says it will still allow."""
+"""Limits: bytes per second, concurrent transfers per registry, and the quota that a registry reports."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Bucket:
         self.piece = max(rate // 4, 4096)
 
     def take(self, count: int) -> None:
-        """Wait until so many bytes may have passed."""
+        """Wait until ``count`` bytes may pass."""
         with self._lock:
             now = self._clock()
             self._paid_until = max(self._paid_until, now - 1.0) + count / self._rate
@@ -97,7 +97,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Quota:
-    """What a registry still allows us: so many of ``limit`` manifests within ``window`` seconds (0 when it does not say)."""
+    """What a registry still allows: ``remaining`` of ``limit`` manifests within ``window`` seconds (0 when it does not say)."""
 
     limit: int
     remaining: int

@@ -28,7 +28,7 @@ class RegistryOptions:
     """How registries are spoken to.
 
     Args:
-        insecure: ``HOST[:PORT]`` of registries that may be spoken to over plain HTTP, or TLS that nobody vouches for.
+        insecure: ``HOST[:PORT]`` of registries that may be used over plain HTTP, or over TLS without verification.
             Loopback hosts are spoken to over plain HTTP without being named, as docker does it, unless there are certificates.
         cert_dirs: by ``HOST[:PORT]``, the directory with the registry's CA (``*.crt``) and our client certificate (``*.cert``,
             ``*.key``), as in containers-certs.d(5).
@@ -37,7 +37,7 @@ class RegistryOptions:
         rules: what registries.conf says.
         no_referrers_api: ``HOST[:PORT]`` or ``HOST[:PORT]/path`` whose referrers are under fallback tags only.
         logins: by ``HOST[:PORT]`` or ``HOST[:PORT]/path``, a name and password that count before those of ``credentials``.
-        bucket: lets so many bytes of blobs pass in a second; None for no limit.
+        bucket: limits the bytes of blobs per second; None for no limit.
         per_host: how many manifests and blobs may be under way at a time with one registry; 0 for no limit.
         connections: how many idle connections are kept per host, shared by all threads.
         retries: how often an idempotent call is repeated after a failure that may pass.
@@ -85,7 +85,7 @@ class RegistryOptions:
         return host in self.insecure or self.rules.is_insecure(host, path)
 
     def credential(self, host: str, path: str) -> Credential | None:
-        """Who we are to a repository: the operator's own word first, then the auth files.
+        """The credentials for a repository: the operator's own first, then the auth files.
 
         Raises:
             As ``CredentialStore.lookup``.

@@ -1,4 +1,4 @@
-"""Reading registries.conf and registries.conf.d: found and merged as podman and skopeo do it, but a mistake is an error."""
+"""Reading registries.conf and registries.conf.d: found and merged as by podman and skopeo, except that a mistake is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What registries.conf says: where images really are, which places are blocked or insecure, and what short names stand for.
+"""The rules of registries.conf: where images really are, which locations are blocked or insecure, and what short names mean.
 
 Pure: the files are read by ``airgap.registry.settings.rulefiles``. Source: containers-registries.conf(5), version 2.
 """
@@ -51,7 +51,7 @@ class Rule:
     where: str = ""
 
     def match(self, name: str) -> int:
-        """How many characters at the front of a repository's name the prefix stands for, 0 when it is not meant."""
+        """How many leading characters of a repository's name the prefix matches; 0 if it does not match."""
         if self.prefix.startswith("*."):
             host, _, _ = name.partition("/")
             bare = host.partition(":")[0]
@@ -61,7 +61,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an image may be read: a mirror of it, or its one true location."""
+    """Where an image may be read: a mirror of it, or its location."""
 
     repository: Repository
     is_mirror: bool
@@ -128,7 +128,7 @@ class Rules:
             raise _blocked(name, rule)
 
     def is_insecure(self, host: str, path: str = "") -> bool:
-        """What is said of the most special place that a repository is in."""
+        """Whether the most specific entry that covers a repository is marked insecure."""
         if not self.insecure:
             return False
         parts = path.split("/") if path else []
@@ -138,7 +138,7 @@ class Rules:
         return next((self.insecure[name] for name in names if name in self.insecure), False)
 
     def expand(self, text: str) -> str:
-        """What a reference means where it is a short name that has an alias; any other reference as it is.
+        """Expand a reference that is a short name with an alias; return any other reference unchanged.
 
         The registries of ``unqualified-search-registries`` are never searched: whoever owns a name there would decide.
         """

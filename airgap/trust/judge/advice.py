@@ -1,4 +1,4 @@
-"""What a valid policy probably does not mean: scopes that never match, keys that cannot be read, fields that older programs refuse.
+"""Warnings about a valid policy: scopes that never match, keys that cannot be read, fields that older programs reject.
 
 Everything here has parsed; nothing here changes a decision. The measurements behind it are against podman 4.3 and skopeo 1.9.3, the
 versions of Debian 12.
@@ -139,7 +139,7 @@ def _unsatisfiable(policy: Policy) -> Iterator[Advice]:
 
 
 def portability(policy: Policy, document: dict[str, object]) -> Iterator[Advice]:
-    """What programs of Debian 12 make of a policy that newer ones take."""
+    """Warnings where programs of Debian 12 differ from newer ones in reading this policy."""
     for field in sorted(_newer_fields(document)):
         what = f"{_OLD} reject the whole file because of sigstoreSigned.{field}"
         yield Advice("", what, "use keyPath or keyData with one key, or give those programs a separate file")

@@ -1,4 +1,4 @@
-"""Who signed a bundle, and is that enough.
+"""Who signed a bundle, and whether the policy accepts that.
 
 1. :func:`check_catalog_signatures`, before anything in the catalog is read: check every signature file over the raw bytes with
    every key that the policy names for any bundle. Nothing that could satisfy any scope: refused, the catalog is never parsed.
@@ -44,7 +44,7 @@ _NO_SCOPE_HINT = "write a policy that names the key of your bundles: airgap poli
 
 @dataclass(frozen=True)
 class Finding:
-    """What one requirement got.
+    """The signatures found for one requirement.
 
     ``signers`` are the keys that satisfied it (full fingerprint -> description), ``numbers`` their public numbers, subkeys too, and
     ``good`` the files their signatures are in; ``failures`` says for each other signature file why it did not count, ``obstacle``
@@ -171,7 +171,7 @@ def obstacle(requirement: SignedBy | SigstoreSigned) -> str:
 
 
 def find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
-    """What the detached OpenPGP signatures among ``files`` are worth with these keys. Raises ``AirgapError``: a key is none."""
+    """Verify the detached OpenPGP signatures among ``files`` with these keys. Raises ``AirgapError``: a key is invalid."""
     signers: dict[str, str] = {}
     failures: dict[str, str] = {}
     armored = {name: content for name, content in files.items() if name.endswith(".asc")}
@@ -196,7 +196,7 @@ def find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[
 
 
 def find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
-    """What the raw signatures in base64 among ``files`` are worth with these keys. Raises ``AirgapError``: a key is none."""
+    """Verify the raw base64 signatures among ``files`` with these keys. Raises ``AirgapError``: a key is invalid."""
     public = [load_public_key(data) for data in keys]
     signers: dict[str, str] = {}
     failures: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""May this image enter: the requirements of policy.json's transport ``docker`` for its source reference.
+"""Whether an image is accepted: the requirements of policy.json's transport ``docker`` for its source reference.
 
 All requirements of the scope must accept (AND); each is satisfied by any one signature. Bad signatures never poison good ones.
 """
@@ -40,7 +40,7 @@ _MOST_REASONS = 8
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one requirement said about an image, and why, in one sentence; the signature and the key that decided, if any."""
+    """The decision of one requirement about an image, the reason in one sentence, and the deciding signature and key, if any."""
 
     requirement: str
     accepted: bool
@@ -59,7 +59,7 @@ class _Good:
 
 @dataclass(frozen=True, slots=True)
 class ImageVerdict:
-    """What the policy says about one image: the scope that decided, and every requirement of it. All must accept."""
+    """The policy's verdict on one image: the scope that decided, and each of its requirements. All must accept."""
 
     reference: Reference
     scope: str

@@ -1,4 +1,4 @@
-"""Does a signature satisfy a requirement: the steps for signedBy and for sigstoreSigned, in the order of containers/image.
+"""Whether a signature satisfies a requirement: the steps for signedBy and sigstoreSigned, in the order of containers/image.
 
 1. The signature itself: by a key that the requirement names, and where it wants a log, logged.
 2. The payload, read strictly.

@@ -1,8 +1,8 @@
-"""Judge every instance of an image by a policy, with all signatures that hang off it, wherever image and signatures are kept.
+"""Judge every instance of an image by a policy, with all its signatures, wherever image and signatures are stored.
 
-An instance is an image manifest reached from the image's root: what a container engine pulls in the end, and what it verifies then
-(reference: facts 1 and 6). Where there is none, as in an index without children, the root itself is the instance: whatever is about
-to get a name is judged. It is judged under the source reference of the image it belongs to.
+An instance is an image manifest reached from the image's root: what a container engine finally pulls and verifies. Where there
+is none, as in an index without children, the root itself is the instance: whatever is about to get a name is judged.
+It is judged under the source reference of the image it belongs to.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Instances: TypeAlias = tuple[Descriptor, *tuple[Descriptor, ...]]
 
 
 def instances_of(root: Descriptor, parts: Iterable[Descriptor]) -> Instances:
-    """What of an image is judged: the image manifests among its parts, or its root where there is none."""
+    """The instances of an image: the image manifests among its parts, or its root if there are none."""
     found = [part for part in parts if part.media_type in media.IMAGES]
     return (found[0], *found[1:]) if found else (root,)
 

@@ -1,4 +1,4 @@
-"""Cosign 3 bundles as evidence for an image: one DSSE envelope over an in-toto statement that names digests, perhaps images.
+"""Sigstore bundles (cosign 3) as evidence for an image: one DSSE envelope over an in-toto statement that names digests.
 
 Sources: sigstore ``protobuf-specs`` (``sigstore_bundle.proto``, ``sigstore_common.proto``), DSSE v1.0 ``protocol.md``, in-toto
 Statement v1 and v0.1. Only signatures by a known key are judged; a bundle's certificates and log entries are not evaluated.
@@ -66,7 +66,7 @@ def read_bundle(raw: bytes) -> Envelope:
     """Read a bundle of version 0.3 strictly.
 
     Raises:
-        Refused: it is none, too large, or of a kind that cannot vouch for an image.
+        Refused: it is malformed, too large, or of a kind that cannot sign an image.
     """
     if len(raw) > MAX_SIGNATURE_BLOB:
         raise Refused("the Sigstore bundle is too large", expected=f"at most {MAX_SIGNATURE_BLOB} bytes")

@@ -1,7 +1,7 @@
-"""The only module that runs gpg: signing with the user's own keys, and verifying in a keyring that holds the policy's keys alone.
+"""Runs gpg: signs with the user's own keys, and verifies with a keyring that holds only the policy's keys.
 
 gpg's exit status proves nothing (0 for a revoked key, 0 for data without any signature), so the status lines decide: exactly one
-signature, good, and none of the words that mean anything else (reference: trust, section 2.1).
+good signature, and none of the keywords in ``_NEVER``.
 """
 
 from __future__ import annotations

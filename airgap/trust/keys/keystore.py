@@ -1,4 +1,4 @@
-"""The key material that requirements name, read once and kept as long as images are being judged."""
+"""The keys that requirements name, read once and kept while images are judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys by their public numbers: one key is one key, be it in PEM or DER, as SPKI or PKCS #1, or within an OpenPGP key.
+"""Keys identified by their public numbers, so that one key counts once in any encoding: PEM, DER, SPKI, PKCS #1 or OpenPGP.
 
 A number is a text: for every kind of key that :mod:`airgap.trust.keys.signatures` takes it is that key's fingerprint, the SHA-256
 of its SPKI encoding; for others, which only OpenPGP has, a digest of what gpg says (``doc/DETAILS`` of GnuPG, ``pkd`` records).
@@ -70,7 +70,7 @@ def openpgp_keys(listing: str) -> tuple[OpenPgpKey, ...]:
 
 
 def people(signers: Mapping[str, Collection[str]]) -> dict[str, str]:
-    """Who is who: signer -> a name that all signers share who have a number in common, also by way of others.
+    """Group signers: signer -> a name shared by all signers that have a number in common, directly or through others.
 
     Args:
         signers: the numbers of every signer's key, subkeys included.

@@ -92,7 +92,7 @@ def holds_secret_key(content: bytes) -> bool:
 
 
 def _unarmored(block: str) -> bytes:
-    """What a block holds, read as leniently as by gpg: whatever a damaged one still shows."""
+    """The content of a block, read as leniently as gpg does, also of a damaged one."""
     lines = (line for line in block.split("\n") if ":" not in line and not line.startswith("="))
     text = _NOT_BASE64.sub("", "".join(lines))
     text = text[:-1] if len(text) % 4 == 1 else text
@@ -100,7 +100,7 @@ def _unarmored(block: str) -> bytes:
 
 
 def _tags(data: bytes) -> Iterator[int]:
-    """The tags of all packets, up to what is none."""
+    """The tags of all packets, up to the first invalid one."""
     position = 0
     with contextlib.suppress(Refused, IndexError):
         while position < len(data):

@@ -1,4 +1,4 @@
-"""What an image signature says: the payload of GPG simple signing and of cosign, read as strictly as containers/image does."""
+"""What an image signature says: the payload of GPG simple signing and of cosign, read as strictly as containers/image reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PEM (RFC 7468) in the form that every program reads alike: what is taken here is what skopeo and podman take, or less.
+"""PEM (RFC 7468) in the form that every program reads the same way: no more than skopeo and podman accept.
 
 Libraries differ in what they pass over: text on a marker's line, a byte order mark, header lines, other labels. A key that only
 some programs can read would pass here and fail on every host. Text on lines of its own before a block is common and read alike.

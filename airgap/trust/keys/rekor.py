@@ -1,4 +1,4 @@
-"""Rekor's promise that a signature was logged: the signed entry timestamp (SET) that cosign keeps in an annotation.
+"""Rekor's inclusion promise for a signature: the signed entry timestamp (SET) that cosign keeps in an annotation.
 
 The promise must be about *this* signature: key, signature and payload hash of the entry are compared with ours (CVE-2022-36056).
 """

@@ -1,7 +1,7 @@
-"""Keys that a site no longer believes, whatever its policy says: a text file with one key a line. Pure.
+"""Keys that a site no longer accepts, whatever its policy says: a text file with one key per line. Pure.
 
-An offline site hears of a lost key by telephone or on paper. One line in this file is quicker and safer than an edit of every
-policy that may name the key (reference: threat 11).
+An offline site learns of a lost key by phone or on paper. One line in this file is quicker and safer than editing every
+policy that may name the key (docs/threats.md, row 11).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from airgap.trust.keys import cosignkey, gpg
 from airgap.trust.keys.signatures import PublicKey, public_key
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
-#: Asked for a passphrase only when a key is encrypted; None when there is none to be had.
+#: Called for a passphrase only when a key is encrypted; None if none is available.
 Passphrase: TypeAlias = Callable[[], bytes | None]
 
 _GPG = "gpg:"

@@ -1,4 +1,4 @@
-"""containers-policy.json(5), parsed strictly and purely: one mistake anywhere refuses the whole file.
+"""containers-policy.json(5), parsed strictly and purely: one mistake anywhere rejects the whole file.
 
 Bundles are judged under the transport ``airgap``, whose scopes are stream names; podman and skopeo accept the same file.
 Key files are named here but read only when a requirement is evaluated.

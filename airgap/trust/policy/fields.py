@@ -1,4 +1,4 @@
-"""Reading JSON objects of policy.json field by field: every deviation refuses the whole file and names the place."""
+"""Reading JSON objects of policy.json field by field: any deviation rejects the whole file and names the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which name a signature vouches for: ``docker-reference`` against what was asked for (containers-policy.json(5))."""
+"""Compare the name in a signature (``docker-reference``) with the requested one (containers-policy.json(5))."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which scopes a transport of policy.json can have; a scope that can never match is a mistake that must not pass silently.
+"""Which scopes a transport of policy.json can have; a scope that can never match is an error.
 
 The rules are those of containers/image (``ValidatePolicyConfigurationScope`` of each transport); the empty scope is always valid.
 """

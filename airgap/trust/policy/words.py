@@ -1,4 +1,4 @@
-"""What a requirement of policy.json asks for, in words for people (pure)."""
+"""Describe a requirement of policy.json in words (pure)."""
 
 from __future__ import annotations
 
