@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from airgap.errors import Damaged
 from airgap.oci.stores import Reader
@@ -40,7 +40,7 @@ _COLUMN = struct.Struct("<II")
 Opener = Callable[[], Reader]
 
 
-def make(new: Opener, base: Opener | None, scale: float, codec: str, effort: Effort) -> Iterator[bytes]:
+def make(new: Opener, base: Opener | None, scale: float, codec: str, effort: Effort) -> Generator[bytes, None, None]:
     """The pieces of a patch, in order.
 
     Args:

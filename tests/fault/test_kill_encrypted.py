@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airgap.layout import LayoutStore
+from airgap.oci import media
 from tests.support import images
 from tests.support.confidential import Reader
 from tests.support.crash import Crasher, crasher
@@ -40,7 +41,7 @@ class Exporting:
 def exporting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporting]:
     root = tmp_path_factory.mktemp("export")
     with LayoutStore(root / "origin") as layout:
-        layers = [images.content(images.seeded(str(size), size), images.media.OCI_LAYER) for size in (30_000, 42_000)]
+        layers = [images.content(images.seeded(str(size), size), media.OCI_LAYER) for size in (30_000, 42_000)]
         images.publish(layout, "origin.example/shop/web:1", images.image(layers))
         layout.commit()
     with crasher(tmp_path_factory.mktemp("home")) as driver:

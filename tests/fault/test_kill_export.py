@@ -17,6 +17,7 @@ import pytest
 
 from airgap.layout import LayoutStore
 from airgap.oci import media
+from airgap.oci.digest import Digest
 from tests.support import images
 from tests.support.crash import Crasher, Ended, crasher
 from tests.support.dockerregistry import DockerRegistry
@@ -213,7 +214,7 @@ def test_a_bundle_sealed_by_a_killed_run_does_not_stop_the_next_one_of_other_con
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in out.iterdir()) == [NAME, "prod-0002"]
     first = (out / NAME / "catalog.json").read_bytes()
-    assert json.loads((out / "prod-0002/catalog.json").read_bytes())["previous"] == images.Digest.of(first)
+    assert json.loads((out / "prod-0002/catalog.json").read_bytes())["previous"] == Digest.of(first)
 
 
 def test_killed_in_the_middle_of_a_long_blob_only_the_rest_is_asked_for(world: World, tmp_path: Path) -> None:

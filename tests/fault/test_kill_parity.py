@@ -11,6 +11,7 @@ import pytest
 
 from airgap.format.names import parity_name, volume_name
 from airgap.layout import LayoutStore
+from airgap.oci import media
 from tests.support import images
 from tests.support.crash import Crasher, crasher
 from tests.support.paritybundles import content, files, make, spoil
@@ -52,7 +53,7 @@ def tree(directory: Path) -> dict[str, bytes]:
 def exporting(driver: Crasher, tmp_path_factory: pytest.TempPathFactory) -> Exporting:
     root = tmp_path_factory.mktemp("export")
     with LayoutStore(root / "origin") as layout:
-        layers = [images.content(images.seeded(str(size), size), images.media.OCI_LAYER) for size in (30_000, 42_000)]
+        layers = [images.content(images.seeded(str(size), size), media.OCI_LAYER) for size in (30_000, 42_000)]
         images.publish(layout, "origin.example/shop/web:1", images.image(layers))
         layout.commit()
     driver.run("keys", "generate", "--out", root / "keys")

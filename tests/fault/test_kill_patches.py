@@ -125,7 +125,7 @@ def lose_everything(scratch: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damage_patch, damage_note, lie_about_size, lose_patches, lose_everything])
-def test_patches_that_were_damaged_after_the_kill_are_made_again(world: World, tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+def test_patches_that_were_damaged_after_the_kill_are_made_again(world: World, tmp_path: Path, damage) -> None:
     out = tmp_path / "out"
     assert world.crasher.crash("inside note #6", *world.export(out)).killed
     damage(out / f"{NAME}.partial/patches")

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import tarfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -177,29 +178,29 @@ def test_a_directory_holds_one_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [ArchiveTarget, DirTarget])
-def test_what_is_there_is_never_overwritten(tmp_path: Path, kind: type[Collecting]) -> None:
+def test_what_is_there_is_never_overwritten(tmp_path: Path, kind: Callable[[Path], Collecting]) -> None:
     (tmp_path / "x").write_text("precious")
-    with pytest.raises(UsageError), kind(tmp_path / "x") as target:  # type: ignore[call-arg]
+    with pytest.raises(UsageError), kind(tmp_path / "x") as target:
         fill(target, (f"{HERE}:1", SINGLE))
     assert (tmp_path / "x").read_text() == "precious"
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
 
 
 @pytest.mark.parametrize("kind", [ArchiveTarget, DirTarget])
-def test_what_an_earlier_run_made_is_known_and_stays(tmp_path: Path, kind: type[Collecting]) -> None:
+def test_what_an_earlier_run_made_is_known_and_stays(tmp_path: Path, kind: Callable[[Path], Collecting]) -> None:
     for _ in range(2):
-        with kind(tmp_path / "x") as target:  # type: ignore[call-arg]
+        with kind(tmp_path / "x") as target:
             if target.resolve(Reference.parse(f"{HERE}:1")) != SINGLE.digest:
                 fill(target, (f"{HERE}:1", SINGLE))
                 target.commit()
-    with kind(tmp_path / "x") as target, pytest.raises(UsageError):  # type: ignore[call-arg]
+    with kind(tmp_path / "x") as target, pytest.raises(UsageError):
         fill(target, (f"{HERE}:1", WEB))
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
 
 
 @pytest.mark.parametrize("kind", [ArchiveTarget, DirTarget])
-def test_without_commit_nothing_is_left(tmp_path: Path, kind: type[Collecting]) -> None:
-    with kind(tmp_path / "x") as target:  # type: ignore[call-arg]
+def test_without_commit_nothing_is_left(tmp_path: Path, kind: Callable[[Path], Collecting]) -> None:
+    with kind(tmp_path / "x") as target:
         fill(target, (f"{HERE}:1", SINGLE))
         blob = SINGLE.blobs[1]
         assert target.has(HERE, blob.descriptor)

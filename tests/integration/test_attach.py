@@ -47,7 +47,8 @@ def file(yard: Yard, name: str, content: bytes) -> Path:
 def referrers(registry: DockerRegistry, path: str, subject: str) -> list[dict[str, Any]]:
     """From the fallback tag, which is what this registry has."""
     tag = subject.replace(":", "-")
-    return ask(registry.address, f"/v2/{path}/manifests/{tag}", Accept=ACCEPT).json["manifests"]
+    found: list[dict[str, Any]] = ask(registry.address, f"/v2/{path}/manifests/{tag}", Accept=ACCEPT).json["manifests"]
+    return found
 
 
 def test_an_sbom_and_a_scan_result_arrive_as_referrers(yard: Yard, target: DockerRegistry) -> None:

@@ -48,7 +48,8 @@ def swap_manifest_digest(top: dict[str, Any]) -> None:
 
 
 def attachment(top: dict[str, Any]) -> dict[str, Any]:
-    return next(image for image in top["images"] if "attachments" in image)["attachments"][0]
+    found: dict[str, Any] = next(image for image in top["images"] if "attachments" in image)["attachments"][0]
+    return found
 
 
 EDITS: dict[str, Callable[[dict[str, Any]], object]] = {

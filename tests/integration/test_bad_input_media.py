@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow("a wide matrix of inputs over the whole way")
 def tags(address: str, prefix: str) -> list[str]:
     """Every tag in the repositories below a prefix that the bundle's images would get."""
     connection = http.client.HTTPConnection(address, timeout=60)
-    found = []
+    found: list[str] = []
     try:
         for path in ("docker.io/shop/web", "quay.io/tools/tool"):
             connection.request("GET", f"/v2/{prefix}/{path}/tags/list")

@@ -44,7 +44,7 @@ def refused(site: Site, line: str, code: int, *options: object) -> str:
 def members(path: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
     """The files of an archive, to be written again with changes."""
     with tarfile.open(path) as archive:
-        return [(info, archive.extractfile(info).read()) for info in archive.getmembers() if info.isfile()]  # type: ignore[union-attr]
+        return [(info, file.read()) for info in archive.getmembers() if info.isfile() and (file := archive.extractfile(info))]
 
 
 @pytest.mark.parametrize("transport", ["oci", "oci-archive", "docker-archive", "dir", "bundle"])

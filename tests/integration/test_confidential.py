@@ -284,6 +284,7 @@ def test_a_bundle_with_patches_is_read_and_rebuilt(tmp_path: Path, sender: Sende
             images.publish(layout, f"{versions.HOST}/tool:{number}", images.image([versions.layer("tool", number)]))
         layout.commit()
     state = ["--state", tmp_path / "state", "--json"]
+    since: list[str | Path]
     for number in (1, 2):
         source = f"oci:{tmp_path / 'origin'}:{versions.HOST}/tool:{number}"
         fixed = ["--out", tmp_path / "usb", "--stream", "prod", "--key", sender.key, "--encrypt-to", reader.public]

@@ -222,7 +222,8 @@ def test_end_8a_listing_tags_of_a_repository_that_is_not_found_is_404(registry):
 
 @pytest.mark.parametrize("count", [1, 3, 7, 8, 100])
 def test_end_8b_listing_tags_n_at_a_time_with_the_next_link(registry, count):
-    path, found = f"/v2/{NAME}/tags/list?n={count}", []
+    path = f"/v2/{NAME}/tags/list?n={count}"
+    found: list[str] = []
     while path:
         reply = ask(registry.address, path)
         assert len(reply.json["tags"]) == min(count, len(everything(registry)) - len(found))

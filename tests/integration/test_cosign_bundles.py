@@ -22,7 +22,7 @@ from tests.support.tools import require
 
 pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
 
-OTHER_STATEMENT = {"predicateType": "https://slsa.dev/provenance/v1"}
+OTHER_STATEMENT: dict[str, Any] = {"predicateType": "https://slsa.dev/provenance/v1"}
 
 
 @dataclass(frozen=True)

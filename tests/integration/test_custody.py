@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +28,11 @@ def desk(tmp_path: Path, made: Made) -> Site:
     return Site(tmp_path / "desk")
 
 
-def log(*arguments: object, check: bool = True) -> dict[str, object]:
+def log(*arguments: object, check: bool = True) -> dict[str, Any]:
     done = here("media", "log", *arguments, "--json")
     assert not check or done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
 
 
 def imported(desk: Site, made: Made, media: list[Path], *options: object, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,10 @@ from tests.support.tools import require
 pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
 
 
-def imported(site: SiteDesk, to: str, *options: object, bundle: Path | None = None) -> dict[str, object]:
+def imported(site: SiteDesk, to: str, *options: object, bundle: Path | None = None) -> dict[str, Any]:
     done = site.import_(*options, to=to, bundle=bundle)
     assert done.returncode == 0, done.stderr
-    facts: dict[str, object] = json.loads(done.stdout)
+    facts: dict[str, Any] = json.loads(done.stdout)
     return facts
 
 
@@ -66,7 +67,7 @@ def test_podman_loads_a_docker_archive_of_one_platform(site: SiteDesk, tmp_path:
 
 def test_what_a_format_has_no_place_for_is_said_to_people_and_machines(site: SiteDesk, tmp_path: Path) -> None:
     facts = imported(site, f"k3s:{tmp_path / 'images'}")
-    assert [str(name).partition(" ")[0] for name in facts["not_held"]] == ["referrer"]  # type: ignore[attr-defined]
+    assert [str(name).partition(" ")[0] for name in facts["not_held"]] == ["referrer"]
     fixed = ("--policy", site.made.sender.policy, "--state", tmp_path / "other-state")
     done = here("import", site.bundle, "--to", f"k3s:{tmp_path / 'more'}", *fixed)
     assert "not held     referrer sha256:" in done.stdout
@@ -130,5 +131,5 @@ def test_a_directory_has_the_vendors_and_the_sites_signatures_which_skopeo_enfor
         for platform in PLATFORMS:
             arch = ["--override-os", "linux", "--override-arch", platform.partition("/")[2]]
             out = f"dir:{tmp_path / f'{key}-{arch[-1]}'}"
-            command = [require("skopeo"), "--policy", policy, *arch, "copy", "-q", f"dir:{tmp_path / 'd'}", out]
+            command: list[str | Path] = [require("skopeo"), "--policy", policy, *arch, "copy", "-q", f"dir:{tmp_path / 'd'}", out]
             subprocess.run(command, check=True, capture_output=True)

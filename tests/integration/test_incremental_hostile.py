@@ -12,6 +12,7 @@ import pytest
 from airgap.bundle.store import BundleStore
 from airgap.delta.bases import Base, of_catalog
 from airgap.oci.digest import Digest
+from airgap.oci.image import digest_tag
 from airgap.planning import plan
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of
@@ -34,7 +35,7 @@ class Desk:
         self.references = [self.origin.push(f"{WEB}:1", self.web)]
         payload = images.simple_signing(self.references[0].repository, self.web.digest)
         self.signature = images.cosign_signature(payload, "c2lnbmF0dXJl")
-        self.origin.push(f"{WEB}:{images.digest_tag(self.web.digest, '.sig')}", self.signature)
+        self.origin.push(f"{WEB}:{digest_tag(self.web.digest, '.sig')}", self.signature)
         self.first = self.sender.bundle(self.origin, self.references, work / "usb")
         assert here(*self.command(self.first)).returncode == 0
 
@@ -98,8 +99,8 @@ def test_a_signature_that_is_only_held_does_not_count(desk: Desk) -> None:
     """What is at the destination was not judged with this bundle, and is not asked before it was."""
     bundle = desk.second(desk.signature.blobs[1].descriptor.digest)
     key = {"type": "sigstoreSigned", "keyPath": str(desk.sender.root / "sender.pub")}
-    policy = {"default": [{"type": "reject"}], "transports": {"airgap": {"": [{"type": "insecureAcceptAnything"}]}}}
-    policy["transports"]["docker"] = {"": [key]}  # type: ignore[index]
+    scopes = {"airgap": {"": [{"type": "insecureAcceptAnything"}]}, "docker": {"": [key]}}
+    policy = {"default": [{"type": "reject"}], "transports": scopes}
     desk.refuses(bundle, "the bundle does not carry a blob that is needed", policy=policy)
 
 

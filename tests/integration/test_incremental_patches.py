@@ -27,6 +27,7 @@ from tests.support.gateway import Gateway
 from tests.support.hostile import Reply, Request
 from tests.support.tools import require
 from tests.support.versions import Far, Stream, blobs_of, make_stream, size_of
+from tests.support.walk import walk
 
 pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
 
@@ -135,7 +136,7 @@ def test_layers_of_every_kind_are_patched_or_carried_whole_and_never_wrong(tmp_p
         far = Far(stream, registry, tmp_path / "state")
         far.takes(first)
         far.takes(second)
-        assert far.contents() == versions.walk(source.address)
+        assert far.contents() == walk(source.address)
     for (kind, (*_, patched)), new in zip(KINDS.items(), built[1], strict=True):
         if kind != "empty":
             assert ("patch" in blobs_of(second)[new.descriptor.digest]) == patched, kind

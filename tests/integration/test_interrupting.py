@@ -88,12 +88,16 @@ def _to_us(number: int) -> Strike:
     return lambda process, _: process.send_signal(number)
 
 
+def _to_the_program(number: int) -> Strike:
+    return lambda _, pid: os.kill(pid, number)
+
+
 #: Who gets the signal: airgap alone; everybody at the terminal; only the program that works for it.
 STRIKES: dict[str, Strike] = {
     **{f"airgap {number.name}": _to_us(number) for number in SIGNALS},
     "the terminal's Ctrl-C": lambda process, _: os.killpg(process.pid, signal.SIGINT),
     "a dropped terminal": lambda process, _: os.killpg(process.pid, signal.SIGHUP),
-    **{f"the program {number.name}": lambda _, pid, number=number: os.kill(pid, number) for number in SIGNALS},  # type: ignore[misc]
+    **{f"the program {number.name}": _to_the_program(number) for number in SIGNALS},
 }
 
 

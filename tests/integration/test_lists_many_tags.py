@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.lists import parse_list
+from airgap.lists import Selection, parse_list
 from airgap.planning.selecting import expand
 from airgap.progress import Silent
 from tests.support import images
@@ -61,7 +61,9 @@ def test_memory_is_bounded_by_what_is_chosen(server: Hostile) -> None:
     text = f"images: [{{name: {server.address}/shop/web, tags: {{semver: '*', newest: 5}}}}]"
     wanted = parse_list(text.encode(), "list").wanted
     with client() as source:
-        list(source.tags(next(iter(wanted)).repository))  # type: ignore[union-attr] # what is kept for good is there now
+        first = wanted[0]
+        assert isinstance(first, Selection)
+        list(source.tags(first.repository))  # what is kept for good is there now
         tracemalloc.start()
         try:
             chosen = expand(wanted, source, Silent())

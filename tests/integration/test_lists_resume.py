@@ -9,6 +9,7 @@ import pytest
 
 from airgap.errors import RegistryError, UsageError
 from airgap.exporter.export import Exported, export
+from airgap.format.catalog import Catalog
 from airgap.lists import parse_list
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.reference import Repository
@@ -59,4 +60,5 @@ def test_a_tag_that_is_new_since_then_does_not_stop_the_resume_but_another_rule_
         run(sender, origin, "{semver: ^1, newest: 2}", out)
     assert "different content" in caught.value.what
     done = run(sender, origin, "{semver: ^1, newest: 1}", out)
+    assert isinstance(done.catalog, Catalog)
     assert [str(image.reference) for image in done.catalog.images] == [f"{NAME}:1.1"]

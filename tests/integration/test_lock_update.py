@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,9 +54,9 @@ class Shop:
             images.push_layout_to_registry(layout, self.registry.address)
         return str(built.digest)
 
-    def update(self, *options: str) -> dict[str, object]:
+    def update(self, *options: str) -> dict[str, Any]:
         done = self.site.run("resolve", self.list, "--lock", self.lock, "--update", "--json", *options)
-        facts: dict[str, object] = json.loads(done.stdout)
+        facts: dict[str, Any] = json.loads(done.stdout)
         return facts
 
 
@@ -75,7 +76,7 @@ def test_a_moved_tag_is_shown_with_both_digests_and_its_new_platforms(shop: Shop
     resolved(shop)
     new = shop.release("two", signed=True, platforms=("linux/amd64", "linux/arm64", "linux/s390x"))
     facts = shop.update()
-    [moved] = facts["moved"]  # type: ignore[misc]
+    [moved] = facts["moved"]
     assert (moved["from"], moved["to"]) == (old, new)
     assert moved["platforms_gained"] == ["linux/s390x"]
     assert facts["unchanged"] == 1
@@ -118,7 +119,7 @@ def test_a_lost_signature_may_be_allowed(shop: Shop) -> None:
     shop.release("one", signed=True)
     resolved(shop)
     new = shop.release("two", signed=False)
-    [moved] = shop.update("--allow-lost-signatures")["moved"]  # type: ignore[misc]
+    [moved] = shop.update("--allow-lost-signatures")["moved"]
     assert moved["signatures_lost"] == 1
     assert new in shop.lock.read_text()
 

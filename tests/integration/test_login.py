@@ -137,17 +137,34 @@ def test_password_is_asked_for_on_a_terminal_and_not_shown(site: Site, guarded: 
 def test_what_skopeo_wrote_is_read_and_what_we_write_skopeo_reads(site: Site, guarded: DockerRegistry) -> None:
     require("skopeo")
     theirs, ours = site.root / "theirs.json", site.root / "ours.json"
-    line = ["skopeo", "login", "--tls-verify=false", "--authfile", theirs, "-u", USER, "--password-stdin", guarded.address]
+    line: list[str | Path] = [
+        "skopeo",
+        "login",
+        "--tls-verify=false",
+        "--authfile",
+        theirs,
+        "-u",
+        USER,
+        "--password-stdin",
+        guarded.address,
+    ]
     subprocess.run(line, input=PASSWORD.encode(), check=True, capture_output=True)
     assert resolve(site, guarded, "--authfile", theirs).returncode == 0
     for scope in (guarded.address, f"{guarded.address}/team"):
         assert login(site, scope, "--authfile", ours).returncode == 0
-        inspect = ["skopeo", "inspect", "--tls-verify=false", "--authfile", ours, f"docker://{guarded.address}/team/app:1"]
+        inspect: list[str | Path] = [
+            "skopeo",
+            "inspect",
+            "--tls-verify=false",
+            "--authfile",
+            ours,
+            f"docker://{guarded.address}/team/app:1",
+        ]
         assert json.loads(subprocess.run(inspect, check=True, capture_output=True).stdout)["Name"] == f"{guarded.address}/team/app"
         assert command(site, "logout", scope, "--authfile", ours).returncode == 0
         assert subprocess.run(inspect, check=False, capture_output=True).returncode != 0
     assert login(site, guarded.address, "--authfile", theirs).returncode == 0
-    logout = ["skopeo", "logout", "--authfile", theirs, guarded.address]
+    logout: list[str | Path] = ["skopeo", "logout", "--authfile", theirs, guarded.address]
     subprocess.run(logout, check=True, capture_output=True)
     failed(resolve(site, guarded, "--authfile", theirs), NETWORK, "401")
 

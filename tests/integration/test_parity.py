@@ -13,6 +13,7 @@ import pytest
 
 from airgap.format.names import parity_name, volume_name
 from airgap.layout import LayoutStore
+from airgap.oci import media
 from tests.support import images
 from tests.support.mounts import small_disk
 from tests.support.paritybundles import spoil
@@ -63,7 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("parity")
     with LayoutStore(root / "origin") as layout:
         for name, sizes in (("web", (30_000, 42_000)), ("db", (25_000,))):
-            layers = [images.content(images.seeded(f"{name}{size}", size), images.media.OCI_LAYER) for size in sizes]
+            layers = [images.content(images.seeded(f"{name}{size}", size), media.OCI_LAYER) for size in sizes]
             images.publish(layout, f"origin.example/shop/{name}:1", images.image(layers))
         layout.commit()
     made = World(root, Site.make(root / "site"), f"oci:{root / 'origin'}", root / "out" / NAME)

@@ -235,7 +235,7 @@ def test_one_registries_conf_leads_skopeo_and_us_to_the_same_image(stock: Stock,
         for location in (empty.address, f"{origin.address}/shop"):
             conf += f'[[registry.mirror]]\nlocation = "{location}"\ninsecure = true\n'
         file = rules(site, conf)
-        line = ["skopeo", "--registries-conf", file, "inspect", "--raw", "docker://team.example/web:1.0"]
+        line: list[str | Path] = ["skopeo", "--registries-conf", file, "inspect", "--raw", "docker://team.example/web:1.0"]
         digest = hashlib.sha256(subprocess.run(line, capture_output=True, check=True).stdout).hexdigest()
         (site.root / "images.txt").write_text("team.example/web:1.0\n")
         assert (

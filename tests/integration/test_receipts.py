@@ -16,6 +16,7 @@ from airgap.errors import Refused
 from airgap.layout import LayoutStore
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
+from airgap.oci.reference import Repository
 from tests.support import images
 from tests.support.bundles import flip
 from tests.support.cli import NETWORK, USAGE, failed, here
@@ -175,7 +176,7 @@ def test_receipt_of_a_store(tmp_path: Path) -> None:
     web = images.multi_arch("web")
     with LayoutStore(tmp_path / "store") as layout:
         images.publish(layout, "docker.io/library/web:1", web)
-        images.attach(layout, images.Repository("docker.io", "library/web"), web, [images.artifact(web, "x/y", b"sbom")])
+        images.attach(layout, Repository("docker.io", "library/web"), web, [images.artifact(web, "x/y", b"sbom")])
         layout.commit()
     files = {f"sha256:{path.name}": path.stat().st_size for path in (tmp_path / "store/blobs/sha256").iterdir()}
     made = make(tmp_path, f"oci:{tmp_path}/store")
@@ -222,7 +223,16 @@ def test_receipt_is_signed_like_a_catalog(tmp_path: Path, origin: DockerRegistry
     assert signature.suffix == ".sig"
     decoded = subprocess.run(["base64", "-d", signature], capture_output=True, check=True).stdout
     (tmp_path / "raw.sig").write_bytes(decoded)
-    verify = [require("openssl"), "dgst", "-sha256", "-verify", site.public, "-signature", tmp_path / "raw.sig", out]
+    verify: list[str | Path] = [
+        require("openssl"),
+        "dgst",
+        "-sha256",
+        "-verify",
+        site.public,
+        "-signature",
+        tmp_path / "raw.sig",
+        out,
+    ]
     assert b"Verified OK" in subprocess.run(verify, check=True, capture_output=True).stdout
     keys = [site.public.read_bytes()]
     assert "ECDSA" in check_receipt_signatures(out.read_bytes(), signature_files(out), keys, str(out))[0]

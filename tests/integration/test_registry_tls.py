@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def context(
 
 def push(store: RegistryStore, repository: Repository) -> None:
     for content in BUILT.blobs:
-        store.write(repository, content.descriptor, lambda content=content: images.BytesReader(content.raw))  # type: ignore[misc]
+        store.write(repository, content.descriptor, partial(images.BytesReader, content.raw))
     store.put_manifest(repository, BUILT.manifest)
     store.tag(repository.tagged("v1"), BUILT.manifest)
 
@@ -157,7 +158,7 @@ def test_ca_of_a_registry_holds_for_its_storage_and_the_client_certificate_stays
     for strict in (False, True):
         with Hostile(lambda request: ranged(DATA, request), context(ca, strict=strict)) as storage:
             leads = Reply(307, headers={"Location": f"{storage.url}/b"})
-            with Hostile(lambda _, leads=leads: leads, context(ca, strict=True)) as server:  # type: ignore[misc]
+            with Hostile(partial(lambda leads, _: leads, leads), context(ca, strict=True)) as server:
                 directory = certs(tmp_path / str(strict), server.address, ca)
                 with client(cert_dirs={server.address: directory}, retries=0) as store:
                     repository = Repository(server.address, "a")

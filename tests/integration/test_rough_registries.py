@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Load:
     bundle: Path
     digest: str
 
-    def into(self, address: str, work: Path, check: bool = True) -> object:
+    def into(self, address: str, work: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         fixed = ["--policy", self.sender.policy, "--state", work / "state", "--json", "--threads", 2]
         done = here("import", self.bundle, "--to", f"docker://{address}/m", *fixed)
         assert not check or done.returncode == 0, done.stderr
@@ -155,7 +156,7 @@ def test_what_ends_in_failure_has_tagged_nothing_and_goes_on_later(
     load: Load, registry: DockerRegistry, gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.before = lambda one: Reply(403) if one.method == "PUT" and one.path.endswith(load.digest) else None
-    failed(load.into(gateway.address, tmp_path, check=False), NETWORK, "does not accept a manifest")  # type: ignore[arg-type]
+    failed(load.into(gateway.address, tmp_path, check=False), NETWORK, "does not accept a manifest")
     assert tags(registry) == []
     gateway.before = lambda _: None
     gateway.requests.clear()
@@ -174,7 +175,7 @@ def test_an_immutable_tag(load: Load, registry: DockerRegistry, gateway: Gateway
     assert here("import", first, "--to", f"docker://{registry.address}/m", *fixed, tmp_path / "one").returncode == 0
     done = here("import", first, "--to", f"docker://{gateway.address}/m", *fixed, tmp_path / "two")
     assert done.returncode == 0, "what is there already is no reason to fail"
-    facts = failed(load.into(gateway.address, tmp_path, check=False), NETWORK, "the tag seems to be immutable", "tag is immutable")  # type: ignore[arg-type]
+    facts = failed(load.into(gateway.address, tmp_path, check=False), NETWORK, "the tag seems to be immutable", "tag is immutable")
     assert facts["expected"] == load.digest
     assert str(other.digest) in facts["got"]
 
@@ -182,4 +183,4 @@ def test_an_immutable_tag(load: Load, registry: DockerRegistry, gateway: Gateway
 def test_a_manifest_that_is_too_large_for_the_registry(load: Load, gateway: Gateway, tmp_path: Path) -> None:
     gateway.before = lambda one: Reply(413) if one.method == "PUT" and "/manifests/" in one.path else None
     done = load.into(gateway.address, tmp_path, check=False)
-    failed(done, NETWORK, "does not accept a manifest of ", "limits the size of manifests")  # type: ignore[arg-type]
+    failed(done, NETWORK, "does not accept a manifest of ", "limits the size of manifests")

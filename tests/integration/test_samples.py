@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from airgap.layout import LayoutStore
-from airgap.lists import parse_list
 from airgap.oci.image import digest_tag
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.server import Catalogue, RegistryServer
 from tests.support import images
 from tests.support.dockerregistry import DockerRegistry
+from tests.support.lists import listed
 from tests.support.served import ask
 from tests.support.tools import require
 
@@ -41,7 +41,15 @@ def blob(layout: LayoutStore, manifest: Manifest) -> bytes:
 def openssl_verifies(tmp_path: Path, payload: bytes, signature: str) -> bool:
     (tmp_path / "payload").write_bytes(payload)
     (tmp_path / "signature").write_bytes(base64.b64decode(signature))
-    words = ["dgst", "-sha256", "-verify", SAMPLES / "vendor.pub", "-signature", tmp_path / "signature", tmp_path / "payload"]
+    words: list[str | Path] = [
+        "dgst",
+        "-sha256",
+        "-verify",
+        SAMPLES / "vendor.pub",
+        "-signature",
+        tmp_path / "signature",
+        tmp_path / "payload",
+    ]
     return subprocess.run([require("openssl"), *words], capture_output=True, check=False).returncode == 0
 
 
@@ -50,9 +58,9 @@ def test_samples_stay_small():
 
 
 def test_both_lists_name_the_same_images_and_the_layout_has_them(layout):
-    text, yaml = (parse_list((SAMPLES / name).read_bytes(), name) for name in ("images.txt", "images.yaml"))
-    assert [entry.reference for entry in text.wanted] == [entry.reference for entry in yaml.wanted]
-    assert all(layout.resolve(entry.reference) for entry in text.wanted)
+    text, yaml = (listed((SAMPLES / name).read_bytes(), name) for name in ("images.txt", "images.yaml"))
+    assert text == yaml
+    assert all(layout.resolve(reference) for reference in text)
 
 
 def test_the_vendor_signatures_hold_for_the_index_and_the_first_child(layout, tmp_path):

@@ -192,7 +192,10 @@ def test_users_and_certificates_are_changed_without_a_restart(tmp_path):
             connection = serving.connect()
             connection.connect()
             with connection.sock as sock:
-                return sock.getpeercert()["serialNumber"]
+                assert isinstance(sock, ssl.SSLSocket)
+                certificate = sock.getpeercert()
+                assert certificate
+                return certificate["serialNumber"]
 
         before = serial()
         ca.issue("server")

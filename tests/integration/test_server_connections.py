@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from airgap.layout import LayoutStore
+from airgap.oci import media
 from airgap.server import Catalogue
 from airgap.server.http import USUAL, HttpServer, Limits, Listener
 from airgap.server.monitor import Monitor
@@ -67,7 +68,7 @@ class Site:
 
 @pytest.fixture(params=["plain", "tls"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
-    blobs = [images.content(images.seeded(str(size), size), images.media.OCI_LAYER_GZIP) for size in SIZES]
+    blobs = [images.content(images.seeded(str(size), size), media.OCI_LAYER_GZIP) for size in SIZES]
     with LayoutStore(tmp_path / "store") as store:
         images.publish(store, "quay.io/some/image:1", images.image(blobs))
         store.commit()

@@ -97,7 +97,7 @@ def test_a_taken_port_is_a_usage_error(world):
 class Slow(LayoutStore):
     """A store whose blobs are not plain files, as those of a bundle in several volumes."""
 
-    def open_blob(self, digest: Digest, offset: int = 0) -> Reader:
+    def open_blob(self, digest: Digest, offset: int = 0) -> Reader:  # type: ignore[override] # no ``FileReader``: that is the point
         with_range = super().open_blob(digest, offset)
 
         class Plain:

@@ -13,6 +13,7 @@ import pytest
 
 from airgap.errors import UsageError
 from airgap.layout import LayoutStore
+from airgap.oci import media
 from airgap.server import Catalogue, RegistryServer, connection
 from airgap.server.http import Limits
 from airgap.server.monitor import Monitor
@@ -88,7 +89,7 @@ def test_silent_clients_bind_no_threads_and_keep_nobody_out(tmp_path):
 
 def test_a_client_that_takes_too_little_is_cut_off(tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "STALL", 0.3)
-    blob = images.content(images.seeded("big", 20_000_000), images.media.OCI_LAYER_GZIP)
+    blob = images.content(images.seeded("big", 20_000_000), media.OCI_LAYER_GZIP)
     with serving(tmp_path, Limits(), blob) as server, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         host, _, port = server.address.partition(":")
@@ -107,7 +108,7 @@ def test_a_client_that_took_much_at_first_has_no_credit_for_dripping_afterwards(
     monkeypatch.setattr(connection, "STALL", 0.4)
     monkeypatch.setattr(connection, "MIN_RATE", 10**6)
     given_up = 'airgap_errors_total{kind="timeout"} 1.0'
-    blob = images.content(images.seeded("big", 30_000_000), images.media.OCI_LAYER_GZIP)
+    blob = images.content(images.seeded("big", 30_000_000), media.OCI_LAYER_GZIP)
     with serving(tmp_path, Limits(), blob) as server, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         host, _, port = server.address.partition(":")
@@ -142,7 +143,9 @@ def test_requests_of_strangers_make_no_new_series(tmp_path):
 
 
 def test_what_is_watched_is_read_again_when_it_changes_and_stays_when_that_fails(tmp_path):
-    file, said, troubles = tmp_path / "f", [], []
+    said: list[str] = []
+    troubles: list[tuple[str, str]] = []
+    file = tmp_path / "f"
     file.write_text("1")
 
     def load() -> int:

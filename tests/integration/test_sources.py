@@ -190,7 +190,7 @@ def test_gpg_signatures_of_a_directory_come_along(carried: Carried, tmp_path: Pa
         environment = {**os.environ, "GNUPGHOME": str(gpg.path)}
         signed = tmp_path / "signed"
         skopeo("copy", "-q", f"oci:{carried.work}/origin:vendor.example/single:1", f"dir:{signed}")
-        command = [
+        command: list[str | Path] = [
             "skopeo",
             "standalone-sign",
             signed / "manifest.json",

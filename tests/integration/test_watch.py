@@ -137,7 +137,7 @@ def test_what_nobody_trusted_vouches_for_is_refused_unread_until_the_policy_chan
     for signature in place.glob("*.sig"):
         if signature.name in {path.name for path in made.bundle.glob("*.sig")}:
             signature.unlink()
-    policy = shutil.copy(made.sender.policy, tmp_path / "policy.json")
+    policy = Path(shutil.copy(made.sender.policy, tmp_path / "policy.json"))
     events = drop.once(code=REFUSED, policy=policy)
     ((_, name),) = kinds(events, "refused")
     assert name.startswith("untrusted-")

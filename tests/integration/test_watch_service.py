@@ -15,7 +15,7 @@ from tests.support.cli import DAMAGED, USAGE, failed, here, tree
 from tests.support.desks import Made
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.drops import Drop, Service, kinds
-from tests.support.hostile import Hostile
+from tests.support.hostile import HANG_UP, Hostile
 from tests.support.tools import require
 from tests.support.versions import Stream, make_stream
 
@@ -89,7 +89,7 @@ def test_stopped_in_the_middle_of_an_import_it_goes_on_with_it_after_the_next_st
 def test_a_registry_that_fails_is_tried_again_and_holds_newer_bundles_back(drop: Drop, made: Made) -> None:
     drop.put_bundle(made.bundle)
     drop.put_bundle(made.newer)
-    with Hostile(lambda _: None) as gone:
+    with Hostile(lambda _: HANG_UP) as gone:
         address = gone.address
     with Service(drop, to=f"docker://{address}/mirror") as service:
         told = service.until("failed", "prod-0001")

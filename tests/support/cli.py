@@ -15,6 +15,9 @@ from airgap.cli.main import run
 #: The names of the exit codes (airgap/errors.py).
 USAGE, REFUSED, DAMAGED, NETWORK, MEDIA = 2, 3, 4, 5, 6
 
+#: The parts of a command line. Classes that have a method called ``list`` need the name.
+Words = list[object]
+
 
 def here(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run one command in this process: the same code without the start of an interpreter, for wide matrices."""

@@ -116,8 +116,8 @@ def _arm(points: Points) -> None:
     for owner, acts in ((State, _RECORDS), (Intents, ("appear", "settle")), (Catalogs, ("keep",)), (Output, ("write",))):
         for act in acts:
             _wrap(points, owner, act, lambda *_, act=act: act.strip("_"))
-    for store in (PrunableLayout, PrunableRegistry):
-        _wrap(points, store, "remove", lambda *_: "remove at target")
+    for prunable in (PrunableLayout, PrunableRegistry):
+        _wrap(points, prunable, "remove", lambda *_: "remove at target")
     for store in (RegistryStore, LayoutStore):
         for act in ("mount", "write", "put_manifest", "link_referrers", "tag", "commit"):
             _wrap(points, store, act, lambda *_, act=act: f"{act} at target")
@@ -131,10 +131,10 @@ def _arm_partial_acts(points: Points) -> None:
         points.reach(f"inside write {_open_file(fd)}", lambda: write_at(fd, data[: len(data) // 2], offset))
         write_at(fd, data, offset)
 
-    def note_half(journal: Journal, digest: str, count: int) -> None:
+    def note_half(self: Journal, digest: str, count: int) -> None:
         line = json.dumps([digest, count]).encode()
-        points.reach("inside note", lambda: os.write(journal._fd, line[: len(line) // 2]))
-        note(journal, digest, count)
+        points.reach("inside note", lambda: os.write(self._fd, line[: len(line) // 2]))
+        note(self, digest, count)
 
     def send_half(store: Any, write: Any, repository: Any, blob: Descriptor, opener: Callable[[], Reader]) -> None:
         write(store, repository, blob, lambda: _Watched(opener(), blob.size, points))

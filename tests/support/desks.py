@@ -14,7 +14,7 @@ from airgap.format import names
 from airgap.oci.reference import Reference
 from tests.support import hostile, images
 from tests.support.bundles import CREATED, Sender
-from tests.support.cli import failed, here
+from tests.support.cli import Words, failed, here
 from tests.support.hostile import Hostile, Reply
 from tests.support.origin import Origin
 
@@ -51,7 +51,7 @@ class OperatorDesk:
         path.write_text("".join(f"{line}\n" for line in lines or (f"{self.address}/shop/web:1",)))
         return path
 
-    def command(self, *options: object, out: Path | None = None, image_list: Path | None = None) -> list[object]:
+    def command(self, *options: object, out: Path | None = None, image_list: Path | None = None) -> Words:
         key, state = self.sender.key, self.work / "state"
         fixed = ["--stream", "prod", "--created", CREATED, "--key", key, "--state", state, "--json"]
         return ["export", image_list or self.list(), "--out", out or self.out, *fixed, *options]

@@ -67,7 +67,7 @@ class Fault:
 def build(work: Path) -> Path:
     """Compile the shim into a directory; the library. The test is skipped where there is no compiler."""
     library = work / "faults.so"
-    command = [
+    command: list[str | Path] = [
         require("gcc"),
         "-std=gnu11",
         "-O2",

@@ -10,7 +10,7 @@ from typing import Any
 
 from airgap.layout import LayoutStore
 from tests.support import images
-from tests.support.cli import failed
+from tests.support.cli import Words, failed
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.site import CREATED, Site
 
@@ -76,7 +76,7 @@ class Yard:
         path.write_text(f"set -eu\n{text}\n")
         return path
 
-    def command(self, *options: object, serial: int = 1) -> list[object]:
+    def command(self, *options: object, serial: int = 1) -> Words:
         """An export of the list."""
         fixed = ["--out", self.out, "--stream", "prod", "--serial", serial, "--created", CREATED, "--key", self.site.key]
         return ["export", self.work / "images.txt", *fixed, *options]

@@ -15,6 +15,7 @@ import random
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from airgap.layout import LayoutStore
@@ -212,7 +213,7 @@ def store(layout: LayoutStore, repository: Repository, built: Built) -> None:
     for part in built.everything():
         for blob in part.blobs:
             if not layout.has(repository, blob.descriptor):
-                layout.write(repository, blob.descriptor, lambda raw=blob.raw: BytesReader(raw))
+                layout.write(repository, blob.descriptor, partial(BytesReader, blob.raw))
         layout.put_manifest(repository, part.manifest)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.support.parsers import Parser
+from tests.support.parserrow import Parser
 
 _WORDS = (
     b"\x00",

@@ -20,6 +20,7 @@ from typing import Any
 
 from airgap.format.names import parity_name, volume_name
 from airgap.layout import LayoutStore
+from airgap.oci import media
 from tests.support import images
 from tests.support.confidential import Reader
 from tests.support.crash import Crasher, crasher
@@ -187,7 +188,7 @@ FLOWS: dict[str, Flow] = {
 @contextlib.contextmanager
 def make_world(work: Path) -> Iterator[World]:
     """Publish both versions and export them, undisturbed."""
-    layers = [images.content(images.seeded(str(size), size), images.media.OCI_LAYER) for size in (30_000, 42_000, 21_000)]
+    layers = [images.content(images.seeded(str(size), size), media.OCI_LAYER) for size in (30_000, 42_000, 21_000)]
     with crasher(work / "home") as driver:
         world = World(driver, work, Reader.make(work / "site"))
         for version, chosen in ((1, layers[:2]), (2, layers[1:])):

@@ -16,7 +16,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from tests.support.parsers import PARSERS, Parser
+from tests.support.parserrow import Parser
+from tests.support.parsers import PARSERS
 
 #: Four times the input takes four times as long, up to what caches and collections cost; a quadratic search takes sixteen times.
 MOST = 8.0

@@ -300,7 +300,21 @@ class _Maker:
         return dump(document)
 
     def replace(self, target: Pairs) -> None:
-        values = (None, 1, 1.5, True, "", "x", [], Pairs(), [None], [1], b"1e400", b"NaN", [Pairs([("type", "reject")])])
+        values: tuple[Any, ...] = (
+            None,
+            1,
+            1.5,
+            True,
+            "",
+            "x",
+            [],
+            Pairs(),
+            [None],
+            [1],
+            b"1e400",
+            b"NaN",
+            [Pairs([("type", "reject")])],
+        )
         self.on_one(target, lambda pair: (pair[0], self.chance.choice(values)))
         self.marks |= {"null"} if any(value is None for _, value in target) else set()
         self.mark(target)

@@ -124,10 +124,9 @@ class Stage:
         for name in STATES:
             found[name] = _state(self.site.root / name)
         for path in sorted(self.world.rglob("*")):
-            name = path.relative_to(self.world)
-            below = name.parts[:2]
-            if path.is_file() and name.parts[0] != "registry" and not (below[0] == "site" and below[1:] and below[1] in STATES):
-                found[f"file {name}"] = _content(path)
+            below = path.relative_to(self.world).parts[:2]
+            if path.is_file() and below[0] != "registry" and not (below[0] == "site" and below[1:] and below[1] in STATES):
+                found[f"file {path.relative_to(self.world)}"] = _content(path)
         return found
 
 

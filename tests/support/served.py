@@ -33,7 +33,7 @@ class Reply:
     @property
     def code(self) -> str:
         """The first error code."""
-        return self.json["errors"][0]["code"]
+        return str(self.json["errors"][0]["code"])
 
 
 @dataclass

@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -37,8 +37,8 @@ def cosign_payload(manifest: bytes, reference: str, **changes: Any) -> bytes:
 class Key:
     """A key of a vendor, a log, or a certificate authority."""
 
-    def __init__(self, kind: str = "ecdsa") -> None:
-        pair = keys.generate(kind, None)  # type: ignore[arg-type]
+    def __init__(self, kind: Literal["ecdsa", "ed25519"] = "ecdsa") -> None:
+        pair = keys.generate(kind, None)
         self.signer = keys.KeySigner.load(pair.private_pem, lambda: None, "key")
         self.private: Any = serialization.load_pem_private_key(pair.private_pem, None)
         self.pem = pair.public_pem

@@ -6,6 +6,7 @@ import base64
 import ipaddress
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -113,9 +114,11 @@ def certificate_edits() -> Iterable[Edit]:
         "middle-stranger",
         "middle-long",
     ):
-        both[middle] = lambda d, middle=middle: {"middle": middle}
+        both[middle] = partial(lambda middle, d: {"middle": middle}, middle)
     for name, options in both.items():
-        yield Edit(f"certificate {name}", "certificate", CERTIFICATES, lambda found, d, options=options: found | options(d))
+        yield Edit(
+            f"certificate {name}", "certificate", CERTIFICATES, partial(lambda options, found, d: found | options(d), options)
+        )
     issuers: dict[str, list[tuple[str, bytes]]] = {
         "v1": [(_V1, right)],
         "v2": [(_V2, _utf8(right))],
@@ -141,7 +144,9 @@ def certificate_edits() -> Iterable[Edit]:
         "v2-explicit": [(_V2, b"\xa0" + bytes([len(right) + 2]) + _utf8(right))],
     }
     for name, found in issuers.items():
-        yield Edit(f"issuer {name}", "certificate", ("fulcio",), lambda options, _, found=found: options | {"issuers": found})
+        yield Edit(
+            f"issuer {name}", "certificate", ("fulcio",), partial(lambda found, options, _: options | {"issuers": found}, found)
+        )
     chains: dict[str, Callable[[list[Any], Any], list[Any]]] = {
         "none": lambda c, d: [],
         "root-only": lambda c, d: c[-1:],
@@ -155,7 +160,7 @@ def certificate_edits() -> Iterable[Edit]:
         "longer": lambda c, d: [d.vault.authority("stranger")] * 12 + c,
     }
     for name, change in chains.items():
-        yield Edit(f"chain {name}", "chain", CERTIFICATES, lambda chain, d, change=change: change(chain, d))
+        yield Edit(f"chain {name}", "chain", CERTIFICATES, change)
     cas: dict[str, Callable[[Any], bytes]] = {
         "and-another": lambda d: d.vault.root_pem + d.vault.certificates["stranger"],
         "after-another": lambda d: d.vault.certificates["stranger"] + d.vault.root_pem,
@@ -169,7 +174,7 @@ def certificate_edits() -> Iterable[Edit]:
         "middle-names": lambda d: d.vault.certificates["middle-names"],
     }
     for name, make in cas.items():
-        yield Edit(f"ca {name}", "ca-file", CERTIFICATES, lambda _, d, make=make: make(d))
+        yield Edit(f"ca {name}", "ca-file", CERTIFICATES, partial(lambda make, _, d: make(d), make))
     for name, make in (
         ("pki intermediates", lambda d: d.vault.certificates["middle"]),
         ("pki intermediates der", lambda d: pem_der(d.vault.certificates["middle"])),
@@ -181,5 +186,8 @@ def certificate_edits() -> Iterable[Edit]:
             name,
             "requirement",
             ("pki",),
-            lambda found, d, make=make: found | {"pki": found["pki"] | {"caIntermediatesData": base64.b64encode(make(d)).decode()}},
+            partial(
+                lambda make, found, d: found | {"pki": found["pki"] | {"caIntermediatesData": base64.b64encode(make(d)).decode()}},
+                make,
+            ),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -79,7 +80,7 @@ def pem_edits() -> Iterable[Edit]:
     }
     for point, kinds in places.items():
         for name, change in _PEMS.items():
-            yield Edit(f"{point} {name}", point, kinds, lambda pem, _, change=change: change(pem))
+            yield Edit(f"{point} {name}", point, kinds, partial(lambda change, pem, _: change(pem), change))
 
 
 # keys
@@ -125,10 +126,10 @@ def key_edits() -> Iterable[Edit]:
         "twice": lambda pem, d: [pem, pem],
     }
     for name, change in others.items():
-        yield Edit(f"keys {name}", "key-files", KEYS, lambda files, d, change=change: change(files[0], d))
-        yield Edit(f"log-keys {name}", "log-key-files", LOGS, lambda files, d, change=change: change(files[0], d))
+        yield Edit(f"keys {name}", "key-files", KEYS, partial(lambda change, files, d: change(files[0], d), change))
+        yield Edit(f"log-keys {name}", "log-key-files", LOGS, partial(lambda change, files, d: change(files[0], d), change))
     for sort in ("log2", "rsa", "ed25519", "p384"):
-        yield Edit(f"log-key another {sort}", "log-key-file", LOGS, lambda _, d, sort=sort: d.vault.key(sort).pem)
+        yield Edit(f"log-key another {sort}", "log-key-file", LOGS, partial(lambda sort, _, d: d.vault.key(sort).pem, sort))
 
 
 # the signature itself
@@ -175,9 +176,9 @@ def signature_edits() -> Iterable[Edit]:
         "form-feed": lambda text: text + "\f",
     }
     for name, change in texts.items():
-        yield Edit(f"signature-text {name}", "signature-text", ALL, lambda text, _, change=change: change(text))
-        yield Edit(f"set-signature {name}", "set-signature", LOGS, lambda text, _, change=change: change(text))
-        yield Edit(f"body-text {name}", "body-text", LOGS, lambda text, _, change=change: change(text))
+        yield Edit(f"signature-text {name}", "signature-text", ALL, partial(lambda change, text, _: change(text), change))
+        yield Edit(f"set-signature {name}", "set-signature", LOGS, partial(lambda change, text, _: change(text), change))
+        yield Edit(f"body-text {name}", "body-text", LOGS, partial(lambda change, text, _: change(text), change))
     for word in ("signature", "bundle", "certificate", "chain"):
         name = f"dev.{'cosignproject' if word == 'signature' else 'sigstore'}.cosign/{word}"
         kinds = {"signature": ALL, "bundle": LOGS, "certificate": CERTIFICATES, "chain": CERTIFICATES}[word]
@@ -185,10 +186,10 @@ def signature_edits() -> Iterable[Edit]:
             f"annotation {word}-missing",
             "annotations",
             kinds,
-            lambda found, _, name=name: {k: v for k, v in found.items() if k != name},
+            partial(lambda name, found, _: {k: v for k, v in found.items() if k != name}, name),
         )
-        yield Edit(f"annotation {word}-empty", "annotations", kinds, lambda found, _, name=name: found | {name: ""})
-        yield Edit(f"annotation {word}-blank", "annotations", kinds, lambda found, _, name=name: found | {name: " \n"})
+        yield Edit(f"annotation {word}-empty", "annotations", kinds, partial(lambda name, found, _: found | {name: ""}, name))
+        yield Edit(f"annotation {word}-blank", "annotations", kinds, partial(lambda name, found, _: found | {name: " \n"}, name))
     yield Edit("annotation another", "annotations", ALL, lambda found, _: found | {"x": "y"})
     for kind in (
         "application/octet-stream",
@@ -196,4 +197,4 @@ def signature_edits() -> Iterable[Edit]:
         "application/vnd.dev.cosign.simplesigning.v1+json; a=b",
         "",
     ):
-        yield Edit(f"media-type {kind or 'none'}", "media-type", ALL, lambda _, d, kind=kind: kind)
+        yield Edit(f"media-type {kind or 'none'}", "media-type", ALL, partial(lambda kind, _, d: kind, kind))

@@ -143,7 +143,12 @@ def open_vault() -> Iterator[Vault]:
 def _generated() -> dict[str, PrivateKey]:
     found: dict[str, PrivateKey] = {"rsa": rsa.generate_private_key(65537, 2048), "ed25519": ed25519.Ed25519PrivateKey.generate()}
     found |= {"rsa1024": rsa.generate_private_key(65537, 1024), "rsa3072": rsa.generate_private_key(65537, 3072)}
-    curves = {"p384": ec.SECP384R1, "p521": ec.SECP521R1, "p224": ec.SECP224R1, "k1": ec.SECP256K1}
+    curves: dict[str, type[ec.EllipticCurve]] = {
+        "p384": ec.SECP384R1,
+        "p521": ec.SECP521R1,
+        "p224": ec.SECP224R1,
+        "k1": ec.SECP256K1,
+    }
     found |= {name: ec.generate_private_key(curve()) for name, curve in curves.items()}
     found |= {
         name: ec.generate_private_key(ec.SECP256R1())

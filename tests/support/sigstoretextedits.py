@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from tests.support.policycases import DIGEST, MANIFEST
@@ -50,9 +51,9 @@ def json_edits() -> Iterable[Edit]:
     for name, change in _TEXTS.items():
         if name == "escaped":
             continue
-        yield Edit(f"payload {name}", "payload", ALL, lambda raw, _, change=change: change(raw.decode()).encode())
-        yield Edit(f"set {name}", "set-text", LOGS, lambda text, _, change=change: change(text))
-        yield Edit(f"body {name}", "body", LOGS, lambda raw, _, change=change: change(raw.decode()).encode())
+        yield Edit(f"payload {name}", "payload", ALL, partial(lambda change, raw, _: change(raw.decode()).encode(), change))
+        yield Edit(f"set {name}", "set-text", LOGS, partial(lambda change, text, _: change(text), change))
+        yield Edit(f"body {name}", "body", LOGS, partial(lambda change, raw, _: change(raw.decode()).encode(), change))
     yield Edit("payload not-utf8", "payload", ALL, lambda raw, _: raw.replace(b'"optional":null', b'"optional":{"x":"\xff"}'))
     yield Edit("payload surrogate", "payload", ALL, lambda raw, _: raw.replace(b'"optional":null', b'"optional":{"x":"\\ud800"}'))
     yield Edit(
@@ -90,12 +91,15 @@ def json_edits() -> Iterable[Edit]:
         "zero": 0,
     }
     for name, value in optional.items():
-        yield Edit(f"optional {name}", "claim", ALL, lambda claim, _, value=value: claim | {"optional": value})
+        yield Edit(f"optional {name}", "claim", ALL, partial(lambda value, claim, _: claim | {"optional": value}, value))
     yield Edit("claim no-optional", "claim", ALL, lambda claim, _: {"critical": claim["critical"]})
     for name in ("type", "image", "identity"):
-        yield Edit(f"claim no-{name}", "claim", ALL, lambda claim, _, name=name: _critical(claim, lambda c: c.pop(name)))
+        yield Edit(f"claim no-{name}", "claim", ALL, partial(lambda name, claim, _: _critical(claim, lambda c: c.pop(name)), name))
         yield Edit(
-            f"claim {name}-null", "claim", ALL, lambda claim, _, name=name: _critical(claim, lambda c: c.update({name: None}))
+            f"claim {name}-null",
+            "claim",
+            ALL,
+            partial(lambda name, claim, _: _critical(claim, lambda c: c.update({name: None})), name),
         )
     for kind in (
         "atomic container signature",
@@ -105,7 +109,10 @@ def json_edits() -> Iterable[Edit]:
         "https://sigstore.dev/cosign/sign/v1",
     ):
         yield Edit(
-            f"claim type {kind!r}", "claim", ALL, lambda claim, _, kind=kind: _critical(claim, lambda c: c.update(type=kind))
+            f"claim type {kind!r}",
+            "claim",
+            ALL,
+            partial(lambda kind, claim, _: _critical(claim, lambda c: c.update(type=kind)), kind),
         )
     yield Edit("claim unknown", "claim", ALL, lambda claim, _: _critical(claim, lambda c: c.update(x=1)))
     yield Edit("claim image-unknown", "claim", ALL, lambda claim, _: _critical(claim, lambda c: c["image"].update(x=1)))
@@ -122,7 +129,7 @@ def json_edits() -> Iterable[Edit]:
         "none": "",
     }
     for name, digest in digests.items():
-        yield Edit(f"digest {name}", "digest", ALL, lambda _, d, digest=digest: digest)
+        yield Edit(f"digest {name}", "digest", ALL, partial(lambda digest, _, d: digest, digest))
 
 
 def _critical(claim: dict[str, Any], change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -155,7 +162,7 @@ def name_edits() -> Iterable[Edit]:
         "image-id": lambda d: "0" * 64,
     }
     for name, make in names.items():
-        yield Edit(f"name {name}", "name", ALL, lambda _, d, make=make: make(d))
+        yield Edit(f"name {name}", "name", ALL, partial(lambda make, _, d: make(d), make))
     identities: dict[str, Callable[[Any], dict[str, Any]]] = {
         "exact": lambda d: {"type": "matchExact"},
         "digest-or-exact": lambda d: {"type": "matchRepoDigestOrExact"},
@@ -171,7 +178,10 @@ def name_edits() -> Iterable[Edit]:
     }
     for name, identity in identities.items():
         yield Edit(
-            f"identity {name}", "requirement", ALL, lambda found, d, identity=identity: found | {"signedIdentity": identity(d)}
+            f"identity {name}",
+            "requirement",
+            ALL,
+            partial(lambda identity, found, d: found | {"signedIdentity": identity(d)}, identity),
         )
     requirements: dict[str, dict[str, Any]] = {"no-log": {}, "path-missing": {"keyPath": "/no/such/file"}}
     yield Edit(
@@ -192,8 +202,11 @@ def name_edits() -> Iterable[Edit]:
                 f"{kind} {field} {name}",
                 "requirement",
                 (kind,),
-                lambda found, _, kind=kind, field=field, change=change: (
-                    found | {kind: found[kind] | {field: change(found[kind][field])}}
+                partial(
+                    lambda kind, field, change, found, _: found | {kind: found[kind] | {field: change(found[kind][field])}},
+                    kind,
+                    field,
+                    change,
                 ),
             )
     for left in ("subjectEmail", "subjectHostname"):
@@ -201,7 +214,7 @@ def name_edits() -> Iterable[Edit]:
             f"pki without {left}",
             "requirement",
             ("pki",),
-            lambda found, _, left=left: found | {"pki": {k: v for k, v in found["pki"].items() if k != left}},
+            partial(lambda left, found, _: found | {"pki": {k: v for k, v in found["pki"].items() if k != left}}, left),
         )
 
 
@@ -233,13 +246,16 @@ def log_edits() -> Iterable[Edit]:
         for value in values:
             label = f"{value!r}"[:20]
             yield Edit(
-                f"content {field} {label}", "content", LOGS, lambda content, _, field=field, value=value: content | {field: value}
+                f"content {field} {label}",
+                "content",
+                LOGS,
+                partial(lambda field, value, content, _: content | {field: value}, field, value),
             )
             yield Edit(
                 f"content later {field} {label}",
                 "content-later",
                 LOGS,
-                lambda content, _, field=field, value=value: content | {field: value},
+                partial(lambda field, value, content, _: content | {field: value}, field, value),
             )
     yield Edit("content unknown", "content", LOGS, lambda content, _: content | {"x": 1})
     yield Edit("content missing", "content", LOGS, lambda content, _: {k: v for k, v in content.items() if k != "logIndex"})
@@ -249,7 +265,10 @@ def log_edits() -> Iterable[Edit]:
             f"content at {hours} hours",
             "content",
             LOGS,
-            lambda content, d, hours=hours: content | {"integratedTime": int((d.vault.now + timedelta(hours=hours)).timestamp())},
+            partial(
+                lambda hours, content, d: content | {"integratedTime": int((d.vault.now + timedelta(hours=hours)).timestamp())},
+                hours,
+            ),
         )
     entries: dict[str, Callable[[dict[str, Any], Any], object]] = {
         "kind": lambda e, d: e.update(kind="rekord"),
@@ -286,11 +305,11 @@ def log_edits() -> Iterable[Edit]:
         ),
     }
     for name, change in entries.items():
-        yield Edit(f"entry {name}", "entry", LOGS, lambda entry, d, change=change: _changed(entry, d, change))
+        yield Edit(f"entry {name}", "entry", LOGS, partial(_changed, change))
     yield Edit("set by-another-log", "canonical", LOGS, lambda raw, d: raw + b" ")
 
 
-def _changed(entry: dict[str, Any], draft: Any, change: Callable[[dict[str, Any], Any], object]) -> dict[str, Any]:
+def _changed(change: Callable[[dict[str, Any], Any], object], entry: dict[str, Any], draft: Any) -> dict[str, Any]:
     copy: dict[str, Any] = json.loads(json.dumps(entry))
     change(copy, draft)
     return copy

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 
+from airgap.oci.manifest import Manifest
 from tests.support import images
 from tests.support.hostile import Hostile, Reply, Request
 
@@ -22,8 +23,8 @@ class ManyTags:
 
     def __init__(self, tags: Iterable[str], built: images.Built) -> None:
         self.tags = sorted(tags)
-        self._parts = {part.digest: part.manifest for part in built.everything()}
-        self._blobs = {blob.descriptor.digest: blob.raw for part in built.everything() for blob in part.blobs}
+        self._parts: dict[str, Manifest] = {part.digest: part.manifest for part in built.everything()}
+        self._blobs: dict[str, bytes] = {blob.descriptor.digest: blob.raw for part in built.everything() for blob in part.blobs}
         self._root = built.manifest
 
     def answer(self, request: Request) -> Reply:

@@ -34,13 +34,13 @@ def wheel_house(directory: Path, requires: Iterable[str]) -> Path:
 def _pack(found: importlib.metadata.Distribution, directory: Path) -> None:
     files, metadata = {}, {}
     for path in found.files or ():
-        parts = path.parts
-        if parts[0] == ".." or "__pycache__" in parts or not path.locate().is_file():
+        parts, here = path.parts, Path(path.locate())
+        if parts[0] == ".." or "__pycache__" in parts or not here.is_file():
             continue
         if not parts[0].endswith(".dist-info"):
-            files[path.as_posix()] = path.locate().read_bytes()
+            files[path.as_posix()] = here.read_bytes()
         elif parts[-1] not in _LEFT_OUT:
-            metadata["/".join(parts[1:])] = path.locate().read_bytes()
+            metadata["/".join(parts[1:])] = here.read_bytes()
     name = re.sub(r"[-.]+", "_", found.metadata["Name"])
     tags = re.findall(r"^Tag: (\S+)$", found.read_text("WHEEL") or "", re.MULTILINE)
     python, abi, _ = tags[0].split("-")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -229,7 +230,7 @@ class Far:
         """What the names of images stand for, without those of attachments."""
         return {name: digest for name, digest in self.shelf.tags().items() if ":sha256-" not in name}
 
-    def lost(self, name: str, digest: str, hanging: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
+    def lost(self, name: str, digest: str, hanging: Collection[str] = ()) -> list[str]:
         """What is not there of an image and of what hangs off it."""
         repository = name.partition("@")[0].rpartition(":")[0] if "@" not in name else name.partition("@")[0]
         tags = self.shelf.tags()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ def written(*entries: Entry, before: bytes = b"") -> bytes:
     return raw
 
 
-def entry(who: str = "Anna", **fields: object) -> Entry:
+def entry(who: str = "Anna", **fields: Any) -> Entry:
     return replace(new_entry(CATALOG, AT, who, "depot", "", None), **fields)
 
 

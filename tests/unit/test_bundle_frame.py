@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ from airgap.format.names import MIN_VOLUME, blob_path
 from airgap.oci.digest import Digest
 from tests.support.images import seeded
 from tests.support.tools import require
+
+#: A number field of a tar header, as the standard library reads it.
+nti: Callable[[bytes], int] = tarfile.nti  # type: ignore[attr-defined] # it is not documented
 
 
 def blob_member(number: int, size: int) -> Member:
@@ -129,9 +133,9 @@ def test_a_continuation_header_states_offset_and_whole_size_even_beyond_eight_gi
     header = steps[1].content
     assert header is not None
     assert header[156:157] == b"M"
-    assert tarfile.nti(header[369:381]) == done
-    assert tarfile.nti(header[483:495]) == huge.size
-    assert tarfile.nti(header[124:136]) == huge.size - done
+    assert nti(header[369:381]) == done
+    assert nti(header[483:495]) == huge.size
+    assert nti(header[124:136]) == huge.size - done
     assert tarfile.TarInfo.frombuf(header, "utf-8", "strict").chksum  # the checksum is right, else this raises
 
 

@@ -96,8 +96,8 @@ def test_the_rows_can_be_read_by_somebody_else() -> None:
 def test_order_of_making_does_not_matter() -> None:
     held = small().holdings
     turned = Holdings(
-        dict(reversed(held.blobs.items())),
-        dict(reversed(held.images.items())),
+        dict(reversed(list(held.blobs.items()))),
+        dict(reversed(list(held.images.items()))),
         held.manifests,
     )
     assert receipt(turned).to_bytes() == small().to_bytes()

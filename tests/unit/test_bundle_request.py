@@ -107,12 +107,13 @@ def test_what_is_no_request_at_all_is_refused(raw: bytes) -> None:
 
 def test_only_what_the_bundle_has_can_be_asked_for() -> None:
     known = catalog(2, 3)
-    for blocks, says in (
+    cases: tuple[tuple[dict[int, list[int]], str], ...] = (
         ({1: [2]}, "beyond the end"),
         ({3: [0]}, "does not have"),
         ({}, "resend request is empty"),
         ({1: []}, "is empty"),
-    ):
+    )
+    for blocks, says in cases:
         with pytest.raises(UsageError, match=says):
             request(known, blocks)
     huge = {"volume-0001.tar": [[0, 2**52]]}

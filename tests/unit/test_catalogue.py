@@ -9,6 +9,7 @@ import pytest
 from airgap.errors import Damaged
 from airgap.layout import LayoutStore
 from airgap.server import Catalogue
+from airgap.server.catalogue import Served
 from airgap.server.routes import answer
 from tests.support import images
 
@@ -21,23 +22,29 @@ def served(path: Path, names: dict[str, images.Built]) -> Catalogue:
     return Catalogue(LayoutStore(path))
 
 
+def there(catalogue: Catalogue, name: str, host: str = "") -> Served:
+    found = catalogue.repository(name, host)
+    assert found is not None
+    return found
+
+
 def test_two_hosts_that_agree_share_the_bare_path_and_two_that_differ_do_not(tmp_path):
     one, two = images.image([images.layer(1)]), images.image([images.layer(2)])
     same = {"docker.io/library/a:1": one, "quay.io/library/a:1": one, "quay.io/library/a:2": two}
     differ = {"docker.io/library/b:1": one, "quay.io/library/b:1": two}
     catalogue = served(tmp_path / "s", {**same, **differ})
-    assert catalogue.repository("library/a").tags == {"1": one.digest, "2": two.digest}
+    assert there(catalogue, "library/a").tags == {"1": one.digest, "2": two.digest}
     assert catalogue.repository("library/b") is None
     assert catalogue.ambiguous == {"library/b": ["docker.io/library/b", "quay.io/library/b"]}
-    assert catalogue.repository("quay.io/library/b").tags == {"1": two.digest}
-    assert catalogue.repository("library/b", "docker.io").tags == {"1": one.digest}
+    assert there(catalogue, "quay.io/library/b").tags == {"1": two.digest}
+    assert there(catalogue, "library/b", "docker.io").tags == {"1": one.digest}
 
 
 def test_a_sparse_index_is_served_without_what_is_not_there(tmp_path):
     web = images.multi_arch("web")
     served(tmp_path / "s", {"quay.io/a/b:1": web})
     (tmp_path / "s" / "blobs" / "sha256" / web.children[0].digest.hex).unlink()
-    repository = Catalogue(LayoutStore(tmp_path / "s")).repository("a/b")
+    repository = there(Catalogue(LayoutStore(tmp_path / "s")), "a/b")
     assert web.children[0].digest not in repository.manifests
     assert {web.digest, web.children[1].digest} <= set(repository.manifests)
 
@@ -107,5 +114,5 @@ def test_two_hosts_that_are_written_alike_are_served_under_neither_name_and_told
     catalogue = served(tmp_path / "s", {"reg.corp:5000/x:1": one, "reg.corp-5000/x:2": two})
     assert catalogue.repository("reg.corp-5000/x") is None
     assert catalogue.ambiguous == {"reg.corp-5000/x": ["x?ns=reg.corp-5000", "x?ns=reg.corp:5000"]}
-    assert catalogue.repository("x", "reg.corp:5000").tags == {"1": one.digest}
-    assert catalogue.repository("x", "reg.corp-5000").tags == {"2": two.digest}
+    assert there(catalogue, "x", "reg.corp:5000").tags == {"1": one.digest}
+    assert there(catalogue, "x", "reg.corp-5000").tags == {"2": two.digest}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -126,6 +127,6 @@ def test_keys_of_other_kinds_and_wrong_passphrases_are_refused() -> None:
             SiteKey.load(pem, "site.pub")
     for pem, passphrase in ((b"", None), (public, None), (private, None), (private, b"wrong"), (signing.private_pem, None)):
         with pytest.raises(UsageError):
-            SiteSecret.load(pem, lambda passphrase=passphrase: passphrase, "site.key")  # type: ignore[misc]
+            SiteSecret.load(pem, partial(lambda given: given, passphrase), "site.key")
     with pytest.raises(UsageError, match="yields no shared secret"):
         SiteKey.load(low, "low.pub").wrap(ContentKey())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ class Shop:
             assert fact in f"{caught.value}"
         assert self.path.read_bytes() == before
 
-    def taken(self, found: Lock, *, update: bool = False) -> dict[str, object]:
+    def taken(self, found: Lock, *, update: bool = False) -> dict[str, Any]:
         file = LockFile.find(str(self.path))
         facts = file.accept(found, update=update, allow_lost=False)
         file.write(found)
@@ -79,7 +80,7 @@ def test_a_moved_tag_does_not_move_a_pin_in_silence(shop: Shop) -> None:
     old, new = shop.origin.push(TOOL, images.image([images.layer("moved")])), shop.resolved()
     assert str(old) == TOOL
     shop.refused(new, f"{TOOL}: moved", new.images[1].root.digest, "--update")
-    assert [change["reference"] for change in shop.taken(new, update=True)["moved"]] == [TOOL]  # type: ignore[attr-defined]
+    assert [change["reference"] for change in shop.taken(new, update=True)["moved"]] == [TOOL]
 
 
 def test_an_image_that_is_no_longer_asked_for_is_not_dropped_from_a_pin_in_silence(shop: Shop) -> None:
@@ -126,8 +127,8 @@ def test_what_is_new_is_added_and_told(shop: Shop) -> None:
     shop.pin(WEB)
     shop.sbom(b"{}")
     facts = shop.taken(shop.resolved())
-    assert [entry["reference"] for entry in facts["added"]] == [TOOL]  # type: ignore[attr-defined]
-    assert [change["gained"][0]["kind"] for change in facts["changed"]] == ["referrer"]  # type: ignore[attr-defined]
+    assert [entry["reference"] for entry in facts["added"]] == [TOOL]
+    assert [change["gained"][0]["kind"] for change in facts["changed"]] == ["referrer"]
 
 
 def test_a_second_run_finds_nothing_new_and_writes_nothing(shop: Shop) -> None:

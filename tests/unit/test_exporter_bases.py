@@ -15,6 +15,7 @@ from airgap.errors import UsageError
 from airgap.format.catalog import Blob, Patch
 from airgap.format.names import volume_name
 from airgap.oci.digest import Digest
+from airgap.oci.reference import Reference
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of
 from tests.support.origin import Origin
@@ -62,7 +63,7 @@ def test_a_catalog_alone_names_all_its_repositories_unless_they_are_many(bundle:
         ("docker.io/shop/web", "quay.io/tool")
     }
     catalog = catalog_of(bundle)
-    names = [images.Reference.parse(f"docker.io/shop/web{number}:1") for number in range(40)]
+    names = [Reference.parse(f"docker.io/shop/web{number}:1") for number in range(40)]
     wide = replace(catalog, images=tuple(replace(catalog.images[0], reference=name) for name in names))
     assert {held.repositories for held in of_catalog("base", b"", wide, None).holdings.blobs.values()} == {()}
 

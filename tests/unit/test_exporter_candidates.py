@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,10 @@ from airgap.lists import Entry
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.image import digest_tag
+from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Named
 from airgap.oci.verify import read_all
 from airgap.planning.lock import Lock, Node
 from airgap.planning.resolve import resolve
@@ -171,7 +175,7 @@ def test_of_hundreds_of_earlier_versions_those_with_the_most_alike_tags_are_look
     lock = locked(origin, origin.push(f"{WEB}:3.9", images.image([images.layer("new", BIG)])))
     blobs = {blob.descriptor.digest: Held(blob.descriptor.size) for one in built.values() for blob in one.blobs}
     names = {f"{WEB}:{tag}": one.digest for tag, one in built.items()}
-    attached = {f"{WEB}:{images.digest_tag(one.digest, '.sig')}": one.digest for one in built.values()}
+    attached = {f"{WEB}:{digest_tag(one.digest, '.sig')}": one.digest for one in built.values()}
     base = Base("base", next(iter(built.values())).digest, Holdings(blobs, {**attached, **names}))
     found = {one.descriptor.digest for one in old_layers(lock, [base], origin)}
     assert len(found) == 16
@@ -223,6 +227,12 @@ def test_a_base_is_read_from_where_it_is_at_hand_else_from_the_source(origin: Or
 
         def open_blob(self, digest: Digest, offset: int = 0) -> images.BytesReader:
             return images.BytesReader(b"near")
+
+        def find_manifest(self, digest: Digest) -> Manifest:
+            raise AssertionError("only blobs are asked for")
+
+        def names(self) -> Iterator[Named]:
+            raise AssertionError("only blobs are asked for")
 
     near = replace(base, content=Near())
     assert read_all(open_base([near], origin, WEB, old.descriptor), 10, "base") == b"near"

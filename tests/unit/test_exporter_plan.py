@@ -15,6 +15,7 @@ from airgap.limits import MAX_SIGNATURE_BLOB
 from airgap.lists import Entry
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference
 from airgap.planning.lock import Lock, is_lock, placed_blobs
 from airgap.planning.plan import Made, holdable, lay_out, summary
@@ -57,7 +58,7 @@ def test_a_lock_reads_as_it_was_written(lock: Lock) -> None:
     ],
     ids=["cut", "nothing", "key", "digest"],
 )
-def test_a_damaged_lock_is_a_mistake_in_an_input_file(lock: Lock, change) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_lock_is_a_mistake_in_an_input_file(lock: Lock, change) -> None:
     with pytest.raises(UsageError):
         Lock.from_bytes(change(lock.to_bytes()), "here")
 
@@ -153,7 +154,7 @@ def test_manifests_signatures_and_small_parts_of_attachments_are_always_carried(
     payload = images.simple_signing(name.repository, web.digest)
     signature, sbom = images.cosign_signature(payload, "c2ln"), images.artifact(web, "application/spdx+json", b"small")
     large = images.artifact(web, "application/big", bytes(MAX_SIGNATURE_BLOB + 1))
-    origin.push(f"{name.repository}:{images.digest_tag(web.digest, '.sig')}", signature)
+    origin.push(f"{name.repository}:{digest_tag(web.digest, '.sig')}", signature)
     for attached in (sbom, large):
         origin.push(str(name.repository), attached)
     lock = resolve([Entry(name)], origin, Silent())

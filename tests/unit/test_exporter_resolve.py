@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -204,7 +205,7 @@ def test_all_failures_are_named_and_a_usage_error_alone_stays_one(origin: Origin
 @pytest.mark.parametrize(
     "stated", [{"size": 5}, {"media_type": "application/vnd.docker.distribution.manifest.v2+json"}, {"media_type": "text/html"}]
 )
-def test_a_child_that_is_not_as_its_index_says(origin: Origin, stated: dict[str, object]) -> None:
+def test_a_child_that_is_not_as_its_index_says(origin: Origin, stated: dict[str, Any]) -> None:
     child = images.image([images.layer("x")])
     lying = replace(child, descriptor=replace(child.descriptor, **stated))
     origin.push(f"{NAME}:1", images.index([lying]))

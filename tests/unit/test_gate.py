@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ ONE, TWO, OTHER = Digest.of(b"one"), Digest.of(b"two"), Digest.of(b"other")
 SECOND, DAY, YEAR = dt.timedelta(seconds=1), dt.timedelta(days=1), dt.timedelta(days=365)
 
 
-def bundle(serial: int = 7, **changes: object) -> Catalog:
+def bundle(serial: int = 7, **changes: Any) -> Catalog:
     """A catalog of which only the head matters."""
     head = Catalog(
         stream="prod",
@@ -41,15 +42,15 @@ def bundle(serial: int = 7, **changes: object) -> Catalog:
     return replace(head, **changes)
 
 
-def terms(now: dt.datetime = NOW, **changes: object) -> Terms:
+def terms(now: dt.datetime = NOW, **changes: Any) -> Terms:
     return replace(Terms(POLICY, lambda _: b"", now), **changes)
 
 
-def let_in(catalog: Catalog, known: Known, **changes: object) -> list[str]:
+def let_in(catalog: Catalog, known: Known, **changes: Any) -> list[str]:
     return admit(catalog, ONE, known, terms(**changes))
 
 
-def refused(catalog: Catalog, known: Known, **changes: object) -> Refused:
+def refused(catalog: Catalog, known: Known, **changes: Any) -> Refused:
     with pytest.raises(Refused) as caught:
         let_in(catalog, known, **changes)
     assert caught.value.hint

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 
 import airgap
 from tests.support.mutations import hostile
-from tests.support.parsers import PARSERS, Parser
+from tests.support.parserrow import Parser
+from tests.support.parsers import PARSERS
 
 ROOT = Path(airgap.__file__).parent
 GROWING = [pytest.param(parser, label, id=f"{parser.name}-{label}") for parser in PARSERS for label in parser.grow]
@@ -117,7 +118,8 @@ def _readers() -> Iterator[str]:
         module = ".".join(("airgap", *path.relative_to(ROOT).with_suffix("").parts))
         source = path.read_text("utf-8")
         tree = ast.parse(source if any(f"def {name}" in source for name in _NAMES) else "")
-        for holder in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]:
+        holders: list[ast.Module | ast.ClassDef] = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]
+        for holder in holders:
             prefix = f"{holder.name}." if isinstance(holder, ast.ClassDef) else ""
             for node in holder.body:
                 if isinstance(node, ast.FunctionDef) and _takes_raw(node):

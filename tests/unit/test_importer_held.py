@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,6 +18,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Target
 
 HELD, BASE, PATCH, MADE, OTHER, CARRIED = (
     Digest.of(name.encode()) for name in ("held", "base", "patch", "made", "other", "carried")
@@ -57,9 +58,8 @@ def find(catalog: Catalog, place: Place, target: str = "docker://site:5000/mirro
     for image, name in zip(catalog.images, ("web", "tool"), strict=True):
         blobs = {digest: Descriptor("", digest, catalog.blobs[digest].size) for digest in needs.get(name, [])}
         closures.append(Closure(image, image.root, blobs=blobs))
-    found = locate(
-        catalog, closures, destinations([(image.reference, image.root.digest) for image in catalog.images], spec), spec, place, 2
-    )  # type: ignore[arg-type]
+    names = destinations([(image.reference, image.root.digest) for image in catalog.images], spec)
+    found = locate(catalog, closures, names, spec, cast(Target, place), 2)  # all that it asks of a target is whether it has a blob
     return {digest: repository.path for digest, repository in found.items()}
 
 

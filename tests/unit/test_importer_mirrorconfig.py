@@ -37,7 +37,8 @@ def docker(made: MirrorConfig) -> dict[str, Any]:
     document = json.loads(made.policy)
     assert document["default"] == REJECT
     assert "airgap" not in document["transports"]
-    return document["transports"]["docker"]
+    found: dict[str, Any] = document["transports"]["docker"]
+    return found
 
 
 def registries(made: MirrorConfig) -> dict[str, str]:

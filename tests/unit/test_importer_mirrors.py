@@ -83,7 +83,7 @@ def test_what_is_renamed_has_a_route_of_its_own() -> None:
     }
 
 
-RULES = (
+RULES: tuple[list[str], ...] = (
     [],
     ["strip-host"],
     ["flatten"],

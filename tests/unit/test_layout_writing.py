@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,7 @@ def test_a_failing_stream_leaves_nothing(tmp_path):
                 store.write(
                     REPOSITORY,
                     blob.descriptor,
-                    lambda bad=bad: VerifiedReader(images.BytesReader(bad), blob.descriptor, "test"),
+                    partial(lambda bad: VerifiedReader(images.BytesReader(bad), blob.descriptor, "test"), bad),
                 )
         assert not store.has(REPOSITORY, blob.descriptor)
         assert list((tmp_path / "s" / "blobs" / "sha256").iterdir()) == []

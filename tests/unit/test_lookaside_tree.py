@@ -96,7 +96,7 @@ def make_large(path: Path) -> None:
         file.truncate(MAX_SIGNATURE_BLOB + 1)
 
 
-STRANGE = {
+STRANGE: dict[str, Callable[[Path], object]] = {
     "loop": make_loop,
     "link": make_link,
     "dangling": make_dangling,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def catalog(count: int, serial: int = 1, first: int = 0, tool: str = "airgap") -
     )
 
 
-def report(found: Catalog, earlier: Catalog | None = None, **options: object) -> Report:
+def report(found: Catalog, earlier: Catalog | None = None, **options: Any) -> Report:
     content = of_catalog(earlier) if earlier else None
     weights = {image.root.digest: Weight(5000 + n, 4000, 3000 + n, {"linux/amd64": 5000}) for n, image in enumerate(found.images)}
     images = [
@@ -67,7 +68,7 @@ def report(found: Catalog, earlier: Catalog | None = None, **options: object) ->
         )
         for image in found.images
     ]
-    chosen = {
+    chosen: dict[str, Any] = {
         "catalog": found,
         "digest": Digest.of(b"catalog"),
         "made": "2026-02-01T00:00:00Z",

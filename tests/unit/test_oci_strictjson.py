@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -57,10 +58,10 @@ def test_numbers_up_to_the_limit() -> None:
 
 
 @pytest.mark.parametrize("check", [strictjson.string, strictjson.array, strictjson.mapping])
-def test_the_wrong_type(check: object) -> None:
+def test_the_wrong_type(check: Callable[[object, str], object]) -> None:
     for value in (None, 1, True):
         with pytest.raises(Damaged):
-            check(value, "here")  # type: ignore[operator]
+            check(value, "here")
 
 
 values = st.recursive(

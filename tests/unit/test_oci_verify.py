@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,10 +31,10 @@ class Dribble:
 
 
 def wrapped(
-    delivered: bytes, stated: bytes = RAW, step: int = 100, failure: type[AirgapError] = Damaged, **options: object
+    delivered: bytes, stated: bytes = RAW, step: int = 100, failure: type[AirgapError] = Damaged, **options: Any
 ) -> VerifiedReader:
     descriptor = Descriptor("x", Digest.of(stated), len(stated))
-    return VerifiedReader(Dribble(delivered, step, failure), descriptor, "here", **options)  # type: ignore[arg-type]
+    return VerifiedReader(Dribble(delivered, step, failure), descriptor, "here", **options)
 
 
 @settings(max_examples=40, deadline=None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from airgap.lists import parse_list
 from airgap.lookaside import LookasideConfig
 from airgap.mirror.placed import listed_there, read_names
 from airgap.mirror.policy import Mirror
-from airgap.naming.mapping import parse_target
+from airgap.naming.mapping import RegistryTarget, parse_target
 from airgap.naming.renaming import parse_rules
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
@@ -28,6 +30,7 @@ from airgap.trust.policy.document import parse_policy
 from airgap.trust.policy.identity import accepts, is_reference, is_remap_prefix
 from airgap.trust.policy.requirements import MatchExact, MatchRepository
 from airgap.trust.policy.scopes import requirements_for_image
+from tests.support.lists import listed
 
 REJECT, ACCEPT = [{"type": "reject"}], [{"type": "insecureAcceptAnything"}]
 ROOT = Descriptor(media.OCI_MANIFEST, Digest.of(b"image"), 5)
@@ -63,7 +66,7 @@ def test_a_catalog_or_lock_in_another_spelling_is_refused(text: str) -> None:
 def test_a_lock_in_another_spelling_does_not_lead_to_another_source() -> None:
     node = {**ROOT.to_json(), "repository": "QUAY.IO/team/signatures"}
     image = {"reference": "quay.io/team/app:1", **ROOT.to_json()}
-    raw = {"schema": "airgap.lock/1", "images": [image], "manifests": [node]}
+    raw: dict[str, Any] = {"schema": "airgap.lock/1", "images": [image], "manifests": [node]}
     with pytest.raises(UsageError):
         Lock.from_bytes(json.dumps(raw).encode(), "lock")
     raw |= {"manifests": [ROOT.to_json()], "places": {"QUAY.IO/team/app:1": "oci:/srv/store"}}
@@ -81,7 +84,7 @@ def test_a_lock_in_another_spelling_does_not_lead_to_another_source() -> None:
     ids=["text", "yaml", "skopeo sync"],
 )
 def test_an_image_that_a_list_names_in_two_spellings_is_one_image(text: str) -> None:
-    assert {str(wish.reference) for wish in parse_list(text.encode(), "list").wanted} == {QUAY[0]}  # type: ignore[union-attr]
+    assert {str(reference) for reference in listed(text.encode())} == {QUAY[0]}
 
 
 def test_settings_of_a_registry_are_found_in_any_spelling() -> None:
@@ -157,6 +160,7 @@ def test_one_target_in_two_spellings_is_one_target_with_one_memory() -> None:
 )
 def test_a_host_that_would_land_where_another_one_belongs_is_refused_with_a_way_out(source: str, other: str) -> None:
     target, reference = parse_target("docker://r.site/m"), Reference.parse(source)
+    assert isinstance(target, RegistryTarget)
     with pytest.raises(UsageError, match="would be ambiguous") as caught:
         target.destination(reference)
     assert other in caught.value.got
@@ -164,21 +168,26 @@ def test_a_host_that_would_land_where_another_one_belongs_is_refused_with_a_way_
     mapped = parse_target("docker://r.site/m", parse_rules([f"prefix={reference.repository.host}=mine"]))
     assert str(mapped.destination(reference)) == "r.site/m/mine/x:1"
     with pytest.raises(UsageError):  # what the hosts are told agrees
-        Mirror(target).name(reference.repository.host)  # type: ignore[arg-type]
+        Mirror(target).name(reference.repository.host)
 
 
 class Shelf:
     """A registry whose catalog lists what ``keep-host`` would never have written."""
 
-    def repositories(self, host: str):
+    def resolve(self, reference: Reference) -> Digest | None:
+        raise AssertionError("only lists are asked for")
+
+    def repositories(self, host: str) -> Iterator[Repository]:
         yield from (Repository(host, f"m/{path}") for path in ("reg.corp-5000/x", "fe80--1-5000/x", "localhost-5000/x"))
 
-    def tags(self, repository: Repository):
+    def tags(self, repository: Repository) -> Iterator[str]:
         yield "1"
 
 
 def test_what_a_registry_lists_is_read_back_as_the_one_host_it_can_be() -> None:
-    found = [str(source) for source, _ in listed_there(Shelf(), parse_target("docker://r.site/m"))]  # type: ignore[arg-type]
+    target = parse_target("docker://r.site/m")
+    assert isinstance(target, RegistryTarget)
+    found = [str(source) for source, _ in listed_there(Shelf(), target)]
     assert found == ["reg.corp:5000/x:1", "fe80--1:5000/x:1", "localhost:5000/x:1"]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from tests.support.twins import random_cuts
 try:
     from airgap.native import _columns
 except ImportError:
-    _columns = None  # type: ignore[assignment]
+    _columns = None  # type: ignore[assignment] # the C extension was not built
 
 STREAMS = {kind: gzipkinds.tokens(data) for kind, data in gzipkinds.representable().items()}
 #: The token stream of a dynamic block up to its symbols, and of a stored block of 3 bytes.
@@ -55,7 +56,7 @@ def pieces(data: bytes, cuts: Sequence[int]) -> list[bytes]:
 def same(data: bytes, cuts: Sequence[int] = ()) -> list[Parts]:
     """The columns of every piece, after the twins agreed on them and on the way back."""
     compiled, plain = _columns.Columns(), pycolumns.Columns()
-    made = []
+    made: list[Parts] = []
     for piece in pieces(data, cuts):
         parts = compiled.split(piece)
         assert parts == plain.split(piece)
@@ -123,7 +124,7 @@ def test_damaged_token_streams(data, seed, count):
     damaged = bytearray(gzipkinds.tokens(data))
     for _ in range(count):
         damaged[source.randrange(len(damaged))] = source.randrange(256)
-    same(bytes(damaged), random_cuts(damaged, 2, source))
+    same(bytes(damaged), random_cuts(bytes(damaged), 2, source))
 
 
 @settings(max_examples=200, deadline=None)
@@ -212,15 +213,17 @@ def test_one_object_used_by_several_threads_is_of_no_use_but_does_no_harm():
 
 
 def test_anything_with_a_buffer_is_taken_and_nothing_else():
-    for kind in (bytes, bytearray, memoryview):
+    kinds: tuple[Callable[[bytes], Any], ...] = (bytes, bytearray, memoryview)
+    for kind in kinds:
         for codec in (_columns.Columns, pycolumns.Columns):
             parts = codec().split(kind(STORED))
             assert codec().join(tuple(kind(part) for part in parts)) == STORED
-    for wrong in ((), (b"",) * 4, (b"",) * 6, ("",) * 5, (b"", b"", b"", b"", 1), 5):
+    wrongs: tuple[Any, ...] = ((), (b"",) * 4, (b"",) * 6, ("",) * 5, (b"", b"", b"", b"", 1), 5)
+    for wrong in wrongs:
         with pytest.raises(TypeError):
             _columns.Columns().join(wrong)
     with pytest.raises(TypeError):
-        _columns.Columns().split("text")
+        _columns.Columns().split("text")  # type: ignore[arg-type]
 
 
 def test_the_plain_python_twin_is_used_where_it_is_asked_for(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -62,10 +63,10 @@ def refused(patch: bytes, base: bytes | None, kind: str, reason: str) -> None:
     assert caught.value.where == "the patch"
 
 
-def changed(kind: str, number: int, **changes: object) -> bytes:
+def changed(kind: str, number: int, **changes: Any) -> bytes:
     """The patch with one segment changed."""
     parts = segments(PATCHES[kind], kind)
-    parts[number] = replace(parts[number], **changes)  # type: ignore[arg-type]
+    parts[number] = replace(parts[number], **changes)
     return put_together(parts, kind)
 
 
@@ -243,7 +244,8 @@ def test_columns_of_something_that_is_no_token_stream():
 
 def _with_window(log: int) -> bytes:
     packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: log})
-    return packer.compress(WORDS) + packer.flush()
+    packed: bytes = packer.compress(WORDS) + packer.flush()
+    return packed
 
 
 SKIPPABLE = bytes.fromhex("502a4d18 04000000") + b"skip"

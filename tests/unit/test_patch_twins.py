@@ -27,7 +27,7 @@ SMALL = {
 try:
     from airgap.native import _deflate
 except ImportError:
-    _deflate = None
+    _deflate = None  # type: ignore[assignment] # the C extension was not built
 
 
 @pytest.fixture(autouse=True)

@@ -112,14 +112,14 @@ def test_every_kind_of_requirement_is_said_in_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["keyPaths", "keyDatas", "rekorPublicKeyPath", "fulcio", "pki"])
 def test_fields_for_which_older_programs_refuse_the_whole_file_are_named(tmp_path: Path, key: str, field: str) -> None:
-    requirement: dict[str, Any] = {
+    requirements: dict[str, dict[str, Any]] = {
         "keyPaths": {"keyPaths": [key]},
         "keyDatas": {"keyDatas": ["eA=="]},
         "rekorPublicKeyPath": {"keyPath": key, "rekorPublicKeyPath": key},
         "fulcio": {"fulcio": {"caPath": "/c", "oidcIssuer": "i", "subjectEmail": "e"}, "rekorPublicKeyPath": key},
         "pki": {"pki": {"caRootsPath": "/c", "subjectEmail": "e"}},
-    }[field]
-    path = written(tmp_path, {"docker": {"quay.io": [{"type": "sigstoreSigned", **requirement}]}})
+    }
+    path = written(tmp_path, {"docker": {"quay.io": [{"type": "sigstoreSigned", **requirements[field]}]}})
     assert f"reject the whole file because of sigstoreSigned.{field}" in warnings(path)
 
 

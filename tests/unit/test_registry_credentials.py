@@ -36,7 +36,7 @@ def helper(tmp_path: Path, name: str, script: str) -> dict[str, str]:
 
 
 def user(credential: Credential | None) -> str | None:
-    return credential and credential.username
+    return credential.username if credential else None
 
 
 @pytest.mark.parametrize("key", ["h:5000", "https://h:5000", "http://h:5000/v1/", "https://h:5000/v2/x", "h:5000/"])

@@ -178,7 +178,8 @@ def test_list_that_another_writer_replaces_meanwhile_has_both(replica: Replica, 
     replica.without_api = {"app"}
     theirs = images.artifact(IMAGE, SPDX, b"theirs")
     replica.push("app", theirs)
-    usual, wrote = replica.answer, []
+    usual = replica.answer
+    wrote: list[object] = []
 
     def rival(request: Request) -> Reply:
         reply = usual(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -114,10 +115,10 @@ def test_partial_response_to_another_range_is_refused(store: RegistryStore, cont
 
 
 @pytest.mark.parametrize("form", [{"chunked": True}, {"length": -1}], ids=["chunked", "until close"])
-def test_body_without_length_is_read_and_its_surplus_refused(store: RegistryStore, form: dict[str, int]) -> None:
-    with Hostile(lambda _: Reply(200, DATA, **form)) as server:  # type: ignore[arg-type]
+def test_body_without_length_is_read_and_its_surplus_refused(store: RegistryStore, form: dict[str, Any]) -> None:
+    with Hostile(lambda _: Reply(200, DATA, **form)) as server:
         assert read(store.open(repository(server), BLOB)) == DATA
-        server.app = lambda _: Reply(200, DATA + b"x", **form)  # type: ignore[arg-type]
+        server.app = lambda _: Reply(200, DATA + b"x", **form)
         with pytest.raises(RegistryError):
             read(store.open(repository(server), BLOB))
 

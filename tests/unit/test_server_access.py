@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from airgap.errors import UsageError
@@ -66,9 +67,14 @@ def test_a_password_beyond_what_bcrypt_looks_at_is_not_cut_to_fit(tmp_path):
 
 
 def test_passwords_are_checked_once_and_not_kept(gate, monkeypatch):
-    asked = []
-    check = access.bcrypt.checkpw
-    monkeypatch.setattr(access.bcrypt, "checkpw", lambda *words: asked.append(1) or check(*words))
+    asked: list[tuple[bytes, bytes]] = []
+    check = bcrypt.checkpw
+
+    def counting(word: bytes, entry: bytes) -> bool:
+        asked.append((word, entry))
+        return check(word, entry)
+
+    monkeypatch.setattr(bcrypt, "checkpw", counting)
     for _ in range(5):
         gate.admit(basic("site:secret"))
         gate.admit(basic("site:wrong"))
@@ -78,8 +84,13 @@ def test_passwords_are_checked_once_and_not_kept(gate, monkeypatch):
 
 
 def test_a_stranger_costs_as_much_as_a_user_with_a_wrong_password(gate, monkeypatch):
-    asked = []
-    monkeypatch.setattr(access.bcrypt, "checkpw", lambda word, entry: bool(asked.append(bytes(entry)[:7])))
+    asked: list[bytes] = []
+
+    def never(word: bytes, entry: bytes) -> bool:
+        asked.append(bytes(entry)[:7])
+        return False
+
+    monkeypatch.setattr(bcrypt, "checkpw", never)
     gate.admit(basic("nobody:wrong"))
     gate.admit(basic("site:wrong"))
     assert [entry[4:] for entry in asked] == [b"04$", b"04$"]
@@ -91,14 +102,14 @@ def test_what_was_remembered_is_forgotten_and_bounded(gate, monkeypatch):
         gate.admit(basic(f"site:wrong {number}"))
     assert len(gate._known) == 10
     assert gate.admit(basic("site:secret")) == "site"
-    monkeypatch.setattr(access.time, "monotonic", lambda: 1e12)
+    monkeypatch.setattr(time, "monotonic", lambda: 1e12)
     assert gate._remembered(next(reversed(gate._known))) is None
 
 
 def test_a_flood_of_wrong_passwords_is_turned_away_and_known_users_are_not(gate, monkeypatch):
     assert gate.admit(basic("site:secret")) == "site"
-    go, check = threading.Event(), access.bcrypt.checkpw
-    monkeypatch.setattr(access.bcrypt, "checkpw", lambda *words: go.wait(30) and check(*words))
+    go, check = threading.Event(), bcrypt.checkpw
+    monkeypatch.setattr(bcrypt, "checkpw", lambda *words: go.wait(30) and check(*words))
     found: list[int] = []
     flood = [threading.Thread(target=lambda n=n: found.append(status(gate, basic(f"site:{n}")))) for n in range(40)]
     for one in flood:

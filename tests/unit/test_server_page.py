@@ -21,6 +21,7 @@ from airgap.server.inventory import ShownImage
 from airgap.server.inventory import images as inventory
 from airgap.server.monitor import Monitor, ServedBundle, Trouble
 from airgap.server.page import HEADERS, Status, render
+from airgap.server.wire import Answer
 from airgap.state import Event
 from tests.support import images
 
@@ -172,8 +173,9 @@ def desk(served: Catalogue, facts: Facts) -> Desk:
     return Desk(lambda: served, facts, Monitor(), lambda: False)
 
 
-def body(answer: object) -> str:
-    return answer.body.decode()  # type: ignore[attr-defined]
+def body(answer: Answer | None) -> str:
+    assert answer is not None
+    return answer.body.decode()
 
 
 def test_a_state_that_cannot_be_read_is_said_on_the_page_and_the_rest_is_there(tmp_path):

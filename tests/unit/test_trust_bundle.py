@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -29,8 +30,8 @@ def read_key(path: str) -> bytes:
 class Person:
     """Somebody with a key, and the file of its public half."""
 
-    def __init__(self, directory: Path, name: str, kind: str = "ecdsa") -> None:
-        pair = keys.generate(kind, None)  # type: ignore[arg-type]
+    def __init__(self, directory: Path, name: str, kind: Literal["ecdsa", "ed25519"] = "ecdsa") -> None:
+        pair = keys.generate(kind, None)
         self.signer = keys.KeySigner.load(pair.private_pem, lambda: None, name)
         self.public = directory / f"{name}.pub"
         self.public.write_bytes(pair.public_pem)
@@ -68,7 +69,7 @@ def carol(home: GpgHome) -> str:
     return home.new_key("carol")
 
 
-def airgap_policy(default: list[object] | None = None, **scopes: list[object]) -> Policy:
+def airgap_policy(default: Sequence[object] | None = None, **scopes: Sequence[object]) -> Policy:
     transports = {"airgap": {"" if name == "any" else name: wanted for name, wanted in scopes.items()}}
     return parse_policy(json.dumps({"default": default or [REJECT], "transports": transports}).encode())
 
@@ -235,7 +236,8 @@ def test_missing_key_file_fails_its_requirement_and_is_named(alice: Person, bob:
 
 
 def test_empty_key_sources_are_never_satisfied(home, carol) -> None:
-    for source in ({"keyPaths": []}, {"keyData": ""}):
+    sources: tuple[dict[str, object], ...] = ({"keyPaths": []}, {"keyData": ""})
+    for source in sources:
         with pytest.raises(Refused):
             check(airgap_policy(any=[{"type": "signedBy", "keyType": "GPGKeys", **source}]), openpgp(home, carol))
 

@@ -149,7 +149,8 @@ def test_gpg_signed_images(vendor: Vendor, gpg_cases, requirements, tag, case, a
 
 
 def test_72_an_empty_list_of_requirements_never_accepts(gpg_cases) -> None:
-    verdict = judge_image(Policy((Reject(),), {"docker": {"": ()}}), Reference.parse(NAME), gpg_cases["valid"], read_key)
+    nothing: Any = ()  # which the type of requirements does not have either
+    verdict = judge_image(Policy((Reject(),), {"docker": {"": nothing}}), Reference.parse(NAME), gpg_cases["valid"], read_key)
     assert not verdict.accepted
 
 

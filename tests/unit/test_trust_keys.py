@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def openssl_verifies(tmp_path: Path, public_pem: bytes, data: bytes, content: by
     (tmp_path / "pub").write_bytes(public_pem)
     (tmp_path / "data").write_bytes(data)
     (tmp_path / "sig").write_bytes(base64.b64decode(content, validate=True))
+    how: tuple[str, ...]
     if ed25519:
         how = ("pkeyutl", "-verify", "-pubin", "-inkey", "pub", "-rawin", "-in", "data", "-sigfile", "sig")
     else:
@@ -112,7 +114,7 @@ def test_wrong_and_missing_passphrases_are_usage_errors() -> None:
     pem = keys.generate("ecdsa", b"right").private_pem
     for passphrase in (b"wrong", b"", None):
         with pytest.raises(UsageError):
-            keys.KeySigner.load(pem, lambda p=passphrase: p, "key")
+            keys.KeySigner.load(pem, partial(lambda given: given, passphrase), "key")
 
 
 def test_secretbox_opens_the_published_nacl_vector() -> None:

@@ -25,7 +25,7 @@ DIGEST = "sha256:" + "0" * 64
 OTHER = "sha256:" + "1" * 64
 
 
-def marked(scope: str) -> tuple[r.Requirement, ...]:
+def marked(scope: str) -> r.Requirements:
     return (r.SignedBy("GPGKeys", r.KeySource(paths=(scope,))),)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -60,7 +60,7 @@ def test_pae_is_that_of_the_dsse_specification() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ecdsa", "ed25519"])
-def test_good_bundle_vouches_and_the_decision_names_bundle_and_key(kind: str) -> None:
+def test_good_bundle_vouches_and_the_decision_names_bundle_and_key(kind: Literal["ecdsa", "ed25519"]) -> None:
     key = signing.Key(kind)
     verdict = judged(bundle(key), key=key)
     assert verdict.accepted
@@ -161,7 +161,7 @@ def test_bundle_without_a_name_is_refused_unless_the_operator_opted_in(name: str
 def test_name_of_a_bundle_goes_through_the_identity_rules_opted_in_or_not(
     name: str, identity: dict[str, str] | None, accepted: bool, unnamed: bool
 ) -> None:
-    fields = {"signedIdentity": identity} if identity else {}
+    fields: dict[str, Any] = {"signedIdentity": identity} if identity else {}
     verdict = judged(bundle(name=name), unnamed=unnamed, **fields)
     assert verdict.accepted == accepted
     assert accepted or "names another image" in verdict.reason

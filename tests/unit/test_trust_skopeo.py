@@ -92,7 +92,7 @@ def wanted(keys: dict[str, Any], **fields: object) -> dict[str, object]:
 
 
 def changed(**changes: Any) -> dict[str, Any]:
-    value = json.loads(signing.payload(MANIFEST, NAME))
+    value: dict[str, Any] = json.loads(signing.payload(MANIFEST, NAME))
     for place, content in changes.items():
         target = value
         *parents, last = place.split("__")

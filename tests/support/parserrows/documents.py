@@ -16,6 +16,7 @@ from airgap.media.disks import Disks
 from airgap.mirror.placed import read_names
 from airgap.oci import strictjson
 from airgap.oci.manifest import Manifest, sniff_media_type
+from airgap.oci.strictjson import canonical as line_of
 from airgap.planning.lock import Lock, is_lock
 from airgap.report.sbom import summarize
 from airgap.watch.attempts import Attempts
@@ -99,7 +100,7 @@ def rows() -> Iterator[Parser]:
     yield document(
         "result of a check",
         lambda raw: read_result(raw, CATALOG, WHERE),
-        seeds.line_of(result),
+        line_of(result),
         "airgap.documents.custody:read_result",
         grow={"bundles": seeds.of_value(lambda n: {**result, "bundles": [{"catalog": str(i)} for i in range(n)]})},
     )
@@ -114,7 +115,7 @@ def rows() -> Iterator[Parser]:
     yield document(
         "resend request",
         lambda raw: ResendRequest.from_bytes(raw, WHERE).check(seeds.small_catalog()),
-        seeds.line_of(asked),
+        line_of(asked),
         "airgap.documents.request:ResendRequest.from_bytes",
         "airgap.documents.request:read_ranges",
         grow={
@@ -131,7 +132,7 @@ def rows() -> Iterator[Parser]:
     yield document(
         "supplement",
         lambda raw: list(Supplement.from_bytes(raw, WHERE).places(seeds.small_catalog())),
-        seeds.line_of(brought),
+        line_of(brought),
         "airgap.bundle.supplement:Supplement.from_bytes",
         grow={
             "runs": seeds.of_value(lambda n: {**brought, "files": [[["volume-0001.tar", 0, 0]] * n]}),
@@ -156,7 +157,7 @@ def rows() -> Iterator[Parser]:
     yield document(
         "list of disks",
         homes,
-        seeds.line_of(disks),
+        line_of(disks),
         "airgap.media.disks:Disks.from_bytes",
         grow={"files": seeds.of_value(lambda n: {**disks, "disks": {"A": [names.volume_name(i) for i in range(n)]}})},
     )
@@ -186,7 +187,7 @@ def rows() -> Iterator[Parser]:
     yield document(
         "file of names",
         lambda raw: read_names(raw, WHERE),
-        seeds.line_of(named),
+        line_of(named),
         "airgap.mirror.placed:read_names",
         grow={
             "names": seeds.of_value(lambda n: {"names": {f"docker.io/shop/web:{i}": f"r.example/shop/web:{i}" for i in range(n)}}),
@@ -196,18 +197,16 @@ def rows() -> Iterator[Parser]:
         },
     )
     tried = {"schema": "airgap.watch/1", "catalogs": {seeds.digest(0): {"name": "a", "outcome": "imported", "key": "k", "code": 0}}}
-    yield document("attempts", in_file(Attempts), seeds.line_of(tried), "airgap.watch.attempts:_parse")
+    yield document("attempts", in_file(Attempts), line_of(tried), "airgap.watch.attempts:_parse")
     packages = {"spdxVersion": "SPDX-2.3", "packages": [{"licenseConcluded": "MIT"}]}
     yield document(
         "SBOM",
         summarize,
-        seeds.line_of(packages),
+        line_of(packages),
         "airgap.report.sbom:summarize",
         seeds=(
             b"SPDXVersion: SPDX-2.3\nPackageName: a\nPackageLicenseConcluded: MIT\n",
-            seeds.line_of(
-                {"bomFormat": "CycloneDX", "components": [{"licenses": [{"license": {"id": "MIT"}}], "components": [{}]}]}
-            ),
+            line_of({"bomFormat": "CycloneDX", "components": [{"licenses": [{"license": {"id": "MIT"}}], "components": [{}]}]}),
         ),
         grow={
             "packages": seeds.of_value(lambda n: {**packages, "packages": [{"licenseConcluded": f"L{i}"} for i in range(n)]}),

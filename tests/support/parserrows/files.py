@@ -13,6 +13,7 @@ from airgap.bundle import companions
 from airgap.exporter.journal import Journal
 from airgap.format import checktxt, names
 from airgap.oci.digest import Digest
+from airgap.oci.strictjson import canonical as line_of
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import WHERE, Parser, in_file
 from tests.support.parserseeds import numbered, repeated
@@ -67,7 +68,7 @@ def rows() -> Iterator[Parser]:
     def resume(path: Path) -> None:
         Journal.resume(path.rename(path.with_name(names.JOURNAL)).parent).close()
 
-    sealed = seeds.line_of({**header, "sha256": Digest.of(seeds.line_of(header)).hex}) + b"\n"
+    sealed = line_of({**header, "sha256": Digest.of(line_of(header)).hex}) + b"\n"
     yield Parser(
         "journal",
         in_file(resume),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from airgap.lookaside.registriesd import parse_registries_file
 from airgap.oci.reference import Reference
+from airgap.oci.strictjson import canonical as line_of
 from airgap.registry.http.auth import parse_challenges
 from airgap.registry.settings.credentials import CredentialStore
 from airgap.registry.settings.limits import read_quota
@@ -92,7 +93,7 @@ def _settings() -> Iterator[Parser]:
     yield document(
         "auth file",
         in_file(login),
-        seeds.line_of(auths),
+        line_of(auths),
         "airgap.registry.settings.credentials:read_auth_file",
         most=1 << 20,
         grow={

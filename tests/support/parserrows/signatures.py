@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import operator
 import zlib
 from collections.abc import Iterator
+from functools import partial
 
 from airgap.cipher.sites import SiteKey, SiteSecret
+from airgap.oci.strictjson import canonical as line_of
 from airgap.trust.judge.sigstorebundle import read_bundle, read_statement
 from airgap.trust.keys.certificates import load_certificates
 from airgap.trust.keys.cosignkey import is_cosign_key, open_cosign_key
@@ -95,8 +98,8 @@ def rows() -> Iterator[Parser]:
                 read,
                 (seeds.pem(kind), (seeds.SAMPLES / "vendor.pub").read_bytes()),
                 {
-                    "lines": lambda n, kind=kind: seeds.pem(kind, n),
-                    "blocks": lambda n, kind=kind: seeds.pem(kind) * n,
+                    "lines": partial(seeds.pem, kind),
+                    "blocks": partial(operator.mul, seeds.pem(kind)),
                     "begins": repeated(f"-----BEGIN {kind}-----\n"),
                     "dashes": repeated("-", b"-----BEGIN "),
                     "DER": repeated(b"\x30\x80"),
@@ -154,7 +157,7 @@ def rows() -> Iterator[Parser]:
         if is_cosign_key(raw):
             open_cosign_key(raw, b"")
 
-    sealed = seeds.line_of(
+    sealed = line_of(
         {
             "kdf": {"name": "scrypt", "params": {"N": 2, "r": 8, "p": 1}, "salt": ""},
             "cipher": {"name": "", "nonce": ""},
@@ -216,7 +219,7 @@ def rows() -> Iterator[Parser]:
     yield document(
         "statement",
         read_statement,
-        seeds.line_of(seeds.STATEMENT),
+        line_of(seeds.STATEMENT),
         "airgap.trust.judge.sigstorebundle:read_statement",
         most=4 << 20,
         grow={"subjects": seeds.of_value(lambda n: {**seeds.STATEMENT, "subject": [{"digest": {"sha256": "0"}}] * n})},
