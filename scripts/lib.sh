@@ -34,15 +34,21 @@ may_install() {
 
 APT_UPDATED=""
 
-# apt_install PACKAGE...: with one `update` per run and a few tries; mirrors have bad moments.
+# apt_install PACKAGE...: with one `update` per run and a few tries; mirrors have bad moments. What this distribution does not have at
+# all keeps nothing else away.
 apt_install() {
-  local try options=(-y -qq --no-install-recommends -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120)
+  local try package known options=(-y -qq --no-install-recommends -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120)
   for try in 1 2 3; do
     if [ -z "$APT_UPDATED" ] && as_root apt-get update -qq </dev/null >&2; then
       APT_UPDATED=1
     fi
-    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "$@" </dev/null >/dev/null; then
-      return 0
+    known=()
+    for package in "$@"; do
+      ! apt-cache show "$package" >/dev/null 2>&1 || known+=("$package")
+    done
+    if [ ${#known[@]} -gt 0 ] && as_root env DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "${known[@]}" </dev/null >/dev/null; then
+      [ ${#known[@]} = $# ]
+      return
     fi
     APT_UPDATED=""
     say "apt-get install did not succeed (try $try of 3)"

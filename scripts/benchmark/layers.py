@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 _SITE_PACKAGES = "usr/local/lib/python3.11/site-packages"
 
@@ -70,7 +70,7 @@ def build(directory: Path, sources: list[Path], text: str = "") -> Layer:
 
 def _write_tar(file: _Squeeze, sources: list[Path], text: str) -> None:
     seen: set[str] = set()
-    with tarfile.open(fileobj=file, mode="w|", format=tarfile.GNU_FORMAT, bufsize=1 << 20) as tar:
+    with tarfile.open(fileobj=cast(IO[bytes], file), mode="w|", format=tarfile.GNU_FORMAT, bufsize=1 << 20) as tar:
         if text:
             info = tarfile.TarInfo("etc/app.conf")
             info.size = len(text.encode())

@@ -7,6 +7,7 @@ import shutil
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark import stage
 from benchmark.measure import Measured, measure, read_once
@@ -64,13 +65,13 @@ def main(arguments: list[str]) -> int:
     with stage.work_directory(options) as work:
         bundle, added = _bundle(work, options.airgap, options.size * 10**6, options.volumes, options.parity)
         print(f"export with --parity {options.parity} takes {added:.2f} s more", flush=True)
-        facts: dict[str, object] = {"parity_seconds": added}
+        facts: dict[str, Any] = {"parity_seconds": added}
         for lost in range(1, options.parity + 1):
             rounds = [_round(work, bundle, options.airgap, lost, number) for number in range(options.rounds + 1)][1:]
             facts[f"lost_{lost}"] = _summary(lost, rounds)
     if options.json:
         options.json.write_text(json.dumps(facts, indent=2) + "\n")
-    return 0 if all(facts[f"lost_{n}"]["read_rate"] >= _WANTED for n in range(1, min(options.parity, _WANTED_UP_TO) + 1)) else 1  # type: ignore[index]
+    return 0 if all(facts[f"lost_{n}"]["read_rate"] >= _WANTED for n in range(1, min(options.parity, _WANTED_UP_TO) + 1)) else 1
 
 
 def _bundle(work: Path, airgap: str, size: int, volumes: int, parity: int) -> tuple[Path, float]:

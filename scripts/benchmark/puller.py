@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Barrier, Event
 
 _BUFFER = 1 << 20
 
@@ -39,8 +41,8 @@ def pull_all(address: str, pulls: Sequence[Pull], parallel: int, processes: int)
     return time.monotonic() - start
 
 
-def _many(address, pulls, threads, ready, go, jobs) -> None:  # type: ignore[no-untyped-def] # objects of multiprocessing
-    failed = []
+def _many(address: str, pulls: Sequence[Pull], threads: int, ready: Barrier, go: Event, jobs: Synchronized[int]) -> None:
+    failed: list[Exception] = []
 
     def run() -> None:
         buffer = bytearray(_BUFFER)

@@ -17,7 +17,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from benchmark import stage
 from benchmark.measure import read_once
@@ -52,6 +54,7 @@ http {{
 
 #: For every image its name, and the digest and size of its manifest and of every blob.
 Images = list[tuple[str, list[tuple[str, int]]]]
+Found = TypeVar("Found")
 
 
 def main(arguments: list[str]) -> int:
@@ -123,7 +126,7 @@ class Side:
 
 
 def _contest(work: Path, airgap: str, images: Images, options: argparse.Namespace) -> dict[str, object]:
-    ours = [_pull(blobs, lambda n, digest, name=name: _registry_path(name, n, digest)) for name, blobs in images]
+    ours = [_pull(blobs, partial(_registry_path, name)) for name, blobs in images]
     theirs = [_pull(blobs, lambda _, digest: f"/blobs/sha256/{digest}") for _, blobs in images]
     stage.say(f"{options.pulls} pulls of {len(images)} images a round, {options.parallel} at a time")
     rounds = []
@@ -192,7 +195,7 @@ def _nginx(work: Path) -> Iterator[tuple[str, int]]:
         process.wait()
 
 
-def _until(ask, process: subprocess.Popen[bytes], name: str):  # type: ignore[no-untyped-def] # whatever the question gives
+def _until(ask: Callable[[], Found | None], process: subprocess.Popen[bytes], name: str) -> Found:
     for _ in range(300):
         if found := ask():
             return found
