@@ -113,6 +113,27 @@ static inline enum status span_copy_raw(struct span *s, size_t *left)
     return span_left(s) ? NEED_ROOM : NEED_INPUT;
 }
 
+/* Define a step of a coder: do one part after the other, each by its phase, until input or room is missing or something is wrong.
+ * The last two phases are the end and what comes after an error; `parts` has those before. */
+#define DEFINE_STEP(name, coder, parts, at_end, broken)                \
+    static enum status name(struct coder *c, struct span *s)           \
+    {                                                                  \
+        enum status status;                                            \
+        do {                                                           \
+            if (c->phase < at_end)                                     \
+                status = parts[c->phase](c, s);                        \
+            else if (c->phase == at_end)                               \
+                status = span_left(s) ? FAILED_AFTER_END : NEED_INPUT; \
+            else                                                       \
+                status = FAILED_BEFORE;                                \
+        } while (status == GO_ON);                                     \
+        if (status == NEED_INPUT && s->final && c->phase != at_end)    \
+            status = FAILED_TRUNCATED;                                 \
+        if (status >= FAILED_TRUNCATED)                                \
+            c->phase = broken;                                         \
+        return status;                                                 \
+    }
+
 static inline uint64_t load64(const uint8_t *p)
 {
     uint64_t value;

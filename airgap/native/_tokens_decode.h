@@ -343,48 +343,21 @@ static enum status decode_rest(struct decoder *d, struct span *s)
     return GO_ON;
 }
 
-static enum status decode_element(struct decoder *d, struct span *s)
+static enum status decode_stored_bytes(struct decoder *d, struct span *s)
 {
-    enum status status;
-
-    switch (d->phase) {
-    case AT_MEMBER:
-        return decode_member(d, s);
-    case AT_BLOCK:
-        return decode_block(d, s);
-    case IN_STORED:
-        status = span_copy_raw(s, &d->raw_left);
-        if (status == GO_ON)
-            end_block(d);
-        return status;
-    case IN_SYMBOLS:
-        return decode_symbols(d, s);
-    case AT_TRAILER:
-        return decode_trailer(d, s);
-    case AT_NEXT:
-        return decode_next(d, s);
-    case IN_REST:
-        return decode_rest(d, s);
-    case AT_END:
-        return span_left(s) ? FAILED_AFTER_END : NEED_INPUT;
-    default:
-        return FAILED_BEFORE;
-    }
+    enum status status = span_copy_raw(s, &d->raw_left);
+    if (status == GO_ON)
+        end_block(d);
+    return status;
 }
+
+static enum status (*const decoder_parts[AT_END])(struct decoder *, struct span *) = {
+    [AT_MEMBER] = decode_member, [AT_BLOCK] = decode_block, [IN_STORED] = decode_stored_bytes, [IN_SYMBOLS] = decode_symbols,
+    [AT_TRAILER] = decode_trailer, [AT_NEXT] = decode_next, [IN_REST] = decode_rest,
+};
 
 /* Consume what there is. NEED_INPUT: all is well, `s->in` is what the next step must begin with, or the end when `s->final`.
  * NEED_ROOM: call again with more room (MOST_AT_ONCE bytes, MAX_GZIP_HEADER + 4 for a gzip header). Else an error. */
-static enum status decode_step(struct decoder *d, struct span *s)
-{
-    enum status status;
-    do
-        status = decode_element(d, s);
-    while (status == GO_ON);
-    if (status == NEED_INPUT && s->final && d->phase != AT_END)
-        status = FAILED_TRUNCATED;
-    if (status >= FAILED_TRUNCATED)
-        d->phase = BROKEN;
-    return status;
-}
+DEFINE_STEP(decode_step, decoder, decoder_parts, AT_END, BROKEN)
 
 #endif

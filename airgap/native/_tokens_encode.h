@@ -278,41 +278,12 @@ static enum status encode_tail(struct encoder *e, struct span *s)
     return GO_ON;
 }
 
-static enum status encode_element(struct encoder *e, struct span *s)
-{
-    switch (e->phase) {
-    case TO_MEMBER:
-    case TO_RECORD:
-        return encode_record(e, s);
-    case TO_BLOCK:
-        return encode_block(e, s);
-    case TO_STORED:
-        return encode_stored_bytes(e, s);
-    case TO_SYMBOLS:
-        return encode_symbols(e, s);
-    case TO_TRAILER:
-        return encode_trailer(e, s);
-    case TO_TAIL:
-        return encode_tail(e, s);
-    case TO_END:
-        return span_left(s) ? FAILED_AFTER_END : NEED_INPUT;
-    default:
-        return FAILED_BEFORE;
-    }
-}
+static enum status (*const encoder_parts[TO_END])(struct encoder *, struct span *) = {
+    [TO_MEMBER] = encode_record, [TO_RECORD] = encode_record, [TO_BLOCK] = encode_block, [TO_STORED] = encode_stored_bytes,
+    [TO_SYMBOLS] = encode_symbols, [TO_TRAILER] = encode_trailer, [TO_TAIL] = encode_tail,
+};
 
 /* As decode_step; NEED_ROOM asks for ROOM_FOR_BLOCK bytes, or for MAX_GZIP_HEADER in front of a member. */
-static enum status encode_step(struct encoder *e, struct span *s)
-{
-    enum status status;
-    do
-        status = encode_element(e, s);
-    while (status == GO_ON);
-    if (status == NEED_INPUT && s->final && e->phase != TO_END)
-        status = FAILED_TRUNCATED;
-    if (status >= FAILED_TRUNCATED)
-        e->phase = ENCODER_BROKEN;
-    return status;
-}
+DEFINE_STEP(encode_step, encoder, encoder_parts, TO_END, ENCODER_BROKEN)
 
 #endif

@@ -17,29 +17,30 @@ HAULER = "kind: Images\nspec:\n  images:\n  "
 OC_MIRROR = "kind: ImageSetConfiguration\nmirror:\n  additionalImages: [{name: x}]\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "place", "says"),
-    [
-        ("docker.io/library/nginx:1\ndocker.io/UPPER/case:1\n", "2:1", "lower case"),
-        ("nginx:1\n\n   nginx:1:2  # comment\n", "3:4", "not a valid image reference"),
-        ("images:\n  - nginx:1\n  - name: x:1\n    platfroms: [linux/amd64]\n", "4:5", "unknown key"),
-        ("images:\n  - nginx:1\n  - name: x:1\n    platforms: [linux]\n", "4:17", "not a valid platform"),
-        ("images: [nginx:1\n", "2:1", "not valid YAML"),
-        ("nginx@sha256:123\n", "1:1", "not a sha256 digest"),
-        ("# nothing\n", "1:1", "empty"),
-        ("images:\n  - name: x\n    tags:\n      semver: new\n", "4:15", "not a valid version range"),
-        ("images:\n  - name: x\n    tags: {regex: '(a'}\n", "3:19", "not a valid regular expression"),
-        ("quay.io:\n  images:\n    x: [1.0]\n  images-by-semver: {y: latest}\n", "4:25", "not a valid version range"),
-        (f"apiVersion: content.hauler.cattle.io/v1\n{HAULER}- name: x\n    platfrom: a/b\n", "6:5", "unknown key"),
-        (f"apiVersion: mirror.openshift.io/v2alpha1\n{OC_MIRROR}  operators: [{{catalog: x}}]\n", "5:3", "not carried by airgap"),
-        ("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: x:1\n", "4:10", "has no digest"),
-        ("apiVersion: v1\nkind: Pod\n", "2:7", "airgap discover"),
-    ],
-    ids=[
-        *("case", "two tags", "key", "platform", "yaml", "digest", "empty", "range", "regex"),
-        *("skopeo", "hauler", "oc-mirror", "imgpkg", "kubernetes"),
-    ],
-)
+#: Where the typo is, and what is said of it.
+TYPOS = {
+    "case": ("docker.io/library/nginx:1\ndocker.io/UPPER/case:1\n", "2:1", "lower case"),
+    "two tags": ("nginx:1\n\n   nginx:1:2  # comment\n", "3:4", "not a valid image reference"),
+    "key": ("images:\n  - nginx:1\n  - name: x:1\n    platfroms: [linux/amd64]\n", "4:5", "unknown key"),
+    "platform": ("images:\n  - nginx:1\n  - name: x:1\n    platforms: [linux]\n", "4:17", "not a valid platform"),
+    "yaml": ("images: [nginx:1\n", "2:1", "not valid YAML"),
+    "digest": ("nginx@sha256:123\n", "1:1", "not a sha256 digest"),
+    "empty": ("# nothing\n", "1:1", "empty"),
+    "range": ("images:\n  - name: x\n    tags:\n      semver: new\n", "4:15", "not a valid version range"),
+    "regex": ("images:\n  - name: x\n    tags: {regex: '(a'}\n", "3:19", "not a valid regular expression"),
+    "skopeo": ("quay.io:\n  images:\n    x: [1.0]\n  images-by-semver: {y: latest}\n", "4:25", "not a valid version range"),
+    "hauler": (f"apiVersion: content.hauler.cattle.io/v1\n{HAULER}- name: x\n    platfrom: a/b\n", "6:5", "unknown key"),
+    "oc-mirror": (
+        f"apiVersion: mirror.openshift.io/v2alpha1\n{OC_MIRROR}  operators: [{{catalog: x}}]\n",
+        "5:3",
+        "not carried by airgap",
+    ),
+    "imgpkg": ("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: x:1\n", "5:3", "not carried by airgap"),
+    "kubernetes": ("apiVersion: v1\nkind: Pod\n", "4:10", "has no digest"),
+}
+
+
+@pytest.mark.parametrize(("text", "place", "says"), TYPOS.values(), ids=TYPOS)
 def test_a_typo_in_the_list_is_found_to_the_column(operator: OperatorDesk, text: str, place: str, says: str) -> None:
     path = operator.work / "list"
     path.write_text(text)
