@@ -168,7 +168,7 @@ def test_a_wrong_passphrase_and_none(operator: OperatorDesk, monkeypatch: pytest
     assert here("keys", "generate", "--out", operator.work / "locked").returncode == 0
     monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "wrong")
     options = ("--key", operator.work / "locked/airgap.key")
-    operator.refused(USAGE, "the wrong passphrase", "airgap.key", options=options)
+    operator.refused(USAGE, "wrong passphrase", "airgap.key", options=options)
     monkeypatch.delenv("AIRGAP_KEY_PASSPHRASE")
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     operator.refused(USAGE, "no passphrase", "--passphrase-file", options=options)

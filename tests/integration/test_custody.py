@@ -99,7 +99,7 @@ def test_a_changed_log_ends_with_the_exit_code_for_damage_and_names_the_entry(me
     path.write_bytes(path.read_bytes().replace(b"Anna", b"Alma"))
     done = here("media", "log", media[0], "--show")
     assert done.returncode == DAMAGED
-    assert "entry 2 does not follow on the line before it" in done.stdout
+    assert "entry 2 does not continue the line before it" in done.stdout
     assert log(media[0], "--who", "Dora")["logs"][0]["problems"]  # and it can be written on
 
 
