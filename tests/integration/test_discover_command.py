@@ -78,7 +78,7 @@ def test_strict_writes_nothing_and_says_every_place(tmp_path):
     failed(
         done,
         USAGE,
-        "2 places could not be resolved",
+        "2 unresolved places",
         "compose.yaml:14: no value for PROXY_TAG",
         "Containerfile:17: no value for BASE",
     )

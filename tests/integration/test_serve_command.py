@@ -164,7 +164,7 @@ def test_what_is_added_to_a_store_is_served_without_a_restart(tmp_path):
     with Serving(tmp_path, tmp_path / "store") as serving:
         assert serving.ask("/v2/team/app/tags/list").json["tags"] == ["1"]
         publish(tmp_path / "store", "2")
-        serving.said("the store: read again")
+        serving.said("the store: reloaded")
         assert serving.ask("/v2/team/app/tags/list").json["tags"] == ["1", "2"]
         (tmp_path / "store/index.json").write_text("{}")
         serving.said("reload: the store: ")
@@ -181,7 +181,7 @@ def test_users_and_certificates_are_changed_without_a_restart(tmp_path):
     with Serving(tmp_path, tmp_path / "store", *options, ca=ca.file) as serving:
         assert serving.ask("/v2/", USER).status == 200
         htpasswd(users, other="anders")
-        serving.said("the htpasswd file: read again")
+        serving.said("the htpasswd file: reloaded")
         assert serving.ask("/v2/", USER).status == 401
         assert serving.ask("/v2/", "other:anders").status == 200
         users.write_text("garbage\n")
@@ -199,7 +199,7 @@ def test_users_and_certificates_are_changed_without_a_restart(tmp_path):
 
         before = serial()
         ca.issue("server")
-        serving.said("the TLS certificate: read again")
+        serving.said("the TLS certificate: reloaded")
         assert serial() != before
 
 

@@ -166,6 +166,6 @@ def test_what_is_watched_is_read_again_when_it_changes_and_stays_when_that_fails
     for _ in range(3):
         watch.look()
     assert value() == 3
-    assert said == ["the file: read again"] * 2
+    assert said == ["the file: reloaded"] * 2
     assert [kind for kind, _ in troubles] == ["reload", "reload"]
     assert "not a number; the previous version stays in use" in troubles[0][1]
