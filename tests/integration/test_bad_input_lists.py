@@ -35,8 +35,8 @@ TYPOS = {
         "5:3",
         "not carried by airgap",
     ),
-    "imgpkg": ("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: x:1\n", "5:3", "not carried by airgap"),
-    "kubernetes": ("apiVersion: v1\nkind: Pod\n", "4:10", "has no digest"),
+    "imgpkg": ("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: x:1\n", "4:10", "has no digest"),
+    "kubernetes": ("apiVersion: v1\nkind: Pod\n", "2:7", "airgap discover"),
 }
 
 
