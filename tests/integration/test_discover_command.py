@@ -151,7 +151,7 @@ def test_strict_never_blesses_a_list_while_something_is_only_possible(tmp_path):
         "config.yaml:3: possible: r.io/csi:1",
         "--ignore",
     )
-    failed(here("discover", tmp_path, "--strict", "-o", out, "--ignore", "docs.r.io/*"), USAGE, "1 possible image,")
+    failed(here("discover", tmp_path, "--strict", "-o", out, "--ignore", "docs.r.io/*"), USAGE, "not allow 1 possible image")
     assert not out.exists()
     done = here("discover", tmp_path, "--strict", "-o", out, "--ignore", "docs.r.io/*", "--include-possible")
     assert done.returncode == 0, done.stderr
