@@ -11,12 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from airgap.cli.options import inputs
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.options.groups import grouped
+from airgap.cli.terminal.console import Said
 from airgap.format.names import bundle_name, check_stream
 from airgap.state import Event, State
 from airgap.text import plural
 
 
+@grouped
 def history_command(
     stream: Annotated[str, typer.Option("--stream", help="Only the bundles of this stream.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Only the latest N; 0 for all.")] = 0,
@@ -27,9 +29,7 @@ def history_command(
         bool, typer.Option("--custody", help="Show who carried the bundles instead, according to their custody logs.")
     ] = False,
     state: inputs.StateOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Show what was exported, imported and refused on this machine, when and why, oldest first.
 
@@ -41,17 +41,17 @@ def history_command(
         check_stream(stream)
     directory = inputs.state_directory(state)
     if generations:
-        Console(as_json, quiet, verbose).result(*_generations(directory, stream))
+        said.console().result(*_generations(directory, stream))
         return
     if custody:
-        Console(as_json, quiet, verbose).result(*_custody(directory, stream))
+        said.console().result(*_custody(directory, stream))
         return
     events: list[Event] = []
     if State.exists(directory):
         with State(directory) as memory:
             events = memory.history(stream, limit)
-    lines = [line for event in events for line in _lines(event, verbose)]
-    Console(as_json, quiet, verbose).result({"history": [asdict(event) for event in events]}, lines or ["nothing yet"])
+    lines = [line for event in events for line in _lines(event, said.verbose)]
+    said.console().result({"history": [asdict(event) for event in events]}, lines or ["nothing yet"])
 
 
 def _generations(directory: Path, stream: str) -> tuple[dict[str, Any], list[str]]:

@@ -12,7 +12,8 @@ import typer
 from airgap import fsio
 from airgap.cipher import sites
 from airgap.cli.options import inputs
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.options.groups import grouped
+from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
 from airgap.limits import MAX_KEY
 from airgap.text import printable
@@ -31,13 +32,12 @@ class KeyType(enum.StrEnum):
 
 
 @keys.command("generate")
+@grouped
 def generate(
     out: Annotated[Path, typer.Option("--out", help="Directory for airgap.key and airgap.pub.")],
     kind: Annotated[KeyType, typer.Option("--type", help="Kind of key.")] = KeyType.ecdsa,
     passphrase_file: inputs.PassphraseOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Generate a key pair: OUT/airgap.key (keep it secret) and OUT/airgap.pub (give it to the sites).
 
@@ -49,7 +49,7 @@ def generate(
 
     Example: airgap keys generate --out site-keys --type x25519
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     private, public = out / "airgap.key", out / "airgap.pub"
     unfinished = fsio.is_there(private) and not fsio.is_there(public)
     if not unfinished:

@@ -16,8 +16,9 @@ from airgap.admission.judge import verdicts
 from airgap.admission.terms import Terms
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Said
 from airgap.errors import Damaged, Refused, UsageError
 from airgap.format.names import check_stream
 from airgap.limits import MAX_KEYRING, MAX_POLICY
@@ -40,6 +41,7 @@ _Judged: TypeAlias = dict[Reference, list[tuple[str, ImageVerdict]]]
 
 
 @policy.command("init")
+@grouped
 def init(
     key: Annotated[
         list[Path] | None, typer.Option("--key", help="Public key (PEM or OpenPGP) that signs bundles; may be repeated.")
@@ -47,9 +49,7 @@ def init(
     stream: Annotated[str, typer.Option("--stream", help="Trust the keys for this stream only.")] = "",
     any_key: Annotated[bool, typer.Option("--any", help="Any one of several keys is enough; by default all must sign.")] = False,
     out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write; {HELP}")] = "-",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Write a policy.json that rejects everything except bundles signed with the given keys.
 
@@ -72,11 +72,11 @@ def init(
     if output.exists and not _is_there(Path(out), text):
         raise UsageError("a policy already exists", where=printable(out), hint="choose another -o; a policy is never overwritten")
     output.write(text.encode())
-    if taken(output) and not as_json:
+    if taken(output) and not said.as_json:
         return
     facts = {"policy": out, "keys": [str(path) for path in [*pems, *gpgs]], "stream": stream or None}
     lines = [f"policy       {out}", "" if key else "This policy rejects every bundle: add keys with --key."]
-    Console(as_json, quiet, verbose, taken(output)).result(facts, [line for line in lines if line])
+    said.console(taken(output)).result(facts, [line for line in lines if line])
 
 
 def _is_there(path: Path, text: str) -> bool:
@@ -88,11 +88,10 @@ def _is_there(path: Path, text: str) -> bool:
 
 
 @policy.command("check")
+@grouped
 def check(
     file: Annotated[Path, typer.Argument(help="A containers-policy.json(5).", show_default=False)],
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Read a policy as strictly as import does, say in words what it requires, and warn about likely mistakes.
 
@@ -109,10 +108,11 @@ def check(
         ) from mistake
     remarks = advise(parsed, strictjson.parse_object(raw, str(file)), site.read_key)
     facts = {"policy": str(file), "scopes": list(_scope_facts(parsed)), "warnings": [_remark_facts(remark) for remark in remarks]}
-    Console(as_json, quiet, verbose).result(facts, [*_scope_lines(parsed), "", *_remark_lines(remarks)])
+    said.console().result(facts, [*_scope_lines(parsed), "", *_remark_lines(remarks)])
 
 
 @policy.command("explain")
+@grouped
 def explain_command(
     images: Annotated[list[str], typer.Argument(help="Image references, as in the image list.", show_default=False)],
     file: inputs.PolicyOption = None,
@@ -124,9 +124,7 @@ def explain_command(
     state: inputs.StateOption = None,
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Show which scope of the policy applies to an image, why, and what it requires.
 
@@ -145,7 +143,7 @@ def explain_command(
     found = [explain(parsed, reference, judged.get(reference)) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
     facts = {"policy": name, "remarks": list(remarks), "images": [explanation.facts for explanation in found]}
-    Console(as_json, quiet, verbose).result(facts, [f"policy {name}", *(f"note   {remark}" for remark in remarks), *lines])
+    said.console().result(facts, [f"policy {name}", *(f"note   {remark}" for remark in remarks), *lines])
 
 
 def _judged(terms: Terms, bundle: list[Path], references: list[Reference]) -> tuple[_Judged, tuple[str, ...]]:

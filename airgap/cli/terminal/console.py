@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,6 +32,19 @@ _NEXT: dict[type[AirgapError], str] = {
     RegistryError: "check the registry, then run the same command again",
     MediaError: "check the disk, then run the same command again",
 }
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command was told to speak: the options that every one has."""
+
+    as_json: Json = False
+    quiet: Quiet = False
+    verbose: Verbose = False
+
+    def console(self, stdout_taken: bool = False) -> Console:
+        """The output of the command; ``stdout_taken``: a document goes to standard output."""
+        return Console(self.as_json, self.quiet, self.verbose, stdout_taken)
 
 
 class Console:

@@ -14,9 +14,10 @@ import typer
 
 from airgap import __version__
 from airgap.cli.options import inputs
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken, write_signed
 from airgap.cli.options.records import check_replaceable
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
 from airgap.format.times import format_time
 from airgap.limits import MAX_RESULT
@@ -26,6 +27,7 @@ from airgap.media.check import check
 SCHEMA = "airgap.check/1"
 
 
+@grouped
 def check_command(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points, on one or several disks.")
@@ -42,9 +44,7 @@ def check_command(
     ] = None,
     passphrase_file: inputs.PassphraseOption = None,
     threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Blocks checked at a time.")] = os.cpu_count() or 2,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Read everything on the media and report what is missing, damaged, duplicated or foreign, and which images are affected.
 
@@ -54,7 +54,7 @@ def check_command(
     Example: airgap media check /media/usb1 /media/usb2 --result check.json
     """
     output = Output(result, "--result") if result is not None else None
-    console = Console(as_json, quiet, verbose, taken(output))
+    console = said.console(taken(output))
     if key and (output is None or not output.is_file):
         raise UsageError("nothing to sign", got="--key", expected="--result FILE, a regular file")
     if result is not None and output is not None and output.exists:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.options.groups import grouped
+from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
 from airgap.media import disks, spread
 from airgap.media.copy import Copied, Task, copy
@@ -18,6 +19,7 @@ from airgap.media.targets import assign, check_source, look
 from airgap.text import human_size, listing, plural
 
 
+@grouped
 def copy_command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's directory.")],
     dests: Annotated[list[Path] | None, typer.Argument(metavar="DEST...", help="Mount points of disks, or directories.")] = None,
@@ -30,9 +32,7 @@ def copy_command(
         ),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", "--dry-run", help="Only show what would go where.")] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Copy a bundle to one or several disks of any size and file system, and read everything back.
 
@@ -43,7 +43,7 @@ def copy_command(
 
     To see how many disks are needed: airgap media copy out/prod-site-0007 --media bd25
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     one = survey([bundle])
     check_source(one)
     if not dests:

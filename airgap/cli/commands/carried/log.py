@@ -14,7 +14,8 @@ from airgap.admission import site
 from airgap.bundle.carried import read_custody
 from airgap.bundle.media import Media
 from airgap.cli.options import inputs
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.options.groups import grouped
+from airgap.cli.terminal.console import Console, Said
 from airgap.documents.custody import Custody, Entry, new_entry, read_result
 from airgap.documents.custodysignatures import who_signed
 from airgap.errors import Damaged, UsageError, exit_code
@@ -29,6 +30,7 @@ from airgap.trust.keys.signers import load_signer
 _UNSIGNED = "note         unsigned entries prove nothing against anyone who held the media: they can be rewritten"
 
 
+@grouped
 def log_command(
     paths: Annotated[list[Path], typer.Argument(metavar="MEDIA...", help="The bundle's media: mount points or directories.")],
     who: Annotated[str, typer.Option("--who", metavar="NAME", help="Who has the media now.")] = "",
@@ -47,9 +49,7 @@ def log_command(
     state: inputs.StateOption = None,
     at: Annotated[str | None, typer.Option("--at", help="Time of the entry, RFC 3339. Default: now.")] = None,
     passphrase_file: inputs.PassphraseOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Record who has the media: one more line in custody.jsonl on each of them. Import copies it to the site's history.
 
@@ -59,7 +59,7 @@ def log_command(
 
     Example: airgap media log /mnt/usb1 /mnt/usb2 --show
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     media = Media.find(paths)
     catalog = Digest.of(media.catalog_raw)
     if show:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from airgap import fsio
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.options.records import check_replaceable
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Said
 from airgap.documents.request import ResendRequest
 from airgap.limits import MAX_REQUEST
 from airgap.media.repair import Mended, Repaired, repair
@@ -19,6 +20,7 @@ from airgap.text import human_size, listing, plural
 _DAMAGED = 4
 
 
+@grouped
 def repair_command(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="All directories or media of the bundle that you have.")],
     out: Annotated[Path | None, typer.Option("--out", help="Directory for the repaired files; the media are only read.")] = None,
@@ -34,9 +36,7 @@ def repair_command(
             show_default="STREAM-SERIAL.request.json in --out, else in the first PATH",
         ),
     ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Rebuild lost volumes and damaged blocks from parity files, other copies and supplements. Needs no key.
 
@@ -48,7 +48,7 @@ def repair_command(
     Example: airgap media repair /media/disk-a /media/disk-c --out /srv/repaired
     """
     named = Output(request, "--request") if request is not None else None
-    console = Console(as_json, quiet, verbose, taken(named))
+    console = said.console(taken(named))
     done = repair(paths, out, console, in_place)
     asked = None
     if done.request is not None:

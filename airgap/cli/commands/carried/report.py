@@ -19,8 +19,9 @@ from airgap.bundle.store import BundleStore
 from airgap.cli.commands.connected.diff import read_content
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Said
 from airgap.documents.difference import Content, Shown, of_catalog
 from airgap.errors import AirgapError, Damaged, Refused
 from airgap.format import names, sealed
@@ -39,6 +40,7 @@ from airgap.text import human_size, plural, printable
 _NEIGHBOURS = 50  # earlier bundles beside this one that are looked at
 
 
+@grouped
 def report_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=f"File to write the page to; {HELP}")],
@@ -57,9 +59,7 @@ def report_command(
     passphrase_file: inputs.PassphraseOption = None,
     created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
     state: inputs.StateOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Write one self-contained page about a bundle, for a browser without a network and for A4 paper.
 
@@ -69,7 +69,7 @@ def report_command(
     Example: airgap report /srv/out/prod-site-0008 -o report.html --since /srv/out/prod-site-0007
     """
     written = Output(output, "--output")
-    console = Console(as_json, quiet, verbose, taken(written))
+    console = said.console(taken(written))
     media = Media.find(bundle)
     directory, trust = inputs.state_directory(state), Trust()
     if policy is not None:  # a page must not show what the policy does not let in

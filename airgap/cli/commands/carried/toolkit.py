@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.options.groups import grouped
+from airgap.cli.terminal.console import Said
 from airgap.toolkit.pack import describe, make_toolkit, write_checker
 from airgap.toolkit.packages import Machine
 
@@ -19,6 +20,7 @@ CHECKER_ENTRY = "airgap.cli.standalone"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
 
 
+@grouped
 def toolkit_command(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new directory, for example on a medium.")],
     platform: Annotated[
@@ -33,9 +35,7 @@ def toolkit_command(
     check_only: Annotated[
         bool, typer.Option("--check-only", help="Write only airgap-check.pyz, which checks media; any directory will do.")
     ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Put airgap itself into a directory: wheels with hashes, an install script, and a checker that needs only Python.
 
@@ -46,7 +46,7 @@ def toolkit_command(
 
     Example: airgap toolkit --out /mnt/usb/prod-site-0007 --check-only
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     if check_only:
         path = write_checker(out, CHECKER_ENTRY)
         console.result({"checker": str(path)}, [f"checker      {path}: python3 {path} PATH..."])

@@ -10,7 +10,8 @@ import typer
 
 from airgap import fsio
 from airgap.bundle.media import Media
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.options.groups import grouped
+from airgap.cli.terminal.console import Said
 from airgap.documents.difference import Content, compare, of_catalog, of_receipt, shown_images
 from airgap.documents.receipt import Receipt
 from airgap.errors import Damaged, UsageError
@@ -22,12 +23,11 @@ from airgap.text import human_size, plural, printable
 _EXPECTED = "a bundle's directory or medium, a catalog.json, a lock or a receipt"
 
 
+@grouped
 def diff_command(
     a: Annotated[Path, typer.Argument(metavar="A", help="A bundle's directory or medium, a catalog.json, a lock or a receipt.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="What to compare it with.")],
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Show how B differs from A: images, platforms, signatures, blobs and bytes. Verifies nothing: see `airgap verify`.
 
@@ -36,7 +36,7 @@ def diff_command(
     Example: airgap diff /srv/out/prod-site-0007 /srv/out/prod-site-0008
     """
     facts = compare(read_content(a), read_content(b))
-    Console(as_json, quiet, verbose).result(facts, _lines(facts))
+    said.console().result(facts, _lines(facts))
 
 
 def read_content(path: Path) -> Content:

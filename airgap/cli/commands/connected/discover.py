@@ -8,8 +8,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose, report_error
+from airgap.cli.terminal.console import Console, Said, report_error
 from airgap.discover import Discovery, as_text, as_yaml, discover
 from airgap.errors import UsageError, exit_code
 from airgap.text import listing, plural
@@ -24,6 +25,7 @@ class ListFormat(enum.StrEnum):
     YAML = "yaml"
 
 
+@grouped
 def discover_command(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and directories; - is standard input.")],
     out: Annotated[
@@ -44,9 +46,7 @@ def discover_command(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Ignore possible images that match, such as docs.example.com/*; may be repeated."),
     ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Find the images named in deployment files, and write them as an image list with the place of each.
 
@@ -58,8 +58,8 @@ def discover_command(
 
     Example: helm template web ./chart | airgap discover - -o images.txt
     """
-    output = None if out is None and as_json else Output(out or "-", "--out")
-    console = Console(as_json, quiet, verbose, taken(output))
+    output = None if out is None and said.as_json else Output(out or "-", "--out")
+    console = said.console(taken(output))
     found = discover(paths, sys.stdin.buffer.read, include_possible=include_possible, ignore=ignore or ())
     if strict and (found.unresolved or found.possible):
         _fail(_incomplete(found), found, console)
@@ -69,7 +69,7 @@ def discover_command(
     text = as_text(found) if form is ListFormat.TEXT else as_yaml(found)
     if output is not None:
         output.write(text.encode())
-    if as_json or not taken(output):
+    if said.as_json or not taken(output):
         facts = {**found.to_json(), "list": output.name if output is not None else None}
         console.result(facts, [f"list         {out}", *_summary(found)])
 

@@ -18,7 +18,7 @@ from airgap.cli.options.groups import grouped
 from airgap.cli.options.places import Elsewhere
 from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.options.turns import WAIT, StreamWaitOption
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
 from airgap.exporter.export import Exported, export
 from airgap.exporter.request import Cargo, Demands, ExportRequest, FarSide, Label, Packing
@@ -71,9 +71,7 @@ def export_command(
     state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
     passphrase_file: inputs.PassphraseOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Fetch everything on an image list into a signed bundle: OUT/STREAM-SERIAL/.
 
@@ -103,7 +101,7 @@ def export_command(
 
     Example: airgap export --resend prod-site-0007.request.json --out /mnt/usb
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     directory = inputs.state_directory(state)
     places = elsewhere.options(directory, console)
     if resend is not None:
@@ -149,13 +147,12 @@ def packing_of(
     return Packing(size, parity, one_of(patch, "--patch", PATCHES), effort, site_keys(encrypt_to))
 
 
+@grouped
 def sign_command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's directory.")],
     key: KeyOption,
     passphrase_file: inputs.PassphraseOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Sign a finished bundle with one more key.
 
@@ -167,7 +164,7 @@ def sign_command(
     catalog = Unverified.read(raw).claims
     written = write_signatures(bundle, raw, inputs.signers(key, passphrase_file))
     facts = {"bundle": catalog.name, "signatures": [path.name for path in written]}
-    Console(as_json, quiet, verbose).result(facts, [f"signed       {catalog.name}: {path.name}" for path in written])
+    said.console().result(facts, [f"signed       {catalog.name}: {path.name}" for path in written])
 
 
 def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any], lines: list[str]) -> None:

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.stores import CertDirOption, InsecureOption, Reach, RegistriesConfOption
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
 from airgap.registry import CredentialStore, Login
 from airgap.registry.http.authfile import check_scope, forget_all, forget_login, keep_login, try_login
@@ -31,6 +32,7 @@ AuthfileOption = Annotated[
 ]
 
 
+@grouped
 def login_command(
     where: Where,
     user: Annotated[str | None, typer.Option("--user", "-u", help="The user name; prompted for if omitted.")] = None,
@@ -41,15 +43,13 @@ def login_command(
     insecure: InsecureOption = None,
     cert_dir: CertDirOption = None,
     registries_conf: RegistriesConfOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Check a user name and password at a registry, and store them if it accepts them. A password is never an argument.
 
     Example: airgap login registry.example:5000 -u robot --password-stdin < token
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     host, path = check_scope(where)
     login = _ask(user, password_stdin)
     reach = Reach(insecure, cert_dir, registries_conf=registries_conf)
@@ -62,13 +62,12 @@ def login_command(
     console.result({"registry": name, "user": login.user, "kept": kept, "checked": asked}, lines)
 
 
+@grouped
 def logout_command(
     where: Annotated[str | None, typer.Argument(metavar="HOST[:PORT][/PATH]", help="The registry, as given to login.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Remove all logins from the auth file.")] = False,
     authfile: AuthfileOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Remove a login, or all of them.
 
@@ -86,7 +85,7 @@ def logout_command(
             raise UsageError(
                 "not logged in", where=printable(str(file)), got=printable(where), hint="name another auth file with --authfile"
             )
-    Console(as_json, quiet, verbose).result({"forgotten": count, "authfile": str(file)}, [f"removed      {plural(count, 'login')}"])
+    said.console().result({"forgotten": count, "authfile": str(file)}, [f"removed      {plural(count, 'login')}"])
 
 
 def _ask(user: str | None, from_stdin: bool) -> Login:

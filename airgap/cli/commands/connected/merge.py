@@ -21,7 +21,7 @@ from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, Since
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.options.turns import WAIT, StreamWaitOption
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Console, Said
 from airgap.delta.merging import check_place, merge
 from airgap.exporter.export import export
 from airgap.exporter.request import Cargo, ExportRequest, FarSide
@@ -61,9 +61,7 @@ def merge_command(
     state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
     passphrase_file: inputs.PassphraseOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Merge a chain of bundles of one stream (or a single bundle) into one bundle, for a site that starts late.
 
@@ -79,7 +77,7 @@ def merge_command(
     Example: airgap merge out/prod-site-0002 out/prod-site-0003 --since out/prod-site-0001 --out /mnt/usb --stream prod-site
     --key keys/airgap.key --policy policy.json
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     label = label_of(stream, serial, created, expires)
     packing = packing_of(volume_size, parity, patch, patch_level)
     signers = inputs.signers(key, passphrase_file)

@@ -19,7 +19,7 @@ from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, taken
 from airgap.cli.options.places import Elsewhere
 from airgap.cli.options.stores import Reach, ThreadsOption, registries
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Console, Said
 from airgap.delta.bases import held_by
 from airgap.delta.candidates import attempts_for, estimate
 from airgap.errors import UsageError
@@ -84,9 +84,7 @@ def resolve_command(
     elsewhere: Elsewhere = Elsewhere(),
     state: inputs.StateOption = None,
     threads: ThreadsOption = 4,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Pin every reference of an image list to a digest, with all platforms, signatures and referrers.
 
@@ -97,7 +95,7 @@ def resolve_command(
     Example: airgap resolve images.txt --lock images.lock --update
     """
     file = LockFile.find(lock)
-    console = Console(as_json, quiet, verbose, taken(file.output))
+    console = said.console(taken(file.output))
     if update and file.last is None:
         raise UsageError("--update needs an existing lock", where=printable(lock or ""), expected="--lock FILE with the last lock")
     with Shelf(elsewhere.options(inputs.state_directory(state), console)) as shelf:
@@ -110,7 +108,7 @@ def resolve_command(
             console.say(line)
     changes = file.accept(found, update=update, allow_lost=allow_lost)
     file.write(found)
-    if taken(file.output) and not as_json:
+    if taken(file.output) and not said.as_json:
         return
     if changes is not None and update:
         changes |= {"remarks": list(found.remarks)}
@@ -143,9 +141,7 @@ def plan_command(
         str, typer.Option("--rate", metavar="SIZE", help="Bytes per second, such as 10MB, to estimate how long it takes.")
     ] = "",
     threads: ThreadsOption = 4,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Show what an export would fetch and write, without fetching any layer.
 
@@ -154,7 +150,7 @@ def plan_command(
     Example: airgap plan images.txt --since /srv/prod-site-0001
     """
     bytes_a_second = parse_size(rate.removesuffix("/s")) if rate else 0
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     directory = inputs.state_directory(state)
     asked = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
     with Shelf(elsewhere.options(directory, console)) as shelf:

@@ -20,7 +20,7 @@ from airgap.cli.options.maps import MapOption, read_map
 from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
 from airgap.cli.options.targets import FileOptions, ScratchOption, takes_signatures, with_signatures
 from airgap.cli.options.turns import WAIT, BreakLeaseOption, Leasing, NoLeaseOption, WaitOption, writing
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Console, Said
 from airgap.cli.terminal.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines
 from airgap.errors import UsageError
 from airgap.format import sealed
@@ -84,13 +84,12 @@ CustodyKey = Annotated[
 ]
 
 
+@grouped
 def inspect_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Show what a bundle says about itself. Verifies nothing: see `airgap verify`.
 
@@ -119,9 +118,7 @@ def inspect_command(
         "encrypted_to": recipients,
         "verified": False,
     }
-    Console(as_json, quiet, verbose).result(
-        facts, [*_inspect_lines(catalog, media), *(f"encrypted    to key {key_id}" for key_id in recipients)]
-    )
+    said.console().result(facts, [*_inspect_lines(catalog, media), *(f"encrypted    to key {key_id}" for key_id in recipients)])
 
 
 @grouped
@@ -146,15 +143,13 @@ def verify_command(
     passphrase_file: inputs.PassphraseOption = None,
     reach: Reach = Reach(),
     threads: ThreadsOption = 2,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Check signatures against the policy, and every byte of every volume against the signed catalog. Loads nothing.
 
     Example: airgap verify /mnt/usb1 /mnt/usb2 --policy policy.json
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     where, oldest = inputs.state_directory(state), inputs.max_age(max_age)
     secrets = site_secrets(decrypt_key, passphrase_file)
     terms = replace(
@@ -172,7 +167,7 @@ def verify_command(
         "verified": True,
         "judgements": [judgement.facts() for judgement in done.opened.judgements],
     }
-    lines = [*trust_lines(done.opened), *judgement_lines(done.opened.judgements, verbose)]
+    lines = [*trust_lines(done.opened), *judgement_lines(done.opened.judgements, said.verbose)]
     if done.rebuilt is not None:
         facts |= {"rebuilt_blobs": done.rebuilt.count, "not_rebuilt": [str(digest) for digest in done.rebuilt.skipped]}
         lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
@@ -231,9 +226,7 @@ def import_command(
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Verify a bundle and load it: all or nothing, with names set last.
 
@@ -242,7 +235,7 @@ def import_command(
     Example: airgap import /mnt/usb --to docker://registry.site:5000/mirror --policy policy.json --map prefix=docker.io/library=base
     --dry-run
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     spec = parse_target(to, read_map(rules))
     where, oldest = inputs.state_directory(state), inputs.max_age(max_age)
     secrets = site_secrets(decrypt_key, passphrase_file)
@@ -284,7 +277,7 @@ def import_command(
         files = FileOptions.of(platforms, scratch, signing)
         destination = Destination(spec, target_builder(spec, reach, threads, console, files))
         done = run.import_bundle(paths, destination, terms(), memory, console, turn, signing)
-    console.result(*import_result(done, str(spec), verbose))
+    console.result(*import_result(done, str(spec), said.verbose))
 
 
 def _preview(paths: Sequence[Path], destination: Destination, terms: Terms, directory: Path, console: Console) -> None:

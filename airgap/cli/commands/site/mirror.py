@@ -15,7 +15,7 @@ from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
 from airgap.cli.options.stores import Reach, registry
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
 from airgap.limits import MAX_NAMES_FILE, MAX_POLICY
 from airgap.mirror.engines import (
@@ -101,9 +101,7 @@ def mirror_command(
     ] = None,
     state: inputs.StateOption = None,
     reach: Reach = Reach(),
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Write the configuration with which hosts pull imported images by their original names or, with policy, only if signed.
 
@@ -114,7 +112,7 @@ def mirror_command(
     Example: airgap mirror-config --to docker://registry.site:5000/mirror --format policy --policy policy.json
     --site-key site.asc --lookaside https://registry.site/sigs --out hosts
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     target = parse_target(to, read_map(rules))
     if not isinstance(target, RegistryTarget):
         raise UsageError("the target is not a registry", got=printable(to), expected="docker://HOST[:PORT][/PREFIX]")

@@ -16,7 +16,7 @@ from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.options.records import check_replaceable
 from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.options.turns import WAIT, BreakLeaseOption, Leasing, NoLeaseOption, WaitOption, writing
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
 from airgap.format.names import bundle_name, check_stream
 from airgap.layout import PrunableLayout
@@ -57,9 +57,7 @@ def prune_command(
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Plan what can be removed when old bundles are no longer needed, then remove it by digest.
 
@@ -70,7 +68,7 @@ def prune_command(
     airgap prune docker://registry.site:5000/mirror --apply prune.json
     """
     output = Output(plan, "--plan") if plan is not None else None
-    console = Console(as_json, quiet, verbose, taken(output))
+    console = said.console(taken(output))
     spec = parse_store(target)
     if (keep is None) == (apply is None) or (apply is not None and (plan is not None or stream or also_unlisted)):
         expected = "--keep N [--stream NAME] [--unlisted] [--plan FILE], or --apply FILE alone"
@@ -100,7 +98,7 @@ def prune_command(
     unlisted_stay = sorted(names) if not also_unlisted else []
     facts = {**_facts(made, applied=apply is not None), "unlisted": unlisted_stay, "already_applied": not fresh, "remarks": remarks}
     noted = [f"note         {remark}" for remark in remarks]
-    lines = _lines(made, spec, plan, apply, unlisted_stay, verbose)
+    lines = _lines(made, spec, plan, apply, unlisted_stay, said.verbose)
     console.result(facts, noted + (lines if fresh else [f"nothing to do: {apply} was already carried out"]))
 
 
@@ -118,9 +116,7 @@ def rollback_command(
     reach: Reach = Reach(),
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Move the names of a stream back to an earlier bundle, or forward to a later one, without media.
 
@@ -128,7 +124,7 @@ def rollback_command(
 
     Example: airgap rollback docker://registry.site:5000/mirror --stream prod-site --to 6
     """
-    console = Console(as_json, quiet, verbose)
+    console = said.console()
     spec = parse_store(target)
     check_stream(stream)
     leasing = Leasing(reach.options(threads, console), not no_lease, break_lease)

@@ -18,7 +18,7 @@ from airgap.cli.options.outputs import HELP, Output, taken, write_signed
 from airgap.cli.options.records import check_replaceable
 from airgap.cli.options.stores import Reach, ThreadsOption, registry
 from airgap.cli.options.turns import WAIT, WaitOption, reading
-from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+from airgap.cli.terminal.console import Said
 from airgap.documents.holdings import Holdings
 from airgap.documents.receipt import Receipt, check_site
 from airgap.errors import UsageError
@@ -53,9 +53,7 @@ def receipt_command(
     threads: ThreadsOption = 4,
     state: inputs.StateOption = None,
     passphrase_file: inputs.PassphraseOption = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    said: Said = Said(),
 ) -> None:
     """Record and sign what a registry or store holds, so that `airgap export --since FILE` carries only what is new.
 
@@ -64,7 +62,7 @@ def receipt_command(
     Example: airgap receipt docker://registry.site:5000/mirror -o plant-7.receipt --site plant-7 --key site.key
     """
     output = Output(out, "--output")
-    console = Console(as_json, quiet, verbose, taken(output))
+    console = said.console(taken(output))
     spec = parse_store(target)
     name = check_site(site or _host_name())
     if key and not output.is_file:
@@ -101,7 +99,7 @@ def receipt_command(
     )
     raw = made.to_bytes()
     written = write_signed(output, raw, signers)
-    if taken(output) and not as_json:
+    if taken(output) and not said.as_json:
         return
     console.result(_facts(made, raw, [Path(out), *written]), _lines(made, raw, Path(out), written, signers))
 
