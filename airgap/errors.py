@@ -133,8 +133,8 @@ def exit_code(error: BaseException) -> int:
 
 _DISK_HINTS = {
     errno.ENOSPC: "free some space or choose another place, then run the same command again: it continues where it stopped",
-    errno.EDQUOT: "raise the quota or choose another place, then run the same command again",
-    errno.EROFS: "the file system is read-only: choose a writable place",
+    errno.EDQUOT: "raise the quota or choose another location, then run the same command again",
+    errno.EROFS: "the file system is read-only: choose a writable location",
     errno.EACCES: "check the owner and the permissions",
     errno.EPERM: "check the owner and the permissions",
     errno.EFBIG: "the file system cannot hold files this large: use a smaller --volume-size, for instance fat32",

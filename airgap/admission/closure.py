@@ -102,7 +102,7 @@ class PlatformsMissing(Refused):
             f"the image has {'only some' if some else 'none'} of the requested platforms",
             where=str(image.reference),
             expected=listing([str(platform) for platform in asked.wishes]),
-            got=listing([str(platform) for platform in asked.there]) or "no image at all",
+            got=listing([str(platform) for platform in asked.there]) or "no platform",
             hint="choose platforms that every image has, or import without --platform, which loads everything",
         )
 

@@ -148,7 +148,7 @@ class Admitted(Signed):
                 "no image is complete",
                 where=self.catalog.name,
                 expected="the volumes of at least one image",
-                hint="bring more of the bundle's media",
+                hint="add more of the bundle's media",
             )
         closures = walk_all(store, complete)
         if len(complete) == len(self.catalog.images):

@@ -39,7 +39,7 @@ def read_policy(path: Path | None) -> tuple[Policy, str]:
 
 
 def read_key(name: str) -> bytes:
-    """A key file that a policy names."""
+    """Read a key file that a policy names."""
     return fsio.read_input(Path(name), MAX_KEYRING, "key file")
 
 

@@ -79,7 +79,7 @@ class BundleStore:
             raise Lacking("no such manifest in the bundle", where=self.catalog.name, got=str(digest))
         where = f"{self.catalog.name}: manifest {digest}"
         if size > MAX_MANIFEST:
-            raise Damaged("a manifest is too large", where=where, expected=f"at most {MAX_MANIFEST} bytes", got=f"{size} bytes")
+            raise Damaged("the manifest is too large", where=where, expected=f"at most {MAX_MANIFEST} bytes", got=f"{size} bytes")
         reader = VerifiedReader(self.open_blob(digest), Descriptor("", digest, size), self.place(digest))
         raw = read_all(reader, size, where)
         return Manifest.parse(raw, self._kinds.get(digest) or sniff_media_type(raw, where), where, digest.algorithm)

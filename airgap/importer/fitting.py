@@ -36,7 +36,7 @@ def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]
             "a dir: target (skopeo format) holds exactly one image",
             where=str(spec),
             got=listing([str(closure.image.reference) for closure in closures]) or "none",
-            hint="import into oci: or oci-archive:, which hold many",
+            hint="import into oci: or oci-archive:, which hold several images",
         )
     if spec.form is Form.STORAGE and len(platforms) > 1:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Registries as sources and targets of images, over the OCI distribution-spec. The only package that imports ``requests``."""
+"""Registries as sources and targets of images, over the OCI distribution-spec. The only package that imports ``urllib3``."""
 
 from airgap.registry.deletion import PrunableRegistry
 from airgap.registry.lease import Lease, leased

@@ -7,11 +7,10 @@ not at all. A list that only looks complete would lose images, so the end is bel
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode, urljoin
-
-import requests.utils
 
 from airgap.errors import Damaged, RegistryError, UsageError
 from airgap.oci import strictjson
@@ -31,6 +30,9 @@ MAX_PAGES = 10_000
 MAX_NAMES = 1_000_000
 MAX_PAGE = 32 * 1024 * 1024
 _MAX_LINK = 8192
+# RFC 8288 section 3: each target in angle brackets, then its parameters.
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")
+_NEXT = re.compile(r""";\s*rel\s*=\s*["']?next["']?\s*(?:[;,]|$)""")
 _REPOSITORIES = "repositories"
 #: The last part of the path of a repository that holds nothing but a lease of ours (``registry/lease.py``): nothing is in it.
 LEASES = "airgap-lease"
@@ -47,9 +49,9 @@ def next_page(endpoint: Endpoint, answer: Answer, what: str) -> str | None:
     Raises:
         RegistryError: it continues at another host.
     """
-    for link in requests.utils.parse_header_links(answer.header("Link")[:_MAX_LINK]):
-        if link.get("rel") == "next" and link.get("url"):
-            target = urljoin(answer.url, link["url"])
+    for where, parameters in _LINK.findall(answer.header("Link")[:_MAX_LINK]):
+        if where and _NEXT.search(parameters):
+            target: str = urljoin(answer.url, where)
             try:
                 same = endpoint.serves(target)
             except ValueError:

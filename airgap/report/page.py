@@ -44,7 +44,7 @@ def _verdict(report: Report) -> str:
         return verdict("warn", "! Signatures: not verified here")
     if not signers:
         return verdict("warn", f"! The policy {policy} accepts this bundle without any signature")
-    return verdict("good", f"✓ Signed by {signers}: enough for the policy {policy}")
+    return verdict("good", f"✓ Signed by {signers}: as required by the policy {policy}")
 
 
 def _tiles(report: Report) -> str:

@@ -127,8 +127,8 @@ def _image(image: ShownImage, most: int) -> tuple[str, ...]:
 def _size(image: ShownImage, most: int) -> str:
     weight = image.weight
     if weight.unread:
-        return "not known here"
-    carried = small(f"{human_size(weight.carried)} of it carried") if weight.carried != weight.size else ""
+        return "unknown here"
+    carried = small(f"{human_size(weight.carried)} of it in this bundle") if weight.carried != weight.size else ""
     return f"{human_size(weight.size)}{bar(weight.size / most if most else 0)}{carried}"
 
 

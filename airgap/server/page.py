@@ -75,7 +75,7 @@ def render(status: Status) -> bytes:
         f"airgap: {status.place}",
         f'<h1>airgap <span class="quiet">serves</span> {text(status.place)}</h1>{_verdict(status)}',
         _tiles(status) + "".join(_sections(status)),
-        f"airgap {text(__version__)} · {moment(status.now)} · reload for the current state",
+        f"airgap {text(__version__)} · {moment(status.now)} · reload to update",
     )
 
 
@@ -84,7 +84,7 @@ def _verdict(status: Status) -> str:
         return verdict("bad", f"✗ The store cannot be read: {text(status.ailment)}", alert=True)
     unsure = sum(bool(_worry(bundle, status.now)) for bundle in status.bundles)
     if unsure:
-        return verdict("warn", f"! Serving, but look at {plural(unsure, 'bundle')} below")
+        return verdict("warn", f"! Serving, but check {plural(unsure, 'bundle')} below")
     return verdict("good", "✓ Serving")
 
 
@@ -123,7 +123,7 @@ def _section(name: str, title: str, head: Sequence[str], rows: Sequence[Sequence
 
 def _bundle(bundle: ServedBundle, now: dt.datetime) -> tuple[str, ...]:
     worry = _worry(bundle, now)
-    since = f"<small>{'made' if bundle.made else 'loaded'} {moment(bundle.since)}</small>"
+    since = f"<small>{'created' if bundle.made else 'loaded'} {moment(bundle.since)}</small>"
     return (
         text(bundle.stream) + small(bundle.catalog, "digest"),
         str(bundle.serial),
@@ -137,7 +137,7 @@ def _worry(bundle: ServedBundle, now: dt.datetime) -> str:
     if bundle.expires is not None and bundle.expires < now:
         return "expired"
     if not bundle.vouchers:
-        return "signature not checked"
+        return "signature not verified"
     return "old" if now - bundle.since > dt.timedelta(days=_OLD) else ""
 
 

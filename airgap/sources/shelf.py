@@ -132,7 +132,7 @@ def _repository(wish: Wish) -> Repository:
 
 def _nameless(place: Place) -> UsageError:
     return UsageError(
-        "an image without a full name",
+        "an image has no full name",
         where=printable(str(place)),
         expected=f"the name to use at the site: {printable(str(place))} as registry.example/app:1.0",
     )

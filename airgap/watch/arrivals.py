@@ -101,7 +101,7 @@ class Arrivals:
             os.scandir(self._root).close()
         except OSError as error:
             if error.errno not in _NOT_THE_DISK:
-                raise disk_error(error, "cannot look into the drop directory", printable(str(self._root))) from error
+                raise disk_error(error, "cannot read the drop directory", printable(str(self._root))) from error
             reason = error.strerror or type(error).__name__
             raise UsageError(f"cannot read the drop directory: {reason}", where=printable(str(self._root))) from error
         now, seen = self._clock(), self._since

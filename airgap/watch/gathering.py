@@ -166,7 +166,7 @@ class Gathering:
         except (Refused, Damaged) as error:
             if not all(folder.is_there() for folder in folders):
                 where = listing([printable(str(folder.path)) for folder in folders])
-                self._pass_over(MediaError("a medium was taken away while it was being read", where=where, got=error.what))
+                self._pass_over(MediaError("a medium was removed while it was being read", where=where, got=error.what))
                 return None
             # else the import will say why, and keep it in the history
         except (UsageError, MediaError) as error:

@@ -73,7 +73,7 @@ def test_the_worlds_follow_on_each_other(desk: Desk, tmp_path: Path, encrypted: 
     world = find(request, desk.state)
     assert (type(world), world.paths.serial) == (Unfinished, 1)
     assert type(find(desk.request(encrypted, restart=True), desk.state)) is Fresh
-    with pytest.raises(UsageError, match="encrypted is in the way"):
+    with pytest.raises(UsageError, match="encrypted already exists"):
         find(desk.request(not encrypted), desk.state)
 
     (tmp_path / "state/catalogs").write_bytes(b"")  # nothing can be kept there

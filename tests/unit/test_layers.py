@@ -40,7 +40,7 @@ def may_import(own: str, other: str) -> bool:
 
 #: Where each third-party library may be imported.
 HOMES = {
-    "requests": ("registry",), "urllib3": ("registry",), "certifi": ("registry",),
+    "urllib3": ("registry",), "certifi": ("registry",),
     "typer": ("cli",), "click": ("cli",), "tqdm": ("cli",), "rich": ("cli",),
     "yaml": ("yamlnodes",),
     "cryptography": ("trust", "cipher"), "nacl": ("trust",),
@@ -118,7 +118,7 @@ def test_module_imports_only_lower_ranks_and_its_own_package(path: Path) -> None
         ("airgap/layout/index.py", "def f():\n    import airgap.cli.main"),
         ("airgap/text.py", "from airgap.pace import Pacing"),
         ("airgap/__init__.py", "from airgap.errors import AirgapError"),
-        ("airgap/exporter/fill.py", "import requests"),
+        ("airgap/exporter/fill.py", "import urllib3"),
         ("airgap/cli/main.py", "import yaml"),
         ("airgap/trust/keys/signers.py", "import numpy"),
     ],
@@ -134,7 +134,7 @@ def test_rule_notices_a_forbidden_import(path: str, source: str) -> None:
             "airgap/layout/index.py",
             "from airgap.layout.reading import x\nfrom . import writing\nfrom airgap import fsio, __version__",
         ),
-        ("airgap/registry/client.py", "import json, requests\nfrom urllib3.util import Retry"),
+        ("airgap/registry/client.py", "import json, certifi\nfrom urllib3.util import Retry"),
         ("airgap/exporter/seal.py", "from airgap.trust import keys"),
     ],
 )

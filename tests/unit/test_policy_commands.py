@@ -64,7 +64,7 @@ def test_policy_from_init_has_no_warnings_and_is_said_in_words(tmp_path: Path, k
     assert warnings(path) == ""
     text = here("policy", "check", path).stdout
     assert f"transport airgap, everything else\n  a sigstore signature by {key}\n" in text
-    assert "default: whatever no scope names\n  rejected, signed or not\n" in text
+    assert "default: everything without a scope\n  rejected, signed or not\n" in text
     assert text.endswith("The policy is valid.\n")
 
 

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-import requests.exceptions
 import urllib3.exceptions
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -37,13 +36,11 @@ def families(module: object) -> list[type[BaseException]]:
     return [
         kind
         for _, kind in inspect.getmembers(module, inspect.isclass)
-        if issubclass(kind, Exception)
-        and not issubclass(kind, Warning)
-        and kind.__module__.startswith(("requests", "urllib3", "http"))
+        if issubclass(kind, Exception) and not issubclass(kind, Warning) and kind.__module__.startswith(("urllib3", "http"))
     ]
 
 
-@pytest.mark.parametrize("kind", families(requests.exceptions) + families(urllib3.exceptions) + families(http.client), ids=str)
+@pytest.mark.parametrize("kind", families(urllib3.exceptions) + families(http.client), ids=str)
 def test_every_exception_of_the_libraries_is_mapped(kind: type[BaseException]) -> None:
     assert issubclass(kind, NETWORK)
     error = kind.__new__(kind, "secret?token=x")
@@ -65,7 +62,7 @@ def test_every_exception_of_the_libraries_is_mapped(kind: type[BaseException]) -
     ],
 )
 def test_cause_is_found_inside_what_the_libraries_wrap_around_it(error: Exception, what: str, hint: str) -> None:
-    for wrapped in (error, requests.exceptions.ConnectionError(error), requests.exceptions.ConnectionError(OSError("x", error))):
+    for wrapped in (error, urllib3.exceptions.ProtocolError(error), urllib3.exceptions.ProtocolError("x", OSError("x", error))):
         found = network_failure(wrapped, "GET", "https://h:1/a")
         assert what in found.what
         assert hint in found.hint

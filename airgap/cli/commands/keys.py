@@ -56,7 +56,7 @@ def generate(
         _refuse_existing(private, public)
     secret = inputs.passphrase(passphrase_file, "passphrase for the new key (empty: not encrypted)", confirm=True)
     fsio.make_directory(out, fsio.PRIVATE)
-    busy = UsageError("another command makes keys there", where=printable(str(out)), hint="choose another --out")
+    busy = UsageError("another command is generating keys here", where=printable(str(out)), hint="choose another --out")
     with fsio.exclusive_directory(out, busy):  # or one pair's private key could lie beside the other's public one
         if unfinished:
             _refuse_existing(public)
@@ -95,7 +95,7 @@ def _make(private: Path, public: Path, kind: KeyType, secret: bytes | None) -> s
 def _finish(private: Path, public: Path, kind: KeyType, secret: bytes | None) -> str:
     """Write the public key of a run that was killed after the private one; its id. Raises ``UsageError``: it was another run."""
     taken = UsageError(
-        "a private key is there already",
+        "a private key already exists",
         where=printable(str(private)),
         expected=f"no key, or one of type {kind} with this passphrase, whose public key is missing",
         hint="choose another --out; keys are never overwritten",

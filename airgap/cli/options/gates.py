@@ -94,7 +94,7 @@ def gates_of(commands: Sequence[str], seconds: int, scratch: Path | None, consol
     def lay_out() -> Iterator[tuple[Path, Target]]:
         place = scratch or Path(tempfile.gettempdir())
         fsio.make_directory(place, fsio.PRIVATE)
-        with fsio.disk_errors("cannot make a directory", place):
+        with fsio.disk_errors("cannot create a directory", place):
             directory = fsio.TemporaryDirectory(place / "gate")
         with directory as made, LayoutStore(made / "layout") as layout:
             layout.prepare()

@@ -8,27 +8,25 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import requests.exceptions
 import urllib3.exceptions
 
 from airgap.errors import AirgapError, RegistryError
 from airgap.pace import Endless, TooSlow
 from airgap.text import printable
 
-#: Everything that requests, urllib3, http.client and the socket layer raise.
+#: Everything that urllib3, http.client and the socket layer raise.
 NETWORK = (
-    requests.exceptions.RequestException,
     urllib3.exceptions.HTTPError,
     urllib3.exceptions.ProxySchemeUnsupported,
     http.client.HTTPException,
     OSError,
 )
 
-_PROXY = (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError, urllib3.exceptions.ProxySchemeUnsupported)
-_TIMEOUT = (TimeoutError, urllib3.exceptions.TimeoutError, requests.exceptions.Timeout)
+_PROXY = (urllib3.exceptions.ProxyError, urllib3.exceptions.ProxySchemeUnsupported)
+_TIMEOUT = (TimeoutError, urllib3.exceptions.TimeoutError)
 _HUNG_UP = (http.client.RemoteDisconnected,)
 _NOT_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
-_NOT_A_URL = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
+_NOT_A_URL = (http.client.InvalidURL, urllib3.exceptions.LocationValueError)
 
 #: How much of an error answer is read.
 MAX_ERROR_BODY = 64 * 1024
@@ -56,7 +54,7 @@ def is_transient(error: BaseException) -> bool:
     causes = list(_chain(error))
     if any(isinstance(cause, Endless) for cause in causes):
         return False
-    if any(isinstance(cause, (ssl.SSLCertVerificationError, requests.exceptions.InvalidURL)) for cause in causes):
+    if any(isinstance(cause, (ssl.SSLCertVerificationError, *_NOT_A_URL)) for cause in causes):
         return False
     if any(isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN for cause in causes):
         return False

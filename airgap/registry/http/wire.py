@@ -1,21 +1,20 @@
 """One HTTP exchange: pooled connections, TLS trust, proxies, and answers whose body is read into the caller's buffers.
 
-This sits on ``requests``' transport adapter, below its sessions: a session would follow redirects and read their bodies, keep
-cookies and look into ``.netrc``, none of which may happen here.
+urllib3 pools connections and speaks through proxies; redirects, repeats and credentials are the transport's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import os
+import ipaddress
 import ssl
+import threading
+import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-import requests
-import requests.adapters
-import requests.utils
 import urllib3
 import urllib3.connection
 
@@ -31,6 +30,8 @@ from airgap.text import printable
 #: much at most is lost from what arrived before a connection broke.
 _SLICE = 256 * 1024
 _POOLS = 64
+#: One request, and its answer as it comes.
+_ONCE: Any = {"retries": False, "redirect": False, "assert_same_host": False, "preload_content": False, "decode_content": False}
 #: OpenSSL takes what it is given as one write, and that has only so long.
 _TLS_PIECE = 16 * 1024
 _PLAIN_PIECE = 1024 * 1024
@@ -46,16 +47,16 @@ class Answer:
     ``own`` tells whether the registry itself gave it, and not a place it redirected to.
     """
 
-    def __init__(self, method: str, response: requests.Response) -> None:
+    def __init__(self, method: str, url: str, response: urllib3.BaseHTTPResponse) -> None:
         self.method = method
-        self.url = str(response.url)
-        self.status = response.status_code
-        self.reason = str(response.reason or "")
+        self.url = url
+        self.status = response.status
+        self.reason = response.reason or ""
         self.own = True
         self._headers = response.headers
-        self._raw: Any = response.raw
+        self._raw = response
         # http.client's response reads straight into the caller's buffer; urllib3's wrapper around it allocates and copies.
-        self._fp: Any = getattr(self._raw, "_fp", None) or self._raw
+        self._fp: PacedResponse = response.connection.latest  # type: ignore[union-attr] # it is one of ours
 
     def header(self, name: str) -> str:
         """A header's value, ``""`` when it is not there."""
@@ -92,8 +93,7 @@ class Answer:
             One of ``NETWORK``: it does not come to its end.
         """
         result = bytearray()
-        if isinstance(self._fp, PacedResponse):
-            self._fp.pace.document(seconds)
+        self._fp.pace.document(seconds)
         buffer = memoryview(bytearray(min(limit + 1, 64 * 1024)))
         try:
             while len(result) <= limit and (count := self.readinto(buffer[: limit + 1 - len(result)])):
@@ -147,8 +147,9 @@ class Wire:
     def __init__(self, options: RegistryOptions) -> None:
         self._options = options
         self.certificates = Certificates(options.cert_dirs, options.cert_dir, options.certs_d)
-        self._adapter = _Adapter(_POOLS, options.connections, self.certificates.default, options.pacing)
-        self._proxies = _proxies()
+        self._managers: dict[str, urllib3.PoolManager] = {}
+        self._proxies = urllib.request.getproxies()
+        self._lock = threading.Lock()
 
     def send(
         self,
@@ -172,20 +173,19 @@ class Wire:
             One of ``NETWORK``: no answer.
         """
         fixed = {"User-Agent": f"airgap/{__version__}", "Accept-Encoding": "identity"}
-        prepared = requests.Request(
-            method, url, headers={**fixed, **headers}, data=body if isinstance(body, bytes) else None
-        ).prepare()
-        if body is not None and not isinstance(body, bytes):
-            prepared.body = body  # type: ignore[assignment] # requests would call it chunked, http.client just sends each piece
-        proxies = {} if self._is_direct(url) else self._proxies
-        timeout = (self._options.connect_timeout, patience or self._options.timeout)
+        sent: Any = body  # pieces of memory are sent as they are
+        timeout = urllib3.Timeout(self._options.connect_timeout, patience or self._options.timeout)
         try:
-            context = self._context(url, endpoint)
-            response = self._adapter.send(prepared, stream=True, timeout=timeout, verify=context, proxies=proxies)  # type: ignore[arg-type]
-        except requests.exceptions.SSLError as error:
+            pool, target = self._pool(url, endpoint)
+            response = pool.urlopen(method, target, sent, {**fixed, **headers}, timeout=timeout, **_ONCE)
+        except urllib3.exceptions.SSLError as error:
             error.add_note(self.certificates.trusted(_netloc(url) if endpoint is None else endpoint.host))
             raise
-        answer = Answer(method, response)
+        except ValueError as error:
+            if isinstance(error, NETWORK):
+                raise
+            raise OSError("a header that cannot be sent") from None
+        answer = Answer(method, url, response)
         encoding = answer.header("Content-Encoding").strip().lower()
         if encoding not in ("", "identity"):
             answer.close()
@@ -199,7 +199,36 @@ class Wire:
 
     def close(self) -> None:
         """Close all idle connections."""
-        self._adapter.close()
+        for manager in self._managers.values():
+            manager.clear()
+
+    def _pool(self, url: str, endpoint: Endpoint | None) -> tuple[urllib3.HTTPConnectionPool, str]:
+        """The connections for a URL, and what to ask for on one of them."""
+        place = urllib3.util.parse_url(url)
+        proxy = "" if self._is_direct(place) else self._proxies.get(place.scheme or "") or self._proxies.get("all", "")
+        context = {"ssl_context": self._context(url, endpoint)} if place.scheme == "https" else {}
+        with self._lock:
+            if proxy not in self._managers:
+                self._managers[proxy] = self._manager(proxy)
+            pool = self._managers[proxy].connection_from_host(place.host, place.port, place.scheme, pool_kwargs=context)
+        return pool, url if proxy and not context else place.request_uri
+
+    def _manager(self, proxy: str) -> urllib3.PoolManager:
+        """The connections through a proxy, or without one: all of them ours."""
+        sizes: Any = {"num_pools": _POOLS, "maxsize": self._options.connections}
+        manager = urllib3.PoolManager(**sizes)
+        if proxy:
+            place = urllib3.util.parse_url(proxy if "://" in proxy else f"http://{proxy}")
+            headers = urllib3.make_headers(proxy_basic_auth=unquote(place.auth)) if place.auth else None
+            address, trusted = place._replace(auth=None).url, self.certificates.default
+            manager = urllib3.ProxyManager(address, proxy_headers=headers, proxy_ssl_context=trusted, **sizes)
+        plain, tls = (functools.partial(kind, self._options.pacing) for kind in (_Plain, _Tls))
+        classes: Any = {
+            "http": functools.partial(_pool, urllib3.HTTPConnectionPool, plain),
+            "https": functools.partial(_pool, urllib3.HTTPSConnectionPool, tls),
+        }
+        manager.pool_classes_by_scheme = classes
+        return manager
 
     def _context(self, url: str, endpoint: Endpoint | None) -> ssl.SSLContext:
         if endpoint is None:
@@ -210,40 +239,15 @@ class Wire:
             return self.certificates.own(endpoint.host)
         return self.certificates.beside(_netloc(url), endpoint.host)
 
-    def _is_direct(self, url: str) -> bool:
-        return not self._proxies or is_loopback(_netloc(url)) or bool(requests.utils.should_bypass_proxies(url, None))
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Takes the TLS context of each request as its ``verify``: reloading CA files costs more than the handshake.
-
-    Attributes:
-        proxy_context: for proxies that are themselves spoken to over TLS.
-        pacing: how slowly anything may come or go.
-    """
-
-    def __init__(self, pools: int, connections: int, proxy_context: ssl.SSLContext, pacing: Pacing) -> None:
-        self.proxy_context = proxy_context
-        plain = functools.partial(_pool, urllib3.HTTPConnectionPool, functools.partial(_Plain, pacing))
-        tls = functools.partial(_pool, _Pool, functools.partial(_Tls, pacing))
-        self._pools: Any = {"http": plain, "https": tls}
-        super().__init__(pool_connections=pools, pool_maxsize=connections)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, proxy_ssl_context=self.proxy_context, **kwargs)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
-
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        place, _ = super().build_connection_pool_key_attributes(request, True, cert)
-        return place, {"ssl_context": verify} if place["scheme"] == "https" else {}
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """The context verifies; there is nothing to choose per request."""
+    def _is_direct(self, place: urllib3.util.Url) -> bool:
+        """Whether no proxy is to be asked: ``no_proxy`` names hosts, their domains, and networks."""
+        host = place.netloc or ""
+        if not self._proxies or is_loopback(host) or urllib.request.proxy_bypass(host, self._proxies):
+            return True
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address((place.host or "").strip("[]"))
+            return any(address in network for network in _networks(self._proxies.get("no", "")))
+        return False
 
 
 class _Plain(urllib3.connection.HTTPConnection):
@@ -251,8 +255,14 @@ class _Plain(urllib3.connection.HTTPConnection):
 
     def __init__(self, pacing: Pacing, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.response_class = functools.partial(PacedResponse, pacing)  # type: ignore[assignment]
+        self._pacing = pacing
         self._sending = Pace(pacing)
+        self.latest: PacedResponse | None = None
+
+    def response_class(self, *args: Any, **kwargs: Any) -> PacedResponse:  # type: ignore[override] # it is called, and no more
+        """The response that is about to come."""
+        self.latest = PacedResponse(self._pacing, *args, **kwargs)
+        return self.latest
 
     def send(self, data: Any) -> None:
         """As that of ``http.client``, watched. Nobody gives it anything but bytes here."""
@@ -264,13 +274,10 @@ class _Plain(urllib3.connection.HTTPConnection):
 class _Tls(_Plain, urllib3.connection.HTTPSConnection):
     """The same over TLS."""
 
-
-class _Pool(urllib3.HTTPSConnectionPool):
-    """Connects without urllib3's warning: whether a certificate is verified is the operator's word, and the transport says so."""
-
-    def _validate_conn(self, conn: Any) -> None:
-        if conn.is_closed:
-            conn.connect()
+    def connect(self) -> None:
+        """As that of urllib3, which would warn: what is not verified is the operator's word, and the transport says so."""
+        super().connect()
+        self.is_verified = True
 
 
 def _pool(kind: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:
@@ -279,13 +286,11 @@ def _pool(kind: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:
     return pool
 
 
+def _networks(listed: str) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    for text in listed.split(","):
+        with contextlib.suppress(ValueError):
+            yield ipaddress.ip_network(text.strip(), strict=False)
+
+
 def _netloc(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def _proxies() -> dict[str, str]:
-    def named(name: str) -> str:
-        return os.environ.get(name.lower()) or os.environ.get(name) or ""
-
-    chosen = {scheme: named(f"{scheme.upper()}_PROXY") or named("ALL_PROXY") for scheme in ("http", "https")}
-    return {scheme: url for scheme, url in chosen.items() if url}

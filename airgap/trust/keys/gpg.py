@@ -182,7 +182,7 @@ def open_keyring(keys: Sequence[bytes], seconds: float = VERIFY_SECONDS) -> Iter
         Refused: one of them is not a key.
         UsageError: gpg is not installed.
     """
-    with fsio.disk_errors("cannot make a directory", Path(tempfile.gettempdir())):
+    with fsio.disk_errors("cannot create a directory", Path(tempfile.gettempdir())):
         directory = fsio.TemporaryDirectory(Path(tempfile.gettempdir(), "gpg"))
     with directory as home:
         ring = Keyring(home, seconds)

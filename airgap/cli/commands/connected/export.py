@@ -47,7 +47,7 @@ def export_command(
     parity: planning.ParityOption = 0,
     serial: Annotated[int | None, typer.Option("--serial", min=1, max=names.MAX_SERIAL, help="Default: the stream's next.")] = None,
     created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
-    expires: Annotated[str | None, typer.Option("--expires", help="RFC 3339, or days such as 90d.")] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="Time, RFC 3339, or a number of days such as 90d.")] = None,
     platform: planning.PlatformOption = None,
     without: planning.WithoutOption = None,
     reach: Reach = Reach(),

@@ -218,7 +218,7 @@ def parity_lines(volumes: int, sizes: Sequence[int]) -> list[str]:
     if not sizes:
         return []
     count = plural(len(sizes), "parity file")
-    worth = "a copy of the volume each" if volumes == 1 else f"any {plural(min(len(sizes), volumes), 'lost volume')} can be rebuilt"
+    worth = "each a copy of the volume" if volumes == 1 else f"any {plural(min(len(sizes), volumes), 'lost volume')} can be rebuilt"
     return [f"parity       {count}, {human_size(sum(sizes))}: {worth}"]
 
 

@@ -139,7 +139,7 @@ def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state
     if not is_layout(first):
         return _bundle(paths, terms, secrets, console)
     if len(paths) > 1:
-        raise UsageError("a store is served alone", got=printable(str(paths[1])), expected="one STORE, or the media of one bundle")
+        raise UsageError("a store must be served alone", got=printable(str(paths[1])), expected="one STORE, or one bundle's media")
     layout = LayoutReader(first)
     target = f"oci:{first.absolute()}"
     bundles = (lambda: _loaded(state, target)) if state is not None else tuple
