@@ -10,12 +10,4 @@ from airgap.archives.imagedir import ImageDirectory
 from airgap.archives.many import Origin, Sources
 from airgap.archives.tree import TarTree
 
-__all__ = [
-    "DockerArchive",
-    "ImageDirectory",
-    "Origin",
-    "Sources",
-    "TarTree",
-    "copy_from_storage",
-    "save_from_daemon",
-]
+__all__ = ["DockerArchive", "ImageDirectory", "Origin", "Sources", "TarTree", "copy_from_storage", "save_from_daemon"]

@@ -10,18 +10,6 @@ from airgap.lists.tags import MAX_CHOSEN, Chooser, TagRule
 from airgap.lists.values import MAX_ENTRIES
 
 __all__ = [
-    "MAX_CHOSEN",
-    "MAX_ENTRIES",
-    "MAX_INPUT",
-    "Chooser",
-    "Entry",
-    "RegistrySettings",
-    "Selection",
-    "TagRule",
-    "Wish",
-    "Wishes",
-    "merge_entries",
-    "merge_wishes",
-    "parse_list",
-    "together",
-]
+    "MAX_CHOSEN", "MAX_ENTRIES", "MAX_INPUT", "Chooser", "Entry", "RegistrySettings", "Selection", "TagRule", "Wish",
+    "Wishes", "merge_entries", "merge_wishes", "parse_list", "together",
+]  # fmt: skip

@@ -12,17 +12,6 @@ from airgap.registry.settings.rules import Rules
 from airgap.registry.store import RegistryStore
 
 __all__ = [
-    "Bucket",
-    "Credential",
-    "CredentialStore",
-    "Lease",
-    "Login",
-    "MirroredSource",
-    "PrunableRegistry",
-    "RegistryOptions",
-    "RegistryStore",
-    "Rules",
-    "certs_directories",
-    "leased",
-    "load_rules",
-]
+    "Bucket", "Credential", "CredentialStore", "Lease", "Login", "MirroredSource", "PrunableRegistry", "RegistryOptions",
+    "RegistryStore", "Rules", "certs_directories", "leased", "load_rules",
+]  # fmt: skip

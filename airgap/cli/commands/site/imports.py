@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,63 +15,29 @@ from airgap.bundle.media import Media
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.maps import MapOption, read_map
+from airgap.cli.options.loading import Loading, Trusting
+from airgap.cli.options.maps import read_map
 from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
-from airgap.cli.options.targets import FileOptions, ScratchOption, takes_signatures, with_signatures
-from airgap.cli.options.turns import WAIT, BreakLeaseOption, Leasing, NoLeaseOption, WaitOption, writing
+from airgap.cli.options.targets import takes_signatures, with_signatures
+from airgap.cli.options.turns import BreakLeaseOption, Leasing, writing
 from airgap.cli.terminal.console import Console, Said
 from airgap.cli.terminal.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines
-from airgap.errors import UsageError
 from airgap.format import sealed
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed, Unverified
 from airgap.importer import run
 from airgap.importer.preview import preview
 from airgap.importer.run import Destination
-from airgap.importer.signing import SiteSigning
 from airgap.naming.mapping import parse_store, parse_target
-from airgap.oci.descriptor import Platform
-from airgap.oci.image import kinds_without
 from airgap.state import State
 from airgap.text import human_size, plural
-from airgap.trust.keys.gpg import GpgSigner
-from airgap.trust.keys.signers import load_signer
 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points of the media, in any order.")
 ]
-SignBy = Annotated[
-    list[str] | None,
-    typer.Option("--sign-by", metavar="KEY", help="Site key (file or gpg:FINGERPRINT) that signs accepted images."),
-]
-LookasideOption = Annotated[
-    Path | None,
-    typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures to this lookaside tree of the site."),
-]
-RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images that the policy would accept unsigned.")]
-UnnamedBundles = Annotated[
-    bool, typer.Option("--accept-unnamed-sigstore-bundles", help="Accept cosign 3 bundles that name no image, by key and digest.")
-]
-Without = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--without",
-        metavar="KIND",
-        help="Do not load attachments of this kind: referrers, signatures, all or a single kind; may be repeated. The policy still "
-        "takes them into account.",
-    ),
-]
 AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Accept a bundle that has expired.")]
 RequireCustody = Annotated[
     bool, typer.Option("--require-custody", help="Refuse media whose custody log is missing or broken (airgap media log).")
-]
-DigestTags = Annotated[
-    bool,
-    typer.Option(
-        "--digest-tags/--no-digest-tags",
-        help="Tag images that are listed by digest alone as airgap-sha256-HEX at a registry, so that its garbage collection keeps "
-        "them.",
-    ),
 ]
 CustodyKey = Annotated[
     list[Path] | None,
@@ -124,7 +89,7 @@ def inspect_command(
 @grouped
 def verify_command(
     paths: Paths,
-    policy: inputs.PolicyOption = None,
+    trusting: Trusting = Trusting(),
     deep: Annotated[bool, typer.Option("--deep", help="Also rebuild every layer that is carried as a patch.")] = False,
     held_at: Annotated[
         str,
@@ -132,15 +97,8 @@ def verify_command(
             "--held-at", metavar="TARGET", help="Target that holds the blobs an incremental bundle builds on; implies --deep."
         ),
     ] = "",
-    require_signed: RequireSigned = False,
-    accept_unnamed_bundles: UnnamedBundles = False,
     allow_expired: AllowExpired = False,
     allow_clock_behind: inputs.ClockOption = False,
-    max_age: inputs.MaxAgeOption = None,
-    revoked: inputs.RevokedOption = None,
-    state: inputs.StateOption = None,
-    decrypt_key: DecryptOption = None,
-    passphrase_file: inputs.PassphraseOption = None,
     reach: Reach = Reach(),
     threads: ThreadsOption = 2,
     said: Said = Said(),
@@ -150,16 +108,7 @@ def verify_command(
     Example: airgap verify /mnt/usb1 /mnt/usb2 --policy policy.json
     """
     console = said.console()
-    where, oldest = inputs.state_directory(state), inputs.max_age(max_age)
-    secrets = site_secrets(decrypt_key, passphrase_file)
-    terms = replace(
-        Terms.of_site(where, policy, revoked=revoked, secrets=secrets, max_age=oldest),
-        require_signed=require_signed,
-        accept_unnamed_bundles=accept_unnamed_bundles,
-        allow_expired=allow_expired,
-        allow_clock_behind=allow_clock_behind,
-        threads=threads,
-    )
+    terms = trusting.terms(allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, threads=threads)
     spec = parse_store(held_at) if held_at else None
     destination = Destination(spec, target_builder(spec, reach, threads, console)) if spec else None
     done = run.verify(paths, terms, console, deep or destination is not None, destination)
@@ -189,20 +138,15 @@ def import_command(
             "containers-storage:.",
         ),
     ],
-    policy: inputs.PolicyOption = None,
-    rules: MapOption = None,
-    platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
-    without: Without = None,
+    trusting: Trusting = Trusting(),
+    loading: Loading = Loading(),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Verify everything and show what would be done; write nothing.")
     ] = False,
     replace_names: Annotated[
         bool, typer.Option("--replace-names", help="Take over repositories that earlier imports created for another source.")
     ] = False,
-    digest_tags: DigestTags = True,
     partial: Annotated[bool, typer.Option("--partial", help="Load the complete images even if volumes are missing.")] = False,
-    require_signed: RequireSigned = False,
-    accept_unnamed_bundles: UnnamedBundles = False,
     allow_older: Annotated[bool, typer.Option("--allow-older", help="Accept a serial older than the newest imported.")] = False,
     allow_expired: AllowExpired = False,
     allow_jump: Annotated[bool, typer.Option("--allow-jump", help="Accept a serial far ahead of the last one.")] = False,
@@ -210,21 +154,10 @@ def import_command(
         bool, typer.Option("--allow-fork", help="Accept a bundle whose predecessor is not the one imported here.")
     ] = False,
     allow_clock_behind: inputs.ClockOption = False,
-    max_age: inputs.MaxAgeOption = None,
-    revoked: inputs.RevokedOption = None,
     require_custody: RequireCustody = False,
     custody_key: CustodyKey = None,
-    sign_by: SignBy = None,
-    lookaside: LookasideOption = None,
-    decrypt_key: DecryptOption = None,
-    passphrase_file: inputs.PassphraseOption = None,
-    scratch: ScratchOption = None,
-    wait: WaitOption = WAIT,
-    no_lease: NoLeaseOption = False,
     break_lease: BreakLeaseOption = False,
     reach: Reach = Reach(),
-    threads: ThreadsOption = 4,
-    state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
     said: Said = Said(),
 ) -> None:
@@ -236,18 +169,12 @@ def import_command(
     --dry-run
     """
     console = said.console()
-    spec = parse_target(to, read_map(rules))
-    where, oldest = inputs.state_directory(state), inputs.max_age(max_age)
-    secrets = site_secrets(decrypt_key, passphrase_file)
-    platforms = tuple(Platform.parse(text) for text in platform or ())
+    spec = parse_target(to, read_map(loading.rules))
+    where, threads = trusting.directory, loading.threads
     custody_keys = tuple(site.read_key(str(key)) for key in custody_key or ())
-    left_out = kinds_without(without or ())
 
     def terms() -> Terms:
-        return replace(
-            Terms.of_site(where, policy, revoked=revoked, secrets=secrets, max_age=oldest),
-            require_signed=require_signed,
-            accept_unnamed_bundles=accept_unnamed_bundles,
+        return trusting.terms(
             allow_expired=allow_expired,
             allow_older=allow_older,
             allow_jump=allow_jump,
@@ -255,27 +182,23 @@ def import_command(
             allow_clock_behind=allow_clock_behind,
             partial=partial,
             replace_names=replace_names,
-            digest_tags=digest_tags,
             require_custody=require_custody,
             custody_keys=custody_keys,
-            platforms=platforms,
-            without=left_out,
-            threads=threads,
+            **loading.asked,
         )
 
     Media.find(paths), terms()  # a mistake is said now, not after others are done
     if dry_run:
         _preview(paths, Destination(spec, target_builder(spec, reach, threads, console)), terms(), where, console)
         return
-    given = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=not takes_signatures(spec))
-    leasing = Leasing(reach.options(threads, console), not no_lease, break_lease)
+    given = loading.signing(trusting.passphrase_file, needs_place=not takes_signatures(spec))
+    leasing = Leasing(reach.options(threads, console), not loading.no_lease, break_lease)
     with (
         with_signatures(spec, given) as signing,
         State(where, begin=init_state) as memory,
-        writing(memory, spec, "airgap import", wait, console.say, leasing, signing) as turn,
+        writing(memory, spec, "airgap import", loading.wait, console.say, leasing, signing) as turn,
     ):
-        files = FileOptions.of(platforms, scratch, signing)
-        destination = Destination(spec, target_builder(spec, reach, threads, console, files))
+        destination = Destination(spec, target_builder(spec, reach, threads, console, loading.files(signing)))
         done = run.import_bundle(paths, destination, terms(), memory, console, turn, signing)
     console.result(*import_result(done, str(spec), said.verbose))
 
@@ -284,16 +207,6 @@ def _preview(paths: Sequence[Path], destination: Destination, terms: Terms, dire
     with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
         found = preview(paths, destination, terms, memory, console)
     console.result(*preview_result(found, str(destination.spec)))
-
-
-def site_signing(keys: Sequence[str], lookaside: Path | None, passphrase_file: Path | None, *, needs_place: bool) -> SiteSigning:
-    """The signatures that the site adds, from the options. Raises ``UsageError``."""
-    signers = [load_signer(key, lambda: inputs.passphrase(passphrase_file, "passphrase of the site's key")) for key in keys]
-    gpg = tuple(signer for signer in signers if isinstance(signer, GpgSigner))
-    if gpg and lookaside is None and needs_place:
-        raise UsageError("there is no directory for GPG signatures of images", where="--sign-by", expected="--lookaside DIR")
-    label = f"signed by {', '.join(signer.key_id for signer in signers)}" if signers else ""
-    return SiteSigning(tuple(s for s in signers if not isinstance(s, GpgSigner)), gpg, lookaside, label)
 
 
 def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:

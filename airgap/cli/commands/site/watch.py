@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,23 +14,11 @@ import typer
 
 from airgap import fsio
 from airgap.admission import site
-from airgap.admission.terms import Terms
-from airgap.cli.commands.site.imports import (
-    DigestTags,
-    LookasideOption,
-    RequireSigned,
-    SignBy,
-    UnnamedBundles,
-    Without,
-    site_signing,
-)
-from airgap.cli.options import inputs
-from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.maps import MapOption, read_map
-from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
-from airgap.cli.options.targets import FileOptions, ScratchOption
-from airgap.cli.options.turns import WAIT, Leasing, NoLeaseOption, WaitOption, writing
+from airgap.cli.options.loading import Loading, Trusting
+from airgap.cli.options.maps import read_map
+from airgap.cli.options.stores import Reach, target_builder
+from airgap.cli.options.turns import Leasing, writing
 from airgap.cli.terminal.console import Console, Quiet, Verbose
 from airgap.cli.terminal.outcome import import_result
 from airgap.errors import Interrupted, UsageError
@@ -38,8 +26,6 @@ from airgap.format.times import format_time
 from airgap.importer.run import Destination
 from airgap.limits import MAX_POLICY
 from airgap.naming.mapping import FileTarget, Form, TargetSpec, parse_target
-from airgap.oci.descriptor import Platform
-from airgap.oci.image import kinds_without
 from airgap.state import State
 from airgap.text import printable
 from airgap.watch.arrivals import Arrivals
@@ -57,7 +43,7 @@ def watch_command(
         str,
         typer.Option("--to", metavar="TARGET", help="docker://HOST[:PORT][/PREFIX], oci:DIR, k3s:DIR or containers-storage:."),
     ],
-    policy: inputs.PolicyOption = None,
+    trusting: Trusting = Trusting(),
     once: Annotated[bool, typer.Option("--once", help="Import what is complete now, then exit.")] = False,
     interval: Annotated[float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="Time between scans.")] = 10.0,
     settle: Annotated[
@@ -75,24 +61,8 @@ def watch_command(
     results: Annotated[
         Path | None, typer.Option("--results", metavar="DIR", help="Write results here instead of beside the bundles.")
     ] = None,
-    rules: MapOption = None,
-    platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None,
-    without: Without = None,
-    digest_tags: DigestTags = True,
-    require_signed: RequireSigned = False,
-    accept_unnamed_bundles: UnnamedBundles = False,
-    max_age: inputs.MaxAgeOption = None,
-    revoked: inputs.RevokedOption = None,
-    sign_by: SignBy = None,
-    lookaside: LookasideOption = None,
-    decrypt_key: DecryptOption = None,
-    passphrase_file: inputs.PassphraseOption = None,
-    scratch: ScratchOption = None,
-    wait: WaitOption = WAIT,
-    no_lease: NoLeaseOption = False,
+    loading: Loading = Loading(),
     reach: Reach = Reach(),
-    threads: ThreadsOption = 4,
-    state: inputs.StateOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line for every event.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -108,41 +78,24 @@ def watch_command(
     Example: airgap watch /media --to oci:/srv/store --policy policy.json --once --json
     """
     console = Console(as_json, quiet or as_json, verbose)
-    spec = _target(to, rules)
-    where = inputs.state_directory(state)
-    signing = site_signing(sign_by or [], lookaside, passphrase_file, needs_place=True)
-    platforms = tuple(Platform.parse(text) for text in platform or ())
-    left_out = kinds_without(without or ())
-    files = FileOptions.of(platforms, scratch, signing)
-    secrets = site_secrets(decrypt_key, passphrase_file)
-    plain = [] if digest_tags else ["no digest tags"]
-
-    def terms() -> Terms:
-        return replace(
-            Terms.of_site(where, policy, revoked=revoked, secrets=secrets, max_age=inputs.max_age(max_age)),
-            require_signed=require_signed,
-            accept_unnamed_bundles=accept_unnamed_bundles,
-            digest_tags=digest_tags,
-            platforms=platforms,
-            without=left_out,
-            threads=threads,
-        )
-
-    terms()  # a mistake in the policy is said now
-    leasing = Leasing(reach.options(threads, console), not no_lease)
+    spec = _target(to, loading.rules)
+    where = trusting.directory
+    signing = loading.signing(trusting.passphrase_file, needs_place=True)
+    asked = trusting.terms(**loading.asked)  # a mistake in the policy is said now
+    platforms = [str(one) for one in asked.platforms]
+    plain = [] if loading.digest_tags else ["no digest tags"]
+    leasing = Leasing(reach.options(loading.threads, console), not loading.no_lease)
     service = Site(
-        destination=Destination(spec, target_builder(spec, reach, threads, console, files)),
+        destination=Destination(spec, target_builder(spec, reach, loading.threads, console, loading.files(signing))),
         signing=signing,
         state=where,
-        purpose=json.dumps(
-            [str(spec), repr(getattr(spec, "rules", "")), [str(one) for one in platforms], signing.label, *plain, *sorted(left_out)]
-        ),
-        turn=lambda memory, told: writing(memory, spec, "airgap watch", wait, told, leasing, signing),
-        terms=terms,
+        purpose=json.dumps([str(spec), repr(getattr(spec, "rules", "")), platforms, signing.label, *plain, *sorted(asked.without)]),
+        turn=lambda memory, told: writing(memory, spec, "airgap watch", loading.wait, told, leasing, signing),
+        terms=lambda: trusting.terms(**loading.asked),
         conditions=_Conditions(
-            Path(site.read_policy(policy)[1]),
-            (where / site.REVOKED, *([revoked] if revoked else [])),
-            (require_signed, accept_unnamed_bundles, max_age, *(one.key_id for one in secrets)),
+            Path(site.read_policy(trusting.policy)[1]),
+            (where / site.REVOKED, *([trusting.revoked] if trusting.revoked else [])),
+            (asked.require_signed, asked.accept_unnamed_bundles, trusting.max_age, *(one.key_id for one in asked.secrets)),
         ),
         describe=lambda done: import_result(done, str(spec), verbose),
     )

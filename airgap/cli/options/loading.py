@@ -1,0 +1,127 @@
+"""What ``verify``, ``import`` and ``watch`` ask of a bundle, and how the latter two load it: options declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap.admission.terms import Terms
+from airgap.cipher.sites import SiteSecret
+from airgap.cli.options import inputs
+from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.maps import MapOption
+from airgap.cli.options.stores import ThreadsOption
+from airgap.cli.options.targets import FileOptions, ScratchOption
+from airgap.cli.options.turns import WAIT, NoLeaseOption, WaitOption
+from airgap.errors import UsageError
+from airgap.importer.signing import SiteSigning
+from airgap.oci.descriptor import Platform
+from airgap.oci.image import kinds_without
+from airgap.trust.keys.gpg import GpgSigner
+from airgap.trust.keys.signers import load_signer
+
+SignBy = Annotated[
+    list[str] | None,
+    typer.Option("--sign-by", metavar="KEY", help="Site key (file or gpg:FINGERPRINT) that signs accepted images."),
+]
+LookasideOption = Annotated[
+    Path | None,
+    typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures to this lookaside tree of the site."),
+]
+RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images that the policy would accept unsigned.")]
+UnnamedBundles = Annotated[
+    bool, typer.Option("--accept-unnamed-sigstore-bundles", help="Accept cosign 3 bundles that name no image, by key and digest.")
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="KIND",
+        help="Do not load attachments of this kind: referrers, signatures, all or a single kind; may be repeated. The policy still "
+        "takes them into account.",
+    ),
+]
+DigestTags = Annotated[
+    bool,
+    typer.Option(
+        "--digest-tags/--no-digest-tags",
+        help="Tag images that are listed by digest alone as airgap-sha256-HEX at a registry, so that its garbage collection keeps "
+        "them.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Trusting:
+    """What a site asks of a bundle."""
+
+    policy: inputs.PolicyOption = None
+    require_signed: RequireSigned = False
+    accept_unnamed_bundles: UnnamedBundles = False
+    max_age: inputs.MaxAgeOption = None
+    revoked: inputs.RevokedOption = None
+    decrypt_key: DecryptOption = None
+    passphrase_file: inputs.PassphraseOption = None
+    state: inputs.StateOption = None
+
+    @cached_property
+    def directory(self) -> Path:
+        """The state directory."""
+        return inputs.state_directory(self.state)
+
+    @cached_property
+    def secrets(self) -> tuple[SiteSecret, ...]:
+        """The keys that open encrypted bundles."""
+        return site_secrets(self.decrypt_key, self.passphrase_file)
+
+    def terms(self, **more: Any) -> Terms:
+        """The site's terms, with ``more`` of their fields. Raises as ``Terms.of_site``."""
+        age, images = inputs.max_age(self.max_age), (self.require_signed, self.accept_unnamed_bundles)
+        asked = Terms.of_site(self.directory, self.policy, revoked=self.revoked, secrets=self.secrets, max_age=age)
+        return replace(asked, require_signed=images[0], accept_unnamed_bundles=images[1], **more)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a bundle is loaded."""
+
+    rules: MapOption = None
+    platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None
+    without: Without = None
+    digest_tags: DigestTags = True
+    sign_by: SignBy = None
+    lookaside: LookasideOption = None
+    scratch: ScratchOption = None
+    wait: WaitOption = WAIT
+    no_lease: NoLeaseOption = False
+    threads: ThreadsOption = 4
+
+    @cached_property
+    def asked(self) -> dict[str, Any]:
+        """What it adds to the site's terms. Raises ``UsageError``."""
+        return {
+            "platforms": tuple(Platform.parse(text) for text in self.platform or ()),
+            "without": kinds_without(self.without or ()),
+            "digest_tags": self.digest_tags,
+            "threads": self.threads,
+        }
+
+    def files(self, signing: SiteSigning) -> FileOptions:
+        """What targets that are files need to know."""
+        return FileOptions.of(self.asked["platforms"], self.scratch, signing)
+
+    def signing(self, passphrase_file: Path | None, *, needs_place: bool) -> SiteSigning:
+        """The signatures that the site adds. Raises ``UsageError``."""
+        signers = [
+            load_signer(key, lambda: inputs.passphrase(passphrase_file, "passphrase of the site's key"))
+            for key in self.sign_by or ()
+        ]
+        gpg = tuple(signer for signer in signers if isinstance(signer, GpgSigner))
+        if gpg and self.lookaside is None and needs_place:
+            raise UsageError("there is no directory for GPG signatures of images", where="--sign-by", expected="--lookaside DIR")
+        label = f"signed by {', '.join(signer.key_id for signer in signers)}" if signers else ""
+        return SiteSigning(tuple(s for s in signers if not isinstance(s, GpgSigner)), gpg, self.lookaside, label)
