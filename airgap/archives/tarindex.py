@@ -31,7 +31,7 @@ _COMPRESSED = {b"\x1f\x8b": "gzip -dk", b"BZ": "bzip2 -dk", b"\xfd7": "xz -dk", 
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class TarMember:
     """A regular file in the archive (offset and size of its content in bytes), or a link to the name ``link``."""
 
     offset: int
@@ -68,7 +68,7 @@ class TarIndex:
         self._fd = fd
         self._where = where
         self.length = os.fstat(fd).st_size
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, TarMember] = {}
         self._check_start()
         names = 0
         for name, member in self._walk():
@@ -79,7 +79,7 @@ class TarIndex:
                 raise self._error("an archive has too many names", "more", f"at most {MAX_NAMES} characters")
             self.members[name] = member
 
-    def find(self, name: str) -> Member | None:
+    def find(self, name: str) -> TarMember | None:
         """The file of a name, through links inside the archive; None when there is none.
 
         Raises:
@@ -102,7 +102,7 @@ class TarIndex:
         if len(start) < _BLOCK or (any(start) and not _sum_is_right(start)):
             raise UsageError("not a tar archive", where=self._where, expected="an archive written by skopeo copy or docker save")
 
-    def _walk(self) -> Iterator[tuple[str, Member]]:
+    def _walk(self) -> Iterator[tuple[str, TarMember]]:
         at, headers, extended = 0, 0, _Extended()
         while any(header := self._read(at, _BLOCK)):
             headers += 1
@@ -119,13 +119,13 @@ class TarIndex:
             elif kind == b"g":
                 self._extend(_Extended(), kind, self._content(at, size))
             else:
-                found = self._member(header, kind, extended, Member(at, size))
+                found = self._member(header, kind, extended, TarMember(at, size))
                 extended = _Extended()
                 if found is not None:
                     yield found
             at += 0 if kind in _IGNORED | _LINKS else -(-size // _BLOCK) * _BLOCK
 
-    def _member(self, header: bytes, kind: bytes, extended: _Extended, content: Member) -> tuple[str, Member] | None:
+    def _member(self, header: bytes, kind: bytes, extended: _Extended, content: TarMember) -> tuple[str, TarMember] | None:
         if kind in _IGNORED:
             return None
         name = self._inside(_text(header[0:100]) if extended.name is None else extended.name, self._prefix(header, extended))
@@ -138,7 +138,7 @@ class TarIndex:
             if link.startswith("/"):
                 raise self._error("a link in an archive leads out of it", f"{name} -> {link}")
             link = posixpath.join(posixpath.dirname(name), link)
-        return name, Member(0, 0, link)
+        return name, TarMember(0, 0, link)
 
     def _prefix(self, header: bytes, extended: _Extended) -> str:
         return _text(header[345:500]) if extended.name is None and header[257:263] == b"ustar\0" else ""

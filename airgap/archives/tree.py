@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from airgap import fsio
-from airgap.archives.tarindex import Member, TarIndex
+from airgap.archives.tarindex import TarIndex, TarMember
 from airgap.errors import Damaged, UsageError, disk_error
 from airgap.text import printable
 
@@ -46,7 +46,7 @@ class TarTree:
         """Bytes of the whole archive."""
         return self._index.length
 
-    def members(self) -> Mapping[str, Member]:
+    def members(self) -> Mapping[str, TarMember]:
         """The regular files and links, by name."""
         return self._index.members
 
@@ -88,7 +88,7 @@ class TarTree:
             )
         return fsio.FileReader(os.dup(self._fd), member.offset + offset, member.size - offset, self._at(name))
 
-    def _member(self, name: str) -> Member:
+    def _member(self, name: str) -> TarMember:
         member = self._index.find(name)
         if member is None:
             raise Damaged("a member is missing", where=self._where, expected=printable(name, 200))

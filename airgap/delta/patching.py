@@ -40,7 +40,7 @@ Open = Callable[[Repository, Descriptor], Reader]
 
 
 @dataclass(frozen=True)
-class Sources:
+class PatchSources:
     """Where layers are read from: ``new`` and ``base`` open a blob of a repository; a base may come from a nearer place."""
 
     new: Open
@@ -48,7 +48,7 @@ class Sources:
 
 
 def make_patches(
-    attempts: Sequence[Attempt], sources: Sources, scratch: Path, effort: Effort, progress: Progress, threads: int
+    attempts: Sequence[Attempt], sources: PatchSources, scratch: Path, effort: Effort, progress: Progress, threads: int
 ) -> dict[Digest, Made]:
     """Try every patch.
 
@@ -83,7 +83,7 @@ class _BaseUnavailable(AirgapError):
 
 
 class _Patcher:
-    def __init__(self, sources: Sources, scratch: Path, effort: Effort, progress: Progress, pool: Pool) -> None:
+    def __init__(self, sources: PatchSources, scratch: Path, effort: Effort, progress: Progress, pool: Pool) -> None:
         self._sources = sources
         self._scratch = scratch
         self._effort = effort

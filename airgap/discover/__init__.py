@@ -4,8 +4,8 @@
 pure and take text; only ``tree`` and ``search`` read files.
 """
 
-from airgap.discover.listing import Discovery, Image, as_text, as_yaml
+from airgap.discover.listing import Discovery, FoundImage, as_text, as_yaml
 from airgap.discover.search import discover
-from airgap.discover.tree import Limits
+from airgap.discover.tree import SearchLimits
 
-__all__ = ["Discovery", "Image", "Limits", "as_text", "as_yaml", "discover"]
+__all__ = ["Discovery", "FoundImage", "SearchLimits", "as_text", "as_yaml", "discover"]

@@ -22,7 +22,7 @@ _LOCAL_SOURCE = re.compile(r"(?:oci-archive|docker-archive|containers-storage|do
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Position:
     """Where something was found: the file as the user knows it, the line from 1, and the file that was rendered into it."""
 
     file: str
@@ -44,7 +44,7 @@ class Find:
     """
 
     reference: Reference
-    place: Place
+    place: Position
     sure: bool
     written: str
     remark: str = ""
@@ -54,7 +54,7 @@ class Find:
 class Remark:
     """Something to tell about one place. ``got`` is what the file says there, made printable."""
 
-    place: Place
+    place: Position
     what: str
     got: str = ""
     hint: str = ""
@@ -70,7 +70,7 @@ class Override:
     old: str
     new: str
     version: str
-    place: Place
+    place: Position
 
 
 @dataclass
@@ -199,9 +199,9 @@ class Sheet:
         """Ask for another file, named relative to this one, to be looked through too."""
         self.followed.append((path, line))
 
-    def place(self, line: int) -> Place:
+    def place(self, line: int) -> Position:
         """That line of the file."""
-        return Place(self.file, line, self.inside)
+        return Position(self.file, line, self.inside)
 
     def _explained(self, text: str, line: int, written: str, missing: tuple[str, ...]) -> bool:
         """Whether the text is something else than a reference, and that has been noted."""

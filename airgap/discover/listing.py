@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airgap.discover.findings import Find, Findings, Override, Place, Remark, Sheet
+from airgap.discover.findings import Find, Findings, Override, Position, Remark, Sheet
 from airgap.oci.reference import Reference, Repository
 from airgap.text import listing, plural, printable
 
@@ -20,11 +20,11 @@ _WIDEST = 2000
 
 
 @dataclass(frozen=True)
-class Image:
+class FoundImage:
     """One image and all the places that name it; ``remarks`` are what a person should know about it."""
 
     reference: Reference
-    places: tuple[Place, ...]
+    places: tuple[Position, ...]
     remarks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -44,8 +44,8 @@ class Discovery:
         files: how many files were looked at.
     """
 
-    images: tuple[Image, ...]
-    possible: tuple[Image, ...]
+    images: tuple[FoundImage, ...]
+    possible: tuple[FoundImage, ...]
     unresolved: tuple[Remark, ...]
     notes: tuple[Remark, ...]
     files: int
@@ -99,7 +99,7 @@ def _unresolved(findings: Findings) -> Iterator[Remark]:
             yield remark
 
 
-def _explained(place: Place, text: str, findings: Findings) -> bool:
+def _explained(place: Position, text: str, findings: Findings) -> bool:
     return (place.file, place.line, printable(text, 200)) in findings.explained
 
 
@@ -125,7 +125,7 @@ def _passed_over(findings: Findings) -> Iterator[Remark]:
     """One note for each reason that files were not looked into."""
     for why, names in findings.passed_over.items():
         names = sorted(names)
-        yield Remark(Place(names[0], 1), f"{why} ({len(names)} in all)", listing(names, 3))
+        yield Remark(Position(names[0], 1), f"{why} ({len(names)} in all)", listing(names, 3))
 
 
 def _renamed(findings: Findings) -> Iterator[Find]:
@@ -157,9 +157,9 @@ def _unfollowed(findings: Findings) -> Iterator[Remark]:
             yield Remark(override.place, "an image has more than one new name", printable(f"{old} -> {override.new}", 200))
 
 
-def _joined(found: Iterable[Find], overrides: Sequence[Override]) -> list[Image]:
+def _joined(found: Iterable[Find], overrides: Sequence[Override]) -> list[FoundImage]:
     replaced = {override.old: override for override in overrides}
-    places: dict[Reference, dict[Place, None]] = {}
+    places: dict[Reference, dict[Position, None]] = {}
     remarks: dict[Reference, dict[str, None]] = {}
     for find in found:
         places.setdefault(find.reference, {})[find.place] = None
@@ -173,16 +173,16 @@ def _joined(found: Iterable[Find], overrides: Sequence[Override]) -> list[Image]
         if find.reference.tag == "latest" and find.reference.digest is None and ":latest" not in find.written:
             said["no tag, so latest"] = None
     ordered = sorted(places, key=str)
-    return [Image(reference, tuple(sorted(places[reference])), tuple(remarks[reference])) for reference in ordered]
+    return [FoundImage(reference, tuple(sorted(places[reference])), tuple(remarks[reference])) for reference in ordered]
 
 
-def _unclashed(images: list[Image]) -> list[Image]:
+def _unclashed(images: list[FoundImage]) -> list[FoundImage]:
     """Take the tag from images that have it with different digests: a list that says both is refused."""
     pins: dict[tuple[Repository, str | None], set[str]] = {}
     for image in images:
         if image.reference.digest is not None:
             pins.setdefault((image.reference.repository, image.reference.tag), set()).add(image.reference.digest)
-    places: dict[Reference, set[Place]] = {}
+    places: dict[Reference, set[Position]] = {}
     said: dict[Reference, dict[str, None]] = {}
     for image in images:
         reference, remarks = image.reference, image.remarks
@@ -191,7 +191,7 @@ def _unclashed(images: list[Image]) -> list[Image]:
             reference = reference.at(reference.digest)
         places.setdefault(reference, set()).update(image.places)
         said.setdefault(reference, {}).update(dict.fromkeys(remarks))
-    return [Image(one, tuple(sorted(places[one])), tuple(said[one])) for one in sorted(places, key=str)]
+    return [FoundImage(one, tuple(sorted(places[one])), tuple(said[one])) for one in sorted(places, key=str)]
 
 
 def _split(written: str) -> tuple[str, str]:
@@ -207,7 +207,7 @@ def _heading(discovery: Discovery) -> list[str]:
     return [_comment(f"{count} found by airgap discover in {plural(discovery.files, 'file')}"), ""]
 
 
-def _origin(image: Image) -> str:
+def _origin(image: FoundImage) -> str:
     shown = "; ".join(str(place) for place in image.places[:_MOST_PLACES])
     more = len(image.places) - _MOST_PLACES
     also = f" and {plural(more, 'more place')}" if more > 0 else ""
@@ -244,7 +244,7 @@ def _sorted(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
     return tuple(sorted(dict.fromkeys(remarks), key=lambda remark: (remark.place, remark.what, remark.got)))
 
 
-def _place(place: Place) -> dict[str, Any]:
+def _place(place: Position) -> dict[str, Any]:
     return {"file": place.file, "line": place.line, **({"inside": place.inside} if place.inside else {})}
 
 

@@ -15,7 +15,7 @@ from airgap.discover.findings import Findings, Sheet
 from airgap.discover.kinds.containerfile import find_in_containerfile, is_containerfile
 from airgap.discover.kinds.quadlet import find_in_quadlet, is_quadlet
 from airgap.discover.listing import Discovery, collect
-from airgap.discover.tree import Limits, Tree, decode, root_of
+from airgap.discover.tree import SearchLimits, SearchTree, decode, root_of
 from airgap.discover.variables import parse_env
 from airgap.errors import Damaged, MediaError, UsageError
 from airgap.text import printable
@@ -35,7 +35,7 @@ def discover(
     *,
     include_possible: bool = False,
     ignore: Sequence[str] = (),
-    limits: Limits | None = None,
+    limits: SearchLimits | None = None,
 ) -> Discovery:
     """Find the images that deployment files name.
 
@@ -48,7 +48,7 @@ def discover(
     Raises:
         UsageError: a path is not there, or there is more than the limits allow.
     """
-    limits = limits or Limits()
+    limits = limits or SearchLimits()
     findings = Findings()
     seen: set[str] = set()
     files = 0
@@ -65,7 +65,7 @@ def discover(
             files += 1
             _standard_input(read_stdin, limits, findings)
             continue
-        files += _search(Tree(Path(name), limits, findings, seen, roots), findings)
+        files += _search(SearchTree(Path(name), limits, findings, seen, roots), findings)
     return collect(findings, files, include_possible, ignore)
 
 
@@ -92,7 +92,7 @@ def find_in_text(text: str, path: PurePath, values: Values, sheet: Sheet) -> Non
             sheet.findings.pass_over(sheet.file, "of an unknown type, so searched only for complete references")
 
 
-def _search(tree: Tree, findings: Findings) -> int:
+def _search(tree: SearchTree, findings: Findings) -> int:
     """Look through one tree; how many files it had."""
     files = 0
     waiting = tree.walk()
@@ -111,7 +111,7 @@ def _search(tree: Tree, findings: Findings) -> int:
         waiting = iter(_follow(tree, *followed.pop()))
 
 
-def _follow(tree: Tree, path: Path, sheet: Sheet, name: str, line: int) -> list[Path]:
+def _follow(tree: SearchTree, path: Path, sheet: Sheet, name: str, line: int) -> list[Path]:
     """The files behind a name that a file gives; none, and a note, when it is not there or not in the tree."""
     target = Path(os.path.normpath(path.parent / name))
     if not os.path.exists(target):  # noqa: PTH110 - Path.exists raises for names that cannot be
@@ -133,7 +133,7 @@ def _environment(path: Path, sheet: Sheet) -> Mapping[str, str]:
     return parse_env((data or b"").decode(errors="replace").replace("\r\n", "\n"))
 
 
-def _standard_input(read_stdin: Callable[[int], bytes], limits: Limits, findings: Findings) -> None:
+def _standard_input(read_stdin: Callable[[int], bytes], limits: SearchLimits, findings: Findings) -> None:
     data = read_stdin(limits.size + 1)
     if len(data) > limits.size:
         raise UsageError("the input is too large", where=STDIN, expected=f"at most {limits.size} bytes")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.discover.findings import Findings, Place, Remark
+from airgap.discover.findings import Findings, Position, Remark
 from airgap.errors import Damaged, MediaError, UsageError
 from airgap.text import human_size, printable
 
@@ -29,7 +29,7 @@ _NARROWER = "give only the directories and files that matter"
 
 
 @dataclass(frozen=True)
-class Limits:
+class SearchLimits:
     """How much is looked through: levels of directories, files, bytes of one file, bytes of all text together."""
 
     depth: int = 40
@@ -38,7 +38,7 @@ class Limits:
     total: int = 1024 * 1024 * 1024
 
 
-class Tree:
+class SearchTree:
     """One PATH of the command line, and what below it was read. Several share ``seen``, so that no file is read twice.
 
     Args:
@@ -47,7 +47,7 @@ class Tree:
         others: the roots of all paths: what one of them names may stand below another.
     """
 
-    def __init__(self, path: Path, limits: Limits, findings: Findings, seen: set[str], others: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, limits: SearchLimits, findings: Findings, seen: set[str], others: Sequence[str] = ()) -> None:
         self.path = path
         self._roots = {root_of(path), *others}
         self._limits = limits
@@ -127,7 +127,9 @@ class Tree:
             self._findings.pass_over(name, "dependencies and caches, not searched")
         elif entry.is_symlink() and not self.inside(Path(entry.path)):
             hint = "give its target too, if it deploys something"
-            self._findings.unresolved.append(Remark(Place(name, 1), "a link that leads out of the tree is not followed", "", hint))
+            self._findings.unresolved.append(
+                Remark(Position(name, 1), "a link that leads out of the tree is not followed", "", hint)
+            )
         elif not _kind(entry):
             self._findings.pass_over(name, "a dangling link" if entry.is_symlink() else "a device, socket or pipe, not read")
         else:
@@ -162,7 +164,7 @@ class Tree:
 
     def _unreadable(self, path: Path, what: str) -> None:
         hint = "it may hold images: check it by hand"
-        self._findings.unresolved.append(Remark(Place(printable(str(path)), 1), what, "", hint))
+        self._findings.unresolved.append(Remark(Position(printable(str(path)), 1), what, "", hint))
 
 
 def root_of(path: Path) -> str:

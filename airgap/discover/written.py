@@ -43,7 +43,7 @@ LOCAL = "localhost/"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenName:
     """What is written like a full reference.
 
     Attributes:
@@ -58,7 +58,7 @@ class Written:
     comment: bool = False
 
 
-def full_references(text: str) -> Iterator[Written]:
+def full_references(text: str) -> Iterator[WrittenName]:
     """Everything in a text that is written like a full reference; defaults of variables and escapes are resolved first."""
     if "/" not in text or ":" not in text:
         return
@@ -71,7 +71,7 @@ def full_references(text: str) -> Iterator[Written]:
         line += text.count("\n", at, found.start())
         begin = max(begin, text.rfind("\n", at, found.start()) + 1)
         at = found.start()
-        yield Written(written[0], line, written[1], text[begin : begin + _INDENTED].lstrip()[:1] in ("#", ";"))
+        yield WrittenName(written[0], line, written[1], text[begin : begin + _INDENTED].lstrip()[:1] in ("#", ";"))
 
 
 def is_full(text: str) -> bool:

@@ -29,7 +29,7 @@ _FIELDS = ("schema", "number", "catalog", "at", "who", "where", "note", "checked
 
 
 @dataclass(frozen=True)
-class Checked:
+class PastCheck:
     """What a check of the media said: its result in a word, its exit code, and the SHA-256 of the result file."""
 
     result: str
@@ -51,7 +51,7 @@ class Seal:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CustodyEntry:
     """One line of a log.
 
     Attributes:
@@ -71,7 +71,7 @@ class Entry:
     who: str
     where: str = ""
     note: str = ""
-    checked: Checked | None = None
+    checked: PastCheck | None = None
     previous: Digest | None = None
     cut: int = 0
     seal: Seal | None = None
@@ -128,7 +128,7 @@ class Log:
         lines: how many whole lines.
     """
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[CustodyEntry, ...] = ()
     problems: tuple[str, ...] = ()
     end: int = 0
     torn: int = 0
@@ -144,7 +144,7 @@ class Log:
             catalog: the catalog on the medium.
         """
         end = raw.rfind(b"\n") + 1
-        entries: list[Entry] = []
+        entries: list[CustodyEntry] = []
         problems: list[str] = []
         last: Digest | None = None
         lines = raw[:end].split(b"\n")[:-1]
@@ -161,7 +161,7 @@ class Log:
             problems.append(f"the log has {len(lines)} lines, more than the limit of {MAX_ENTRIES}")
         return cls(tuple(entries), tuple(problems), end, len(raw) - end, last, len(lines))
 
-    def next(self, entry: Entry) -> Entry:
+    def next(self, entry: CustodyEntry) -> CustodyEntry:
         """An entry with its place in the chain.
 
         Raises:
@@ -184,7 +184,7 @@ class Custody:
         media: those with an entry of their own.
     """
 
-    entries: tuple[tuple[str, Entry], ...] = ()
+    entries: tuple[tuple[str, CustodyEntry], ...] = ()
     problems: tuple[str, ...] = ()
     media: frozenset[str] = frozenset()
     seals: Mapping[Digest, str] = field(default_factory=dict)
@@ -192,7 +192,7 @@ class Custody:
     @classmethod
     def merge(cls, logs: Iterable[tuple[str, Log]]) -> Custody:
         """All entries of all media."""
-        found: dict[Digest, tuple[str, Entry]] = {}
+        found: dict[Digest, tuple[str, CustodyEntry]] = {}
         problems: list[str] = []
         media = set()
         for medium, log in logs:
@@ -219,7 +219,7 @@ class Custody:
                     problems.append(f"{printable(medium)}: entry {entry.number}: its signature is invalid: {printable(why)}")
         return replace(self, problems=tuple(problems), seals=seals)
 
-    def vouched(self, entry: Entry) -> str:
+    def vouched(self, entry: CustodyEntry) -> str:
         """For people: who signed an entry, as far as that is known."""
         if entry.seal is None:
             return "unsigned"
@@ -230,7 +230,7 @@ class Custody:
         return list(dict.fromkeys(printable(entry.who, _LIMITS["who"]) for _, entry in self.entries))
 
 
-def new_entry(catalog: Digest, at: str, who: str, where: str, note: str, checked: Checked | None) -> Entry:
+def new_entry(catalog: Digest, at: str, who: str, where: str, note: str, checked: PastCheck | None) -> CustodyEntry:
     """An entry that has no place in a log yet.
 
     Raises:
@@ -243,10 +243,10 @@ def new_entry(catalog: Digest, at: str, who: str, where: str, note: str, checked
             raise UsageError("too long for the custody log", where=f"--{name}", expected=f"at most {_LIMITS[name]} characters")
         if text != text.encode("utf-8", "replace").decode():
             raise UsageError("not text", where=f"--{name}", expected="UTF-8")
-    return Entry(0, catalog, at, who.strip(), where.strip(), note.strip(), checked)
+    return CustodyEntry(0, catalog, at, who.strip(), where.strip(), note.strip(), checked)
 
 
-def parse_entry(line: bytes, number: int) -> Entry:
+def parse_entry(line: bytes, number: int) -> CustodyEntry:
     """Read one line strictly.
 
     Raises:
@@ -261,7 +261,7 @@ def parse_entry(line: bytes, number: int) -> Entry:
     if set(fields) - set(_FIELDS):
         raise Damaged("an unknown field", where=where, got=printable(", ".join(sorted(set(fields) - set(_FIELDS))), 100))
     previous, checked, seal = fields.get("previous"), fields.get("checked"), fields.get("signature")
-    entry = Entry(
+    entry = CustodyEntry(
         number=strictjson.integer(fields.get("number"), where),
         catalog=Digest.parse(fields.get("catalog"), where),
         at=check_time(fields.get("at"), where),
@@ -278,7 +278,7 @@ def parse_entry(line: bytes, number: int) -> Entry:
     return entry
 
 
-def read_result(raw: bytes, catalog: Digest, where: str) -> Checked:
+def read_result(raw: bytes, catalog: Digest, where: str) -> PastCheck:
     """What the result file of a check says of this bundle.
 
     Raises:
@@ -295,10 +295,10 @@ def read_result(raw: bytes, catalog: Digest, where: str) -> Checked:
     stated = [printable(str(bundle.get("catalog")), 100) for bundle in bundles]
     if catalog not in stated:
         raise UsageError("the check result is for another bundle", where=where, expected=catalog, got=listing(stated, 3) or "none")
-    return Checked(printable(result, _MAX_WORD), code, Digest.of(raw))
+    return PastCheck(printable(result, _MAX_WORD), code, Digest.of(raw))
 
 
-def _breaks(entry: Entry, number: int, last: Digest | None, catalog: Digest) -> Iterator[str]:
+def _breaks(entry: CustodyEntry, number: int, last: Digest | None, catalog: Digest) -> Iterator[str]:
     if entry.number != number:
         yield f"entry {entry.number} is on line {number}: entries were removed or inserted"
     if entry.previous != last:
@@ -314,8 +314,8 @@ def _text(fields: Mapping[str, Any], name: str, where: str) -> str:
     return text
 
 
-def _checked(fields: dict[str, Any], where: str) -> Checked:
-    return Checked(
+def _checked(fields: dict[str, Any], where: str) -> PastCheck:
+    return PastCheck(
         printable(strictjson.string(fields.get("result"), where), _MAX_WORD),
         strictjson.integer(fields.get("exit_code"), where),
         Digest.parse(fields.get("file"), where),

@@ -59,7 +59,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Content:
+class Compared:
     """One side of a comparison.
 
     Attributes:
@@ -93,22 +93,22 @@ class Content:
         }
 
 
-def of_catalog(catalog: Catalog) -> Content:
+def of_catalog(catalog: Catalog) -> Compared:
     """A bundle. Held blobs that only patches need are no content of it, as far as a catalog tells which those are."""
     patches = {blob.patch.blob for blob in catalog.blobs.values() if blob.patch}
     bases = {blob.patch.base for blob in catalog.blobs.values() if blob.patch}
     blobs = {digest: blob.size for digest, blob in catalog.blobs.items() if digest not in patches}
     only_bases = {digest for digest in bases if digest and catalog.blobs[digest].held}
     full = sum(size for digest, size in blobs.items() if digest not in only_bases)
-    return Content(catalog.name, "bundle", shown_images(catalog.images), blobs, catalog.total_size, full, catalog.savings())
+    return Compared(catalog.name, "bundle", shown_images(catalog.images), blobs, catalog.total_size, full, catalog.savings())
 
 
-def of_receipt(receipt: Receipt) -> Content:
+def of_receipt(receipt: Receipt) -> Compared:
     """What a site holds. A receipt knows names and digests; attachments appear in it under their own names."""
     blobs = {digest: held.size for digest, held in receipt.holdings.blobs.items()}
     images = {name: Shown(digest, is_signature=name.endswith(_SIG)) for name, digest in receipt.holdings.images.items()}
     label = f"{receipt.site} at {receipt.created}"
-    return Content(label, "receipt", images, blobs, None, sum(blobs.values()))
+    return Compared(label, "receipt", images, blobs, None, sum(blobs.values()))
 
 
 def shown_images(images: Iterable[Image]) -> dict[str, Shown]:
@@ -116,7 +116,7 @@ def shown_images(images: Iterable[Image]) -> dict[str, Shown]:
     return {name_of(image.reference): _shown(image) for image in images}
 
 
-def compare(a: Content, b: Content) -> dict[str, Any]:
+def compare(a: Compared, b: Compared) -> dict[str, Any]:
     """All differences as facts.
 
     ``same`` says that both stand for the same content by name: images, platforms, attachments and signatures. How it is carried may

@@ -15,7 +15,7 @@ from airgap.bundle.media import signatures_in
 from airgap.cipher.content import ContentKey, Pieces
 from airgap.delta.bases import check_bases
 from airgap.delta.candidates import attempts_for, open_base
-from airgap.delta.patching import SCRATCH, Sources, make_patches
+from airgap.delta.patching import SCRATCH, PatchSources, make_patches
 from airgap.errors import Damaged, Refused, UsageError
 from airgap.exporter.fill import Filled, fill
 from airgap.exporter.gates import Outcome, run_gates, unsealed
@@ -25,7 +25,7 @@ from airgap.exporter.keeping import busy, content_key, made_of, publish, publish
 from airgap.exporter.parity import write_parity
 from airgap.exporter.request import ExportRequest
 from airgap.exporter.seal import make_catalog, seal, signature_path
-from airgap.exporter.worlds import Fresh, Named, Paths, There, Unfinished, Unnamed, Untold, World, find, look
+from airgap.exporter.worlds import Fresh, NamedBundle, Paths, There, Unfinished, Unnamed, Untold, World, find, look
 from airgap.format import names, sealed
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed
@@ -224,7 +224,7 @@ def _gate(
 def _patches(request: ExportRequest, lock: Lock, scratch: Path, progress: Progress) -> dict[Digest, Made]:
     source, known, packing = request.cargo.source, request.far_side, request.packing
     tried = attempts_for(lock, known.bases, packing.patch, source, known.given)
-    sources = Sources(source.open, lambda repository, layer: open_base(known.bases, source, repository, layer))
+    sources = PatchSources(source.open, lambda repository, layer: open_base(known.bases, source, repository, layer))
     return make_patches(tried, sources, scratch, EFFORTS[packing.effort], progress, request.threads)
 
 
@@ -240,7 +240,7 @@ def _discard(partial: Path) -> None:
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
-def _finished(request: ExportRequest, bundle: Named, lock: Lock, gated: bool, progress: Progress) -> Exported:
+def _finished(request: ExportRequest, bundle: NamedBundle, lock: Lock, gated: bool, progress: Progress) -> Exported:
     """A bundle that an earlier run has sealed: it may have been asked less of its images than this one."""
     catalog, path = bundle.catalog, bundle.paths.final
     fsio.flush_names(path.parent)

@@ -19,7 +19,7 @@ from airgap.format import names
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader, Source
 from airgap.oci.verify import CHUNK, BytesReader, VerifiedReader
-from airgap.planning.plan import Placed, Plan
+from airgap.planning.plan import PlacedMember, Plan
 from airgap.progress import Progress
 from airgap.work import Pool
 
@@ -148,7 +148,7 @@ class _Filler:
             self._progress = pool.watched(self._progress)
             pool.each(self._fetch, self._plan.blobs.values())
 
-    def _fetch(self, placed: Placed) -> None:
+    def _fetch(self, placed: PlacedMember) -> None:
         descriptor = placed.descriptor
         hasher, done = self._recover(placed)
         if done and done == descriptor.size:
@@ -165,7 +165,7 @@ class _Filler:
                 self._report(placed)
         self._journal.note(descriptor.digest, descriptor.size)
 
-    def _recover(self, placed: Placed) -> tuple[_Hash, int]:
+    def _recover(self, placed: PlacedMember) -> tuple[_Hash, int]:
         """Hash what an earlier run left of a blob; how much of it can be kept. A whole blob is kept only if its digest is right."""
         descriptor = placed.descriptor
         count = min(self._journal.progress.get(descriptor.digest, 0), descriptor.size)
@@ -187,7 +187,7 @@ class _Filler:
         self._progress.advance(count)
         return hasher, count
 
-    def _stream(self, placed: Placed, hasher: _Hash, position: int, report: bool) -> None:
+    def _stream(self, placed: PlacedMember, hasher: _Hash, position: int, report: bool) -> None:
         descriptor, buffer, noted = placed.descriptor, self._buffer(), position
         where = f"{placed.repository}: blob {descriptor.digest}"
         reader = VerifiedReader(self._open(placed, position), descriptor, where, hasher=hasher, offset=position)
@@ -207,7 +207,7 @@ class _Filler:
         content = self._key.apply(volume, offset, content) if self._key else content
         fsio.write_at(self._files[volume - 1], content, offset)
 
-    def _open(self, placed: Placed, position: int) -> Reader:
+    def _open(self, placed: PlacedMember, position: int) -> Reader:
         """Open a blob where it is: in the lock, created here, or at its source."""
         descriptor = placed.descriptor
         if (content := self._contents.get(descriptor.digest)) is not None:
@@ -216,11 +216,11 @@ class _Filler:
             return fsio.FileReader(fsio.open_regular(path), position, descriptor.size - position, str(path))
         return self._source.open(placed.repository, descriptor, position)
 
-    def _report(self, placed: Placed) -> None:
+    def _report(self, placed: PlacedMember) -> None:
         for extent in placed.extents:
             self._digester.wrote(extent.volume, extent.offset, extent.length)
 
-    def _cut(self, placed: Placed, position: int, count: int) -> Iterator[tuple[int, int, int, int]]:
+    def _cut(self, placed: PlacedMember, position: int, count: int) -> Iterator[tuple[int, int, int, int]]:
         """Where ``count`` bytes of a blob from ``position`` on lie: (volume, file offset, offset in the stretch, length)."""
         base = 0
         for extent in placed.extents:

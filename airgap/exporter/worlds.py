@@ -68,18 +68,18 @@ class Unnamed(_World):
 
 
 @dataclass(frozen=True)
-class Named(_World):
+class NamedBundle(_World):
     """A finished bundle, and its catalog as it lies there."""
 
     raw: bytes
     catalog: Catalog | Sealed
 
 
-class Untold(Named):
+class Untold(NamedBundle):
     """An earlier run of the same command has sealed and renamed it; nobody was told, and the state may not have recorded it."""
 
 
-class There(Named):
+class There(NamedBundle):
     """A bundle has the name already, whoever made it."""
 
 

@@ -22,7 +22,7 @@ _TYPE = "cosign container image signature"
 
 
 @dataclass(frozen=True)
-class Signature:
+class CosignSignature:
     """One signature as a layer: the payload's descriptor and bytes."""
 
     descriptor: Descriptor
@@ -39,11 +39,11 @@ def payload(reference: Reference, digest: Digest) -> bytes:
     return strictjson.canonical({"critical": critical, "optional": None})
 
 
-def signature(signed: bytes, raw_signature: bytes) -> Signature:
+def signature(signed: bytes, raw_signature: bytes) -> CosignSignature:
     """A layer for a payload and its raw signature."""
     text = base64.b64encode(raw_signature).decode("ascii")
     descriptor = Descriptor(_PAYLOAD, Digest.of(signed), len(signed), annotations={_SIGNATURE: text})
-    return Signature(descriptor, signed)
+    return CosignSignature(descriptor, signed)
 
 
 def missing(have: Iterable[Descriptor], wanted: Iterable[Descriptor]) -> list[Descriptor]:

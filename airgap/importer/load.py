@@ -15,7 +15,7 @@ from airgap.admission.closure import Closure, referrers_index
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotTaken
 from airgap.format.frame import Extent
-from airgap.importer.cosign import Signature
+from airgap.importer.cosign import CosignSignature
 from airgap.importer.signing import (
     MERGED_KINDS,
     SiteSigning,
@@ -224,7 +224,7 @@ class _Loader:
     def signatures(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """Set the tags of attachments, merged with existing ones and the site's own; write GPG signatures to the lookaside tree."""
         plain: dict[Reference, Manifest] = {}
-        merged: dict[Reference, tuple[Manifest | None, list[Signature]]] = {}
+        merged: dict[Reference, tuple[Manifest | None, list[CosignSignature]]] = {}
         kinds: dict[Reference, str] = {}
         for closure, destination in placed:
             for attachment in closure.attachments:

@@ -34,7 +34,7 @@ from airgap.oci.image import LOOKASIDE
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Appearing, Limited, Target
 from airgap.progress import Progress
-from airgap.state import Name, State, Turn
+from airgap.state import KnownName, State, Turn
 from airgap.text import listing, plural
 from airgap.trust.judge.bundles import Verdict
 from airgap.work import Pool
@@ -252,10 +252,10 @@ def _roots(closures: Sequence[Closure]) -> Iterator[tuple[Reference, Digest]]:
     return ((closure.image.reference, closure.root.digest) for closure in closures)
 
 
-def _placed(found: Examined, spec: TargetSpec) -> list[tuple[str, Name]]:
+def _placed(found: Examined, spec: TargetSpec) -> list[tuple[str, KnownName]]:
     """The names that an import makes, for the site's memory."""
     placed = [(found.names[closure.image.reference], closure) for closure in found.closures]
-    return [(str(spec), Name(tagged_name(name), str(one.image.reference), one.root.digest)) for name, one in placed]
+    return [(str(spec), KnownName(tagged_name(name), str(one.image.reference), one.root.digest)) for name, one in placed]
 
 
 def _remember_generation(

@@ -71,9 +71,9 @@ class SiteSigning:
 
 def site_signatures(
     closure: Closure, destination: Reference, signers: Iterable[CosignSigner]
-) -> dict[Digest, list[cosign.Signature]]:
+) -> dict[Digest, list[cosign.CosignSignature]]:
     """The site's cosign signatures of every manifest of an image, under its destination name."""
-    made: dict[Digest, list[cosign.Signature]] = {}
+    made: dict[Digest, list[cosign.CosignSignature]] = {}
     for signer in signers:
         for part in closure.parts:
             signed = cosign.payload(_pulled_name(destination), part.digest)
@@ -82,7 +82,7 @@ def site_signatures(
     return made
 
 
-def put_signature_tag(target: Target, reference: Reference, ours: Manifest | None, added: Sequence[cosign.Signature]) -> None:
+def put_signature_tag(target: Target, reference: Reference, ours: Manifest | None, added: Sequence[cosign.CosignSignature]) -> None:
     """Merge into a signature tag what it has, what the bundle brings (``ours``, already stored) and what the site adds.
 
     If the tag is new and the site adds nothing, the bundle's manifest is tagged unchanged, with its own digest.

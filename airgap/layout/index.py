@@ -30,7 +30,7 @@ _LOCAL_HOST = "localhost"
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """One descriptor in index.json and the name it carries.
 
     Args:
@@ -49,7 +49,7 @@ class Index:
     """A parsed index.json; ``value`` keeps all of it, known to us or not."""
 
     value: dict[str, Any]
-    entries: tuple[Entry, ...]
+    entries: tuple[IndexEntry, ...]
 
     @classmethod
     def parse(cls, raw: bytes, where: str, directory: str) -> Index:
@@ -80,19 +80,19 @@ class Index:
         """What a name refers to; of several entries with one name the first counts, and full names before plain ones."""
         return self._names.get(name_of(reference))
 
-    def images(self) -> tuple[Entry, ...]:
+    def images(self) -> tuple[IndexEntry, ...]:
         """What an image list can mean: the entries that have a name and are no attachment, or all where none has a name."""
         named = [entry for entry in self.entries if entry.reference is not None]
         return tuple(entry for entry in named if not _is_attachment(entry)) if named else self.entries
 
-    def pick(self, name: str, where: str) -> Entry:
+    def pick(self, name: str, where: str) -> IndexEntry:
         """The image of a name, as it stands in index.json or in full; ``""`` is the only one.
 
         Raises:
             UsageError: there is none of that name, or a name is needed.
         """
         images = self.images()
-        found: Sequence[Entry] = self._spelled.get(name, ()) if name else images
+        found: Sequence[IndexEntry] = self._spelled.get(name, ()) if name else images
         if len({entry.descriptor.digest for entry in found}) != 1:
             have = listing([_spellings(entry)[0] for entry in images if _spellings(entry)]) or plural(len(images), "image")
             raise UsageError(
@@ -131,8 +131,8 @@ class Index:
         return strictjson.canonical({**self.value, "manifests": result})
 
     @cached_property
-    def _spelled(self) -> dict[str, list[Entry]]:
-        found: dict[str, list[Entry]] = {}
+    def _spelled(self) -> dict[str, list[IndexEntry]]:
+        found: dict[str, list[IndexEntry]] = {}
         for entry in self.images():
             for text in _spellings(entry):
                 found.setdefault(text, []).append(entry)
@@ -162,11 +162,11 @@ def named_entry(name: str, descriptor: Descriptor) -> dict[str, Any]:
     return {**_bare(descriptor), "annotations": {REF_NAME: name}}
 
 
-def _is_attachment(entry: Entry) -> bool:
+def _is_attachment(entry: IndexEntry) -> bool:
     return entry.reference is not None and _ATTACHMENT.match(entry.reference.tag or "") is not None
 
 
-def _spellings(entry: Entry) -> list[str]:
+def _spellings(entry: IndexEntry) -> list[str]:
     stated = entry.descriptor.annotations.get(REF_NAME, "")
     full = [] if entry.reference is None or entry.plain else [str(entry.reference)]
     return list(dict.fromkeys(text for text in (*full, stated) if text))
@@ -176,17 +176,17 @@ def _bare(descriptor: Descriptor) -> dict[str, Any]:
     return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, artifact_type=descriptor.artifact_type).to_json()
 
 
-def _entry(descriptor: Descriptor, directory: str) -> Entry:
+def _entry(descriptor: Descriptor, directory: str) -> IndexEntry:
     name = descriptor.annotations.get(REF_NAME, "")
     plain = bool(_PLAIN.fullmatch(name))
     if plain and _CONTAINERD_NAME in descriptor.annotations:  # buildx and docker save: the tag in one, all of it in the other
         name, plain = descriptor.annotations[_CONTAINERD_NAME], False
     try:
         if plain:
-            return Entry(descriptor, _local(directory).tagged(name), plain=True)
-        return Entry(descriptor, Reference.parse(name) if name else None, plain=False)
+            return IndexEntry(descriptor, _local(directory).tagged(name), plain=True)
+        return IndexEntry(descriptor, Reference.parse(name) if name else None, plain=False)
     except UsageError:  # a name in no grammar of ours: the entry stays, nameless for us
-        return Entry(descriptor, None, plain=False)
+        return IndexEntry(descriptor, None, plain=False)
 
 
 def _local(directory: str) -> Repository:

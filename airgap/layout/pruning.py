@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from airgap import fsio
 from airgap.errors import Damaged
-from airgap.layout.index import Entry, name_of
+from airgap.layout.index import IndexEntry, name_of
 from airgap.layout.reading import BLOBS, INDEX
 from airgap.layout.writing import LayoutStore
 from airgap.oci import media, strictjson
@@ -86,7 +86,7 @@ class PrunableLayout(LayoutStore):
                     fsio.sync_directory(directory)
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: IndexEntry) -> str:
     if entry.reference is None:
         return ""
     # a plain tag is nothing that an import of ours has made, whatever repository it is guessed to belong to

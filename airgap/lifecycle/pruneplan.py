@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgap.errors import Damaged, UsageError
-from airgap.lifecycle.pruning import Entry, Removal
+from airgap.lifecycle.pruning import Removal, ShelfEntry
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.text import printable
@@ -27,7 +27,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Step:
+class PlanStep:
     """What is removed from one repository (``""``: from the layout).
 
     Attributes:
@@ -38,7 +38,7 @@ class Step:
 
     space: str
     removal: Removal
-    names: tuple[Entry, ...]
+    names: tuple[ShelfEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PrunePlan:
     target: str
     made: str
     generations: tuple[Kept, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     given_up: tuple[str, ...] = ()
 
     @property
@@ -128,13 +128,13 @@ class PrunePlan:
         }
 
 
-def _entries(entries: tuple[Entry, ...]) -> list[dict[str, str]]:
+def _entries(entries: tuple[ShelfEntry, ...]) -> list[dict[str, str]]:
     return [{"name": entry.name, "digest": entry.digest} for entry in entries]
 
 
-def _read_entries(value: object, where: str) -> tuple[Entry, ...]:
+def _read_entries(value: object, where: str) -> tuple[ShelfEntry, ...]:
     items = (strictjson.mapping(item, where) for item in strictjson.array(value, where))
-    return tuple(Entry(strictjson.string(item.get("name"), where), Digest.parse(item.get("digest"), where)) for item in items)
+    return tuple(ShelfEntry(strictjson.string(item.get("name"), where), Digest.parse(item.get("digest"), where)) for item in items)
 
 
 def _kept(value: object, where: str) -> Kept:
@@ -148,7 +148,7 @@ def _kept(value: object, where: str) -> Kept:
     )
 
 
-def _step(value: object, where: str) -> Step:
+def _step(value: object, where: str) -> PlanStep:
     fields = strictjson.mapping(value, where)
     remove = strictjson.mapping(fields.get("remove"), where)
     blobs = (strictjson.mapping(item, where) for item in strictjson.array(remove.get("blobs"), where))
@@ -158,4 +158,4 @@ def _step(value: object, where: str) -> Step:
         tuple((Digest.parse(blob.get("digest"), where), strictjson.integer(blob.get("size"), where)) for blob in blobs),
         tuple(strictjson.string(item, where) for item in strictjson.array(fields.get("stay"), where)),
     )
-    return Step(strictjson.string(fields.get("repository"), where), removal, _read_entries(fields.get("names"), where))
+    return PlanStep(strictjson.string(fields.get("repository"), where), removal, _read_entries(fields.get("names"), where))

@@ -19,7 +19,7 @@ _SUFFIXES = ("", *TAG_KINDS)
 
 
 @dataclass(frozen=True)
-class Node:
+class HeldManifest:
     """A manifest at the target.
 
     Attributes:
@@ -38,7 +38,7 @@ class Node:
 
 
 @dataclass(frozen=True, order=True)
-class Entry:
+class ShelfEntry:
     """A name at the target and its digest; the name is empty for what a layout lists without one."""
 
     name: str
@@ -51,7 +51,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Inventory:
     """One repository of a registry, or one layout: content is shared only within it.
 
     Attributes:
@@ -60,14 +60,14 @@ class Shelf:
         loose_names: whether a name can be removed without its manifest (a layout), or only with it (a registry).
     """
 
-    entries: tuple[Entry, ...]
-    nodes: Mapping[Digest, Node]
+    entries: tuple[ShelfEntry, ...]
+    nodes: Mapping[Digest, HeldManifest]
     loose_names: bool = False
 
     @cached_property
-    def tagged(self) -> dict[str, list[Entry]]:
+    def tagged(self) -> dict[str, list[ShelfEntry]]:
         """The entries by tag."""
-        found: dict[str, list[Entry]] = {}
+        found: dict[str, list[ShelfEntry]] = {}
         for entry in self.entries:
             if entry.tag:
                 found.setdefault(entry.tag, []).append(entry)
@@ -82,7 +82,7 @@ class Shelf:
                 found.setdefault(node.subject, []).append(digest)
         return found
 
-    def attached(self, digest: Digest) -> Iterator[Entry]:
+    def attached(self, digest: Digest) -> Iterator[ShelfEntry]:
         """The entries whose tag says that they belong to a manifest."""
         for suffix in _SUFFIXES:
             yield from self.tagged.get(digest_tag(digest, suffix), ())
@@ -99,14 +99,14 @@ class Removal:
         stay: names of dropped generations that stay, because their manifest is needed or somebody has moved them.
     """
 
-    names: tuple[Entry, ...] = ()
+    names: tuple[ShelfEntry, ...] = ()
     manifests: tuple[Digest, ...] = ()
     blobs: tuple[tuple[Digest, int], ...] = ()
     stay: tuple[str, ...] = ()
     sizes: Mapping[Digest, int] = field(default_factory=dict, compare=False)
 
 
-def plan_removal(shelf: Shelf, kept: Sequence[Brought], dropped: Sequence[Brought]) -> Removal:
+def plan_removal(shelf: Inventory, kept: Sequence[Brought], dropped: Sequence[Brought]) -> Removal:
     """What can be removed with the dropped generations.
 
     Args:
@@ -137,7 +137,7 @@ def plan_removal(shelf: Shelf, kept: Sequence[Brought], dropped: Sequence[Brough
     )
 
 
-def needed(shelf: Shelf, kept: Iterable[Brought], going: Iterable[Entry], candidates: set[Digest]) -> set[Digest]:
+def needed(shelf: Inventory, kept: Iterable[Brought], going: Iterable[ShelfEntry], candidates: set[Digest]) -> set[Digest]:
     """Every manifest and blob that must stay.
 
     Args:
@@ -156,14 +156,14 @@ def needed(shelf: Shelf, kept: Iterable[Brought], going: Iterable[Entry], candid
         if digest in reached:
             continue
         reached.add(digest)
-        node = shelf.nodes.get(digest, Node())
+        node = shelf.nodes.get(digest, HeldManifest())
         todo += [*node.children, *node.referrers, *shelf.referring.get(digest, ())]
         todo += [blob for blob, _ in node.blobs]  # to a layout a blob may well be a manifest, too
         todo += [entry.digest for entry in shelf.attached(digest)]
     return reached
 
 
-def below(shelf: Shelf, roots: Iterable[Digest]) -> set[Digest]:
+def below(shelf: Inventory, roots: Iterable[Digest]) -> set[Digest]:
     """Manifests and the children below them, as far as they exist."""
     found: set[Digest] = set()
     todo = list(roots)
@@ -175,7 +175,7 @@ def below(shelf: Shelf, roots: Iterable[Digest]) -> set[Digest]:
     return found
 
 
-def _going(shelf: Shelf, kept: Iterable[Brought], dropped: Iterable[Brought]) -> list[Entry]:
+def _going(shelf: Inventory, kept: Iterable[Brought], dropped: Iterable[Brought]) -> list[ShelfEntry]:
     """The entries that refer to exactly what a dropped generation brought under this name, and that no kept one names."""
     kept_names, kept_digests = {one.name for one in kept}, {one.digest for one in kept}
     pairs = {(one.name, one.digest) for one in dropped if one.name not in kept_names}
@@ -183,7 +183,7 @@ def _going(shelf: Shelf, kept: Iterable[Brought], dropped: Iterable[Brought]) ->
     return [entry for entry in shelf.entries if (entry.name, entry.digest) in pairs or (not entry.name and entry.digest in unnamed)]
 
 
-def _parents_first(shelf: Shelf, removed: set[Digest], images: set[Digest]) -> list[Digest]:
+def _parents_first(shelf: Inventory, removed: set[Digest], images: set[Digest]) -> list[Digest]:
     """Indexes before what they list, and images before what is attached to them: what is left in between is never half an image."""
     heights: dict[Digest, int] = {}
 

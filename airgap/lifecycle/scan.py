@@ -59,7 +59,7 @@ class Listed(Protocol):
         """The size of a blob, or None if it is absent."""
 
 
-class Shelf(Browsable, Protocol):
+class Scannable(Browsable, Protocol):
     """A store that knows all its blobs (``LayoutStore``)."""
 
     def blobs(self) -> Iterator[tuple[Digest, int]]:
@@ -67,7 +67,7 @@ class Shelf(Browsable, Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
+class ScanPart:
     """The part of a registry to scan.
 
     Args:
@@ -107,7 +107,7 @@ def what_is_remembered(directory: Path, spec: StoreSpec) -> tuple[list[tuple[Rep
 
 def scan(
     store: Listed,
-    part: Part,
+    part: ScanPart,
     progress: Progress,
     threads: int = 4,
     *,
@@ -131,7 +131,7 @@ def scan(
     return _Scan(store, part, progress, threads, known).run(trust_manifests)
 
 
-def scan_store(store: Shelf, progress: Progress, known: Iterable[Digest] = ()) -> Holdings:
+def scan_store(store: Scannable, progress: Progress, known: Iterable[Digest] = ()) -> Holdings:
     """Find out what an OCI layout holds: files of the size that the manifests state; manifests are hashed as well.
 
     Args:
@@ -181,7 +181,7 @@ class _Claim:
 
 class _Scan:
     def __init__(
-        self, store: Listed, part: Part, progress: Progress, threads: int, known: Iterable[tuple[Repository, Digest]]
+        self, store: Listed, part: ScanPart, progress: Progress, threads: int, known: Iterable[tuple[Repository, Digest]]
     ) -> None:
         self._store = store
         self._part = part

@@ -13,8 +13,8 @@ from airgap import fsio
 from airgap.errors import Damaged, NotFound, Refused, RegistryError, UsageError
 from airgap.format.names import bundle_name
 from airgap.format.times import format_time
-from airgap.lifecycle.pruneplan import Kept, PrunePlan, Step
-from airgap.lifecycle.pruning import Entry, Node, Shelf, below, needed, plan_removal
+from airgap.lifecycle.pruneplan import Kept, PlanStep, PrunePlan
+from airgap.lifecycle.pruning import HeldManifest, Inventory, ShelfEntry, below, needed, plan_removal
 from airgap.limits import MAX_PLAN
 from airgap.naming.mapping import LayoutTarget, StoreSpec
 from airgap.oci.descriptor import Descriptor
@@ -107,7 +107,7 @@ class Pruner:
             shelf = self._read(space, [*kept.get(space, ()), *leaving[space]], ())
             removal = plan_removal(shelf, kept.get(space, ()), leaving[space])
             going = set(removal.names)
-            steps.append(Step(space, removal, tuple(sorted(entry for entry in shelf.entries if entry not in going))))
+            steps.append(PlanStep(space, removal, tuple(sorted(entry for entry in shelf.entries if entry not in going))))
         seen = tuple(Kept(g.stream, g.serial, g.catalog, g.in_force, _key(g) not in choice.dropped) for g in generations)
         return PrunePlan(self._target, format_time(dt.datetime.now(dt.UTC)), seen, tuple(steps), tuple(sorted(choice.names)))
 
@@ -203,7 +203,7 @@ class Pruner:
         if changed:
             raise _stale("the state's record of the target", [bundle_name(*key) for key in changed])
 
-    def _check_step(self, step: Step, kept: Sequence[Brought], leaving: Sequence[Brought]) -> set[tuple[str, Digest]]:
+    def _check_step(self, step: PlanStep, kept: Sequence[Brought], leaving: Sequence[Brought]) -> set[tuple[str, Digest]]:
         """Nothing has come, gone or moved; and nothing that stays needs what goes, however the plan came about.
 
         Returns:
@@ -238,7 +238,7 @@ class Pruner:
             (one.name, one.digest)
             for one in (*known, *(one for generation in generations for one in generation.brought))
             if (self._space(one), one.digest) in manifests
-            or Entry(one.name, one.digest) in names
+            or ShelfEntry(one.name, one.digest) in names
             or (one.name, one.digest) in missing
         }
         twice = {(one.name, one.digest) for g in generations if _key(g) not in dropped for one in g.brought}
@@ -252,11 +252,11 @@ class Pruner:
         outcome = f"removed {plural(len(manifests), 'manifest')}, {plural(len(names), 'name')}"
         self._state.record_prune(self._target, done, sorted(dropped), outcome, gone, plan.digest)
 
-    def _read(self, space: str, brought: Iterable[Brought], also: Iterable[Digest]) -> Shelf:
+    def _read(self, space: str, brought: Iterable[Brought], also: Iterable[Digest]) -> Inventory:
         """Everything of a repository that its names, or what we know, lead to."""
         repository = _repository(space)
-        entries = tuple(sorted({Entry(name, digest) for name, digest in self._store.entries(repository)}))
-        nodes: dict[Digest, Node] = {}
+        entries = tuple(sorted({ShelfEntry(name, digest) for name, digest in self._store.entries(repository)}))
+        nodes: dict[Digest, HeldManifest] = {}
         todo = {*(entry.digest for entry in entries), *(one.digest for one in brought), *also}
         seen = set(todo)
         with Pool(self._threads, "prune") as pool:
@@ -266,9 +266,9 @@ class Pruner:
                 todo = {below for digest in todo & nodes.keys() for below in (*nodes[digest].children, *nodes[digest].referrers)}
                 todo -= seen
                 seen |= todo
-        return Shelf(entries, nodes, loose_names=not space)
+        return Inventory(entries, nodes, loose_names=not space)
 
-    def _node(self, repository: Repository, digest: Digest) -> Node | None:
+    def _node(self, repository: Repository, digest: Digest) -> HeldManifest | None:
         try:
             manifest = self._store.manifest(repository, digest)
         except NotFound:
@@ -276,8 +276,8 @@ class Pruner:
         except RegistryError as error:
             if not isinstance(error.__cause__, Damaged):
                 raise
-            return Node()  # a kind that nobody here carries; it was not brought, so it stays
-        return Node(
+            return HeldManifest()  # a kind that nobody here carries; it was not brought, so it stays
+        return HeldManifest(
             children=tuple(child.digest for child in manifest.children),
             blobs=tuple(dict.fromkeys((blob.digest, blob.size) for blob in manifest.blobs())),
             subject=manifest.subject.digest if manifest.subject else None,

@@ -25,7 +25,7 @@ _UNREADABLE = 6
 
 
 @dataclass(frozen=True)
-class Finding:
+class CopyFinding:
     """The result of checking one copy of a file.
 
     Attributes:
@@ -63,7 +63,7 @@ class FileState:
     title: str
     home: str
     expected: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[CopyFinding, ...]
     brought: frozenset[int] = frozenset()
 
     @property
@@ -90,7 +90,7 @@ class FileState:
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """The result of checking all media of one bundle.
 
     Attributes:
@@ -113,7 +113,7 @@ class Report:
         return [state for state in self.files if not state.good and (state.expected or state.findings or not self.subset)]
 
     @property
-    def bad(self) -> list[Finding]:
+    def bad(self) -> list[CopyFinding]:
         """Every copy that is not what it should be and that no supplement completes, even if another one is good."""
         return [one for state in self.files for one in state.findings if not one.good and not (state.good and state.brought)]
 
@@ -155,7 +155,7 @@ class Report:
         return {"good": 0, "unreadable": _UNREADABLE}.get(self.result, _DAMAGED)
 
 
-def check(paths: Sequence[Path], progress: Progress, *, subset: bool = False, threads: int = THREADS) -> list[Report]:
+def check(paths: Sequence[Path], progress: Progress, *, subset: bool = False, threads: int = THREADS) -> list[CheckReport]:
     """Read everything that the media have, and compare.
 
     Args:
@@ -213,21 +213,21 @@ def _check(copy: Copy, progress: Progress, threads: int) -> Checked:
 
 def _report(
     one: Survey, surveys: Sequence[Survey], checked: Mapping[Path, Checked], subset: bool, unreadable: tuple[MediaError, ...]
-) -> Report:
+) -> CheckReport:
     states = []
     for file in one.files:
         findings = tuple(_finding(copy, checked.get(copy.path), one, surveys) for copy in one.of(file))
         brought = _brought(file, one.brought.get(file.name, {}))
         states.append(FileState(file, one.title(file), one.home(file), _expected(file, one), findings, brought))
-    return Report(one, tuple(states), tuple(_companions(one)), subset, unreadable)
+    return CheckReport(one, tuple(states), tuple(_companions(one)), subset, unreadable)
 
 
-def _finding(copy: Copy, checked: Checked | None, one: Survey, surveys: Sequence[Survey]) -> Finding:
+def _finding(copy: Copy, checked: Checked | None, one: Survey, surveys: Sequence[Survey]) -> CopyFinding:
     if checked is None:
-        return Finding(copy, tuple(range(len(copy.file.blocks))))
+        return CopyFinding(copy, tuple(range(len(copy.file.blocks))))
     whole = len(checked.unreadable) == len(copy.file.blocks)
     other = foreign.recognise(copy, one, surveys) if checked.damaged[:1] == (0,) and not whole else ""
-    return Finding(copy, checked.damaged, checked.unreadable, other)
+    return CopyFinding(copy, checked.damaged, checked.unreadable, other)
 
 
 def _expected(file: Volume, one: Survey) -> bool:
@@ -248,11 +248,11 @@ def _companions(one: Survey) -> Iterable[Path]:
         yield from companions.contradicting(medium.path, one.catalog, one.raw)
 
 
-def _unread(finding: Finding) -> bool:
+def _unread(finding: CopyFinding) -> bool:
     """Whether nothing is known to be wrong with a file but that the disk does not give some of it."""
     return bool(finding.unreadable) and finding.unreadable == finding.damaged and not finding.copy.problem
 
 
-def _wholly(finding: Finding) -> bool:
+def _wholly(finding: CopyFinding) -> bool:
     """Whether nothing of a file can be read."""
     return bool(finding.unreadable) and len(finding.unreadable) == len(finding.copy.file.blocks)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.bundle.carried import read_log
-from airgap.documents.custody import Entry, Log, Seal
+from airgap.documents.custody import CustodyEntry, Log, Seal
 from airgap.errors import MediaError
 from airgap.format import names
 from airgap.text import printable
@@ -16,15 +16,15 @@ from airgap.trust.keys.signers import Signer
 
 
 @dataclass(frozen=True)
-class Logged:
+class LoggedMedium:
     """One medium: where the log is, the entry that was written, and what was wrong with the log before."""
 
     path: Path
-    entry: Entry
+    entry: CustodyEntry
     problems: tuple[str, ...]
 
 
-def append(directories: Sequence[Path], entry: Entry, signer: Signer | None) -> list[Logged]:
+def append(directories: Sequence[Path], entry: CustodyEntry, signer: Signer | None) -> list[LoggedMedium]:
     """Put an entry behind the log of every medium.
 
     All logs are read before the first is written. What was in a log stays there byte for byte, also when it is broken; only a torn
@@ -46,7 +46,7 @@ def append(directories: Sequence[Path], entry: Entry, signer: Signer | None) -> 
     return [_append(directory, entry, signer) for directory, _ in logs]
 
 
-def _append(directory: Path, entry: Entry, signer: Signer | None) -> Logged:
+def _append(directory: Path, entry: CustodyEntry, signer: Signer | None) -> LoggedMedium:
     path = directory / names.CUSTODY
     busy = MediaError("another command is writing this log", where=printable(str(path)), hint="run the command again")
     with fsio.exclusive_directory(directory, busy):
@@ -58,4 +58,4 @@ def _append(directory: Path, entry: Entry, signer: Signer | None) -> Logged:
             signature = signer.sign(placed.signed_bytes()).decode("ascii")
             placed = replace(placed, seal=Seal(signer.key_id, signer.file_suffix, signature))
         fsio.append_durable(path, placed.line() + b"\n", log.end)
-    return Logged(path, placed, log.problems)
+    return LoggedMedium(path, placed, log.problems)

@@ -20,7 +20,7 @@ from airgap.format import checktxt, names
 from airgap.format.entries import Volume
 from airgap.format.names import BLOCK_SIZE
 from airgap.limits import MAX_SIGNATURE
-from airgap.media.rows import Place, Row, Rows
+from airgap.media.rows import BlockPlace, Row, Rows
 from airgap.media.scratch import InPlace, NewFiles, put_block
 from airgap.media.survey import Copy, Survey, survey
 from airgap.oci.digest import Digest
@@ -188,12 +188,12 @@ class _Repairing:
             raise
         store.drop()
 
-    def _places(self, share: int, row: int) -> list[Place]:
+    def _places(self, share: int, row: int) -> list[BlockPlace]:
         offset = row * BLOCK_SIZE
-        found = [Place(fd, offset) for c in self._copies[share] if (fd := self._descriptors.get(c.path)) is not None]
+        found = [BlockPlace(fd, offset) for c in self._copies[share] if (fd := self._descriptors.get(c.path)) is not None]
         stretch = self._survey.brought.get(self._files[share].name, {}).get(row)
         if stretch is not None and (fd := self._descriptors.get(stretch.path)) is not None:
-            found.append(Place(fd, stretch.offset))
+            found.append(BlockPlace(fd, stretch.offset))
         return found
 
     def _damaged(self, share: int, rows: Sequence[Row]) -> bool:
@@ -246,7 +246,7 @@ class _Repairing:
                 fsio.release(fd)
         return path
 
-    def _put(self, source: Place, share: int, row: int, target: int) -> None:
+    def _put(self, source: BlockPlace, share: int, row: int, target: int) -> None:
         self._progress.advance(put_block(source, self._files[share], row, target))
 
     def _accompany(self) -> None:

@@ -20,7 +20,7 @@ from airgap.work import Pool, cores
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BlockPlace:
     """Where a block may be had: an open file and an offset in it."""
 
     fd: int
@@ -66,7 +66,7 @@ class Rows:
         self,
         volumes: Sequence[Volume],
         parity: Sequence[Volume],
-        places: Callable[[int, int], Sequence[Place]],
+        places: Callable[[int, int], Sequence[BlockPlace]],
         store: Store,
         progress: Progress,
     ) -> None:
@@ -172,13 +172,13 @@ class _Pass:
     """Taking a row once: from where, what is missing, which blocks have been checked by an earlier pass; and what was rebuilt."""
 
     row: int
-    sources: dict[int, Place]
+    sources: dict[int, BlockPlace]
     missing: frozenset[int]
     proved: set[int]
     made: set[int] = field(default_factory=set)
 
 
-def _filled(place: Place, at: int, part: memoryview) -> bool:
+def _filled(place: BlockPlace, at: int, part: memoryview) -> bool:
     try:
         return fsio.read_at(place.fd, part, place.offset + at) == len(part)
     except OSError:  # a bad place on the disk: as good as damaged

@@ -14,7 +14,7 @@ from airgap.errors import MediaError
 from airgap.format.entries import Volume
 from airgap.format.names import BLOCK_SIZE
 from airgap.format.parity import block_length
-from airgap.media.rows import Place
+from airgap.media.rows import BlockPlace
 from airgap.text import printable
 
 
@@ -36,9 +36,9 @@ class NewFiles:
         """As ``Store.write``."""
         fsio.write_at(self.descriptor(share), data, row * BLOCK_SIZE + at)
 
-    def place(self, share: int, row: int) -> Place:
+    def place(self, share: int, row: int) -> BlockPlace:
         """Where a block is that was written."""
-        return Place(self.descriptor(share), row * BLOCK_SIZE)
+        return BlockPlace(self.descriptor(share), row * BLOCK_SIZE)
 
     def descriptor(self, share: int) -> int:
         """The file, which is created when it is first asked for. Raises ``OSError``."""
@@ -86,13 +86,13 @@ class InPlace:
         place = self.place(share, row)
         fsio.write_at(place.fd, data, place.offset + at)
 
-    def place(self, share: int, row: int) -> Place:
+    def place(self, share: int, row: int) -> BlockPlace:
         """Where a block is or will be."""
         if share in self._lost:
             return self._new.place(share, row)
         with self._guard:
             slot = self._slots.setdefault((share, row), len(self._slots))
-        return Place(self._scratch.fileno(), slot * BLOCK_SIZE)
+        return BlockPlace(self._scratch.fileno(), slot * BLOCK_SIZE)
 
     def drop(self) -> None:
         """Close everything, and remove what was not finished."""
@@ -100,7 +100,7 @@ class InPlace:
         self._new.drop()
 
 
-def put_block(source: Place, file: Volume, row: int, target: int) -> int:
+def put_block(source: BlockPlace, file: Volume, row: int, target: int) -> int:
     """Copy one block to its place in a file, when it is what the catalog says; its bytes.
 
     Raises:

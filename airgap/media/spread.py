@@ -37,7 +37,7 @@ _SOLD = {
 
 
 @dataclass(frozen=True)
-class Place:
+class Disk:
     """A disk, at hand or only planned.
 
     Attributes:
@@ -78,7 +78,7 @@ def footprint(file: Volume) -> int:
     return file.size + CLUSTER
 
 
-def spread(catalog: Outline, places: Sequence[Place], extra: int) -> Spread:
+def spread(catalog: Outline, places: Sequence[Disk], extra: int) -> Spread:
     """Place all files.
 
     Args:
@@ -105,7 +105,7 @@ def media_needed(catalog: Outline, size: int, largest: int | None, extra: int) -
     count = 0
     while count < len(catalog.files):
         count += 1
-        places = [Place(str(number), size, largest) for number in range(count)]
+        places = [Disk(str(number), size, largest) for number in range(count)]
         counts = _Counts(places, extra)
         if all(counts.add(file, balanced=False) for file in sorted(catalog.files, key=lambda file: -file.size)):
             return count
@@ -124,7 +124,7 @@ def proposals(catalog: Outline, extra: int) -> list[str]:
     return found
 
 
-def planned(specs: Sequence[str]) -> list[tuple[int | None, Place]]:
+def planned(specs: Sequence[str]) -> list[tuple[int | None, Disk]]:
     """Read ``--media``: ``3x25GB``, ``dvd``, ``2xfat32:32GB``; how many of each (None: as many as needed) and what one is.
 
     Raises:
@@ -133,7 +133,7 @@ def planned(specs: Sequence[str]) -> list[tuple[int | None, Place]]:
     return [_planned(spec) for text in specs for spec in text.split(",")]
 
 
-def _planned(text: str) -> tuple[int | None, Place]:
+def _planned(text: str) -> tuple[int | None, Disk]:
     match = _SPEC.fullmatch(text.strip())
     try:
         if match is None or match[1] == "0" or match[3].lower() == "fat32":
@@ -147,14 +147,14 @@ def _planned(text: str) -> tuple[int | None, Place]:
             expected="a size or dvd, dvd-dl, bd25, bd50, with an optional count before it: 3x25GB, dvd, 2xfat32:32GB",
         ) from error
     room = size - (size // _STICK if preset is None else _DISC)
-    place = Place(text.strip().lower().rpartition("x")[2], room, _FAT32_LARGEST if match[2] else None)
+    place = Disk(text.strip().lower().rpartition("x")[2], room, _FAT32_LARGEST if match[2] else None)
     return (int(match[1]) if match[1] else None), place
 
 
 class _Counts:
     """How full every place is."""
 
-    def __init__(self, places: Sequence[Place], extra: int) -> None:
+    def __init__(self, places: Sequence[Disk], extra: int) -> None:
         self.places = places
         self.files: list[list[Volume]] = [[] for _ in places]
         self._left = [place.room - extra for place in places]
@@ -196,7 +196,7 @@ def _in_order(catalog: Outline, counts: _Counts) -> list[list[Volume]]:
     return [[next(volumes) for _ in range(size - len(parity))] + parity for size, parity in zip(sizes, chosen, strict=True)]
 
 
-def _fits(chosen: Sequence[Sequence[Volume]], places: Sequence[Place], extra: int) -> bool:
+def _fits(chosen: Sequence[Sequence[Volume]], places: Sequence[Disk], extra: int) -> bool:
     devices: dict[str, int] = {}
     for files, place in zip(chosen, places, strict=True):
         taken = extra + sum(map(footprint, files))
@@ -206,7 +206,7 @@ def _fits(chosen: Sequence[Sequence[Volume]], places: Sequence[Place], extra: in
     return all(devices[place.device] <= place.free for place in places if place.device)
 
 
-def _does_not_fit(catalog: Outline, places: Sequence[Place], extra: int) -> MediaError:
+def _does_not_fit(catalog: Outline, places: Sequence[Disk], extra: int) -> MediaError:
     largest = max(file.size for file in catalog.files)
     needed = sum(map(footprint, catalog.files)) + extra * len(places)
     limited = [place.name for place in places if place.largest is not None and place.largest < largest]
@@ -227,7 +227,7 @@ def _does_not_fit(catalog: Outline, places: Sequence[Place], extra: int) -> Medi
     )
 
 
-def _hint(catalog: Outline, places: Sequence[Place], extra: int, enough: Sequence[str]) -> str:
+def _hint(catalog: Outline, places: Sequence[Disk], extra: int, enough: Sequence[str]) -> str:
     said = []
     best = max(places, key=_room)
     count = media_needed(catalog, _room(best), best.largest, extra)
@@ -237,10 +237,10 @@ def _hint(catalog: Outline, places: Sequence[Place], extra: int, enough: Sequenc
     return f"use {' or '.join(said)}" if said else "export again with a smaller --volume-size, or use larger disks"
 
 
-def _room(place: Place) -> int:
+def _room(place: Disk) -> int:
     return min(place.room, place.free) if place.device else place.room
 
 
-def _total(places: Sequence[Place]) -> int:
+def _total(places: Sequence[Disk]) -> int:
     shared: Mapping[str, int] = {place.device: place.free for place in places if place.device}
     return sum(place.room for place in places if not place.device) + sum(shared.values())

@@ -14,14 +14,14 @@ from airgap.limits import LARGEST_FILE
 from airgap.media import disks
 from airgap.media.copy import Task
 from airgap.media.disks import Disks
-from airgap.media.spread import Place, Spread, overhead, spread
+from airgap.media.spread import Disk, Spread, overhead, spread
 from airgap.media.survey import Survey
 from airgap.oci.digest import Digest
 from airgap.text import listing, printable
 
 
 @dataclass(frozen=True)
-class Target:
+class DiskTarget:
     """A directory to copy to, looked at.
 
     Attributes:
@@ -31,11 +31,11 @@ class Target:
     """
 
     path: Path
-    place: Place
+    place: Disk
     disks: Disks | None
 
 
-def look(one: Survey, dests: Sequence[Path], limits: Sequence[Place] = ()) -> list[Target]:
+def look(one: Survey, dests: Sequence[Path], limits: Sequence[Disk] = ()) -> list[DiskTarget]:
     """Look at the directories to copy to; nothing is written.
 
     Args:
@@ -58,11 +58,11 @@ def look(one: Survey, dests: Sequence[Path], limits: Sequence[Place] = ()) -> li
             raise UsageError("the same directory is given twice", where=f"{printable(str(twice))} and {printable(str(path))}")
         _check_writable(path)
         _check_outside(one, path)
-    limits = limits or [Place("", 2**62)] * len(dests)
+    limits = limits or [Disk("", 2**62)] * len(dests)
     return [_target(one, path, limit) for path, limit in zip(dests, limits, strict=True)]
 
 
-def assign(one: Survey, targets: Sequence[Target]) -> list[Task]:
+def assign(one: Survey, targets: Sequence[DiskTarget]) -> list[Task]:
     """What goes where: as an earlier run decided it, else as :func:`spread` does. Disks that are not needed get nothing.
 
     Raises:
@@ -94,7 +94,7 @@ def check_source(one: Survey) -> None:
         )
 
 
-def _go_on(one: Survey, targets: Sequence[Target], begun: Sequence[Disks]) -> list[Task]:
+def _go_on(one: Survey, targets: Sequence[DiskTarget], begun: Sequence[Disks]) -> list[Task]:
     plan = begun[0].files
     owns = [found.own for found in begun]
     free = [label for label in plan if label not in owns]
@@ -127,7 +127,7 @@ def _go_on(one: Survey, targets: Sequence[Target], begun: Sequence[Disks]) -> li
     return tasks
 
 
-def _target(one: Survey, path: Path, limit: Place) -> Target:
+def _target(one: Survey, path: Path, limit: Disk) -> DiskTarget:
     kind = fsio.filesystem_type(path)
     largest = min(LARGEST_FILE.get(kind, 2**62), limit.largest or 2**62)
     found, there = None, 0
@@ -139,8 +139,8 @@ def _target(one: Survey, path: Path, limit: Place) -> Target:
         there += _size(directory)
     free = _free(path) + there
     name = printable(str(path)) + (f" ({kind})" if kind else "")
-    place = Place(name, min(free, limit.room), largest if largest < 2**62 else None, str(path.stat().st_dev), free)
-    return Target(path, place, found)
+    place = Disk(name, min(free, limit.room), largest if largest < 2**62 else None, str(path.stat().st_dev), free)
+    return DiskTarget(path, place, found)
 
 
 def _begun(one: Survey, directory: Path) -> Disks | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airgap.format.catalog import Catalog
-from airgap.media.check import FileState, Finding, Report
+from airgap.media.check import CheckReport, CopyFinding, FileState
 from airgap.media.survey import Medium
 from airgap.oci.digest import Digest
 from airgap.text import human_size, listing, plural, printable
@@ -14,13 +14,13 @@ from airgap.text import human_size, listing, plural, printable
 _NO_KEYS = "this shows that the media match the catalog on them, not who made it: `airgap verify` checks that with keys"
 
 
-def summary(reports: Sequence[Report]) -> tuple[str, int]:
+def summary(reports: Sequence[CheckReport]) -> tuple[str, int]:
     """The result and the exit code of a whole check: the worst of its bundles."""
     worst = max(reports, key=lambda report: report.exit_code)
     return worst.result, worst.exit_code
 
 
-def lines(reports: Sequence[Report]) -> list[str]:
+def lines(reports: Sequence[CheckReport]) -> list[str]:
     """The whole result, a paragraph for every bundle."""
     shown: list[str] = []
     for report in reports:
@@ -28,7 +28,7 @@ def lines(reports: Sequence[Report]) -> list[str]:
     return [*shown, f"note         {_NO_KEYS}"]
 
 
-def facts(reports: Sequence[Report]) -> dict[str, Any]:
+def facts(reports: Sequence[CheckReport]) -> dict[str, Any]:
     """The whole result as one document."""
     result, code = summary(reports)
     return {"result": result, "exit_code": code, "bundles": [_bundle_facts(report) for report in reports]}
@@ -41,12 +41,12 @@ def blocks(numbers: Sequence[int], all_of: int) -> str:
     return f"{plural(len(numbers), 'block')} ({listing([str(number) for number in numbers], 8)})"
 
 
-def take_back(finding: Finding) -> str:
+def take_back(finding: CopyFinding) -> str:
     """What to do with a bad copy."""
     return f"take {finding.copy.medium.name} back"
 
 
-def trouble(finding: Finding) -> str:
+def trouble(finding: CopyFinding) -> str:
     """What is wrong with a bad copy: ``is damaged in 2 blocks (4, 9)``."""
     copy, all_of = finding.copy, len(finding.copy.file.blocks)
     if not copy.regular:
@@ -64,7 +64,7 @@ def trouble(finding: Finding) -> str:
     return "; ".join(said) or f"is damaged in {blocks(finding.damaged, all_of)}"
 
 
-def _of_bundle(report: Report) -> Iterator[str]:
+def _of_bundle(report: CheckReport) -> Iterator[str]:
     catalog = report.survey.catalog
     counts = [
         plural(len(catalog.volumes), "volume"),
@@ -87,7 +87,7 @@ def _of_bundle(report: Report) -> Iterator[str]:
     yield from (f"next         {step}" for step in _next(report))
 
 
-def _of_medium(report: Report, medium: Medium) -> Iterator[str]:
+def _of_medium(report: CheckReport, medium: Medium) -> Iterator[str]:
     found = [(state, one) for state in report.files for one in state.findings if one.copy.medium == medium]
     good = [state for state, one in found if one.good]
     if medium.supplement:
@@ -106,7 +106,7 @@ def _of_medium(report: Report, medium: Medium) -> Iterator[str]:
     yield from (f"note         {medium.title}: {printable(note)}" for note in medium.notes)
 
 
-def _instead(state: FileState, bad: Finding) -> str:
+def _instead(state: FileState, bad: CopyFinding) -> str:
     """Where else a good copy is."""
     others = [other.copy.medium.title for other in state.findings if other.good and other is not bad]
     if others:
@@ -117,7 +117,7 @@ def _instead(state: FileState, bad: Finding) -> str:
     return "; but each of its blocks is good on some disk" if several else ""
 
 
-def _whereabouts(report: Report, state: FileState) -> str:
+def _whereabouts(report: CheckReport, state: FileState) -> str:
     if not state.home:
         return f"{state.title} is on none of these disks"
     own = {medium.disks.own for medium in report.survey.media if medium.disks}
@@ -132,7 +132,7 @@ def _brought(state: FileState) -> str:
     return f"{state.title}: the supplement has {count}{left}"
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: CheckReport) -> str:
     if report.result == "good":
         away = [state for state in report.files if state.word == "missing"]
         if not away:
@@ -148,7 +148,7 @@ def _verdict(report: Report) -> str:
     return f"{report.result}: {counts}{whole}"
 
 
-def _which(report: Report) -> str:
+def _which(report: CheckReport) -> str:
     several = len(report.survey.media) > 1
     return "these disks" if several else "this disk"
 
@@ -159,7 +159,7 @@ def _elsewhere(away: Sequence[FileState]) -> str:
     return f"{plural(len(away), 'other file')} {where}"
 
 
-def _next(report: Report) -> Iterator[str]:
+def _next(report: CheckReport) -> Iterator[str]:
     if report.result in ("good", "incomplete") and all(not state.findings for state in report.wanted):
         if report.result == "incomplete":
             yield "give the directories of the other disks too, or check these alone with --subset"
@@ -175,7 +175,7 @@ def _next(report: Report) -> Iterator[str]:
         yield "if the original is out of reach, write a resend request for the lost blocks: airgap media repair PATH..."
 
 
-def _bundle_facts(report: Report) -> dict[str, Any]:
+def _bundle_facts(report: CheckReport) -> dict[str, Any]:
     catalog, one = report.survey.catalog, report.survey
     return {
         "bundle": catalog.name,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from airgap.errors import Damaged, NotFound, UsageError
 from airgap.mirror.routes import Placed
 from airgap.naming.mapping import RegistryTarget
-from airgap.naming.renaming import Rule
+from airgap.naming.renaming import RenameRule
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import host_of_flat
@@ -61,7 +61,7 @@ def listed_there(store: Asked, target: RegistryTarget) -> Iterator[tuple[Referen
         UsageError: the source cannot be derived from the names.
         RegistryError: the registry has no catalog.
     """
-    if not target.rules.is_plain or target.rules.rest is Rule.STRIP_HOST:
+    if not target.rules.is_plain or target.rules.rest is RenameRule.STRIP_HOST:
         raise UsageError(
             "the sources of names cannot be derived with these mapping rules",
             where=str(target),

@@ -20,7 +20,7 @@ from airgap.errors import UsageError
 from airgap.lookaside.places import check_base
 from airgap.mirror.engines import quoted, registries_conf
 from airgap.naming.mapping import RegistryTarget
-from airgap.naming.renaming import Rule
+from airgap.naming.renaming import RenameRule
 from airgap.oci.reference import Repository
 from airgap.text import listing, printable
 from airgap.trust.judge.advice import portability
@@ -50,7 +50,7 @@ class Mode(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class SiteKey:
+class HostKey:
     """A public key of the site: its path on the hosts that pull, and whether it is an OpenPGP key."""
 
     path: str
@@ -71,7 +71,7 @@ class SitePolicy:
 
 
 @dataclass(frozen=True)
-class Mirror:
+class SiteMirror:
     """Where the images are at the site.
 
     Attributes:
@@ -129,10 +129,10 @@ class MirrorConfig:
 
 def mirror_config(
     mode: Mode,
-    mirror: Mirror,
+    mirror: SiteMirror,
     policy: SitePolicy,
     sources: Sequence[str] = (),
-    site_keys: Sequence[SiteKey] = (),
+    site_keys: Sequence[HostKey] = (),
     routes: Mapping[str, str] | None = None,
 ) -> MirrorConfig:
     """Write the configuration.
@@ -173,7 +173,7 @@ def mirror_config(
     )
 
 
-def _site(mirror: Mirror, sources: Sequence[str], site_keys: Sequence[SiteKey]) -> Scopes:
+def _site(mirror: SiteMirror, sources: Sequence[str], site_keys: Sequence[HostKey]) -> Scopes:
     """One scope for everything at the target: what the vendors signed was judged at import."""
     if not site_keys:
         raise UsageError("mode site needs the site's key", expected="--site-key FILE, the public half of import's --sign-by")
@@ -240,7 +240,7 @@ def _name_of(scope: str) -> str:
     return f"{head}/{last.partition(':')[0]}" if slash else scope
 
 
-def _locations(mirror: Mirror, rules: Scopes) -> dict[str, str]:
+def _locations(mirror: SiteMirror, rules: Scopes) -> dict[str, str]:
     return {name: mirror.name(name) for name in _outermost(_name_of(scope) for scope in rules)}
 
 
@@ -253,7 +253,7 @@ def _outermost(names: Iterable[str]) -> list[str]:
     return found
 
 
-def _original(mirror: Mirror, policy: SitePolicy, rules: Scopes, site_keys: Sequence[SiteKey]) -> Scopes:
+def _original(mirror: SiteMirror, policy: SitePolicy, rules: Scopes, site_keys: Sequence[HostKey]) -> Scopes:
     """Scopes by source name. A wildcard stays and continues to decide for its hosts."""
     wildcards = {scope: found for scope, found in policy.docker.items() if scope.startswith("*.") and _is_scope(scope)}
     docker = {scope: [_portable(requirement) for requirement in found] for scope, found in {**rules, **wildcards}.items()}
@@ -264,7 +264,7 @@ def _original(mirror: Mirror, policy: SitePolicy, rules: Scopes, site_keys: Sequ
     return docker
 
 
-def _internal(mirror: Mirror, rules: Scopes, site_keys: Sequence[SiteKey], warnings: list[str]) -> Scopes:
+def _internal(mirror: SiteMirror, rules: Scopes, site_keys: Sequence[HostKey], warnings: list[str]) -> Scopes:
     """Scopes by the target's names, so that vendors' signatures hold there."""
     _check_hosts(mirror, sorted({scope.partition("/")[0] for scope in rules}))
     docker: Scopes = {}
@@ -276,9 +276,9 @@ def _internal(mirror: Mirror, rules: Scopes, site_keys: Sequence[SiteKey], warni
     return docker
 
 
-def _check_hosts(mirror: Mirror, hosts: Sequence[str]) -> None:
+def _check_hosts(mirror: SiteMirror, hosts: Sequence[str]) -> None:
     """Refuse when a name at the target does not tell whose signature it needs."""
-    if mirror.target.rules.rest is Rule.STRIP_HOST and len(hosts) > 1:
+    if mirror.target.rules.rest is RenameRule.STRIP_HOST and len(hosts) > 1:
         raise UsageError(
             "mode internal cannot distinguish the vendors of several hosts if names have no host (strip-host)",
             got=listing(list(hosts), 8),
@@ -291,7 +291,7 @@ def _check_hosts(mirror: Mirror, hosts: Sequence[str]) -> None:
             raise UsageError("two source hosts have the same name at the target", where=mirror.name(host), got=f"{other}, {host}")
 
 
-def _remapped(requirement: Requirement, scope: str, mirror: Mirror, warnings: list[str]) -> Requirement:
+def _remapped(requirement: Requirement, scope: str, mirror: SiteMirror, warnings: list[str]) -> Requirement:
     """The same requirement for the name at the target.
 
     Raises:
@@ -336,7 +336,7 @@ def _portable(requirement: Requirement) -> Requirement:
     return result
 
 
-def _site_requirements(keys: Sequence[SiteKey], identity: Requirement | None = None) -> list[Requirement]:
+def _site_requirements(keys: Sequence[HostKey], identity: Requirement | None = None) -> list[Requirement]:
     more = {} if identity is None else {"signedIdentity": identity}
     kinds: dict[bool, Requirement] = {True: {"type": "signedBy", "keyType": GPG_KEYS}, False: {"type": "sigstoreSigned"}}
     return [{**kinds[key.openpgp], "keyPath": key.path, **more} for key in keys]
@@ -369,7 +369,7 @@ def _key_files(requirements: Iterable[Requirement]) -> Iterator[str]:
             yield from [found] if isinstance(found, str) else found
 
 
-def _registries_d(mirror: Mirror, requirements: Sequence[Requirement]) -> str:
+def _registries_d(mirror: SiteMirror, requirements: Sequence[Requirement]) -> str:
     """Where the signatures of the target's images are; the target is what is really asked, whatever the name pulled."""
     kinds = {requirement["type"] for requirement in requirements}
     if "signedBy" in kinds and not mirror.lookaside:

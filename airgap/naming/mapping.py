@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from airgap.errors import UsageError
-from airgap.naming.renaming import KEEP, Rules, parse_rules
+from airgap.naming.renaming import KEEP, RenameRules, parse_rules
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import canonical_host
 from airgap.oci.image import keeping_tag
@@ -34,7 +34,7 @@ class RegistryTarget:
 
     host: str
     prefix: str
-    rules: Rules = KEEP
+    rules: RenameRules = KEEP
 
     def __str__(self) -> str:
         return f"docker://{self.host}" + (f"/{self.prefix}" if self.prefix else "")
@@ -127,7 +127,7 @@ def place_of(path: Path) -> str:
     return f"file:{os.path.realpath(path)}"
 
 
-def parse_target(text: str, rules: Rules | str = "") -> TargetSpec:
+def parse_target(text: str, rules: RenameRules | str = "") -> TargetSpec:
     """Read a TARGET.
 
     Args:

@@ -28,7 +28,7 @@ _MOST_LEVELS = 16
 MAX_RULES = 100_000
 
 
-class Rule(enum.StrEnum):
+class RenameRule(enum.StrEnum):
     """The rule for a name that no other rule applies to."""
 
     KEEP_HOST = "keep-host"
@@ -36,7 +36,7 @@ class Rule(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class Prefix:
+class PrefixRule:
     """``prefix=SOURCE=PATH``."""
 
     source: str
@@ -51,7 +51,7 @@ class Prefix:
 
 
 @dataclass(frozen=True)
-class Single:
+class SingleRule:
     """``image=SOURCE[:TAG]=PATH[:TAG]``; without a tag on the left every tag keeps its own."""
 
     source: str
@@ -60,7 +60,7 @@ class Single:
     new_tag: str | None
 
     def apply(self, repository: Repository, tag: str | None) -> tuple[str, str | None] | None:
-        """As :meth:`Prefix.apply`."""
+        """As :meth:`PrefixRule.apply`."""
         if str(repository) != self.source or self.tag not in (None, tag):
             return None
         return self.path, self.new_tag or tag
@@ -73,13 +73,13 @@ class Expression:
     substitution: Substitution
 
     def apply(self, repository: Repository, tag: str | None) -> tuple[str, str | None] | None:
-        """As :meth:`Prefix.apply`."""
+        """As :meth:`PrefixRule.apply`."""
         path = self.substitution.apply(str(repository))
         return None if path is None else (path, tag)
 
 
 @dataclass(frozen=True)
-class Rules:
+class RenameRules:
     """All rules of ``--map``.
 
     Attributes:
@@ -89,8 +89,8 @@ class Rules:
         said: the rules as written by the operator.
     """
 
-    renames: tuple[Prefix | Single | Expression, ...] = ()
-    rest: Rule = Rule.KEEP_HOST
+    renames: tuple[PrefixRule | SingleRule | Expression, ...] = ()
+    rest: RenameRule = RenameRule.KEEP_HOST
     flat: int = 0
     said: tuple[str, ...] = ()
 
@@ -128,7 +128,7 @@ class Rules:
             found = rule.apply(source, tag)
             if found is not None:
                 return found
-        return (source.path if self.rest is Rule.STRIP_HOST else f"{kept_host(source)}/{source.path}"), tag
+        return (source.path if self.rest is RenameRule.STRIP_HOST else f"{kept_host(source)}/{source.path}"), tag
 
 
 def kept_host(source: Repository) -> str:
@@ -149,10 +149,10 @@ def kept_host(source: Repository) -> str:
     return source.flat_host
 
 
-KEEP = Rules()
+KEEP = RenameRules()
 
 
-def parse_rules(texts: Iterable[str | tuple[str, str]]) -> Rules:
+def parse_rules(texts: Iterable[str | tuple[str, str]]) -> RenameRules:
     """Read rules.
 
     Args:
@@ -161,19 +161,19 @@ def parse_rules(texts: Iterable[str | tuple[str, str]]) -> Rules:
     Raises:
         UsageError: a rule has a mistake or can never apply.
     """
-    renames: list[Prefix | Single | Expression] = []
-    rest: Rule | None = None
+    renames: list[PrefixRule | SingleRule | Expression] = []
+    rest: RenameRule | None = None
     flat = 0
     said: list[str] = []
     for item in texts:
         text, where = (item, "--map") if isinstance(item, str) else item
         try:
             kind, _, value = text.partition("=")
-            if text in tuple(Rule) and rest is None:
-                rest = Rule(text)
+            if text in tuple(RenameRule) and rest is None:
+                rest = RenameRule(text)
             elif kind == "flatten" and not flat:
                 flat = _levels(text, value)
-            elif text in tuple(Rule) or kind == "flatten":
+            elif text in tuple(RenameRule) or kind == "flatten":
                 raise UsageError("this mapping rule can be given only once", got=printable(text))
             elif rest is not None:
                 raise UsageError("this mapping rule can never apply", got=printable(text), hint=f"put it before {rest}")
@@ -185,7 +185,7 @@ def parse_rules(texts: Iterable[str | tuple[str, str]]) -> Rules:
         said.append(text)
         if len(said) > MAX_RULES:
             raise UsageError("too many mapping rules", where=where, expected=f"{MAX_RULES} at most")
-    return Rules(tuple(renames), rest or Rule.KEEP_HOST, flat, tuple(said))
+    return RenameRules(tuple(renames), rest or RenameRule.KEEP_HOST, flat, tuple(said))
 
 
 def _levels(text: str, value: str) -> int:
@@ -196,14 +196,14 @@ def _levels(text: str, value: str) -> int:
     return int(value)
 
 
-def _rename(text: str, kind: str, value: str) -> Prefix | Single | Expression:
+def _rename(text: str, kind: str, value: str) -> PrefixRule | SingleRule | Expression:
     source, equals, to = value.rpartition("=")  # an expression may have = in it, a name has none
     if kind not in ("prefix", "image", "regex") or not equals or not source:
         raise UsageError("unknown mapping rule", expected=_EXPECTED, got=printable(text))
     if kind == "regex":
         return Expression(Substitution.parse(source, to))
     if kind == "prefix":
-        return Prefix(_source_prefix(source), _path(to, empty=True)[0])
+        return PrefixRule(_source_prefix(source), _path(to, empty=True)[0])
     return _single(source, to)
 
 
@@ -218,7 +218,7 @@ def _source_prefix(text: str) -> str:
     return name
 
 
-def _single(source: str, to: str) -> Single:
+def _single(source: str, to: str) -> SingleRule:
     reference = Reference.parse(source)
     tag = reference.tag if ":" in source.rpartition("/")[2] else None
     path, new_tag = _path(to)
@@ -227,7 +227,7 @@ def _single(source: str, to: str) -> Single:
     if new_tag is not None and tag is None:
         raise UsageError("all tags of a repository would become one", expected=f"a tag on the left, too: {printable(source)}:TAG",
                          got=printable(to))  # fmt: skip
-    return Single(str(reference.repository), tag, path, new_tag)
+    return SingleRule(str(reference.repository), tag, path, new_tag)
 
 
 def _path(text: str, *, empty: bool = False) -> tuple[str, str | None]:

@@ -17,7 +17,7 @@ _EXAMPLES = 3
 
 
 @dataclass
-class Findings:
+class Strays:
     """What the walk over one image found.
 
     Attributes:
@@ -48,7 +48,7 @@ class Findings:
         self.strangers.setdefault(place, {})[digest_tag(subject)] = None
 
 
-def remarks(findings: Iterable[Findings], entries: Sequence[Entry]) -> tuple[str, ...]:
+def remarks(findings: Iterable[Strays], entries: Sequence[Entry]) -> tuple[str, ...]:
     """One line per kind, always in the same order, whatever the order of the images."""
     all_of_it = list(findings)
     return (
@@ -59,7 +59,7 @@ def remarks(findings: Iterable[Findings], entries: Sequence[Entry]) -> tuple[str
     )
 
 
-def _of_strangers(findings: Sequence[Findings]) -> Iterator[str]:
+def _of_strangers(findings: Sequence[Strays]) -> Iterator[str]:
     found: dict[Repository, set[str]] = {}
     for one in findings:
         for place, tags in one.strangers.items():
@@ -73,7 +73,7 @@ def _are(count: int) -> str:
     return "one fallback tag holds" if count == 1 else f"{plural(count, 'fallback tag')} hold"
 
 
-def _of_odd_answers(findings: Sequence[Findings]) -> Iterator[str]:
+def _of_odd_answers(findings: Sequence[Strays]) -> Iterator[str]:
     """A registry that lists the referrers of some manifests says of others, in the same repository, that it has no such lists."""
     listed = {place for one in findings for place in one.listed}
     odd: dict[Repository, set[Digest]] = {}

@@ -26,7 +26,7 @@ _MAX_HINTS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedMember:
     """One blob to fetch: its source, its descriptor, and its place."""
 
     repository: Repository
@@ -65,7 +65,7 @@ class Plan:
     lock: Lock
     volume_size: int | None
     images: tuple[Image, ...]
-    blobs: dict[Digest, Placed]
+    blobs: dict[Digest, PlacedMember]
     sizes: tuple[int, ...]
     held: Mapping[Digest, Held] = field(default_factory=dict)
     patched: Mapping[Digest, tuple[Descriptor, Made]] = field(default_factory=dict)
@@ -149,7 +149,7 @@ def lay_out(
     sized = [(digest, descriptor.size) for digest, (_, descriptor, _) in order.items()]
     computed = frame.measure(layout_members(lock.images, sized), volume_size)
     blobs = {
-        digest: Placed(repository, descriptor, computed.extents[names.blob_path(digest)], metadata)
+        digest: PlacedMember(repository, descriptor, computed.extents[names.blob_path(digest)], metadata)
         for digest, (repository, descriptor, metadata) in order.items()
     }
     images = tuple(replace(image, volumes=_volumes(lock, blobs, patched, image)) for image in lock.images)
@@ -216,7 +216,7 @@ def _check_parity(plan: Plan) -> None:
 
 
 def _volumes(
-    lock: Lock, blobs: Mapping[Digest, Placed], patched: Mapping[Digest, tuple[Descriptor, Made]], image: Image
+    lock: Lock, blobs: Mapping[Digest, PlacedMember], patched: Mapping[Digest, tuple[Descriptor, Made]], image: Image
 ) -> tuple[int, ...]:
     """The volumes an image needs; volume 1 always, for its index."""
     found = {1}

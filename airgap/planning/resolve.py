@@ -32,7 +32,7 @@ from airgap.oci.reference import Repository
 from airgap.oci.selection import PlatformFilter, config_of, platform_in
 from airgap.oci.stores import Source
 from airgap.oci.verify import VerifiedReader, read_all
-from airgap.planning.findings import Findings, remarks
+from airgap.planning.findings import Strays, remarks
 from airgap.planning.gaps import raise_gaps
 from airgap.planning.lock import Lock, Node
 from airgap.progress import Progress
@@ -64,7 +64,7 @@ def resolve(
     raise_gaps([(e, walk) for e, walk in zip(entries, walks, strict=True) if isinstance(walk, AirgapError)], len(entries))
     images: list[Image] = []
     manifests: dict[Digest, Node] = {}
-    findings: list[Findings] = []
+    findings: list[Strays] = []
     for entry, (image, nodes, found) in zip(entries, walked, strict=True):
         images.append(image)
         findings.append(found)
@@ -78,7 +78,7 @@ def resolve(
     return Lock(tuple(images), manifests, places, remarks=remarks(findings, entries))
 
 
-def _attempt(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], Findings] | AirgapError:
+def _attempt(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], Strays] | AirgapError:
     """An image, or what keeps it from being resolved: all gaps are named, so one does not end the others."""
     try:
         return _Walk(entry, source, lookaside).run()
@@ -122,7 +122,7 @@ class _Walk:
     omitted: list[Digest] = field(default_factory=list)
     foreign: dict[Digest, None] = field(default_factory=dict)
     attachments: dict[tuple[Digest, str | None], Attachment] = field(default_factory=dict)
-    findings: Findings = field(default_factory=Findings)
+    findings: Strays = field(default_factory=Strays)
 
     def __post_init__(self) -> None:
         self.filter = PlatformFilter(self.entry.platforms)
@@ -135,7 +135,7 @@ class _Walk:
         """The kind of error that a mistake in what was read is: an image's own repository may be an archive or a bundle."""
         return Damaged if self.entry.source and place == self.repository else RegistryError
 
-    def run(self) -> tuple[Image, dict[Digest, Node], Findings]:
+    def run(self) -> tuple[Image, dict[Digest, Node], Strays]:
         """The image, all its manifests, and notes for people on how they were found."""
         root = self._root()
         self._descend(root, 0, root.digest, self.repository)

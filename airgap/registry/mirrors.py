@@ -17,7 +17,7 @@ from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
 from airgap.registry.http.failures import Unreached
 from airgap.registry.settings.options import RegistryOptions
-from airgap.registry.settings.rules import Place
+from airgap.registry.settings.rules import Location
 from airgap.registry.store import RegistryStore
 from airgap.text import printable
 
@@ -82,7 +82,7 @@ class MirroredSource:
             As :meth:`manifest`, but for what is not there.
         """
 
-        def ask(place: Place) -> bool:
+        def ask(place: Location) -> bool:
             if not self._store.has(place.repository, descriptor):
                 raise NotFound("no such blob", where=f"{place.repository}@{descriptor.digest}")
             return True
@@ -134,7 +134,7 @@ class MirroredSource:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def begin(self, place: Place, descriptor: Descriptor, offset: int) -> Reader:
+    def begin(self, place: Location, descriptor: Descriptor, offset: int) -> Reader:
         """A blob's stream from one place; a small one of a mirror is checked first."""
         reader = self._store.open(place.repository, descriptor, offset)
         if not place.is_mirror or offset or descriptor.size > _SMALL:
@@ -142,7 +142,7 @@ class MirroredSource:
         checked = VerifiedReader(reader, descriptor, f"mirror {place.repository}")
         return BytesReader(read_all(checked, descriptor.size, str(place.repository)))
 
-    def failed(self, place: Place, error: RegistryError) -> None:
+    def failed(self, place: Location, error: RegistryError) -> None:
         """Remember a mirror that cannot be reached, and say so once."""
         host = place.repository.host
         with self._lock:
@@ -157,14 +157,14 @@ class MirroredSource:
         with self._lock:
             self._wrong.add(descriptor.digest)
 
-    def usable(self, places: Sequence[Place]) -> list[Place]:
+    def usable(self, places: Sequence[Location]) -> list[Location]:
         """Without the mirrors that could not be reached, as long as there is the location: it knows what exists, they may not."""
         if places[-1].is_mirror:
             return list(places)
         return [place for place in places[:-1] if place.repository.host not in self._down] + [places[-1]]
 
-    def _first(self, places: Sequence[Place], ask: Callable[[Place], T]) -> T:
-        failures: list[tuple[Place, RegistryError]] = []
+    def _first(self, places: Sequence[Location], ask: Callable[[Location], T]) -> T:
+        failures: list[tuple[Location, RegistryError]] = []
         for place in self.usable(places):
             try:
                 return ask(place)
@@ -173,7 +173,7 @@ class MirroredSource:
                 failures.append((place, error))
         raise _of_all(failures)
 
-    def _authoritative(self, places: Sequence[Place], ask: Callable[[], T]) -> T:
+    def _authoritative(self, places: Sequence[Location], ask: Callable[[], T]) -> T:
         try:
             return ask()
         except Unreached as error:
@@ -186,14 +186,14 @@ class _MirroredReader:
 
     failure = RegistryError
 
-    def __init__(self, source: MirroredSource, places: Sequence[Place], descriptor: Descriptor, offset: int) -> None:
+    def __init__(self, source: MirroredSource, places: Sequence[Location], descriptor: Descriptor, offset: int) -> None:
         self._source = source
         self._left = list(places)
         self._descriptor = descriptor
         self._position = offset
         self._hasher = descriptor.digest.hasher() if offset == 0 else None
         self._mirrors: list[str] = []
-        self._failures: list[tuple[Place, RegistryError]] = []
+        self._failures: list[tuple[Location, RegistryError]] = []
         self._reader = self._next()
 
     def readinto(self, buffer: memoryview, /) -> int:
@@ -250,7 +250,7 @@ class _MirroredReader:
             )
 
 
-def _of_all(failures: Sequence[tuple[Place, RegistryError]]) -> RegistryError:
+def _of_all(failures: Sequence[tuple[Location, RegistryError]]) -> RegistryError:
     """The location's error, which decides. Without it something is only known not to exist when no mirror failed otherwise."""
     deciding = len(failures) - 1
     if failures[-1][0].is_mirror:

@@ -12,10 +12,10 @@ from airgap.registry.http.failures import redact
 from airgap.registry.http.refusals import refusal
 from airgap.registry.listing import Listing
 from airgap.registry.settings.options import RegistryOptions, origin
-from airgap.registry.target import RegistryTarget
+from airgap.registry.target import RegistryWriter
 
 
-class RegistryStore(RegistryTarget):
+class RegistryStore(RegistryWriter):
     """All registries, as one ``Source`` and ``Target``: repositories name their hosts themselves.
 
     One connection pool, one token cache, shared by all threads. A context manager.

@@ -26,7 +26,7 @@ from airgap.text import printable
 _NOT_NOW = frozenset({401, 404, 429})
 
 
-class RegistryTarget(RegistrySource):
+class RegistryWriter(RegistrySource):
     """Any registry as a ``Target``, and as a ``Source``. Thread-safe."""
 
     def __init__(self, options: RegistryOptions) -> None:

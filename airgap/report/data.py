@@ -10,7 +10,7 @@ from typing import Any
 from airgap.bundle.store import BundleStore
 from airgap.documents import difference
 from airgap.documents.custody import Custody
-from airgap.documents.difference import Content
+from airgap.documents.difference import Compared
 from airgap.errors import AirgapError, MediaError
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed
@@ -45,7 +45,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Signature:
+class ShownSignature:
     """One signature file of the catalog: its name, and whose it is: a key id as the name says it. Nothing is checked."""
 
     name: str
@@ -78,7 +78,7 @@ class Before:
         only_names: it knows what names stood for, not what hung off them.
     """
 
-    content: Content | None
+    content: Compared | None
     label: str
     only_names: bool = False
 
@@ -124,7 +124,7 @@ class Report:
     made: str
     images: Sequence[ShownImage]
     weights: Weights
-    signatures: Sequence[Signature]
+    signatures: Sequence[ShownSignature]
     trust: Trust
     before: Before
     differences: Mapping[str, Any] | None
@@ -138,13 +138,13 @@ class Report:
         return sum(len(image.sboms) for image in self.images)
 
 
-def signatures_of(files: Iterable[str]) -> list[Signature]:
+def signatures_of(files: Iterable[str]) -> list[ShownSignature]:
     """What the names of signature files say: ``catalog.json.<id>.sig`` or ``.asc``."""
     found = []
     for name in sorted(files):
         stem, _, suffix = name.rpartition(".")
         kind = "OpenPGP" if suffix == "asc" else "raw (cosign, openssl)"
-        found.append(Signature(name, kind, stem.rpartition(".")[2]))
+        found.append(ShownSignature(name, kind, stem.rpartition(".")[2]))
     return found
 
 

@@ -22,7 +22,7 @@ from airgap.text import printable
 
 
 @dataclass(frozen=True)
-class Facts:
+class ContentFacts:
     """The facts about a manifest that stay in memory."""
 
     descriptor: Descriptor
@@ -36,9 +36,9 @@ class Served:
     """One repository as it is served."""
 
     tags: dict[str, Digest] = field(default_factory=dict)
-    manifests: dict[Digest, Facts] = field(default_factory=dict)
+    manifests: dict[Digest, ContentFacts] = field(default_factory=dict)
     blobs: set[Digest] = field(default_factory=set)
-    referrers: dict[Digest, list[Facts]] = field(default_factory=dict)
+    referrers: dict[Digest, list[ContentFacts]] = field(default_factory=dict)
 
     def agrees(self, other: Served) -> bool:
         """Whether no tag refers to something else in ``other``."""
@@ -71,7 +71,7 @@ class Catalogue:
 
     def __init__(self, browsable: Browsable) -> None:
         self._browsable = browsable
-        self._facts: dict[Digest, Facts | None] = {}
+        self._facts: dict[Digest, ContentFacts | None] = {}
         self._attached: dict[Digest, list[Digest]] = {}
         self._own: dict[tuple[str, str], Served] = {}
         #: Names that are not served because they could mean several repositories -> the names to use instead.
@@ -107,7 +107,7 @@ class Catalogue:
         """The manifest itself, read and verified again. Raises ``NotFound``."""
         return self._browsable.find_manifest(digest)
 
-    def manifest_bytes(self, facts: Facts) -> bytes:
+    def manifest_bytes(self, facts: ContentFacts) -> bytes:
         """A manifest with known facts, read and verified again. Raises ``NotFound`` or ``Damaged``."""
         descriptor = facts.descriptor
         if self._browsable.find_blob(descriptor.digest) is None:
@@ -157,7 +157,7 @@ class Catalogue:
         result.link()
         return result
 
-    def _known(self, digest: Digest) -> Facts | None:
+    def _known(self, digest: Digest) -> ContentFacts | None:
         """The facts of a manifest, read once; None for a child that is not there (an index may be sparse)."""
         if digest not in self._facts:
             try:
@@ -207,10 +207,10 @@ class Catalogue:
         return f"{repository.flat_host}/{repository.path}", repository.path
 
 
-def _facts(manifest: Manifest) -> Facts:
+def _facts(manifest: Manifest) -> ContentFacts:
     """Children that are not supported manifests are content like any other."""
     others = (child for child in manifest.children if child.media_type not in media.MANIFESTS)
-    return Facts(
+    return ContentFacts(
         descriptor=manifest.descriptor,
         children=tuple(child.digest for child in manifest.children if child.media_type in media.MANIFESTS),
         blobs=tuple(blob.digest for blob in (*manifest.blobs(), *others)),

@@ -38,7 +38,7 @@ _TOO_SLOW = "the client reads the answer too slowly"
 _BUFFERS = threading.local()
 
 
-class Filled(Enum):
+class FilledBuffer(Enum):
     """The result of an attempt to receive."""
 
     SOME = "some"
@@ -88,7 +88,7 @@ class Connection:
         """The socket's descriptor."""
         return self._socket.fileno()
 
-    def fill(self) -> Filled:
+    def fill(self) -> FilledBuffer:
         """Receive what is available; between two requests also what arrives within a moment. Raises ``OSError``."""
         try:
             if isinstance(self._socket, ssl.SSLSocket):
@@ -96,13 +96,13 @@ class Connection:
             else:
                 part = self._socket.recv(_RECEIVE, 0 if self.idle else socket.MSG_DONTWAIT)
         except (BlockingIOError, ssl.SSLWantReadError):
-            return Filled.READ
+            return FilledBuffer.READ
         except ssl.SSLWantWriteError:
-            return Filled.WRITE
+            return FilledBuffer.WRITE
         except ssl.SSLEOFError:
-            return Filled.END
+            return FilledBuffer.END
         self.received += part
-        return Filled.SOME if part else Filled.END
+        return FilledBuffer.SOME if part else FilledBuffer.END
 
     def send(self, data: bytes, more: bool = False) -> None:
         """Send a head or a small answer; ``more``: more follows. Raises ``OSError``; ``TimeoutError`` for a slow client."""

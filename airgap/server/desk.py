@@ -12,7 +12,7 @@ from http import HTTPStatus
 from airgap.errors import AirgapError
 from airgap.oci import strictjson
 from airgap.server.catalogue import Catalogue
-from airgap.server.inventory import ShownImage, images
+from airgap.server.inventory import ListedImage, images
 from airgap.server.monitor import Monitor, ServedBundle
 from airgap.server.page import HEADERS, Status, render
 from airgap.server.wire import JSON, Answer
@@ -63,7 +63,7 @@ class Desk:
         self._guard = threading.Lock()
         self._checked = (-_FRESH, "")
         self._remembered: tuple[float, Sequence[Event] | None, str] = (-_FRESH, None, "")
-        self._shown: tuple[Catalogue, list[ShownImage], int] | None = None
+        self._shown: tuple[Catalogue, list[ListedImage], int] | None = None
 
     def answer(self, path: str) -> Answer | None:
         """The answer for a path, or None if it is not one of these endpoints."""
@@ -116,7 +116,7 @@ class Desk:
             memory=memory,
         )
 
-    def _images(self, catalogue: Catalogue) -> tuple[list[ShownImage], int]:
+    def _images(self, catalogue: Catalogue) -> tuple[list[ListedImage], int]:
         """They take some reading, so once for each catalogue."""
         with self._guard:
             if self._shown is None or self._shown[0] is not catalogue:

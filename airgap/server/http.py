@@ -23,7 +23,7 @@ from typing import Self
 
 from airgap.errors import AirgapError, Damaged, UsageError
 from airgap.oci.stores import Reader
-from airgap.server.connection import Connection, Filled
+from airgap.server.connection import Connection, FilledBuffer
 from airgap.server.monitor import Monitor
 from airgap.server.wire import Answer, Refusal, Request, problem, response_head, take_request
 from airgap.text import printable
@@ -31,7 +31,7 @@ from airgap.text import printable
 #: Answers one request. Raises ``AirgapError`` when the store itself failed.
 Service = Callable[[Request], Answer]
 
-_WAITS = {Filled.READ: select.EPOLLIN, Filled.WRITE: select.EPOLLOUT}
+_WAITS = {FilledBuffer.READ: select.EPOLLIN, FilledBuffer.WRITE: select.EPOLLOUT}
 _TICK = 0.5
 #: Seconds to wait when the system gives no descriptors.
 _PAUSE = 1.0
@@ -307,11 +307,11 @@ class HttpServer:
                 return 0
             if request is None:
                 filled = connection.fill()
-                if filled is Filled.END:
+                if filled is FilledBuffer.END:
                     return 0
                 if connection.idle and connection.received:
                     connection.idle, connection.deadline = False, time.monotonic() + self._limits.head
-                if filled is not Filled.SOME:
+                if filled is not FilledBuffer.SOME:
                     if connection.deadline < time.monotonic():  # one that says a little again and again is seldom seen parked
                         raise TimeoutError("the request was not completed in time")
                     return _WAITS[filled]

@@ -20,7 +20,7 @@ _DIGEST_TAG = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.[a-z]+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class ShownImage:
+class ListedImage:
     """One name and its image.
 
     Attributes:
@@ -40,7 +40,7 @@ class ShownImage:
     attachments: int
 
 
-def images(catalogue: Catalogue, limit: int) -> tuple[list[ShownImage], int]:
+def images(catalogue: Catalogue, limit: int) -> tuple[list[ListedImage], int]:
     """The first ``limit`` images by name, and their total number, without tags that only hold attachments."""
     names = [
         (name, tag)
@@ -52,12 +52,12 @@ def images(catalogue: Catalogue, limit: int) -> tuple[list[ShownImage], int]:
     return [_shown(catalogue, name, tag) for name, tag in names[:limit]], len(names)
 
 
-def _shown(catalogue: Catalogue, name: str, tag: str) -> ShownImage:
+def _shown(catalogue: Catalogue, name: str, tag: str) -> ListedImage:
     served = catalogue.repository(name) or Served()
     root = served.tags[tag]
     under = _under(served, root)
     sizes = {digest: catalogue.blob_size(digest) for part in under for digest in served.manifests[part].blobs}
-    return ShownImage(
+    return ListedImage(
         name=f"{name}:{tag}",
         digest=root,
         platforms=_platforms(catalogue, root),

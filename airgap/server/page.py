@@ -13,7 +13,7 @@ from airgap import __version__
 from airgap.format.names import bundle_name
 from airgap.html.elements import badge, facts, moment, page, section, small, table, text, verdict
 from airgap.html.style import POLICY
-from airgap.server.inventory import ShownImage
+from airgap.server.inventory import ListedImage
 from airgap.server.monitor import ServedBundle, Trouble
 from airgap.state import Event
 from airgap.text import human_size, plural
@@ -58,7 +58,7 @@ class Status:
     ailment: str
     access: str
     bundles: Sequence[ServedBundle]
-    images: Sequence[ShownImage]
+    images: Sequence[ListedImage]
     total: int
     ambiguous: dict[str, list[str]]
     troubles: Sequence[Trouble]
@@ -141,7 +141,7 @@ def _worry(bundle: ServedBundle, now: dt.datetime) -> str:
     return "old" if now - bundle.since > dt.timedelta(days=_OLD) else ""
 
 
-def _image(image: ShownImage) -> tuple[str, ...]:
+def _image(image: ListedImage) -> tuple[str, ...]:
     return (
         text(image.name) + small(image.digest, "digest"),
         "<br>".join(text(one) for one in image.platforms) or "not stated",

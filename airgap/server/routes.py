@@ -17,7 +17,7 @@ from airgap.limits import MAX_REPOSITORY
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.server.catalogue import Catalogue, Facts, Served
+from airgap.server.catalogue import Catalogue, ContentFacts, Served
 from airgap.server.wire import JSON, Answer, problem
 from airgap.text import printable
 
@@ -170,7 +170,7 @@ def _referrers(catalogue: Catalogue, served: Served, request: Request) -> Answer
     return Answer.of(body, media.OCI_INDEX, {**applied, **more})
 
 
-def _described(catalogue: Catalogue, facts: Facts) -> Descriptor:
+def _described(catalogue: Catalogue, facts: ContentFacts) -> Descriptor:
     """With the manifest's annotations, as "Listing Referrers" requires; read on request, because they may be large."""
     return replace(facts.descriptor, annotations=catalogue.manifest(facts.descriptor.digest).annotations)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airgap.oci.digest import Digest
-from airgap.state.place import Place
+from airgap.state.place import Database
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Carried:
 class Custodians:
     """The custody entries in a state; see :class:`airgap.state.State`."""
 
-    def __init__(self, place: Place, connection: sqlite3.Connection) -> None:
+    def __init__(self, place: Database, connection: sqlite3.Connection) -> None:
         self._place = place
         self._connection = connection
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from airgap.errors import Damaged
 from airgap.oci.digest import Digest
-from airgap.state.place import Place
+from airgap.state.place import Database
 from airgap.state.standing import Standing
 
 #: Generations of one stream remembered for one target; what older ones brought is never pruned.
@@ -69,7 +69,7 @@ class Generations:
         standing: the images of the targets' names over time.
     """
 
-    def __init__(self, place: Place, connection: sqlite3.Connection) -> None:
+    def __init__(self, place: Database, connection: sqlite3.Connection) -> None:
         self._place = place
         self._connection = connection
         self.standing = Standing(place, connection)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from airgap.errors import Damaged
 from airgap.oci.digest import Digest
-from airgap.state.place import Place
+from airgap.state.place import Database
 
 _SEALING, _APPEARING = "sealing", "appearing"
 
@@ -31,7 +31,7 @@ class Sealing:
 class Intents:
     """The intents in a state; see :class:`airgap.state.State`."""
 
-    def __init__(self, place: Place, connection: sqlite3.Connection) -> None:
+    def __init__(self, place: Database, connection: sqlite3.Connection) -> None:
         self._place = place
         self._connection = connection
 

@@ -15,7 +15,7 @@ from airgap.state.custody import Carried, Custodians
 from airgap.state.generations import Brought, Generations
 from airgap.state.intents import Intents, Sealing
 from airgap.state.owners import Owners
-from airgap.state.place import Place
+from airgap.state.place import Database
 from airgap.state.turns import Turn, identity, take
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -30,7 +30,7 @@ class Remembered:
 
 
 @dataclass(frozen=True)
-class Name:
+class KnownName:
     """The image that a name at a target refers to since the last import that moved it.
 
     Attributes:
@@ -97,7 +97,7 @@ class State:
 
     def __init__(self, directory: Path, begin: bool = False) -> None:
         self._directory = directory
-        self._place = Place(directory)
+        self._place = Database(directory)
         self._connection = self._place.open(begin)
         self.generations = Generations(self._place, self._connection)
         self.intents = Intents(self._place, self._connection)
@@ -109,7 +109,7 @@ class State:
     @staticmethod
     def exists(directory: Path) -> bool:
         """Whether there is a state, or the directory of one that was lost."""
-        return Place(directory).exists()
+        return Database(directory).exists()
 
     @staticmethod
     def protect(directory: Path) -> str:
@@ -121,12 +121,12 @@ class State:
             Refused: it belongs to another user, or is shared.
             MediaError: the disk fails.
         """
-        return Place(directory).protect()
+        return Database(directory).protect()
 
     @staticmethod
     def begun(directory: Path) -> bool:
         """Whether there is a database, intact or not."""
-        return Place(directory).begun()
+        return Database(directory).begun()
 
     def __enter__(self) -> State:
         return self
@@ -188,7 +188,7 @@ class State:
         except Damaged as error:
             raise self._place.damaged("invalid catalog digest") from error
 
-    def names(self, target: str) -> list[Name]:
+    def names(self, target: str) -> list[KnownName]:
         """The names at a target, and at the parts of it, that imports from here have set; sorted.
 
         Args:
@@ -198,7 +198,7 @@ class State:
         with self._place.errors():
             rows = self._connection.execute(query, (target, len(target) + 1, f"{target}/")).fetchall()
         try:
-            return list({name: Name(name, source, Digest.parse(digest)) for name, source, digest in rows}.values())
+            return list({name: KnownName(name, source, Digest.parse(digest)) for name, source, digest in rows}.values())
         except Damaged as error:
             raise self._place.damaged("invalid image digest") from error
 
@@ -254,7 +254,7 @@ class State:
         outcome: str,
         reason: str = "",
         floor: dt.datetime | None = None,
-        names: Iterable[tuple[str, Name]] = (),
+        names: Iterable[tuple[str, KnownName]] = (),
         work: str = "",
     ) -> None:
         """Record a loaded bundle with the reason, the latest time that the site has seen, and the names at each target.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from airgap.state.place import Place
+from airgap.state.place import Database
 
 
 class Owners:
     """The owners in a state; see :class:`airgap.state.State`."""
 
-    def __init__(self, place: Place, connection: sqlite3.Connection) -> None:
+    def __init__(self, place: Database, connection: sqlite3.Connection) -> None:
         self._place = place
         self._connection = connection
 

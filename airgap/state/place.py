@@ -136,7 +136,7 @@ class _Unusable(Refused):
     """The state is lost or damaged: the only reason to start a new one in its place."""
 
 
-class Place:
+class Database:
     """A state directory; see :class:`airgap.state.State`."""
 
     def __init__(self, directory: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from airgap.errors import Damaged
 from airgap.oci.digest import Digest
-from airgap.state.place import Place
+from airgap.state.place import Database
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Stood:
 class Standing:
     """The history of names in a state; see :class:`airgap.state.State`."""
 
-    def __init__(self, place: Place, connection: sqlite3.Connection) -> None:
+    def __init__(self, place: Database, connection: sqlite3.Connection) -> None:
         self._place = place
         self._connection = connection
 

@@ -64,7 +64,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Event:
+class WatchEvent:
     """One event. ``kind``: remark, waiting, begun, imported, refused, failed. ``detail`` is the traceback of a bug."""
 
     kind: str
@@ -113,7 +113,7 @@ class Watcher:
         results: Results,
         patience: float,
         progress: Progress,
-        tell: Callable[[Event], None],
+        tell: Callable[[WatchEvent], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._site, self._arrivals, self._attempts, self._results = site, arrivals, attempts, results
@@ -149,7 +149,7 @@ class Watcher:
             terms = self._site.terms()
         except AirgapError as error:  # the drop directory is gone, or the policy broken: what it said before counts no more
             self._codes.append(exit_code(error))
-            self._tell_new({f"remark {error}": Event("remark", f"nothing is imported: {error}", facts=error.facts())}, set())
+            self._tell_new({f"remark {error}": WatchEvent("remark", f"nothing is imported: {error}", facts=error.facts())}, set())
             return False
         done = self._attempts.imported(self._purpose)
         bundles = self._gathering.bundles(folders, terms, self._conditions, done)
@@ -157,7 +157,7 @@ class Watcher:
         present = {bundle.digest for bundle in bundles}
         self._pauses = {digest: one for digest, one in self._pauses.items() if digest in present or one.code == _TARGET_FAILED}
         remarks = (*self._arrivals.remarks, *self._gathering.remarks)[:_MAX_REMARKS]
-        self._tell_new({f"remark {text}": Event("remark", text) for text in remarks}, {str(one.digest) for one in bundles})
+        self._tell_new({f"remark {text}": WatchEvent("remark", text) for text in remarks}, {str(one.digest) for one in bundles})
         return self._go_through(bundles)
 
     def _go_through(self, bundles: Sequence[Gathered]) -> bool:
@@ -186,7 +186,7 @@ class Watcher:
         if bundle.digest not in self._told:
             self._told[bundle.digest] = outcome
             text = f"{outcome} as before: its files and the policy are unchanged"
-            self._tell(Event("unchanged", text, before.name, {"outcome": outcome, "exit_code": before.code}))
+            self._tell(WatchEvent("unchanged", text, before.name, {"outcome": outcome, "exit_code": before.code}))
         return True
 
     def _pauses_still(self, bundle: Gathered) -> bool:
@@ -221,7 +221,7 @@ class Watcher:
 
     def _wait(self, bundle: Gathered, text: str, code: int, facts: Mapping[str, Any] | None = None) -> None:
         self._codes.append(code)
-        event = Event("waiting", text, bundle.name, facts or {"waits_for": text})
+        event = WatchEvent("waiting", text, bundle.name, facts or {"waits_for": text})
         if self._told.get(bundle.digest) != text:
             self._told[bundle.digest] = text
             self._conclude(bundle, event, [f"waits for    {text}"], write=bundle.catalog is not None)
@@ -233,7 +233,7 @@ class Watcher:
                 with site.turn(memory, lambda text: self._wait(bundle, text, 0)) as turn:
                     self._told.pop(bundle.digest, None)
                     self.importing = bundle.name
-                    self._tell(Event("begun", f"from {listing([str(folder.path) for folder in bundle.folders])}", bundle.name))
+                    self._tell(WatchEvent("begun", f"from {listing([str(folder.path) for folder in bundle.folders])}", bundle.name))
                     paths = [folder.path for folder in bundle.folders]
                     with presence.attending():
                         done = import_bundle(paths, site.destination, site.terms(), memory, self._progress, turn, site.signing)
@@ -251,7 +251,7 @@ class Watcher:
         self.importing = ""
         facts, lines = self._site.describe(done)
         text = "everything was already there" if done.loaded is None else plural(len(done.names), "image")
-        self._conclude(bundle, Event("imported", text, bundle.name, facts), lines, keep=("imported", 0))
+        self._conclude(bundle, WatchEvent("imported", text, bundle.name, facts), lines, keep=("imported", 0))
 
     def _failed(self, bundle: Gathered, error: AirgapError) -> None:
         self.importing = ""
@@ -269,18 +269,18 @@ class Watcher:
         if isinstance(error, (RegistryError, MediaError)):
             seconds = min(max(2 * self._pauses.get(bundle.digest, _NO_PAUSE).seconds, _FIRST_PAUSE), _LONGEST_PAUSE)
             self._pauses[bundle.digest] = _Pause(self._clock() + seconds, seconds, code, _files(bundle))
-            self._conclude(bundle, Event("failed", f"{error}; next try in {seconds:.0f} seconds", bundle.name, facts), lines)
+            self._conclude(bundle, WatchEvent("failed", f"{error}; next try in {seconds:.0f} seconds", bundle.name, facts), lines)
             return
         self._told[bundle.digest] = "refused"
         lines.append("next try     when the files or the policy change")
-        self._conclude(bundle, Event("refused", str(error), bundle.name, facts), lines, keep=("refused", code))
+        self._conclude(bundle, WatchEvent("refused", str(error), bundle.name, facts), lines, keep=("refused", code))
 
     def _gone(self, bundle: Gathered, error: AirgapError) -> None:
         """Its medium was pulled: when that is back, wherever, the bundle is gathered and tried as a new one."""
         where = listing([printable(str(folder.path)) for folder in bundle.folders if not folder.is_there()])
         gone = MediaError("its medium was taken away", where=where, got=error.what, hint="insert it again to import the bundle")
         self._codes.append(exit_code(gone))
-        event = Event("failed", str(gone), bundle.name, {**gone.facts(), "exit_code": exit_code(gone)})
+        event = WatchEvent("failed", str(gone), bundle.name, {**gone.facts(), "exit_code": exit_code(gone)})
         self._conclude(bundle, event, (), write=False)  # its place may be an empty mount point now
 
     def _bug(self, bundle: Gathered, error: Exception) -> None:
@@ -288,13 +288,13 @@ class Watcher:
         self._codes.append(BUG)
         self._told[bundle.digest] = "refused"
         text = f"a bug in airgap: {type(error).__name__}"
-        event = Event("refused", text, bundle.name, {"error": text, "exit_code": BUG}, traceback.format_exc())
+        event = WatchEvent("refused", text, bundle.name, {"error": text, "exit_code": BUG}, traceback.format_exc())
         self._conclude(bundle, event, [f"error        {text}"], keep=("refused", BUG))
 
     def _conclude(
         self,
         bundle: Gathered,
-        event: Event,
+        event: WatchEvent,
         lines: Sequence[str],
         *,
         write: bool = True,
@@ -318,10 +318,10 @@ class Watcher:
                 path = self._results.write(bundle.name, bundle.folders[0].path, {**facts, **head}, [*shown, *lines])
                 facts["result"] = str(path)
             except MediaError as error:
-                self._tell(Event("remark", f"the result could not be written: {error}", bundle.name))
+                self._tell(WatchEvent("remark", f"the result could not be written: {error}", bundle.name))
         if keep is not None:
             self._keep(bundle, *keep)
-        self._tell(Event(event.kind, event.text, event.bundle, facts, event.detail))
+        self._tell(WatchEvent(event.kind, event.text, event.bundle, facts, event.detail))
 
     def _keep(self, bundle: Gathered, outcome: str, code: int) -> None:
         self._pauses.pop(bundle.digest, None)
@@ -342,7 +342,7 @@ class Watcher:
         since = sorted(self._attempts.imported(self._purpose)) if outcome == "waiting" else []
         return _hash([self._site.purpose, self._conditions, *(folder.stamps() for folder in bundle.folders), since])
 
-    def _tell_new(self, events: Mapping[str, Event], present: set[str]) -> None:
+    def _tell_new(self, events: Mapping[str, WatchEvent], present: set[str]) -> None:
         """Report new events, and forget those that no longer apply."""
         for key, event in events.items():
             if key not in self._told:

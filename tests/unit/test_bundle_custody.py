@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap.documents.custody import MAX_ENTRIES, Checked, Custody, Entry, Log, Seal, new_entry, parse_entry, read_result
+from airgap.documents.custody import MAX_ENTRIES, Custody, CustodyEntry, Log, PastCheck, Seal, new_entry, parse_entry, read_result
 from airgap.errors import AirgapError, Damaged, UsageError
 from airgap.oci.digest import Digest
 
@@ -18,7 +18,7 @@ CATALOG = Digest.of(b"catalog")
 AT = "2026-02-01T08:00:00Z"
 
 
-def written(*entries: Entry, before: bytes = b"") -> bytes:
+def written(*entries: CustodyEntry, before: bytes = b"") -> bytes:
     raw = before
     for entry in entries:
         log = Log.parse(raw, CATALOG)
@@ -26,12 +26,12 @@ def written(*entries: Entry, before: bytes = b"") -> bytes:
     return raw
 
 
-def entry(who: str = "Anna", **fields: Any) -> Entry:
+def entry(who: str = "Anna", **fields: Any) -> CustodyEntry:
     return replace(new_entry(CATALOG, AT, who, "depot", "", None), **fields)
 
 
 THREE = written(
-    entry("Anna"), entry("Bert", checked=Checked("good", 0, Digest.of(b"r"))), entry("Cleo", seal=Seal("ab" * 8, "sig", "c2ln"))
+    entry("Anna"), entry("Bert", checked=PastCheck("good", 0, Digest.of(b"r"))), entry("Cleo", seal=Seal("ab" * 8, "sig", "c2ln"))
 )
 
 
@@ -182,4 +182,4 @@ def test_only_the_result_of_a_check_of_this_bundle_is_taken(raw):
 
 def test_a_result_is_taken_with_its_digest():
     raw = json.dumps({"result": "damaged", "exit_code": 4, "bundles": [{"catalog": CATALOG}]}).encode()
-    assert read_result(raw, CATALOG, "check.json") == Checked("damaged", 4, Digest.of(raw))
+    assert read_result(raw, CATALOG, "check.json") == PastCheck("damaged", 4, Digest.of(raw))

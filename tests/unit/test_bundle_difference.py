@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from airgap.documents.difference import Content, compare, of_catalog, of_receipt, shown_images
+from airgap.documents.difference import Compared, compare, of_catalog, of_receipt, shown_images
 from airgap.documents.holdings import Held, Holdings
 from airgap.documents.receipt import Receipt
 from airgap.format.catalog import Blob, Catalog, Patch
@@ -35,11 +35,11 @@ def referrer(subject: str, artifact_type: str) -> Attachment:
     return Attachment(REFERRER, descriptor(subject).digest, descriptor(f"{subject} {artifact_type}", artifact_type))
 
 
-def content(*images: Image) -> Content:
-    return Content("some", "lock", shown_images(images), {}, None, 0)
+def content(*images: Image) -> Compared:
+    return Compared("some", "lock", shown_images(images), {}, None, 0)
 
 
-def differences(a: Content, b: Content) -> dict[str, Any]:
+def differences(a: Compared, b: Compared) -> dict[str, Any]:
     facts = compare(a, b)
     return {name: facts[name] for name in ("added", "removed", "moved", "changed") if facts[name]}
 
@@ -152,7 +152,7 @@ def test_blobs_and_what_a_bundle_would_be_in_full() -> None:
 
 
 def test_receipts_are_compared_by_names_and_blobs() -> None:
-    def receipt(**images: str) -> Content:
+    def receipt(**images: str) -> Compared:
         held = {Digest.of(seed.encode()): Held(10, ("app",)) for seed in images.values()}
         names = {name.replace("_", ":"): Digest.of(seed.encode()) for name, seed in images.items()}
         return of_receipt(Receipt("plant", "2026-01-31T12:00:00Z", "airgap 1", "docker://r", {}, Holdings(held, names)))

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from airgap.discover import Limits, as_text, as_yaml, discover
+from airgap.discover import SearchLimits, as_text, as_yaml, discover
 from airgap.discover.findings import Findings, Sheet
 from airgap.discover.listing import collect
 from airgap.errors import UsageError
@@ -18,7 +18,7 @@ def pod(image: str) -> str:
 
 
 def search(*paths: object, stdin: bytes = b"", **limits: int):
-    return discover([str(path) for path in paths], lambda limit: stdin[:limit], limits=Limits(**limits))
+    return discover([str(path) for path in paths], lambda limit: stdin[:limit], limits=SearchLimits(**limits))
 
 
 def test_directories_are_walked_and_hidden_binary_and_foreign_files_are_not_read(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from airgap.errors import MediaError, RegistryError, UsageError
 from airgap.exporter.export import export
 from airgap.exporter.request import ExportRequest
-from airgap.exporter.worlds import Fresh, Named, There, Unfinished, Unnamed, Untold, find
+from airgap.exporter.worlds import Fresh, NamedBundle, There, Unfinished, Unnamed, Untold, find
 from airgap.lists import Entry
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.reference import Repository
@@ -104,5 +104,5 @@ def test_to_find_out_changes_nothing(desk: Desk, tmp_path: Path) -> None:
     request = desk.request(encrypted=False)
     desk.run(request)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert isinstance(find(request, desk.state), Named)
+    assert isinstance(find(request, desk.state), NamedBundle)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before

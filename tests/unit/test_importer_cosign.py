@@ -17,7 +17,7 @@ REFERENCE = Reference.parse("registry.site:5000/mirror/docker.io/library/nginx:1
 SUBJECT = Digest.of(b"subject")
 
 
-def layer(payload: bytes, raw: bytes = b"raw") -> cosign.Signature:
+def layer(payload: bytes, raw: bytes = b"raw") -> cosign.CosignSignature:
     return cosign.signature(payload, raw)
 
 

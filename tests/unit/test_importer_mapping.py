@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airgap.errors import UsageError
 from airgap.naming.mapping import LayoutTarget, RegistryTarget, destinations, parse_target
-from airgap.naming.renaming import Rule, Rules
+from airgap.naming.renaming import RenameRule, RenameRules
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -128,10 +128,10 @@ host = st.from_regex(r"[a-z]{1,4}\.[a-z]{2}(:[1-9][0-9]{0,3})?", fullmatch=True)
 
 
 @settings(max_examples=60, deadline=None)
-@given(host, st.lists(component, max_size=2), host, st.lists(component, min_size=1, max_size=3), st.sampled_from(Rule))
-def test_every_name_stays_below_host_and_prefix(to: str, prefix: list[str], source: str, path: list[str], rule: Rule) -> None:
+@given(host, st.lists(component, max_size=2), host, st.lists(component, min_size=1, max_size=3), st.sampled_from(RenameRule))
+def test_every_name_stays_below_host_and_prefix(to: str, prefix: list[str], source: str, path: list[str], rule: RenameRule) -> None:
     reference = Reference.parse(f"{source}/{'/'.join(path)}:1")
-    moved = RegistryTarget(to, "/".join(prefix), Rules(rest=rule)).repository(reference.repository)
+    moved = RegistryTarget(to, "/".join(prefix), RenameRules(rest=rule)).repository(reference.repository)
     assert moved.host == to
     assert moved.path.startswith("/".join([*prefix, ""]))
     assert moved.path.endswith(reference.repository.path)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from airgap.errors import UsageError
-from airgap.mirror.policy import Mirror, MirrorConfig, Mode, SiteKey, SitePolicy, mirror_config
+from airgap.mirror.policy import HostKey, MirrorConfig, Mode, SiteMirror, SitePolicy, mirror_config
 from airgap.naming.mapping import RegistryTarget, parse_target
 from airgap.trust.policy.document import parse_policy
 
@@ -19,7 +19,7 @@ VENDOR = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/etc/pki/vendor.
 SITE = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/etc/pki/site.gpg"}
 REJECT = [{"type": "reject"}]
 ANYTHING = [{"type": "insecureAcceptAnything"}]
-KEY = SiteKey("/etc/pki/site.gpg")
+KEY = HostKey("/etc/pki/site.gpg")
 
 
 def policy(docker: dict[str, Any], default: Any = REJECT, **others: Any) -> SitePolicy:
@@ -27,10 +27,10 @@ def policy(docker: dict[str, Any], default: Any = REJECT, **others: Any) -> Site
     return SitePolicy(parse_policy(json.dumps(document).encode()), document)
 
 
-def mirror(target: str = "docker://reg.site:5000/mirror", rule: str = "", lookaside: str = LOOKASIDE, **more: Any) -> Mirror:
+def mirror(target: str = "docker://reg.site:5000/mirror", rule: str = "", lookaside: str = LOOKASIDE, **more: Any) -> SiteMirror:
     spec = parse_target(target, rule)
     assert isinstance(spec, RegistryTarget)
-    return Mirror(spec, lookaside, **more)
+    return SiteMirror(spec, lookaside, **more)
 
 
 def docker(made: MirrorConfig) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_sites_key_is_asked_for_beside_the_vendors_in_the_other_modes() -> None:
 
 
 def test_several_site_keys_must_all_have_signed() -> None:
-    made = mirror_config(Mode.SITE, mirror(), policy({}), site_keys=[KEY, SiteKey("/etc/pki/cosign.pub", openpgp=False)])
+    made = mirror_config(Mode.SITE, mirror(), policy({}), site_keys=[KEY, HostKey("/etc/pki/cosign.pub", openpgp=False)])
     assert docker(made)["reg.site:5000/mirror"] == [SITE, {"type": "sigstoreSigned", "keyPath": "/etc/pki/cosign.pub"}]
     assert any("sigstore" in warning for warning in made.warnings)
 
@@ -236,7 +236,7 @@ def test_registries_d_names_the_target_whatever_is_pulled() -> None:
         assert yaml.safe_load(made.registries_d) == {
             "docker": {"reg.site:5000/mirror": {"lookaside": LOOKASIDE, "use-sigstore-attachments": False}}
         }
-    made = mirror_config(Mode.SITE, mirror(lookaside=""), policy({}), site_keys=[SiteKey("/k.pub", openpgp=False)])
+    made = mirror_config(Mode.SITE, mirror(lookaside=""), policy({}), site_keys=[HostKey("/k.pub", openpgp=False)])
     assert yaml.safe_load(made.registries_d) == {"docker": {"reg.site:5000/mirror": {"use-sigstore-attachments": True}}}
 
 

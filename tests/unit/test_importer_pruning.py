@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgap.errors import UsageError
-from airgap.lifecycle.pruneplan import Kept, PrunePlan, Step
-from airgap.lifecycle.pruning import Entry, Node, Removal, Shelf, plan_removal
+from airgap.lifecycle.pruneplan import Kept, PlanStep, PrunePlan
+from airgap.lifecycle.pruning import HeldManifest, Inventory, Removal, ShelfEntry, plan_removal
 from airgap.lifecycle.shelves import Choice, choose, stood_for, unlisted
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
@@ -34,17 +34,17 @@ def attachment(tag: str, digest: Digest) -> Brought:
     return Brought(name(tag), digest, image=False)
 
 
-def node(*blobs: object, children: tuple[Digest, ...] = (), subject: Digest | None = None) -> Node:
-    return Node(children, tuple((d(blob), 1) for blob in blobs), subject, (), 1)
+def node(*blobs: object, children: tuple[Digest, ...] = (), subject: Digest | None = None) -> HeldManifest:
+    return HeldManifest(children, tuple((d(blob), 1) for blob in blobs), subject, (), 1)
 
 
 OLD, NEW = [image("1", d("old"))], [image("2", d("new"))]
-NAMES = (Entry(name("1"), d("old")), Entry(name("2"), d("new")))
+NAMES = (ShelfEntry(name("1"), d("old")), ShelfEntry(name("2"), d("new")))
 
 
 @pytest.mark.parametrize("layout", [False, True])
 def test_what_only_an_old_generation_named_goes_and_shared_blobs_stay(layout: bool) -> None:
-    shelf = Shelf(NAMES, {d("old"): node("shared", "own"), d("new"): node("shared")}, layout)
+    shelf = Inventory(NAMES, {d("old"): node("shared", "own"), d("new"): node("shared")}, layout)
     removal = plan_removal(shelf, NEW, OLD)
     assert removal == Removal((NAMES[0],), (d("old"),), ((d("own"), 1),), ())
 
@@ -56,14 +56,14 @@ def test_indexes_go_before_their_children_and_a_shared_child_stays() -> None:
         d("amd"): node("a"),
         d("arm"): node("b"),
     }
-    assert plan_removal(Shelf(NAMES, nodes), NEW, OLD).manifests == (d("old"), d("amd"))
+    assert plan_removal(Inventory(NAMES, nodes), NEW, OLD).manifests == (d("old"), d("amd"))
 
 
 @pytest.mark.parametrize("suffix", ["", ".sig", ".att", ".sbom"])
 def test_an_attachment_of_a_shared_child_stays_although_only_the_old_generation_brought_it(suffix: str) -> None:
     tag = digest_tag(d("arm"), suffix)
     nodes = {d("old"): node(children=(d("arm"),)), d("new"): node(children=(d("arm"),)), d("arm"): node("b"), d("a"): node("s")}
-    shelf = Shelf((*NAMES, Entry(name(tag), d("a"))), nodes, loose_names=True)
+    shelf = Inventory((*NAMES, ShelfEntry(name(tag), d("a"))), nodes, loose_names=True)
     removal = plan_removal(shelf, NEW, [*OLD, attachment(tag, d("a"))])
     assert (removal.names, removal.manifests, removal.stay) == ((NAMES[0],), (d("old"),), (name(tag),))
 
@@ -71,43 +71,43 @@ def test_an_attachment_of_a_shared_child_stays_although_only_the_old_generation_
 def test_a_referrer_goes_with_its_subject_and_stays_with_it() -> None:
     row = Brought(f"site.example/app@{d('ref')}", d("ref"), image=False)
     nodes = {d("old"): node(), d("new"): node(), d("ref"): node(subject=d("old"))}
-    entries = (*NAMES, Entry("", d("ref")))
-    removal = plan_removal(Shelf(entries, nodes, loose_names=True), NEW, [*OLD, row])
+    entries = (*NAMES, ShelfEntry("", d("ref")))
+    removal = plan_removal(Inventory(entries, nodes, loose_names=True), NEW, [*OLD, row])
     assert removal.manifests == (d("old"), d("ref"))
-    assert Entry("", d("ref")) in removal.names
+    assert ShelfEntry("", d("ref")) in removal.names
     nodes[d("ref")] = node(subject=d("new"))
-    assert plan_removal(Shelf(entries, nodes, loose_names=True), NEW, [*OLD, row]).manifests == (d("old"),)
+    assert plan_removal(Inventory(entries, nodes, loose_names=True), NEW, [*OLD, row]).manifests == (d("old"),)
 
 
 def test_a_name_that_was_not_brought_keeps_what_it_stands_for_with_all_below() -> None:
     nodes = {d("old"): node(children=(d("amd"),)), d("amd"): node("a"), d("new"): node()}
-    shelf = Shelf((*NAMES, Entry(name("mine"), d("old"))), nodes)
+    shelf = Inventory((*NAMES, ShelfEntry(name("mine"), d("old"))), nodes)
     assert plan_removal(shelf, NEW, OLD) == Removal(stay=(name("1"),))
 
 
 def test_a_name_that_somebody_has_moved_is_not_ours_any_more() -> None:
-    shelf = Shelf((Entry(name("1"), d("theirs")), NAMES[1]), {d("old"): node(), d("theirs"): node(), d("new"): node()})
+    shelf = Inventory((ShelfEntry(name("1"), d("theirs")), NAMES[1]), {d("old"): node(), d("theirs"): node(), d("new"): node()})
     removal = plan_removal(shelf, NEW, OLD)
     assert (removal.names, removal.manifests, removal.stay) == ((), (d("old"),), (name("1"),))
 
 
 def test_a_layout_lets_a_name_go_whose_manifest_stays_and_a_registry_cannot() -> None:
-    entries, nodes = (Entry(name("1"), d("new")), NAMES[1]), {d("new"): node("a")}
-    assert plan_removal(Shelf(entries, nodes), NEW, [image("1", d("new"))]) == Removal(stay=(name("1"),))
-    assert plan_removal(Shelf(entries, nodes, loose_names=True), NEW, [image("1", d("new"))]) == Removal((entries[0],))
+    entries, nodes = (ShelfEntry(name("1"), d("new")), NAMES[1]), {d("new"): node("a")}
+    assert plan_removal(Inventory(entries, nodes), NEW, [image("1", d("new"))]) == Removal(stay=(name("1"),))
+    assert plan_removal(Inventory(entries, nodes, loose_names=True), NEW, [image("1", d("new"))]) == Removal((entries[0],))
 
 
 def test_what_a_kept_generation_brought_stays_without_a_name_so_that_there_is_a_way_back() -> None:
-    shelf = Shelf((Entry(name("x"), d("three")),), {d("one"): node("a"), d("two"): node("b"), d("three"): node("c")})
+    shelf = Inventory((ShelfEntry(name("x"), d("three")),), {d("one"): node("a"), d("two"): node("b"), d("three"): node("c")})
     removal = plan_removal(shelf, [image("x", d("three")), image("x", d("two"))], [image("x", d("one"))])
     assert removal.manifests == (d("one"),)
 
 
-def case(seed: int) -> tuple[Shelf, list[Brought], list[Brought]]:
+def case(seed: int) -> tuple[Inventory, list[Brought], list[Brought]]:
     """Manifests over few blobs and earlier manifests; generations and strangers naming some of them; attachments to any of them."""
     rng = random.Random(seed)
     count = rng.randint(1, 12)
-    nodes: dict[Digest, Node] = {}
+    nodes: dict[Digest, HeldManifest] = {}
     for i in range(count):
         children = tuple(d(child) for child in range(i) if rng.random() < 0.2)
         subject = d(rng.randrange(i)) if i and rng.random() < 0.3 else None
@@ -124,12 +124,12 @@ def case(seed: int) -> tuple[Shelf, list[Brought], list[Brought]]:
     kept, dropped = some(6), some(8)
     now = {one.name: one.digest for one in rng.sample([*kept, *dropped], len(kept) + len(dropped))}
     now |= {one.name: one.digest for one in some(2)}
-    unnamed = [Entry("", d(rng.randrange(count))) for _ in range(rng.randint(0, 2))]
-    entries = tuple(sorted({*(Entry(name, digest) for name, digest in now.items()), *unnamed}))
-    return Shelf(entries, nodes, loose_names=rng.random() < 0.5), kept, dropped
+    unnamed = [ShelfEntry("", d(rng.randrange(count))) for _ in range(rng.randint(0, 2))]
+    entries = tuple(sorted({*(ShelfEntry(name, digest) for name, digest in now.items()), *unnamed}))
+    return Inventory(entries, nodes, loose_names=rng.random() < 0.5), kept, dropped
 
 
-def whole(shelf: Shelf, root: Digest) -> set[Digest]:
+def whole(shelf: Inventory, root: Digest) -> set[Digest]:
     """Everything that a kept root needs, walked the plain way: until nothing new is found."""
     found = {root}
     while True:
@@ -173,7 +173,7 @@ def test_removing_twice_removes_nothing_more(seed: int) -> None:
     shelf, kept, dropped = case(seed)
     removal = plan_removal(shelf, kept, dropped)
     entries = tuple(entry for entry in shelf.entries if entry not in set(removal.names))
-    left = Shelf(entries, {k: v for k, v in shelf.nodes.items() if k not in set(removal.manifests)}, shelf.loose_names)
+    left = Inventory(entries, {k: v for k, v in shelf.nodes.items() if k not in set(removal.manifests)}, shelf.loose_names)
     again = plan_removal(left, kept, dropped)
     assert (again.names, again.manifests, again.blobs) == ((), (), ())
 
@@ -198,7 +198,7 @@ PLAN = PrunePlan(
     "docker://site.example",
     "2026-01-01T00:00:00Z",
     (Kept("prod", 1, "sha256:0", False, False), Kept("prod", 2, "sha256:1", True, True)),
-    (Step("site.example/app", Removal((NAMES[0],), (d("old"),), ((d("own"), 7),), (name("x"),)), (NAMES[1],)),),
+    (PlanStep("site.example/app", Removal((NAMES[0],), (d("old"),), ((d("own"), 7),), (name("x"),)), (NAMES[1],)),),
 )
 
 
@@ -271,9 +271,9 @@ def test_names_that_no_kept_bundle_brought_are_unlisted_but_not_those_of_another
 @pytest.mark.parametrize("layout", [False, True])
 def test_somebody_elses_image_under_the_tag_of_a_pruned_one_stays(layout: bool) -> None:
     """Under ``sha256-HEX`` may be an image of another tool, and the pruned image itself."""
-    theirs = Entry(name(digest_tag(d("old"))), d("theirs"))
+    theirs = ShelfEntry(name(digest_tag(d("old"))), d("theirs"))
     nodes = {d("old"): node("own"), d("new"): node(), d("theirs"): node(children=(d("child"),)), d("child"): node("layer")}
-    removal = plan_removal(Shelf((*NAMES, theirs), nodes, layout), NEW, OLD)
+    removal = plan_removal(Inventory((*NAMES, theirs), nodes, layout), NEW, OLD)
     assert (removal.names, removal.manifests) == ((NAMES[0],), (d("old"),))
-    itself = Entry(name(digest_tag(d("old"))), d("old"))
-    assert plan_removal(Shelf((*NAMES, itself), nodes, layout), NEW, OLD).manifests == ()
+    itself = ShelfEntry(name(digest_tag(d("old"))), d("old"))
+    assert plan_removal(Inventory((*NAMES, itself), nodes, layout), NEW, OLD).manifests == ()

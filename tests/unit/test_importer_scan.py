@@ -10,7 +10,7 @@ import pytest
 
 from airgap.documents.holdings import Held, Holdings
 from airgap.errors import NotFound, RegistryError, UsageError
-from airgap.lifecycle.scan import Part, scan
+from airgap.lifecycle.scan import ScanPart, scan
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -67,7 +67,7 @@ class Yard:
     def scan(
         self, *repositories: str, prefix: str = "", threads: int = 2, trust: bool = False, known: Sequence[tuple[str, Digest]] = ()
     ) -> Holdings:
-        part = Part(self.server.address, prefix, repositories)
+        part = ScanPart(self.server.address, prefix, repositories)
         by_digest = [(Repository(self.server.address, path), digest) for path, digest in known]
         return scan(self.store, part, self.said, threads, trust_manifests=trust, known=by_digest)
 

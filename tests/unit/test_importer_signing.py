@@ -34,7 +34,7 @@ def signed(*names: str) -> Built:
     )
 
 
-def site(name: str) -> cosign.Signature:
+def site(name: str) -> cosign.CosignSignature:
     return cosign.signature(name.encode(), b"site")
 
 
@@ -57,7 +57,7 @@ class Destination:
         images.store(self.layout, REPOSITORY, built)
         return built.manifest
 
-    def bring(self, built: Built | None, *added: cosign.Signature) -> Manifest:
+    def bring(self, built: Built | None, *added: cosign.CosignSignature) -> Manifest:
         """Merge; the manifest that is there afterwards, all of whose blobs must be there too."""
         put_signature_tag(self.layout, TAG, self.put(built), added)
         self.layout.commit()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from airgap.format.names import volume_name
-from airgap.media.check import FileState, Finding, Report
+from airgap.media.check import CheckReport, CopyFinding, FileState
 from airgap.media.survey import survey
 from airgap.media.words import trouble
 from tests.support.bundles import Sender, catalog_of, flip
@@ -231,8 +231,8 @@ def test_the_same_check_in_json_says_what_can_be_done(bundle: Path) -> None:
 def test_a_file_of_which_nothing_can_be_read_is_exit_6(bundle: Path) -> None:
     one = survey([bundle])
     copy = one.of(one.files[0])[0]
-    nothing = Finding(copy, (0,), (0,))
-    report = Report(one, (FileState(one.files[0], one.title(one.files[0]), "", False, (nothing,)),), (), subset=False)
+    nothing = CopyFinding(copy, (0,), (0,))
+    report = CheckReport(one, (FileState(one.files[0], one.title(one.files[0]), "", False, (nothing,)),), (), subset=False)
     assert (report.result, report.exit_code) == ("unreadable", MEDIA)
     assert "cannot be read in its only block" in trouble(nothing)
 

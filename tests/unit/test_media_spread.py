@@ -12,7 +12,7 @@ from airgap.errors import MediaError, UsageError
 from airgap.format.catalog import Catalog, Volume
 from airgap.format.names import PRESETS, parity_name, volume_name
 from airgap.media.disks import Disks, label
-from airgap.media.spread import Place, footprint, media_needed, planned, spread
+from airgap.media.spread import Disk, footprint, media_needed, planned, spread
 from airgap.oci.digest import Digest
 
 GB = 10**9
@@ -39,8 +39,8 @@ def catalog(volumes: int, parity: int = 0, size: int = 4 * GB, last: int = 1 * G
     return replace(empty, parity=extra)
 
 
-def places(*sizes: int, largest: int | None = None) -> list[Place]:
-    return [Place(f"disk {n}", size, largest) for n, size in enumerate(sizes)]
+def places(*sizes: int, largest: int | None = None) -> list[Disk]:
+    return [Disk(f"disk {n}", size, largest) for n, size in enumerate(sizes)]
 
 
 def names_on(bundle: Catalog, *sizes: int) -> list[list[str]]:

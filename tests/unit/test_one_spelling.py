@@ -14,7 +14,7 @@ from airgap.layout.index import Index
 from airgap.lists import parse_list
 from airgap.lookaside import LookasideConfig
 from airgap.mirror.placed import listed_there, read_names
-from airgap.mirror.policy import Mirror
+from airgap.mirror.policy import SiteMirror
 from airgap.naming.mapping import RegistryTarget, parse_target
 from airgap.naming.renaming import parse_rules
 from airgap.oci import media
@@ -168,7 +168,7 @@ def test_a_host_that_would_land_where_another_one_belongs_is_refused_with_a_way_
     mapped = parse_target("docker://r.site/m", parse_rules([f"prefix={reference.repository.host}=mine"]))
     assert str(mapped.destination(reference)) == "r.site/m/mine/x:1"
     with pytest.raises(UsageError):  # what the hosts are told agrees
-        Mirror(target).name(reference.repository.host)
+        SiteMirror(target).name(reference.repository.host)
 
 
 class Shelf:

@@ -16,7 +16,7 @@ from airgap.errors import Interrupted, Refused
 from airgap.layout import LayoutStore
 from airgap.media.custody import append
 from airgap.oci.digest import Digest
-from airgap.state import Name, State
+from airgap.state import KnownName, State
 from airgap.watch.attempts import Attempt, Attempts
 from tests.support import images
 from tests.support.bundles import Sender
@@ -224,7 +224,7 @@ def test_a_signal_that_strikes_while_sqlite_calls_us_stays_a_signal(state: Path,
             signal.raise_signal(signal.SIGUSR1)
 
     with State(state) as known:
-        name = Name("registry.site/web:1", "origin.example/web:1", ONE)
+        name = KnownName("registry.site/web:1", "origin.example/web:1", ONE)
         known.record_import("prod", 300, ONE, "docker://registry.site", "loaded", names=[("docker://registry.site", name)])
         known.claim({"registry.site/web": "origin.example/web"})
         before = signal.signal(signal.SIGUSR1, interrupt)

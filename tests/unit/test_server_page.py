@@ -17,7 +17,7 @@ from airgap.layout import LayoutStore
 from airgap.oci.digest import Digest
 from airgap.server import Catalogue
 from airgap.server.desk import Desk, Facts
-from airgap.server.inventory import ShownImage
+from airgap.server.inventory import ListedImage
 from airgap.server.inventory import images as inventory
 from airgap.server.monitor import Monitor, ServedBundle, Trouble
 from airgap.server.page import HEADERS, Status, render
@@ -80,7 +80,7 @@ def test_everything_from_elsewhere_is_escaped():
         Status(
             place=EVIL, now=NOW, started=NOW, ailment=EVIL, access=EVIL, memory="",
             bundles=[ServedBundle(EVIL, 1, NOW, vouchers=(EVIL,), catalog=EVIL)],
-            images=[ShownImage(EVIL, Digest("sha256:" + "0" * 64), (EVIL,), 5, 1, 2)], total=5000, ambiguous={EVIL: [EVIL]},
+            images=[ListedImage(EVIL, Digest("sha256:" + "0" * 64), (EVIL,), 5, 1, 2)], total=5000, ambiguous={EVIL: [EVIL]},
             troubles=[Trouble(NOW, EVIL, EVIL)], history=[event, replace_stream(event, "")], requests=1, sent=1, connections=1,
         )
     )  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 
 from airgap.errors import MediaError, Refused
 from airgap.oci.digest import Digest
-from airgap.state import Carried, Known, Name, Remembered, State
+from airgap.state import Carried, Known, KnownName, Remembered, State
 from tests.support.mounts import small_disk
 
 ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
@@ -255,7 +255,7 @@ def test_newest_bundles_of_a_target_whatever_part_of_it_and_however_much(tmp_pat
 
 
 def test_names_are_kept_by_target_and_the_latest_source_counts(tmp_path: Path) -> None:
-    first, second = Name("site/m/a:1", "quay.io/a:1", ONE), Name("site/m/a:1", "ghcr.io/a:1", TWO)
+    first, second = KnownName("site/m/a:1", "quay.io/a:1", ONE), KnownName("site/m/a:1", "ghcr.io/a:1", TWO)
     with State(tmp_path) as state:
         for serial, name in ((1, first), (2, second)):
             state.record_import("prod", serial, ONE, "docker://site/m", "loaded", names=[("docker://site/m", name)])

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from airgap.oci.digest import Digest
-from airgap.state import Brought, Name, State
+from airgap.state import Brought, KnownName, State
 from airgap.state import place as states
 
 ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
@@ -26,8 +26,8 @@ def test_a_repository_belongs_to_the_source_that_was_there_first(tmp_path: Path)
 
 
 def test_a_repository_that_is_taken_over_forgets_the_names_that_it_had(tmp_path: Path) -> None:
-    names = [("docker://r.site:5000/m", Name(f"{PLACE}:{tag}", f"docker.io/a/web:{tag}", ONE)) for tag in ("1", "2")]
-    names.append(("docker://r.site:5000/m", Name("r.site:5000/m/web2:1", "docker.io/a/web2:1", ONE)))
+    names = [("docker://r.site:5000/m", KnownName(f"{PLACE}:{tag}", f"docker.io/a/web:{tag}", ONE)) for tag in ("1", "2")]
+    names.append(("docker://r.site:5000/m", KnownName("r.site:5000/m/web2:1", "docker.io/a/web2:1", ONE)))
     with State(tmp_path / "state") as state:
         state.claim({PLACE: "docker.io/a/web"})
         state.record_import("prod", 1, ONE, "docker://r.site:5000/m", "loaded", names=names)

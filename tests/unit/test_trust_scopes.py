@@ -8,7 +8,7 @@ from airgap.errors import Refused, UsageError
 from airgap.oci.reference import Reference
 from airgap.trust.policy import requirements as r
 from airgap.trust.policy.document import Policy
-from airgap.trust.policy.identity import Name, accepts
+from airgap.trust.policy.identity import SignedName, accepts
 from airgap.trust.policy.scopes import (
     StorageName,
     image_scopes,
@@ -206,7 +206,7 @@ def test_remap_identity(prefix, signed_prefix, intended, signed, accepted) -> No
 
 
 def test_canonical_names_are_complete_as_they_stand() -> None:
-    assert str(Name.parse_canonical("docker.io/library/x:1")) == "docker.io/library/x:1"
+    assert str(SignedName.parse_canonical("docker.io/library/x:1")) == "docker.io/library/x:1"
     for short in ("x", "library/x:1", "docker.io/x:1", "index.docker.io/library/x:1"):
         with pytest.raises(UsageError):
-            Name.parse_canonical(short)
+            SignedName.parse_canonical(short)

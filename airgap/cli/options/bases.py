@@ -26,7 +26,7 @@ from airgap.format import names
 from airgap.format.outer import Unverified
 from airgap.format.times import format_time
 from airgap.layout import LayoutReader, LayoutStore
-from airgap.lifecycle.scan import Part, scan, scan_store, what_is_remembered
+from airgap.lifecycle.scan import ScanPart, scan, scan_store, what_is_remembered
 from airgap.limits import MAX_CATALOG, MAX_RECEIPT
 from airgap.naming.mapping import LayoutTarget, RegistryTarget, parse_store
 from airgap.oci.digest import Digest
@@ -147,7 +147,7 @@ def _scanned(name: str, since: Since, reach: Reach, console: Console, stack: con
     known, _ = what_is_remembered(since.state, spec)
     if isinstance(spec, RegistryTarget):
         with registry(reach, since.threads, console) as store:
-            holdings = scan(store, Part(spec.host, spec.prefix), console, since.threads, known=known)
+            holdings = scan(store, ScanPart(spec.host, spec.prefix), console, since.threads, known=known)
     elif isinstance(spec, LayoutTarget):
         content = stack.enter_context(contextlib.closing(LayoutStore(spec.directory)))
         holdings = scan_store(content, console, [digest for _, digest in known])

@@ -12,7 +12,7 @@ from airgap import fsio
 from airgap.errors import UsageError
 from airgap.limits import MAX_RULES_FILE
 from airgap.lists.renames import read_rules
-from airgap.naming.renaming import Rule, Rules, parse_rules
+from airgap.naming.renaming import RenameRule, RenameRules, parse_rules
 from airgap.text import printable
 
 MapOption = Annotated[
@@ -26,7 +26,7 @@ MapOption = Annotated[
 ]
 
 
-def read_map(given: Sequence[str] | None) -> Rules:
+def read_map(given: Sequence[str] | None) -> RenameRules:
     """Parse ``--map``.
 
     Raises:
@@ -36,7 +36,7 @@ def read_map(given: Sequence[str] | None) -> Rules:
 
 
 def _rules(text: str) -> Iterator[str | tuple[str, str]]:
-    if "=" in text or text in (*Rule, "flatten", ""):
+    if "=" in text or text in (*RenameRule, "flatten", ""):
         yield text
         return
     if not Path(text).is_file():

@@ -60,7 +60,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where an image may be read: a mirror of it, or its location."""
 
     repository: Repository
@@ -90,7 +90,7 @@ class Rules:
                 best, length = rule, matched
         return best
 
-    def places(self, repository: Repository, by_digest: bool) -> tuple[Place, ...]:
+    def places(self, repository: Repository, by_digest: bool) -> tuple[Location, ...]:
         """Where to read a repository, in order: its mirrors, and last its location; places that are blocked are left out.
 
         Raises:
@@ -100,11 +100,13 @@ class Rules:
         name = str(repository)
         rule = self.find(name)
         if rule is None:
-            return (Place(repository, False),)
+            return (Location(repository, False),)
         length = rule.match(name)
-        mirrors = [Place(_moved(mirror.location, name[length:], rule), True) for mirror in rule.mirrors if mirror.serves(by_digest)]
+        mirrors = [
+            Location(_moved(mirror.location, name[length:], rule), True) for mirror in rule.mirrors if mirror.serves(by_digest)
+        ]
         location = _moved(rule.location, name[length:], rule) if rule.location else repository
-        places = (*mirrors, Place(location, False))
+        places = (*mirrors, Location(location, False))
         usable = tuple(place for place in places if self.blocking(place.repository) is None)
         usable = tuple(place for place in usable if place.is_mirror or not rule.blocked)
         if not usable:

@@ -37,7 +37,7 @@ def instances_of(root: Descriptor, parts: Iterable[Descriptor]) -> Instances:
     return (found[0], *found[1:]) if found else (root,)
 
 
-class Content(Protocol):
+class ImageContent(Protocol):
     """What one image consists of, from wherever it can be read. Every byte that it gives has been checked by its digest."""
 
     def manifest(self, digest: Digest) -> Manifest:
@@ -53,7 +53,7 @@ class Case:
 
     image: Image
     instances: Instances
-    content: Content
+    content: ImageContent
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _refuse(judgement: Judgement) -> None:
         raise
 
 
-def _bundles(content: Content, image: Image, instance: Digest) -> Iterator[SigstoreBundle]:
+def _bundles(content: ImageContent, image: Image, instance: Digest) -> Iterator[SigstoreBundle]:
     """The cosign 3 bundles among one instance's referrers: one layer each, not too large, and here."""
     for attachment in image.attachments:
         if attachment.kind != REFERRER or attachment.subject != instance:
@@ -151,7 +151,7 @@ def _bundles(content: Content, image: Image, instance: Digest) -> Iterator[Sigst
             yield SigstoreBundle(raw, f"cosign bundle {attachment.descriptor.digest.short}")
 
 
-def _cosign_signatures(content: Content, digest: Digest) -> Iterator[SigstoreSignature]:
+def _cosign_signatures(content: ImageContent, digest: Digest) -> Iterator[SigstoreSignature]:
     """The layers of a ``.sig`` manifest; what is not a signature, or too large to be one, is left to nobody's trust."""
     for number, layer in enumerate(content.manifest(digest).layers[:MAX_SIGNATURES], 1):
         if layer.media_type == SIMPLE_SIGNING and layer.size <= MAX_SIGNATURE_BLOB and (payload := content.blob(layer)) is not None:

@@ -14,7 +14,7 @@ from airgap.limits import MAX_POLICY
 from airgap.oci import strictjson
 from airgap.text import printable
 from airgap.trust.policy import identity as names
-from airgap.trust.policy.fields import Fields, as_list, as_object, as_text, mistake
+from airgap.trust.policy.fields import JsonFields, as_list, as_object, as_text, mistake
 from airgap.trust.policy.requirements import (
     KEY_TYPES,
     AcceptAnything,
@@ -71,7 +71,7 @@ def parse_policy(raw: bytes, source: str = "policy.json") -> Policy:
     try:
         if len(raw) > MAX_POLICY:
             raise mistake("", "the file is too large", expected=f"at most {MAX_POLICY} bytes", got=f"{len(raw)} bytes")
-        top = Fields(_json(raw), "", ("default", "transports"))
+        top = JsonFields(_json(raw), "", ("default", "transports"))
         if "default" not in top:
             raise mistake("", "no default", expected="a list of requirements for everything that no scope covers")
         transports = as_object(top.values.get("transports", {}), "transports")
@@ -129,17 +129,17 @@ def _type(value: object, where: str) -> str:
 
 
 def _accept_anything(value: object, where: str) -> Requirement:
-    Fields(value, where, ("type",))
+    JsonFields(value, where, ("type",))
     return AcceptAnything()
 
 
 def _reject(value: object, where: str) -> Requirement:
-    Fields(value, where, ("type",))
+    JsonFields(value, where, ("type",))
     return Reject()
 
 
 def _signed_by(value: object, where: str) -> Requirement:
-    fields = Fields(value, where, ("type", "keyType", "keyPath", "keyPaths", "keyData", "signedIdentity"))
+    fields = JsonFields(value, where, ("type", "keyType", "keyPath", "keyPaths", "keyData", "signedIdentity"))
     key_type = fields.text("keyType")
     if key_type not in KEY_TYPES:
         raise mistake(fields.path("keyType"), "an unknown key type", expected=", ".join(KEY_TYPES), got=printable(key_type, 80))
@@ -150,7 +150,7 @@ def _signed_by(value: object, where: str) -> Requirement:
 def _sigstore_signed(value: object, where: str) -> Requirement:
     rekor = ("rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData", "rekorPublicKeyDatas")
     anchors = ("keyPath", "keyPaths", "keyData", "keyDatas", "fulcio", "pki")
-    fields = Fields(value, where, ("type", *anchors, *rekor, "signedIdentity"))
+    fields = JsonFields(value, where, ("type", *anchors, *rekor, "signedIdentity"))
     anchor = fields.one_of(*anchors)
     has_rekor = fields.at_most_one_of(*rekor)
     if anchor == "fulcio" and not has_rekor:
@@ -167,14 +167,14 @@ def _sigstore_signed(value: object, where: str) -> Requirement:
 
 
 def _fulcio(value: object, where: str) -> Fulcio:
-    fields = Fields(value, where, ("caPath", "caData", "oidcIssuer", "subjectEmail"))
+    fields = JsonFields(value, where, ("caPath", "caData", "oidcIssuer", "subjectEmail"))
     fields.one_of("caPath", "caData")
     return Fulcio(_source(fields, "caPath", "caData"), fields.text("oidcIssuer"), fields.text("subjectEmail"))
 
 
 def _pki(value: object, where: str) -> Pki:
     roots, intermediates = ("caRootsPath", "caRootsData"), ("caIntermediatesPath", "caIntermediatesData")
-    fields = Fields(value, where, (*roots, *intermediates, "subjectEmail", "subjectHostname"))
+    fields = JsonFields(value, where, (*roots, *intermediates, "subjectEmail", "subjectHostname"))
     fields.one_of(*roots)
     fields.at_most_one_of(*intermediates)
     if not fields.present("subjectEmail", "subjectHostname"):
@@ -188,13 +188,13 @@ def _pki(value: object, where: str) -> Pki:
 
 
 def _signed_base_layer(value: object, where: str) -> Requirement:
-    fields = Fields(value, where, ("type", "baseLayerIdentity"))
+    fields = JsonFields(value, where, ("type", "baseLayerIdentity"))
     if "baseLayerIdentity" not in fields:
         raise mistake(where, "no baseLayerIdentity", expected="baseLayerIdentity")
     return SignedBaseLayer(_identity(fields.values["baseLayerIdentity"], fields.path("baseLayerIdentity")))
 
 
-def _source(fields: Fields, path: str, data: str) -> KeySource:
+def _source(fields: JsonFields, path: str, data: str) -> KeySource:
     """The one of ``xPath``, ``xPaths``, ``xData`` and ``xDatas`` that is there; presence was checked."""
     if path in fields:
         return KeySource(paths=(fields.text(path),))
@@ -205,14 +205,14 @@ def _source(fields: Fields, path: str, data: str) -> KeySource:
     return KeySource(datas=fields.datas(f"{data}s") if f"{data}s" in fields else ())
 
 
-def _filled_source(fields: Fields, path: str, data: str) -> KeySource:
+def _filled_source(fields: JsonFields, path: str, data: str) -> KeySource:
     source = _source(fields, path, data)
     if not source.paths and not source.datas:
         raise mistake(fields.path(fields.one_of(f"{path}s", f"{data}s")), "an empty list", expected="at least one key")
     return source
 
 
-def _optional_identity(fields: Fields) -> SignedIdentity | None:
+def _optional_identity(fields: JsonFields) -> SignedIdentity | None:
     return _identity(fields.values["signedIdentity"], fields.path("signedIdentity")) if "signedIdentity" in fields else None
 
 
@@ -226,14 +226,14 @@ def _identity(value: object, where: str) -> SignedIdentity:
 
 def _plain_identity(identity: SignedIdentity) -> Callable[[object, str], SignedIdentity]:
     def parse(value: object, where: str) -> SignedIdentity:
-        Fields(value, where, ("type",))
+        JsonFields(value, where, ("type",))
         return identity
 
     return parse
 
 
 def _exact_reference(value: object, where: str) -> SignedIdentity:
-    fields = Fields(value, where, ("type", "dockerReference"))
+    fields = JsonFields(value, where, ("type", "dockerReference"))
     text = fields.text("dockerReference")
     if not names.is_reference(text, complete=True):
         raise mistake(
@@ -243,7 +243,7 @@ def _exact_reference(value: object, where: str) -> SignedIdentity:
 
 
 def _exact_repository(value: object, where: str) -> SignedIdentity:
-    fields = Fields(value, where, ("type", "dockerRepository"))
+    fields = JsonFields(value, where, ("type", "dockerRepository"))
     text = fields.text("dockerRepository")
     if not names.is_reference(text, complete=False):
         raise mistake(fields.path("dockerRepository"), "not a valid repository name", expected="HOST/NAME", got=printable(text))
@@ -251,7 +251,7 @@ def _exact_repository(value: object, where: str) -> SignedIdentity:
 
 
 def _remap_identity(value: object, where: str) -> SignedIdentity:
-    fields = Fields(value, where, ("type", "prefix", "signedPrefix"))
+    fields = JsonFields(value, where, ("type", "prefix", "signedPrefix"))
     prefix, signed = fields.text("prefix"), fields.text("signedPrefix")
     for name, text in (("prefix", prefix), ("signedPrefix", signed)):
         if not names.is_remap_prefix(text):

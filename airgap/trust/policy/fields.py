@@ -63,7 +63,7 @@ def as_text(value: object, where: str) -> str:
     return value
 
 
-class Fields:
+class JsonFields:
     """One object of the policy with a fixed set of fields, spelled exactly.
 
     Args:

@@ -25,7 +25,7 @@ _IMAGE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class SignedName:
     """A reference that, unlike ``Reference``, may have neither tag nor digest: signatures and policies hold such names."""
 
     repository: Repository
@@ -33,12 +33,12 @@ class Name:
     digest: Digest | None
 
     @classmethod
-    def of(cls, reference: Reference) -> Name:
+    def of(cls, reference: Reference) -> SignedName:
         """The same, from an image reference."""
         return cls(reference.repository, reference.tag, reference.digest)
 
     @classmethod
-    def parse(cls, text: str) -> Name:
+    def parse(cls, text: str) -> SignedName:
         """Read a reference as docker does, ``docker.io/library`` filled in, but without adding ``:latest``.
 
         Another spelling of the host is another name here, as it is to podman and skopeo: they compare hosts as they are written.
@@ -58,7 +58,7 @@ class Name:
         return cls(reference.repository, reference.tag if tagged else None, reference.digest)
 
     @classmethod
-    def parse_canonical(cls, text: str) -> Name:
+    def parse_canonical(cls, text: str) -> SignedName:
         """Read a reference that must be complete as it stands: nothing is filled in.
 
         Raises:
@@ -89,18 +89,18 @@ def accepts(identity: SignedIdentity | None, intended: Reference | None, signed:
         signed: ``docker-reference`` of the signature, from outside. What cannot be parsed matches nothing.
     """
     try:
-        name = Name.parse(signed)
-        wanted = None if intended is None else Name.of(intended)
+        name = SignedName.parse(signed)
+        wanted = None if intended is None else SignedName.of(intended)
         return _accepts(identity or MatchRepoDigestOrExact(), wanted, name)
     except UsageError:
         return False
 
 
-def _accepts(identity: SignedIdentity, wanted: Name | None, signed: Name) -> bool:
+def _accepts(identity: SignedIdentity, wanted: SignedName | None, signed: SignedName) -> bool:
     if isinstance(identity, ExactReference):
-        return _exact(Name.parse(identity.docker_reference), signed)
+        return _exact(SignedName.parse(identity.docker_reference), signed)
     if isinstance(identity, ExactRepository):
-        return Name.parse(identity.docker_repository).repository == signed.repository
+        return SignedName.parse(identity.docker_repository).repository == signed.repository
     if wanted is None:
         return False
     if isinstance(identity, MatchExact):
@@ -112,11 +112,11 @@ def _accepts(identity: SignedIdentity, wanted: Name | None, signed: Name) -> boo
     return _repo_digest_or_exact(wanted, signed)
 
 
-def _exact(wanted: Name, signed: Name) -> bool:
+def _exact(wanted: SignedName, signed: SignedName) -> bool:
     return not wanted.only and not signed.only and wanted == signed
 
 
-def _repo_digest_or_exact(wanted: Name, signed: Name) -> bool:
+def _repo_digest_or_exact(wanted: SignedName, signed: SignedName) -> bool:
     if signed.only or wanted.only:
         return False
     if wanted.tag is not None:
@@ -124,11 +124,11 @@ def _repo_digest_or_exact(wanted: Name, signed: Name) -> bool:
     return wanted.repository == signed.repository
 
 
-def _remapped(identity: RemapIdentity, wanted: Name) -> Name:
+def _remapped(identity: RemapIdentity, wanted: SignedName) -> SignedName:
     repository = str(wanted.repository)
     if repository != identity.prefix and not repository.startswith(identity.prefix + "/"):
         return wanted
-    return Name.parse_canonical(identity.signed_prefix + str(wanted)[len(identity.prefix) :])
+    return SignedName.parse_canonical(identity.signed_prefix + str(wanted)[len(identity.prefix) :])
 
 
 def is_remap_prefix(text: str) -> bool:
@@ -145,7 +145,7 @@ def _is_ipv6(host: str) -> bool:
 def is_reference(text: str, *, complete: bool) -> bool:
     """Whether a policy may name this image; ``complete`` asks for a tag or a digest."""
     try:
-        name = Name.parse(text)
+        name = SignedName.parse(text)
     except UsageError:
         return False
     return not (complete and name.only)

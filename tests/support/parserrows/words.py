@@ -17,7 +17,7 @@ from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.planning.attach import Wanted
 from airgap.text import parse_size, printable
-from airgap.trust.policy.identity import Name, is_reference, is_remap_prefix
+from airgap.trust.policy.identity import SignedName, is_reference, is_remap_prefix
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import Parser, text
 from tests.support.parserseeds import Grow, repeated
@@ -71,7 +71,7 @@ def rows() -> Iterator[Parser]:
         ),
         "mapping rule": (lambda text: parse_rules([text]), (b"prefix=docker.io=hub", b"image=a/b:1=c:2", b"regex=(.*)=\\1"), ()),
         "signed name": (
-            Name.parse_canonical,
+            SignedName.parse_canonical,
             (b"quay.io/a/b:1",),
             ("trust.policy.identity:Name.parse", "trust.policy.identity:Name.parse_canonical"),
         ),

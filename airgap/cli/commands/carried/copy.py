@@ -13,7 +13,7 @@ from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
 from airgap.media import disks, spread
 from airgap.media.copy import Copied, Task, copy
-from airgap.media.spread import Place
+from airgap.media.spread import Disk
 from airgap.media.survey import Survey, survey
 from airgap.media.targets import assign, check_source, look
 from airgap.text import human_size, listing, plural
@@ -69,7 +69,7 @@ def copy_command(
     console.result(_facts(one, rows) | {"written": {str(one.task.dest): one.written for one in done}}, _lines(one, done))
 
 
-def _limits(media: Sequence[str] | None, count: int) -> list[Place]:
+def _limits(media: Sequence[str] | None, count: int) -> list[Disk]:
     """The kinds of disks that the directories stand for: one for all, or one for each."""
     if not media:
         return []
@@ -79,10 +79,10 @@ def _limits(media: Sequence[str] | None, count: int) -> list[Place]:
     return kinds * count if len(kinds) == 1 else kinds
 
 
-def _planned_places(one: Survey, media: Sequence[str]) -> list[Place]:
+def _planned_places(one: Survey, media: Sequence[str]) -> list[Disk]:
     """The disks to plan for; of a kind without a number as many as needed."""
     extra = spread.overhead(one.catalog, one.raw)
-    places: list[Place] = []
+    places: list[Disk] = []
     for number, place in spread.planned(media):
         wanted = number or spread.media_needed(one.catalog, place.room, place.largest, extra) or 1
         places += [place] * wanted

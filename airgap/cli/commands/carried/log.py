@@ -16,7 +16,7 @@ from airgap.bundle.media import Media
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Console, Said
-from airgap.documents.custody import Custody, Entry, new_entry, read_result
+from airgap.documents.custody import Custody, CustodyEntry, new_entry, read_result
 from airgap.documents.custodysignatures import who_signed
 from airgap.errors import Damaged, UsageError, exit_code
 from airgap.format.times import format_time
@@ -110,11 +110,11 @@ def _show(custody: Custody, keys: Sequence[Path], revoked: Revoked, console: Con
         raise typer.Exit(code)
 
 
-def _lines(custody: Custody, entry: Entry, medium: str) -> list[str]:
+def _lines(custody: Custody, entry: CustodyEntry, medium: str) -> list[str]:
     return [f"{entry.number:>4}  {entry.describe()}", f"      {custody.vouched(entry)}" + (f"; on {medium}" if medium else "")]
 
 
-def _facts(custody: Custody, medium: str, entry: Entry) -> dict[str, Any]:
+def _facts(custody: Custody, medium: str, entry: CustodyEntry) -> dict[str, Any]:
     checked = entry.checked
     return {
         "medium": medium,

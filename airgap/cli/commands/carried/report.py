@@ -22,7 +22,7 @@ from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.terminal.console import Said
-from airgap.documents.difference import Content, Shown, of_catalog
+from airgap.documents.difference import Compared, Shown, of_catalog
 from airgap.errors import AirgapError, Damaged, Refused
 from airgap.format import names, sealed
 from airgap.format.catalog import Catalog
@@ -182,7 +182,7 @@ def _remembered(catalog: Catalog, directory: Path) -> Before:
             images = [one for one in newest.brought if one.image and one.name in sources]
             shown = {sources[one.name]: Shown(one.digest) for one in images}
             label = f"{names.bundle_name(newest.stream, newest.serial)}, as this site loaded it into {target} at {newest.at}"
-            return Before(Content(label, "state", shown, {}, None, 0), label, only_names=True)
+            return Before(Compared(label, "state", shown, {}, None, 0), label, only_names=True)
         exported = memory.last_exported(catalog.stream, below=catalog.serial)
     if exported is None:
         return Before(None, f"no earlier bundle of stream {catalog.stream} is recorded on this machine; {unknown}")

@@ -12,7 +12,7 @@ from airgap import fsio
 from airgap.bundle.media import Media
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
-from airgap.documents.difference import Content, compare, of_catalog, of_receipt, shown_images
+from airgap.documents.difference import Compared, compare, of_catalog, of_receipt, shown_images
 from airgap.documents.receipt import Receipt
 from airgap.errors import Damaged, UsageError
 from airgap.format.outer import Unverified
@@ -39,7 +39,7 @@ def diff_command(
     said.console().result(facts, _lines(facts))
 
 
-def read_content(path: Path) -> Content:
+def read_content(path: Path) -> Compared:
     """Read one side. Raises ``UsageError``."""
     try:
         if path.is_dir():
@@ -57,10 +57,10 @@ def read_content(path: Path) -> Content:
         ) from error
 
 
-def of_lock(name: str, lock: Lock) -> Content:
+def of_lock(name: str, lock: Lock) -> Compared:
     """A lock as one side of a comparison."""
     blobs = {descriptor.digest: descriptor.size for _, _, descriptor, _ in placed_blobs(lock)}
-    return Content(name, "lock", shown_images(lock.images), blobs, None, sum(blobs.values()))
+    return Compared(name, "lock", shown_images(lock.images), blobs, None, sum(blobs.values()))
 
 
 def _lines(facts: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from airgap.admission import site
 from airgap.errors import AirgapError, Refused, UsageError
 from airgap.limits import MAX_KEYRING, MAX_POLICY
 from airgap.mirror.engines import Written
-from airgap.mirror.policy import Mirror, Mode, SiteKey, SitePolicy, mirror_config
+from airgap.mirror.policy import HostKey, Mode, SiteMirror, SitePolicy, mirror_config
 from airgap.mirror.routes import Routes
 from airgap.naming.mapping import RegistryTarget
 from airgap.oci import strictjson
@@ -59,7 +59,7 @@ def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable
         found = routes()
         locations = {route.source: route.location for route in found.routes}
         unreachable = tuple(f"{one.source} cannot be pulled by its own name" for one in found.unreachable)
-    mirror = Mirror(target, _lookaside(choices.lookaside), choices.insecure)
+    mirror = SiteMirror(target, _lookaside(choices.lookaside), choices.insecure)
     made = mirror_config(mode, mirror, _site_policy(choices.policy), choices.sources, keys, locations)
     _check_keys(parse_policy(made.policy.encode(), "policy.json"))
     files = {
@@ -76,7 +76,7 @@ def _lookaside(text: str) -> str:
     return text if not text or "://" in text else Path(text).absolute().as_uri()
 
 
-def _site_key(path: Path) -> SiteKey:
+def _site_key(path: Path) -> HostKey:
     """A key file, checked to be a public key. Raises ``UsageError``."""
     content = fsio.read_input(path, MAX_KEYRING, "site's key")
     openpgp = is_openpgp(content)
@@ -90,7 +90,7 @@ def _site_key(path: Path) -> SiteKey:
             load_pem_key(content)
     except (Refused, UsageError) as error:
         raise UsageError(error.what, where=printable(str(path)), expected=error.expected, got=error.got, hint=error.hint) from error
-    return SiteKey(str(path.absolute()), openpgp)
+    return HostKey(str(path.absolute()), openpgp)
 
 
 def _check_keys(policy: Policy) -> None:

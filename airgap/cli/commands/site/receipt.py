@@ -25,7 +25,7 @@ from airgap.errors import UsageError
 from airgap.format.names import bundle_name
 from airgap.format.times import format_time
 from airgap.layout import LayoutStore
-from airgap.lifecycle.scan import Part, scan, scan_store, what_is_remembered
+from airgap.lifecycle.scan import ScanPart, scan, scan_store, what_is_remembered
 from airgap.limits import MAX_RECEIPT, MAX_STREAM
 from airgap.naming.mapping import LayoutTarget, parse_store
 from airgap.oci.stream import is_stream
@@ -86,7 +86,7 @@ def receipt_command(
                 raise UsageError("--repository and --trust-manifests are for registries", got=str(spec))
             held = scan_store(LayoutStore(spec.directory), console, [digest for _, digest in known])
         else:
-            part = Part(spec.host, spec.prefix, tuple(path.strip("/") for path in repository or ()))
+            part = ScanPart(spec.host, spec.prefix, tuple(path.strip("/") for path in repository or ()))
             with registry(reach, threads, console) as store:
                 held = scan(store, part, console, threads, trust_manifests=trust_manifests, known=known)
     made = Receipt(

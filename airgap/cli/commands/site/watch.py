@@ -31,7 +31,7 @@ from airgap.text import printable
 from airgap.watch.arrivals import Arrivals
 from airgap.watch.attempts import Attempts
 from airgap.watch.results import Results
-from airgap.watch.watching import Event, Site, Watcher, watch
+from airgap.watch.watching import Site, Watcher, WatchEvent, watch
 
 _LONGEST = 4000  # characters of one line
 
@@ -106,7 +106,7 @@ def watch_command(
         attempts = Attempts(where / "watch.json")
         shown = _Log(as_json, quiet)
         if attempts.remark:
-            shown(Event("remark", attempts.remark))
+            shown(WatchEvent("remark", attempts.remark))
         watcher = Watcher(
             site=service,
             arrivals=Arrivals(directory, settle),
@@ -121,16 +121,16 @@ def watch_command(
         raise typer.Exit(code)
 
 
-def _run(watcher: Watcher, tell: Callable[[Event], None], what: str, work: Callable[[], int]) -> int:
+def _run(watcher: Watcher, tell: Callable[[WatchEvent], None], what: str, work: Callable[[], int]) -> int:
     """Run until a signal stops the service: between two imports that is an orderly end."""
     try:
-        tell(Event("watching", what))
+        tell(WatchEvent("watching", what))
         return work()
     except Interrupted:
         if watcher.importing:
-            tell(Event("stopped", "during an import, which continues at the next start", watcher.importing))
+            tell(WatchEvent("stopped", "during an import, which continues at the next start", watcher.importing))
             raise
-        tell(Event("stopped", "no import was running"))
+        tell(WatchEvent("stopped", "no import was running"))
         return 0
 
 
@@ -190,7 +190,7 @@ class _Log:
         self._as_json = as_json
         self._quiet = quiet
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: WatchEvent) -> None:
         if self._as_json:
             at = format_time(dt.datetime.now(dt.UTC))
             head = {"at": at, "event": event.kind, "bundle": event.bundle, "message": event.text}
