@@ -102,7 +102,7 @@ class Busy(MediaError):
 class Interrupted(_Facts):
     """The user stopped the work, by a signal to this program or to one that works for it."""
 
-    def __init__(self, what: str = "interrupted", *, hint: str = "run the same command to continue where it stopped") -> None:
+    def __init__(self, what: str = "interrupted", *, hint: str = "run the same command again to continue") -> None:
         super().__init__(what, hint=hint)
 
 
@@ -132,7 +132,7 @@ def exit_code(error: BaseException) -> int:
 
 
 _DISK_HINTS = {
-    errno.ENOSPC: "free some space or choose another place, then run the same command again: it continues where it stopped",
+    errno.ENOSPC: "free some space or choose another place, then run the same command again to continue",
     errno.EDQUOT: "raise the quota or choose another location, then run the same command again",
     errno.EROFS: "the file system is read-only: choose a writable location",
     errno.EACCES: "check the owner and the permissions",

@@ -185,7 +185,7 @@ def _holds_bundle(directory: Path) -> bool:
         raise UsageError(
             "this export or copy was not finished",
             where=printable(str(directory)),
-            hint="run the same command to continue where it stopped",
+            hint="run the same command again to continue",
         )
     return any(name == names.CATALOG or names.is_volume(name) or names.is_parity(name) for name in entries(directory))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airgap.documents.receipt import Receipt
-from airgap.format.catalog import Catalog
+from airgap.format.catalog import Catalog, savings
 from airgap.oci.digest import Digest
 from airgap.oci.image import LOOKASIDE, REFERRER, TAG_KINDS, Image
 from airgap.oci.reference import Reference
@@ -69,7 +69,7 @@ class Compared:
         blobs: everything that its images consist of, with sizes in bytes; also what the site of a bundle has to make others from.
         carried: bytes of all volumes of a bundle, else None.
         full: bytes that a bundle of all of it would carry as blobs.
-        savings: what a bundle leaves out (``Catalog.savings``).
+        savings: what a bundle leaves out (``catalog.savings``).
     """
 
     label: str
@@ -100,7 +100,7 @@ def of_catalog(catalog: Catalog) -> Compared:
     blobs = {digest: blob.size for digest, blob in catalog.blobs.items() if digest not in patches}
     only_bases = {digest for digest in bases if digest and catalog.blobs[digest].held}
     full = sum(size for digest, size in blobs.items() if digest not in only_bases)
-    return Compared(catalog.name, "bundle", shown_images(catalog.images), blobs, catalog.total_size, full, catalog.savings())
+    return Compared(catalog.name, "bundle", shown_images(catalog.images), blobs, catalog.total_size, full, savings(catalog.blobs))
 
 
 def of_receipt(receipt: Receipt) -> Compared:

@@ -44,22 +44,6 @@ class Catalog(Outline):
         """The images that need one of these volumes, by number from 1."""
         return [str(image.reference) for image in self.images if set(volumes) & set(image.volumes)]
 
-    def savings(self) -> dict[str, int]:
-        """What need not be carried: how many blobs are held and patched, and their bytes; and the bytes of the patches.
-
-        What patches are made from is not counted as held.
-        """
-        bases = {blob.patch.base for blob in self.blobs.values() if blob.patch}
-        held = [blob.size for digest, blob in self.blobs.items() if blob.held and digest not in bases]
-        patched = [(blob.size, self.blobs[blob.patch.blob].size) for blob in self.blobs.values() if blob.patch]
-        return {
-            "held_blobs": len(held),
-            "held_bytes": sum(held),
-            "patched_blobs": len(patched),
-            "patched_bytes": sum(size for size, _ in patched),
-            "patch_bytes": sum(size for _, size in patched),
-        }
-
     def members(self) -> list[Member]:
         """The files of the layout in the order of the media."""
         carried = [(blob.extents[0], digest, blob.size) for digest, blob in self.blobs.items() if blob.extents]
@@ -195,6 +179,23 @@ def _blob_memory(blob: Blob) -> int:
 
 def _image_memory(value: object) -> int:
     return strictjson.memory_of(strictjson.canonical(value))
+
+
+def savings(blobs: Mapping[Digest, Blob]) -> dict[str, int]:
+    """What need not be carried: how many blobs are held and patched, and their bytes; and the bytes of the patches.
+
+    What patches are made from is not counted as held.
+    """
+    bases = {blob.patch.base for blob in blobs.values() if blob.patch}
+    held = [blob.size for digest, blob in blobs.items() if blob.held and digest not in bases]
+    patched = [(blob.size, blobs[blob.patch.blob].size) for blob in blobs.values() if blob.patch]
+    return {
+        "held_blobs": len(held),
+        "held_bytes": sum(held),
+        "patched_blobs": len(patched),
+        "patched_bytes": sum(size for size, _ in patched),
+        "patch_bytes": sum(size for _, size in patched),
+    }
 
 
 def document(top: Mapping[str, Any]) -> bytes:

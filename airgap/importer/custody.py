@@ -60,7 +60,7 @@ def _require(custody: Custody, media: Media, terms: Terms) -> None:
     unsigned = [entry for _, entry in custody.entries if entry.digest not in custody.seals]
     if terms.custody_keys and unsigned:
         raise Refused(
-            "entries of the custody log are not signed with a key of the site",
+            "entries of the custody log are not signed by a key of the site",
             where=where,
             got=listing([f"entry {entry.number} of {printable(entry.who)}" for entry in unsigned], 5),
             hint=_HINT,

@@ -158,7 +158,7 @@ class BlobReader:
                 where=f"GET {redact(answer.url)}",
                 expected=f"{self._size} bytes",
                 got=f"{self._position} bytes",
-                hint="run the same command to continue where it stopped",
+                hint="run the same command again to continue",
             )
         if problem is None:
             self._transport.patience.pause(self._stalls)

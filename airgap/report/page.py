@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from airgap import __version__
 from airgap.format import names
-from airgap.format.catalog import Catalog
+from airgap.format.catalog import Catalog, savings
 from airgap.html.chart import qr_code
 from airgap.html.elements import code, facts, listed, moment, page, section, text, verdict
 from airgap.report import parts
@@ -54,9 +54,9 @@ def _tiles(report: Report) -> str:
         ("Volumes", str(len(catalog.volumes)) + (f" + {len(catalog.parity)} parity" if catalog.parity else "")),
         ("Size", human_size(sum(file.size for file in report.catalog.files))),
     ]
-    savings = catalog.savings() if isinstance(catalog, Catalog) else {}
-    if savings and (savings["held_blobs"] or savings["patched_blobs"]):
-        saved = savings["held_bytes"] + savings["patched_bytes"] - savings["patch_bytes"]
+    saving = savings(catalog.blobs if isinstance(catalog, Catalog) else {})
+    if saving["held_blobs"] or saving["patched_blobs"]:
+        saved = saving["held_bytes"] + saving["patched_bytes"] - saving["patch_bytes"]
         found.append(("Already at the site", human_size(saved)))
     if report.weights.saved:
         found.append(("Saved by sharing", human_size(report.weights.saved)))

@@ -159,7 +159,7 @@ def test_gates_see_what_is_attached(yard: Yard) -> None:
         ("=FILE", "KIND=FILE"),
         ("::sbom-spdx=FILE", "KIND=FILE"),
         ("sbom=FILE", "sbom-spdx"),
-        ("application/vnd.oci.image.manifest.v1+json=FILE", "not a valid attachment kind"),
+        ("application/vnd.oci.image.manifest.v1+json=FILE", "unknown kind of attachment"),
         ("NAME/UPPER::sbom-spdx=FILE", "reference"),
         ("sbom-spdx=missing.json", "missing.json"),
         ("sbom-spdx=FILE", "IMAGE::KIND=FILE"),

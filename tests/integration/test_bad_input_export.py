@@ -249,7 +249,7 @@ def test_space_that_vanishes_under_way_and_comes_back(operator: OperatorDesk) ->
 def test_a_target_that_is_read_only(operator: OperatorDesk) -> None:
     with small_disk(operator.work / "stick", "1m") as stick:
         make_read_only(stick)
-        operator.refused(MEDIA, "Read-only file system", "choose a writable place", out=stick)
+        operator.refused(MEDIA, "Read-only file system", "choose a writable location", out=stick)
         operator.refused(MEDIA, "Read-only file system", out=stick / "deeper/still")
         assert not any(operator.layer.descriptor.digest in path for path in operator.server.seen("GET"))
         assert list(stick.iterdir()) == []

@@ -170,7 +170,7 @@ def test_the_same_serial_with_another_catalog(site: SiteDesk) -> None:
     before = tree(site.store)
     site.made.sender.resign(site.bundle, lambda top: top.update(created=LATER))
     for options in ((), ("--allow-older",), ("--allow-expired",)):
-        failed(site.import_(*options), REFUSED, "serial 1", "a serial is used once")
+        failed(site.import_(*options), REFUSED, "serial 1", "a serial is used only once")
     assert tree(site.store) == before
 
 

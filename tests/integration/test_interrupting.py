@@ -136,7 +136,7 @@ def test_ctrl_c_while_gpg_verifies_is_no_missing_signature(signed: tuple[Yard, P
         STRIKES[who](process, stuck.pid(process))
         assert json.loads(ended(process)) == {
             "error": "interrupted",
-            "next": "run the same command to continue where it stopped",
+            "next": "run the same command again to continue",
             "exit_code": INTERRUPTED,
         }
     assert stuck.gone()

@@ -126,7 +126,7 @@ def test_policy_check_gives_no_advice_about_a_key_that_the_disk_does_not_give(sh
     sender = Sender.make(tmp_path / "sender")
     code = f"""
         import json
-        from airgap.cli.options.inputs import read_key
+        from airgap.admission.site import read_key
         from airgap.trust.judge.advice import advise
         from airgap.trust.policy.document import parse_policy
         raw = open({str(sender.policy)!r}, "rb").read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -44,12 +45,8 @@ class Elsewhere:
 
     def options(self, state: Path, console: Console) -> PlaceOptions:
         """The same for ``Shelf``; ``state`` is the state directory."""
-
-        def terms() -> Terms:
-            return Terms.of_site(state, self.bundle_policy, revoked=self.revoked)
-
-        makes = None if self.bundle_policy is None else terms
-        return PlaceOptions(self.scratch, makes, self.accept_unverified, self.allow_expired_bundles, console.say)
+        terms = None if self.bundle_policy is None else partial(Terms.of_site, state, self.bundle_policy, revoked=self.revoked)
+        return PlaceOptions(self.scratch, terms, self.accept_unverified, self.allow_expired_bundles, console.say)
 
     def no_longer_believed(self, state: Path) -> Revoked:
         """The keys that count for nothing. Raises ``UsageError``."""

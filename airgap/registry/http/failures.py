@@ -146,7 +146,7 @@ def _explain_tls(cause: ssl.SSLError, host: str) -> tuple[str, str]:
 
 
 def _explain_rest(causes: list[BaseException], host: str) -> tuple[str, str]:
-    again = "run the same command to continue where it stopped"
+    again = "run the same command again to continue"
     for cause in causes:
         if isinstance(cause, TooSlow):
             return f"the registry is too slow: {cause}", f"check the network to {host}; a lower --min-rate accepts slower transfers"

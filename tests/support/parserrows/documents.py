@@ -9,7 +9,7 @@ from airgap.documents.custody import Log, read_result
 from airgap.documents.receipt import Receipt
 from airgap.documents.request import ResendRequest
 from airgap.format import names, outer
-from airgap.format.catalog import Catalog
+from airgap.format.catalog import Catalog, savings
 from airgap.layout.index import Index
 from airgap.lifecycle.pruneplan import PrunePlan
 from airgap.media.disks import Disks
@@ -29,7 +29,7 @@ def _catalog(raw: bytes) -> None:
     catalog = outer.Unverified.read(raw).claims
     if isinstance(catalog, Catalog):
         catalog.check_frame()
-        catalog.savings()
+        savings(catalog.blobs)
         catalog.to_bytes()
 
 

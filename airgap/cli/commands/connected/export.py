@@ -24,7 +24,7 @@ from airgap.exporter.export import Exported, export
 from airgap.exporter.request import Cargo, Demands, ExportRequest, FarSide, Label, Packing
 from airgap.exporter.seal import write_signatures
 from airgap.format import names
-from airgap.format.catalog import Catalog
+from airgap.format.catalog import Catalog, savings
 from airgap.format.outer import Unverified
 from airgap.limits import MAX_CATALOG
 from airgap.patch.zstd import EFFORTS
@@ -186,13 +186,13 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         "bundle": str(done.path),
         "stream": catalog.stream,
         "serial": catalog.serial,
-        "images": len(readable.images) if readable else None,
-        "blobs": len(readable.blobs) if readable else None,
+        "images": len(readable.images) if readable else 0,
+        "blobs": len(readable.blobs) if readable else 0,
         "volumes": len(catalog.volumes),
         "bytes": catalog.total_size,
         "parity": len(catalog.parity),
         "parity_bytes": sum(file.size for file in catalog.parity),
-        **(readable.savings() if readable else {}),
+        **savings(readable.blobs if readable else {}),
         "signers": [signer.key_id for signer in signers],
         "encrypted_to": list(done.encrypted_to),
         "already_there": not done.fresh,
@@ -217,9 +217,9 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
 
 def _savings_lines(facts: dict[str, Any]) -> list[str]:
     lines = []
-    if facts.get("held_blobs"):
+    if facts["held_blobs"]:
         lines.append(f"held         {plural(facts['held_blobs'], 'blob')}, {human_size(facts['held_bytes'])}: the site has them")
-    if facts.get("patched_blobs"):
+    if facts["patched_blobs"]:
         before, after = human_size(facts["patched_bytes"]), human_size(facts["patch_bytes"])
         lines.append(f"patched      {plural(facts['patched_blobs'], 'layer')}: {after} instead of {before}")
     return lines
