@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from airgap.documents.receipt import Receipt
 from airgap.format.catalog import Catalog, savings
@@ -16,6 +16,20 @@ from airgap.oci.reference import Reference
 #: Artifact types of referrers that are signatures: cosign 3 bundles and Notary's (notaryproject signature-specification.md).
 _SIGNATURE_TYPES = ("application/vnd.dev.sigstore.bundle", "application/vnd.cncf.notary.signature")
 _SIG = ".sig"
+
+
+class Sort(NamedTuple):
+    """What hangs off an image, whatever its content."""
+
+    kind: str
+    artifact_type: str
+    of_image: bool
+    is_signature: bool
+
+    @property
+    def of(self) -> str:
+        """``image``, or ``part`` for what hangs off one of its platforms or another attachment."""
+        return "image" if self.of_image else "part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +56,9 @@ class Hanging:
         return self.kind in (LOOKASIDE, TAG_KINDS[_SIG]) or self.artifact_type.startswith(_SIGNATURE_TYPES)
 
     @property
-    def sort(self) -> tuple[str, str, bool, bool]:
+    def sort(self) -> Sort:
         """What it is, whatever its content."""
-        return self.kind, self.artifact_type, self.of_image, self.is_signature
+        return Sort(self.kind, self.artifact_type, self.of_image, self.is_signature)
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,17 @@ class Shown:
     hanging: tuple[Hanging, ...] = ()
     left_out: frozenset[Digest] = frozenset()
     is_signature: bool = False
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "reference": name,
+            "digest": self.digest,
+            "platforms": list(self.platforms or ()),
+            "attachments": len(self.hanging),
+            "signatures": sum(one.is_signature for one in self.hanging),
+            "is_signature": self.is_signature,
+        }
 
 
 @dataclass(frozen=True)
@@ -93,6 +118,83 @@ class Compared:
         }
 
 
+@dataclass(frozen=True)
+class Change:
+    """What happened to one name between two sides; ``lost_in_tag`` are signatures gone from a cosign tag that is still there."""
+
+    reference: str
+    old: Digest
+    new: Digest
+    platforms_gained: list[str]
+    platforms_lost: list[str]
+    left_out: int
+    no_longer_left_out: int
+    gained: Counter[Sort]
+    lost: Counter[Sort]
+    replaced: Counter[Sort]
+    lost_in_tag: int = 0
+
+    @property
+    def signatures_lost(self) -> int:
+        """How many signatures are gone."""
+        return self.lost_in_tag + sum(count for sort, count in self.lost.items() if sort.is_signature)
+
+    @property
+    def is_change(self) -> bool:
+        """Whether anything but the digest differs."""
+        parts = (self.left_out, self.no_longer_left_out, self.gained, self.lost, self.replaced)
+        return any((self.platforms_gained, self.platforms_lost, *parts))
+
+    def facts(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "reference": self.reference,
+            "from": self.old,
+            "to": self.new,
+            **{name: getattr(self, name) for name in ("platforms_gained", "platforms_lost", "left_out", "no_longer_left_out")},
+            **{name: _sorts(getattr(self, name)) for name in ("gained", "lost", "replaced")},
+            "signatures_lost": self.signatures_lost,
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is different between two sides: names that only one has, and changes of those that both have."""
+
+    a: Compared
+    b: Compared
+    added: Mapping[str, Shown]
+    removed: Mapping[str, Shown]
+    moved: tuple[Change, ...]
+    changed: tuple[Change, ...]
+    unchanged: int
+
+    @property
+    def same(self) -> bool:
+        """Whether both have the same content by name; how it is carried may differ."""
+        return not (self.added or self.removed or self.moved or self.changed)
+
+    def facts(self) -> dict[str, Any]:
+        """For ``--json``."""
+        a, b = self.a.blobs, self.b.blobs
+        return {
+            "a": self.a.facts(),
+            "b": self.b.facts(),
+            "same": self.same,
+            "verified": False,
+            "added": [shown.facts(name) for name, shown in self.added.items()],
+            "removed": [shown.facts(name) for name, shown in self.removed.items()],
+            "moved": [change.facts() for change in self.moved],
+            "changed": [change.facts() for change in self.changed],
+            "unchanged": self.unchanged,
+            "blobs": {
+                "shared": _blobs(b, a.keys() & b.keys()),
+                "only_a": _blobs(a, a.keys() - b.keys()),
+                "only_b": _blobs(b, b.keys() - a.keys()),
+            },
+        }
+
+
 def of_catalog(catalog: Catalog) -> Compared:
     """A bundle. Held blobs that only patches need are no content of it, as far as a catalog tells which those are."""
     patches = {blob.patch.blob for blob in catalog.blobs.values() if blob.patch}
@@ -116,35 +218,16 @@ def shown_images(images: Iterable[Image]) -> dict[str, Shown]:
     return {name_of(image.reference): _shown(image) for image in images}
 
 
-def compare(a: Compared, b: Compared) -> dict[str, Any]:
-    """All differences as facts.
-
-    ``same`` says that both stand for the same content by name: images, platforms, attachments and signatures. How it is carried may
-    differ.
-    """
+def compare(a: Compared, b: Compared) -> Difference:
+    """Compare two sides by the names of their images, and by their blobs."""
     both = [name for name in b.images if name in a.images]
     pairs = [(name, a.images[name], b.images[name]) for name in both]
-    moved = [_change(name, old, new) for name, old, new in pairs if old.digest != new.digest]
-    changed = [_change(name, old, new) for name, old, new in pairs if old.digest == new.digest]
-    changed = [change for change in changed if _is_change(change)]
-    added = [_entry(name, shown) for name, shown in b.images.items() if name not in a.images]
-    removed = [_entry(name, shown) for name, shown in a.images.items() if name not in b.images]
-    return {
-        "a": a.facts(),
-        "b": b.facts(),
-        "same": not (added or removed or moved or changed),
-        "verified": False,
-        "added": added,
-        "removed": removed,
-        "moved": moved,
-        "changed": changed,
-        "unchanged": len(both) - len(moved) - len(changed),
-        "blobs": {
-            "shared": _blobs(b.blobs, a.blobs.keys() & b.blobs.keys()),
-            "only_a": _blobs(a.blobs, a.blobs.keys() - b.blobs.keys()),
-            "only_b": _blobs(b.blobs, b.blobs.keys() - a.blobs.keys()),
-        },
-    }
+    moved = tuple(_change(name, old, new) for name, old, new in pairs if old.digest != new.digest)
+    same = (_change(name, old, new) for name, old, new in pairs if old.digest == new.digest)
+    changed = tuple(change for change in same if change.is_change)
+    added = {name: shown for name, shown in b.images.items() if name not in a.images}
+    removed = {name: shown for name, shown in a.images.items() if name not in b.images}
+    return Difference(a, b, added, removed, moved, changed, len(both) - len(moved) - len(changed))
 
 
 def name_of(reference: Reference) -> str:
@@ -168,7 +251,7 @@ def _shown(image: Image) -> Shown:
     return Shown(root, image.platforms, tuple(hanging), frozenset((*image.omitted, *image.foreign)))
 
 
-def _change(name: str, old: Shown, new: Shown) -> dict[str, Any]:
+def _change(name: str, old: Shown, new: Shown) -> Change:
     """What happened to one name. Attachments of another digest cannot be the same ones: then their sorts are compared."""
     if old.digest == new.digest:
         before, after = {one.place: one for one in old.hanging}, {one.place: one for one in new.hanging}
@@ -180,46 +263,17 @@ def _change(name: str, old: Shown, new: Shown) -> dict[str, Any]:
         lost, gained, replaced = first - second, second - first, Counter()
     known = old.platforms is not None and new.platforms is not None
     before_on, after_on = dict.fromkeys(old.platforms or ()), dict.fromkeys(new.platforms or ())
-    return {
-        "reference": name,
-        "from": old.digest,
-        "to": new.digest,
-        "platforms_gained": [one for one in after_on if one not in before_on] if known else [],
-        "platforms_lost": [one for one in before_on if one not in after_on] if known else [],
-        "left_out": len(new.left_out - old.left_out),
-        "no_longer_left_out": len(old.left_out - new.left_out),
-        "gained": _sorts(gained),
-        "lost": _sorts(lost),
-        "replaced": _sorts(replaced),
-        "signatures_lost": sum(count for (_, _, _, signature), count in lost.items() if signature),
-    }
+    platforms = [
+        [one for one in some if one not in others and known] for some, others in ((after_on, before_on), (before_on, after_on))
+    ]
+    left_out = len(new.left_out - old.left_out), len(old.left_out - new.left_out)
+    return Change(name, old.digest, new.digest, platforms[0], platforms[1], *left_out, gained, lost, replaced)
 
 
-def _is_change(change: Mapping[str, Any]) -> bool:
-    return any(value for name, value in change.items() if name not in ("reference", "from", "to"))
-
-
-def _entry(name: str, shown: Shown) -> dict[str, Any]:
-    return {
-        "reference": name,
-        "digest": shown.digest,
-        "platforms": list(shown.platforms or ()),
-        "attachments": len(shown.hanging),
-        "signatures": sum(one.is_signature for one in shown.hanging),
-        "is_signature": shown.is_signature,
-    }
-
-
-def _sorts(found: Counter[tuple[str, str, bool, bool]]) -> list[dict[str, Any]]:
+def _sorts(found: Counter[Sort]) -> list[dict[str, Any]]:
     return [
-        {
-            "kind": kind,
-            "artifact_type": artifact_type,
-            "of": "image" if of_image else "part",
-            "signature": signature,
-            "count": count,
-        }
-        for (kind, artifact_type, of_image, signature), count in sorted(found.items())
+        {"kind": sort.kind, "artifact_type": sort.artifact_type, "of": sort.of, "signature": sort.is_signature, "count": count}
+        for sort, count in sorted(found.items())
     ]
 
 

@@ -113,27 +113,19 @@ def _close(files: Sequence[int]) -> None:
         fsio.release(fd)
 
 
+@dataclass
 class _Filler:
-    def __init__(
-        self,
-        plan: Plan,
-        source: Source,
-        journal: Journal,
-        progress: Progress,
-        files: Sequence[int],
-        digester: Digester,
-        key: ContentKey | None,
-    ) -> None:
-        self._key = key
-        self._plan = plan
-        self._source = source
-        self._journal = journal
-        self._progress = progress
-        self._files = files
-        self._digester = digester
+    _plan: Plan
+    _source: Source
+    _journal: Journal
+    _progress: Progress
+    _files: Sequence[int]
+    _digester: Digester
+    _key: ContentKey | None
+
+    def __post_init__(self) -> None:
         self._buffers = threading.local()
-        self._contents = plan.contents
-        self._paths = plan.files
+        self._contents, self._paths = self._plan.contents, self._plan.files
 
     def write_frame(self) -> None:
         """Headers, padding, ``oci-layout`` and ``index.json``."""

@@ -30,7 +30,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, REFERRERS_TAG, digest_tag, without_option
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Reader, Target
+from airgap.oci.stores import Reader, Referring, Target
 from airgap.oci.verify import VerifiedReader, WatchedReader
 from airgap.progress import Progress
 from airgap.text import printable
@@ -101,25 +101,19 @@ def load(
     return loader.loaded
 
 
+@dataclass
 class _Loader:
-    def __init__(
-        self,
-        store: BundleStore,
-        target: Target,
-        progress: Progress,
-        pool: Pool,
-        threads: int,
-        signing: SiteSigning,
-        held: Mapping[Digest, Repository],
-    ) -> None:
-        self._store = store
-        self._held = held
+    _store: BundleStore
+    _target: Target
+    _progress: Progress
+    _pool: Pool
+    _threads: int
+    _signing: SiteSigning
+    _held: Mapping[Digest, Repository]
+
+    def __post_init__(self) -> None:
         # rebuilding takes a core and memory, sending takes neither
-        self._rebuilding = threading.Semaphore(max(1, min(threads, cores())))
-        self._target = target
-        self._progress = progress
-        self._pool = pool
-        self._signing = signing
+        self._rebuilding = threading.Semaphore(max(1, min(self._threads, cores())))
         self.loaded = Loaded()
 
     def blobs(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
@@ -212,7 +206,7 @@ class _Loader:
         referrers = [self._referrer(self._read(digest, closure), subject) for digest in dict.fromkeys(found)]
         original = referrers_index(closure, subject)
         index = self._read(original, closure) if original else None
-        self._target.link_referrers(repository, subject, referrers, index, tag_is_free=is_free)
+        self._target.link_referrers(Referring(repository, subject, referrers, index, tag_is_free=is_free))
 
     @staticmethod
     def _referrer(manifest: Manifest, subject: Digest) -> Descriptor:

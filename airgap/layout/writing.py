@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,7 +25,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag, may_list_referrers
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Reader
+from airgap.oci.stores import Reader, Referring
 from airgap.oci.verify import CHUNK
 
 LOCK = ".airgap.lock"
@@ -138,16 +138,9 @@ class LayoutStore(LayoutReader):
         with self._new_blob(path) as fd, fsio.disk_errors("cannot write", path):
             fsio.write_at(fd, manifest.raw, 0)
 
-    def link_referrers(
-        self,
-        repository: Repository,
-        subject: Digest,
-        referrers: Sequence[Descriptor],
-        original: Manifest | None,
-        *,
-        tag_is_free: bool = True,
-    ) -> None:
+    def link_referrers(self, found: Referring) -> None:
         """As ``Target.link_referrers``: they go into index.json without a name; ``original`` goes under its tag, if it may."""
+        repository, subject, referrers, original, tag_is_free = found
         for descriptor in referrers:
             self._require(descriptor)
             self._unnamed[descriptor.digest] = descriptor

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from airgap.errors import AirgapError, Damaged
 from airgap.oci.descriptor import Descriptor
@@ -72,6 +72,20 @@ class Source(Protocol):
         """Stream a blob or manifest from ``offset`` on. Bytes are not verified here: wrap it in ``VerifiedReader``."""
 
 
+class Referring(NamedTuple):
+    """Manifests that refer to a subject.
+
+    ``original`` is the source's fallback-tag index; a target that uses such tags keeps its bytes when it can. What is under
+    that tag and is no list is never written over. ``tag_is_free`` is False where the tag will be an image's name.
+    """
+
+    repository: Repository
+    subject: Digest
+    referrers: Sequence[Descriptor]
+    original: Manifest | None
+    tag_is_free: bool = True
+
+
 class Target(Protocol):
     """A place to put images into. Nothing is visible under a name before ``tag`` and ``commit``."""
 
@@ -96,20 +110,8 @@ class Target(Protocol):
     def put_manifest(self, repository: Repository, manifest: Manifest) -> None:
         """Store a manifest by digest, exactly as it is. Its blobs and children must be there."""
 
-    def link_referrers(
-        self,
-        repository: Repository,
-        subject: Digest,
-        referrers: Sequence[Descriptor],
-        original: Manifest | None,
-        *,
-        tag_is_free: bool = True,
-    ) -> None:
-        """Make stored referrers findable from their subject, by the means this target has, and see that they are.
-
-        ``original`` is the source's fallback-tag index; a target that uses such tags keeps its bytes when it can. What is
-        under that tag and is no list is never written over. ``tag_is_free`` is False where the tag will be an image's name.
-        """
+    def link_referrers(self, found: Referring) -> None:
+        """Make stored referrers findable from their subject, by the means this target has, and see that they are."""
 
     def resolve(self, reference: Reference) -> Digest | None:
         """The digest a name points to now, or None."""

@@ -15,6 +15,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag, may_list_referrers
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Referring
 from airgap.registry.source import RegistrySource
 from airgap.text import listing, printable
 
@@ -41,16 +42,9 @@ class Links:
         with self._lock:
             self._linked.add((repository, referrer))
 
-    def link(
-        self,
-        repository: Repository,
-        subject: Digest,
-        referrers: Sequence[Descriptor],
-        original: Manifest | None,
-        *,
-        tag_is_free: bool,
-    ) -> None:
+    def link(self, found: Referring) -> None:
         """As ``Target.link_referrers``. Raises ``NotTaken`` and ``RegistryError``."""
+        repository, subject, referrers, original, tag_is_free = found
         empty_list = original is not None and not original.children
         if not referrers and not empty_list:
             return

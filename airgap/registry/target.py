@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from airgap.errors import NotTaken, RegistryError
 from airgap.oci.descriptor import Descriptor
-from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Outlook, Reader
+from airgap.oci.stores import Outlook, Reader, Referring
 from airgap.registry.http.failures import NETWORK, network_failure, redact
 from airgap.registry.http.patience import PASSING
 from airgap.registry.http.refusals import refusal
@@ -67,22 +66,14 @@ class RegistryWriter(RegistrySource):
         """As ``Foretelling.foretell``. Raises ``RegistryError`` when the registry cannot be reached or fails."""
         return foretell(self._transport, reference)
 
-    def link_referrers(
-        self,
-        repository: Repository,
-        subject: Digest,
-        referrers: Sequence[Descriptor],
-        original: Manifest | None,
-        *,
-        tag_is_free: bool = True,
-    ) -> None:
+    def link_referrers(self, found: Referring) -> None:
         """As ``Target.link_referrers``: what the API lists is linked; the rest goes under the fallback tag.
 
         Raises:
             NotTaken: neither is possible, or the referrers cannot be found afterwards.
             RegistryError: the registry fails.
         """
-        self._links.link(repository, subject, referrers, original, tag_is_free=tag_is_free)
+        self._links.link(found)
 
     def _put(self, repository: Repository, name: str, manifest: Manifest, arrived: Callable[[], bool]) -> None:
         """PUT a manifest under a tag or digest; after a failure ask first whether it arrived all the same."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from airgap.bundle.store import BundleStore
 from airgap.documents import difference
 from airgap.documents.custody import Custody
-from airgap.documents.difference import Compared
+from airgap.documents.difference import Compared, Difference
 from airgap.errors import AirgapError, MediaError
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed
@@ -113,7 +112,7 @@ class Report:
         made: when the report was made, RFC 3339.
         images: in the order of the list.
         weights: sharing.
-        differences: as ``bundle.difference.compare`` has them, or None.
+        differences: from what was before, or None.
         here: the names of volumes and parity files that were there when the report was made.
         custody: who carried it, by the logs on the media.
         remarks: what could not be found out, and why.
@@ -127,7 +126,7 @@ class Report:
     signatures: Sequence[ShownSignature]
     trust: Trust
     before: Before
-    differences: Mapping[str, Any] | None
+    differences: Difference | None
     here: frozenset[str]
     remarks: Sequence[str]
     custody: Custody = field(default_factory=Custody)
@@ -203,7 +202,7 @@ def gather(
 
 
 def _shown_images(
-    catalog: Catalog, weights: Weights, found: Mapping[str, Any] | None, before: Before, reader: _Sboms
+    catalog: Catalog, weights: Weights, found: Difference | None, before: Before, reader: _Sboms
 ) -> Iterator[ShownImage]:
     statuses = _statuses(found, before)
     for image in catalog.images:
@@ -219,12 +218,11 @@ def _shown_images(
         )
 
 
-def _statuses(found: Mapping[str, Any] | None, before: Before) -> dict[str, str]:
+def _statuses(found: Difference | None, before: Before) -> dict[str, str]:
     if found is None:
         return {}
-    statuses = {entry["reference"]: NEW for entry in found["added"]}
-    changed = found["moved"] if before.only_names else [*found["moved"], *found["changed"]]
-    return statuses | {change["reference"]: CHANGED for change in changed}
+    changed = found.moved if before.only_names else (*found.moved, *found.changed)
+    return dict.fromkeys(found.added, NEW) | {change.reference: CHANGED for change in changed}
 
 
 def _hanging(image: Image) -> dict[str, int]:

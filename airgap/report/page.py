@@ -63,7 +63,7 @@ def _tiles(report: Report) -> str:
     if report.differences is not None:
         difference = report.differences
         changed = sum(image.status == "changed" for image in report.images)
-        found.append(("New / changed / removed", f"{len(difference['added'])} / {changed} / {len(difference['removed'])}"))
+        found.append(("New / changed / removed", f"{len(difference.added)} / {changed} / {len(difference.removed)}"))
     if report.sboms:
         found.append(("SBOMs", plural(report.sboms, "document")))
     return facts(found, "tiles")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
+from airgap.documents.difference import Change, Shown
 from airgap.format import names
 from airgap.html.chart import Part, bar, treemap
 from airgap.html.elements import badge, code, listed, moment, small, table, text, verdict
@@ -74,29 +74,29 @@ def changes(report: Report) -> Iterator[str]:
     if found is None:
         yield f"<p>The previous content is unknown: {text(before.label)}</p>"
         return
-    moved = found["moved"] if before.only_names else [*found["moved"], *found["changed"]]
-    unchanged = found["unchanged"] + len(found["changed"]) * before.only_names
+    moved = found.moved if before.only_names else (*found.moved, *found.changed)
+    unchanged = found.unchanged + len(found.changed) * before.only_names
     yield f"<p>Compared with {text(before.label)}. {plural(unchanged, 'image')} unchanged.</p>"
-    if not (found["added"] or moved or found["removed"]):
+    if not (found.added or moved or found.removed):
         yield "<p>It contains the same images.</p>"
-    yield from _entries("New", found["added"])
-    rows = [(text(change["reference"]), _what(change)) for change in moved]
+    yield from _entries("New", found.added)
+    rows = [(text(change.reference), _what(change)) for change in moved]
     yield f"<h3>Changed ({len(moved)})</h3>{table(('Image', 'What'), rows, 'Changed images')}" if rows else ""
-    yield from _entries("Removed", found["removed"])
+    yield from _entries("Removed", found.removed)
 
 
-def _entries(title: str, entries: Sequence[dict[str, Any]]) -> Iterator[str]:
-    rows = [(text(one["reference"]), text(", ".join(one["platforms"]) or "not stated", 300)) for one in entries]
+def _entries(title: str, entries: Mapping[str, Shown]) -> Iterator[str]:
+    rows = [(text(name), text(", ".join(one.platforms or ()) or "not stated", 300)) for name, one in entries.items()]
     yield f"<h3>{title} ({len(rows)})</h3>{table(('Image', 'Platforms'), rows, title)}" if rows else ""
 
 
-def _what(change: dict[str, Any]) -> str:
-    said = ["other content"] if change["from"] != change["to"] else []
-    said += [f"platform gained: {one}" for one in change["platforms_gained"]]
-    said += [f"platform lost: {one}" for one in change["platforms_lost"]]
-    for word in ("gained", "lost", "replaced"):
-        said += [f"{word}: {sort['count']} × {word_of(sort['kind'], sort['artifact_type'])}" for sort in change[word]]
-    lost = f"<br>{badge(plural(change['signatures_lost'], 'signature') + ' lost', 'bad')}" if change["signatures_lost"] else ""
+def _what(change: Change) -> str:
+    said = ["other content"] if change.old != change.new else []
+    said += [f"platform gained: {one}" for one in change.platforms_gained]
+    said += [f"platform lost: {one}" for one in change.platforms_lost]
+    for word, sorts in (("gained", change.gained), ("lost", change.lost), ("replaced", change.replaced)):
+        said += [f"{word}: {count} × {word_of(sort.kind, sort.artifact_type)}" for sort, count in sorted(sorts.items())]
+    lost = f"<br>{badge(plural(change.signatures_lost, 'signature') + ' lost', 'bad')}" if change.signatures_lost else ""
     return text("; ".join(said)) + lost
 
 

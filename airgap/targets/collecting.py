@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Reader
+from airgap.oci.stores import Reader, Referring
 from airgap.text import printable
 
 _ATTACHMENT = re.compile(r"sha(?:256|512)-[0-9a-f]{32,128}(?:\..*)?", re.ASCII)
@@ -90,16 +90,9 @@ class Collecting(abc.ABC):
         with self._guard:
             self._manifests[manifest.digest] = manifest
 
-    def link_referrers(
-        self,
-        repository: Repository,
-        subject: Digest,
-        referrers: Sequence[Descriptor],
-        original: Manifest | None,
-        *,
-        tag_is_free: bool = True,
-    ) -> None:
+    def link_referrers(self, found: Referring) -> None:
         """As ``Target.link_referrers``."""
+        repository, subject, referrers, original, tag_is_free = found
         for descriptor in referrers:
             self._require(descriptor.digest)
             self._referrers[descriptor.digest] = descriptor

@@ -19,7 +19,7 @@ from airgap.oci.descriptor import Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Target
+from airgap.oci.stores import Referring, Target
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
 from airgap.targets.archive import ArchiveTarget
 from airgap.targets.collecting import Collecting
@@ -56,7 +56,7 @@ def fill(target: Target, *named: tuple[str, images.Built]) -> None:
         if name:
             target.tag(Reference.parse(name), built.manifest)
         else:
-            target.link_referrers(HERE, WEB.digest, [built.manifest.descriptor], None)
+            target.link_referrers(Referring(HERE, WEB.digest, [built.manifest.descriptor], None))
 
 
 EVERYTHING = (

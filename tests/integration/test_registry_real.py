@@ -17,6 +17,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
+from airgap.oci.stores import Referring
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
 from airgap.registry import CredentialStore, RegistryStore
 from tests.support import images
@@ -165,8 +166,8 @@ def test_referrers_are_linked_by_the_fallback_tag(store: RegistryStore, reposito
         store.put_manifest(repository, manifest)
         referrers.append(manifest.descriptor)
     assert store.referrers(repository, subject.digest).descriptors == ()
-    store.link_referrers(repository, subject.digest, referrers[:2], None)
-    store.link_referrers(repository, subject.digest, referrers, None)
+    store.link_referrers(Referring(repository, subject.digest, referrers[:2], None))
+    store.link_referrers(Referring(repository, subject.digest, referrers, None))
     found = store.referrers(repository, subject.digest)
     assert [(one.digest, one.artifact_type) for one in found.tagged[0].children] == [
         (one.digest, one.artifact_type) for one in referrers
@@ -177,7 +178,7 @@ def test_referrers_are_linked_by_the_fallback_tag(store: RegistryStore, reposito
         for needed in one.blobs():
             store.mount(other, needed, repository)
         store.put_manifest(other, one)
-    store.link_referrers(other, subject.digest, list(reversed(referrers)), listed)
+    store.link_referrers(Referring(other, subject.digest, list(reversed(referrers)), listed))
     assert store.referrers(other, subject.digest).tagged == (listed,)
 
 
@@ -223,6 +224,6 @@ def test_signed_tokens_with_our_scopes_are_enough_for_all_calls(tmp_path: Path) 
             assert store.mount(second, content.descriptor, first)
         store.put_manifest(second, built.manifest)
         assert store.manifest(second, built.digest).raw == built.manifest.raw
-        store.link_referrers(first, built.digest, [built.manifest.descriptor], None)
+        store.link_referrers(Referring(first, built.digest, [built.manifest.descriptor], None))
         asked = [tuple(one.query["scope"]) for one in tokens.server.requests]
     assert len(asked) == len(set(asked)) <= 5

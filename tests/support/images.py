@@ -25,6 +25,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Referring
 
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
@@ -237,7 +238,7 @@ def attach(
     for built in referrers:
         store(layout, repository, built)
     descriptors = [built.manifest.descriptor for built in referrers]
-    layout.link_referrers(repository, subject.digest, descriptors, None if original is None else original.manifest)
+    layout.link_referrers(Referring(repository, subject.digest, descriptors, None if original is None else original.manifest))
 
 
 # into a registry

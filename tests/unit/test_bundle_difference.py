@@ -40,7 +40,7 @@ def content(*images: Image) -> Compared:
 
 
 def differences(a: Compared, b: Compared) -> dict[str, Any]:
-    facts = compare(a, b)
+    facts = compare(a, b).facts()
     return {name: facts[name] for name in ("added", "removed", "moved", "changed") if facts[name]}
 
 
@@ -50,13 +50,13 @@ def sort(kind: str, artifact_type: str = "", *, of: str = "image", signature: bo
 
 def test_the_same_images_are_the_same_in_any_order() -> None:
     one, two = image("app:1", "a", attachments=(signature("a"),)), image("app:2", "b")
-    facts = compare(content(one, two), content(two, one))
+    facts = compare(content(one, two), content(two, one)).facts()
     assert facts["same"]
     assert facts["unchanged"] == 2
 
 
 def test_names_that_come_go_and_move() -> None:
-    found = compare(content(image("app:1", "a"), image("gone:1", "b")), content(image("app:1", "c"), image("new:1", "d")))
+    found = compare(content(image("app:1", "a"), image("gone:1", "b")), content(image("app:1", "c"), image("new:1", "d"))).facts()
     assert not found["same"]
     assert [entry["reference"] for entry in found["added"]] == ["docker.io/library/new:1"]
     assert [entry["reference"] for entry in found["removed"]] == ["docker.io/library/gone:1"]
@@ -66,7 +66,7 @@ def test_names_that_come_go_and_move() -> None:
 
 def test_a_tag_that_is_pinned_to_another_digest_has_moved() -> None:
     a, b = (image(f"app:1@{descriptor(seed).digest}", seed) for seed in ("a", "b"))
-    assert [change["reference"] for change in compare(content(a), content(b))["moved"]] == ["docker.io/library/app:1"]
+    assert [change["reference"] for change in compare(content(a), content(b)).facts()["moved"]] == ["docker.io/library/app:1"]
 
 
 def test_platforms_that_come_and_go() -> None:
@@ -74,16 +74,16 @@ def test_platforms_that_come_and_go() -> None:
         image("app:1", "a", platforms=("linux/amd64", "linux/arm64")),
         image("app:1", "b", platforms=("linux/arm64", "linux/s390x")),
     )
-    (moved,) = compare(content(a), content(b))["moved"]
+    (moved,) = compare(content(a), content(b)).facts()["moved"]
     assert (moved["platforms_gained"], moved["platforms_lost"]) == (["linux/s390x"], ["linux/amd64"])
 
 
 def test_parts_that_are_left_out_although_the_digest_is_the_same() -> None:
     full = image("app:1", "a")
     filtered = replace(full, omitted=(descriptor("child").digest,))
-    (changed,) = compare(content(full), content(filtered))["changed"]
+    (changed,) = compare(content(full), content(filtered)).facts()["changed"]
     assert changed["left_out"] == 1
-    (changed,) = compare(content(filtered), content(full))["changed"]
+    (changed,) = compare(content(filtered), content(full)).facts()["changed"]
     assert changed["no_longer_left_out"] == 1
 
 
@@ -91,7 +91,7 @@ def test_a_signature_that_a_new_version_does_not_have_is_lost() -> None:
     sbom, bundle = "application/spdx+json", "application/vnd.dev.sigstore.bundle.v0.3+json"
     a = image("app:1", "a", attachments=(signature("a"), signature("child"), referrer("a", sbom), referrer("a", bundle)))
     b = image("app:1", "b", attachments=(signature("b"), referrer("b", sbom), referrer("b", "text/new")))
-    (moved,) = compare(content(a), content(b))["moved"]
+    (moved,) = compare(content(a), content(b)).facts()["moved"]
     assert moved["lost"] == [
         sort(TAG_KINDS[".sig"], of="part", signature=True),
         sort(REFERRER, bundle, signature=True),
@@ -103,7 +103,7 @@ def test_a_signature_that_a_new_version_does_not_have_is_lost() -> None:
 def test_of_one_digest_attachments_are_compared_one_by_one() -> None:
     a = image("app:1", "a", attachments=(signature("a", "one"), referrer("a", "text/old")))
     b = image("app:1", "a", attachments=(signature("a", "two"), referrer("a", "text/new")))
-    (changed,) = compare(content(a), content(b))["changed"]
+    (changed,) = compare(content(a), content(b)).facts()["changed"]
     assert changed["replaced"] == [sort(TAG_KINDS[".sig"], signature=True)]
     assert (changed["lost"], changed["gained"]) == ([sort(REFERRER, "text/old")], [sort(REFERRER, "text/new")])
     assert changed["signatures_lost"] == 0
@@ -112,8 +112,8 @@ def test_of_one_digest_attachments_are_compared_one_by_one() -> None:
 def test_a_gpg_signature_that_is_gone_is_lost() -> None:
     signed = image("app:1", "a", signatures=(LookasideSignature.of(descriptor("a").digest, b"gpg"),))
     plain = replace(signed, signatures=())
-    assert compare(content(signed), content(plain))["changed"][0]["signatures_lost"] == 1
-    assert compare(content(plain), content(signed))["changed"][0]["gained"][0]["signature"]
+    assert compare(content(signed), content(plain)).facts()["changed"][0]["signatures_lost"] == 1
+    assert compare(content(plain), content(signed)).facts()["changed"][0]["gained"][0]["signature"]
 
 
 def catalog(blobs: dict[str, Blob]) -> Catalog:
@@ -143,7 +143,7 @@ def test_blobs_and_what_a_bundle_would_be_in_full() -> None:
         "new": Blob(120, patch=patch),
         "patch": Blob(7, carried.extents),
     }
-    facts = compare(full, of_catalog(catalog(blobs)))
+    facts = compare(full, of_catalog(catalog(blobs))).facts()
     assert (facts["blobs"]["shared"]["count"], facts["blobs"]["only_a"]["count"]) == (2, 0)
     assert facts["blobs"]["only_b"] == {"count": 1, "bytes": 120, "digests": [Digest.of(b"new")]}
     assert facts["b"]["full_bytes"] == 220
@@ -158,7 +158,7 @@ def test_receipts_are_compared_by_names_and_blobs() -> None:
         return of_receipt(Receipt("plant", "2026-01-31T12:00:00Z", "airgap 1", "docker://r", {}, Holdings(held, names)))
 
     tag = f"app_{digest_tag(Digest.of(b'a'), '.sig')}"
-    facts = compare(receipt(app_1="a", **{tag: "s"}), receipt(app_1="b"))
+    facts = compare(receipt(app_1="a", **{tag: "s"}), receipt(app_1="b")).facts()
     assert [change["reference"] for change in facts["moved"]] == ["app:1"]
     assert [entry["is_signature"] for entry in facts["removed"]] == [True]
     assert facts["blobs"]["only_a"]["count"] == 2

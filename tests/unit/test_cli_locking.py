@@ -63,11 +63,11 @@ class Shop:
 
     def taken(self, found: Lock, *, update: bool = False) -> dict[str, Any]:
         file = LockFile.find(str(self.path))
-        facts = file.accept(found, update=update, allow_lost=False)
+        difference = file.accept(found, update=update, allow_lost=False)
         file.write(found)
         assert self.path.read_bytes() == found.to_bytes()
-        assert facts is not None
-        return facts
+        assert difference is not None
+        return difference.facts()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from airgap.fsio.leftovers import temporary_name
 from airgap.layout import LayoutStore
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Referring
 from airgap.oci.verify import VerifiedReader
 from tests.support import images
 
@@ -224,7 +225,7 @@ def test_linked_referrers_cannot_smuggle_in_a_name(tmp_path, web):
         descriptor = type(sbom.descriptor)(
             sbom.descriptor.media_type, sbom.digest, sbom.descriptor.size, artifact_type="application/spdx+json", annotations=evil
         )
-        store.link_referrers(REPOSITORY, web.digest, [descriptor], None)
+        store.link_referrers(Referring(REPOSITORY, web.digest, [descriptor], None))
         store.commit()
     entries = json.loads((path / "index.json").read_text())["manifests"]
     assert entries[1] == {
@@ -271,7 +272,7 @@ def test_somebody_elses_image_under_the_tag_of_a_layout_is_never_written_over(tm
         images.store(store, REPOSITORY, web)
         images.store(store, REPOSITORY, sbom)
         original = images.fallback_index([sbom]).manifest
-        store.link_referrers(REPOSITORY, web.digest, [sbom.manifest.descriptor], original, tag_is_free=free)
+        store.link_referrers(Referring(REPOSITORY, web.digest, [sbom.manifest.descriptor], original, tag_is_free=free))
         store.commit()
     store = LayoutStore(tmp_path / "s")
     assert store.resolve(tag) == (stranger if free else web).digest

@@ -13,6 +13,7 @@ from airgap.importer.signing import put_signature_tag
 from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Repository
+from airgap.oci.stores import Referring
 from airgap.registry import RegistryStore
 from tests.support import images
 from tests.support.hostile import Reply, Request, client
@@ -55,7 +56,7 @@ def findable(store: RegistryStore, repository: Repository) -> set[Digest]:
 def test_referrers_can_be_found_afterwards(replica: Replica, store: RegistryStore, without_api: bool) -> None:
     replica.without_api = {"app"} if without_api else set()
     repository = put(store, replica, *SBOMS)
-    store.link_referrers(repository, SUBJECT, LISTED, None)
+    store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     assert findable(store, repository) == {one.digest for one in SBOMS}
     assert (TAG in replica.tags("app")) is without_api
 
@@ -65,7 +66,7 @@ def test_repository_with_the_api_says_nothing_of_one_without(replica: Replica, s
     replica.push("proxy", IMAGE, "1")
     for name in ("app", "proxy", "app"):
         repository = put(store, replica, *SBOMS, name=name)
-        store.link_referrers(repository, SUBJECT, LISTED, None)
+        store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
         assert findable(store, repository) == {one.digest for one in SBOMS}
     assert (TAG in replica.tags("app"), TAG in replica.tags("proxy")) == (False, True)
 
@@ -76,7 +77,7 @@ def test_one_odd_answer_at_a_target_with_the_api_leaves_nothing_unfindable(
 ) -> None:
     replica.special[f"GET /v2/app/referrers/{SUBJECT}"] = odd
     repository = put(store, replica, *SBOMS)
-    store.link_referrers(repository, SUBJECT, LISTED, None)
+    store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     assert findable(store, repository) == {one.digest for one in SBOMS}
 
 
@@ -85,7 +86,7 @@ def test_answer_that_says_nothing_is_an_error_and_not_a_guess(replica: Replica, 
     replica.special[f"GET /v2/app/referrers/{SUBJECT}"] = odd
     repository = put(store, replica, *SBOMS)
     with pytest.raises(RegistryError):
-        store.link_referrers(repository, SUBJECT, LISTED, None)
+        store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     assert TAG not in replica.tags("app")
 
 
@@ -94,7 +95,7 @@ def test_registry_that_promises_a_link_and_does_not_list_it_is_not_believed(repl
     replica.special[f"GET /v2/app/referrers/{SUBJECT}"] = Reply(200, empty.raw, {"Content-Type": empty.media_type})
     repository = put(store, replica, *SBOMS)
     with pytest.raises(NotTaken) as caught:
-        store.link_referrers(repository, SUBJECT, LISTED, None)
+        store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     assert caught.value.what == "the registry reported that it linked a referrer, but does not list it"
 
 
@@ -112,7 +113,7 @@ def test_list_that_comes_a_moment_late_is_waited_for(replica: Replica, store: Re
 
     replica.server.app = late
     repository = put(store, replica, *SBOMS)
-    store.link_referrers(repository, SUBJECT, LISTED, None)
+    store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     assert len(asked) == 2
     assert TAG not in replica.tags("app")
 
@@ -123,7 +124,7 @@ def test_what_the_api_took_without_a_word_goes_under_the_tag_too(replica: Replic
     replica.without_api = {"app"}
     replica.special[f"GET /v2/app/referrers/{SUBJECT}"] = Reply(200, empty.raw, {"Content-Type": empty.media_type})
     repository = put(store, replica, *SBOMS)
-    store.link_referrers(repository, SUBJECT, LISTED, None)
+    store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     assert findable(store, repository) == {one.digest for one in SBOMS}
 
 
@@ -145,7 +146,7 @@ def test_somebody_elses_image_under_the_tag_is_never_written_over(replica: Repli
     repository = put(store, replica, *SBOMS)
     for original in (None, images.fallback_index(SBOMS).manifest):
         with pytest.raises(NotTaken) as caught:
-            store.link_referrers(repository, SUBJECT, LISTED, original)
+            store.link_referrers(Referring(repository, SUBJECT, LISTED, original))
         assert "the fallback tag for referrers is in use" in caught.value.what
     assert replica.tags("app") == before
 
@@ -154,7 +155,7 @@ def test_somebody_elses_image_under_the_tag_does_not_matter_where_there_is_the_a
     replica.push("app", STRANGERS["an image index"], TAG)
     before = replica.tags("app")
     repository = put(store, replica, *SBOMS)
-    store.link_referrers(repository, SUBJECT, LISTED, None)
+    store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     assert replica.tags("app") == before
 
 
@@ -162,15 +163,15 @@ def test_digest_answered_under_its_tag_is_not_taken_for_a_list_to_add_to(replica
     replica.without_api, replica.digests_are_tags = {"app"}, True
     repository = put(store, replica, *SBOMS)
     with pytest.raises(NotTaken):
-        store.link_referrers(repository, SUBJECT, LISTED, None)
-    store.link_referrers(repository, SUBJECT, [], None)
+        store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
+    store.link_referrers(Referring(repository, SUBJECT, [], None))
 
 
 def test_tag_that_will_be_an_images_name_is_not_used_for_a_list(replica: Replica, store: RegistryStore) -> None:
     replica.without_api = {"app"}
     repository = put(store, replica, *SBOMS)
     with pytest.raises(NotTaken):
-        store.link_referrers(repository, SUBJECT, LISTED, None, tag_is_free=False)
+        store.link_referrers(Referring(repository, SUBJECT, LISTED, None, tag_is_free=False))
     assert TAG not in replica.tags("app")
 
 
@@ -189,7 +190,7 @@ def test_list_that_another_writer_replaces_meanwhile_has_both(replica: Replica, 
 
     replica.server.app = rival
     repository = put(store, replica, *SBOMS)
-    store.link_referrers(repository, SUBJECT, LISTED, None)
+    store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     assert findable(store, repository) == {theirs.digest, *(one.digest for one in SBOMS)}
 
 
@@ -199,7 +200,7 @@ def test_list_of_somebody_else_is_added_to_and_keeps_its_words(replica: Replica,
     replica.push("app", theirs)
     replica.push("app", images.index([theirs], extra={"annotations": {"kept": "yes"}}), TAG)
     repository = put(store, replica, *SBOMS)
-    store.link_referrers(repository, SUBJECT, LISTED, None)
+    store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     found = json.loads(replica.manifests["app", TAG].raw)
     assert found["annotations"] == {"kept": "yes"}
     assert {one["digest"] for one in found["manifests"]} == {theirs.digest, *(one.digest for one in SBOMS)}
@@ -210,7 +211,7 @@ def test_registry_that_loses_what_is_put_under_the_tag_is_noticed(replica: Repli
     replica.special[f"PUT /v2/app/manifests/{TAG}"] = Reply(201)
     repository = put(store, replica, *SBOMS)
     with pytest.raises(NotTaken) as caught:
-        store.link_referrers(repository, SUBJECT, LISTED, None)
+        store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
     assert caught.value.what == "the registry does not find referrers that were linked"
 
 
@@ -218,10 +219,10 @@ def test_empty_list_of_the_source_is_kept_and_never_takes_the_place_of_a_full_on
     replica.without_api = {"app"}
     empty = images.fallback_index([]).manifest
     repository = put(store, replica, *SBOMS)
-    store.link_referrers(repository, SUBJECT, [], empty)
+    store.link_referrers(Referring(repository, SUBJECT, [], empty))
     assert replica.tags("app")[TAG] == empty.digest
-    store.link_referrers(repository, SUBJECT, LISTED, None)
-    store.link_referrers(repository, SUBJECT, [], empty)
+    store.link_referrers(Referring(repository, SUBJECT, LISTED, None))
+    store.link_referrers(Referring(repository, SUBJECT, [], empty))
     assert findable(store, repository) == {one.digest for one in SBOMS}
 
 

@@ -14,6 +14,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
+from airgap.oci.stores import Referring
 from airgap.registry import RegistryStore
 from tests.support.hostile import Hostile, Reply, Request, client
 
@@ -186,26 +187,26 @@ def test_what_is_under_the_tag_in_a_kind_that_nobody_reads_is_said_and_stops_not
 
 def test_nothing_is_tagged_where_the_api_lists_it(site: Site, store: RegistryStore) -> None:
     site.table[API] = as_index(index(descriptor("a")))
-    store.link_referrers(site.repository, SUBJECT, [descriptor("a")], None)
+    store.link_referrers(Referring(site.repository, SUBJECT, [descriptor("a")], None))
     assert site.puts() == []
 
 
 def test_original_index_is_kept_byte_for_byte_when_it_lists_the_same(site: Site, store: RegistryStore) -> None:
     original = Manifest.parse(index(descriptor("b"), descriptor("a")), media.OCI_INDEX, "test")
-    store.link_referrers(site.repository, SUBJECT, [descriptor("a"), descriptor("b")], original)
+    store.link_referrers(Referring(site.repository, SUBJECT, [descriptor("a"), descriptor("b")], original))
     assert site.tagged() == original.raw
 
 
 def test_original_index_that_lists_something_else_is_not_used(site: Site, store: RegistryStore) -> None:
     original = Manifest.parse(index(descriptor("b"), descriptor("a")), media.OCI_INDEX, "test")
-    store.link_referrers(site.repository, SUBJECT, [descriptor("a")], original)
+    store.link_referrers(Referring(site.repository, SUBJECT, [descriptor("a")], original))
     assert [one["digest"] for one in json.loads(site.tagged())["manifests"]] == [descriptor("a").digest]
 
 
 def test_new_referrers_are_added_behind_those_that_are_there(site: Site, store: RegistryStore) -> None:
     site.table[FALLBACK] = as_index(index(descriptor("b"), descriptor("a"), annotations={"kept": "yes"}))
     added = descriptor("c", artifact_type="x/y", annotations={"k": "v"})
-    store.link_referrers(site.repository, SUBJECT, [descriptor("a"), added, added], None)
+    store.link_referrers(Referring(site.repository, SUBJECT, [descriptor("a"), added, added], None))
     found = json.loads(site.tagged())
     assert [one["digest"] for one in found["manifests"]] == [descriptor(name).digest for name in "bac"]
     assert found["manifests"][2] == {**descriptor("c").to_json(), "artifactType": "x/y", "annotations": {"k": "v"}}
@@ -214,13 +215,13 @@ def test_new_referrers_are_added_behind_those_that_are_there(site: Site, store: 
 
 
 def test_linking_again_changes_nothing(site: Site, store: RegistryStore) -> None:
-    store.link_referrers(site.repository, SUBJECT, [descriptor("a")], None)
-    store.link_referrers(site.repository, SUBJECT, [descriptor("a")], None)
+    store.link_referrers(Referring(site.repository, SUBJECT, [descriptor("a")], None))
+    store.link_referrers(Referring(site.repository, SUBJECT, [descriptor("a")], None))
     assert site.puts() == [FALLBACK]
 
 
 def test_no_referrers_need_no_calls(site: Site, store: RegistryStore) -> None:
-    store.link_referrers(site.repository, SUBJECT, [], None)
+    store.link_referrers(Referring(site.repository, SUBJECT, [], None))
     assert site.server.requests == []
 
 

@@ -12,7 +12,7 @@ from airgap import fsio
 from airgap.bundle.media import Media
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
-from airgap.documents.difference import Compared, compare, of_catalog, of_receipt, shown_images
+from airgap.documents.difference import Change, Compared, Difference, Shown, Sort, compare, of_catalog, of_receipt, shown_images
 from airgap.documents.receipt import Receipt
 from airgap.errors import Damaged, UsageError
 from airgap.format.outer import Unverified
@@ -35,8 +35,9 @@ def diff_command(
 
     Example: airgap diff /srv/out/prod-site-0007 /srv/out/prod-site-0008
     """
-    facts = compare(read_content(a), read_content(b))
-    said.console().result(facts, _lines(facts))
+    found = compare(read_content(a), read_content(b))
+    facts = found.facts()
+    said.console().result(facts, _lines(found, facts))
 
 
 def read_content(path: Path) -> Compared:
@@ -63,25 +64,26 @@ def of_lock(name: str, lock: Lock) -> Compared:
     return Compared(name, "lock", shown_images(lock.images), blobs, None, sum(blobs.values()))
 
 
-def _lines(facts: Mapping[str, Any]) -> list[str]:
-    lines = [f"A            {_side(facts['a'])}", f"B            {_side(facts['b'])}", *image_lines(facts)]
+def _lines(found: Difference, facts: Mapping[str, Any]) -> list[str]:
+    lines = [f"A            {_side(facts['a'])}", f"B            {_side(facts['b'])}", *image_lines(found)]
     parts = [("shared", "shared"), ("only_a", "only in A"), ("only_b", "only in B")]
     blobs = [f"{facts['blobs'][key]['count']} {text} ({human_size(facts['blobs'][key]['bytes'])})" for key, text in parts]
     lines.append(f"blobs        {', '.join(blobs)}")
     lines += [line for side in ("a", "b") for line in _savings(side.upper(), facts[side])]
-    lines.append(f"result       {'the same content' if facts['same'] else 'different'}")
+    lines.append(f"result       {'the same content' if found.same else 'different'}")
     return [*lines, "not checked  diff verifies nothing: see airgap verify"]
 
 
-def image_lines(facts: Mapping[str, Any]) -> list[str]:
+def image_lines(found: Difference) -> list[str]:
     """The changes of the images, as lines for people."""
-    lines = [f"added        {_entry(entry)}" for entry in facts["added"]]
-    lines += [line for entry in facts["removed"] for line in _removed(entry)]
-    for change in facts["moved"]:
-        lines += [f"moved        {change['reference']}", f"             {change['from']} -> {change['to']}", *_change(change)]
-    for change in facts["changed"]:
-        lines += [f"changed      {change['reference']}, still {change['from']}", *_change(change)]
-    return [*lines, f"unchanged    {plural(facts['unchanged'], 'image')}"]
+    lines = [f"added        {_entry(name, shown)}" for name, shown in found.added.items()]
+    for name, shown in found.removed.items():
+        lines += [f"removed      {_entry(name, shown)}", *(["             SIGNATURE LOST"] if shown.is_signature else [])]
+    for change in found.moved:
+        lines += [f"moved        {change.reference}", f"             {change.old} -> {change.new}", *_change(change)]
+    for change in found.changed:
+        lines += [f"changed      {change.reference}, still {change.old}", *_change(change)]
+    return [*lines, f"unchanged    {plural(found.unchanged, 'image')}"]
 
 
 def _side(side: Mapping[str, Any]) -> str:
@@ -89,31 +91,26 @@ def _side(side: Mapping[str, Any]) -> str:
     return f"{side['kind']} {side['name']}: {plural(side['images'], 'image')}, {plural(side['blobs'], 'blob')}, {size}"
 
 
-def _entry(entry: Mapping[str, Any]) -> str:
-    return f"{entry['reference']}  {entry['digest']}  {', '.join(entry['platforms'])}".rstrip()
+def _entry(name: str, shown: Shown) -> str:
+    return f"{name}  {shown.digest}  {', '.join(shown.platforms or ())}".rstrip()
 
 
-def _removed(entry: Mapping[str, Any]) -> list[str]:
-    lines = [f"removed      {_entry(entry)}"]
-    return [*lines, "             SIGNATURE LOST"] if entry["is_signature"] else lines
+def _change(change: Change) -> list[str]:
+    lines = [f"             platform gained: {platform}" for platform in change.platforms_gained]
+    lines += [f"             platform LOST: {platform}" for platform in change.platforms_lost]
+    if change.left_out:
+        lines.append(f"             {plural(change.left_out, 'part')} of A left out")
+    if change.no_longer_left_out:
+        lines.append(f"             {plural(change.no_longer_left_out, 'part')} added that A leaves out")
+    for sort, count in sorted(change.lost.items()):
+        lines.append(f"             {'SIGNATURE LOST' if sort.is_signature else 'lost'}: {_sort(sort, count)}")
+    lines += [f"             gained: {_sort(*one)}" for one in sorted(change.gained.items())]
+    return [*lines, *(f"             replaced: {_sort(*one)}" for one in sorted(change.replaced.items()))]
 
 
-def _change(change: Mapping[str, Any]) -> list[str]:
-    lines = [f"             platform gained: {platform}" for platform in change["platforms_gained"]]
-    lines += [f"             platform LOST: {platform}" for platform in change["platforms_lost"]]
-    if change["left_out"]:
-        lines.append(f"             {plural(change['left_out'], 'part')} of A left out")
-    if change["no_longer_left_out"]:
-        lines.append(f"             {plural(change['no_longer_left_out'], 'part')} added that A leaves out")
-    for sort in change["lost"]:
-        lines.append(f"             {'SIGNATURE LOST' if sort['signature'] else 'lost'}: {_sort(sort)}")
-    lines += [f"             gained: {_sort(sort)}" for sort in change["gained"]]
-    return [*lines, *(f"             replaced: {_sort(sort)}" for sort in change["replaced"])]
-
-
-def _sort(sort: Mapping[str, Any]) -> str:
-    what = f"{sort['count']} x {sort['kind']}" + (f" {sort['artifact_type']}" if sort["artifact_type"] else "")
-    return f"{what} of {'the image' if sort['of'] == 'image' else 'its parts'}"
+def _sort(sort: Sort, count: int) -> str:
+    what = f"{count} x {sort.kind}" + (f" {sort.artifact_type}" if sort.artifact_type else "")
+    return f"{what} of {'the image' if sort.of_image else 'its parts'}"
 
 
 def _savings(name: str, side: Mapping[str, Any]) -> list[str]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from airgap import fsio
 from airgap.cli.commands.connected.diff import of_lock
 from airgap.cli.options.outputs import Output
-from airgap.documents.difference import compare, name_of
+from airgap.documents.difference import Difference, compare, name_of
 from airgap.errors import Refused, UsageError
 from airgap.limits import MAX_LOCK
 from airgap.oci.digest import Digest
@@ -60,7 +59,7 @@ class LockFile:
             error.hint = "restore the lock from a copy, or remove it to pin everything again; it was left unchanged"
             raise
 
-    def accept(self, found: Lock, *, update: bool, allow_lost: bool) -> dict[str, Any] | None:
+    def accept(self, found: Lock, *, update: bool, allow_lost: bool) -> Difference | None:
         """What has changed since the last lock; None if there is none. Additions do not change what is pinned.
 
         Raises:
@@ -70,10 +69,10 @@ class LockFile:
         if self.last is None or self.output is None:
             return None
         name = self.output.name
-        facts = compare(of_lock(f"{name} as it was", self.last), of_lock(f"{name} as it is now", found))
-        for change in facts["changed"]:
-            change["signatures_lost"] += _lost_in_tag(change["reference"], self.last, found)
-        broken = list(_broken_pins(facts))
+        compared = compare(of_lock(f"{name} as it was", self.last), of_lock(f"{name} as it is now", found))
+        in_tags = [replace(one, lost_in_tag=_lost_in_tag(one.reference, self.last, found)) for one in compared.changed]
+        difference = replace(compared, changed=tuple(in_tags))
+        broken = list(_broken_pins(difference))
         where = printable(name)
         if broken and not update:
             raise Refused(
@@ -83,16 +82,16 @@ class LockFile:
                 got="".join(f"\n  {line}" for line in broken),
                 hint="export the lock as it is, or find out why and accept the changes with --update; it was left unchanged",
             )
-        lost = [change for change in (*facts["moved"], *facts["changed"]) if change["signatures_lost"]]
+        lost = [change for change in (*difference.moved, *difference.changed) if change.signatures_lost]
         if lost and not allow_lost:
             raise Refused(
                 "signatures in the last lock are gone",
                 where=where,
                 expected="every signature in the last lock",
-                got="".join(f"\n  {change['reference']}: {plural(change['signatures_lost'], 'signature')} lost" for change in lost),
+                got="".join(f"\n  {change.reference}: {plural(change.signatures_lost, 'signature')} lost" for change in lost),
                 hint="find out why, or continue without them with --allow-lost-signatures; the lock was left unchanged",
             )
-        return facts
+        return difference
 
     def write(self, found: Lock) -> None:
         """Put the new lock in place.
@@ -110,23 +109,23 @@ class LockFile:
             self.output.write(raw)
 
 
-def _broken_pins(facts: Mapping[str, Any]) -> Iterator[str]:
+def _broken_pins(difference: Difference) -> Iterator[str]:
     """What would change or vanish from the last lock, one line each."""
-    for entry in facts["removed"]:
-        yield f"{entry['reference']}: no longer requested or no longer available"
-    for change in facts["moved"]:
-        yield f"{change['reference']}: moved, {change['from']} -> {change['to']}"
-    for change in (*facts["moved"], *facts["changed"]):
-        name = change["reference"]
-        yield from (f"{name}: platform {platform} lost" for platform in change["platforms_lost"])
-        if change["left_out"]:
-            yield f"{name}: {plural(change['left_out'], 'part')} of the lock left out"
-        if change["signatures_lost"]:
-            yield f"{name}: {plural(change['signatures_lost'], 'signature')} lost"
-        yield from (f"{name}: lost {sort['count']} x {sort['kind']}" for sort in change["lost"] if not sort["signature"])
+    for name in difference.removed:
+        yield f"{name}: no longer requested or no longer available"
+    for change in difference.moved:
+        yield f"{change.reference}: moved, {change.old} -> {change.new}"
+    for change in (*difference.moved, *difference.changed):
+        name = change.reference
+        yield from (f"{name}: platform {platform} lost" for platform in change.platforms_lost)
+        if change.left_out:
+            yield f"{name}: {plural(change.left_out, 'part')} of the lock left out"
+        if change.signatures_lost:
+            yield f"{name}: {plural(change.signatures_lost, 'signature')} lost"
+        lost = sorted(change.lost.items())
+        yield from (f"{name}: lost {count} x {sort.kind}" for sort, count in lost if not sort.is_signature)
         # a list of referrers is another one as soon as a referrer was added; what it listed is looked at one by one
-        others = [sort for sort in change["replaced"] if sort["kind"] != REFERRERS_TAG]
-        yield from (f"{name}: {sort['kind']} replaced" for sort in others)
+        yield from (f"{name}: {sort.kind} replaced" for sort in sorted(change.replaced) if sort.kind != REFERRERS_TAG)
 
 
 def _lost_in_tag(name: str, last: Lock, found: Lock) -> int:

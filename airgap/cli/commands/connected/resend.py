@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -50,95 +51,89 @@ def require(lists: list[str] | None, stream: str | None, key: list[str] | None) 
     return lists or [], stream or "", key or []
 
 
+@dataclass(frozen=True)
 class Resending:
     """One command.
 
-    Args:
+    Attributes:
         file: the request.
-        places: the bundle's directory or media, or its ``catalog.json``; nothing where it is gone.
-        out: where the supplement goes.
+        places: the bundle's directory or media, or its ``catalog.json``; empty if it is gone.
+        out: the directory for the supplement.
         reach: how registries are reached.
         registries_d: where GPG signatures of images are kept.
         options: for images that came from other places than registries.
         state: the state directory.
         threads: how many requests are made at a time.
-        console: told about every step.
+        console: receives messages and progress.
     """
 
-    def __init__(
-        self,
-        file: Path,
-        places: Sequence[str],
-        out: Path,
-        reach: Reach,
-        registries_d: Path | None,
-        options: PlaceOptions,
-        state: Path,
-        threads: int,
-        console: Console,
-    ) -> None:
-        self._request = ResendRequest.from_bytes(fsio.read_input(file, MAX_REQUEST, "resend request"), printable(str(file)))
-        self._places = [Path(place) for place in places]
-        self._out = out
-        self._reach = reach
-        self._registries_d = registries_d
-        self._options = options
-        self._state = state
-        self._threads = threads
-        self._console = console
+    file: Path
+    places: Sequence[str]
+    out: Path
+    reach: Reach
+    registries_d: Path | None
+    options: PlaceOptions
+    state: Path
+    threads: int
+    console: Console
+
+    @cached_property
+    def request(self) -> ResendRequest:
+        """The request. Raises ``UsageError``."""
+        return ResendRequest.from_bytes(fsio.read_input(self.file, MAX_REQUEST, "resend request"), printable(str(self.file)))
 
     def run(self) -> None:
         """Create the supplement and print the result. Raises ``AirgapError``."""
         known, directories, lock = self._known()
-        check(self._request, known)
+        check(self.request, known)
         files = _at_hand(known.catalog, directories)
-        own = [name for name in self._request.files if name in files]
-        gone = [name for name in self._request.files if name not in files]
+        own = [name for name in self.request.files if name in files]
+        gone = [name for name in self.request.files if name not in files]
         places: list[tuple[Blocks, list[str]]] = [(OriginalBlocks(known.catalog, files), own)]
         with contextlib.ExitStack() as stack:
             if gone:
                 places.append((stack.enter_context(self._again(known.catalog, gone, lock)), gone))
-            done = answer(self._request, known, places, self._out, self._console)
+            done = answer(self.request, known, places, self.out, self.console)
         self._tell(done)
 
     def _tell(self, done: Resent) -> None:
         facts = {
             "supplement": str(done.path),
-            "bundle": self._request.bundle,
-            "files": list(self._request.files),
+            "bundle": self.request.bundle,
+            "files": list(self.request.files),
             "blocks": done.blocks,
             "bytes": done.size,
             "already_there": not done.fresh,
         }
         lines = [
             f"{'created' if done.fresh else 'exists':<12} {done.path}",
-            f"content      {plural(done.blocks, 'block')} of {listing(list(self._request.files))}, {human_size(done.size)}",
+            f"content      {plural(done.blocks, 'block')} of {listing(list(self.request.files))}, {human_size(done.size)}",
             "next         name it along with the media: airgap import BUNDLE... SUPPLEMENT --to TARGET",
         ]
-        self._console.result(facts, lines)
+        self.console.result(facts, lines)
 
     def _known(self) -> tuple[Known, Sequence[Path], bytes]:
         """The bundle, the directories that may have files of it, and the lock it was made from, if recorded."""
         kept = None
-        if State.exists(self._state):
-            with State(self._state) as memory:
-                kept = memory.catalogs.find(self._request.stream, self._request.serial)
-        if kept is not None and Digest.of(kept[0]) != self._request.catalog:
+        if State.exists(self.state):
+            with State(self.state) as memory:
+                kept = memory.catalogs.find(self.request.stream, self.request.serial)
+        if kept is not None and Digest.of(kept[0]) != self.request.catalog:
             kept = None
         lock = kept[2] if kept else b""
-        if self._places:
-            known, directories = _named(self._places)
+        if self.places:
+            known, directories = _named([Path(place) for place in self.places])
             return known, directories, lock
-        near = self._out / self._request.bundle
+        near = self.out / self.request.bundle
         if (near / names.CATALOG).is_file():
             known, directories = _named([near])
-            if Digest.of(known.raw) == self._request.catalog:
+            if Digest.of(known.raw) == self.request.catalog:
                 return known, directories, lock
         if kept is None:
             raise UsageError(
                 "the bundle of the resend request is unknown",
-                where=self._request.bundle,
-                expected=f"catalog {self._request.catalog} in the state of the machine that exported it",
+                where=self.request.bundle,
+                expected=f"catalog {self.request.catalog} in the state of the machine that exported it",
                 hint="name the bundle, its media or its catalog.json, which is on every medium: "
                 "airgap export --resend REQUEST BUNDLE --out DIR",
             )
@@ -162,14 +157,14 @@ class Resending:
                 got=f"not available: {listing(list(gone))}",
                 hint="name the bundle or a copy of it: airgap export --resend REQUEST BUNDLE --out DIR",
             )
-        self._console.say(f"{listing(list(gone))}: not available, recreated from the sources")
+        self.console.say(f"{listing(list(gone))}: not available, recreated from the sources")
         entries = [
             Entry(replace(image.reference, digest=image.root.digest)) for image in catalog.images if numbers & set(image.volumes)
         ]
         wanted = Lock.from_bytes(lock, "the lock in the state") if lock else entries
-        with Shelf(self._options) as shelf, registries(self._reach, self._threads, self._console) as store:
-            source = shelf.source(store, lookaside_of(store, self._registries_d).signatures, wanted)
-            found = wanted if isinstance(wanted, Lock) else resolve(entries, source, self._console, self._threads, source)
+        with Shelf(self.options) as shelf, registries(self.reach, self.threads, self.console) as store:
+            source = shelf.source(store, lookaside_of(store, self.registries_d).signatures, wanted)
+            found = wanted if isinstance(wanted, Lock) else resolve(entries, source, self.console, self.threads, source)
             with SourceBlocks(catalog, found, source) as blocks:
                 yield blocks
 

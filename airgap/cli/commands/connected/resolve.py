@@ -111,14 +111,14 @@ def resolve_command(
     if taken(file.output) and not said.as_json:
         return
     if changes is not None and update:
-        changes |= {"remarks": list(found.remarks)}
-        console.result(changes, [*image_lines(changes), *remark_lines(found.remarks), f"updated      {lock}"])
+        said_of_it = changes.facts() | {"remarks": list(found.remarks)}
+        console.result(said_of_it, [*image_lines(changes), *remark_lines(found.remarks), f"updated      {lock}"])
         return
     images = [image.to_json() for image in found.images]
     lines = [f"{image.reference}  {image.root.digest}  {_extent(image.to_json())}" for image in found.images]
     if changes is not None:
-        lines += [*image_lines(changes), f"{'unchanged' if changes['same'] else 'added to':<12} {lock}"]
-    facts = {"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes}
+        lines += [*image_lines(changes), f"{'unchanged' if changes.same else 'added to':<12} {lock}"]
+    facts = {"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes.facts() if changes else None}
     console.result(facts | {"remarks": list(found.remarks)}, [*lines, *remark_lines(found.remarks)])
 
 
