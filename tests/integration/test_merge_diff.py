@@ -206,7 +206,7 @@ def test_two_histories_are_refused(stream: Stream, tmp_path: Path) -> None:
     failed(done, USAGE, "two bundles continue different histories")
     done = here(*command(stream, tmp_path, stream.chain[1], first, stream.chain[2]))
     failed(done, USAGE, "two different bundles have the same serial")
-    failed(here(*command(stream, tmp_path, first, second)), USAGE, "not the one that was exported from here")
+    failed(here(*command(stream, tmp_path, first, second)), USAGE, "not the one that was exported here")
     merge(stream, tmp_path, first, second, state=tmp_path / "own")
 
 
@@ -325,5 +325,5 @@ def test_diff_of_receipts(stream: Stream, site: Callable[[str], Far], tmp_path: 
 
 def test_diff_refuses_what_is_none_of_these(stream: Stream, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("nginx:1\n")
-    failed(here("diff", stream.chain[1], tmp_path / "list.txt"), USAGE, "cannot be compared")
+    failed(here("diff", stream.chain[1], tmp_path / "list.txt"), USAGE, "cannot compare")
     failed(here("diff", tmp_path / "missing", stream.chain[1]), USAGE)

@@ -141,7 +141,7 @@ def test_source_that_forbids_lists_of_referrers_is_told_and_exported_without_the
     done = facts(desk.export("--without", "referrers", "--json"))
     assert done["remarks"] == [f"not requested: referrer of {desk.source.address}/web:1"]
     tags_alone = facts(desk.export("--no-referrers-api", desk.source.address, "--json", serial=2))
-    assert tags_alone["remarks"] == [f"the referrers API of {desk.source.address}/web was not asked (--no-referrers-api)"]
+    assert tags_alone["remarks"] == [f"the referrers API of {desk.source.address}/web was not used (--no-referrers-api)"]
     lock = desk.root / "images.lock"
     here("resolve", desk.list, "--lock", lock, "--without", "referrers")
     plain = here("plan", lock)
