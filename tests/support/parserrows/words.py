@@ -73,7 +73,7 @@ def rows() -> Iterator[Parser]:
         "signed name": (
             SignedName.parse_canonical,
             (b"quay.io/a/b:1",),
-            ("trust.policy.identity:Name.parse", "trust.policy.identity:Name.parse_canonical"),
+            ("trust.policy.identity:SignedName.parse", "trust.policy.identity:SignedName.parse_canonical"),
         ),
         "name in a policy": (lambda text: (is_reference(text, complete=False), is_remap_prefix(text)), (b"quay.io/a",), ()),
         "what to attach": (Wanted.parse, (b"quay.io/a/b:1::spdx=file",), ("planning.attach:Wanted.parse",)),
