@@ -119,7 +119,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Change:
+class Changed:
     """What happened to one name between two sides; ``lost_in_tag`` are signatures gone from a cosign tag that is still there."""
 
     reference: str
@@ -165,8 +165,8 @@ class Difference:
     b: Compared
     added: Mapping[str, Shown]
     removed: Mapping[str, Shown]
-    moved: tuple[Change, ...]
-    changed: tuple[Change, ...]
+    moved: tuple[Changed, ...]
+    changed: tuple[Changed, ...]
     unchanged: int
 
     @property
@@ -251,7 +251,7 @@ def _shown(image: Image) -> Shown:
     return Shown(root, image.platforms, tuple(hanging), frozenset((*image.omitted, *image.foreign)))
 
 
-def _change(name: str, old: Shown, new: Shown) -> Change:
+def _change(name: str, old: Shown, new: Shown) -> Changed:
     """What happened to one name. Attachments of another digest cannot be the same ones: then their sorts are compared."""
     if old.digest == new.digest:
         before, after = {one.place: one for one in old.hanging}, {one.place: one for one in new.hanging}
@@ -267,7 +267,7 @@ def _change(name: str, old: Shown, new: Shown) -> Change:
         [one for one in some if one not in others and known] for some, others in ((after_on, before_on), (before_on, after_on))
     ]
     left_out = len(new.left_out - old.left_out), len(old.left_out - new.left_out)
-    return Change(name, old.digest, new.digest, platforms[0], platforms[1], *left_out, gained, lost, replaced)
+    return Changed(name, old.digest, new.digest, platforms[0], platforms[1], *left_out, gained, lost, replaced)
 
 
 def _sorts(found: Counter[Sort]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from airgap.documents.difference import Change, Shown
+from airgap.documents.difference import Changed, Shown
 from airgap.format import names
 from airgap.html.chart import Part, bar, treemap
 from airgap.html.elements import badge, code, listed, moment, small, table, text, verdict
@@ -90,7 +90,7 @@ def _entries(title: str, entries: Mapping[str, Shown]) -> Iterator[str]:
     yield f"<h3>{title} ({len(rows)})</h3>{table(('Image', 'Platforms'), rows, title)}" if rows else ""
 
 
-def _what(change: Change) -> str:
+def _what(change: Changed) -> str:
     said = ["other content"] if change.old != change.new else []
     said += [f"platform gained: {one}" for one in change.platforms_gained]
     said += [f"platform lost: {one}" for one in change.platforms_lost]

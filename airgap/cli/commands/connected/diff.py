@@ -12,7 +12,7 @@ from airgap import fsio
 from airgap.bundle.media import Media
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
-from airgap.documents.difference import Change, Compared, Difference, Shown, Sort, compare, of_catalog, of_receipt, shown_images
+from airgap.documents.difference import Changed, Compared, Difference, Shown, Sort, compare, of_catalog, of_receipt, shown_images
 from airgap.documents.receipt import Receipt
 from airgap.errors import Damaged, UsageError
 from airgap.format.outer import Unverified
@@ -95,7 +95,7 @@ def _entry(name: str, shown: Shown) -> str:
     return f"{name}  {shown.digest}  {', '.join(shown.platforms or ())}".rstrip()
 
 
-def _change(change: Change) -> list[str]:
+def _change(change: Changed) -> list[str]:
     lines = [f"             platform gained: {platform}" for platform in change.platforms_gained]
     lines += [f"             platform LOST: {platform}" for platform in change.platforms_lost]
     if change.left_out:
