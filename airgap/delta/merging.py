@@ -105,8 +105,8 @@ def check_place(chain: Chain, serial: int | None, exported: Callable[[int | None
     newest = exported(serial)
     if newest is not None and newest.serial > last.serial:
         return [
-            f"serial {newest.serial} of the stream was exported from here after {last.name}: "
-            "a site that took it goes back to the names of the merged bundle"
+            f"serial {newest.serial} of the stream was exported here after {last.name}: "
+            "for a site that imported it, the merged bundle moves names back"
         ]
     return []
 

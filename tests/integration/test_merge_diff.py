@@ -162,7 +162,7 @@ def test_merged_since_the_first_it_brings_a_site_that_has_it_up_to_date(
     assert facts["patched_blobs"] >= 2
     assert size_of(bundle) < size_of(stream.chain[1]) / 2
     far = site("far")
-    failed(here(*far.command(bundle)), DAMAGED, "the destination lacks")
+    failed(here(*far.command(bundle)), DAMAGED, "the target lacks")
     far.takes(stream.chain[1])
     far.takes(bundle)
     assert far.contents() == stream.sources[3]

@@ -136,13 +136,13 @@ def test_a_file_that_is_cut_before_what_was_sent_again_is_still_incomplete(desk:
     with (desk.media / "volume-0002.tar").open("r+b") as file:
         file.truncate(BLOCK_SIZE - 1)
     supplement = desk.resend(desk.wish.request({2: [1]}))
-    desk.not_imported(DAMAGED, "volume 2 of 4", "the supplement brings 1 of its 2 blocks", paths=(desk.media, supplement))
+    desk.not_imported(DAMAGED, "volume 2 of 4", "the supplement supplies 1 of its 2 blocks", paths=(desk.media, supplement))
 
 
 def test_two_supplements_complete_what_one_does_not(desk: Desk) -> None:
     (desk.media / "volume-0002.tar").unlink()
     one, other = (desk.resend(desk.wish.request({2: [block]})) for block in (0, 1))
-    desk.not_imported(DAMAGED, "the supplement brings 1 of its 2 blocks", paths=(desk.media, one))
+    desk.not_imported(DAMAGED, "the supplement supplies 1 of its 2 blocks", paths=(desk.media, one))
     desk.imported(one, desk.media, other)
 
 
