@@ -313,7 +313,7 @@ def test_no_command_writes_a_file_that_the_user_named_in_another_way() -> None:
     root = Path(__file__).resolve().parents[2] / "airgap/cli"
     writers = {
         path.name
-        for path in root.glob("*.py")
+        for path in root.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("write_durable", "new_file", "write_bytes", "write_text")
     }

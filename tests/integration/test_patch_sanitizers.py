@@ -22,7 +22,7 @@ def test_no_input_makes_the_codec_read_or_write_out_of_bounds_or_break_its_promi
     write_seeds(tmp_path)
     driver = tmp_path / "driver"
     sources = [str(ROOT / "tests/fuzz" / name) for name in (f"{target}.c", "mutate.c")]
-    flags = ["-g", "-O1", "-Wall", "-Wextra", "-Werror", *SANITIZE, f"-I{ROOT / 'airgap'}"]
+    flags = ["-g", "-O1", "-Wall", "-Wextra", "-Werror", *SANITIZE, f"-I{ROOT / 'airgap/native'}"]
     built = subprocess.run([require("gcc"), *flags, *sources, "-o", str(driver)], capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     seeds = sorted(str(path) for path in (tmp_path / seeds_of).iterdir())
