@@ -89,16 +89,15 @@ def test_the_table_of_doors_in_the_documents_is_that_of_the_code() -> None:
 
 
 @pytest.mark.slow("runs the type checker")
-@pytest.mark.parametrize("rung", RUNGS[:-1])
-def test_the_type_checker_refuses_to_load_what_was_not_judged(rung: str, tmp_path: Path) -> None:
+def test_the_type_checker_refuses_to_load_what_was_not_judged(tmp_path: Path) -> None:
     snippet = tmp_path / "flow.py"
     snippet.write_text(
-        f"from airgap.admission.door import {rung}\n"
+        f"from airgap.admission.door import {', '.join(RUNGS)}\n"
         "from airgap.importer.run import examine\n"
         "from airgap.naming.mapping import TargetSpec\n\n"
-        f"def flow(bundle: {rung}, spec: TargetSpec) -> None:\n    examine(bundle, spec)\n"
+        + "".join(f"def flow_{rung}(bundle: {rung}, spec: TargetSpec) -> None:\n    examine(bundle, spec)\n\n" for rung in RUNGS)
     )
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir", str(tmp_path / "cache"), str(snippet)]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert said.returncode == 1
-    assert f'has incompatible type "{rung}"; expected "Judged"' in said.stdout
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    refused = re.findall(r'has incompatible type "(\w+)"; expected "Judged"', said)
+    assert (tuple(refused), "Found 4 errors" in said) == (RUNGS[:-1], True), said
