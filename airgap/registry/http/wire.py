@@ -174,7 +174,7 @@ class Wire:
         """
         fixed = {"User-Agent": f"airgap/{__version__}", "Accept-Encoding": "identity"}
         sent: Any = body  # pieces of memory are sent as they are
-        timeout = urllib3.Timeout(self._options.connect_timeout, patience or self._options.timeout)
+        timeout = urllib3.Timeout(connect=self._options.connect_timeout, read=patience or self._options.timeout)
         try:
             pool, target = self._pool(url, endpoint)
             response = pool.urlopen(method, target, sent, {**fixed, **headers}, timeout=timeout, **_ONCE)
