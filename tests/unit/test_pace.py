@@ -63,6 +63,15 @@ def test_endless_answer_is_given_up(read: Callable[..., object], what: str, paus
     assert caught.value.where.startswith("GET http://127.0.0.1:")
 
 
+def test_an_answer_may_take_longer_to_begin_than_a_connection_to_come_about() -> None:
+    def late(connection: socket.socket, head: bytes) -> None:
+        time.sleep(1.0)
+        connection.sendall(OK + b"Content-Length: " + str(len(DATA)).encode() + b"\r\n\r\n" + DATA)
+
+    with raw_server(late) as address:
+        assert blob(address, connect_timeout=0.3, timeout=20, document=20) == DATA
+
+
 def test_interim_answers_in_reasonable_number_are_no_attack() -> None:
     talk = slowly(b"HTTP/1.1 100 Continue\r\n\r\n" * 20 + OK + b"Content-Length: %d\r\n\r\n" % len(DATA) + DATA, 10**6, 0)
     with raw_server(talk) as address:
