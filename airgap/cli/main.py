@@ -48,7 +48,7 @@ _COMMANDS = {
     "login": "connected.login:login_command",
     "logout": "connected.login:logout_command",
 }
-_FORMER = {"--accept-unnamed-bundles": "--accept-unnamed-sigstore-bundles"}  # old spellings still work but are not shown
+_FORMER = {"accept-unnamed-bundles": "accept-unnamed-sigstore-bundles"}  # old spellings of options still work but are not shown
 _M_MMAP_THRESHOLD = -3  # mallopt(3)
 #: The error of the click that typer brings along, under whatever name.
 _WrongArguments = cast(type[Exception], typer.BadParameter.__mro__[1])
@@ -62,7 +62,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: _FORMER.get(name, name)},
         help="Carry container images across an air gap in signed, complete, verifiable bundles on ordinary media.",
         epilog="Exit codes: 0 done, 1 bug, 2 usage error or bad input file, 3 refused, 4 damaged or incomplete, "
         "5 registry or network, 6 media, 130 interrupted.",
@@ -119,7 +119,6 @@ def _give_memory_back() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code. Errors are printed, never raised."""
-    arguments = [_FORMER.get(one, one) for one in arguments]
     as_json = "--json" in arguments
     leftovers.begin(tell)
     try:

@@ -45,6 +45,11 @@ def test_a_former_spelling_of_an_option_works_and_is_not_shown(tmp_path: Path, c
     assert "policy.json" in capsys.readouterr().err
 
 
+def test_a_value_that_looks_like_a_former_spelling_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", str(tmp_path), "--policy", "--accept-unnamed-bundles"]) == 2
+    assert "where:    --accept-unnamed-bundles\n" in capsys.readouterr().err
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"airgap {__version__}\n"
