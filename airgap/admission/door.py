@@ -46,6 +46,7 @@ class Found:
     """The media of one bundle, of which nothing is believed yet."""
 
     media: Media
+    digest: Digest  # of the catalog
     _made_by: object = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -62,12 +63,8 @@ class Found:
         Raises:
             UsageError, Damaged: as ``Media.find``.
         """
-        return cls(Media.find(paths), _DOOR)
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of the catalog."""
-        return Digest.of(self.media.catalog_raw)
+        media = Media.find(paths)
+        return cls(media, Digest.of(media.catalog_raw), _DOOR)
 
     def vouched(self, terms: Terms) -> Verdict:
         """Who vouches for it; an encrypted bundle stays closed.

@@ -12,6 +12,7 @@ import pytest
 
 from airgap.admission import door
 from airgap.bundle.media import Media
+from airgap.oci.digest import Digest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in (ROOT / "airgap").rglob("*.py")}
@@ -66,9 +67,9 @@ def test_a_rung_is_made_by_the_door_alone(rung: str) -> None:
 
 
 def test_whoever_made_one_rung_cannot_make_the_next_from_it() -> None:
-    found = door.Found(Media((), b"{}", {}), door._DOOR)
+    found = door.Found(Media((), b"{}", {}), Digest.of(b"{}"), door._DOOR)
     with pytest.raises(TypeError, match="only the door makes"):
-        door.Signed(media=found.media, _made_by=object(), terms=None, catalog=None, verdict=None)  # type: ignore[arg-type]
+        door.Signed(media=found.media, digest=found.digest, _made_by=object(), terms=None, catalog=None, verdict=None)  # type: ignore[arg-type]
 
 
 def test_the_table_of_doors_in_the_documents_is_that_of_the_code() -> None:
