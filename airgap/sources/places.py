@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from airgap import fsio
-from airgap.admission.door import UnverifiedBundle, Whole, open_bundle
+from airgap.admission.door import Signed, UnverifiedBundle, Whole, open_bundle
 from airgap.admission.terms import Terms
 from airgap.archives import DockerArchive, ImageDirectory, Origin, TarTree, copy_from_storage, save_from_daemon
 from airgap.bundle.store import BundleStore
@@ -189,11 +189,11 @@ def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
             expected="a policy that trusts its signature",
             hint="give --bundle-policy FILE, or accept the bundle unverified with --accept-unverified-bundles",
         )
-    opened = UnverifiedBundle.at([path]) if options.terms is None else open_bundle([path], options.terms().told(), Whole)
+    opened = UnverifiedBundle.at([path]) if options.terms is None else open_bundle([path], options.terms().told(), Signed)
     catalog = opened.catalog
     if isinstance(opened, UnverifiedBundle):
         options.say(f"{catalog.name}: signature not verified")
-    elif opened.expired and not options.allow_expired:
+    elif opened.expired and not options.allow_expired:  # before its volumes are read: what is refused may be damaged as well
         raise Refused(
             f"the source bundle {catalog.name} has expired",
             where=printable(str(path)),
@@ -202,7 +202,10 @@ def _open_bundle(path: Path, options: PlaceOptions) -> BundleStore:
         )
     if opened.expired:
         options.say(f"{catalog.name} expired at {catalog.expires}")
-    return opened.store
+    if isinstance(opened, UnverifiedBundle):
+        return opened.store
+    whole: Whole = opened.admitted().whole()
+    return whole.store
 
 
 def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from airgap.format import names
 from airgap.format.times import format_time
 from tests.support.cli import REFUSED, failed, here
 from tests.support.yard import Yard
@@ -81,6 +82,14 @@ def test_a_revoked_key_opens_no_door(yard: Yard, door: str, monkeypatch: pytest.
 @pytest.mark.parametrize("door", [door for door in DOORS if door not in ("report", "policy explain", "merge")])
 def test_an_expired_bundle_opens_no_door(yard: Yard, door: str) -> None:
     bundle = yard.bundle(1, expires=EXPIRED)
+    failed(enter(yard, door, bundle), REFUSED, "has expired")
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door not in ("report", "policy explain", "merge")])
+def test_an_expired_bundle_that_is_damaged_as_well_is_refused(yard: Yard, door: str) -> None:
+    """What may not enter is not read: who holds it is told so, and is not sent for another copy of it."""
+    bundle = yard.bundle(1, expires=EXPIRED)
+    (bundle / names.volume_name(1)).write_bytes(b"")
     failed(enter(yard, door, bundle), REFUSED, "has expired")
 
 
