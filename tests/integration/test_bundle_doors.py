@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,15 @@ DOORS: dict[str, Door] = {
     "export": export,
 }  # fmt: skip
 SOURCES = ("resolve", "plan", "export")
+#: Runs a command line of ours, and says how often it opened a file.
+COUNTED = """
+import sys
+from airgap.cli.main import run
+opened = []
+sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" and args[0] == sys.argv[1] else None)
+run(sys.argv[2:])
+print(f"\\nread {len(opened)} times", end="", file=sys.stderr)
+"""
 
 
 @pytest.fixture
@@ -77,6 +87,15 @@ def test_a_revoked_key_opens_no_door(yard: Yard, door: str, monkeypatch: pytest.
     monkeypatch.setenv("AIRGAP_STATE", str(state))
     failed(enter(yard, door, bundle), REFUSED, "lost in a train")
     assert not yard.store.exists()
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door.partition(" ")[0] not in ("serve", "import", "merge")])
+def test_a_catalog_is_read_once_so_that_what_is_vouched_for_is_what_is_used(yard: Yard, door: str) -> None:
+    """``serve`` does not end; ``import`` looks once before it waits for its turn, ``merge`` to see which paths belong together."""
+    bundle = yard.bundle(1)
+    counted = (sys.executable, "-c", COUNTED, str(bundle / names.CATALOG), *map(str, DOORS[door](yard, bundle)))
+    done = subprocess.run(counted, capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("\nread 1 times"), done.stderr
 
 
 @pytest.mark.parametrize("door", [door for door in DOORS if door not in ("report", "policy explain", "merge")])

@@ -70,10 +70,11 @@ def report_command(
     """
     written = Output(output, "--output")
     console = said.console(taken(written))
-    media = Media.find(bundle)
+    found = Found.at(bundle)  # read once: what is vouched for is what the page shows
+    media = found.media
     directory, trust = inputs.state_directory(state), Trust()
     if policy is not None:  # a page must not show what the policy does not let in
-        verdict = Found.at(bundle).vouched(Terms.of_site(directory, policy, revoked=revoked))
+        verdict = found.vouched(Terms.of_site(directory, policy, revoked=revoked))
         trust = Trust(printable(str(policy)), verdict.signers, verdict.reasons)
     unverified = Unverified.read(media.catalog_raw)
     catalog = unverified.claims
