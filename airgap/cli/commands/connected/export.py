@@ -10,10 +10,11 @@ import typer
 
 from airgap import fsio
 from airgap.cli.commands.connected import resolve as planning
+from airgap.cli.commands.connected.making import Making
 from airgap.cli.commands.connected.resend import Resending, ResendOption, require
 from airgap.cli.options import gates, inputs
-from airgap.cli.options.bases import PATCHES, PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, one_of, open_bases
-from airgap.cli.options.decrypting import EncryptOption, site_keys
+from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
+from airgap.cli.options.decrypting import EncryptOption
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.places import Elsewhere
 from airgap.cli.options.stores import Reach, ThreadsOption, registries
@@ -21,13 +22,12 @@ from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
 from airgap.exporter.export import Exported, export
-from airgap.exporter.request import Cargo, Demands, ExportRequest, FarSide, Label, Packing
+from airgap.exporter.request import Cargo, Demands, ExportRequest, FarSide
 from airgap.exporter.seal import write_signatures
 from airgap.format import names
 from airgap.format.catalog import Catalog, savings
 from airgap.format.outer import Unverified
 from airgap.limits import MAX_CATALOG
-from airgap.patch.zstd import EFFORTS
 from airgap.sources.shelf import Shelf
 from airgap.state import State
 from airgap.text import human_size, plural, printable
@@ -43,11 +43,7 @@ def export_command(
     lists: planning.OptionalLists = None,
     stream: Annotated[str | None, typer.Option("--stream", help="The named series that the bundle belongs to.")] = None,
     key: OptionalKeys = None,
-    volume_size: planning.VolumeOption = None,
-    parity: planning.ParityOption = 0,
-    serial: Annotated[int | None, typer.Option("--serial", min=1, max=names.MAX_SERIAL, help="Default: the stream's next.")] = None,
-    created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
-    expires: Annotated[str | None, typer.Option("--expires", help="Time, RFC 3339, or a number of days such as 90d.")] = None,
+    making: Making = Making(),
     platform: planning.PlatformOption = None,
     without: planning.WithoutOption = None,
     reach: Reach = Reach(),
@@ -111,8 +107,7 @@ def export_command(
     known = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
     with Shelf(places) as shelf:
         wanted, settings = planning.asked_for(lists, platform, without, reach, console, shelf)
-        label = label_of(stream, serial, created, expires)
-        packing = packing_of(volume_size, parity, patch, patch_level, encrypt_to)
+        label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
         attached = gates.attached_by(attach or ())
         terms = gates.terms_of(verify_images, require_signed, accept_unnamed_bundles)
         demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, elsewhere.scratch, console))
@@ -129,22 +124,6 @@ def export_command(
             )
             done = export(request, memory, console)
             tell(console, memory, done, *export_result(done, signers))
-
-
-def label_of(stream: str, serial: int | None, created: str | None, expires: str | None) -> Label:
-    """What the options call the bundle, and its times. Raises ``UsageError``."""
-    label = Label(names.check_stream(stream), serial, inputs.created_time(created), inputs.expiry(expires))
-    inputs.check_period(label.created, label.expires)
-    return label
-
-
-def packing_of(
-    volume_size: str | None, parity: int, patch: str, patch_level: str, encrypt_to: Sequence[Path] | None = None
-) -> Packing:
-    """How the options want it written. Raises ``UsageError``."""
-    size = names.volume_size(volume_size) if volume_size else None
-    effort = one_of(patch_level, "--patch-level", EFFORTS)
-    return Packing(size, parity, one_of(patch, "--patch", PATCHES), effort, site_keys(encrypt_to))
 
 
 @grouped

@@ -14,8 +14,8 @@ from airgap.admission.site import read_revoked
 from airgap.admission.terms import Terms
 from airgap.bundle.chain import Chain, Link, arrange
 from airgap.bundle.media import Media
-from airgap.cli.commands.connected.export import KeyOption, export_result, label_of, packing_of, tell
-from airgap.cli.commands.connected.resolve import ParityOption, VolumeOption
+from airgap.cli.commands.connected.export import KeyOption, export_result, tell
+from airgap.cli.commands.connected.making import Making
 from airgap.cli.options import inputs
 from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
 from airgap.cli.options.groups import grouped
@@ -25,7 +25,6 @@ from airgap.cli.terminal.console import Console, Said
 from airgap.delta.merging import check_place, merge
 from airgap.exporter.export import export
 from airgap.exporter.request import Cargo, ExportRequest, FarSide
-from airgap.format import names
 from airgap.state import Remembered, State
 
 Bundles = Annotated[
@@ -45,11 +44,7 @@ def merge_command(
     policy: inputs.PolicyOption = None,
     accept_unverified: UnverifiedOption = False,
     revoked: inputs.RevokedOption = None,
-    volume_size: VolumeOption = None,
-    parity: ParityOption = 0,
-    serial: Annotated[int | None, typer.Option("--serial", min=1, max=names.MAX_SERIAL, help="Default: the stream's next.")] = None,
-    created: Annotated[str | None, typer.Option("--created", help="RFC 3339. Default: SOURCE_DATE_EPOCH, else now.")] = None,
-    expires: Annotated[str | None, typer.Option("--expires", help="Time, RFC 3339, or a number of days such as 90d.")] = None,
+    making: Making = Making(),
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
@@ -78,8 +73,7 @@ def merge_command(
     --key keys/airgap.key --policy policy.json
     """
     console = said.console()
-    label = label_of(stream, serial, created, expires)
-    packing = packing_of(volume_size, parity, patch, patch_level)
+    label, packing = making.label(stream), making.packing(patch, patch_level)
     signers = inputs.signers(key, passphrase_file)
     trust = _Trust(policy, accept_unverified, revoked, state, console)
     links = arrange([trust.open(paths) for paths in _together(bundles)], label.stream)
