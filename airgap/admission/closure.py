@@ -67,7 +67,7 @@ def walk(store: BundleStore, image: Image, platforms: Sequence[Platform] = (), w
         Damaged: a part is missing from the bundle or contradicts its descriptor.
         Refused: the image lacks one of the platforms, or its platform is unknown.
     """
-    return _Walk(store, image, platforms, without).run()
+    return _ClosureWalk(store, image, platforms, without).run()
 
 
 def walk_all(
@@ -122,7 +122,7 @@ def check_extraneous(store: BundleStore, closures: Collection[Closure]) -> None:
         raise Damaged("the catalog lists blobs that belong to no image", where=store.catalog.name, got=listing(list(extra), 5))
 
 
-class _Walk:
+class _ClosureWalk:
     def __init__(self, store: BundleStore, image: Image, platforms: Sequence[Platform], without: Collection[str]) -> None:
         self._store = store
         self._image = image

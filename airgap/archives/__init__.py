@@ -7,7 +7,7 @@ and Docker's stores, ``many`` makes one ``Source`` of all places of a job.
 from airgap.archives.dockerarchive import DockerArchive
 from airgap.archives.engines import copy_from_storage, save_from_daemon
 from airgap.archives.imagedir import ImageDirectory
-from airgap.archives.many import Origin, Sources
+from airgap.archives.placed import PlacedImage, PlacedSource
 from airgap.archives.tree import TarTree
 
-__all__ = ["DockerArchive", "ImageDirectory", "Origin", "Sources", "TarTree", "copy_from_storage", "save_from_daemon"]
+__all__ = ["DockerArchive", "ImageDirectory", "PlacedImage", "PlacedSource", "TarTree", "copy_from_storage", "save_from_daemon"]

@@ -46,7 +46,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class PatchAttempt:
     """A patch worth trying.
 
     Attributes:
@@ -116,7 +116,7 @@ def _most_alike(names: Sequence[str], tags: Sequence[str]) -> list[str]:
     return sorted((name for name in names if not _DIGEST_TAG.search(name)), key=alike, reverse=True)[:_MAX_ROOTS]
 
 
-def attempts(new: Sequence[Layer], old: Sequence[Layer], always: bool) -> list[Attempt]:
+def attempts(new: Sequence[Layer], old: Sequence[Layer], always: bool) -> list[PatchAttempt]:
     """The attempts to make, one per layer.
 
     Args:
@@ -203,14 +203,16 @@ def _is_kin(one: Layer, other: Layer) -> bool:
     return one.repository == other.repository or (one.platform == other.platform and same_size and one.position == 0)
 
 
-def _attempt(new: Layer, base: Layer | None, inside: bool = False) -> Attempt:
+def _attempt(new: Layer, base: Layer | None, inside: bool = False) -> PatchAttempt:
     how = method(new.descriptor.media_type)
     if base is None:
-        return Attempt(new.repository, new.descriptor, None, None, how)
-    return Attempt(new.repository, new.descriptor, base.descriptor, base.repository, how, inside)
+        return PatchAttempt(new.repository, new.descriptor, None, None, how)
+    return PatchAttempt(new.repository, new.descriptor, base.descriptor, base.repository, how, inside)
 
 
-def attempts_for(lock: Lock, bases: Sequence[Base], patch: str, source: Source, given: Collection[Digest] = ()) -> list[Attempt]:
+def attempts_for(
+    lock: Lock, bases: Sequence[Base], patch: str, source: Source, given: Collection[Digest] = ()
+) -> list[PatchAttempt]:
     """The attempts to make for a lock.
 
     Args:
@@ -301,6 +303,6 @@ def _distance(one: Layer, other: Layer) -> float:
     )
 
 
-def estimate(tried: Sequence[Attempt]) -> int:
+def estimate(tried: Sequence[PatchAttempt]) -> int:
     """Estimate the bytes that patches save: seven eighths of a layer with an old version, a third of one with a sibling."""
     return sum(attempt.new.size * 7 // 8 if attempt.base and not attempt.inside else attempt.new.size // 3 for attempt in tried)

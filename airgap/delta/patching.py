@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.delta.candidates import Attempt
+from airgap.delta.candidates import PatchAttempt
 from airgap.errors import AirgapError, Damaged, MediaError, RegistryError
 from airgap.format.catalog import Patch
 from airgap.oci import media, strictjson
@@ -48,7 +48,7 @@ class PatchSources:
 
 
 def make_patches(
-    attempts: Sequence[Attempt], sources: PatchSources, scratch: Path, effort: Effort, progress: Progress, threads: int
+    attempts: Sequence[PatchAttempt], sources: PatchSources, scratch: Path, effort: Effort, progress: Progress, threads: int
 ) -> dict[Digest, Made]:
     """Try every patch.
 
@@ -90,7 +90,7 @@ class _Patcher:
         self._progress = pool.watched(progress)
         self._check = pool.check
 
-    def run(self, attempt: Attempt) -> Made | None:
+    def run(self, attempt: PatchAttempt) -> Made | None:
         known = self._recall(attempt)
         if known is not None:
             self._progress.advance(attempt.new.size)
@@ -99,7 +99,7 @@ class _Patcher:
         self._note(attempt, made)
         return made
 
-    def _try(self, attempt: Attempt) -> Made | None:
+    def _try(self, attempt: PatchAttempt) -> Made | None:
         path = self._path(attempt)
         try:
             path.with_suffix(".json").unlink(missing_ok=True)  # of a run that was killed
@@ -117,7 +117,7 @@ class _Patcher:
             return None
         return made
 
-    def _write(self, attempt: Attempt, fd: int) -> tuple[int, Digest]:
+    def _write(self, attempt: PatchAttempt, fd: int) -> tuple[int, Digest]:
         limit, size = int(attempt.new.size * _WORTH), 0
         hasher = hashlib.sha256()
         scale = attempt.base.size / attempt.new.size if attempt.base else 1.0
@@ -131,7 +131,7 @@ class _Patcher:
                 fsio.write_at(fd, piece, size - len(piece))
         return size, Digest.sealed(hasher)
 
-    def _prove(self, attempt: Attempt, made: Made) -> None:
+    def _prove(self, attempt: PatchAttempt, made: Made) -> None:
         """Rebuild, as the importer will, and compare."""
         where = f"patch of {attempt.new.digest}"
         path = self._path(attempt)
@@ -146,21 +146,21 @@ class _Patcher:
             self._progress.say(f"carried whole: {attempt.new.digest.short}: its patch does not rebuild it: {error.what}")
             raise _NotWorthIt from error
 
-    def _new(self, attempt: Attempt) -> Reader:
+    def _new(self, attempt: PatchAttempt) -> Reader:
         where = f"{attempt.repository}: blob {attempt.new.digest}"
         reader = self._sources.new(attempt.repository, attempt.new)
         return WatchedReader(VerifiedReader(reader, attempt.new, where), self._progress.advance)
 
-    def _base(self, attempt: Attempt) -> Callable[[], Reader] | None:
+    def _base(self, attempt: PatchAttempt) -> Callable[[], Reader] | None:
         base = attempt.base
         if base is None:
             return None
         return lambda: _BaseReader(lambda: self._sources.base(attempt.origin or attempt.repository, base), base)
 
-    def _path(self, attempt: Attempt) -> Path:
+    def _path(self, attempt: PatchAttempt) -> Path:
         return self._scratch / f"{attempt.new.digest.hex}.patch"
 
-    def _note(self, attempt: Attempt, made: Made | None) -> None:
+    def _note(self, attempt: PatchAttempt, made: Made | None) -> None:
         facts: dict[str, Any] = {"base": attempt.base.digest if attempt.base else None}
         if made:
             facts |= {"patch": made.patch.blob, "size": made.size}
@@ -168,7 +168,7 @@ class _Patcher:
             self._path(attempt).unlink(missing_ok=True)
         fsio.write_durable(self._path(attempt).with_suffix(".json"), strictjson.canonical(facts))
 
-    def _recall(self, attempt: Attempt) -> tuple[Made | None] | None:
+    def _recall(self, attempt: PatchAttempt) -> tuple[Made | None] | None:
         """What an earlier run found out about the same attempt. Its patch is hashed: a note is a hint, never a proof."""
         path, base = self._path(attempt), attempt.base.digest if attempt.base else None
         with contextlib.suppress(Damaged):

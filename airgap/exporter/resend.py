@@ -28,7 +28,7 @@ Block = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownBundle:
     """What the connected side knows of a bundle: its catalog, the exact bytes of it, and its signature files by name."""
 
     catalog: Catalog | Sealed
@@ -36,7 +36,7 @@ class Known:
     signatures: Mapping[str, bytes]
 
     @classmethod
-    def read(cls, raw: bytes, signatures: Mapping[str, bytes]) -> Known:
+    def read(cls, raw: bytes, signatures: Mapping[str, bytes]) -> KnownBundle:
         """Parse the bytes. Raises ``Damaged``."""
         return cls(Unverified.read(raw).claims, raw, signatures)
 
@@ -61,7 +61,9 @@ class Resent:
     fresh: bool
 
 
-def answer(request: ResendRequest, known: Known, places: list[tuple[Blocks, list[str]]], out: Path, progress: Progress) -> Resent:
+def answer(
+    request: ResendRequest, known: KnownBundle, places: list[tuple[Blocks, list[str]]], out: Path, progress: Progress
+) -> Resent:
     """Create the supplement, or resume an unfinished one.
 
     Args:
@@ -98,7 +100,7 @@ def answer(request: ResendRequest, known: Known, places: list[tuple[Blocks, list
     return Resent(final, size, count, True)
 
 
-def check(request: ResendRequest, known: Known) -> None:
+def check(request: ResendRequest, known: KnownBundle) -> None:
     """Check that a request is for this bundle. Raises ``UsageError``."""
     digest = Digest.of(known.raw)
     if request.catalog != digest:
@@ -221,7 +223,7 @@ def _check_room(partial: Path, size: int) -> None:
         fsio.require_free(partial.parent, size, "the supplement does not fit", "free some space or choose another --out")
 
 
-def _seal(partial: Path, supplement: Supplement, known: Known, sums: str) -> None:
+def _seal(partial: Path, supplement: Supplement, known: KnownBundle, sums: str) -> None:
     """Write all that is small; only the rename is missing then."""
     raw = supplement.to_bytes()
     documents = {**known.signatures, names.CATALOG: known.raw, names.SUPPLEMENT: raw}

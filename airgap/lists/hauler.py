@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from airgap.lists.entry import Entry, Wishes
 from airgap.lists.values import read_platform, read_reference, wished_registry
-from airgap.lists.yamltree import Reader, peek, spot_of
+from airgap.lists.yamltree import ListReader, peek, spot_of
 from airgap.oci.descriptor import Platform
 from airgap.yamlnodes.nodes import Fields, Node, Scalar, text_of
 
@@ -36,7 +36,7 @@ _UNDONE = {
 _TOP = ("apiVersion", "kind", "metadata", "spec")
 
 
-def parse_hauler(root: Node, reader: Reader) -> Wishes:
+def parse_hauler(root: Node, reader: ListReader) -> Wishes:
     """Read one document of Hauler's; what is wrong with it goes into the reader's mistakes."""
     top = peek(root)
     kind = text_of(top["kind"])
@@ -58,7 +58,9 @@ def parse_hauler(root: Node, reader: Reader) -> Wishes:
     return Wishes(tuple(wanted), (), tuple(notices))
 
 
-def _entry(node: Node, image: dict[str, Node], defaults: tuple[Platform, ...], registry: str, reader: Reader) -> Iterator[Entry]:
+def _entry(
+    node: Node, image: dict[str, Node], defaults: tuple[Platform, ...], registry: str, reader: ListReader
+) -> Iterator[Entry]:
     platforms = _platforms(image["platform"], reader) if "platform" in image else defaults
     if "name" not in image:
         if isinstance(node, Fields):
@@ -69,7 +71,7 @@ def _entry(node: Node, image: dict[str, Node], defaults: tuple[Platform, ...], r
         yield Entry(reference, platforms, reader.origin(image["name"]))
 
 
-def _annotations(metadata: Node | None, reader: Reader) -> tuple[tuple[Platform, ...], str, list[str]]:
+def _annotations(metadata: Node | None, reader: ListReader) -> tuple[tuple[Platform, ...], str, list[str]]:
     """What the annotations say for all images: platforms, registry, and notices of what is not done."""
     annotations = peek(metadata).get("annotations") if metadata is not None else None
     if annotations is None:
@@ -82,12 +84,12 @@ def _annotations(metadata: Node | None, reader: Reader) -> tuple[tuple[Platform,
     return platforms, registry, _undone(said, reader)
 
 
-def _platforms(node: Node, reader: Reader) -> tuple[Platform, ...]:
+def _platforms(node: Node, reader: ListReader) -> tuple[Platform, ...]:
     if text_of(node) == "" and isinstance(node, Scalar):  # Hauler takes it for all platforms
         return ()
     platform = read_platform(reader, node)
     return () if platform is None else (platform,)
 
 
-def _undone(fields: dict[str, Node], reader: Reader) -> list[str]:
+def _undone(fields: dict[str, Node], reader: ListReader) -> list[str]:
     return [f"{reader.origin(fields[name])}: {name}: is not used here: {why}" for name, why in _UNDONE.items() if name in fields]

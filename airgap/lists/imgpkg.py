@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from airgap.lists.entry import Entry, Wishes
 from airgap.lists.values import read_reference
-from airgap.lists.yamltree import Reader
+from airgap.lists.yamltree import ListReader
 from airgap.yamlnodes.nodes import Fields, Node
 
 GROUP = "imgpkg.carvel.dev/"
@@ -18,7 +18,7 @@ KIND = "ImagesLock"
 VERSIONS = (f"{GROUP}v1alpha1",)
 
 
-def parse_images_lock(root: Node, reader: Reader) -> Wishes:
+def parse_images_lock(root: Node, reader: ListReader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes."""
     fields = reader.fields(root, "the lock", ("apiVersion", "kind", "metadata", "images"))
     if "images" not in fields:
@@ -28,7 +28,7 @@ def parse_images_lock(root: Node, reader: Reader) -> Wishes:
     return Wishes(tuple(entry for entry in found if entry is not None))
 
 
-def _entry(node: Node, reader: Reader) -> Entry | None:
+def _entry(node: Node, reader: ListReader) -> Entry | None:
     image = reader.fields(node, "an image", ("image", "annotations"))
     if "image" not in image:
         if isinstance(node, Fields):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from airgap.lists.entry import Entry, Wishes
 from airgap.lists.values import read_reference
-from airgap.lists.yamltree import Reader
+from airgap.lists.yamltree import ListReader
 from airgap.yamlnodes.nodes import Fields, Items, Node, is_null
 
 GROUP = "mirror.openshift.io/"
@@ -25,7 +25,7 @@ _IMAGE_UNDONE = dict.fromkeys(("targetRepo", "targetTag"), "import --map sets th
 _HINT = "remove the section from this file; mirror it with oc-mirror, or list its images one by one"
 
 
-def parse_oc_mirror(root: Node, reader: Reader) -> Wishes:
+def parse_oc_mirror(root: Node, reader: ListReader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes."""
     fields = reader.fields(root, "the configuration", ("apiVersion", "kind", "metadata", "mirror", *_TOP_UNDONE))
     notices = _undone(fields, _TOP_UNDONE, reader)
@@ -43,7 +43,7 @@ def parse_oc_mirror(root: Node, reader: Reader) -> Wishes:
     return Wishes(tuple(wanted), (), tuple(notices))
 
 
-def _additional(mirror: Node, reader: Reader) -> Node | None:
+def _additional(mirror: Node, reader: ListReader) -> Node | None:
     """The node of the images; every other section that asks for something is a mistake."""
     found, refused = None, not isinstance(mirror, Fields)
     for name, key_node, section in reader.pairs(mirror, "mirror"):
@@ -59,7 +59,7 @@ def _additional(mirror: Node, reader: Reader) -> Node | None:
     return found
 
 
-def _entry(node: Node, image: dict[str, Node], reader: Reader) -> Iterator[Entry]:
+def _entry(node: Node, image: dict[str, Node], reader: ListReader) -> Iterator[Entry]:
     if "name" in image:
         reference = read_reference(reader, image["name"])
         if reference is not None:
@@ -72,5 +72,5 @@ def _is_empty(node: Node) -> bool:
     return is_null(node) or (isinstance(node, Items) and not node.items) or (isinstance(node, Fields) and not node.entries)
 
 
-def _undone(fields: dict[str, Node], known: dict[str, str], reader: Reader) -> list[str]:
+def _undone(fields: dict[str, Node], known: dict[str, str], reader: ListReader) -> list[str]:
     return [f"{reader.origin(fields[name])}: {name}: is not used here: {why}" for name, why in known.items() if name in fields]

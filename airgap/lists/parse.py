@@ -13,7 +13,7 @@ from airgap.lists.placed import Places, by_name, placed_images
 from airgap.lists.skopeosync import is_skopeo_sync, parse_skopeo_sync
 from airgap.lists.values import MAX_ENTRIES, too_many, wished_reference
 from airgap.lists.yamllist import TOP_KEYS, parse_yaml_list
-from airgap.lists.yamltree import Reader, compose, peek
+from airgap.lists.yamltree import ListReader, compose, peek
 from airgap.oci.places import is_place
 from airgap.yamlnodes.nodes import Node, text_of
 
@@ -25,7 +25,7 @@ _INVISIBLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\
 _YAML_START = re.compile(r"---(\s|$)|%YAML|[\[{&*!|>]|-(\s|$)|(\"[^\"]*\"|'[^']*'|[^\s#\"']+?)\s*:(\s|$)|\?\s")
 _COMMENT = re.compile(r"(^|\s)#.*")
 
-_Parser = Callable[[Node, Reader], Wishes]
+_Parser = Callable[[Node, ListReader], Wishes]
 #: Manifests that say what they are: the group of their ``apiVersion``, the kinds (any, where empty), the versions, the parser.
 _MANIFESTS: tuple[tuple[str, str, tuple[str, ...], _Parser], ...] = (
     (hauler.GROUP, "", hauler.VERSIONS, hauler.parse_hauler),
@@ -52,7 +52,7 @@ def parse_list(data: bytes, name: str, places: Places = by_name, expand: Callabl
         raise UsageError("the image list is too large", where=mistakes.name, expected=f"at most {MAX_INPUT} bytes")
     text = _decode(data, mistakes)
     if _looks_like_yaml(text):
-        wishes = _parse_yaml(text, Reader(mistakes, places=places, expand=expand))
+        wishes = _parse_yaml(text, ListReader(mistakes, places=places, expand=expand))
     else:
         wishes = Wishes(tuple(_parse_text(text, mistakes, places, expand)))
     mistakes.raise_any()
@@ -112,7 +112,7 @@ def _looks_like_yaml(text: str) -> bool:
     return False
 
 
-def _parse_yaml(text: str, reader: Reader) -> Wishes:
+def _parse_yaml(text: str, reader: ListReader) -> Wishes:
     mistakes = reader.mistakes
     documents = compose(text, mistakes)
     found = [_document(root, reader) for root in documents]
@@ -125,7 +125,7 @@ def _parse_yaml(text: str, reader: Reader) -> Wishes:
     return found[0] if len(found) == 1 else merge_wishes(found)
 
 
-def _document(root: Node, reader: Reader) -> Wishes:
+def _document(root: Node, reader: ListReader) -> Wishes:
     top = peek(root)
     group, kind = text_of(top.get("apiVersion")), text_of(top.get("kind"))
     for prefix, only, versions, parser in _MANIFESTS:

@@ -18,7 +18,7 @@ import re2  # type: ignore[import-untyped] # it comes without types
 from airgap.errors import UsageError
 from airgap.lists.mistakes import Mistakes, Spot
 from airgap.lists.tags import MAX_PATTERN, Pattern
-from airgap.lists.yamltree import Reader, compose, spot_of
+from airgap.lists.yamltree import ListReader, compose, spot_of
 from airgap.text import printable
 from airgap.yamlnodes.nodes import Fields, Node
 
@@ -89,13 +89,13 @@ def read_rules(raw: bytes, name: str) -> list[tuple[str, str]]:
     if not name.lower().endswith(_YAML):
         lines = ((number, line.partition(" #")[0].strip()) for number, line in enumerate(text.splitlines(), 1))
         return [(line, mistakes.origin(Spot(number, 1))) for number, line in lines if line and not line.startswith("#")]
-    reader = Reader(mistakes)
+    reader = ListReader(mistakes)
     rules = [rule for document in compose(text, mistakes) for rule in _document(document, reader)]
     mistakes.raise_any()
     return rules
 
 
-def _document(node: Node, reader: Reader) -> list[tuple[str, str]]:
+def _document(node: Node, reader: ListReader) -> list[tuple[str, str]]:
     """A list of rules, or ``rules:`` and such a list."""
     if isinstance(node, Fields):
         fields = reader.fields(node, "the file", ("rules",))
@@ -107,7 +107,7 @@ def _document(node: Node, reader: Reader) -> list[tuple[str, str]]:
     return [(rule, reader.mistakes.origin(spot_of(item))) for rule, item in found if rule is not None]
 
 
-def _rule(node: Node, reader: Reader) -> str | None:
+def _rule(node: Node, reader: ListReader) -> str | None:
     if not isinstance(node, Fields):
         return reader.text(node, "a rule, such as strip-host or prefix=docker.io/library=base")
     fields = reader.fields(node, "a rule", (*_KINDS, "to"))

@@ -19,7 +19,7 @@ from airgap.lists.entry import Entry, RegistrySettings, Selection, Wish, Wishes
 from airgap.lists.tags import TagRule
 from airgap.lists.values import wished_registry, wished_repository
 from airgap.lists.yamllist import read_pattern, read_range
-from airgap.lists.yamltree import Reader, peek, spot_of
+from airgap.lists.yamltree import ListReader, peek, spot_of
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
 from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar, is_null
@@ -37,9 +37,9 @@ def is_skopeo_sync(root: Node) -> bool:
     return False
 
 
-def parse_skopeo_sync(root: Node, reader: Reader) -> Wishes:
+def parse_skopeo_sync(root: Node, reader: ListReader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes, but never a value that may be a secret."""
-    reader = Reader(reader.mistakes, shows_values=False)
+    reader = ListReader(reader.mistakes, shows_values=False)
     wanted: list[Wish] = []
     settings: list[RegistrySettings] = []
     notices: list[str] = []
@@ -55,7 +55,7 @@ def parse_skopeo_sync(root: Node, reader: Reader) -> Wishes:
     return Wishes(tuple(wanted), tuple(settings), tuple(notices))
 
 
-def _images(fields: dict[str, Node], registry: str, reader: Reader) -> Iterator[Wish]:
+def _images(fields: dict[str, Node], registry: str, reader: ListReader) -> Iterator[Wish]:
     for repository, key_node, node in _repositories(fields, _IMAGES, registry, reader):
         tags = [] if is_null(node) else reader.items(node, "the tags of an image")
         if is_null(node) or (isinstance(node, Items) and not tags):
@@ -72,7 +72,9 @@ def _images(fields: dict[str, Node], registry: str, reader: Reader) -> Iterator[
             yield Selection(repository, TagRule(versions=versions), (), reader.origin(key_node))
 
 
-def _repositories(fields: dict[str, Node], section: str, registry: str, reader: Reader) -> Iterator[tuple[Repository, Node, Node]]:
+def _repositories(
+    fields: dict[str, Node], section: str, registry: str, reader: ListReader
+) -> Iterator[tuple[Repository, Node, Node]]:
     if section not in fields or is_null(fields[section]):
         return
     for name, key_node, node in reader.pairs(fields[section], section):
@@ -82,7 +84,7 @@ def _repositories(fields: dict[str, Node], section: str, registry: str, reader: 
             yield repository, key_node, node
 
 
-def _entry(repository: Repository, node: Node, reader: Reader) -> Iterator[Entry]:
+def _entry(repository: Repository, node: Node, reader: ListReader) -> Iterator[Entry]:
     """Tags may look like numbers: skopeo reads ``1.10`` as it is written."""
     text = reader.text(node, "a tag or a digest", numbers=True)
     if text is None:
@@ -96,7 +98,7 @@ def _entry(repository: Repository, node: Node, reader: Reader) -> Iterator[Entry
         reader.mistakes.add_error(spot_of(node), error)
 
 
-def _settings(registry: str, key_node: Node, fields: dict[str, Node], reader: Reader) -> Iterator[RegistrySettings]:
+def _settings(registry: str, key_node: Node, fields: dict[str, Node], reader: ListReader) -> Iterator[RegistrySettings]:
     verify = reader.flag(fields["tls-verify"], "tls-verify") if "tls-verify" in fields else None
     directory = reader.text(fields["cert-dir"], "a directory") if "cert-dir" in fields else None
     username = password = None
@@ -107,7 +109,7 @@ def _settings(registry: str, key_node: Node, fields: dict[str, Node], reader: Re
         yield RegistrySettings(registry, where, verify, Path(directory) if directory else None, username, password)
 
 
-def _credentials(node: Node, reader: Reader) -> tuple[str | None, str | None]:
+def _credentials(node: Node, reader: ListReader) -> tuple[str | None, str | None]:
     """User name and password; what is wrong with them is said without them."""
     found: dict[str, str | None] = {}
     known = ("username", "password")

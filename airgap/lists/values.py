@@ -9,7 +9,7 @@ from collections.abc import Callable
 from airgap.errors import UsageError
 from airgap.lists.mistakes import Mistakes, Spot
 from airgap.lists.placed import placed_images
-from airgap.lists.yamltree import Reader, spot_of
+from airgap.lists.yamltree import ListReader, spot_of
 from airgap.oci.descriptor import Platform
 from airgap.oci.hosts import begins_with_host, canonical_host
 from airgap.oci.places import is_place
@@ -73,13 +73,13 @@ def wished_platform(text: str, spot: Spot, mistakes: Mistakes) -> Platform | Non
     return None
 
 
-def read_reference(reader: Reader, node: Node, registry: str = "", what: str = "an image reference") -> Reference | None:
+def read_reference(reader: ListReader, node: Node, registry: str = "", what: str = "an image reference") -> Reference | None:
     """The reference that a node holds; None when it is a mistake."""
     text = reader.text(node, what)
     return None if text is None else wished_reference(text, spot_of(node), reader.mistakes, registry, reader.expand)
 
 
-def read_images(reader: Reader, node: Node, registry: str = "") -> list[tuple[Reference, str]]:
+def read_images(reader: ListReader, node: Node, registry: str = "") -> list[tuple[Reference, str]]:
     """The images that a node asks for, each with its source (``Entry.source``); none when it is a mistake."""
     text = reader.text(node, "an image reference")
     if text is not None and is_place(text):
@@ -88,13 +88,13 @@ def read_images(reader: Reader, node: Node, registry: str = "") -> list[tuple[Re
     return [] if reference is None else [(reference, "")]
 
 
-def read_repository(reader: Reader, node: Node, registry: str = "") -> Repository | None:
+def read_repository(reader: ListReader, node: Node, registry: str = "") -> Repository | None:
     """The repository that a node holds; None when it is a mistake."""
     text = reader.text(node, "a repository")
     return None if text is None else wished_repository(text, spot_of(node), reader.mistakes, registry, reader.expand)
 
 
-def read_platform(reader: Reader, node: Node) -> Platform | None:
+def read_platform(reader: ListReader, node: Node) -> Platform | None:
     """The platform that a node holds; None when it is a mistake."""
     text = reader.text(node, "a platform")
     return None if text is None else wished_platform(text, spot_of(node), reader.mistakes)

@@ -24,7 +24,7 @@ from airgap.lists.entry import Entry, Selection, Wish, Wishes
 from airgap.lists.semver import Range
 from airgap.lists.tags import MAX_CHOSEN, Pattern, TagRule
 from airgap.lists.values import read_images, read_platform, read_repository, wished_registry
-from airgap.lists.yamltree import Reader, spot_of
+from airgap.lists.yamltree import ListReader, spot_of
 from airgap.oci.descriptor import Platform
 from airgap.oci.image import LOOKASIDE, REFERRER, REFERRERS_TAG, TAG_KINDS
 from airgap.oci.reference import Repository
@@ -47,7 +47,7 @@ class _Choices:
     attachment_repositories: tuple[Repository, ...] = ()
 
 
-def parse_yaml_list(root: Node, reader: Reader) -> Wishes:
+def parse_yaml_list(root: Node, reader: ListReader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes."""
     fields = reader.fields(root, "the image list", TOP_KEYS, "a mapping with images: and a list of references")
     defaults = _defaults(fields.get("defaults"), reader)
@@ -59,7 +59,7 @@ def parse_yaml_list(root: Node, reader: Reader) -> Wishes:
     return Wishes(tuple(wish for node in reader.items(images, "images") for wish in _wishes(node, defaults, reader)))
 
 
-def _defaults(node: Node | None, reader: Reader) -> _Choices:
+def _defaults(node: Node | None, reader: ListReader) -> _Choices:
     if node is None:
         return _Choices()
     fields = reader.fields(node, "defaults", ("registry", *_CHOICES))
@@ -70,7 +70,7 @@ def _defaults(node: Node | None, reader: Reader) -> _Choices:
     return _chosen(fields, _Choices(registry), reader)
 
 
-def _wishes(node: Node, defaults: _Choices, reader: Reader) -> Iterator[Wish]:
+def _wishes(node: Node, defaults: _Choices, reader: ListReader) -> Iterator[Wish]:
     if not isinstance(node, Fields):
         yield from _entry(node, defaults, reader)
         return
@@ -87,13 +87,13 @@ def _wishes(node: Node, defaults: _Choices, reader: Reader) -> Iterator[Wish]:
         yield from _selection(name, tags, choices, reader)
 
 
-def _entry(name: Node, choices: _Choices, reader: Reader) -> Iterator[Entry]:
+def _entry(name: Node, choices: _Choices, reader: ListReader) -> Iterator[Entry]:
     for reference, source in read_images(reader, name, choices.registry):
         origin = reader.origin(name)
         yield Entry(reference, choices.platforms, origin, choices.attachments, choices.attachment_repositories, source)
 
 
-def _tagged(name: Node, tags: Node, choices: _Choices, reader: Reader) -> Iterator[Entry]:
+def _tagged(name: Node, tags: Node, choices: _Choices, reader: ListReader) -> Iterator[Entry]:
     """``tags:`` as a list: one image for each."""
     template = _template(name, TagRule(), choices, reader)
     for node in reader.items(tags, "tags", few=True):
@@ -105,7 +105,7 @@ def _tagged(name: Node, tags: Node, choices: _Choices, reader: Reader) -> Iterat
                 reader.mistakes.add_error(spot_of(node), error)
 
 
-def _selection(name: Node, tags: Node, choices: _Choices, reader: Reader) -> Iterator[Selection]:
+def _selection(name: Node, tags: Node, choices: _Choices, reader: ListReader) -> Iterator[Selection]:
     expected = f"a list of tags, or a mapping with {', '.join(_RULE)}"
     fields = reader.fields(tags, "tags", _RULE, expected)
     newest = reader.count(fields["newest"], "newest", MAX_CHOSEN) if "newest" in fields else None
@@ -127,7 +127,7 @@ def _selection(name: Node, tags: Node, choices: _Choices, reader: Reader) -> Ite
         yield selection
 
 
-def _template(name: Node, rule: TagRule, choices: _Choices, reader: Reader) -> Selection | None:
+def _template(name: Node, rule: TagRule, choices: _Choices, reader: ListReader) -> Selection | None:
     repository = read_repository(reader, name, choices.registry)
     if repository is None:
         return None
@@ -135,13 +135,13 @@ def _template(name: Node, rule: TagRule, choices: _Choices, reader: Reader) -> S
     return Selection(repository, rule, choices.platforms, where, choices.attachments, choices.attachment_repositories)
 
 
-def _patterns(fields: dict[str, Node], key: str, reader: Reader) -> tuple[Pattern, ...]:
+def _patterns(fields: dict[str, Node], key: str, reader: ListReader) -> tuple[Pattern, ...]:
     nodes = reader.items(fields[key], key, few=True) if key in fields else []
     found = [read_pattern(node, reader) for node in nodes]
     return tuple(pattern for pattern in found if pattern is not None)
 
 
-def read_pattern(node: Node, reader: Reader) -> Pattern | None:
+def read_pattern(node: Node, reader: ListReader) -> Pattern | None:
     """The regular expression that a node holds; None when it is a mistake."""
     text = reader.text(node, "a regular expression")
     try:
@@ -151,7 +151,7 @@ def read_pattern(node: Node, reader: Reader) -> Pattern | None:
         return None
 
 
-def read_range(node: Node, reader: Reader) -> Range | None:
+def read_range(node: Node, reader: ListReader) -> Range | None:
     """The range of versions that a node holds; None when it is a mistake."""
     text = reader.text(node, "a version range")
     try:
@@ -161,7 +161,7 @@ def read_range(node: Node, reader: Reader) -> Range | None:
         return None
 
 
-def _chosen(fields: dict[str, Node], before: _Choices, reader: Reader) -> _Choices:
+def _chosen(fields: dict[str, Node], before: _Choices, reader: ListReader) -> _Choices:
     """The choices that some fields make, over those made before."""
     choices = before
     if "platforms" in fields:
@@ -180,7 +180,7 @@ def _chosen(fields: dict[str, Node], before: _Choices, reader: Reader) -> _Choic
     return choices
 
 
-def _attachments(node: Node, reader: Reader) -> frozenset[str] | None:
+def _attachments(node: Node, reader: ListReader) -> frozenset[str] | None:
     if isinstance(node, Scalar):
         return None if reader.flag(node, "attachments") in (True, None) else frozenset()
     kinds = set()

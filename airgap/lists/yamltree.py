@@ -9,7 +9,7 @@ from airgap.lists.mistakes import Mistakes, Spot
 from airgap.lists.placed import Places, by_name
 from airgap.yamlnodes import nodes
 from airgap.yamlnodes.nodes import Bounds, Fields, Node, is_null
-from airgap.yamlnodes.reader import Reader as _Reader
+from airgap.yamlnodes.reader import NodeReader
 
 # No alias, and no deep nesting: people write this, and a small file should stay small.
 _BOUNDS = Bounds(depth=16, nodes=300_000, lenient=False)
@@ -33,7 +33,7 @@ def peek(node: Node | None) -> dict[str, Node]:
     return dict(node.entries) if isinstance(node, Fields) else {}
 
 
-class Reader(_Reader):
+class ListReader(NodeReader):
     """Reads nodes as what they should be, and notes what they are not.
 
     Args:

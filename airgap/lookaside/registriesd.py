@@ -24,7 +24,7 @@ from airgap.lookaside.places import check_base
 from airgap.oci.hosts import canonical_scope
 from airgap.text import printable
 from airgap.yamlnodes.nodes import Bounds, Node, Problem, compose, is_null
-from airgap.yamlnodes.reader import Reader
+from airgap.yamlnodes.reader import NodeReader
 
 _URLS = ("lookaside", "sigstore", "lookaside-staging", "sigstore-staging")
 _ATTACHMENTS = "use-sigstore-attachments"
@@ -76,7 +76,7 @@ def parse_registries_file(raw: bytes, name: str) -> RegistriesFile:
         refuse(problems[0], UsageError("not valid YAML", got=problems[0].what))
     if not documents or is_null(documents[0]):
         return RegistriesFile(None, {})
-    reader = Reader(refuse)
+    reader = NodeReader(refuse)
     fields = reader.fields(documents[0], "the file", ("default-docker", "docker"))
     lines = {key: node.line for key, node, _ in reader.pairs(documents[0], "the file")}
     # With all of it commented out it is no section, as upstream sees it, and another file may have one.
@@ -94,7 +94,7 @@ def parse_registries_file(raw: bytes, name: str) -> RegistriesFile:
     return RegistriesFile(None if default is None else _section(default, "default-docker", origin, reader), scopes)
 
 
-def _section(node: Node, key: str, origin: str, reader: Reader) -> Section:
+def _section(node: Node, key: str, origin: str, reader: NodeReader) -> Section:
     fields = {} if is_null(node) else reader.fields(node, key, (*_URLS, _ATTACHMENTS))
     if _ATTACHMENTS in fields:
         reader.flag(fields[_ATTACHMENTS], _ATTACHMENTS)
@@ -103,7 +103,7 @@ def _section(node: Node, key: str, origin: str, reader: Reader) -> Section:
     return Section(read, urls["lookaside-staging"] or urls["sigstore-staging"] or read, origin)
 
 
-def _url(node: Node, reader: Reader) -> str:
+def _url(node: Node, reader: NodeReader) -> str:
     text = reader.text(node, "a string") or ""
     try:
         check_base(text)

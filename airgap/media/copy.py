@@ -239,16 +239,16 @@ class _Disk:
             fsio.release(fd)
 
     @contextlib.contextmanager
-    def _source(self, file: Volume) -> Iterator[_Reader]:
+    def _source(self, file: Volume) -> Iterator[_BlockReader]:
         paths = [copy.path for copy in self._one.of(file) if copy.regular and not copy.problem]
         with contextlib.ExitStack() as stack:
             fds = [fsio.open_regular(path) for path in paths]
             for fd in fds:
                 stack.callback(fsio.release, fd)
-            yield _Reader(self._one.title(file), file, dict(zip(paths, fds, strict=True)))
+            yield _BlockReader(self._one.title(file), file, dict(zip(paths, fds, strict=True)))
 
 
-class _Reader:
+class _BlockReader:
     """Reads blocks of a file of the bundle, from whichever copy has them right."""
 
     def __init__(self, title: str, file: Volume, copies: Mapping[Path, int]) -> None:

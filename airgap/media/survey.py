@@ -141,7 +141,7 @@ class Survey:
 
 
 @dataclass
-class _Directory:
+class _BundleDirectory:
     """A bundle directory before it is known which bundle it belongs to."""
 
     path: Path
@@ -163,7 +163,7 @@ class _Group:
     """The directories of one bundle, and the catalog that counts."""
 
     catalog: Unverified
-    members: list[_Directory]
+    members: list[_BundleDirectory]
 
 
 def survey(paths: Sequence[Path]) -> Survey:
@@ -203,10 +203,10 @@ def survey_all(paths: Sequence[Path]) -> tuple[list[Survey], list[MediaError]]:
     return [_survey(group) for group in _groups(directories)], unreadable
 
 
-def _directories(paths: Sequence[Path]) -> tuple[list[_Directory], list[MediaError]]:
-    found: dict[Path, _Directory] = {}
+def _directories(paths: Sequence[Path]) -> tuple[list[_BundleDirectory], list[MediaError]]:
+    found: dict[Path, _BundleDirectory] = {}
     unreadable = []
-    kept: dict[bytes, _Directory] = {}
+    kept: dict[bytes, _BundleDirectory] = {}
     for path in paths:
         try:
             for directory in bundle_directories(path):
@@ -217,9 +217,9 @@ def _directories(paths: Sequence[Path]) -> tuple[list[_Directory], list[MediaErr
     return list(found.values()), unreadable
 
 
-def _read(path: Path, kept: dict[bytes, _Directory]) -> _Directory:
+def _read(path: Path, kept: dict[bytes, _BundleDirectory]) -> _BundleDirectory:
     """Look at a directory; ``kept`` has one with each catalog, so that what lies on every medium is there once."""
-    directory = _Directory(path, sorted(entries(path)))
+    directory = _BundleDirectory(path, sorted(entries(path)))
     try:
         raw = fsio.read_capped(path / names.CATALOG, MAX_CATALOG)
         same = kept.get(hashlib.sha256(raw).digest())
@@ -238,9 +238,9 @@ def _read(path: Path, kept: dict[bytes, _Directory]) -> _Directory:
     return directory
 
 
-def _groups(directories: list[_Directory]) -> list[_Group]:
+def _groups(directories: list[_BundleDirectory]) -> list[_Group]:
     """The directories of every bundle. Where its catalogs differ, that one counts which ``SHA256SUMS`` knows and most have."""
-    by_name: dict[str, list[_Directory]] = {}
+    by_name: dict[str, list[_BundleDirectory]] = {}
     for directory in directories:
         if directory.catalog is not None:
             by_name.setdefault(directory.catalog.claims.name, []).append(directory)
@@ -261,7 +261,7 @@ def _groups(directories: list[_Directory]) -> list[_Group]:
     return groups
 
 
-def _group(members: list[_Directory]) -> _Group | None:
+def _group(members: list[_BundleDirectory]) -> _Group | None:
     main = max(members, key=lambda one: (_vouched(one), sum(other.raw == one.raw for other in members)))
     for member in members:
         if member.raw != main.raw:
@@ -269,7 +269,7 @@ def _group(members: list[_Directory]) -> _Group | None:
     return _Group(main.catalog, list(members)) if main.catalog else None
 
 
-def _vouched(directory: _Directory) -> bool:
+def _vouched(directory: _BundleDirectory) -> bool:
     """Whether the ``SHA256SUMS`` beside a catalog agrees with it: a flipped bit shows there."""
     line = f"{hashlib.sha256(directory.raw).hexdigest()}  {names.CATALOG}\n".encode()
     try:
@@ -316,7 +316,7 @@ def _survey(group: _Group) -> Survey:
     return Survey(group.catalog, tuple(media), tuple(copies), tuple(strangers), brought)
 
 
-def _medium(directory: _Directory, digest: Digest) -> Medium:
+def _medium(directory: _BundleDirectory, digest: Digest) -> Medium:
     problems, notes = [directory.problem] if directory.damaged else [], [directory.problem] if directory.missing else []
     found: Disks | None = None
     path = directory.path / disks.NAME

@@ -19,7 +19,7 @@ _HEAD = "# Written by airgap mirror-config"
 
 
 @dataclass(frozen=True)
-class Access:
+class EngineAccess:
     """How the hosts reach the target.
 
     Attributes:
@@ -57,14 +57,14 @@ def registries_conf(locations: Mapping[str, str], *, insecure: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def for_containers(found: Routes, access: Access) -> Written:
+def for_containers(found: Routes, access: EngineAccess) -> Written:
     """``registries.conf``."""
     text = registries_conf({route.source: route.location for route in found.routes}, insecure=access.insecure)
     place = "/etc/containers/registries.conf.d/10-airgap.conf"
     return Written({"registries.conf": text}, {"registries.conf": place}, _unreachable(found))
 
 
-def for_containerd(found: Routes, access: Access) -> Written:
+def for_containerd(found: Routes, access: EngineAccess) -> Written:
     """A tree of ``certs.d/HOST/hosts.toml`` (containerd, docs/hosts.md).
 
     The mirror is also named as ``server``, or containerd would fall back to a registry that the site cannot reach. It can only
@@ -90,7 +90,7 @@ def for_containerd(found: Routes, access: Access) -> Written:
     return Written(files, {name: f"/etc/containerd/{name}" for name in files}, (*warnings, *_unreachable(found)))
 
 
-def _hosts_toml(route: Route, access: Access) -> str:
+def _hosts_toml(route: Route, access: EngineAccess) -> str:
     server, slash, path = route.location.partition("/")
     url = f"{access.scheme}://{server}" + (f"/v2/{path}" if slash else "")
     options = ['capabilities = ["pull", "resolve"]']
@@ -106,7 +106,7 @@ def _hosts_toml(route: Route, access: Access) -> str:
     ]) + "\n"  # fmt: skip
 
 
-def for_k3s(found: Routes, access: Access) -> Written:
+def for_k3s(found: Routes, access: EngineAccess) -> Written:
     """``registries.yaml`` of k3s and RKE2, with rewrites."""
     lines = [f"{_HEAD}: /etc/rancher/k3s/registries.yaml, /etc/rancher/rke2/registries.yaml.", "mirrors:"]
     servers: dict[str, None] = {}

@@ -55,7 +55,7 @@ def parts(raw: bytes, where: str, inside: Collection[str], memory: Memory) -> It
         Damaged: as :func:`strictjson.parse`.
     """
     try:
-        yield from _Reader(raw, memory).entries(inside)
+        yield from _Window(raw, memory).entries(inside)
     except (ValueError, RecursionError) as error:
         raise strictjson.unacceptable(error, where) from error
     except Damaged as error:
@@ -63,7 +63,7 @@ def parts(raw: bytes, where: str, inside: Collection[str], memory: Memory) -> It
         raise
 
 
-class _Reader:
+class _Window:
     """A window of decoded text that is pushed over the bytes."""
 
     def __init__(self, raw: bytes, memory: Memory) -> None:

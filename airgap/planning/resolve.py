@@ -81,7 +81,7 @@ def resolve(
 def _attempt(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], Strays] | AirgapError:
     """An image, or what keeps it from being resolved: all gaps are named, so one does not end the others."""
     try:
-        return _Walk(entry, source, lookaside).run()
+        return _ImageWalk(entry, source, lookaside).run()
     except Damaged as error:
         if entry.source:
             return error
@@ -110,7 +110,7 @@ def _refuse_moved_tags(images: Iterable[Image]) -> None:
 
 
 @dataclass
-class _Walk:
+class _ImageWalk:
     """The walk over one image."""
 
     entry: Entry

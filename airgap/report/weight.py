@@ -80,7 +80,7 @@ def weigh(store: BundleStore) -> Weights:
     Args:
         store: the bundle; volumes may be missing.
     """
-    walk, catalog = _Walk(store), store.catalog
+    walk, catalog = _WeightWalk(store), store.catalog
     parts: dict[Digest, dict[Digest, int]] = {}
     found: dict[Digest, Weight] = {}
     for image in catalog.images:
@@ -105,7 +105,7 @@ def weigh(store: BundleStore) -> Weights:
     return Weights(found, sum(costs[digest] for digest in many), saved, len(many))
 
 
-class _Walk:
+class _WeightWalk:
     """From roots to blobs; a manifest that several images have is read once."""
 
     def __init__(self, store: BundleStore) -> None:

@@ -21,7 +21,7 @@ from http import HTTPStatus
 import bcrypt
 
 from airgap.errors import UsageError
-from airgap.server.wire import Answer, problem
+from airgap.server.wire import Response, problem
 from airgap.text import printable
 
 #: Seconds for which a right and a wrong password are remembered.
@@ -86,7 +86,7 @@ class Gate:
         self._checking = threading.BoundedSemaphore(checks)
         self._waiting = threading.BoundedSemaphore(checks * 8)
 
-    def admit(self, authorization: str | None) -> str | Answer:
+    def admit(self, authorization: str | None) -> str | Response:
         """The user that an ``Authorization`` header authenticates, or the answer that refuses the request."""
         if authorization is None or len(authorization) > _MAX_HEADER:
             return _challenge("authentication required")
@@ -137,6 +137,6 @@ def _basic(authorization: str) -> tuple[str, bytes]:
         return "", b""
 
 
-def _challenge(message: str) -> Answer:
+def _challenge(message: str) -> Response:
     challenge = {"WWW-Authenticate": 'Basic realm="airgap", charset="UTF-8"'}
     return problem(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", message, challenge)

@@ -15,7 +15,7 @@ from airgap.server.catalogue import Catalogue
 from airgap.server.inventory import ListedImage, images
 from airgap.server.monitor import Monitor, ServedBundle
 from airgap.server.page import HEADERS, Status, render
-from airgap.server.wire import JSON, Answer
+from airgap.server.wire import JSON, Response
 from airgap.state import Event
 
 #: Paths of the desk; the first one is open to everybody.
@@ -65,19 +65,19 @@ class Desk:
         self._remembered: tuple[float, Sequence[Event] | None, str] = (-_FRESH, None, "")
         self._shown: tuple[Catalogue, list[ListedImage], int] | None = None
 
-    def answer(self, path: str) -> Answer | None:
+    def answer(self, path: str) -> Response | None:
         """The answer for a path, or None if it is not one of these endpoints."""
         if path == HEALTH:
             return self._health()
         if path == METRICS:
-            return Answer.of(self._monitor.exposition(), _METRICS_TYPE, _UNCACHED).at("metrics")
+            return Response.of(self._monitor.exposition(), _METRICS_TYPE, _UNCACHED).at("metrics")
         if path == STATUS:
-            return Answer.of(render(self._status()), "text/html; charset=utf-8", HEADERS).at("status")
+            return Response.of(render(self._status()), "text/html; charset=utf-8", HEADERS).at("status")
         return None
 
-    def _health(self) -> Answer:
+    def _health(self) -> Response:
         well = not self._stopping() and not self.ailment()
-        answer = Answer.of(strictjson.canonical({"status": "ok" if well else "unavailable"}), JSON, _UNCACHED).at("health")
+        answer = Response.of(strictjson.canonical({"status": "ok" if well else "unavailable"}), JSON, _UNCACHED).at("health")
         if not well:
             answer.status = HTTPStatus.SERVICE_UNAVAILABLE
         return answer

@@ -25,11 +25,11 @@ from airgap.errors import AirgapError, Damaged, UsageError
 from airgap.oci.stores import Reader
 from airgap.server.connection import Connection, FilledBuffer
 from airgap.server.monitor import Monitor
-from airgap.server.wire import Answer, Refusal, Request, problem, response_head, take_request
+from airgap.server.wire import Refusal, Request, Response, problem, response_head, take_request
 from airgap.text import printable
 
 #: Answers one request. Raises ``AirgapError`` when the store itself failed.
-Service = Callable[[Request], Answer]
+Service = Callable[[Request], Response]
 
 _WAITS = {FilledBuffer.READ: select.EPOLLIN, FilledBuffer.WRITE: select.EPOLLOUT}
 _TICK = 0.5
@@ -296,7 +296,7 @@ class HttpServer:
             self._drop(connection)
 
     def _advance(self, connection: Connection) -> int:
-        """Answer everything that has come whole; the events to wait for, 0 when the connection is done with."""
+        """Response everything that has come whole; the events to wait for, 0 when the connection is done with."""
         while True:
             try:
                 request = take_request(connection.received, connection.client)
@@ -322,7 +322,7 @@ class HttpServer:
                 connection.idle, connection.deadline = True, time.monotonic() + self._limits.idle
 
     def _respond(self, connection: Connection, request: Request) -> bool:
-        """Answer one request; whether the connection can be used again."""
+        """Response one request; whether the connection can be used again."""
         start, reader = time.monotonic(), None
         self._monitor.in_flight.inc()
         try:
@@ -340,7 +340,7 @@ class HttpServer:
             if reader is not None:
                 reader.close()
 
-    def _send(self, connection: Connection, request: Request, reply: Answer, reader: Reader | None, start: float) -> bool:
+    def _send(self, connection: Connection, request: Request, reply: Response, reader: Reader | None, start: float) -> bool:
         keep, sent = request.keep_alive and not self._stopping.is_set(), 0
         head = response_head(reply, keep)
         try:

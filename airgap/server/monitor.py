@@ -23,7 +23,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from airgap import __version__
-from airgap.server.wire import Answer, Request
+from airgap.server.wire import Request, Response
 from airgap.text import printable
 
 #: So many of the last errors are remembered.
@@ -102,7 +102,7 @@ class Monitor:
         self._series: dict[tuple[str, int], tuple[Counter, Counter, Histogram]] = {}
         self._registry.register(_Content(bundles, sizes))
 
-    def answered(self, request: Request, answer: Answer, sent: int, seconds: float) -> None:
+    def answered(self, request: Request, answer: Response, sent: int, seconds: float) -> None:
         """Count an answered request.
 
         Args:

@@ -18,7 +18,7 @@ from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.server.catalogue import Catalogue, ContentFacts, Served
-from airgap.server.wire import JSON, Answer, problem
+from airgap.server.wire import JSON, Response, problem
 from airgap.text import printable
 
 #: So many entries in one answer at most; the rest is behind a ``Link``.
@@ -35,8 +35,8 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 Query = Mapping[str, str]
 
 
-def answer(catalogue: Catalogue, target: str, headers: Mapping[str, str]) -> Answer:
-    """Answer a GET or HEAD request.
+def answer(catalogue: Catalogue, target: str, headers: Mapping[str, str]) -> Response:
+    """Response a GET or HEAD request.
 
     Args:
         catalogue: what there is.
@@ -55,19 +55,19 @@ def answer(catalogue: Catalogue, target: str, headers: Mapping[str, str]) -> Ans
         return problem(HTTPStatus.BAD_REQUEST, "UNSUPPORTED", "too many query parameters")
     path = unquote(path)
     if path in ("/v2", "/v2/"):
-        return Answer.of(b"{}", JSON).at("base")
+        return Response.of(b"{}", JSON).at("base")
     if path == "/v2/_catalog":
         return _listing(path, query, "repositories", catalogue.names, {}).at("catalog")
     if content := _CONTENT.fullmatch(path):
-        request = Request(path, content[1], content[3], query, headers)
+        request = RoutedRequest(path, content[1], content[3], query, headers)
         return _in_repository(catalogue, request, _ENDPOINTS[content[2]]).at(content[2])
     if tags := _TAGS.fullmatch(path):
-        return _in_repository(catalogue, Request(path, tags[1], "", query, headers), _tags).at("tags")
+        return _in_repository(catalogue, RoutedRequest(path, tags[1], "", query, headers), _tags).at("tags")
     return problem(HTTPStatus.NOT_FOUND, "UNSUPPORTED", "no such endpoint")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RoutedRequest:
     """A request inside the repository ``name``: ``what`` is a tag or digest."""
 
     path: str
@@ -77,7 +77,7 @@ class Request:
     headers: Mapping[str, str]
 
 
-def _in_repository(catalogue: Catalogue, request: Request, endpoint: Endpoint) -> Answer:
+def _in_repository(catalogue: Catalogue, request: RoutedRequest, endpoint: Endpoint) -> Response:
     served = catalogue.repository(request.name, request.query.get("ns", ""))
     if served is None and (len(request.name) > MAX_REPOSITORY or not _NAME.fullmatch(request.name)):
         return problem(HTTPStatus.BAD_REQUEST, "NAME_INVALID", "not a repository name")
@@ -88,11 +88,11 @@ def _in_repository(catalogue: Catalogue, request: Request, endpoint: Endpoint) -
     return endpoint(catalogue, served, request)
 
 
-def _tags(catalogue: Catalogue, served: Served, request: Request) -> Answer:  # noqa: ARG001 - one signature for all endpoints
+def _tags(catalogue: Catalogue, served: Served, request: RoutedRequest) -> Response:  # noqa: ARG001 - one signature for all endpoints
     return _listing(request.path, request.query, "tags", sorted(served.tags, key=_lexical), {"name": request.name})
 
 
-def _manifest(catalogue: Catalogue, served: Served, request: Request) -> Answer:
+def _manifest(catalogue: Catalogue, served: Served, request: RoutedRequest) -> Response:
     digest = _digest(request.what) if ":" in request.what else served.tags.get(request.what)
     if digest is None and ":" in request.what:
         return _bad_digest()
@@ -104,10 +104,10 @@ def _manifest(catalogue: Catalogue, served: Served, request: Request) -> Answer:
         raw = catalogue.manifest_bytes(facts)
     except NotFound:
         return missing
-    return Answer.of(raw, facts.descriptor.media_type, {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'})
+    return Response.of(raw, facts.descriptor.media_type, {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'})
 
 
-def _blob(catalogue: Catalogue, served: Served, request: Request) -> Answer:
+def _blob(catalogue: Catalogue, served: Served, request: RoutedRequest) -> Response:
     digest = _digest(request.what)
     if digest is None:
         return _bad_digest()
@@ -116,7 +116,7 @@ def _blob(catalogue: Catalogue, served: Served, request: Request) -> Answer:
         return problem(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "no such blob here")
     etag = f'"{digest}"'
     headers = {"Content-Type": media.OCTETS, "Docker-Content-Digest": digest, "ETag": etag, "Accept-Ranges": "bytes"}
-    whole = Answer(headers=headers, content=lambda: catalogue.open_blob(digest, 0), length=size)
+    whole = Response(headers=headers, content=lambda: catalogue.open_blob(digest, 0), length=size)
     wanted = request.headers.get("range")
     if wanted is None or request.headers.get("if-range", etag) != etag:
         return whole
@@ -128,7 +128,7 @@ def _blob(catalogue: Catalogue, served: Served, request: Request) -> Answer:
         unsatisfiable = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
         return problem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "SIZE_INVALID", "the range is outside the blob", unsatisfiable)
     partial = {**headers, "Content-Range": f"bytes {start}-{end - 1}/{size}"}
-    return Answer(HTTPStatus.PARTIAL_CONTENT, partial, content=lambda: catalogue.open_blob(digest, start), length=end - start)
+    return Response(HTTPStatus.PARTIAL_CONTENT, partial, content=lambda: catalogue.open_blob(digest, start), length=end - start)
 
 
 def byte_range(text: str, size: int) -> tuple[int, int] | None:
@@ -149,7 +149,7 @@ def byte_range(text: str, size: int) -> tuple[int, int] | None:
     return start, min(size, int(match[2]) + 1) if match[2] else size
 
 
-def _referrers(catalogue: Catalogue, served: Served, request: Request) -> Answer:
+def _referrers(catalogue: Catalogue, served: Served, request: RoutedRequest) -> Response:
     subject = _digest(request.what)
     if subject is None:
         return _bad_digest()
@@ -167,7 +167,7 @@ def _referrers(catalogue: Catalogue, served: Served, request: Request) -> Answer
     body = strictjson.canonical({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": entries})
     applied = {"OCI-Filters-Applied": "artifactType"} if wanted else {}
     more = _more(request.path, request.query, count, rest[: len(entries)], rest)
-    return Answer.of(body, media.OCI_INDEX, {**applied, **more})
+    return Response.of(body, media.OCI_INDEX, {**applied, **more})
 
 
 def _described(catalogue: Catalogue, facts: ContentFacts) -> Descriptor:
@@ -175,7 +175,7 @@ def _described(catalogue: Catalogue, facts: ContentFacts) -> Descriptor:
     return replace(facts.descriptor, annotations=catalogue.manifest(facts.descriptor.digest).annotations)
 
 
-Endpoint = Callable[[Catalogue, Served, Request], Answer]
+Endpoint = Callable[[Catalogue, Served, RoutedRequest], Response]
 
 _ENDPOINTS: dict[str, Endpoint] = {
     "manifests": _manifest,
@@ -184,13 +184,13 @@ _ENDPOINTS: dict[str, Endpoint] = {
 }
 
 
-def _listing(path: str, query: Query, label: str, items: Sequence[str], fixed: Mapping[str, str]) -> Answer:
+def _listing(path: str, query: Query, label: str, items: Sequence[str], fixed: Mapping[str, str]) -> Response:
     count = query.get("n")
     if count is not None and not re.fullmatch(r"\d{1,9}", count, re.ASCII):
         return problem(HTTPStatus.BAD_REQUEST, "UNSUPPORTED", "n must be a whole number")
     rest, most = _rest(query, items)
     more = _more(path, query, most, rest[:most], rest)
-    return Answer.of(strictjson.canonical({**fixed, label: rest[:most]}), JSON, more)
+    return Response.of(strictjson.canonical({**fixed, label: rest[:most]}), JSON, more)
 
 
 def _rest(query: Query, items: Sequence[str]) -> tuple[list[str], int]:
@@ -220,11 +220,11 @@ def _digest(text: str) -> Digest | None:
         return None
 
 
-def _bad_digest() -> Answer:
+def _bad_digest() -> Response:
     return problem(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", "not a sha256 or sha512 digest")
 
 
-def _unknown_name(catalogue: Catalogue, name: str) -> Answer:
+def _unknown_name(catalogue: Catalogue, name: str) -> Response:
     others = catalogue.ambiguous.get(name)
     if others:
         message = f"several registries have this repository with different images; ask for one of: {', '.join(others)}"

@@ -11,7 +11,7 @@ from airgap.server.desk import HEALTH, STATUS, Desk
 from airgap.server.http import USUAL, HttpServer, Limits, Listener, Service
 from airgap.server.monitor import Monitor
 from airgap.server.routes import answer
-from airgap.server.wire import Answer, Request, problem
+from airgap.server.wire import Request, Response, problem
 
 
 def registry_service(
@@ -25,13 +25,13 @@ def registry_service(
         desk: what is beside the registry.
     """
 
-    def service(request: Request) -> Answer:
+    def service(request: Request) -> Response:
         path = request.target.partition("?")[0]
         at_desk = desk.answer if desk is not None and not path.startswith("/v2") else _nothing
         if path == HEALTH and (found := at_desk(path)):
             return found
         user = "" if gate is None else gate().admit(request.headers.get("authorization"))
-        if isinstance(user, Answer):
+        if isinstance(user, Response):
             return user
         found = at_desk(path) or answer(catalogue(), request.target, request.headers)
         found.user = user
@@ -43,11 +43,11 @@ def registry_service(
 def desk_service(desk: Desk, gate: Callable[[], Gate] | None = None) -> Service:
     """The desk alone, at an address of its own; there the status page is also the front page."""
 
-    def service(request: Request) -> Answer:
+    def service(request: Request) -> Response:
         path = request.target.partition("?")[0]
         path = STATUS if path == "/" else path
         user = "" if gate is None or path == HEALTH else gate().admit(request.headers.get("authorization"))
-        if isinstance(user, Answer):
+        if isinstance(user, Response):
             return user
         found = desk.answer(path) or problem(HTTPStatus.NOT_FOUND, "UNSUPPORTED", "no such page")
         found.user = user
@@ -56,7 +56,7 @@ def desk_service(desk: Desk, gate: Callable[[], Gate] | None = None) -> Service:
     return service
 
 
-def _nothing(path: str) -> Answer | None:  # noqa: ARG001 - in place of a desk
+def _nothing(path: str) -> Response | None:  # noqa: ARG001 - in place of a desk
     return None
 
 

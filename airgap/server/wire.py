@@ -54,7 +54,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Answer:
+class Response:
     """A response. The body is ``body``, or ``length`` bytes of the reader that ``content`` opens.
 
     Attributes:
@@ -75,21 +75,21 @@ class Answer:
     route: str = "other"
     user: str = ""
 
-    def at(self, route: str) -> Answer:
+    def at(self, route: str) -> Response:
         """The same answer with a route."""
         self.route = route
         return self
 
     @classmethod
-    def of(cls, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> Answer:
+    def of(cls, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> Response:
         """A successful answer with a small body."""
         return cls(headers={"Content-Type": content_type, **(headers or {})}, body=body, length=len(body))
 
 
-def problem(status: HTTPStatus, code: str, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+def problem(status: HTTPStatus, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error in the form of distribution-spec, "Error Codes"."""
     body = strictjson.canonical({"errors": [{"code": code, "message": message}]})
-    return Answer(status, {"Content-Type": JSON, **(headers or {})}, body, length=len(body))
+    return Response(status, {"Content-Type": JSON, **(headers or {})}, body, length=len(body))
 
 
 class Refusal(Exception):
@@ -130,7 +130,7 @@ def take_request(received: bytearray, client: str) -> Request | None:
     return Request(method, target, headers, keep_alive, client)
 
 
-def response_head(answer: Answer, keep_alive: bool) -> bytes:
+def response_head(answer: Response, keep_alive: bool) -> bytes:
     """The status line and all headers of an answer."""
     lines = [
         f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",

@@ -1,4 +1,4 @@
-"""Open the places that hold images: each lists its names and gives the origin of an image."""
+"""Open the places that hold images: each lists its names and gives one image of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol
 from airgap import fsio
 from airgap.admission.door import Signed, UnverifiedBundle, Whole, open_bundle
 from airgap.admission.terms import Terms
-from airgap.archives import DockerArchive, ImageDirectory, Origin, TarTree, copy_from_storage, save_from_daemon
+from airgap.archives import DockerArchive, ImageDirectory, PlacedImage, TarTree, copy_from_storage, save_from_daemon
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotFound, Refused, UsageError
 from airgap.fsio import DirectoryTree, Tree
@@ -28,13 +28,13 @@ from airgap.text import listing, printable
 NAMELESS = Repository("localhost", "image")
 
 
-class Opened(Protocol):
+class OpenPlace(Protocol):
     """A place that has been opened."""
 
     def names(self) -> list[str]:
         """The images that have a full reference, each by the name that ``pick`` takes."""
 
-    def pick(self, name: str) -> Origin:
+    def pick(self, name: str) -> PlacedImage:
         """One image: by name, or the only one. Raises ``UsageError`` if that is ambiguous or there is none."""
 
 
@@ -57,7 +57,7 @@ class PlaceOptions:
     say: Callable[[str], None] = lambda _: None
 
 
-def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> Opened:
+def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> OpenPlace:
     """Open what a place's path names; the stores of container engines are copied first.
 
     Args:
@@ -75,13 +75,13 @@ def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack)
     if place.transport == "oci":
         return _layout(LayoutReader(path), DirectoryTree(path))
     if place.transport == "dir":
-        return _Directory(ImageDirectory(path))
+        return _DirectoryPlace(ImageDirectory(path))
     if place.transport == "bundle":
-        return _Bundle(_open_bundle(path, options))
+        return _BundlePlace(_open_bundle(path, options))
     if place.transport == "containers-storage":
         copy = _scratch(place, options, stack) / "image"
         copy_from_storage(place.name, copy)
-        return _Directory(ImageDirectory(copy), place.name)
+        return _DirectoryPlace(ImageDirectory(copy), place.name)
     if place.transport == "docker-daemon":
         path = _scratch(place, options, stack) / "image.tar"
         save_from_daemon(place.name, path)
@@ -91,10 +91,10 @@ def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack)
         return _layout(LayoutReader(path, tree), tree)
     archive = DockerArchive(tree)
     layout = LayoutReader(path, tree) if _has_layout(tree) else None
-    return _Docker(archive, layout, str(place), single=place.transport == "docker-daemon")
+    return _ArchivePlace(archive, layout, str(place), single=place.transport == "docker-daemon")
 
 
-class _Layout:
+class _LayoutPlace:
     def __init__(self, layout: LayoutReader) -> None:
         self._layout = layout
         self._where = printable(str(layout.path))
@@ -103,15 +103,15 @@ class _Layout:
         images = self._layout.index().images()
         return [str(entry.reference) for entry in images if entry.reference is not None and not entry.plain]
 
-    def pick(self, name: str) -> Origin:
+    def pick(self, name: str) -> PlacedImage:
         entry = self._layout.index().pick(name, self._where)
         repository = entry.reference.repository if entry.reference is not None else NAMELESS
         with _missing_is_damage(self._where):
             root = self._layout.manifest(repository, entry.descriptor.digest)
-        return Origin(self._layout, repository, root, self._where)
+        return PlacedImage(self._layout, repository, root, self._where)
 
 
-class _Docker:
+class _ArchivePlace:
     """A docker archive; an OCI layout in it is preferred because it keeps the original digests."""
 
     def __init__(self, archive: DockerArchive, layout: LayoutReader | None, where: str, single: bool) -> None:
@@ -123,18 +123,18 @@ class _Docker:
     def names(self) -> list[str]:
         return self._archive.names()
 
-    def pick(self, name: str) -> Origin:
+    def pick(self, name: str) -> PlacedImage:
         name = "" if self._single else _full(name)
         tags = self._archive.tags(name)
         if self._layout is not None and tags:
             with contextlib.suppress(UsageError):  # not in the layout under this name: then as a plain archive
-                return _Layout(self._layout).pick(tags[0])
+                return _LayoutPlace(self._layout).pick(tags[0])
         root = self._archive.pick(name)
         repository = Reference.parse(tags[0]).repository if tags else NAMELESS
-        return Origin(self._archive, repository, root, self._where)
+        return PlacedImage(self._archive, repository, root, self._where)
 
 
-class _Directory:
+class _DirectoryPlace:
     def __init__(self, directory: ImageDirectory, name: str = "") -> None:
         self._directory = directory
         self._name = name
@@ -142,23 +142,23 @@ class _Directory:
     def names(self) -> list[str]:
         return [self._name] if self._name else []
 
-    def pick(self, name: str) -> Origin:
+    def pick(self, name: str) -> PlacedImage:
         root = self._directory.pick("" if name == self._name else name)
 
         def signatures(repository: Repository, digest: Digest) -> tuple[bytes, ...]:  # noqa: ARG001
             return self._directory.signatures(digest)
 
-        return Origin(self._directory, NAMELESS, root, printable(str(self._directory.path)), signatures)
+        return PlacedImage(self._directory, NAMELESS, root, printable(str(self._directory.path)), signatures)
 
 
-class _Bundle:
+class _BundlePlace:
     def __init__(self, store: BundleStore) -> None:
         self._store = store
 
     def names(self) -> list[str]:
         return [str(image.reference) for image in self._store.catalog.images]
 
-    def pick(self, name: str) -> Origin:
+    def pick(self, name: str) -> PlacedImage:
         images = [image for image in self._store.catalog.images if not name or str(image.reference) == _full(name)]
         if len(images) != 1:
             raise UsageError(
@@ -170,7 +170,7 @@ class _Bundle:
         image = images[0]
         with _missing_is_damage(self._store.catalog.name):
             root = self._store.find_manifest(image.root.digest)
-        return Origin(self._store, image.reference.repository, root, self._store.catalog.name, self._signatures(image))
+        return PlacedImage(self._store, image.reference.repository, root, self._store.catalog.name, self._signatures(image))
 
     def _signatures(self, image: Image) -> Callable[[Repository, Digest], tuple[bytes, ...]]:
         def signatures(repository: Repository, digest: Digest) -> tuple[bytes, ...]:  # noqa: ARG001
@@ -223,11 +223,11 @@ def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -
     return stack.enter_context(directory)
 
 
-def _layout(layout: LayoutReader, tree: Tree) -> Opened:
+def _layout(layout: LayoutReader, tree: Tree) -> OpenPlace:
     if not _has_layout(tree):
         where = printable(str(layout.path))
         raise UsageError("not an OCI image layout", where=where, expected="oci-layout and index.json in it", got="not both")
-    return _Layout(layout)
+    return _LayoutPlace(layout)
 
 
 def _has_layout(tree: Tree) -> bool:

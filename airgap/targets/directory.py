@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airgap import fsio, programs
 from airgap.archives.imagedir import MANIFEST, VERSION, ImageDirectory
-from airgap.archives.many import Signatures, no_signatures
+from airgap.archives.placed import Signatures, no_signatures
 from airgap.errors import Damaged, MediaError, UsageError
 from airgap.limits import MAX_SAID
 from airgap.oci.descriptor import Descriptor, Platform

@@ -10,7 +10,7 @@ from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar, is_null
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 
-class Reader:
+class NodeReader:
     """Reads nodes.
 
     Args:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from airgap.layout import LayoutStore
-from airgap.mirror.engines import Access, for_containerd
+from airgap.mirror.engines import EngineAccess, for_containerd
 from airgap.mirror.routes import Placed, find_routes
 from airgap.oci.reference import Reference
 from tests.support import images
@@ -54,7 +54,7 @@ def test_containerd_pulls_by_tag_and_digest(containerd: Path, module_registry: D
         layout.commit()
     with LayoutStore(tmp_path / "layout") as layout:
         images.push_layout_to_registry(layout, module_registry.address)
-    made = for_containerd(find_routes([Placed(Reference.parse(f"{SOURCE}:1"), place, built.digest)]), Access(insecure=True))
+    made = for_containerd(find_routes([Placed(Reference.parse(f"{SOURCE}:1"), place, built.digest)]), EngineAccess(insecure=True))
     for name, text in made.files.items():
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(text)

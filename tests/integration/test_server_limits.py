@@ -18,7 +18,7 @@ from airgap.server import Catalogue, RegistryServer, connection
 from airgap.server.http import Limits
 from airgap.server.monitor import Monitor
 from airgap.server.watched import Watch, Watched
-from airgap.server.wire import Answer, Request
+from airgap.server.wire import Response, Request
 from tests.support import images
 
 pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")
@@ -136,7 +136,7 @@ def test_requests_of_strangers_make_no_new_series(tmp_path):
     monitor = Monitor()
     for number in range(50):
         request = Request("GET", f"/{number}", {"user-agent": f"agent {number}"}, True, f"192.0.2.{number}")
-        monitor.answered(request, Answer(), 1, 0.1)
+        monitor.answered(request, Response(), 1, 0.1)
     text = monitor.exposition().decode()
     assert text.count("airgap_http_requests_total{") == 1
     assert 'airgap_http_requests_total{route="other",status="200"} 50.0' in text

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airgap.documents.request import ResendRequest
-from airgap.exporter.resend import Known, OriginalBlocks, answer
+from airgap.exporter.resend import KnownBundle, OriginalBlocks, answer
 from airgap.oci.digest import Digest
 from airgap.progress import Silent
 from tests.support.bundles import catalog_of, flip
@@ -28,7 +28,9 @@ def supplement(bundle: Path, out: Path, *volumes: int) -> Path:
     out.mkdir(exist_ok=True)
     request = ResendRequest.from_bytes(Wish(bundle, out).request({number: [0] for number in volumes}).read_bytes(), "request")
     files = {name: bundle / name for name in request.files}
-    known = Known.read((bundle / "catalog.json").read_bytes(), {path.name: path.read_bytes() for path in bundle.glob("*.sig")})
+    known = KnownBundle.read(
+        (bundle / "catalog.json").read_bytes(), {path.name: path.read_bytes() for path in bundle.glob("*.sig")}
+    )
     return answer(request, known, [(OriginalBlocks(known.catalog, files), list(files))], out, Silent()).path
 
 

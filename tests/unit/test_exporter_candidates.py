@@ -10,8 +10,8 @@ import pytest
 from airgap.delta.bases import Base
 from airgap.delta.candidates import (
     SMALLEST,
-    Attempt,
     Layer,
+    PatchAttempt,
     attempts,
     attempts_for,
     estimate,
@@ -122,7 +122,7 @@ def test_a_layer_in_many_places_is_tried_once_from_the_best_of_them() -> None:
     elsewhere = replace(shared, repository=Repository("quay.io", "x"), position=3)
     old = layer("old", BIG, position=3, repository=Repository("quay.io", "x"))
     (attempt,) = attempts([shared, elsewhere], [old], always=False)
-    assert attempt == Attempt(WEB, shared.descriptor, old.descriptor, old.repository, "deflate-tokens/1")
+    assert attempt == PatchAttempt(WEB, shared.descriptor, old.descriptor, old.repository, "deflate-tokens/1")
     assert estimate([attempt]) == BIG * 7 // 8
     assert estimate(attempts([shared], [], always=True)) == BIG // 3
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from airgap.errors import UsageError
-from airgap.mirror.engines import Access, for_containerd, for_containers, for_k3s, for_openshift, for_people
+from airgap.mirror.engines import EngineAccess, for_containerd, for_containers, for_k3s, for_openshift, for_people
 from airgap.mirror.placed import held_there, listed_there, read_names
 from airgap.mirror.routes import Placed, Route, Routes, find_routes
 from airgap.naming.mapping import RegistryTarget, parse_target
@@ -108,7 +108,7 @@ def test_every_route_leads_to_where_the_image_is(rules: list[str]) -> None:
 @pytest.mark.parametrize("rules", RULES, ids=str)
 def test_rewrites_of_k3s_say_the_same_and_never_two_things(rules: list[str]) -> None:
     everything = placed(rules, *SOURCES, "docker.io/a/b:1", "docker.io/b/b/c:1", "docker.io/a/b/d:1")
-    document = yaml.safe_load(for_k3s(find_routes(everything), Access(ca="/ca.crt")).files["registries.yaml"])
+    document = yaml.safe_load(for_k3s(find_routes(everything), EngineAccess(ca="/ca.crt")).files["registries.yaml"])
     assert document["configs"] == {"reg.site:5000": {"tls": {"ca_file": "/ca.crt"}}}
     for one in everything:
         mirror = document["mirrors"][one.source.repository.host]
@@ -123,7 +123,7 @@ def test_an_image_with_another_tag_is_named_and_not_led_astray() -> None:
     found = find_routes(everything)
     assert [one.source.repository.path for one in found.unreachable] == ["library/nginx"]
     assert [route.source for route in found.routes] == ["docker.io"]
-    made = for_containers(found, Access(insecure=True))
+    made = for_containers(found, EngineAccess(insecure=True))
     assert "docker.io/library/nginx:1 cannot be pulled by its own name" in made.warnings[0]
     entry = tomllib.loads(made.files["registries.conf"])["registry"][0]
     assert entry == {"prefix": "docker.io", "location": "reg.site:5000/m/docker.io", "insecure": True}
@@ -136,22 +136,22 @@ def test_tags_of_one_repository_in_two_places_have_no_route() -> None:
 
 
 def test_containerd_asks_the_mirror_and_nobody_else() -> None:
-    made = for_containerd(find_routes(placed([])), Access(ca="/etc/pki/ca.crt"))
+    made = for_containerd(find_routes(placed([])), EngineAccess(ca="/etc/pki/ca.crt"))
     assert sorted(made.files) == [f"certs.d/{host}/hosts.toml" for host in ("docker.io", "localhost:5000", "quay.io")]
     url = "https://reg.site:5000/v2/m/docker.io"
     options = {"capabilities": ["pull", "resolve"], "override_path": True, "ca": "/etc/pki/ca.crt"}
     assert tomllib.loads(made.files["certs.d/docker.io/hosts.toml"]) == {"server": url, **options, "host": {url: options}}
-    bare = for_containerd(find_routes(placed(["strip-host"], "nginx:1", to="docker://reg.site")), Access(insecure=True))
+    bare = for_containerd(find_routes(placed(["strip-host"], "nginx:1", to="docker://reg.site")), EngineAccess(insecure=True))
     assert tomllib.loads(bare.files["certs.d/docker.io/hosts.toml"])["server"] == "http://reg.site"
     assert "override_path" not in bare.files["certs.d/docker.io/hosts.toml"]
 
 
 def test_containerd_says_which_hosts_it_cannot_follow() -> None:
-    made = for_containerd(find_routes(placed(["prefix=docker.io/team=t"])), Access())
+    made = for_containerd(find_routes(placed(["prefix=docker.io/team=t"])), EngineAccess())
     assert "certs.d/docker.io/hosts.toml" not in made.files
     assert any("docker.io: containerd cannot follow" in warning for warning in made.warnings)
     with pytest.raises(UsageError, match="containerd can only put a path before names"):
-        for_containerd(find_routes(placed(["flatten"])), Access())
+        for_containerd(find_routes(placed(["flatten"])), EngineAccess())
 
 
 @pytest.mark.parametrize(("tags", "kind", "field"), [

@@ -14,7 +14,7 @@ import pytest
 from airgap.errors import UsageError
 from airgap.server import access
 from airgap.server.access import Gate, Users
-from airgap.server.wire import Answer
+from airgap.server.wire import Response
 from tests.support.serving import htpasswd
 from tests.support.tools import require
 
@@ -31,7 +31,7 @@ def gate(tmp_path: Path) -> Gate:
 
 def status(gate: Gate, authorization: str | None) -> int:
     found = gate.admit(authorization)
-    assert isinstance(found, Answer)
+    assert isinstance(found, Response)
     return found.status
 
 
@@ -54,7 +54,7 @@ def test_the_right_password_gives_the_user_every_time(gate):
 def test_anything_else_is_asked_for_a_password_every_time(gate, authorization):
     for _ in range(2):
         refusal = gate.admit(authorization)
-        assert isinstance(refusal, Answer)
+        assert isinstance(refusal, Response)
         assert refusal.status == 401
         assert refusal.headers["WWW-Authenticate"].startswith('Basic realm="airgap"')
         assert b"UNAUTHORIZED" in refusal.body

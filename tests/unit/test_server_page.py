@@ -21,7 +21,7 @@ from airgap.server.inventory import ListedImage
 from airgap.server.inventory import images as inventory
 from airgap.server.monitor import Monitor, ServedBundle, Trouble
 from airgap.server.page import HEADERS, Status, render
-from airgap.server.wire import Answer
+from airgap.server.wire import Response
 from airgap.state import Event
 from tests.support import images
 
@@ -173,7 +173,7 @@ def desk(served: Catalogue, facts: Facts) -> Desk:
     return Desk(lambda: served, facts, Monitor(), lambda: False)
 
 
-def body(answer: Answer | None) -> str:
+def body(answer: Response | None) -> str:
     assert answer is not None
     return answer.body.decode()
 

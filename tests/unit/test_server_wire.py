@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
-from airgap.server.wire import MAX_FIELDS, MAX_HEAD, MAX_LINE, Answer, Refusal, Request, problem, response_head, take_request
+from airgap.server.wire import MAX_FIELDS, MAX_HEAD, MAX_LINE, Refusal, Request, Response, problem, response_head, take_request
 
 
 def take(raw: bytes) -> Request | None:
@@ -82,7 +82,7 @@ def test_content_length_of_nothing_is_no_body():
 
 
 def test_an_answer_says_its_length_and_whether_the_connection_goes_on():
-    head = response_head(Answer.of(b"{}", "application/json", {"X-A": "b"}), False).decode()
+    head = response_head(Response.of(b"{}", "application/json", {"X-A": "b"}), False).decode()
     assert head.startswith("HTTP/1.1 200 OK\r\n")
     assert "\r\nContent-Length: 2\r\nConnection: close\r\n\r\n" in head
     assert "\r\nX-A: b\r\n" in head
@@ -91,4 +91,4 @@ def test_an_answer_says_its_length_and_whether_the_connection_goes_on():
 
 def test_a_line_break_never_gets_into_a_header():
     with pytest.raises(ValueError, match="line break"):
-        response_head(Answer.of(b"", "text/plain", {"X": "a\r\nSet-Cookie: b"}), True)
+        response_head(Response.of(b"", "text/plain", {"X": "a\r\nSet-Cookie: b"}), True)

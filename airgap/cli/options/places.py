@@ -44,7 +44,7 @@ class Elsewhere:
     revoked: inputs.RevokedOption = None
 
     def options(self, state: Path, console: Console) -> PlaceOptions:
-        """The same for ``Shelf``; ``state`` is the state directory."""
+        """The same for ``OpenPlaces``; ``state`` is the state directory."""
         terms = None if self.bundle_policy is None else partial(Terms.of_site, state, self.bundle_policy, revoked=self.revoked)
         return PlaceOptions(self.scratch, terms, self.accept_unverified, self.allow_expired_bundles, console.say)
 

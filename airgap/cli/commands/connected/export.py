@@ -28,7 +28,7 @@ from airgap.format import names
 from airgap.format.catalog import Catalog, savings
 from airgap.format.outer import Unverified
 from airgap.limits import MAX_CATALOG
-from airgap.sources.shelf import Shelf
+from airgap.sources.opened import OpenPlaces
 from airgap.state import State
 from airgap.text import human_size, plural, printable
 from airgap.trust.keys.signers import Signer
@@ -105,7 +105,7 @@ def export_command(
         return
     lists, stream, key = require(lists, stream, key)
     known = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
-    with Shelf(places) as shelf:
+    with OpenPlaces(places) as shelf:
         wanted, settings = planning.asked_for(lists, platform, without, reach, console, shelf)
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
         attached = gates.attached_by(attach or ())

@@ -19,7 +19,7 @@ from airgap.cli.terminal.console import Console
 from airgap.documents.request import ResendRequest, files_of
 from airgap.errors import UsageError
 from airgap.exporter.refetch import SourceBlocks
-from airgap.exporter.resend import Blocks, Known, OriginalBlocks, Resent, answer, check
+from airgap.exporter.resend import Blocks, KnownBundle, OriginalBlocks, Resent, answer, check
 from airgap.format import names
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed
@@ -28,8 +28,8 @@ from airgap.lists import Entry
 from airgap.oci.digest import Digest
 from airgap.planning.lock import Lock
 from airgap.planning.resolve import resolve
+from airgap.sources.opened import OpenPlaces
 from airgap.sources.places import PlaceOptions
-from airgap.sources.shelf import Shelf
 from airgap.state import State
 from airgap.text import human_size, listing, plural, printable
 
@@ -112,7 +112,7 @@ class Resending:
         ]
         self.console.result(facts, lines)
 
-    def _known(self) -> tuple[Known, Sequence[Path], bytes]:
+    def _known(self) -> tuple[KnownBundle, Sequence[Path], bytes]:
         """The bundle, the directories that may have files of it, and the lock it was made from, if recorded."""
         kept = None
         if State.exists(self.state):
@@ -137,7 +137,7 @@ class Resending:
                 hint="name the bundle, its media or its catalog.json, which is on every medium: "
                 "airgap export --resend REQUEST BUNDLE --out DIR",
             )
-        return Known.read(kept[0], kept[1]), (), lock
+        return KnownBundle.read(kept[0], kept[1]), (), lock
 
     @contextlib.contextmanager
     def _again(self, catalog: Catalog | Sealed, gone: Sequence[str], lock: bytes) -> Iterator[SourceBlocks]:
@@ -162,21 +162,21 @@ class Resending:
             Entry(replace(image.reference, digest=image.root.digest)) for image in catalog.images if numbers & set(image.volumes)
         ]
         wanted = Lock.from_bytes(lock, "the lock in the state") if lock else entries
-        with Shelf(self.options) as shelf, registries(self.reach, self.threads, self.console) as store:
+        with OpenPlaces(self.options) as shelf, registries(self.reach, self.threads, self.console) as store:
             source = shelf.source(store, lookaside_of(store, self.registries_d).signatures, wanted)
             found = wanted if isinstance(wanted, Lock) else resolve(entries, source, self.console, self.threads, source)
             with SourceBlocks(catalog, found, source) as blocks:
                 yield blocks
 
 
-def _named(places: Sequence[Path]) -> tuple[Known, Sequence[Path]]:
+def _named(places: Sequence[Path]) -> tuple[KnownBundle, Sequence[Path]]:
     """The bundle that the user named, and its directories; none for a catalog alone."""
     if len(places) == 1 and places[0].is_file():
         raw = fsio.read_input(places[0], MAX_CATALOG, "catalog")
         beside = Media.find([places[0].parent]) if places[0].name == names.CATALOG else None
-        return Known.read(raw, beside.signatures if beside else {}), ()
+        return KnownBundle.read(raw, beside.signatures if beside else {}), ()
     media = Media.find(places)
-    return Known.read(media.catalog_raw, media.signatures), media.directories
+    return KnownBundle.read(media.catalog_raw, media.signatures), media.directories
 
 
 def _at_hand(catalog: Catalog | Sealed, directories: Sequence[Path]) -> dict[str, Path]:

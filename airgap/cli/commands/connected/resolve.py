@@ -32,7 +32,7 @@ from airgap.planning import preflight
 from airgap.planning.lock import Lock
 from airgap.planning.plan import Plan, lay_out, summary
 from airgap.registry import MirroredSource
-from airgap.sources.shelf import Shelf
+from airgap.sources.opened import OpenPlaces
 from airgap.text import human_size, parse_size, plural, printable
 
 Lists = Annotated[
@@ -98,7 +98,7 @@ def resolve_command(
     console = said.console(taken(file.output))
     if update and file.last is None:
         raise UsageError("--update needs an existing lock", where=printable(lock or ""), expected="--lock FILE with the last lock")
-    with Shelf(elsewhere.options(inputs.state_directory(state), console)) as shelf:
+    with OpenPlaces(elsewhere.options(inputs.state_directory(state), console)) as shelf:
         wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         with registries(reach, threads, console, settings) as store:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
@@ -153,7 +153,7 @@ def plan_command(
     console = said.console()
     directory = inputs.state_directory(state)
     asked = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
-    with Shelf(elsewhere.options(directory, console)) as shelf:
+    with OpenPlaces(elsewhere.options(directory, console)) as shelf:
         wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
         with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:
             source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
@@ -170,7 +170,7 @@ def plan_command(
 
 
 def asked_for(
-    lists: list[str], platform: list[str] | None, without: list[str] | None, reach: Reach, console: Console, shelf: Shelf
+    lists: list[str], platform: list[str] | None, without: list[str] | None, reach: Reach, console: Console, shelf: OpenPlaces
 ) -> tuple[Lock | Sequence[Wish], Sequence[RegistrySettings]]:
     """What the lists ask for, and their settings for registries; prints what is not supported."""
     found = inputs.read_lists(lists, platform or (), shelf.images, reach.rules.expand, kinds_without(without or ()))

@@ -19,7 +19,7 @@ from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
 from airgap.limits import MAX_NAMES_FILE, MAX_POLICY
 from airgap.mirror.engines import (
-    Access,
+    EngineAccess,
     Written,
     for_containerd,
     for_containers,
@@ -129,7 +129,7 @@ def mirror_command(
     else:
         found = placed()
         facts |= {"images": len(found)}
-        made = for_people(found) if kind is Format.LIST else _made(kind, find_routes(found, exact=exact), Access(plain, ca))
+        made = for_people(found) if kind is Format.LIST else _made(kind, find_routes(found, exact=exact), EngineAccess(plain, ca))
     paths = _write(out, made.files, force)
     facts |= {"files": [str(path) for path in paths], "warnings": list(made.warnings)}
     lines = [f"written      {path}  (install as {place})" for path, place in zip(paths, made.places.values(), strict=True)]
@@ -140,7 +140,7 @@ def mirror_command(
     console.result(facts, [*lines, end])
 
 
-def _made(kind: Format, found: Routes, access: Access) -> Written:
+def _made(kind: Format, found: Routes, access: EngineAccess) -> Written:
     if not found.routes:
         raise UsageError("no image can be found by its original name", hint="use --format list: every tag differs at the target")
     if kind is Format.CONTAINERD:

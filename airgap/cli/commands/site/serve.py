@@ -43,7 +43,7 @@ Secrets: TypeAlias = tuple[SiteSecret, ...]
 
 
 @dataclass(frozen=True)
-class _Content:
+class _Served:
     """What is served: the store, a stamp that changes with it, and the bundles it came from."""
 
     place: str
@@ -134,7 +134,7 @@ def serve_command(
     console.say("stopped")
 
 
-def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state: Path | None, console: Console) -> _Content:
+def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state: Path | None, console: Console) -> _Served:
     first = Path(str(paths[0]).removeprefix("oci:"))
     if not is_layout(first):
         return _bundle(paths, terms, secrets, console)
@@ -143,10 +143,10 @@ def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state
     layout = LayoutReader(first)
     target = f"oci:{first.absolute()}"
     bundles = (lambda: _loaded(state, target)) if state is not None else tuple
-    return _Content(str(first), layout, layout.index, bundles)
+    return _Served(str(first), layout, layout.index, bundles)
 
 
-def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, console: Console) -> _Content:
+def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, console: Console) -> _Served:
     bundle: Judged | UnverifiedBundle
     vouchers: tuple[str, ...] = ()
     if terms is not None:
@@ -168,7 +168,7 @@ def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, consol
         catalog=bundle.digest,
         vouchers=vouchers,
     )
-    return _Content(f"bundle {catalog.name}", store, lambda: None, lambda: (served,))
+    return _Served(f"bundle {catalog.name}", store, lambda: None, lambda: (served,))
 
 
 def _loaded(state: Path, target: str) -> Sequence[ServedBundle]:

@@ -1,6 +1,6 @@
 """Where images come from: registries, and places that an image list names with skopeo's transports.
 
-A :class:`Shelf` serves one command: it opens each place once, tells which images a place means, and combines everything in one
+A :class:`OpenPlaces` serves one command: it opens each place once, tells which images a place means, and combines everything in one
 ``Source``.
 """
 
@@ -11,22 +11,22 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from airgap.archives import Origin, Sources
-from airgap.archives.many import Signatures
+from airgap.archives import PlacedImage, PlacedSource
+from airgap.archives.placed import Signatures
 from airgap.errors import UsageError
 from airgap.lists import Entry, Selection, Wish
 from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Source
 from airgap.planning.lock import Lock
-from airgap.sources.places import Opened, PlaceOptions, open_place
+from airgap.sources.places import OpenPlace, PlaceOptions, open_place
 from airgap.text import printable
 
 #: Stores that hold many images and tell the one that is meant in the name itself.
 _ENGINES = ("containers-storage", "docker-daemon")
 
 
-class Shelf:
+class OpenPlaces:
     """The places of one command, each opened once. A context manager that closes them and removes copies.
 
     Args:
@@ -36,8 +36,8 @@ class Shelf:
     def __init__(self, options: PlaceOptions) -> None:
         self._options = options
         self._stack = contextlib.ExitStack()
-        self._opened: dict[str, Opened] = {}
-        self._origins: dict[str, Origin] = {}
+        self._opened: dict[str, OpenPlace] = {}
+        self._placed: dict[str, PlacedImage] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +56,7 @@ class Shelf:
             UsageError: an image has no full name, or one name is given to several.
         """
         if reference is not None:
-            self._origin(place, reference)
+            self._image(place, reference)
             return [(reference, place)]
         if place.name:
             return [(self._own_name(place), place)]
@@ -65,7 +65,7 @@ class Shelf:
             raise _nameless(place)
         return [(Reference.parse(name), place.called(name)) for name in found]
 
-    def source(self, registry: Source, lookaside: Signatures, wanted: Lock | Sequence[Wish]) -> Sources:
+    def source(self, registry: Source, lookaside: Signatures, wanted: Lock | Sequence[Wish]) -> PlacedSource:
         """One ``Source`` over everything, which is also its ``Lookaside``.
 
         Args:
@@ -82,8 +82,8 @@ class Shelf:
         else:
             placed = {wish.reference: wish.source for wish in wanted if isinstance(wish, Entry)}
             asked = {_repository(wish) for wish in wanted if isinstance(wish, Selection) or not wish.source}
-        origins = {reference: self._origin(Place.parse(place), reference) for reference, place in placed.items() if place}
-        return Sources(registry, lookaside, origins, asked)
+        images = {reference: self._image(Place.parse(place), reference) for reference, place in placed.items() if place}
+        return PlacedSource(registry, lookaside, images, asked)
 
     def _own_name(self, place: Place) -> Reference:
         """The reference that a name in a place is by itself."""
@@ -105,25 +105,25 @@ class Shelf:
             return reference
         raise _nameless(place)
 
-    def _open(self, place: Place) -> Opened:
+    def _open(self, place: Place) -> OpenPlace:
         key = str(place if place.transport in _ENGINES else place.called(""))
         if key not in self._opened:
             self._opened[key] = open_place(place, self._options, self._stack)
         return self._opened[key]
 
-    def _origin(self, place: Place, reference: Reference) -> Origin:
+    def _image(self, place: Place, reference: Reference) -> PlacedImage:
         key = str(place)
-        if key not in self._origins:
-            self._origins[key] = self._open(place).pick("" if place.transport in _ENGINES else place.name)
-        origin = self._origins[key]
-        if reference.digest not in (None, origin.root.digest):
+        if key not in self._placed:
+            self._placed[key] = self._open(place).pick("" if place.transport in _ENGINES else place.name)
+        found = self._placed[key]
+        if reference.digest not in (None, found.root.digest):
             raise UsageError(
                 "an image does not match the digest in its reference",
                 where=printable(key),
                 expected=str(reference.digest),
-                got=origin.root.digest,
+                got=found.root.digest,
             )
-        return origin
+        return found
 
 
 def _repository(wish: Wish) -> Repository:

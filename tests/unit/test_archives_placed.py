@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.archives import Origin, Sources
+from airgap.archives import PlacedImage, PlacedSource
 from airgap.errors import Damaged, NotFound
 from airgap.layout import LayoutReader, LayoutStore
 from airgap.oci.image import digest_tag
@@ -38,9 +38,9 @@ def no_lookaside(repository: Repository, digest: str) -> tuple[bytes, ...]:
     return (b"registry",)
 
 
-def sources(archive: Source, registry: Source, *asked: Repository) -> Sources:
-    origin = Origin(archive, INSIDE, WEB.manifest, "app.tar", lambda repository, digest: (b"archive",))
-    return Sources(registry, no_lookaside, {APP: origin}, set(asked))
+def sources(archive: Source, registry: Source, *asked: Repository) -> PlacedSource:
+    origin = PlacedImage(archive, INSIDE, WEB.manifest, "app.tar", lambda repository, digest: (b"archive",))
+    return PlacedSource(registry, no_lookaside, {APP: origin}, set(asked))
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_layers_that_may_not_be_distributed_may_be_missing(tmp_path: Path, regis
     built = images.image([foreign])
     archive = layout(tmp_path / "foreign", (f"{INSIDE}:1.0", built))
     (archive.path / "blobs/sha256" / foreign.descriptor.digest.hex).unlink()
-    found = Sources(registry, no_lookaside, {APP: Origin(archive, INSIDE, built.manifest, "app.tar")}, set())
+    found = PlacedSource(registry, no_lookaside, {APP: PlacedImage(archive, INSIDE, built.manifest, "app.tar")}, set())
     assert found.manifest(HERE, "1").digest == built.digest
     assert not found.has(HERE, foreign.descriptor)
     assert found.signatures(HERE, built.digest) == ()

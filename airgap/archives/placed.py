@@ -22,7 +22,7 @@ def no_signatures(repository: Repository, digest: Digest) -> tuple[bytes, ...]: 
 
 
 @dataclass(frozen=True)
-class Origin:
+class PlacedImage:
     """The source of one image.
 
     Attributes:
@@ -40,7 +40,7 @@ class Origin:
     signatures: Signatures = no_signatures
 
 
-class Sources:
+class PlacedSource:
     """All places of one job as one ``Source`` that is also its own store of GPG signatures. As thread-safe as its parts.
 
     A repository may have images from several places. Digests are looked for in each of them, then in the registry if the job also
@@ -49,19 +49,19 @@ class Sources:
     Args:
         registry: answers for everything else.
         lookaside: the GPG signatures of what comes from registries.
-        origins: where the images come from that do not come from a registry, by the reference they will be known by.
+        images: where the images come from that do not come from a registry, by the reference they will be known by.
         asked: the repositories of which something is wanted from the registry.
     """
 
     def __init__(
-        self, registry: Source, lookaside: Signatures, origins: Mapping[Reference, Origin], asked: Set[Repository]
+        self, registry: Source, lookaside: Signatures, images: Mapping[Reference, PlacedImage], asked: Set[Repository]
     ) -> None:
         self._registry = registry
         self._lookaside = lookaside
-        self._tags = {(ref.repository, ref.tag): origin for ref, origin in origins.items() if ref.tag is not None}
-        self._origins: dict[Repository, list[Origin]] = {}
-        for reference, origin in origins.items():
-            self._origins.setdefault(reference.repository, []).append(origin)
+        self._tags = {(ref.repository, ref.tag): placed for ref, placed in images.items() if ref.tag is not None}
+        self._images: dict[Repository, list[PlacedImage]] = {}
+        for reference, placed in images.items():
+            self._images.setdefault(reference.repository, []).append(placed)
         self._asked = asked
 
     def manifest(self, repository: Repository, selector: str) -> Manifest:
@@ -76,9 +76,9 @@ class Sources:
             return _whole(named, named.root)
         # tags of other images are the registry's to tell; an archive is only asked for what hangs off its own
         inside = ":" in selector or selector.startswith(("sha256-", "sha512-"))
-        for origin in self._origins.get(repository, ()) if inside else ():
+        for placed in self._images.get(repository, ()) if inside else ():
             try:
-                return _whole(origin, origin.source.manifest(origin.repository, selector))
+                return _whole(placed, placed.source.manifest(placed.repository, selector))
             except NotFound:
                 continue
         if self._from_registry(repository):
@@ -112,9 +112,9 @@ class Sources:
 
     def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> Reader:
         """As ``Source.open``."""
-        for origin in self._origins.get(repository, ()):
-            if _holds(origin, descriptor):
-                return origin.source.open(origin.repository, descriptor, offset)
+        for placed in self._images.get(repository, ()):
+            if _holds(placed, descriptor):
+                return placed.source.open(placed.repository, descriptor, offset)
         if self._from_registry(repository):
             return self._registry.open(repository, descriptor, offset)
         raise Lacking("no such blob", where=self._places(repository), expected=descriptor.digest)
@@ -122,44 +122,44 @@ class Sources:
     def signatures(self, repository: Repository, digest: Digest) -> tuple[bytes, ...]:
         """The GPG signatures of a manifest, in the order of the places that hold it."""
         found: list[bytes] = []
-        for origin in self._origins.get(repository, ()):
-            found += origin.signatures(origin.repository, digest)
+        for placed in self._images.get(repository, ()):
+            found += placed.signatures(placed.repository, digest)
         if self._from_registry(repository):
             found += self._lookaside(repository, digest)
         return tuple(dict.fromkeys(found))
 
     def _from_registry(self, repository: Repository) -> bool:
-        return repository in self._asked or repository not in self._origins
+        return repository in self._asked or repository not in self._images
 
     def _all(self, repository: Repository) -> Iterator[tuple[Source, Repository]]:
-        for origin in self._origins.get(repository, ()):
-            yield origin.source, origin.repository
+        for placed in self._images.get(repository, ()):
+            yield placed.source, placed.repository
         if self._from_registry(repository):
             yield self._registry, repository
 
     def _places(self, repository: Repository) -> str:
-        return ", ".join(dict.fromkeys(origin.where for origin in self._origins.get(repository, ())))
+        return ", ".join(dict.fromkeys(placed.where for placed in self._images.get(repository, ())))
 
 
-def _holds(origin: Origin, descriptor: Descriptor) -> bool:
-    if origin.source.has(origin.repository, descriptor):
+def _holds(placed: PlacedImage, descriptor: Descriptor) -> bool:
+    if placed.source.has(placed.repository, descriptor):
         return True
     if descriptor.media_type not in media.MANIFESTS:
         return False
     try:  # a place may keep manifests apart from blobs
-        origin.source.manifest(origin.repository, descriptor.digest)
+        placed.source.manifest(placed.repository, descriptor.digest)
     except NotFound:
         return False
     return True
 
 
-def _whole(origin: Origin, manifest: Manifest) -> Manifest:
+def _whole(placed: PlacedImage, manifest: Manifest) -> Manifest:
     """The manifest, when its blobs are there with their sizes: better known now than after hours of writing."""
     for blob in manifest.blobs():
-        if not origin.source.has(origin.repository, blob) and not media.is_foreign(blob.media_type):
+        if not placed.source.has(placed.repository, blob) and not media.is_foreign(blob.media_type):
             raise Damaged(
                 "a part of the image is missing or has the wrong size",
-                where=origin.where,
+                where=placed.where,
                 expected=f"{blob.digest} with {blob.size} bytes",
                 hint="copy the image again from the original",
             )
