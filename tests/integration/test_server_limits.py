@@ -18,7 +18,7 @@ from airgap.server import Catalogue, RegistryServer, connection
 from airgap.server.http import Limits
 from airgap.server.monitor import Monitor
 from airgap.server.watched import Watch, Watched
-from airgap.server.wire import Response, Request
+from airgap.server.wire import Request, Response
 from tests.support import images
 
 pytestmark = pytest.mark.slow("waits for retries, timeouts or a service")

@@ -54,7 +54,7 @@ def test_nobody_but_the_door_takes_the_bytes_of_a_catalog_for_a_catalog() -> Non
                 readers.add(path)
             if isinstance(node, ast.ImportFrom) and node.module == "airgap.format.outer":
                 assert "read" not in {alias.name for alias in node.names}, path
-    shown = {"airgap/cli/commands/carried/report.py", "airgap/cli/commands/site/imports.py"}  # they open what they show, unverified
+    shown = {"airgap/cli/commands/carried/report.py", "airgap/cli/commands/site/inspect.py"}  # they open what they show, unverified
     assert readers - shown == {"airgap/admission/door.py", "airgap/format/outer.py", "airgap/format/sealed.py"}
 
 

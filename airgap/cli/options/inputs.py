@@ -51,6 +51,8 @@ ClockOption = Annotated[
     bool, typer.Option("--allow-clock-behind", help="Continue although this machine's clock is behind the latest time seen.")
 ]
 PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help="File that holds the passphrase of the key.")]
+KeyOption = Annotated[list[str], typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")]
+OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
 
 _MAX_LIST = 256 * 1024 * 1024
 _SECRET_VARIABLE = "AIRGAP_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable

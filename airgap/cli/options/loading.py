@@ -24,6 +24,10 @@ from airgap.oci.image import kinds_without
 from airgap.trust.keys.gpg import GpgSigner
 from airgap.trust.keys.signers import load_signer
 
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points of the media, in any order.")
+]
+AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Accept a bundle that has expired.")]
 SignBy = Annotated[
     list[str] | None,
     typer.Option("--sign-by", metavar="KEY", help="Site key (file or gpg:FINGERPRINT) that signs accepted images."),

@@ -52,6 +52,19 @@ class Leasing:
     breaking: bool = False
 
 
+@dataclass(frozen=True)
+class TurnOptions:
+    """How ``prune`` and ``rollback`` take their turn."""
+
+    wait: WaitOption = WAIT
+    no_lease: NoLeaseOption = False
+    break_lease: BreakLeaseOption = False
+
+    def leasing(self, options: RegistryOptions) -> Leasing:
+        """How the lease at the registry is taken."""
+        return Leasing(options, not self.no_lease, self.break_lease)
+
+
 @contextlib.contextmanager
 def writing(
     memory: State,

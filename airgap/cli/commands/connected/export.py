@@ -8,11 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from airgap import fsio
-from airgap.cli.commands.connected import resolve as planning
-from airgap.cli.commands.connected.making import Making
+from airgap.cli.commands.connected.making import Making, parity_lines
 from airgap.cli.commands.connected.resend import Resending, ResendOption, require
-from airgap.cli.options import gates, inputs
+from airgap.cli.options import asking, gates, inputs
 from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
 from airgap.cli.options.decrypting import EncryptOption
 from airgap.cli.options.groups import grouped
@@ -20,34 +18,27 @@ from airgap.cli.options.places import Elsewhere
 from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.terminal.console import Console, Said
-from airgap.errors import UsageError
 from airgap.exporter.export import Exported, export
 from airgap.exporter.request import Cargo, Demands, ExportRequest, FarSide
-from airgap.exporter.seal import write_signatures
 from airgap.format import names
 from airgap.format.catalog import Catalog, savings
-from airgap.format.outer import Unverified
-from airgap.limits import MAX_CATALOG
 from airgap.sources.opened import OpenPlaces
 from airgap.state import State
-from airgap.text import human_size, plural, printable
+from airgap.text import human_size, plural
 from airgap.trust.keys.signers import Signer
-
-KeyOption = Annotated[list[str], typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")]
-OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
 
 
 @grouped
 def export_command(
     out: Annotated[Path, typer.Option("--out", help="Directory to create the bundle's directory in.")],
-    lists: planning.OptionalLists = None,
+    lists: asking.OptionalLists = None,
     stream: Annotated[str | None, typer.Option("--stream", help="The named series that the bundle belongs to.")] = None,
-    key: OptionalKeys = None,
+    key: inputs.OptionalKeys = None,
     making: Making = Making(),
-    platform: planning.PlatformOption = None,
-    without: planning.WithoutOption = None,
+    platform: asking.PlatformOption = None,
+    without: asking.WithoutOption = None,
     reach: Reach = Reach(),
-    registries_d: planning.RegistriesDOption = None,
+    registries_d: asking.RegistriesDOption = None,
     elsewhere: Elsewhere = Elsewhere(),
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
@@ -106,7 +97,7 @@ def export_command(
     lists, stream, key = require(lists, stream, key)
     known = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
     with OpenPlaces(places) as shelf:
-        wanted, settings = planning.asked_for(lists, platform, without, reach, console, shelf)
+        wanted, settings = asking.asked_for(lists, platform, without, reach, console, shelf)
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
         attached = gates.attached_by(attach or ())
         terms = gates.terms_of(verify_images, require_signed, accept_unnamed_bundles)
@@ -117,33 +108,13 @@ def export_command(
             State(directory, begin=init_state) as memory,
             open_bases(known, reach, console) as bases,
         ):
-            source = shelf.source(store, planning.lookaside_of(store, registries_d).signatures, wanted)
+            source = shelf.source(store, asking.lookaside_of(store, registries_d).signatures, wanted)
             cargo = Cargo(wanted, source, store, source, attached)
             request = ExportRequest(
                 label, cargo, out, signers, packing, FarSide(bases), demands, threads=threads, restart=restart, wait=wait
             )
             done = export(request, memory, console)
             tell(console, memory, done, *export_result(done, signers))
-
-
-@grouped
-def sign_command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's directory.")],
-    key: KeyOption,
-    passphrase_file: inputs.PassphraseOption = None,
-    said: Said = Said(),
-) -> None:
-    """Sign a finished bundle with one more key.
-
-    Example: airgap sign /mnt/usb/prod-site-0007 --key second.key
-    """
-    raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG) if bundle.is_dir() else b""
-    if not raw or bundle.name.endswith(names.PARTIAL):
-        raise UsageError("not a finished bundle", where=printable(str(bundle)), expected=f"a directory with {names.CATALOG}")
-    catalog = Unverified.read(raw).claims
-    written = write_signatures(bundle, raw, inputs.signers(key, passphrase_file))
-    facts = {"bundle": catalog.name, "signatures": [path.name for path in written]}
-    said.console().result(facts, [f"signed       {catalog.name}: {path.name}" for path in written])
 
 
 def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any], lines: list[str]) -> None:
@@ -183,10 +154,10 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
     lines = [
         f"{'finished' if done.fresh else 'exists':<12} {done.path}",
         f"content      {size}",
-        *planning.parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
+        *parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
         *_savings_lines(facts),
         *gates.outcome_lines(done),
-        *planning.remark_lines(done.remarks),
+        *asking.remark_lines(done.remarks),
         *(f"encrypted    to key {key_id}: only its site can read this bundle" for key_id in done.encrypted_to),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",
         f"check        cd {done.path} && sha256sum -c {names.SUMS}",

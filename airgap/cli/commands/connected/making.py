@@ -9,13 +9,21 @@ from typing import Annotated
 
 import typer
 
-from airgap.cli.commands.connected.resolve import ParityOption, VolumeOption
 from airgap.cli.options import inputs
 from airgap.cli.options.bases import PATCHES, one_of
 from airgap.cli.options.decrypting import site_keys
 from airgap.exporter.request import Label, Packing
 from airgap.format import names
 from airgap.patch.zstd import EFFORTS
+from airgap.text import human_size, plural
+
+VolumeOption = Annotated[
+    str | None, typer.Option("--volume-size", help="Largest volume size: 4GiB, 25GB, or fat32, dvd, dvd-dl, bd25, bd50.")
+]
+ParityOption = Annotated[
+    int,
+    typer.Option("--parity", min=0, max=255, help="Parity files: as many lost volumes can be rebuilt (media repair)."),
+]
 
 
 @dataclass(frozen=True)
@@ -39,3 +47,12 @@ class Making:
         size = names.volume_size(self.volume_size) if self.volume_size else None
         effort = one_of(patch_level, "--patch-level", EFFORTS)
         return Packing(size, self.parity, one_of(patch, "--patch", PATCHES), effort, site_keys(encrypt_to))
+
+
+def parity_lines(volumes: int, sizes: Sequence[int]) -> list[str]:
+    """What the parity files can rebuild, and their size."""
+    if not sizes:
+        return []
+    count = plural(len(sizes), "parity file")
+    worth = "each a copy of the volume" if volumes == 1 else f"any {plural(min(len(sizes), volumes), 'lost volume')} can be rebuilt"
+    return [f"parity       {count}, {human_size(sum(sizes))}: {worth}"]

@@ -14,7 +14,7 @@ from airgap.admission.site import read_revoked
 from airgap.admission.terms import Terms
 from airgap.bundle.chain import Chain, Link, arrange
 from airgap.bundle.media import Media
-from airgap.cli.commands.connected.export import KeyOption, export_result, tell
+from airgap.cli.commands.connected.export import export_result, tell
 from airgap.cli.commands.connected.making import Making
 from airgap.cli.options import inputs
 from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
@@ -40,7 +40,7 @@ def merge_command(
     bundles: Bundles,
     out: Annotated[Path, typer.Option("--out", help="Directory to create the bundle's directory in.")],
     stream: Annotated[str, typer.Option("--stream", help="The stream of the bundles; the merged bundle gets its next serial.")],
-    key: KeyOption,
+    key: inputs.KeyOption,
     policy: inputs.PolicyOption = None,
     accept_unverified: UnverifiedOption = False,
     revoked: inputs.RevokedOption = None,

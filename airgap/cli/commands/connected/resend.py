@@ -13,7 +13,7 @@ import typer
 
 from airgap import fsio
 from airgap.bundle.media import Media
-from airgap.cli.commands.connected.resolve import lookaside_of
+from airgap.cli.options.asking import lookaside_of
 from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
 from airgap.documents.request import ResendRequest, files_of

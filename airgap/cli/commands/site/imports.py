@@ -1,4 +1,4 @@
-"""The commands ``inspect``, ``verify`` and ``import``."""
+"""``airgap import``: verify a bundle and load it."""
 
 from __future__ import annotations
 
@@ -13,29 +13,20 @@ from airgap.admission import site
 from airgap.admission.terms import Terms
 from airgap.bundle.media import Media
 from airgap.cli.options import inputs
-from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.loading import Loading, Trusting
+from airgap.cli.options.loading import AllowExpired, Loading, Paths, Trusting
 from airgap.cli.options.maps import read_map
-from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
+from airgap.cli.options.stores import Reach, target_builder
 from airgap.cli.options.targets import takes_signatures, with_signatures
 from airgap.cli.options.turns import BreakLeaseOption, Leasing, writing
 from airgap.cli.terminal.console import Console, Said
-from airgap.cli.terminal.outcome import bundle_facts, import_result, judgement_lines, preview_result, trust_lines
-from airgap.format import sealed
-from airgap.format.catalog import Catalog
-from airgap.format.outer import Sealed, Unverified
+from airgap.cli.terminal.outcome import import_result, preview_result
 from airgap.importer import run
 from airgap.importer.preview import preview
 from airgap.importer.run import Destination
-from airgap.naming.mapping import parse_store, parse_target
+from airgap.naming.mapping import parse_target
 from airgap.state import State
-from airgap.text import human_size, plural
 
-Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points of the media, in any order.")
-]
-AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Accept a bundle that has expired.")]
 RequireCustody = Annotated[
     bool, typer.Option("--require-custody", help="Refuse media whose custody log is missing or broken (airgap media log).")
 ]
@@ -47,83 +38,6 @@ CustodyKey = Annotated[
         help="Public key to verify custody logs with; may be repeated. With --require-custody each entry must be signed with one.",
     ),
 ]
-
-
-@grouped
-def inspect_command(
-    bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
-    decrypt_key: DecryptOption = None,
-    passphrase_file: inputs.PassphraseOption = None,
-    said: Said = Said(),
-) -> None:
-    """Show what a bundle says about itself. Verifies nothing: see `airgap verify`.
-
-    The content of an encrypted bundle is shown only with --decrypt-key.
-
-    Example: airgap inspect /mnt/usb/prod-site-0007
-    """
-    media = Media.find(bundle)
-    outer = Unverified.read(media.catalog_raw).claims
-    catalog = sealed.unseal(outer, site_secrets(decrypt_key, passphrase_file)) if decrypt_key else outer
-    readable = catalog if isinstance(catalog, Catalog) else None
-    recipients = [wrapped.key_id for wrapped in outer.recipients] if isinstance(outer, Sealed) else []
-    facts = {
-        "stream": catalog.stream,
-        "serial": catalog.serial,
-        "created": catalog.created,
-        "expires": catalog.expires,
-        "tool": readable.tool if readable else "",
-        "previous": readable.previous if readable else None,
-        "images": [image.to_json() for image in readable.images] if readable else [],
-        "blobs": len(readable.blobs) if readable else 0,
-        "volumes": [{"name": volume.name, "size": volume.size, "sha256": volume.sha256} for volume in catalog.volumes],
-        "parity": [{"name": parity.name, "size": parity.size, "sha256": parity.sha256} for parity in catalog.parity],
-        "bytes": catalog.total_size,
-        "signatures": sorted(media.signatures),
-        "encrypted_to": recipients,
-        "verified": False,
-    }
-    said.console().result(facts, [*_inspect_lines(catalog, media), *(f"encrypted    to key {key_id}" for key_id in recipients)])
-
-
-@grouped
-def verify_command(
-    paths: Paths,
-    trusting: Trusting = Trusting(),
-    deep: Annotated[bool, typer.Option("--deep", help="Also rebuild every layer that is carried as a patch.")] = False,
-    held_at: Annotated[
-        str,
-        typer.Option(
-            "--held-at", metavar="TARGET", help="Target that holds the blobs an incremental bundle builds on; implies --deep."
-        ),
-    ] = "",
-    allow_expired: AllowExpired = False,
-    allow_clock_behind: inputs.ClockOption = False,
-    reach: Reach = Reach(),
-    threads: ThreadsOption = 2,
-    said: Said = Said(),
-) -> None:
-    """Check signatures against the policy, and every byte of every volume against the signed catalog. Loads nothing.
-
-    Example: airgap verify /mnt/usb1 /mnt/usb2 --policy policy.json
-    """
-    console = said.console()
-    terms = trusting.terms(allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, threads=threads)
-    spec = parse_store(held_at) if held_at else None
-    destination = Destination(spec, target_builder(spec, reach, threads, console)) if spec else None
-    done = run.verify(paths, terms, console, deep or destination is not None, destination)
-    facts = bundle_facts(done.opened) | {
-        "verified": True,
-        "judgements": [judgement.facts() for judgement in done.opened.judgements],
-    }
-    lines = [*trust_lines(done.opened), *judgement_lines(done.opened.judgements, said.verbose)]
-    if done.rebuilt is not None:
-        facts |= {"rebuilt_blobs": done.rebuilt.count, "not_rebuilt": [str(digest) for digest in done.rebuilt.skipped]}
-        lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
-        if done.rebuilt.skipped:
-            skipped = plural(len(done.rebuilt.skipped), "blob")
-            lines.append(f"not rebuilt  {skipped}: built on blobs that the site holds; name their target with --held-at TARGET")
-    console.result(facts, [*lines, "verified     complete, undamaged, trusted"])
 
 
 @grouped
@@ -207,21 +121,3 @@ def _preview(paths: Sequence[Path], destination: Destination, terms: Terms, dire
     with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
         found = preview(paths, destination, terms, memory, console)
     console.result(*preview_result(found, str(destination.spec)))
-
-
-def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:
-    images = catalog.images if isinstance(catalog, Catalog) else ()
-    size = f"encrypted, {human_size(catalog.total_size)}; --decrypt-key shows the content"
-    if isinstance(catalog, Catalog):
-        size = f"{plural(len(images), 'image')}, {plural(len(catalog.blobs), 'blob')}, {human_size(catalog.total_size)}"
-    lines = [
-        f"bundle       {catalog.name}, created {catalog.created}, expires {catalog.expires or 'never'}",
-        f"content      {size}",
-    ]
-    for image in images:
-        lines.append(f"  {image.reference}  {image.root.digest}")
-        lines.append(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(len(image.attachments), 'attachment')}")
-    lines += [f"volume       {v.name}  {v.size} bytes  {v.sha256}" for v in catalog.volumes]
-    lines += [f"parity       {p.name}  {p.size} bytes  {p.sha256}" for p in catalog.parity]
-    lines += [f"signature    {name} (not checked here)" for name in sorted(media.signatures)]
-    return lines

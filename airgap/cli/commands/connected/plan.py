@@ -1,0 +1,113 @@
+"""``airgap plan``: show what an export would fetch and write."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from airgap import fsio
+from airgap.cli.commands.connected.making import ParityOption, VolumeOption, parity_lines
+from airgap.cli.options import inputs
+from airgap.cli.options.asking import Lists, PlatformOption, RegistriesDOption, WithoutOption, asked_for, lookaside_of, remark_lines
+from airgap.cli.options.bases import PATCHES, PatchOption, Since, SinceKeyOption, SinceOption, one_of, open_bases
+from airgap.cli.options.groups import grouped
+from airgap.cli.options.places import Elsewhere
+from airgap.cli.options.stores import Reach, ThreadsOption, registries
+from airgap.cli.terminal.console import Said
+from airgap.delta.bases import held_by
+from airgap.delta.candidates import attempts_for, estimate
+from airgap.exporter.request import Cargo
+from airgap.format import names
+from airgap.planning import preflight
+from airgap.planning.plan import Plan, lay_out, summary
+from airgap.sources.opened import OpenPlaces
+from airgap.text import human_size, parse_size, plural
+
+
+@grouped
+def plan_command(
+    lists: Lists,
+    volume_size: VolumeOption = None,
+    parity: ParityOption = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Directory for the bundle; its free space is checked.")] = None,
+    platform: PlatformOption = None,
+    without: WithoutOption = None,
+    reach: Reach = Reach(),
+    registries_d: RegistriesDOption = None,
+    elsewhere: Elsewhere = Elsewhere(),
+    state: inputs.StateOption = None,
+    since: SinceOption = None,
+    since_key: SinceKeyOption = None,
+    patch: PatchOption = "auto",
+    rate: Annotated[
+        str, typer.Option("--rate", metavar="SIZE", help="Bytes per second, such as 10MB, to estimate how long it takes.")
+    ] = "",
+    threads: ThreadsOption = 4,
+    said: Said = Said(),
+) -> None:
+    """Show what an export would fetch and write, without fetching any layer.
+
+    Example: airgap plan images.txt --volume-size fat32 --out /mnt/usb --rate 10MB
+
+    Example: airgap plan images.txt --since /srv/prod-site-0001
+    """
+    bytes_a_second = parse_size(rate.removesuffix("/s")) if rate else 0
+    console = said.console()
+    directory = inputs.state_directory(state)
+    asked = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
+    with OpenPlaces(elsewhere.options(directory, console)) as shelf:
+        wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
+        with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:
+            source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
+            found = Cargo(wanted, source, store, source).lock(console, threads)
+            tried = attempts_for(found, bases, one_of(patch, "--patch", PATCHES), source)
+    plan = lay_out(found, names.volume_size(volume_size) if volume_size else None, held_by(bases), parity=parity)
+    facts = summary(plan) | {"patches_tried": len(tried), "patches_save": estimate(tried), "remarks": list(found.remarks)}
+    if bytes_a_second:
+        facts["seconds"] = math.ceil(plan.download / bytes_a_second)
+    if out is not None:
+        preflight.check(plan, out, out / "none")
+        facts["free"] = fsio.free_bytes(out)
+    console.result(facts, [*_plan_lines(plan, facts), *remark_lines(found.remarks)])
+
+
+def _plan_lines(plan: Plan, facts: dict[str, Any]) -> list[str]:
+    lines = [*_table(plan, facts), ""]
+    lines += [f"{volume['name']}  {human_size(volume['size']):>10}" for volume in facts["volumes"][:20]]
+    if len(plan.sizes) > 20:
+        lines.append(f"... {plural(len(plan.sizes), 'volume')} in total")
+    lines += parity_lines(len(plan.sizes), plan.parity_sizes)
+    written = plan.written + sum(plan.parity_sizes)
+    lines.append(f"fetch {human_size(plan.download)} in {plural(facts['blobs'], 'blob')}, write {human_size(written)}")
+    if facts["patches_tried"]:
+        count = plural(facts["patches_tried"], "layer")
+        lines.append(f"patches for {count} should save about {human_size(facts['patches_save'])} of that (an estimate)")
+    if "seconds" in facts:
+        lines.append(f"takes about {dt.timedelta(seconds=facts['seconds'])} (hours:minutes:seconds) at that rate")
+    if "free" in facts:
+        lines.append(f"free space: {human_size(facts['free'])}")
+    return lines
+
+
+def _table(plan: Plan, facts: dict[str, Any]) -> list[str]:
+    """One row per image: bytes that only it needs, that earlier images need too, that the site already has."""
+    columns = ["new", "shared", *(["held"] if plan.held else [])]
+    width = max(len("image"), *(len(row["reference"]) for row in facts["images"]))
+
+    def row(name: str, cells: Sequence[str], rest: str) -> str:
+        return f"{name:<{width}}  {'  '.join(f'{cell:>10}' for cell in cells)}  {rest}".rstrip()
+
+    lines = [row("image", columns, "platforms")]
+    for image in facts["images"]:
+        notes = f", {plural(image['attachments'], 'attachment')}" if image["attachments"] else ""
+        sizes = [human_size(image[f"{column}_bytes"]) for column in columns]
+        lines.append(row(image["reference"], sizes, f"{', '.join(image['platforms']) or '-'}{notes}"))
+        lines += [row("", (), f"not carried (foreign layer that the registry lacks): {digest}") for digest in image["foreign"]]
+    new = sum(image["new_bytes"] for image in facts["images"])
+    totals = [human_size(new), "", *([human_size(facts["held_bytes"])] if plan.held else [])]
+    return [*lines, row("all", totals, plural(len(facts["images"]), "image"))]

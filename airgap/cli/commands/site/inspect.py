@@ -1,0 +1,73 @@
+"""``airgap inspect``: what a bundle says about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap.bundle.media import Media
+from airgap.cli.options import inputs
+from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.groups import grouped
+from airgap.cli.terminal.console import Said
+from airgap.format import sealed
+from airgap.format.catalog import Catalog
+from airgap.format.outer import Sealed, Unverified
+from airgap.text import human_size, plural
+
+
+@grouped
+def inspect_command(
+    bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
+    decrypt_key: DecryptOption = None,
+    passphrase_file: inputs.PassphraseOption = None,
+    said: Said = Said(),
+) -> None:
+    """Show what a bundle says about itself. Verifies nothing: see `airgap verify`.
+
+    The content of an encrypted bundle is shown only with --decrypt-key.
+
+    Example: airgap inspect /mnt/usb/prod-site-0007
+    """
+    media = Media.find(bundle)
+    outer = Unverified.read(media.catalog_raw).claims
+    catalog = sealed.unseal(outer, site_secrets(decrypt_key, passphrase_file)) if decrypt_key else outer
+    readable = catalog if isinstance(catalog, Catalog) else None
+    recipients = [wrapped.key_id for wrapped in outer.recipients] if isinstance(outer, Sealed) else []
+    facts = {
+        "stream": catalog.stream,
+        "serial": catalog.serial,
+        "created": catalog.created,
+        "expires": catalog.expires,
+        "tool": readable.tool if readable else "",
+        "previous": readable.previous if readable else None,
+        "images": [image.to_json() for image in readable.images] if readable else [],
+        "blobs": len(readable.blobs) if readable else 0,
+        "volumes": [{"name": volume.name, "size": volume.size, "sha256": volume.sha256} for volume in catalog.volumes],
+        "parity": [{"name": parity.name, "size": parity.size, "sha256": parity.sha256} for parity in catalog.parity],
+        "bytes": catalog.total_size,
+        "signatures": sorted(media.signatures),
+        "encrypted_to": recipients,
+        "verified": False,
+    }
+    said.console().result(facts, [*_inspect_lines(catalog, media), *(f"encrypted    to key {key_id}" for key_id in recipients)])
+
+
+def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:
+    images = catalog.images if isinstance(catalog, Catalog) else ()
+    size = f"encrypted, {human_size(catalog.total_size)}; --decrypt-key shows the content"
+    if isinstance(catalog, Catalog):
+        size = f"{plural(len(images), 'image')}, {plural(len(catalog.blobs), 'blob')}, {human_size(catalog.total_size)}"
+    lines = [
+        f"bundle       {catalog.name}, created {catalog.created}, expires {catalog.expires or 'never'}",
+        f"content      {size}",
+    ]
+    for image in images:
+        lines.append(f"  {image.reference}  {image.root.digest}")
+        lines.append(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(len(image.attachments), 'attachment')}")
+    lines += [f"volume       {v.name}  {v.size} bytes  {v.sha256}" for v in catalog.volumes]
+    lines += [f"parity       {p.name}  {p.size} bytes  {p.sha256}" for p in catalog.parity]
+    lines += [f"signature    {name} (not checked here)" for name in sorted(media.signatures)]
+    return lines

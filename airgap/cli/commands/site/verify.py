@@ -1,0 +1,58 @@
+"""``airgap verify``: check a bundle as an import would, and load nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from airgap.cli.options import inputs
+from airgap.cli.options.groups import grouped
+from airgap.cli.options.loading import AllowExpired, Paths, Trusting
+from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
+from airgap.cli.terminal.console import Said
+from airgap.cli.terminal.outcome import bundle_facts, judgement_lines, trust_lines
+from airgap.importer import run
+from airgap.importer.run import Destination
+from airgap.naming.mapping import parse_store
+from airgap.text import plural
+
+
+@grouped
+def verify_command(
+    paths: Paths,
+    trusting: Trusting = Trusting(),
+    deep: Annotated[bool, typer.Option("--deep", help="Also rebuild every layer that is carried as a patch.")] = False,
+    held_at: Annotated[
+        str,
+        typer.Option(
+            "--held-at", metavar="TARGET", help="Target that holds the blobs an incremental bundle builds on; implies --deep."
+        ),
+    ] = "",
+    allow_expired: AllowExpired = False,
+    allow_clock_behind: inputs.ClockOption = False,
+    reach: Reach = Reach(),
+    threads: ThreadsOption = 2,
+    said: Said = Said(),
+) -> None:
+    """Check signatures against the policy, and every byte of every volume against the signed catalog. Loads nothing.
+
+    Example: airgap verify /mnt/usb1 /mnt/usb2 --policy policy.json
+    """
+    console = said.console()
+    terms = trusting.terms(allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, threads=threads)
+    spec = parse_store(held_at) if held_at else None
+    destination = Destination(spec, target_builder(spec, reach, threads, console)) if spec else None
+    done = run.verify(paths, terms, console, deep or destination is not None, destination)
+    facts = bundle_facts(done.opened) | {
+        "verified": True,
+        "judgements": [judgement.facts() for judgement in done.opened.judgements],
+    }
+    lines = [*trust_lines(done.opened), *judgement_lines(done.opened.judgements, said.verbose)]
+    if done.rebuilt is not None:
+        facts |= {"rebuilt_blobs": done.rebuilt.count, "not_rebuilt": [str(digest) for digest in done.rebuilt.skipped]}
+        lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
+        if done.rebuilt.skipped:
+            skipped = plural(len(done.rebuilt.skipped), "blob")
+            lines.append(f"not rebuilt  {skipped}: built on blobs that the site holds; name their target with --held-at TARGET")
+    console.result(facts, [*lines, "verified     complete, undamaged, trusted"])
