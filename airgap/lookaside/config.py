@@ -13,7 +13,6 @@ from pathlib import Path
 from airgap import fsio
 from airgap.errors import UsageError
 from airgap.limits import MAX_SETTINGS
-from airgap.lookaside.places import local_directory
 from airgap.lookaside.registriesd import Section, parse_registries_file
 from airgap.oci.reference import Repository
 from airgap.text import printable
@@ -71,11 +70,6 @@ class LookasideConfig:
         """
         found = (section.read for section in self._sections(repository))
         return next(filter(None, found), self._built_in.as_uri())
-
-    def write_base(self, repository: Repository) -> Path | None:
-        """The directory below which a repository's signatures are written; None when a web server is named, which takes none."""
-        found = (section.write for section in self._sections(repository))
-        return local_directory(next(filter(None, found), self._built_in.as_uri()))
 
     def _sections(self, repository: Repository) -> Iterator[Section]:
         for scope in _scopes_of(repository):

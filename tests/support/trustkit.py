@@ -19,8 +19,13 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from nacl.secret import SecretBox
 
+from airgap.oci.reference import Reference
+from airgap.trust.judge.images import ImageJudge, ImageVerdict
 from airgap.trust.keys import openpgp
+from airgap.trust.keys.evidence import Evidence
+from airgap.trust.keys.keystore import ReadKey
 from airgap.trust.keys.signers import PrivateKey
+from airgap.trust.policy.document import Policy
 from tests.support.tools import require
 
 
@@ -120,3 +125,11 @@ def cosign_private_key(pkcs8: bytes, passphrase: bytes, *, cost: int = 32768, la
     return b"-----BEGIN ENCRYPTED %s PRIVATE KEY-----\n%s-----END ENCRYPTED %s PRIVATE KEY-----\n" % (
         (label.encode(), lines, label.encode())
     )
+
+
+def judge_image(
+    policy: Policy, reference: Reference, evidence: Evidence | None = None, read_key: ReadKey | None = None
+) -> ImageVerdict:
+    """Judge a single image; see ``ImageJudge.judge``."""
+    with ImageJudge(policy, read_key) as judge:
+        return judge.judge(reference, evidence)

@@ -15,12 +15,12 @@ from airgap.errors import Refused
 from airgap.limits import MAX_SIGNATURES
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
-from airgap.trust.judge.images import ImageJudge, ImageVerdict, judge_image
+from airgap.trust.judge.images import ImageJudge, ImageVerdict
 from airgap.trust.keys import evidence as ev
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import Reject
 from tests.support import signing
-from tests.support.trustkit import GpgHome, gpg_home
+from tests.support.trustkit import GpgHome, gpg_home, judge_image
 
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}'
 NAME = "docker.io/testing/manifest"

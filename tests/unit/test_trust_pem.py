@@ -16,7 +16,6 @@ from airgap.documents.custodysignatures import who_signed
 from airgap.documents.receiptsignatures import check_receipt_signatures
 from airgap.errors import Refused, UsageError
 from airgap.oci.reference import Reference
-from airgap.trust.judge.images import judge_image
 from airgap.trust.keys import evidence as ev
 from airgap.trust.keys.pem import read_pem
 from airgap.trust.keys.revoked import Revoked
@@ -25,6 +24,7 @@ from airgap.trust.keys.signers import KeySigner
 from airgap.trust.policy.document import parse_policy
 from tests.support import signing
 from tests.support.cli import USAGE, failed, here
+from tests.support.trustkit import judge_image
 
 MANIFEST = b'{"schemaVersion":2}'
 NAME = "example.com/ns/repo:tag"

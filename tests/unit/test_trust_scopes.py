@@ -10,15 +10,9 @@ from airgap.trust.policy import requirements as r
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.identity import SignedName, accepts
 from airgap.trust.policy.scopes import (
-    StorageName,
     image_scopes,
-    path_scopes,
     requirements_for_image,
-    requirements_for_path,
-    requirements_for_storage,
     requirements_for_stream,
-    requirements_for_unnamed,
-    storage_scopes,
 )
 
 DIGEST = "sha256:" + "0" * 64
@@ -61,8 +55,6 @@ def test_the_most_specific_scope_wins(reference: str, scope: str) -> None:
 def test_38_without_a_matching_scope_the_default_applies() -> None:
     selected = requirements_for_image(DEEP, Reference.parse("deep.com/n1:1"), "atomic")
     assert (selected.label, selected.requirements) == ("default", (r.Reject(),))
-    assert requirements_for_path(DEEP, "dir", "/srv/x").label == "default"
-    assert requirements_for_unnamed(DEEP, "docker-archive").label == "default"
 
 
 def test_39_the_scopes_of_a_reference_from_narrow_to_wide() -> None:
@@ -120,34 +112,6 @@ def test_a_stream_is_judged_by_its_own_scope_then_the_empty_one(scopes, stream, 
 def test_a_stream_with_a_bad_name_is_refused() -> None:
     with pytest.raises(Refused):
         requirements_for_stream(policy(airgap=("",)), "../x")
-
-
-def test_paths_match_themselves_and_their_parents_but_not_the_root() -> None:
-    assert list(path_scopes("/srv/images/a")) == ["/srv/images/a", "/srv/images", "/srv"]
-    assert requirements_for_path(policy(oci=("/srv",)), "oci", "/srv/x/y").scope == "/srv"
-    for path in ("relative", "/x/", "/x/../y", "//x"):
-        with pytest.raises(UsageError):
-            list(path_scopes(path))
-
-
-def test_scopes_of_a_local_store() -> None:
-    image = "a" * 64
-    full = StorageName("overlay", "/var/lib/s", Reference.parse(f"example.com/ns/repo:1@{DIGEST}"), image)
-    store = "[overlay@/var/lib/s]"
-    assert list(storage_scopes(full)) == [
-        f"{store}example.com/ns/repo:1@{DIGEST}@{image}",
-        f"{store}example.com/ns/repo:1@{DIGEST}",
-        f"{store}example.com/ns/repo:1",
-        f"{store}example.com/ns/repo",
-        f"{store}example.com/ns",
-        f"{store}example.com",
-        store,
-        "[/var/lib/s]",
-    ]
-    by_id = StorageName("overlay", "/var/lib/s", image_id=image)
-    assert list(storage_scopes(by_id)) == [f"{store}@{image}", store, "[/var/lib/s]"]
-    wildcard = Policy((r.Reject(),), {"containers-storage": {"[/var/lib/s]": marked("s")}})
-    assert requirements_for_storage(wildcard, full).scope == "[/var/lib/s]"
 
 
 IDENTITIES = [

@@ -14,12 +14,11 @@ import pytest
 from airgap import fsio
 from airgap.errors import Refused
 from airgap.oci.reference import Reference
-from airgap.trust.judge.images import judge_image
 from airgap.trust.keys import evidence as ev
 from airgap.trust.policy.document import parse_policy
 from tests.support import signing
 from tests.support.tools import require
-from tests.support.trustkit import GpgHome, gpg_home
+from tests.support.trustkit import GpgHome, gpg_home, judge_image
 
 CONFIG = {
     "mediaType": "application/vnd.docker.container.image.v1+json",

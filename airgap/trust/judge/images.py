@@ -188,14 +188,6 @@ def judged_name(reference: Reference) -> Reference:
     return replace(reference, digest=None) if reference.tag is not None else reference
 
 
-def judge_image(
-    policy: Policy, reference: Reference, evidence: Evidence | None = None, read_key: ReadKey | None = None
-) -> ImageVerdict:
-    """Judge a single image; see :meth:`ImageJudge.judge`."""
-    with ImageJudge(policy, read_key) as judge:
-        return judge.judge(reference, evidence)
-
-
 def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_Signature], _Good], none: str) -> Decision:
     failures: list[str] = []
     for signature in signatures:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -42,7 +41,7 @@ def select(policy: Policy, transport: str, candidates: Iterable[str]) -> Selecte
 
 
 def requirements_for_image(policy: Policy, reference: Reference, transport: str = "docker") -> Selected:
-    """The requirements for an image with a docker-style name: transports ``docker``, ``atomic`` and ``docker-daemon``.
+    """The requirements for an image with a docker-style name.
 
     Raises:
         UsageError: a reference with both tag and digest has no single identity.
@@ -59,35 +58,6 @@ def requirements_for_stream(policy: Policy, stream: str) -> Selected:
     if not is_stream(stream):
         raise Refused("not a valid stream name", got=printable(stream, 100))
     return select(policy, AIRGAP, (stream,))
-
-
-def requirements_for_path(policy: Policy, transport: str, path: str) -> Selected:
-    """The requirements for an image in a file or directory: ``dir``, ``oci``, ``oci-archive``, ``sif``.
-
-    Args:
-        path: absolute, with all links resolved by the caller.
-    """
-    return select(policy, transport, path_scopes(path))
-
-
-def requirements_for_unnamed(policy: Policy, transport: str) -> Selected:
-    """The requirements where images have no identity: ``docker-archive``, ``tarball``, image IDs of ``docker-daemon``."""
-    return select(policy, transport, ())
-
-
-def requirements_for_storage(policy: Policy, store: StorageName) -> Selected:
-    """The requirements for an image in ``containers-storage``."""
-    return select(policy, "containers-storage", storage_scopes(store))
-
-
-@dataclass(frozen=True, slots=True)
-class StorageName:
-    """An image in podman's local store: the store's driver and root, the image's reference (or None) and ID (or "")."""
-
-    driver: str
-    root: str
-    reference: Reference | None = None
-    image_id: str = ""
 
 
 def image_scopes(reference: Reference) -> Iterator[str]:
@@ -108,35 +78,6 @@ def name_scopes(name: str) -> Iterator[str]:
     while "." in host:
         host = host.partition(".")[2]
         yield f"*.{host}"
-
-
-def path_scopes(path: str) -> Iterator[str]:
-    """A path and its parents, without the root.
-
-    Raises:
-        UsageError: not an absolute clean path.
-    """
-    if not path.startswith("/") or posixpath.normpath(path) != path or path.startswith("//"):
-        raise UsageError("not an absolute path", got=printable(path))
-    while path != "/":
-        yield path
-        path = posixpath.dirname(path)
-
-
-def storage_scopes(store: StorageName) -> Iterator[str]:
-    """All scopes that match an image in a local store."""
-    prefix = f"[{store.driver}@{store.root}]"
-    name = "" if store.reference is None else str(store.reference)
-    yield prefix + name + (f"@{store.image_id}" if store.image_id else "")
-    if store.reference is not None:
-        if store.image_id:
-            yield prefix + name
-        if store.reference.tag is not None and store.reference.digest is not None:
-            yield f"{prefix}{store.reference.repository}:{store.reference.tag}"
-        for parent in _parents(str(store.reference.repository)):
-            yield prefix + parent
-    yield prefix
-    yield f"[{store.root}]"
 
 
 def _parents(name: str) -> Iterator[str]:
