@@ -1,23 +1,31 @@
-"""What ``resolve``, ``plan`` and ``export`` are asked for: lists, and what of each image."""
+"""What ``resolve``, ``plan`` and ``export`` are asked for: lists, what of each image, and where else images come from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from airgap.admission.site import read_revoked
+from airgap.admission.terms import Terms
 from airgap.cli.options import inputs
-from airgap.cli.options.stores import Reach
+from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
-from airgap.lists import RegistrySettings, Wish
+from airgap.exporter.request import Cargo
 from airgap.lookaside import LookasideConfig, LookasideReader
 from airgap.oci.image import kinds_without
+from airgap.planning.attach import Attached
 from airgap.planning.lock import Lock
 from airgap.registry import MirroredSource
 from airgap.sources.opened import OpenPlaces
+from airgap.sources.places import PlaceOptions
 from airgap.text import printable
+from airgap.trust.keys.revoked import Revoked
 
 Lists = Annotated[
     list[str],
@@ -25,16 +33,10 @@ Lists = Annotated[
         metavar="LIST...", help="Image lists (docs/lists.md), places such as oci-archive:FILE, or one lock; - for standard input."
     ),
 ]
-
-
 OptionalLists = Annotated[list[str] | None, Lists.__metadata__[0]]
-
-
 PlatformOption = Annotated[
     list[str] | None, typer.Option("--platform", help="Only this platform, such as linux/arm64; may be repeated.")
 ]
-
-
 WithoutOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -44,27 +46,80 @@ WithoutOption = Annotated[
         "lock.",
     ),
 ]
-
-
 RegistriesDOption = Annotated[
     Path | None,
     typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are stored."),
 ]
+ScratchOption = Annotated[
+    Path | None,
+    typer.Option("--scratch", metavar="DIR", help="Temporary directory for images from containers-storage: and docker-daemon:."),
+]
+BundlePolicyOption = Annotated[
+    Path | None,
+    typer.Option("--bundle-policy", metavar="FILE", help="Policy to verify source bundles (bundle:DIR) with."),
+]
+UnverifiedOption = Annotated[
+    bool, typer.Option("--accept-unverified-bundles", help="Accept source bundles (bundle:DIR) without verifying their signatures.")
+]
+ExpiredOption = Annotated[
+    bool, typer.Option("--allow-expired-bundles", help="Accept source bundles (bundle:DIR) that have expired.")
+]
 
 
-def asked_for(
-    lists: list[str], platform: list[str] | None, without: list[str] | None, reach: Reach, console: Console, shelf: OpenPlaces
-) -> tuple[Lock | Sequence[Wish], Sequence[RegistrySettings]]:
-    """What the lists ask for, and their settings for registries; prints what is not supported."""
-    found = inputs.read_lists(lists, platform or (), shelf.images, reach.rules.expand, kinds_without(without or ()))
-    if isinstance(found, Lock):
-        return found, ()
-    for notice in found.notices:
-        console.say(notice)
-    return found.wanted, found.registries
+@dataclass(frozen=True)
+class Asking:
+    """What of the listed images is wanted, and where they may come from besides registries."""
+
+    platform: PlatformOption = None
+    without: WithoutOption = None
+    registries_d: RegistriesDOption = None
+    scratch: ScratchOption = None
+    bundle_policy: BundlePolicyOption = None
+    accept_unverified: UnverifiedOption = False
+    allow_expired_bundles: ExpiredOption = False
+    revoked: inputs.RevokedOption = None
+    state: inputs.StateOption = None
+
+    @cached_property
+    def directory(self) -> Path:
+        """The state directory."""
+        return inputs.state_directory(self.state)
+
+    @property
+    def no_longer_believed(self) -> Revoked:
+        """The keys that count for nothing. Raises ``UsageError``."""
+        return read_revoked(self.revoked, self.directory)
+
+    def places(self, console: Console) -> PlaceOptions:
+        """What is allowed of places other than registries."""
+        terms = (
+            None if self.bundle_policy is None else partial(Terms.of_site, self.directory, self.bundle_policy, revoked=self.revoked)
+        )
+        return PlaceOptions(self.scratch, terms, self.accept_unverified, self.allow_expired_bundles, console.say)
+
+    @contextlib.contextmanager
+    def cargo(
+        self, lists: Sequence[str], reach: Reach, threads: int, console: Console, attached: Sequence[Attached] = ()
+    ) -> Iterator[Cargo]:
+        """What the lists ask for, with everything opened that it comes from; says what of the lists is not supported.
+
+        Raises:
+            UsageError: a mistake in a list, or a place that is not what its name says.
+            Damaged, Refused, MediaError: as ``open_place``.
+        """
+        with OpenPlaces(self.places(console)) as places:
+            without = kinds_without(self.without or ())
+            found = inputs.read_lists(lists, self.platform or (), places.images, reach.rules.expand, without)
+            wanted, settings = (found, ()) if isinstance(found, Lock) else (found.wanted, found.registries)
+            for notice in () if isinstance(found, Lock) else found.notices:
+                console.say(notice)
+            with registries(reach, threads, console, settings) as store:
+                source = places.source(store, lookaside_of(store, self.registries_d).signatures, wanted)
+                yield Cargo(wanted, source, store, source, attached)
 
 
 def lookaside_of(store: MirroredSource, directory: Path | None) -> LookasideReader:
+    """Where GPG signatures of images are kept, as registries.d says."""
     return LookasideReader(LookasideConfig.load([directory] if directory else None), store.fetch_file)
 
 

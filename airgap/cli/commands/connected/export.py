@@ -10,19 +10,18 @@ import typer
 
 from airgap.cli.commands.connected.making import Making, parity_lines
 from airgap.cli.commands.connected.resend import Resending, ResendOption, require
-from airgap.cli.options import asking, gates, inputs
+from airgap.cli.options import gates, inputs
+from airgap.cli.options.asking import Asking, OptionalLists, remark_lines
 from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
 from airgap.cli.options.decrypting import EncryptOption
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.places import Elsewhere
-from airgap.cli.options.stores import Reach, ThreadsOption, registries
+from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.terminal.console import Console, Said
 from airgap.exporter.export import Exported, export
-from airgap.exporter.request import Cargo, Demands, ExportRequest, FarSide
+from airgap.exporter.request import Demands, ExportRequest, FarSide
 from airgap.format import names
 from airgap.format.catalog import Catalog, savings
-from airgap.sources.opened import OpenPlaces
 from airgap.state import State
 from airgap.text import human_size, plural
 from airgap.trust.keys.signers import Signer
@@ -31,15 +30,12 @@ from airgap.trust.keys.signers import Signer
 @grouped
 def export_command(
     out: Annotated[Path, typer.Option("--out", help="Directory to create the bundle's directory in.")],
-    lists: asking.OptionalLists = None,
+    lists: OptionalLists = None,
     stream: Annotated[str | None, typer.Option("--stream", help="The named series that the bundle belongs to.")] = None,
     key: inputs.OptionalKeys = None,
     making: Making = Making(),
-    platform: asking.PlatformOption = None,
-    without: asking.WithoutOption = None,
+    asking: Asking = Asking(),
     reach: Reach = Reach(),
-    registries_d: asking.RegistriesDOption = None,
-    elsewhere: Elsewhere = Elsewhere(),
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
@@ -55,7 +51,6 @@ def export_command(
     encrypt_to: EncryptOption = None,
     resend: ResendOption = None,
     wait: StreamWaitOption = WAIT,
-    state: inputs.StateOption = None,
     init_state: inputs.InitStateOption = False,
     passphrase_file: inputs.PassphraseOption = None,
     said: Said = Said(),
@@ -89,27 +84,17 @@ def export_command(
     Example: airgap export --resend prod-site-0007.request.json --out /mnt/usb
     """
     console = said.console()
-    directory = inputs.state_directory(state)
-    places = elsewhere.options(directory, console)
     if resend is not None:
-        Resending(resend, lists or (), out, reach, registries_d, places, directory, threads, console).run()
+        Resending(resend, lists or (), out, reach, asking, threads, console).run()
         return
     lists, stream, key = require(lists, stream, key)
-    known = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
-    with OpenPlaces(places) as shelf:
-        wanted, settings = asking.asked_for(lists, platform, without, reach, console, shelf)
+    known = Since(since or (), since_key or (), threads, asking.directory, asking.no_longer_believed)
+    with asking.cargo(lists, reach, threads, console, gates.attached_by(attach or ())) as cargo:
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
-        attached = gates.attached_by(attach or ())
         terms = gates.terms_of(verify_images, require_signed, accept_unnamed_bundles)
-        demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, elsewhere.scratch, console))
+        demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, asking.scratch, console))
         signers = inputs.signers(key, passphrase_file)
-        with (
-            registries(reach, threads, console, settings) as store,
-            State(directory, begin=init_state) as memory,
-            open_bases(known, reach, console) as bases,
-        ):
-            source = shelf.source(store, asking.lookaside_of(store, registries_d).signatures, wanted)
-            cargo = Cargo(wanted, source, store, source, attached)
+        with State(asking.directory, begin=init_state) as memory, open_bases(known, reach, console) as bases:
             request = ExportRequest(
                 label, cargo, out, signers, packing, FarSide(bases), demands, threads=threads, restart=restart, wait=wait
             )
@@ -157,7 +142,7 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         *parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
         *_savings_lines(facts),
         *gates.outcome_lines(done),
-        *asking.remark_lines(done.remarks),
+        *remark_lines(done.remarks),
         *(f"encrypted    to key {key_id}: only its site can read this bundle" for key_id in done.encrypted_to),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",
         f"check        cd {done.path} && sha256sum -c {names.SUMS}",

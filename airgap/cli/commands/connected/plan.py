@@ -12,20 +12,16 @@ import typer
 
 from airgap import fsio
 from airgap.cli.commands.connected.making import ParityOption, VolumeOption, parity_lines
-from airgap.cli.options import inputs
-from airgap.cli.options.asking import Lists, PlatformOption, RegistriesDOption, WithoutOption, asked_for, lookaside_of, remark_lines
+from airgap.cli.options.asking import Asking, Lists, remark_lines
 from airgap.cli.options.bases import PATCHES, PatchOption, Since, SinceKeyOption, SinceOption, one_of, open_bases
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.places import Elsewhere
-from airgap.cli.options.stores import Reach, ThreadsOption, registries
+from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.terminal.console import Said
 from airgap.delta.bases import held_by
 from airgap.delta.candidates import attempts_for, estimate
-from airgap.exporter.request import Cargo
 from airgap.format import names
 from airgap.planning import preflight
 from airgap.planning.plan import Plan, lay_out, summary
-from airgap.sources.opened import OpenPlaces
 from airgap.text import human_size, parse_size, plural
 
 
@@ -35,12 +31,8 @@ def plan_command(
     volume_size: VolumeOption = None,
     parity: ParityOption = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Directory for the bundle; its free space is checked.")] = None,
-    platform: PlatformOption = None,
-    without: WithoutOption = None,
+    asking: Asking = Asking(),
     reach: Reach = Reach(),
-    registries_d: RegistriesDOption = None,
-    elsewhere: Elsewhere = Elsewhere(),
-    state: inputs.StateOption = None,
     since: SinceOption = None,
     since_key: SinceKeyOption = None,
     patch: PatchOption = "auto",
@@ -58,14 +50,10 @@ def plan_command(
     """
     bytes_a_second = parse_size(rate.removesuffix("/s")) if rate else 0
     console = said.console()
-    directory = inputs.state_directory(state)
-    asked = Since(since or (), since_key or (), threads, directory, elsewhere.no_longer_believed(directory))
-    with OpenPlaces(elsewhere.options(directory, console)) as shelf:
-        wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
-        with registries(reach, threads, console, settings) as store, open_bases(asked, reach, console) as bases:
-            source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
-            found = Cargo(wanted, source, store, source).lock(console, threads)
-            tried = attempts_for(found, bases, one_of(patch, "--patch", PATCHES), source)
+    known = Since(since or (), since_key or (), threads, asking.directory, asking.no_longer_believed)
+    with asking.cargo(lists, reach, threads, console) as cargo, open_bases(known, reach, console) as bases:
+        found = cargo.lock(console, threads)
+        tried = attempts_for(found, bases, one_of(patch, "--patch", PATCHES), cargo.source)
     plan = lay_out(found, names.volume_size(volume_size) if volume_size else None, held_by(bases), parity=parity)
     facts = summary(plan) | {"patches_tried": len(tried), "patches_save": estimate(tried), "remarks": list(found.remarks)}
     if bytes_a_second:

@@ -13,7 +13,7 @@ import typer
 
 from airgap import fsio
 from airgap.bundle.media import Media
-from airgap.cli.options.asking import lookaside_of
+from airgap.cli.options.asking import Asking, lookaside_of
 from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
 from airgap.documents.request import ResendRequest, files_of
@@ -29,7 +29,6 @@ from airgap.oci.digest import Digest
 from airgap.planning.lock import Lock
 from airgap.planning.resolve import resolve
 from airgap.sources.opened import OpenPlaces
-from airgap.sources.places import PlaceOptions
 from airgap.state import State
 from airgap.text import human_size, listing, plural, printable
 
@@ -60,9 +59,7 @@ class Resending:
         places: the bundle's directory or media, or its ``catalog.json``; empty if it is gone.
         out: the directory for the supplement.
         reach: how registries are reached.
-        registries_d: where GPG signatures of images are kept.
-        options: for images that came from other places than registries.
-        state: the state directory.
+        asking: where images may come from besides registries, and the state directory.
         threads: how many requests are made at a time.
         console: receives messages and progress.
     """
@@ -71,9 +68,7 @@ class Resending:
     places: Sequence[str]
     out: Path
     reach: Reach
-    registries_d: Path | None
-    options: PlaceOptions
-    state: Path
+    asking: Asking
     threads: int
     console: Console
 
@@ -115,8 +110,8 @@ class Resending:
     def _known(self) -> tuple[KnownBundle, Sequence[Path], bytes]:
         """The bundle, the directories that may have files of it, and the lock it was made from, if recorded."""
         kept = None
-        if State.exists(self.state):
-            with State(self.state) as memory:
+        if State.exists(self.asking.directory):
+            with State(self.asking.directory) as memory:
                 kept = memory.catalogs.find(self.request.stream, self.request.serial)
         if kept is not None and Digest.of(kept[0]) != self.request.catalog:
             kept = None
@@ -162,8 +157,8 @@ class Resending:
             Entry(replace(image.reference, digest=image.root.digest)) for image in catalog.images if numbers & set(image.volumes)
         ]
         wanted = Lock.from_bytes(lock, "the lock in the state") if lock else entries
-        with OpenPlaces(self.options) as shelf, registries(self.reach, self.threads, self.console) as store:
-            source = shelf.source(store, lookaside_of(store, self.registries_d).signatures, wanted)
+        with OpenPlaces(self.asking.places(self.console)) as shelf, registries(self.reach, self.threads, self.console) as store:
+            source = shelf.source(store, lookaside_of(store, self.asking.registries_d).signatures, wanted)
             found = wanted if isinstance(wanted, Lock) else resolve(entries, source, self.console, self.threads, source)
             with SourceBlocks(catalog, found, source) as blocks:
                 yield blocks

@@ -8,16 +8,12 @@ import typer
 
 from airgap.cli.commands.connected.diff import image_lines
 from airgap.cli.commands.connected.locking import LockFile
-from airgap.cli.options import inputs
-from airgap.cli.options.asking import Lists, PlatformOption, RegistriesDOption, WithoutOption, asked_for, lookaside_of, remark_lines
+from airgap.cli.options.asking import Asking, Lists, remark_lines
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, taken
-from airgap.cli.options.places import Elsewhere
-from airgap.cli.options.stores import Reach, ThreadsOption, registries
+from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
-from airgap.exporter.request import Cargo
-from airgap.sources.opened import OpenPlaces
 from airgap.text import plural, printable
 
 
@@ -31,12 +27,8 @@ def resolve_command(
     allow_lost: Annotated[
         bool, typer.Option("--allow-lost-signatures", help="Update even if signatures in the last lock are gone.")
     ] = False,
-    platform: PlatformOption = None,
-    without: WithoutOption = None,
+    asking: Asking = Asking(),
     reach: Reach = Reach(),
-    registries_d: RegistriesDOption = None,
-    elsewhere: Elsewhere = Elsewhere(),
-    state: inputs.StateOption = None,
     threads: ThreadsOption = 4,
     said: Said = Said(),
 ) -> None:
@@ -52,11 +44,8 @@ def resolve_command(
     console = said.console(taken(file.output))
     if update and file.last is None:
         raise UsageError("--update needs an existing lock", where=printable(lock or ""), expected="--lock FILE with the last lock")
-    with OpenPlaces(elsewhere.options(inputs.state_directory(state), console)) as shelf:
-        wanted, settings = asked_for(lists, platform, without, reach, console, shelf)
-        with registries(reach, threads, console, settings) as store:
-            source = shelf.source(store, lookaside_of(store, registries_d).signatures, wanted)
-            found = Cargo(wanted, source, store, source).lock(console, threads)
+    with asking.cargo(lists, reach, threads, console) as cargo:
+        found = cargo.lock(console, threads)
     if taken(file.output):
         for line in remark_lines(found.remarks):
             console.say(line)
