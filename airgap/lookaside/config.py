@@ -14,6 +14,7 @@ from airgap import fsio
 from airgap.errors import UsageError
 from airgap.limits import MAX_SETTINGS
 from airgap.lookaside.registriesd import Section, parse_registries_file
+from airgap.oci.hosts import name_scopes
 from airgap.oci.reference import Repository
 from airgap.text import printable
 
@@ -72,7 +73,7 @@ class LookasideConfig:
         return next(filter(None, found), self._built_in.as_uri())
 
     def _sections(self, repository: Repository) -> Iterator[Section]:
-        for scope in _scopes_of(repository):
+        for scope in name_scopes(str(repository)):
             if scope in self._scopes:
                 yield self._scopes[scope]
         if self._default is not None:
@@ -82,18 +83,6 @@ class LookasideConfig:
 def built_in_directory() -> Path:
     """Where podman keeps signatures when nothing is configured."""
     return _SYSTEM_BASE if os.geteuid() == 0 else Path.home() / _USER_BASE
-
-
-def _scopes_of(repository: Repository) -> Iterator[str]:
-    """The repository, its namespaces and its host with the port, then ``*.`` and every shorter end of the host without it."""
-    name = str(repository)
-    while name:
-        yield name
-        name = name.rpartition("/")[0]
-    host = repository.host.partition(":")[0]
-    while "." in host:
-        host = host.partition(".")[2]
-        yield f"*.{host}"
 
 
 def _usual_directories() -> tuple[Path, ...]:

@@ -21,13 +21,14 @@ from airgap.lookaside.places import check_base
 from airgap.mirror.engines import quoted, registries_conf
 from airgap.naming.mapping import RegistryTarget
 from airgap.naming.renaming import RenameRule
+from airgap.oci.hosts import name_scopes
 from airgap.oci.reference import Repository
 from airgap.text import listing, printable
 from airgap.trust.judge.advice import portability
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import GPG_KEYS
 from airgap.trust.policy.scopeadvice import unmatched
-from airgap.trust.policy.scopes import name_scopes, select
+from airgap.trust.policy.scopes import select
 from airgap.trust.policy.scopesyntax import AIRGAP
 
 #: A requirement, and a transport's scopes, as they stand in the file: copied with every field they have.

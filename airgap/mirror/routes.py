@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from airgap.errors import UsageError
 from airgap.oci.digest import Digest
+from airgap.oci.hosts import with_parents
 from airgap.oci.reference import Reference, Repository
 
 
@@ -84,7 +85,7 @@ def find_routes(placed: Sequence[Placed], *, exact: bool = False) -> Routes:
         routes = [Route(source, location, exact=True) for source, location in sorted(sure.items())]
     else:
         hosts = sorted({source.partition("/")[0] for source in sure})
-        below = Counter(name for place in sure.values() for name in _with_parents(place))
+        below = Counter(name for place in sure.values() for name in with_parents(place))
         routes = [route for host in hosts for route in _collapsed(host, sure, below)]
     return Routes(tuple(routes), tuple(unreachable))
 
@@ -123,12 +124,6 @@ def _collapsed(prefix: str, places: Mapping[str, str], below: Mapping[str, int])
         yield Route(prefix, inside[prefix], exact=True)
     for part in sorted({source[len(prefix) + 1 :].partition("/")[0] for source in inside if source != prefix}):
         yield from _collapsed(f"{prefix}/{part}", inside, below)
-
-
-def _with_parents(name: str) -> Iterator[str]:
-    while name:
-        yield name
-        name = name.rpartition("/")[0]
 
 
 def _base(place: str, rest: str) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
+from collections.abc import Iterator
 
 from airgap.errors import UsageError
 from airgap.text import printable
@@ -37,6 +38,25 @@ def begins_with_host(name: str) -> bool:
 def is_host_name(text: str) -> bool:
     """Whether a text follows the grammar of hosts, however it is spelled."""
     return _HOST.fullmatch(text) is not None
+
+
+def with_parents(name: str) -> Iterator[str]:
+    """A name and the names above it, narrow to wide."""
+    while name:
+        yield name
+        name = name.rpartition("/")[0]
+
+
+def name_scopes(name: str) -> Iterator[str]:
+    """All scopes of containers' configuration that cover a repository, a namespace or a host with its port, narrow to wide.
+
+    A host without its port is no parent of the host with it, and ``*.x`` never matches ``x`` itself.
+    """
+    host = name.partition("/")[0].partition(":")[0]
+    yield from with_parents(name)
+    while "." in host:
+        host = host.partition(".")[2]
+        yield f"*.{host}"
 
 
 @functools.lru_cache(maxsize=4096)

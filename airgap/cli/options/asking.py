@@ -34,35 +34,12 @@ Lists = Annotated[
     ),
 ]
 OptionalLists = Annotated[list[str] | None, Lists.__metadata__[0]]
-PlatformOption = Annotated[
-    list[str] | None, typer.Option("--platform", help="Only this platform, such as linux/arm64; may be repeated.")
-]
-WithoutOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--without",
-        metavar="KIND",
-        help="Leave out attachments of this kind: referrers, signatures, all or a single kind; may be repeated. Recorded in the "
-        "lock.",
-    ),
-]
-RegistriesDOption = Annotated[
-    Path | None,
-    typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are stored."),
-]
 ScratchOption = Annotated[
     Path | None,
     typer.Option("--scratch", metavar="DIR", help="Temporary directory for images from containers-storage: and docker-daemon:."),
 ]
-BundlePolicyOption = Annotated[
-    Path | None,
-    typer.Option("--bundle-policy", metavar="FILE", help="Policy to verify source bundles (bundle:DIR) with."),
-]
 UnverifiedOption = Annotated[
     bool, typer.Option("--accept-unverified-bundles", help="Accept source bundles (bundle:DIR) without verifying their signatures.")
-]
-ExpiredOption = Annotated[
-    bool, typer.Option("--allow-expired-bundles", help="Accept source bundles (bundle:DIR) that have expired.")
 ]
 
 
@@ -70,13 +47,31 @@ ExpiredOption = Annotated[
 class Asking:
     """What of the listed images is wanted, and where they may come from besides registries."""
 
-    platform: PlatformOption = None
-    without: WithoutOption = None
-    registries_d: RegistriesDOption = None
+    platform: Annotated[
+        list[str] | None, typer.Option("--platform", help="Only this platform, such as linux/arm64; may be repeated.")
+    ] = None
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="KIND",
+            help="Leave out attachments of this kind: referrers, signatures, all or a single kind; may be repeated. Recorded in "
+            "the lock.",
+        ),
+    ] = None
+    registries_d: Annotated[
+        Path | None,
+        typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are stored."),
+    ] = None
     scratch: ScratchOption = None
-    bundle_policy: BundlePolicyOption = None
+    bundle_policy: Annotated[
+        Path | None,
+        typer.Option("--bundle-policy", metavar="FILE", help="Policy to verify source bundles (bundle:DIR) with."),
+    ] = None
     accept_unverified: UnverifiedOption = False
-    allow_expired_bundles: ExpiredOption = False
+    allow_expired_bundles: Annotated[
+        bool, typer.Option("--allow-expired-bundles", help="Accept source bundles (bundle:DIR) that have expired.")
+    ] = False
     revoked: inputs.RevokedOption = None
     state: inputs.StateOption = None
 

@@ -28,18 +28,6 @@ Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points of the media, in any order.")
 ]
 AllowExpired = Annotated[bool, typer.Option("--allow-expired", help="Accept a bundle that has expired.")]
-SignBy = Annotated[
-    list[str] | None,
-    typer.Option("--sign-by", metavar="KEY", help="Site key (file or gpg:FINGERPRINT) that signs accepted images."),
-]
-LookasideOption = Annotated[
-    Path | None,
-    typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures to this lookaside tree of the site."),
-]
-RequireSigned = Annotated[bool, typer.Option("--require-signed", help="Refuse images that the policy would accept unsigned.")]
-UnnamedBundles = Annotated[
-    bool, typer.Option("--accept-unnamed-sigstore-bundles", help="Accept cosign 3 bundles that name no image, by key and digest.")
-]
 Without = Annotated[
     list[str] | None,
     typer.Option(
@@ -49,14 +37,6 @@ Without = Annotated[
         "takes them into account.",
     ),
 ]
-DigestTags = Annotated[
-    bool,
-    typer.Option(
-        "--digest-tags/--no-digest-tags",
-        help="Tag images that are listed by digest alone as airgap-sha256-HEX at a registry, so that its garbage collection keeps "
-        "them.",
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -64,8 +44,13 @@ class Trusting:
     """What a site asks of a bundle."""
 
     policy: inputs.PolicyOption = None
-    require_signed: RequireSigned = False
-    accept_unnamed_bundles: UnnamedBundles = False
+    require_signed: Annotated[
+        bool, typer.Option("--require-signed", help="Refuse images that the policy would accept unsigned.")
+    ] = False
+    accept_unnamed_bundles: Annotated[
+        bool,
+        typer.Option("--accept-unnamed-sigstore-bundles", help="Accept cosign 3 bundles that name no image, by key and digest."),
+    ] = False
     max_age: inputs.MaxAgeOption = None
     revoked: inputs.RevokedOption = None
     decrypt_key: DecryptOption = None
@@ -96,9 +81,22 @@ class Loading:
     rules: MapOption = None
     platform: Annotated[list[str] | None, typer.Option("--platform", help="Load only this platform; indexes are rebuilt.")] = None
     without: Without = None
-    digest_tags: DigestTags = True
-    sign_by: SignBy = None
-    lookaside: LookasideOption = None
+    digest_tags: Annotated[
+        bool,
+        typer.Option(
+            "--digest-tags/--no-digest-tags",
+            help="Tag images that are listed by digest alone as airgap-sha256-HEX at a registry, so that its garbage collection "
+            "keeps them.",
+        ),
+    ] = True
+    sign_by: Annotated[
+        list[str] | None,
+        typer.Option("--sign-by", metavar="KEY", help="Site key (file or gpg:FINGERPRINT) that signs accepted images."),
+    ] = None
+    lookaside: Annotated[
+        Path | None,
+        typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures to this lookaside tree of the site."),
+    ] = None
     scratch: ScratchOption = None
     wait: WaitOption = WAIT
     no_lease: NoLeaseOption = False

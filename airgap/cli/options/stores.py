@@ -56,25 +56,6 @@ RegistriesConfOption = Annotated[
     Path | None,
     typer.Option("--registries-conf", metavar="FILE", help="Mirrors, blocked and insecure registries. Default: podman's."),
 ]
-LimitRateOption = Annotated[
-    str | None, typer.Option("--limit-rate", metavar="SIZE", help="Most bytes per second of all transfers together, such as 10MB.")
-]
-MinRateOption = Annotated[
-    str,
-    typer.Option("--min-rate", metavar="SIZE", help="Give up on a blob that moves fewer bytes per second for a minute; 0: never."),
-]
-PerHostOption = Annotated[
-    int,
-    typer.Option("--per-host", min=0, max=64, metavar="N", help="Most transfers at a time per registry; 0: as many as --threads."),
-]
-NoReferrersApiOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--no-referrers-api",
-        metavar="HOST[:PORT][/PATH]",
-        help="Ignore the referrers API of this registry and use only fallback tags; may be repeated.",
-    ),
-]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=64, help="Blobs transferred at a time.")]
 
 
@@ -86,10 +67,30 @@ class Reach:
     cert_dir: CertDirOption = None
     authfile: AuthfileOption = None
     registries_conf: RegistriesConfOption = None
-    limit_rate: LimitRateOption = None
-    min_rate: MinRateOption = "1KiB"
-    per_host: PerHostOption = 0
-    no_referrers_api: NoReferrersApiOption = None
+    limit_rate: Annotated[
+        str | None,
+        typer.Option("--limit-rate", metavar="SIZE", help="Most bytes per second of all transfers together, such as 10MB."),
+    ] = None
+    min_rate: Annotated[
+        str,
+        typer.Option(
+            "--min-rate", metavar="SIZE", help="Give up on a blob that moves fewer bytes per second for a minute; 0: never."
+        ),
+    ] = "1KiB"
+    per_host: Annotated[
+        int,
+        typer.Option(
+            "--per-host", min=0, max=64, metavar="N", help="Most transfers at a time per registry; 0: as many as --threads."
+        ),
+    ] = 0
+    no_referrers_api: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--no-referrers-api",
+            metavar="HOST[:PORT][/PATH]",
+            help="Ignore the referrers API of this registry and use only fallback tags; may be repeated.",
+        ),
+    ] = None
     heard: set[tuple[str, str, int]] = field(default_factory=set, repr=False)
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from airgap.errors import Refused, UsageError
+from airgap.oci.hosts import name_scopes
 from airgap.oci.reference import Reference
 from airgap.oci.stream import is_stream
 from airgap.text import printable
@@ -69,18 +70,3 @@ def image_scopes(reference: Reference) -> Iterator[str]:
         raise UsageError("a reference with both a tag and a digest has no scope", got=str(reference))
     yield str(reference)
     yield from name_scopes(str(reference.repository))
-
-
-def name_scopes(name: str) -> Iterator[str]:
-    """All scopes that cover everything in a repository, a namespace or a host (``HOST[:PORT][/PATH]``), narrow to wide."""
-    yield from _parents(name)
-    host = name.partition("/")[0].partition(":")[0]
-    while "." in host:
-        host = host.partition(".")[2]
-        yield f"*.{host}"
-
-
-def _parents(name: str) -> Iterator[str]:
-    while name:
-        yield name
-        name = name.rpartition("/")[0]
