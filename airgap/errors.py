@@ -2,6 +2,7 @@
 
     AirgapError
     ├── UsageError            2  wrong arguments, or an input file with a mistake in it
+    │   └── SeveralBundles    2  one bundle must be chosen: the error names all that are there
     ├── Refused               3  policy, signature, serial or expiry forbids it
     ├── Damaged               4  a bundle or store is damaged, incomplete or inconsistent
     │   └── BaseMissing       4  the destination lacks what an incremental bundle builds on
@@ -25,6 +26,11 @@ draw a conclusion from them ("no valid signature", "a damaged disk", "try again"
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
+from pathlib import Path
+
+#: Bundles that one error lists.
+_MOST_SHOWN = 20
 
 
 class _Facts(BaseException):
@@ -61,6 +67,25 @@ class AirgapError(_Facts, Exception):
 
 class UsageError(AirgapError):
     """Wrong arguments or a mistake in an input file."""
+
+
+class SeveralBundles(UsageError):
+    """Media hold several bundles, and the command takes one: the operator has to say which.
+
+    Args:
+        choices: the name of every bundle and its directories, in order. The command line makes whole commands of them.
+    """
+
+    def __init__(self, choices: Sequence[tuple[str, Sequence[Path]]], what: str = "", *, hint: str = "") -> None:
+        shown = [f"{name} in {', '.join(str(path) for path in paths)}" for name, paths in choices]
+        more = f"\nand {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
+        super().__init__(
+            what or "there are several bundles here, and this command takes one",
+            expected="the directory of one bundle",
+            got="\n".join(shown[:_MOST_SHOWN]) + more,
+            hint=hint or "name one of them",
+        )
+        self.choices = tuple((name, tuple(paths)) for name, paths in choices)
 
 
 class Refused(AirgapError):

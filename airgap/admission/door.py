@@ -13,7 +13,7 @@ bundle") lists the ways in, with the rung at which each stops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -27,10 +27,11 @@ from airgap.bundle.media import Media
 from airgap.bundle.store import BundleStore
 from airgap.bundle.volumes import Volumes
 from airgap.cipher.sites import SiteSecret
-from airgap.errors import Damaged
+from airgap.errors import Damaged, Refused
 from airgap.format import frame, outer, sealed
 from airgap.format.catalog import Catalog
 from airgap.format.frame import Extent
+from airgap.format.outline import Outline
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.state import Known
@@ -74,6 +75,10 @@ class Found:
             Damaged: signed, but not a catalog.
         """
         return self._judge(terms)[1]
+
+    def outline(self, terms: Terms) -> Outline:
+        """What its catalog shows without being decrypted, once its signatures are enough. Raises as :meth:`vouched`."""
+        return self._judge(terms)[0]
 
     def signed(self, terms: Terms) -> Signed:
         """Check the signatures, and open the catalog.
@@ -212,6 +217,18 @@ class UnverifiedBundle:
     def expired(self) -> bool:
         """Whether it has expired, by this machine's clock."""
         return gate.expired_at(self.catalog, None)
+
+
+def believed_by(terms: Terms) -> Callable[[Sequence[Path]], Outline | None]:
+    """How a site reads catalogs to sort several bundles apart: one whose signatures are not enough is not even parsed."""
+
+    def read(directories: Sequence[Path]) -> Outline | None:
+        try:
+            return Found.at(directories).outline(terms)
+        except (Refused, Damaged):  # whoever opens it next says why
+            return None
+
+    return read
 
 
 Rung = TypeVar("Rung", bound=Signed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
-from airgap.oci.stores import Browsable, Reader, Referrers
+from airgap.oci.stores import Browsable, Named, Reader, Referrers
 from airgap.oci.verify import VerifiedReader, skipped
 
 
@@ -113,6 +113,11 @@ class Chain:
                         got=f"{blob.size} bytes",
                     )
         self._places = self._find(nearby)
+
+    def names(self) -> Iterator[Named]:
+        """As ``Browsable.names``: the latest bundle comes first, so that a tag is what it says."""
+        for store in reversed(self._stores):
+            yield from store.names()
 
     def manifest(self, repository: Repository, selector: str) -> Manifest:
         """As ``Source.manifest``; by tag, what the latest bundle says."""

@@ -11,9 +11,10 @@ from airgap.bundle import piecewise, presence
 from airgap.bundle.copies import choose
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch, Volumes
-from airgap.errors import Damaged, UsageError, disk_error
+from airgap.errors import Damaged, SeveralBundles, UsageError, disk_error
 from airgap.format import names
 from airgap.format.catalog import Volume
+from airgap.format.outer import Unverified
 from airgap.format.outline import Outline
 from airgap.limits import MAX_CATALOG, MAX_FOLDER, MAX_SIGNATURE, MAX_SIGNATURES
 from airgap.oci.digest import Digest
@@ -38,7 +39,8 @@ class Media:
 
         Raises:
             UsageError: a path is not a directory, or no bundle is in any of them.
-            Damaged: the paths hold different bundles.
+            SeveralBundles: they hold different bundles (``several.py`` sorts them apart).
+            Damaged: they hold different catalogs of one bundle.
         """
         found = list(dict.fromkeys(directory for path in paths for directory in bundle_directories(path)))
         raw = _one_catalog([d for d in found if _listed(d / names.CATALOG)], found)
@@ -201,6 +203,7 @@ def _one_catalog(holders: list[Path], directories: list[Path]) -> bytes:
     raw = fsio.read_capped(holders[0] / names.CATALOG, MAX_CATALOG)
     for other in holders[1:]:
         if not piecewise.holds(other / names.CATALOG, raw):
+            _refuse_several(holders)
             raise Damaged(
                 "the paths hold two different bundles, or one catalog is damaged",
                 where=f"{printable(str(holders[0]))} and {printable(str(other))}",
@@ -208,6 +211,19 @@ def _one_catalog(holders: list[Path], directories: list[Path]) -> bytes:
                 hint="give the media of one bundle at a time",
             )
     return raw
+
+
+def _refuse_several(holders: Sequence[Path]) -> None:
+    """Ask which bundle is meant, if the catalogs claim to be of different ones; a catalog that cannot be read claims nothing."""
+    claimed: dict[str, list[Path]] = {}
+    for holder in holders:
+        try:
+            name = Unverified.read(fsio.read_capped(holder / names.CATALOG, MAX_CATALOG)).claims.name
+        except Damaged:
+            continue
+        claimed.setdefault(name, []).append(holder)
+    if len(claimed) > 1:
+        raise SeveralBundles(sorted(claimed.items()))
 
 
 def signatures_in(directories: Sequence[Path]) -> dict[str, bytes]:

@@ -16,9 +16,9 @@ from typer.main import get_command
 
 from airgap import __version__
 from airgap.bundle import presence
-from airgap.cli.terminal import signals
+from airgap.cli.terminal import choosing, signals
 from airgap.cli.terminal.console import report_error, tell
-from airgap.errors import BUG, AirgapError, Interrupted, UsageError, disk_error, exit_code
+from airgap.errors import BUG, AirgapError, Interrupted, SeveralBundles, UsageError, disk_error, exit_code
 from airgap.fsio import leftovers
 
 #: Every command or group in the order of the help: the module below `airgap.cli.commands` that has it, and its name there.
@@ -128,6 +128,8 @@ def run(arguments: list[str]) -> int:
     except Interrupted as error:
         return _report(error, as_json)
     except Exception as error:  # noqa: BLE001 - every error ends here
+        if isinstance(error, SeveralBundles):
+            choosing.ask(error, arguments)
         return _report(Interrupted(), as_json) if signals.came() else _report_failure(error, as_json)
 
 

@@ -88,7 +88,8 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
 
     Raises:
         UsageError: the paths hold no bundle, or ``out`` is one of them.
-        Damaged: they hold several bundles, or no catalog that can be read.
+        SeveralBundles: they hold several bundles.
+        Damaged: they hold no catalog that can be read.
         MediaError: a disk cannot take the repaired files, or a medium was taken away.
     """
     if out is None and not in_place:

@@ -18,7 +18,7 @@ from airgap.bundle import piecewise
 from airgap.bundle.media import bundle_directories, entries
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
-from airgap.errors import AirgapError, Damaged, MediaError, disk_error
+from airgap.errors import AirgapError, Damaged, MediaError, SeveralBundles, disk_error
 from airgap.format import names
 from airgap.format.catalog import Catalog, Volume
 from airgap.format.outer import Sealed, Unverified
@@ -174,18 +174,13 @@ def survey(paths: Sequence[Path]) -> Survey:
 
     Raises:
         As :func:`survey_all`.
-        Damaged: they hold several bundles.
+        SeveralBundles: they hold several bundles.
     """
     found, unreadable = survey_all(paths)
     if unreadable:
         raise unreadable[0]
     if len(found) > 1:
-        raise Damaged(
-            "the paths hold several bundles",
-            got="; ".join(f"{one.catalog.name} in {listing([str(m.path) for m in one.media])}" for one in found),
-            expected="the media of one bundle",
-            hint="give the media of one bundle at a time",
-        )
+        raise SeveralBundles(sorted((one.catalog.name, [medium.path for medium in one.media]) for one in found))
     return found[0]
 
 

@@ -96,6 +96,11 @@ class FileTarget:
         return f"{self.form}:{self.place if self.form is Form.STORAGE else self.path.absolute()}"
 
     @property
+    def takes_several(self) -> bool:
+        """Whether one bundle after another can be imported into it."""
+        return self.form in (Form.STORAGE, Form.K3S)
+
+    @property
     def exclusive_place(self) -> str:
         """What only one command at a time writes to, however the path is spelled."""
         return str(self) if self.form is Form.STORAGE else place_of(self.path)

@@ -6,7 +6,6 @@ the size and the first block of one of its volumes; names say nothing, because e
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from airgap import fsio
 from airgap.admission.door import Found, Signed
 from airgap.admission.terms import Terms
 from airgap.bundle.media import completes
+from airgap.bundle.several import first_block
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
 from airgap.errors import AirgapError, Damaged, MediaError, Refused, UsageError, disk_error
@@ -195,7 +195,7 @@ class Gathering:
         path = folder.path / name
         key = (str(path), folder.files[name])
         try:
-            self._blocks[key] = self._blocks.get(key) or before.get(key) or _first_block(folder, name)
+            self._blocks[key] = self._blocks.get(key) or before.get(key) or first_block(path, folder.files[name][0])
         except (Damaged, MediaError) as error:
             self._pass_over(error)
             return False
@@ -205,11 +205,3 @@ class Gathering:
         self.remarks.append(str(error))
         if isinstance(error, MediaError):
             self.failures.append(error)
-
-
-def _first_block(folder: Folder, name: str) -> str:
-    path = folder.path / name
-    buffer = memoryview(bytearray(min(names.BLOCK_SIZE, folder.files[name][0])))
-    with fsio.opened(path) as fd, fsio.disk_errors("cannot read", path):
-        count = fsio.read_at(fd, buffer, 0)
-    return hashlib.sha256(buffer[:count]).hexdigest()

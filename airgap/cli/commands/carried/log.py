@@ -13,26 +13,28 @@ from airgap import fsio
 from airgap.admission import site
 from airgap.bundle.carried import read_custody
 from airgap.bundle.media import Media
+from airgap.bundle.several import Lying, several, unverified
 from airgap.cli.options import inputs
+from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.groups import grouped
-from airgap.cli.terminal.console import Console, Said
+from airgap.cli.terminal.console import Said
 from airgap.documents.custody import Custody, CustodyEntry, new_entry, read_result
 from airgap.documents.custodysignatures import who_signed
 from airgap.errors import Damaged, UsageError, exit_code
 from airgap.format.times import format_time
 from airgap.limits import MAX_RESULT
-from airgap.media.custody import append
+from airgap.media.custody import LoggedMedium, append
 from airgap.oci.digest import Digest
 from airgap.text import plural, printable
 from airgap.trust.keys.revoked import Revoked
-from airgap.trust.keys.signers import load_signer
+from airgap.trust.keys.signers import Signer, load_signer
 
 _UNSIGNED = "note         unsigned entries prove nothing against anyone who held the media: they can be rewritten"
 
 
 @grouped
 def log_command(
-    paths: Annotated[list[Path], typer.Argument(metavar="MEDIA...", help="The bundle's media: mount points or directories.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="MEDIA...", help="The media: mount points or directories of bundles.")],
     who: Annotated[str, typer.Option("--who", metavar="NAME", help="Who has the media now.")] = "",
     where: Annotated[str, typer.Option("--where", metavar="PLACE", help="Where the media are.")] = "",
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Any further remark.")] = "",
@@ -53,6 +55,8 @@ def log_command(
 ) -> None:
     """Record who has the media: one more line in custody.jsonl on each of them. Import copies it to the site's history.
 
+    Media that hold several bundles: each of them gets the entry.
+
     Every entry names the bundle and is chained to the previous one, so that changes show; docs/custody.md says what that proves.
 
     Example: airgap media log /mnt/usb1 /mnt/usb2 --who "A. Lund" --where "depot 4" --note "seal 0815 unbroken" --key lund.key
@@ -60,22 +64,40 @@ def log_command(
     Example: airgap media log /mnt/usb1 /mnt/usb2 --show
     """
     console = said.console()
-    media = Media.find(paths)
-    catalog = Digest.of(media.catalog_raw)
-    if show:
-        known = site.read_revoked(revoked, inputs.state_directory(state))
-        _show(read_custody(media.directories, catalog), custody_key or (), known, console)
-        return
-    if not who:
+    if not who and not show:
         raise UsageError("nothing to log", expected="--who NAME, or --show", where="--who")
-    checked = None
-    if result is not None:
-        raw = fsio.read_input(result, MAX_RESULT, "result of the check")
-        checked = read_result(raw, catalog, printable(str(result)))
+    known = site.read_revoked(revoked, inputs.state_directory(state)) if show else Revoked()
+    given = fsio.read_input(result, MAX_RESULT, "result of the check") if result is not None else None
     moment = inputs.created_time(at) if at else format_time(dt.datetime.now(dt.UTC))
-    entry = new_entry(catalog, moment or "", who, where, note, checked)
-    signer = load_signer(key, lambda: inputs.passphrase(passphrase_file, "passphrase of the key")) if key else None
-    written = append(media.directories, entry, signer)
+    signer = load_signer(key, lambda: inputs.passphrase(passphrase_file, "passphrase of the key")) if key and not show else None
+
+    def log(directories: Sequence[Path]) -> Told:
+        media = Media.find(directories)
+        catalog = Digest.of(media.catalog_raw)
+        if show:
+            return _shown(read_custody(media.directories, catalog), custody_key or (), known)
+        checked = read_result(given, catalog, printable(str(result))) if given is not None else None
+        entry = new_entry(catalog, moment or "", who, where, note, checked)
+        return _logged(catalog, append(media.directories, entry, signer), signer)
+
+    def code(facts: dict[str, Any]) -> int:
+        return exit_code(Damaged("")) if show and facts["problems"] else 0
+
+    def log_one(one: Lying) -> Told:
+        facts, lines = log(one.directories)
+        return facts | {"exit_code": code(facts)}, lines
+
+    found = several(paths, unverified, console.say)
+    if found:
+        Batch(console, "shown" if show else "logged").run(found, log_one)
+        return
+    facts, lines = log(paths)
+    console.result(facts, lines)
+    if broken := code(facts):
+        raise typer.Exit(broken)
+
+
+def _logged(catalog: Digest, written: Sequence[LoggedMedium], signer: Signer | None) -> Told:
     lines = [f"logged       {one.path}: entry {one.entry.number}" for one in written]
     lines += [f"BROKEN       {one.path}: {problem}" for one in written for problem in one.problems]
     lines += [f"note         {one.path}: removed an incomplete entry of {one.entry.cut} bytes" for one in written if one.entry.cut]
@@ -87,11 +109,11 @@ def log_command(
             for one in written
         ],
     }
-    console.result(facts, lines if signer else [*lines, _UNSIGNED])
+    return facts, lines if signer else [*lines, _UNSIGNED]
 
 
-def _show(custody: Custody, keys: Sequence[Path], revoked: Revoked, console: Console) -> None:
-    """Print the entries; a broken chain ends with the exit code for damage."""
+def _shown(custody: Custody, keys: Sequence[Path], revoked: Revoked) -> Told:
+    """The entries of a log, and what is wrong with their chain."""
     if keys:
         public = [site.read_key(str(one)) for one in keys]
         custody = custody.checked(lambda content, form, seal: who_signed(content, form, seal, public, revoked))
@@ -99,15 +121,12 @@ def _show(custody: Custody, keys: Sequence[Path], revoked: Revoked, console: Con
     lines = [line for medium, entry in custody.entries for line in _lines(custody, entry, medium if several else "")]
     lines += [f"BROKEN       {problem}" for problem in custody.problems]
     whole = f"{plural(len(custody.entries), 'entry')}, the chain is intact" if custody.entries else "no entries yet"
-    code = exit_code(Damaged("")) if custody.problems else 0
     lines.append("result       broken: the log was changed or is damaged" if custody.problems else f"result       {whole}")
     if any(entry.digest not in custody.seals for _, entry in custody.entries):
         lines.append(
             _UNSIGNED if not any(entry.seal for _, entry in custody.entries) else f"{_UNSIGNED}; verify them with --custody-key"
         )
-    console.result({"entries": [_facts(custody, *one) for one in custody.entries], "problems": list(custody.problems)}, lines)
-    if code:
-        raise typer.Exit(code)
+    return {"entries": [_facts(custody, *one) for one in custody.entries], "problems": list(custody.problems)}, lines
 
 
 def _lines(custody: Custody, entry: CustodyEntry, medium: str) -> list[str]:

@@ -5,25 +5,30 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from airgap import fsio
-from airgap.admission.door import Found
+from airgap.admission.door import Found, believed_by
 from airgap.admission.terms import Terms
 from airgap.bundle.carried import read_custody
 from airgap.bundle.media import Media
+from airgap.bundle.several import several, unverified
 from airgap.bundle.store import BundleStore
+from airgap.cipher.sites import SiteSecret
 from airgap.cli.commands.connected.diff import read_content
 from airgap.cli.options import inputs
+from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
-from airgap.cli.terminal.console import Said
+from airgap.cli.terminal.console import Console, Said
 from airgap.documents.difference import Compared, Shown, of_catalog
-from airgap.errors import AirgapError, Damaged, Refused
+from airgap.errors import AirgapError, Damaged, Refused, SeveralBundles
 from airgap.format import names, sealed
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed, Unverified
@@ -43,7 +48,10 @@ _NEIGHBOURS = 50  # earlier bundles beside this one that are looked at
 @grouped
 def report_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=f"File to write the page to; {HELP}")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help=f"File to write the page to; {HELP} A directory: one page per bundle."),
+    ],
     since: Annotated[
         Path | None,
         typer.Option(
@@ -66,38 +74,69 @@ def report_command(
     It shows images, platforms, sizes, changes, sharing, signatures, SBOMs, volumes with checksums, and a QR code of the catalog's
     digest. Without --policy it verifies nothing, and says so; `airgap media check` checks the volumes.
 
+    Media that hold several bundles need a directory: it gets one page for each, STREAM-SERIAL.html.
+
     Example: airgap report /srv/out/prod-site-0008 -o report.html --since /srv/out/prod-site-0007
     """
-    written = Output(output, "--output")
-    console = said.console(taken(written))
+    asked = _Asked(since, policy, revoked, site_secrets(decrypt_key, passphrase_file), inputs.created_time(created), state)
+    if output.is_dir():
+        console = said.console()
+        terms = Terms.of_site(inputs.state_directory(state), policy, revoked=revoked) if policy else None
+        every = several(bundle, believed_by(terms) if terms else unverified, console.say)
+        if every and since is not None:
+            raise SeveralBundles([(one.name, one.directories) for one in every], "--since is for the report of one bundle")
+        if every:
+            Batch(console, "written").run(every, lambda one: _write(asked, one.directories, output, console))
+            return
+    console = said.console(not output.is_dir() and taken(Output(output, "--output")))
+    try:
+        console.result(*_write(asked, bundle, output, console))
+    except SeveralBundles as error:
+        error.hint = "for one page each, give a directory that exists: -o DIR; for one page, name the bundle"
+        raise
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the options said."""
+
+    since: Path | None
+    policy: Path | None
+    revoked: Path | None
+    secrets: Sequence[SiteSecret]
+    created: str | None
+    state: Path | None
+
+
+def _write(asked: _Asked, bundle: Sequence[Path], output: Path, console: Console) -> Told:
+    """Write the page of one bundle; into a directory by the bundle's name."""
     found = Found.at(bundle)  # read once: what is vouched for is what the page shows
     media = found.media
-    directory, trust = inputs.state_directory(state), Trust()
-    if policy is not None:  # a page must not show what the policy does not let in
-        verdict = found.vouched(Terms.of_site(directory, policy, revoked=revoked))
-        trust = Trust(printable(str(policy)), verdict.signers, verdict.reasons)
-    unverified = Unverified.read(media.catalog_raw)
-    catalog = unverified.claims
-    if decrypt_key:
-        catalog = sealed.unseal(catalog, site_secrets(decrypt_key, passphrase_file))
+    directory, trust = inputs.state_directory(asked.state), Trust()
+    if asked.policy is not None:  # a page must not show what the policy does not let in
+        verdict = found.vouched(Terms.of_site(directory, asked.policy, revoked=asked.revoked))
+        trust = Trust(printable(str(asked.policy)), verdict.signers, verdict.reasons)
+    shown = Unverified.read(media.catalog_raw)
+    catalog = sealed.unseal(shown.claims, asked.secrets) if asked.secrets else shown.claims
     store, here, remarks = _content(media, catalog)
-    made = inputs.created_time(created) or format_time(dt.datetime.now(dt.UTC))
     report = gather(
         catalog,
         store,
-        digest=unverified.digest,
-        made=made,
+        digest=shown.digest,
+        made=asked.created or format_time(dt.datetime.now(dt.UTC)),
         signatures=[Path(name).name for name in media.signatures],
         trust=trust,
-        before=_before(since, catalog, media, directory),
+        before=_before(asked.since, catalog, media, directory),
         here=here,
         remarks=remarks,
-        custody=read_custody(media.directories, unverified.digest),
+        custody=read_custody(media.directories, shown.digest),
         progress=console,
     )
     page = render(report)
-    written.write(page)
-    console.result(*_result(report, output, page))
+    if output.is_dir():
+        output /= f"{catalog.name}.html"
+    Output(output, "--output").write(page)
+    return _result(report, output, page)
 
 
 def _result(report: Report, output: Path, page: bytes) -> tuple[dict[str, object], list[str]]:

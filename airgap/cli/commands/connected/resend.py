@@ -13,6 +13,7 @@ import typer
 
 from airgap import fsio
 from airgap.bundle.media import Media
+from airgap.bundle.several import several, unverified
 from airgap.cli.options.asking import Asking, lookaside_of
 from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
@@ -117,11 +118,11 @@ class Resending:
             kept = None
         lock = kept[2] if kept else b""
         if self.places:
-            known, directories = _named([Path(place) for place in self.places])
+            known, directories = self._named([Path(place) for place in self.places])
             return known, directories, lock
         near = self.out / self.request.bundle
         if (near / names.CATALOG).is_file():
-            known, directories = _named([near])
+            known, directories = self._named([near])
             if Digest.of(known.raw) == self.request.catalog:
                 return known, directories, lock
         if kept is None:
@@ -133,6 +134,16 @@ class Resending:
                 "airgap export --resend REQUEST BUNDLE --out DIR",
             )
         return KnownBundle.read(kept[0], kept[1]), (), lock
+
+    def _named(self, places: Sequence[Path]) -> tuple[KnownBundle, Sequence[Path]]:
+        """The bundle that the user named, and its directories; none for a catalog alone. Of several, the one that is asked for."""
+        if len(places) == 1 and places[0].is_file():
+            raw = fsio.read_input(places[0], MAX_CATALOG, "catalog")
+            beside = Media.find([places[0].parent]) if places[0].name == names.CATALOG else None
+            return KnownBundle.read(raw, beside.signatures if beside else {}), ()
+        found = several(places, unverified, self.console.say)
+        media = Media.find(next((one.directories for one in found if one.digest == self.request.catalog), places))
+        return KnownBundle.read(media.catalog_raw, media.signatures), media.directories
 
     @contextlib.contextmanager
     def _again(self, catalog: Catalog | Sealed, gone: Sequence[str], lock: bytes) -> Iterator[SourceBlocks]:
@@ -162,16 +173,6 @@ class Resending:
             found = wanted if isinstance(wanted, Lock) else resolve(entries, source, self.console, self.threads, source)
             with SourceBlocks(catalog, found, source) as blocks:
                 yield blocks
-
-
-def _named(places: Sequence[Path]) -> tuple[KnownBundle, Sequence[Path]]:
-    """The bundle that the user named, and its directories; none for a catalog alone."""
-    if len(places) == 1 and places[0].is_file():
-        raw = fsio.read_input(places[0], MAX_CATALOG, "catalog")
-        beside = Media.find([places[0].parent]) if places[0].name == names.CATALOG else None
-        return KnownBundle.read(raw, beside.signatures if beside else {}), ()
-    media = Media.find(places)
-    return KnownBundle.read(media.catalog_raw, media.signatures), media.directories
 
 
 def _at_hand(catalog: Catalog | Sealed, directories: Sequence[Path]) -> dict[str, Path]:

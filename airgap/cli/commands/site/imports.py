@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from airgap.admission import site
+from airgap.admission.door import believed_by
 from airgap.admission.terms import Terms
 from airgap.bundle.media import Media
+from airgap.bundle.several import Lying, several
 from airgap.cli.options import inputs
+from airgap.cli.options.batch import Batch, PassedOver, Told
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.loading import AllowExpired, Loading, Paths, Trusting
 from airgap.cli.options.maps import read_map
@@ -21,10 +24,11 @@ from airgap.cli.options.targets import takes_signatures, with_signatures
 from airgap.cli.options.turns import BreakLeaseOption, Leasing, writing
 from airgap.cli.terminal.console import Console, Said
 from airgap.cli.terminal.outcome import import_result, preview_result
-from airgap.importer import run
+from airgap.errors import BaseMissing, SeveralBundles
+from airgap.importer import order, run
 from airgap.importer.preview import preview
 from airgap.importer.run import Destination
-from airgap.naming.mapping import parse_target
+from airgap.naming.mapping import FileTarget, parse_target
 from airgap.state import State
 
 RequireCustody = Annotated[
@@ -79,6 +83,9 @@ def import_command(
 
     Interrupted? Run the same command again. Importing the same bundle again does nothing.
 
+    Media that hold several bundles: they are imported one after the other, in the order of their serials. One that fails stops its
+    stream; other streams go on, and what was imported stays.
+
     Example: airgap import /mnt/usb --to docker://registry.site:5000/mirror --policy policy.json --map prefix=docker.io/library=base
     --dry-run
     """
@@ -101,23 +108,64 @@ def import_command(
             **loading.asked,
         )
 
-    Media.find(paths), terms()  # a mistake is said now, not after others are done
+    found = several(paths, believed_by(terms()), console.say)
+    if not found:
+        Media.find(paths)  # a mistake is said now, not after others are done
+    if found and isinstance(spec, FileTarget) and not spec.takes_several:
+        raise SeveralBundles([(one.name, one.directories) for one in found], f"{spec} takes one bundle, and there are several here")
     if dry_run:
-        _preview(paths, Destination(spec, target_builder(spec, reach, threads, console)), terms(), where, console)
+        destination = Destination(spec, target_builder(spec, reach, threads, console))
+
+        def look(directories: Sequence[Path], one: Lying | None = None) -> Told | PassedOver:
+            return _preview(directories, destination, terms(), where, console, one, found)
+
+        _tell(paths, found, look, Batch(console, "previewed"))
         return
     given = loading.signing(trusting.passphrase_file, needs_place=not takes_signatures(spec))
     leasing = Leasing(reach.options(threads, console), not loading.no_lease, break_lease)
-    with (
-        with_signatures(spec, given) as signing,
-        State(where, begin=init_state) as memory,
-        writing(memory, spec, "airgap import", loading.wait, console.say, leasing, signing) as turn,
-    ):
-        destination = Destination(spec, target_builder(spec, reach, threads, console, loading.files(signing)))
-        done = run.import_bundle(paths, destination, terms(), memory, console, turn, signing)
-    console.result(*import_result(done, str(spec), said.verbose))
+
+    def load(directories: Sequence[Path], one: Lying | None = None) -> Told | PassedOver:
+        with (
+            with_signatures(spec, given) as signing,
+            State(where, begin=init_state) as memory,
+            writing(memory, spec, "airgap import", loading.wait, console.say, leasing, signing) as turn,
+        ):
+            why = order.passed_over(one, found, memory, run.memory_key(spec, terms(), signing), allow_older) if one else ""
+            if why:
+                return PassedOver(why)
+            destination = Destination(spec, target_builder(spec, reach, threads, console, loading.files(signing)))
+            done = run.import_bundle(directories, destination, terms(), memory, console, turn, signing)
+        return import_result(done, str(spec), said.verbose)
+
+    _tell(paths, found, load, Batch(console, "imported", in_order=True))
 
 
-def _preview(paths: Sequence[Path], destination: Destination, terms: Terms, directory: Path, console: Console) -> None:
+def _tell(paths: Sequence[Path], found: Sequence[Lying], work: Callable[..., Told | PassedOver], batch: Batch) -> None:
+    """Import one bundle and print its result, or several one after the other."""
+    if found:
+        batch.run(found, lambda one: work(one.directories, one))
+    elif not isinstance(told := work(paths), PassedOver):
+        batch.console.result(*told)
+
+
+def _preview(
+    paths: Sequence[Path],
+    destination: Destination,
+    terms: Terms,
+    directory: Path,
+    console: Console,
+    one: Lying | None,
+    found: Sequence[Lying],
+) -> Told | PassedOver:
     with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
-        found = preview(paths, destination, terms, memory, console)
-    console.result(*preview_result(found, str(destination.spec)))
+        key = run.memory_key(destination.spec, terms, None)
+        if one and memory is not None and (why := order.passed_over(one, found, memory, key, terms.allow_older)):
+            return PassedOver(why)
+        try:
+            shown = preview(paths, destination, terms, memory, console)
+        except BaseMissing:
+            first = order.before(one, found) if one else None
+            if first is None:
+                raise
+            return PassedOver(f"nobody can tell before {first.name} is imported, which it builds on")
+    return preview_result(shown, str(destination.spec))

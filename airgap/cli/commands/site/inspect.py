@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from airgap.bundle.media import Media
+from airgap.bundle.several import several, unverified
+from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
+from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
@@ -29,11 +33,23 @@ def inspect_command(
 
     The content of an encrypted bundle is shown only with --decrypt-key.
 
+    Media that hold several bundles: all are shown, in the order of stream and serial.
+
     Example: airgap inspect /mnt/usb/prod-site-0007
     """
-    media = Media.find(bundle)
+    console = said.console()
+    secrets = site_secrets(decrypt_key, passphrase_file)
+    found = several(bundle, unverified, console.say)
+    if found:
+        Batch(console, "shown").run(found, lambda one: _inspect(one.directories, secrets))
+    else:
+        console.result(*_inspect(bundle, secrets))
+
+
+def _inspect(directories: Sequence[Path], secrets: Sequence[SiteSecret]) -> Told:
+    media = Media.find(directories)
     outer = Unverified.read(media.catalog_raw).claims
-    catalog = sealed.unseal(outer, site_secrets(decrypt_key, passphrase_file)) if decrypt_key else outer
+    catalog = sealed.unseal(outer, secrets) if secrets else outer
     readable = catalog if isinstance(catalog, Catalog) else None
     recipients = [wrapped.key_id for wrapped in outer.recipients] if isinstance(outer, Sealed) else []
     facts = {
@@ -52,7 +68,7 @@ def inspect_command(
         "encrypted_to": recipients,
         "verified": False,
     }
-    said.console().result(facts, [*_inspect_lines(catalog, media), *(f"encrypted    to key {key_id}" for key_id in recipients)])
+    return facts, [*_inspect_lines(catalog, media), *(f"encrypted    to key {key_id}" for key_id in recipients)]
 
 
 def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:

@@ -14,15 +14,17 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from airgap import fsio
-from airgap.admission.door import Judged, UnverifiedBundle, open_bundle
+from airgap.admission.door import Judged, UnverifiedBundle, believed_by, open_bundle
 from airgap.admission.terms import Terms
+from airgap.bundle.chain import Chain, Link
+from airgap.bundle.several import Lying, several, unverified
 from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.stores import is_layout
 from airgap.cli.terminal import signals
-from airgap.cli.terminal.console import Console, Quiet, Verbose
-from airgap.errors import MediaError, UsageError
+from airgap.cli.terminal.console import Console, Quiet, Verbose, report_error
+from airgap.errors import AirgapError, MediaError, UsageError
 from airgap.format.times import parse_time
 from airgap.layout import LayoutReader
 from airgap.limits import MAX_SETTINGS
@@ -36,7 +38,7 @@ from airgap.server.service import desk_service, registry_service
 from airgap.server.tls import server_context
 from airgap.server.watched import Watch, Watched
 from airgap.state import Event, State
-from airgap.text import printable
+from airgap.text import listing, printable
 
 _SPARE_FILES = 128
 Secrets: TypeAlias = tuple[SiteSecret, ...]
@@ -54,7 +56,8 @@ class _Served:
 
 def serve_command(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="STORE|BUNDLE...", help="An OCI layout directory, or a bundle's directory or media.")
+        list[Path],
+        typer.Argument(metavar="STORE|BUNDLE...", help="An OCI layout directory, or the directories or media of bundles."),
     ],
     listen: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", help="Address to listen on; port 0 picks a free port.")
@@ -90,7 +93,8 @@ def serve_command(
     """Serve a store or a bundle as a read-only registry, until SIGTERM or Ctrl-C.
 
     Images imported into a store while it is served appear at once. A bundle is served directly from its media: --policy decides
-    whether the bundle and its images are trusted; without --policy nothing is verified.
+    whether the bundle and its images are trusted; without --policy nothing is verified. Of several bundles on the media all are
+    served: a name stands for what the latest one says, and incremental ones find in the others what they build on.
 
     Other endpoints: /status for browsers, /metrics for Prometheus, /healthz for probes. -v logs every request. Certificate, key
     and htpasswd file are reloaded when they change.
@@ -137,30 +141,60 @@ def serve_command(
 def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state: Path | None, console: Console) -> _Served:
     first = Path(str(paths[0]).removeprefix("oci:"))
     if not is_layout(first):
-        return _bundle(paths, terms, secrets, console)
+        return _bundles(paths, terms, secrets, console)
     if len(paths) > 1:
-        raise UsageError("a store must be served alone", got=printable(str(paths[1])), expected="one STORE, or one bundle's media")
+        raise UsageError("a store must be served alone", got=printable(str(paths[1])), expected="one STORE, or media of bundles")
     layout = LayoutReader(first)
     target = f"oci:{first.absolute()}"
     bundles = (lambda: _loaded(state, target)) if state is not None else tuple
     return _Served(str(first), layout, layout.index, bundles)
 
 
-def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, console: Console) -> _Served:
-    bundle: Judged | UnverifiedBundle
-    vouchers: tuple[str, ...] = ()
-    if terms is not None:
-        # all that an import checks but serials, for several bundles may be served, and blobs, which clients check themselves
-        bundle = open_bundle(paths, terms, Judged)
-        vouchers = bundle.verdict.signers or ("a policy that accepts anything",)
-    else:
+def _bundles(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, console: Console) -> _Served:
+    """One bundle, or all that are on the media: what is refused or damaged is left out, as long as there is something to serve."""
+    if terms is None:
         console.say("no --policy: the signature of this bundle is not verified")
-        bundle = UnverifiedBundle.at(paths, secrets)
-    catalog, store = bundle.catalog, bundle.store
-    absent = sum(store.find_blob(digest) is None for digest in catalog.blobs)
-    if absent:
-        console.say(f"{catalog.name} builds on earlier bundles: {absent} blobs are not in it and cannot be pulled from here")
-    served = ServedBundle(
+    found = several(paths, unverified if terms is None else believed_by(terms), console.say)
+    opened = _open_all(found, terms, secrets) if found else [_open(paths, terms, secrets)]
+    # one bundle is read as it lies, several through each other: incremental ones find there what they build on
+    chain = Chain([Link(bundle.digest, bundle.catalog, bundle.volumes) for bundle in opened]) if found else opened[0].store
+    for bundle in opened:
+        absent = sum(chain.find_blob(digest) is None for digest in bundle.catalog.blobs)
+        if absent:
+            console.say(f"{bundle.catalog.name} builds on bundles that are not here: {absent} blobs cannot be pulled from here")
+    served = [_served(bundle) for bundle in opened]
+    return _Served(f"bundle {listing([bundle.catalog.name for bundle in opened])}", chain, lambda: None, lambda: served)
+
+
+def _open_all(found: Sequence[Lying], terms: Terms | None, secrets: Secrets) -> list[Judged | UnverifiedBundle]:
+    """Those that can be served; raises the first error if none can."""
+    opened: list[Judged | UnverifiedBundle] = []
+    errors: list[AirgapError] = []
+    for one in found:
+        try:
+            opened.append(_open(one.directories, terms, secrets))
+        except AirgapError as error:
+            error.what = error.what if one.name in error.what else f"{one.name}: {error.what}"
+            errors.append(error)
+    for failed in errors if opened else errors[1:]:
+        report_error(failed, as_json=False)
+    if not opened:
+        raise errors[0]
+    return opened
+
+
+def _open(paths: Sequence[Path], terms: Terms | None, secrets: Secrets) -> Judged | UnverifiedBundle:
+    if terms is None:
+        return UnverifiedBundle.at(paths, secrets)
+    # all that an import checks but serials, for several bundles may be served, and blobs, which clients check themselves
+    return open_bundle(paths, terms, Judged)
+
+
+def _served(bundle: Judged | UnverifiedBundle) -> ServedBundle:
+    catalog, vouchers = bundle.catalog, tuple[str, ...]()
+    if isinstance(bundle, Judged):
+        vouchers = bundle.verdict.signers or ("a policy that accepts anything",)
+    return ServedBundle(
         stream=catalog.stream,
         serial=catalog.serial,
         since=parse_time(catalog.created),
@@ -168,7 +202,6 @@ def _bundle(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, consol
         catalog=bundle.digest,
         vouchers=vouchers,
     )
-    return _Served(f"bundle {catalog.name}", store, lambda: None, lambda: (served,))
 
 
 def _loaded(state: Path, target: str) -> Sequence[ServedBundle]:

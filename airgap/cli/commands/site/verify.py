@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from airgap.admission.door import believed_by
+from airgap.bundle.several import several
 from airgap.cli.options import inputs
+from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.loading import AllowExpired, Paths, Trusting
 from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
 from airgap.cli.terminal.console import Said
 from airgap.cli.terminal.outcome import bundle_facts, judgement_lines, trust_lines
 from airgap.importer import run
-from airgap.importer.run import Destination
+from airgap.importer.run import Destination, Verified
 from airgap.naming.mapping import parse_store
 from airgap.text import plural
 
@@ -37,22 +42,36 @@ def verify_command(
 ) -> None:
     """Check signatures against the policy, and every byte of every volume against the signed catalog. Loads nothing.
 
+    Media that hold several bundles: each is verified, in the order of stream and serial.
+
     Example: airgap verify /mnt/usb1 /mnt/usb2 --policy policy.json
     """
     console = said.console()
     terms = trusting.terms(allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, threads=threads)
     spec = parse_store(held_at) if held_at else None
     destination = Destination(spec, target_builder(spec, reach, threads, console)) if spec else None
-    done = run.verify(paths, terms, console, deep or destination is not None, destination)
+
+    def verified(directories: Sequence[Path]) -> Told:
+        done = run.verify(directories, terms, console, deep or destination is not None, destination)
+        return _result(done, said.verbose)
+
+    found = several(paths, believed_by(terms), console.say)
+    if found:
+        Batch(console, "verified").run(found, lambda one: verified(one.directories))
+    else:
+        console.result(*verified(paths))
+
+
+def _result(done: Verified, verbose: bool) -> Told:
     facts = bundle_facts(done.opened) | {
         "verified": True,
         "judgements": [judgement.facts() for judgement in done.opened.judgements],
     }
-    lines = [*trust_lines(done.opened), *judgement_lines(done.opened.judgements, said.verbose)]
+    lines = [*trust_lines(done.opened), *judgement_lines(done.opened.judgements, verbose)]
     if done.rebuilt is not None:
         facts |= {"rebuilt_blobs": done.rebuilt.count, "not_rebuilt": [str(digest) for digest in done.rebuilt.skipped]}
         lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
         if done.rebuilt.skipped:
             skipped = plural(len(done.rebuilt.skipped), "blob")
             lines.append(f"not rebuilt  {skipped}: built on blobs that the site holds; name their target with --held-at TARGET")
-    console.result(facts, [*lines, "verified     complete, undamaged, trusted"])
+    return facts, [*lines, "verified     complete, undamaged, trusted"]

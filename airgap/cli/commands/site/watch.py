@@ -25,7 +25,7 @@ from airgap.errors import Interrupted, UsageError
 from airgap.format.times import format_time
 from airgap.importer.run import Destination
 from airgap.limits import MAX_POLICY
-from airgap.naming.mapping import FileTarget, Form, TargetSpec, parse_target
+from airgap.naming.mapping import FileTarget, TargetSpec, parse_target
 from airgap.state import State
 from airgap.text import printable
 from airgap.watch.arrivals import Arrivals
@@ -136,7 +136,7 @@ def _run(watcher: Watcher, tell: Callable[[WatchEvent], None], what: str, work: 
 
 def _target(to: str, rules: list[str] | None) -> TargetSpec:
     spec = parse_target(to, read_map(rules))
-    if isinstance(spec, FileTarget) and spec.form not in (Form.STORAGE, Form.K3S):
+    if isinstance(spec, FileTarget) and not spec.takes_several:
         raise UsageError(
             "this target holds only one bundle",
             where=str(spec),
