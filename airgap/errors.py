@@ -78,11 +78,11 @@ class SeveralBundles(UsageError):
 
     def __init__(self, choices: Sequence[tuple[str, Sequence[Path]]], what: str = "", *, hint: str = "") -> None:
         shown = [f"{name} in {', '.join(str(path) for path in paths)}" for name, paths in choices]
-        more = f"\nand {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
+        more = f" and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
         super().__init__(
             what or "there are several bundles here, and this command takes one",
             expected="the directory of one bundle",
-            got="\n".join(shown[:_MOST_SHOWN]) + more,
+            got="; ".join(shown[:_MOST_SHOWN]) + more,
             hint=hint or "name one of them",
         )
         self.choices = tuple((name, tuple(paths)) for name, paths in choices)

@@ -24,6 +24,7 @@ from airgap.exporter.judge import judge_images
 from airgap.exporter.keeping import busy, content_key, made_of, publish, publish_whole, record, recover_others
 from airgap.exporter.parity import write_parity
 from airgap.exporter.request import ExportRequest
+from airgap.exporter.same import same_content, unchanged
 from airgap.exporter.seal import make_catalog, seal, signature_path
 from airgap.exporter.worlds import Fresh, NamedBundle, Paths, There, Unfinished, Unnamed, Untold, World, find, look
 from airgap.format import names, sealed
@@ -51,6 +52,7 @@ class Exported:
         path: its directory.
         catalog: its catalog.
         fresh: False if an earlier run had finished it.
+        unchanged: whether it is the stream's latest bundle, and another one would not have differed.
         judgements: the policy's verdict on every instance, if requested.
         outcomes: the outcomes of the gates.
         encrypted_to: the ids of the keys that decrypt it.
@@ -65,6 +67,7 @@ class Exported:
     outcomes: Sequence[Outcome] = ()
     encrypted_to: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    unchanged: bool = False
     held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, compare=False)
 
 
@@ -90,6 +93,8 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
             stream, bases, patch = request.label.stream, request.far_side.bases, request.packing.patch
             check_bases(bases, stream, paths.serial, lambda number: _exported(state, stream, number))
             lock = request.lock(progress)
+            if (same := unchanged(request, paths, lock, state)) is not None:
+                return replace(_finished(request, same, lock, False, progress), unchanged=True)
             judged = _judge(request, lock, progress)
             if patch == "never" or not (bases or patch == "always"):
                 preflight.check(request.lay_out(lock, {}), request.out, paths.partial)  # nothing is created before it can succeed
@@ -107,16 +112,16 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
             gated = isinstance(catalog, Sealed)  # its gates looked into it before it was
             return _finished(request, world, lock, gated, progress)
         case There(paths, raw, catalog):
-            same = _same_content(request, world, state, progress)
-            if same is None:
+            lock_there = same_content(request, world, state, lambda: request.lock(progress))
+            if lock_there is None:
                 raise UsageError(
                     "a bundle with this name and different content already exists",
                     where=printable(str(paths.final)),
                     hint="choose another --serial or --out; a finished bundle is never overwritten",
                 )
-            done = _finished(request, world, same, False, progress)
+            done = _finished(request, world, lock_there, False, progress)
             if state.catalogs.find(catalog.stream, catalog.serial) is None:
-                state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in([paths.final]), same.to_bytes())
+                state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in([paths.final]), lock_there.to_bytes())
             record(state, paths.final)
             return done
 
@@ -148,7 +153,8 @@ def _write(
         state.record_sealing(catalog.stream, Sealing(paths.serial, Digest.of(shown.to_bytes()), request.asked))
         seal(paths.partial, shown, request.signers)
         path = publish(state, paths.partial)
-        return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in sites], lock.remarks, held.pop_all())
+        state.catalogs.note(catalog.stream, catalog.serial, request.inputs)
+        return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in sites], lock.remarks, held=held.pop_all())
 
 
 def _fill(
@@ -253,28 +259,6 @@ def _finished(request: ExportRequest, bundle: NamedBundle, lock: Lock, gated: bo
         raise
     encrypted_to = [wrapped.key_id for wrapped in catalog.recipients] if isinstance(catalog, Sealed) else []
     return Exported(path, catalog, False, judged, outcomes, encrypted_to, lock.remarks)
-
-
-def _same_content(request: ExportRequest, there: There, state: State, progress: Progress) -> Lock | None:
-    """The lock of the request, if a finished bundle has exactly that content."""
-    label, packing, catalog = request.label, request.packing, there.catalog
-    if label.created not in (None, catalog.created) or label.expiry(catalog.created) != catalog.expires:
-        return None
-    base = () if isinstance(catalog, Sealed) else catalog.base
-    if base != tuple(base.digest for base in request.far_side.bases) or len(catalog.parity) != packing.parity:
-        return None
-    lock, same_size = request.lock(progress), packing.volume_size == catalog.volume_size
-    if isinstance(catalog, Sealed):  # what is inside is known here from its lock alone
-        same = same_size and {one.key_id for one in catalog.recipients} == {site.key_id for site in packing.recipients}
-        return lock if same and made_of(state, catalog, there.raw) == lock.to_bytes() else None
-    if packing.recipients:
-        return None
-    plan = request.lay_out(lock, {})
-    if any(blob.patch for blob in catalog.blobs.values()):  # their sizes are known only to who makes them again
-        bare, found = ([replace(image, volumes=()) for image in images] for images in (plan.images, catalog.images))
-        return lock if packing.patch != "never" and same_size and found == bare else None
-    same = catalog.images == plan.images and tuple(volume.size for volume in catalog.volumes) == plan.sizes
-    return lock if same else None
 
 
 def _require_signatures(final: Path, signers: Sequence[Signer]) -> None:

@@ -119,6 +119,7 @@ class ExportRequest:
         threads: how many blobs are fetched at a time.
         restart: discard an unfinished bundle instead of going on with it.
         wait: seconds to wait for another command that makes a bundle of the stream.
+        again: make the bundle even if the stream's latest one lies in ``out`` and has just that content.
     """
 
     label: Label
@@ -131,6 +132,7 @@ class ExportRequest:
     threads: int = 4
     restart: bool = False
     wait: float = 0.0
+    again: bool = True
 
     def lock(self, progress: Progress) -> Lock:
         """As ``Cargo.lock``."""

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from airgap import fsio
+from airgap.errors import Damaged
 
 _CATALOG, _LOCK = "catalog.json", "lock.json"
+_INPUTS, _MAX_INPUTS = "inputs", 256
 _MAX_FILE = 1 << 30
 #: So many bundles of a stream are kept, the latest. A request for an older one needs the bundle itself or its catalog.
 KEPT = 32
@@ -34,6 +36,20 @@ class Catalogs:
         for name, content in {**signatures, _LOCK: lock, _CATALOG: raw}.items():
             fsio.write_durable(place / name, content, 0o600)
         self._drop_oldest(place.parent)
+
+    def note(self, stream: str, serial: int, inputs: str) -> None:
+        """Store the digest over what was asked of a bundle that is kept. Raises ``MediaError``."""
+        place = self._root / stream / str(serial)
+        if fsio.is_there(place / _CATALOG):
+            fsio.write_durable(place / _INPUTS, inputs.encode(), 0o600)
+
+    def noted(self, stream: str, serial: int) -> str:
+        """What :meth:`note` has stored, or an empty string. Raises ``MediaError``."""
+        try:
+            raw = fsio.read_if_there(self._root / stream / str(serial) / _INPUTS, _MAX_INPUTS)
+        except Damaged:
+            return ""
+        return (raw or b"").decode("ascii", "replace")
 
     def find(self, stream: str, serial: int) -> tuple[bytes, dict[str, bytes], bytes] | None:
         """The catalog of a bundle, its signature files by name, and its lock; None if unknown.

@@ -85,7 +85,20 @@ class Vendor:
         listed = self.root / "images.txt"
         listed.write_text("".join(f"oci:{self.origin}:{HOST}/{name}\n" for name in names))
         key, state = self.sender.key, self.root / "exporter-state"
-        fixed = ["--out", self.root / "out", "--stream", stream, "--key", key, "--state", state, "--threads", 1, "--json"]
+        fixed = [
+            "--out",
+            self.root / "out",
+            "--stream",
+            stream,
+            "--key",
+            key,
+            "--state",
+            state,
+            "--threads",
+            1,
+            "--again",
+            "--json",
+        ]
         return Path(done(here("export", listed, *fixed, *options))["bundle"])
 
 

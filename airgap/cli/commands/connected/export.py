@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,8 @@ from airgap.exporter.export import Exported, export
 from airgap.exporter.request import Demands, ExportRequest, FarSide
 from airgap.format import names
 from airgap.format.catalog import Catalog, savings
+from airgap.format.outline import Outline
+from airgap.format.times import parse_time
 from airgap.state import State
 from airgap.text import human_size, plural
 from airgap.trust.keys.signers import Signer
@@ -48,6 +51,9 @@ def export_command(
     attach: gates.AttachOption = None,
     threads: ThreadsOption = 4,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle with different content.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make a new bundle even if the stream's latest one lies in OUT and would not differ.")
+    ] = False,
     encrypt_to: EncryptOption = None,
     resend: ResendOption = None,
     wait: StreamWaitOption = WAIT,
@@ -57,7 +63,8 @@ def export_command(
 ) -> None:
     """Fetch everything on an image list into a signed bundle: OUT/STREAM-SERIAL/.
 
-    Interrupted? Run the same command again: it continues where it stopped.
+    Interrupted? Run the same command again: it continues where it stopped. If nothing has changed since the stream's latest bundle,
+    and that one lies in OUT, no second one is made.
 
     With --since the bundle leaves out what the site already has, and carries new versions of layers as patches of the old ones.
 
@@ -95,9 +102,8 @@ def export_command(
         demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, asking.scratch, console))
         signers = inputs.signers(key, passphrase_file)
         with State(asking.directory, begin=init_state) as memory, open_bases(known, reach, console) as bases:
-            request = ExportRequest(
-                label, cargo, out, signers, packing, FarSide(bases), demands, threads=threads, restart=restart, wait=wait
-            )
+            far_side = FarSide(bases)
+            request = ExportRequest(label, cargo, out, signers, packing, far_side, demands, threads, restart, wait, again)
             done = export(request, memory, console)
             tell(console, memory, done, *export_result(done, signers))
 
@@ -131,6 +137,8 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         "signers": [signer.key_id for signer in signers],
         "encrypted_to": list(done.encrypted_to),
         "already_there": not done.fresh,
+        "unchanged": done.unchanged,
+        "created": catalog.created,
         "remarks": list(done.remarks),
         **gates.outcome_facts(done),
     }
@@ -138,6 +146,7 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
     size = f"{inside}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
     lines = [
         f"{'finished' if done.fresh else 'exists':<12} {done.path}",
+        *([_unchanged_line(catalog)] if done.unchanged else []),
         f"content      {size}",
         *parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
         *_savings_lines(facts),
@@ -148,6 +157,12 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         f"check        cd {done.path} && sha256sum -c {names.SUMS}",
     ]
     return facts, lines
+
+
+def _unchanged_line(catalog: Outline) -> str:
+    age = dt.datetime.now(dt.UTC) - parse_time(catalog.created)
+    old = plural(age.days, "day") if age.days else plural(int(age.total_seconds() // 3600), "hour")
+    return f"unchanged    serial {catalog.serial}, {old} old, is what a new bundle would be; --again makes one all the same"
 
 
 def _savings_lines(facts: dict[str, Any]) -> list[str]:
