@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,6 +169,52 @@ def test_what_skopeo_wrote_is_read_and_what_we_write_skopeo_reads(site: Site, gu
     logout: list[str | Path] = ["skopeo", "logout", "--authfile", theirs, guarded.address]
     subprocess.run(logout, check=True, capture_output=True)
     failed(resolve(site, guarded, "--authfile", theirs), NETWORK, "401")
+
+
+def without_session(site: Site) -> dict[str, str]:
+    """The environment of a login shell without a session, of a service, of ``sudo``."""
+    return {"PATH": os.environ["PATH"], "HOME": str(site.root / "home")}
+
+
+def test_login_without_a_session_is_still_there_after_a_restart_and_skopeo_and_podman_read_it(
+    site: Site, guarded: DockerRegistry
+) -> None:
+    require("skopeo")
+    home = site.root / "home/.config/containers/auth.json"
+    done = command(site, "login", guarded.address, "-u", USER, "--password-stdin", given=PASSWORD, XDG_RUNTIME_DIR="")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"stored in    {home}" in done.stdout
+    assert home.stat().st_mode & 0o777 == 0o600
+    readers = [["skopeo", "login", "--get-login", guarded.address]]
+    if shutil.which("podman"):
+        readers.append(["podman", "login", "--get-login", guarded.address])
+    if os.geteuid() != 0:  # skopeo stops at a /run/containers that it may not read
+        readers = readers[1:]
+    for line in readers:
+        shown = subprocess.run(line, env=without_session(site), capture_output=True, text=True, check=False)
+        assert shown.stdout.strip() == USER, shown.stderr
+    assert resolve(site, guarded).returncode == 0  # in a session, too
+    assert command(site, "logout", guarded.address).stdout == f"removed      1 login from {home}\n"
+    failed(command(site, "logout", guarded.address, XDG_RUNTIME_DIR=""), USAGE, "not logged in", str(home))
+
+
+def test_refused_registry_says_whether_there_is_no_login_or_a_wrong_one_and_where_it_is_from(
+    site: Site, guarded: DockerRegistry
+) -> None:
+    host = guarded.address
+    anonymous = resolve(site, guarded)
+    failed(anonymous, NETWORK, "401", f"{host} requires a login", "none was found", f"`airgap login {host}`")
+    assert "refuses" not in anonymous.stderr
+    assert login(site, f"{host}/team").returncode == 0
+    file = site.root / "run/containers/auth.json"
+    wrong = base64.b64encode(f"{USER}:canary-wrong".encode()).decode()
+    file.write_text(json.dumps({"auths": {f"{host}/team": {"auth": wrong}}}))
+    again = f"`airgap login {host}/team`"
+    refused = resolve(site, guarded)
+    failed(refused, NETWORK, "401", f"{host} refuses this login", f"(not {USER}, from {file})", again)
+    assert "canary-wrong" not in refused.stderr
+    named = f"`airgap login {host}/team --authfile {file}`"
+    failed(resolve(site, guarded, "--authfile", file), NETWORK, f"{host} refuses this login", named)
 
 
 def test_auth_file_named_by_the_environment_is_the_one_that_is_written(site: Site, guarded: DockerRegistry) -> None:

@@ -18,7 +18,7 @@ from airgap.registry.http.failures import redact
 from airgap.registry.http.refusals import refusal
 from airgap.registry.http.wire import Answer
 from airgap.registry.settings.credentials import Credential
-from airgap.registry.settings.options import Endpoint
+from airgap.registry.settings.options import Account, Endpoint, RegistryOptions
 from airgap.text import printable
 
 _MAX_TOKEN_ANSWER = 1024 * 1024
@@ -76,17 +76,18 @@ class Authenticator:
     """Gives every call its ``Authorization`` header. Thread-safe; a token is fetched once for all threads.
 
     Args:
-        credential: who we are to a registry (its host as references name it) and a repository there.
+        options: know who we are to a registry and a repository there.
         fetch: makes one call (method, URL, headers, body, for which registry) with repeats but without authorisation or cross-site
             surprises.
     """
 
     def __init__(
         self,
-        credential: Callable[[str, str], Credential | None],
+        options: RegistryOptions,
         fetch: Callable[[str, str, Mapping[str, str], bytes | None, Endpoint], Answer],
     ) -> None:
-        self._credential = credential
+        self._credential = options.credential
+        self._account = options.account
         self._fetch = fetch
         self._lock = threading.Lock()
         self._busy: dict[Access, threading.Lock] = {}
@@ -100,6 +101,10 @@ class Authenticator:
     def challenge(self, endpoint: Endpoint) -> Challenge:
         """What the registry has asked for, without a scheme as long as it has asked for nothing."""
         return self._challenges.get(endpoint.base, Challenge(""))
+
+    def account(self, access: Access) -> Account | None:
+        """Who the registry knows that we are, None as long as it has not asked."""
+        return self._account(access.endpoint.host, access.path) if self.was_asked(access.endpoint) else None
 
     def header(self, access: Access) -> str:
         """The header's value for a call, ``""`` as long as the registry has not asked for any."""
@@ -173,6 +178,7 @@ class Authenticator:
             headers = {} if credential is None else {"Authorization": credential.basic()}
             answer = self._fetch("GET", f"{realm}{joint}{urlencode(fields)}", headers, None, access.endpoint)
         if answer.status != 200:
+            answer.account = self._account(access.endpoint.host, access.path)
             raise refusal(answer, f"the token server of {printable(access.endpoint.host, 120)} rejected the request")
         return _read_token(answer)
 

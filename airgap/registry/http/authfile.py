@@ -59,6 +59,7 @@ def try_login(options: RegistryOptions, host: str, path: str, login: Login) -> b
             return transport.asked(host)
     except RegistryError as error:
         if error.got.startswith(("401", "403")):
+            error.expected = ""
             error.hint = "check the user name and password; some registries require a token instead of a password"
         raise
 
@@ -96,6 +97,8 @@ def forget_login(file: Path, host: str, path: str, environment: Mapping[str, str
     Raises:
         As :func:`keep_login`.
     """
+    if not _is_there(file):
+        return False
     with _alone(file):
         document = _read(file)
         helper = "" if path else helper_of(document, host)
@@ -113,6 +116,8 @@ def forget_all(file: Path) -> int:
     Raises:
         As :func:`keep_login`.
     """
+    if not _is_there(file):
+        return 0
     with _alone(file):
         document = _read(file)
         entries = document.get("auths")
@@ -133,6 +138,13 @@ def _alone(file: Path) -> Iterator[None]:
     busy = Busy("another command is writing the auth file", where=printable(str(file)), hint="run the command again")
     with fsio.exclusive_directory(directory, busy):
         yield
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a directory above that is not for us
+        return False
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -9,13 +9,12 @@ from urllib.parse import urlsplit
 from airgap.errors import NotFound, RegistryError
 from airgap.registry.http.failures import MAX_ERROR_BODY, NETWORK, redact
 from airgap.registry.http.wire import Answer
+from airgap.registry.settings.options import Account
 from airgap.text import printable
 
 _ERROR_BODY_SECONDS = 20.0
-_LOGIN_HINT = "log in with `airgap login HOST`; some registries also answer this for repositories that do not exist"
+_MAY_LACK = "; some registries also answer this for repositories that do not exist"
 _HINTS = {
-    401: _LOGIN_HINT,
-    403: _LOGIN_HINT,
     413: "the registry or a proxy in front of it limits the size of uploads: raise that limit",
     429: "wait, or log in: registries allow more requests to authenticated users",
     507: "free some space on the registry",
@@ -38,9 +37,28 @@ def refusal(answer: Answer, what: str = "") -> RegistryError:
         hint = f"if the registry speaks TLS, put its CA into certs.d/{host}/ca.crt or --cert-dir {host}=DIR"
     if answer.status == 400 and "SSL certificate" in said:
         hint = "put client.cert and client.key of the registry into certs.d or --cert-dir: see docs/registries.md"
+    expected = ""
+    if answer.status in (401, 403) and (answer.own or answer.account):
+        what, expected, hint = _denied(answer, what)
     kind = NotFound if answer.status == 404 and answer.own and "DENIED" not in codes else RegistryError
     got = f"{status}: {said}" if said else status
-    return kind(what or "the registry rejected the request", where=f"{answer.method} {redact(answer.url)}", got=got, hint=hint)
+    what = what or "the registry rejected the request"
+    return kind(what, where=f"{answer.method} {redact(answer.url)}", expected=expected, got=got, hint=hint)
+
+
+def _denied(answer: Answer, what: str) -> tuple[str, str, str]:
+    """What is wrong, what was expected and the hint, of a 401 or 403: there is no login, or the one that there is does not do."""
+    account = answer.account or Account(urlsplit(answer.url).netloc)
+    host = printable(account.host, 120)
+    if not account.user:
+        again = account.again or f"airgap login {host}"
+        none = f"a login for {host} (none was found)" if answer.account else ""
+        return what or f"{host} requires a login", none, f"log in with `{again}`{_MAY_LACK}"
+    hint = f"log in again with `{account.again}`" if account.again else f"correct the login in {account.origin}"
+    whose = f"{account.user}, from {account.origin}"
+    if answer.status == 401:
+        return what or f"{host} refuses this login", f"a login that {host} accepts (not {whose})", hint
+    return what or f"{host} denies this to {account.user}", f"a login with the right to do this (not {whose})", f"{hint}{_MAY_LACK}"
 
 
 def read_errors(answer: Answer) -> tuple[list[str], str]:

@@ -112,7 +112,7 @@ class Transport:
         self.options = options
         self._wire = Wire(options)
         self._endpoints = Endpoints(options, self._wire)
-        self._auth = Authenticator(options.credential, self._fetch_token)
+        self._auth = Authenticator(options, self._fetch_token)
         self.patience = Patience(options)
         self.slots = Slots(options.per_host)
         self._lock = threading.Lock()
@@ -182,10 +182,15 @@ class Transport:
             RegistryError: an answer that must not be followed or believed.
             One of ``NETWORK``: no answer.
         """
-        endpoint = self.endpoint(call)
+        answer = self._authorised(call, call.access(self.endpoint(call)))
+        if answer.status in (401, 403) and answer.own:
+            answer.account = self._auth.account(call.access(self.endpoint(call)))
+        return answer
+
+    def _authorised(self, call: AnyCall, access: Access) -> Answer:
+        endpoint = access.endpoint
         url = self.url(call)
         own = endpoint.serves(url)
-        access = call.access(endpoint)
         offered = self._auth.header(access) if own else ""
         answer = self._follow(call, endpoint, url, offered)
         if answer.status != 401 or not answer.own or not isinstance(call.body, bytes | None):

@@ -23,7 +23,7 @@ from airgap.errors import RegistryError
 from airgap.pace import Pace, PacedResponse, Pacing, send_all
 from airgap.registry.http.failures import MAX_ERROR_BODY, NETWORK, redact
 from airgap.registry.settings.certificates import Certificates, unverified
-from airgap.registry.settings.options import Endpoint, RegistryOptions, is_loopback, origin
+from airgap.registry.settings.options import Account, Endpoint, RegistryOptions, is_loopback, origin
 from airgap.text import printable
 
 #: Bytes asked for at once. Measured: faster than 64 KiB and 1 MiB, it stays in the processor's cache until it is hashed; and this
@@ -44,7 +44,8 @@ Body = bytes | Iterator[memoryview] | None
 class Answer:
     """An HTTP response whose body has not been read yet. Exactly one of ``read``, ``finish`` and ``close`` must end it.
 
-    ``own`` tells whether the registry itself gave it, and not a place it redirected to.
+    ``own`` tells whether the registry itself gave it, and not a place it redirected to; ``account`` who we were to it, where that
+    may be why it refuses.
     """
 
     def __init__(self, method: str, url: str, response: urllib3.BaseHTTPResponse) -> None:
@@ -53,6 +54,7 @@ class Answer:
         self.status = response.status
         self.reason = response.reason or ""
         self.own = True
+        self.account: Account | None = None
         self._headers = response.headers
         self._raw = response
         # http.client's response reads straight into the caller's buffer; urllib3's wrapper around it allocates and copies.

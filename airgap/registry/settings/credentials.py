@@ -7,10 +7,11 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,16 @@ _HUB_KEY = "https://index.docker.io/v1/"
 
 @dataclass(frozen=True)
 class Credential:
-    """A user name and password, or an identity token that is exchanged for access tokens."""
+    """A user name and password, or an identity token that is exchanged for access tokens.
+
+    ``origin`` and ``scope`` are for messages: the file or helper that it is from, and the registry or namespace that it is for.
+    """
 
     username: str
     password: str = field(repr=False)
     identity_token: str = field(default="", repr=False)
+    origin: str = field(default="", repr=False, compare=False)
+    scope: str = field(default="", repr=False, compare=False)
 
     def basic(self) -> str:
         """The value of a Basic ``Authorization`` header."""
@@ -48,12 +54,29 @@ class Login:
     password: str = field(repr=False)
 
 
-def primary_file(environment: Mapping[str, str]) -> Path:
-    """The auth file that a login is written to, and that is read first (containers-auth.json(5))."""
+def login_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """The auth files of podman and skopeo in the order in which they are read (containers-auth.json(5)).
+
+    A login is written to the last one, and would count for nothing if an earlier one had another for the same registry. That is the
+    file of the session, where there is one; without ``XDG_RUNTIME_DIR`` the user's own, which is still there after a restart.
+    """
     if environment.get("REGISTRY_AUTH_FILE"):
-        return Path(environment["REGISTRY_AUTH_FILE"])
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    return Path(runtime, "containers/auth.json") if runtime else Path(f"/run/containers/{os.getuid()}/auth.json")
+        return (Path(environment["REGISTRY_AUTH_FILE"]),)
+    if environment.get("XDG_RUNTIME_DIR"):
+        return (Path(environment["XDG_RUNTIME_DIR"], "containers/auth.json"),)
+    return (Path(f"/run/containers/{os.getuid()}/auth.json"), *_user_file(environment))
+
+
+def logout_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """The auth files that :func:`login_files` may have led to, now or in another session."""
+    named = bool(environment.get("REGISTRY_AUTH_FILE"))
+    return login_files(environment) if named else tuple(dict.fromkeys((*login_files(environment), *_user_file(environment))))
+
+
+def _user_file(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    if environment.get("XDG_CONFIG_HOME"):
+        return (Path(environment["XDG_CONFIG_HOME"]) / "containers/auth.json",)
+    return (Path(environment["HOME"]) / ".config/containers/auth.json",) if environment.get("HOME") else ()
 
 
 class CredentialStore:
@@ -62,10 +85,14 @@ class CredentialStore:
     Args:
         files: auth files in order of preference; those that do not exist are skipped.
         environment: passed on to credential helpers; its ``PATH`` is where they are looked for.
+        authfile: the only file, as the operator named it.
     """
 
-    def __init__(self, files: tuple[Path, ...] = (), environment: Mapping[str, str] | None = None) -> None:
-        self._files = files
+    def __init__(
+        self, files: tuple[Path, ...] = (), environment: Mapping[str, str] | None = None, *, authfile: Path | None = None
+    ) -> None:
+        self._files = files if authfile is None else (authfile,)
+        self._option = "" if authfile is None else f" --authfile {shlex.quote(str(authfile))}"
         self._environment = environment
         self._lock = threading.Lock()
         self._documents: list[tuple[Path, dict[str, Any]]] | None = None
@@ -85,18 +112,17 @@ class CredentialStore:
         if authfile is not None:
             if not authfile.is_file():
                 raise UsageError("the auth file does not exist", where=printable(str(authfile)), hint="log in with `airgap login`")
-            return cls((authfile,), env)
-        home = Path(env["HOME"]) if env.get("HOME") else None
-        files = [primary_file(env)]
-        if env.get("XDG_CONFIG_HOME"):
-            files.append(Path(env["XDG_CONFIG_HOME"]) / "containers/auth.json")
-        elif home:
-            files.append(home / ".config/containers/auth.json")
+            return cls(environment=env, authfile=authfile)
+        files = [*login_files(env)[:1], *_user_file(env)]
         if env.get("DOCKER_CONFIG"):
             files.append(Path(env["DOCKER_CONFIG"]) / "config.json")
-        elif home:
-            files.append(home / ".docker/config.json")
+        elif env.get("HOME"):
+            files.append(Path(env["HOME"]) / ".docker/config.json")
         return cls(tuple(files), env)
+
+    def login_command(self, scope: str) -> str:
+        """The command that stores a login for a registry or namespace where this store looks for it."""
+        return f"airgap login {printable(scope, 200)}{printable(self._option, 400)}"
 
     def lookup(self, host: str, path: str = "") -> Credential | None:
         """The credential for a repository, or None when there is none.
@@ -118,14 +144,12 @@ class CredentialStore:
         if self._documents is None:
             self._documents = [(file, read_auth_file(file)) for file in self._files if _exists(file)]
         for file, document in self._documents:
-            found = self._ask_helper(document, host) or _find_entry(document, host, path, str(file))
-            if found is not None:
+            name = helper_of(document, host)
+            if name and (kept := run_helper(name, _server(host), self._environment)):
+                return replace(kept, origin=f"docker-credential-{name}, which {file} names", scope=host)
+            if found := _find_entry(document, host, path, str(file)):
                 return found
         return None
-
-    def _ask_helper(self, document: dict[str, Any], host: str) -> Credential | None:
-        name = helper_of(document, host)
-        return run_helper(name, _server(host), self._environment) if name else None
 
 
 def helper_of(document: Mapping[str, Any], host: str) -> str:
@@ -248,7 +272,7 @@ def _find_entry(document: dict[str, Any], host: str, path: str, where: str) -> C
     for wanted in scopes(_normal(host), path):
         for key, entry in entries.items():
             if entry_key(key) == wanted and (found := _read_entry(_object(entry), f"{where}: auths: {printable(key)}")):
-                return found
+                return replace(found, origin=where, scope=wanted)
     return None
 
 

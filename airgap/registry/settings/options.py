@@ -14,6 +14,7 @@ from airgap.pace import Pacing
 from airgap.registry.settings.credentials import Credential, CredentialStore, Login, scopes
 from airgap.registry.settings.limits import Bucket
 from airgap.registry.settings.rules import Rules
+from airgap.text import printable
 
 #: Docker Hub's name in references is not the name of its API host.
 _API_HOSTS = {DEFAULT_HOST: API_HOST}
@@ -95,6 +96,15 @@ class RegistryOptions:
                 return Credential(self.logins[name].user, self.logins[name].password)
         return self.credentials.lookup(host, path)
 
+    def account(self, host: str, path: str) -> Account:
+        """Who we are to a registry, for messages. Raises as :meth:`credential`."""
+        found = self.credential(host, path)
+        if found is None:
+            return Account(host, again=self.credentials.login_command(host))
+        again = self.credentials.login_command(found.scope) if found.scope else ""
+        user = printable(found.username, 60) or "an identity token"
+        return Account(host, user, printable(found.origin, 300) or "the image list", again)
+
     def endpoint(self, host: str, *, insecure: bool | None = None) -> Endpoint:
         """Where the API of the registry that references call ``host`` is, as far as that can be told without asking it.
 
@@ -103,6 +113,23 @@ class RegistryOptions:
         """
         plain = (self.is_insecure(host) if insecure is None else insecure) or is_loopback(host)
         return Endpoint(host, f"{'http' if plain else 'https'}://{_API_HOSTS.get(host, host)}")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who we are to a registry; no secrets.
+
+    Attributes:
+        host: the registry as references name it.
+        user: the user name; empty when there is no login.
+        origin: the file, helper or list that the login is from.
+        again: the command that stores another one; empty where none does.
+    """
+
+    host: str
+    user: str = ""
+    origin: str = ""
+    again: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from airgap.cli.options.stores import CertDirOption, InsecureOption, Reach, Regi
 from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
 from airgap.registry import CredentialStore, Login
-from airgap.registry.http.authfile import check_scope, keep_login, try_login
-from airgap.registry.settings.credentials import primary_file
+from airgap.registry.http.authfile import check_scope, forget_login, keep_login, try_login
+from airgap.registry.settings.credentials import login_files
 from airgap.text import printable
 
 _MAX_PASSWORD = 64 * 1024
@@ -27,7 +27,7 @@ AuthfileOption = Annotated[
         "--authfile",
         metavar="FILE",
         help="The auth file.",
-        show_default="REGISTRY_AUTH_FILE, else containers/auth.json in XDG_RUNTIME_DIR or /run/containers/UID",
+        show_default="REGISTRY_AUTH_FILE, else containers/auth.json in XDG_RUNTIME_DIR, else in ~/.config",
     ),
 ]
 
@@ -54,7 +54,10 @@ def login_command(
     login = _ask(user, password_stdin)
     reach = Reach(insecure, cert_dir, registries_conf=registries_conf)
     asked = try_login(reach.options(1, console, credentials=CredentialStore()), host, path, login)
-    kept = keep_login(authfile or primary_file(os.environ), host, path, login, os.environ)
+    *earlier, file = [authfile] if authfile else login_files(os.environ)
+    for other in earlier:  # an older login there would count before this one
+        forget_login(other, host, path, os.environ)
+    kept = keep_login(file, host, path, login, os.environ)
     name = f"{host}/{path}" if path else host
     lines = [f"logged in    {name} as {login.user}", f"stored in    {kept}"]
     if not asked:
