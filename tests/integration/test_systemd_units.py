@@ -1,4 +1,4 @@
-"""The systemd units in samples/ are such that systemd takes them, and their command lines such that airgap takes them."""
+"""The systemd units in samples/ are such that systemd and airgap take them, and fit what README and docs/watch.md install."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from tests.support.cli import here
 from tests.support.tools import require
 
-UNITS = sorted((Path(__file__).resolve().parents[2] / "samples/systemd").glob("*.service"))
-PROGRAM = "/usr/local/bin/airgap"
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = sorted((ROOT / "samples/systemd").glob("*.service"))
+PROGRAM = "/opt/airgap/bin/airgap"
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -31,3 +32,43 @@ def test_airgap_knows_every_option_in_a_unit(unit: Path) -> None:
     name, *words = shlex.split(command)
     shown = here(name, "--help").stdout
     assert [word for word in words if word.startswith("--") and word not in shown] == []
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_unit_fits_the_installation_that_the_documents_describe(unit: Path) -> None:
+    text, setup = unit.read_text(), (ROOT / "docs/watch.md").read_text()
+    assert f"sudo python3 -m venv {Path(PROGRAM).parents[1]} " in (ROOT / "README.md").read_text()
+    (user,) = re.findall(r"^User=(.*)$", text, re.MULTILINE)
+    (home,) = re.findall(r" HOME=(\S+)", text)
+    assert f"--home-dir {home} --shell /usr/sbin/nologin {user}\n" in setup
+    assert f"StateDirectory={Path(home).name}\n" in text  # systemd lets the service write there
+    assert f"AIRGAP_STATE={home} " in text
+    (file,) = re.findall(r"^EnvironmentFile=-(.*)$", text, re.MULTILINE)
+    assert file in setup
+
+
+def test_watching_service_may_write_where_its_bundles_and_stores_lie() -> None:
+    text = (ROOT / "samples/systemd/airgap-watch.service").read_text()
+    (writable,) = re.findall(r"^ReadWritePaths=(.*)$", text, re.MULTILINE)
+    places = [Path(one.lstrip("-")) for one in writable.split()]
+    (drop,) = re.findall(r"DROP=(\S+)", text)
+    (store,) = re.findall(r"STORE=(\S+)", (ROOT / "samples/systemd/airgap-serve.service").read_text())
+    assert all(any(Path(path).is_relative_to(place) for place in places) for path in (drop, store, "/media"))
+
+
+def blocks(document: Path) -> list[str]:
+    """The lines of commands in a document."""
+    return [
+        line
+        for block in re.findall(r"^```\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+
+
+def test_airgap_knows_every_command_and_option_in_readme() -> None:
+    lines = [shlex.split(line, comments=True) for line in blocks(ROOT / "README.md") if line.startswith("airgap ")]
+    assert len(lines) >= 6
+    for _, *words in lines:
+        command = words[:2] if words[0] in ("keys", "policy", "media") else words[:1]
+        shown = here(*command, "--help").stdout
+        assert [word for word in words if word.startswith("-") and word not in shown] == [], words
