@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator
 
@@ -67,18 +68,19 @@ def parse_list(data: bytes, name: str, places: Places = by_name, expand: Callabl
 
 
 def _decode(data: bytes, mistakes: Mistakes) -> str:
-    hint = "save the list as UTF-8 without a byte order mark"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:4].count(0) >= 2:
+        hint = "convert it: iconv -f UTF-16 -t UTF-8; PowerShell writes UTF-8 with `Set-Content -Encoding utf8`"
+        mistakes.add(Spot(1, 1), "the list is UTF-16 text", expected="UTF-8", got=data[:4].hex(" "), hint=hint)
+        mistakes.raise_any()
+    data = data.removeprefix(codecs.BOM_UTF8)  # editors of Windows write it
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
-        got = data[error.start : error.end].hex(" ")
-        mistakes.add(_spot(before, len(before)), "not UTF-8 text", expected="UTF-8", got=got, hint=hint)
+        spot, got = _spot(before, len(before)), data[error.start : error.end].hex(" ")
+        mistakes.add(spot, "not UTF-8 text", expected="UTF-8", got=got, hint="save the list as UTF-8")
         mistakes.raise_any()
         raise  # not reached: there is a mistake
-    if text.startswith("\ufeff"):
-        mistakes.add(Spot(1, 1), "a byte order mark", expected="UTF-8 without one", got="\ufeff", hint=hint)
-        text = text[1:]
     text = text.replace("\r\n", "\n")
     for number, line in enumerate(_lines(text), 1):
         for found in _INVISIBLE.finditer(line):

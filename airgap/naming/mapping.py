@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from airgap.errors import UsageError
+from airgap.naming.meant import meant_target
 from airgap.naming.renaming import KEEP, RenameRules, parse_rules
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import canonical_host
@@ -158,7 +159,13 @@ def parse_target(text: str, rules: RenameRules | str = "") -> TargetSpec:
             )
         local = LayoutTarget(Path(rest)) if transport == "oci" else FileTarget(forms[transport], _place(forms[transport], rest))
         return _as_text(local)
-    raise UsageError("not a target", got=printable(text), expected=f"{_STORES}; for an import also {_FILES}")
+    meant = meant_target(text, ("oci", *forms))
+    raise UsageError(
+        "not a target",
+        got=printable(text),
+        expected=f"{_STORES}; for an import also {_FILES}",
+        hint=f"did you mean {printable(meant)}?" if meant else "",
+    )
 
 
 def _as_text(spec: LayoutTarget | FileTarget) -> LayoutTarget | FileTarget:

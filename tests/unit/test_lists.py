@@ -68,6 +68,21 @@ def test_yaml_is_recognised_by_content(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["nginx\r\nredis:7\r\n", "images:\r\n  - nginx\r\n  - redis:7\r\n", '{"images": ["nginx", "redis:7"]}']
+)
+def test_list_of_an_editor_that_writes_a_byte_order_mark_is_read(text: str) -> None:
+    found = parse_list(text.encode("utf-8-sig"), "list").wanted
+    assert [str(wish.reference) for wish in found if isinstance(wish, Entry)] == references(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf_16_is_named_and_said_once(encoding: str) -> None:
+    error = mistake("images:\n  - nginx\n  - redis\n".encode(encoding))
+    assert (error.what, error.expected) == ("the list is UTF-16 text", "UTF-8")
+    assert "iconv" in error.hint
+
+
+@pytest.mark.parametrize(
     ("text", "place", "got"),
     [
         ("nginx\nmy/Case:1\n", "2:1", "my/Case:1"),
@@ -79,7 +94,9 @@ def test_yaml_is_recognised_by_content(text: str) -> None:
         ("nginx\rredis\n", "1:6", "\\r"),
         (b"nginx\nr\xe9dis\n", "2:2", "e9"),
         ("nginx\n".encode("utf-16"), "1:1", "ff"),
-        (b"\xef\xbb\xbfnginx\n", "1:1", "\\ufeff"),
+        ("nginx\n".encode("utf-16-be"), "1:1", "00 6e 00 67"),
+        (b"\xef\xbb\xbfnginx\nr\xe9dis\n", "2:2", "e9"),
+        ("nginx\nre\ufeffdis\n", "2:3", "\\ufeff"),
         ("", "1:1", "no reference"),
         ("# nothing\n\n", "1:1", "no reference"),
         ("---\n", "1:1", "no reference"),

@@ -29,6 +29,7 @@ from airgap.layout import LayoutReader, LayoutStore
 from airgap.lifecycle.scan import ScanPart, scan, scan_store, what_is_remembered
 from airgap.limits import MAX_CATALOG, MAX_RECEIPT
 from airgap.naming.mapping import LayoutTarget, RegistryTarget, parse_store
+from airgap.naming.meant import meant_target
 from airgap.oci.digest import Digest
 from airgap.text import printable
 from airgap.trust.keys.revoked import Revoked
@@ -95,7 +96,12 @@ def _open(name: str, since: Since, reach: Reach, console: Console, stack: contex
     path = Path(name)
     if path.is_dir():
         return _catalog(name, Media.find([path]).catalog_raw, path, console)
-    raw = fsio.read_input(path, max(MAX_RECEIPT, MAX_CATALOG), "base")
+    try:
+        raw = fsio.read_input(path, max(MAX_RECEIPT, MAX_CATALOG), "base")
+    except UsageError as error:
+        meant = meant_target(name, ())
+        error.hint = f"did you mean {printable(meant)}?" if meant.startswith("docker://") else error.hint
+        raise
     if raw.lstrip()[:200].find(b"airgap.receipt/") >= 0:
         return _receipt(path, raw, since, console)
     beside = path.name == names.CATALOG and (path.parent / names.volume_name(1)).exists()

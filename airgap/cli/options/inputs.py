@@ -19,6 +19,7 @@ from airgap.errors import UsageError
 from airgap.format.times import format_time, parse_time
 from airgap.lists import Wishes, merge_wishes, parse_list, together
 from airgap.lists.placed import Places
+from airgap.naming.meant import meant_image
 from airgap.oci.descriptor import Platform
 from airgap.oci.places import is_place
 from airgap.planning.lock import Lock, is_lock
@@ -101,7 +102,13 @@ def _read(name: str) -> tuple[bytes, str]:
         if len(data) > _MAX_LIST:
             raise UsageError("the list is too large", where="standard input", expected=f"{_MAX_LIST} bytes at most")
         return data, "standard input"
-    return fsio.read_input(Path(name), _MAX_LIST, "image list"), printable(name)
+    try:
+        return fsio.read_input(Path(name), _MAX_LIST, "image list"), printable(name)
+    except UsageError as error:
+        image = meant_image(name)
+        if image is not None:
+            error.hint = f"did you mean the image? put it into a list: echo {image} > images.txt, and name images.txt here"
+        raise
 
 
 def max_age(text: str | None) -> dt.timedelta | None:

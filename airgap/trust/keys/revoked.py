@@ -33,7 +33,7 @@ class Revoked:
             UsageError: a line that is neither a key nor a comment. It may be a mistyped key, so it must not be passed over.
         """
         keys: dict[str, str] = {}
-        for number, line in enumerate(data.decode("utf-8", errors="replace").splitlines(), 1):
+        for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
             written, _, reason = line.partition("#")
             key = re.sub(r"[\s:]", "", written).lower().removeprefix("0x")
             if key and not _KEY.fullmatch(key):
