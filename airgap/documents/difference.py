@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from airgap.documents.receipt import Receipt
 from airgap.format.catalog import Catalog, savings
 from airgap.oci.digest import Digest
-from airgap.oci.image import LOOKASIDE, REFERRER, TAG_KINDS, Image
+from airgap.oci.image import LOOKASIDE, REFERRER, TAG_KINDS, Image, counts
 from airgap.oci.reference import Reference
 
 #: Artifact types of referrers that are signatures: cosign 3 bundles and Notary's (notaryproject signature-specification.md).
@@ -77,7 +77,7 @@ class Shown:
             "reference": name,
             "digest": self.digest,
             "platforms": list(self.platforms or ()),
-            "attachments": len(self.hanging),
+            "attachments": sum(counts(one.kind) for one in self.hanging),
             "signatures": sum(one.is_signature for one in self.hanging),
             "is_signature": self.is_signature,
         }

@@ -21,6 +21,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.stores import Source
 from airgap.planning.attach import Attached, attach
 from airgap.planning.lock import Lock
+from airgap.planning.near import near_tags
 from airgap.planning.plan import Made, Plan, lay_out
 from airgap.planning.resolve import Lookaside, resolve
 from airgap.planning.selecting import Tags, expand
@@ -66,7 +67,8 @@ class Cargo:
         """Pin every reference; ``created`` is for what is attached. Raises as ``expand``, ``resolve`` and ``attach``."""
         found = self.wanted
         if not isinstance(found, Lock):
-            found = resolve(expand(found, self.tags, progress), self.source, progress, threads, self.lookaside)
+            entries = expand(found, self.tags, progress)
+            found = resolve(entries, self.source, progress, threads, self.lookaside, near_tags(self.tags))
         return attach(found, self.attached, created)
 
 

@@ -19,7 +19,7 @@ from airgap.work import Pool
 
 #: A bundle may name so many places for a blob, and so many missing blobs are listed.
 _MAX_HINTS = 64
-_MAX_LISTED = 1000
+_MAX_LISTED = 10
 
 
 def locate(

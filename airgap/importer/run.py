@@ -30,7 +30,7 @@ from airgap.naming.mapping import FileTarget, TargetSpec, destinations, tagged_n
 from airgap.oci import strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import LOOKASIDE
+from airgap.oci.image import LOOKASIDE, counts
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Appearing, Limited, Target
 from airgap.progress import Progress
@@ -242,7 +242,8 @@ def examine(opened: Judged, spec: TargetSpec) -> Examined:
 
 def _left_out(closures: Sequence[Closure], without: Collection[str]) -> dict[str, int]:
     """How many attachments of each kind there are that are left out."""
-    found = {(a.kind, a.subject, a.descriptor.digest) for closure in closures for a in closure.attachments if a.kind in without}
+    counted = {kind for kind in without if counts(kind)}
+    found = {(a.kind, a.subject, a.descriptor.digest) for closure in closures for a in closure.attachments if a.kind in counted}
     if LOOKASIDE in without:
         found |= {(LOOKASIDE, s.subject, s.digest) for closure in closures for s in closure.signatures}
     return dict(Counter(kind for kind, _, _ in found))

@@ -59,6 +59,11 @@ def kinds_without(words: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def counts(kind: str) -> bool:
+    """Whether one of this kind counts as an attachment. The tag that lists referrers does not: what it lists is counted."""
+    return kind != REFERRERS_TAG
+
+
 def without_option(kind: str) -> str:
     """What leaves out attachments of a kind: ``--without referrers``."""
     return f"--without {'referrers' if kind in _GROUPS['referrers'] else kind}"
@@ -188,6 +193,11 @@ class Image:
     attachments: tuple[Attachment, ...] = ()
     signatures: tuple[LookasideSignature, ...] = ()
     volumes: tuple[int, ...] = ()
+
+    @property
+    def attachment_count(self) -> int:
+        """How many attachments it has, GPG signatures included: the number that every command and page tells."""
+        return sum(counts(attachment.kind) for attachment in self.attachments) + len(self.signatures)
 
     def to_json(self) -> dict[str, Any]:
         """As in the lock and the catalog; empty lists are left out."""

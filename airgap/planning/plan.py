@@ -246,7 +246,7 @@ def summary(plan: Plan) -> dict[str, Any]:
                 "reference": str(image.reference),
                 "digest": str(image.root.digest),
                 "platforms": list(image.platforms),
-                "attachments": len(image.attachments) + len(image.signatures),
+                "attachments": image.attachment_count,
                 "new_bytes": sum(fresh.values()),
                 "shared_bytes": sum(sizes.values()) - sum(fresh.values()) - sum(held.values()),
                 "held_bytes": sum(held.values()),

@@ -6,7 +6,7 @@ recursively and bounded. A failed request is an error; only a clear "not found" 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,7 +28,7 @@ from airgap.oci.image import (
     may_list_referrers,
 )
 from airgap.oci.manifest import Manifest
-from airgap.oci.reference import Repository
+from airgap.oci.reference import Reference, Repository
 from airgap.oci.selection import PlatformFilter, config_of, platform_in
 from airgap.oci.stores import Source
 from airgap.oci.verify import VerifiedReader, read_all
@@ -48,9 +48,14 @@ class Lookaside(Protocol):
 
 
 def resolve(
-    entries: Sequence[Entry], source: Source, progress: Progress, threads: int = 4, lookaside: Lookaside | None = None
+    entries: Sequence[Entry],
+    source: Source,
+    progress: Progress,
+    threads: int = 4,
+    lookaside: Lookaside | None = None,
+    near: Callable[[Reference], str] | None = None,
 ) -> Lock:
-    """Resolve every entry.
+    """Resolve every entry; ``near`` tells which tags there are in place of one that is not there.
 
     Raises:
         UsageError: two entries clash, or an image lacks a requested platform.
@@ -59,7 +64,7 @@ def resolve(
     """
     progress.stage(f"resolving {len(entries)} images", 0)
     with Pool(threads, "resolve") as pool:
-        walks = pool.map(lambda entry: _attempt(entry, source, lookaside), entries)
+        walks = pool.map(lambda entry: _attempt(entry, source, lookaside, near), entries)
     walked = [walk for walk in walks if not isinstance(walk, AirgapError)]
     raise_gaps([(e, walk) for e, walk in zip(entries, walks, strict=True) if isinstance(walk, AirgapError)], len(entries))
     images: list[Image] = []
@@ -78,10 +83,12 @@ def resolve(
     return Lock(tuple(images), manifests, places, remarks=remarks(findings, entries))
 
 
-def _attempt(entry: Entry, source: Source, lookaside: Lookaside | None) -> tuple[Image, dict[Digest, Node], Strays] | AirgapError:
+def _attempt(
+    entry: Entry, source: Source, lookaside: Lookaside | None, near: Callable[[Reference], str] | None
+) -> tuple[Image, dict[Digest, Node], Strays] | AirgapError:
     """An image, or what keeps it from being resolved: all gaps are named, so one does not end the others."""
     try:
-        return _ImageWalk(entry, source, lookaside).run()
+        return _ImageWalk(entry, source, lookaside, near).run()
     except Damaged as error:
         if entry.source:
             return error
@@ -116,6 +123,7 @@ class _ImageWalk:
     entry: Entry
     source: Source
     lookaside: Lookaside | None
+    near: Callable[[Reference], str] | None
     nodes: dict[Digest, Node] = field(default_factory=dict)
     filter: PlatformFilter = field(init=False)
     platforms: list[str] = field(default_factory=list)
@@ -168,6 +176,7 @@ class _ImageWalk:
             raise NotFound(
                 "the registry has no such image",
                 where=f"{self.entry.reference} ({self.entry.origin})" if self.entry.origin else str(self.entry.reference),
+                expected="" if self.near is None or self.entry.source else self.near(self.entry.reference),
                 got=error.got,
                 hint="correct the name, the tag or the digest in the list",
             ) from error

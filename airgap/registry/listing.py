@@ -82,13 +82,19 @@ class Listing:
 
     def tags(self, repository: Repository) -> Iterator[str]:
         """As ``RegistryStore.tags``."""
-        pages = _Pages(self._transport, lambda path: Call("GET", repository, path), "tags/list", "tags", str(repository))
-        for name in pages.names():
+        for name in self._pages_of_tags(repository).names():
             try:
                 repository.tagged(name)
             except UsageError as error:
                 raise _bad_name("a tag", str(repository), error) from error
             yield name
+
+    def first_tags(self, repository: Repository) -> tuple[str, ...]:
+        """As ``RegistryStore.first_tags``."""
+        return self._pages_of_tags(repository).first()
+
+    def _pages_of_tags(self, repository: Repository) -> _Pages:
+        return _Pages(self._transport, lambda path: Call("GET", repository, path), "tags/list", "tags", str(repository))
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,10 @@ class _Pages:
                     last = name
                     yield name
             page = self._next(page, last)
+
+    def first(self) -> tuple[str, ...]:
+        """The names on the first page alone."""
+        return self._first().names
 
     def _first(self) -> _Page:
         answer, raw = self._fetch(self._query())

@@ -116,6 +116,10 @@ class MirroredSource:
         places = self._rules.places(repository, False)
         return self._authoritative(places, lambda: self._store.tags(places[-1].repository))
 
+    def first_tags(self, repository: Repository) -> tuple[str, ...]:
+        """As ``RegistryStore.first_tags``, from the location."""
+        return self._store.first_tags(self._rules.places(repository, False)[-1].repository)
+
     def repositories(self, host: str) -> Iterator[Repository]:
         """As ``RegistryStore.repositories``: of that very registry, whatever its mirrors."""
         return self._store.repositories(host)

@@ -68,6 +68,10 @@ class RegistryStore(RegistryWriter):
         """
         return self._listing.tags(repository)
 
+    def first_tags(self, repository: Repository) -> tuple[str, ...]:
+        """The tags on the first page, unchecked: for messages. Raises as :meth:`tags`."""
+        return self._listing.first_tags(repository)
+
     def __enter__(self) -> RegistryStore:
         return self
 

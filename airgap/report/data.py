@@ -15,7 +15,7 @@ from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import LOOKASIDE, REFERRER, REFERRERS_TAG, TAG_KINDS, Image
+from airgap.oci.image import LOOKASIDE, REFERRER, TAG_KINDS, Image, counts
 from airgap.oci.verify import VerifiedReader, read_all
 from airgap.progress import Progress
 from airgap.report.sbom import MAX_SBOM, Sbom, is_likely, summarize
@@ -226,7 +226,7 @@ def _statuses(found: Difference | None, before: Before) -> dict[str, str]:
 
 
 def _hanging(image: Image) -> dict[str, int]:
-    words = [word_of(one.kind, one.descriptor.artifact_type) for one in image.attachments if one.kind != REFERRERS_TAG]
+    words = [word_of(one.kind, one.descriptor.artifact_type) for one in image.attachments if counts(one.kind)]
     return dict(Counter([*words, *(_KINDS[LOOKASIDE] for _ in image.signatures)]))
 
 

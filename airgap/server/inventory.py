@@ -63,7 +63,7 @@ def _shown(catalogue: Catalogue, name: str, tag: str) -> ListedImage:
         platforms=_platforms(catalogue, root),
         size=sum(served.manifests[part].descriptor.size for part in under) + sum(size or 0 for size in sizes.values()),
         missing=sum(size is None for size in sizes.values()),
-        attachments=sum(_attached(served, part) for part in under),
+        attachments=_attached(served, under),
     )
 
 
@@ -79,9 +79,20 @@ def _under(served: Served, root: Digest) -> list[Digest]:
     return list(found)
 
 
-def _attached(served: Served, subject: Digest) -> int:
-    tags = sum(digest_tag(subject, suffix) in served.tags for suffix in TAG_KINDS)
-    return tags + len(served.referrers.get(subject, ()))
+def _attached(served: Served, parts: Iterable[Digest]) -> int:
+    """How many attachments hang off these manifests and off one another, counted as ``Image.attachment_count`` does."""
+    found: set[tuple[Digest, str]] = set()
+    waiting, asked = list(parts), set[Digest]()
+    while waiting:
+        subject = waiting.pop()
+        if subject not in asked:
+            asked.add(subject)
+            tags = [tag for suffix in TAG_KINDS if (tag := digest_tag(subject, suffix)) in served.tags]
+            hanging = [(served.tags[tag], tag) for tag in tags]
+            hanging += [(facts.descriptor.digest, "") for facts in served.referrers.get(subject, ())]
+            found.update(hanging)
+            waiting += [part for digest, _ in hanging for part in _under(served, digest)]
+    return len(found)
 
 
 def _platforms(catalogue: Catalogue, root: Digest) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from airgap.cli.options.outputs import HELP, taken
 from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
+from airgap.oci.image import Image
 from airgap.text import plural, printable
 
 
@@ -58,13 +59,12 @@ def resolve_command(
         console.result(said_of_it, [*image_lines(changes), *remark_lines(found.remarks), f"updated      {lock}"])
         return
     images = [image.to_json() for image in found.images]
-    lines = [f"{image.reference}  {image.root.digest}  {_extent(image.to_json())}" for image in found.images]
+    lines = [f"{image.reference}  {image.root.digest}  {_extent(image)}" for image in found.images]
     if changes is not None:
         lines += [*image_lines(changes), f"{'unchanged' if changes.same else 'added to':<12} {lock}"]
     facts = {"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes.facts() if changes else None}
     console.result(facts | {"remarks": list(found.remarks)}, [*lines, *remark_lines(found.remarks)])
 
 
-def _extent(image: dict[str, Any]) -> str:
-    platforms, attachments = image.get("platforms", []), image.get("attachments", [])
-    return f"{plural(len(platforms), 'platform')}, {plural(len(attachments), 'attachment')}"
+def _extent(image: Image) -> str:
+    return f"{plural(len(image.platforms), 'platform')}, {plural(image.attachment_count, 'attachment')}"

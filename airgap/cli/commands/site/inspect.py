@@ -82,7 +82,7 @@ def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:
     ]
     for image in images:
         lines.append(f"  {image.reference}  {image.root.digest}")
-        lines.append(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(len(image.attachments), 'attachment')}")
+        lines.append(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(image.attachment_count, 'attachment')}")
     lines += [f"volume       {v.name}  {v.size} bytes  {v.sha256}" for v in catalog.volumes]
     lines += [f"parity       {p.name}  {p.size} bytes  {p.sha256}" for p in catalog.parity]
     lines += [f"signature    {name} (not checked here)" for name in sorted(media.signatures)]
