@@ -130,9 +130,10 @@ class _Watched:
         self._pool = pool
         self._progress = progress
         self.stage = progress.stage
+        self.at = progress.at
         self.say = progress.say
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: int, items: int = 0) -> None:
         """As ``Progress.advance``. Raises ``Stopped`` once stopped."""
         self._pool.check()
-        self._progress.advance(count)
+        self._progress.advance(count, items)

@@ -97,7 +97,7 @@ def check_volumes(
     if isinstance(paths, Volumes):
         volumes = [replace(one, path=paths.file(n), resent=paths.resent(n)) for n, one in zip(paths, volumes, strict=True)]
     extra = [_Asked(f"parity file {n}", catalog.parity[n - 1], path) for n, path in (parity or {}).items()]
-    progress.stage("checking volumes", sum(one.volume.size for one in volumes + extra))
+    progress.stage("checking volumes", sum(one.volume.size for one in volumes + extra), len(volumes + extra), "file")
     bad = [found for one in volumes + extra if (found := _damage(one, progress, threads)).blocks]
     if not bad:
         return
@@ -141,6 +141,7 @@ class _Damage:
 
 
 def _damage(one: _Asked, progress: Progress, threads: int) -> _Damage:
+    progress.at(one.name)
     bad: dict[int, Path] = {}
     unreadable: Set[int] = set()
     if one.path is not None:
@@ -150,6 +151,7 @@ def _damage(one: _Asked, progress: Progress, threads: int) -> _Damage:
         bad = {number: one.path for number in own.damaged if number not in one.resent}
         unreadable = bad.keys() & set(own.unreadable)
     resent = {number: block.path for number, block in damaged_resent(one.volume, one.resent).items()}
+    progress.advance(0, 1)
     return _Damage(one, bad | resent, unreadable)
 
 

@@ -17,7 +17,7 @@ from typer.main import get_command
 from airgap import __version__
 from airgap.bundle import presence
 from airgap.cli.terminal import choosing, signals
-from airgap.cli.terminal.console import report_error, tell
+from airgap.cli.terminal.console import report_error, rest, survive_any_locale, tell
 from airgap.errors import BUG, AirgapError, Interrupted, SeveralBundles, UsageError, disk_error, exit_code
 from airgap.fsio import leftovers
 
@@ -93,6 +93,7 @@ def _root(
 def main() -> None:
     """Run the command line and exit with the documented exit code."""
     _give_memory_back()
+    survive_any_locale()
     try:
         signals.interrupt()
         code = run(sys.argv[1:])
@@ -131,6 +132,8 @@ def run(arguments: list[str]) -> int:
         if isinstance(error, SeveralBundles):
             choosing.ask(error, arguments)
         return _report(Interrupted(), as_json) if signals.came() else _report_failure(error, as_json)
+    finally:
+        rest()
 
 
 def _report_failure(failure: Exception, as_json: bool) -> int:
@@ -147,6 +150,7 @@ def _report_failure(failure: Exception, as_json: bool) -> int:
     except OSError as error:
         return report_error(disk_error(error, "system error", str(error.filename or "")), as_json)
     except Exception:  # noqa: BLE001 - the last line of defence: a bug must say so and have its own exit code
+        rest()
         sys.stderr.write(f"airgap: this is a bug in airgap {__version__}; please report it with the following output\n")
         traceback.print_exc()
         return BUG

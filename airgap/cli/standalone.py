@@ -1,16 +1,18 @@
 """``airgap-check.pyz``: ``airgap media check`` for a machine with nothing but Python. Standard library only.
 
-Texts, facts and exit codes come from ``airgap.media``; this module replaces only typer and tqdm.
+Texts, facts and exit codes come from ``airgap.media``; this module replaces only typer and the live line.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -22,13 +24,17 @@ from airgap.media import words
 from airgap.media.check import check
 from airgap.text import human_size, printable
 
-_STEP = 5
+_STEP = 5  # per cent between two lines on a terminal
+_SILENCE = 20  # seconds between two lines elsewhere
 _MOST_THREADS = 8
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the check and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no name in a result may end the check
     options = _parser().parse_args(arguments)
     for number in _ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
@@ -93,29 +99,33 @@ def _failed(error: AirgapError | Interrupted, as_json: bool) -> int:
 
 
 class _Progress:
-    """One line every few per cent on stderr."""
+    """One line every few per cent on stderr where it is a terminal, else one every now and then."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._lock = threading.Lock()
-        self._name, self._total, self._done, self._shown = "", 0, 0, 0
+        self._name, self._total, self._done, self._shown, self._spoken = "", 0, 0, 0, time.monotonic()
 
-    def stage(self, name: str, total: int) -> None:
+    def stage(self, name: str, total: int, items: int = 0, noun: str = "image") -> None:  # noqa: ARG002 - bytes are enough
         """As ``Progress.stage``."""
         with self._lock:
             self._name, self._total, self._done, self._shown = name, total, 0, 0
         if total:
             self.say(f"{name}: {human_size(total)}")
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: int, items: int = 0) -> None:  # noqa: ARG002 - bytes are enough
         """As ``Progress.advance``."""
         with self._lock:
             self._done += count
-            percent = self._done * 100 // self._total // _STEP * _STEP if self._total else 0
-            step = percent if percent > self._shown and sys.stderr.isatty() else 0
-            self._shown = max(self._shown, percent)
-        if step:
-            self.say(f"{self._name}: {step} %")
+            percent = self._done * 100 // self._total if self._total else 0
+            is_due = percent >= self._shown + _STEP if sys.stderr.isatty() else time.monotonic() - self._spoken >= _SILENCE
+            if is_due:
+                self._shown, self._spoken = percent, time.monotonic()
+        if is_due and self._total:
+            self.say(f"{self._name}: {percent} %")
+
+    def at(self, what: str, where: str = "") -> None:
+        """As ``Progress.at``: not told."""
 
     def say(self, message: str) -> None:
         """As ``Progress.say``."""

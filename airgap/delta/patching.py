@@ -70,7 +70,7 @@ def make_patches(
     if not attempts:
         return {}
     fsio.make_directory(scratch, fsio.UNCHANGEABLE)
-    progress.stage("making patches", sum(attempt.new.size for attempt in attempts))
+    progress.stage("making patches", sum(attempt.new.size for attempt in attempts), len(attempts), "layer")
     largest_first = sorted(attempts, key=lambda attempt: -attempt.new.size)
     with Pool(min(threads, cores()), "patch") as pool:
         outcomes = pool.map(_Patcher(sources, scratch, effort, progress, pool).run, largest_first)

@@ -147,7 +147,7 @@ def _write(
         pieces = Pieces(key, plan.sizes, filled.tags) if key else None
         outcomes = _gate(request, catalog, paths.partial, lock, progress, pieces)  # they may refuse it, so parity comes later
         catalog = replace(catalog, parity=write_parity(paths.partial, catalog.volumes, plan.parity, progress))
-        progress.stage("sealing", 0)
+        progress.stage("finishing", 0)
         sites = request.packing.recipients
         shown = sealed.close(catalog, key, sites, filled.tags) if key else catalog
         state.record_sealing(catalog.stream, Sealing(paths.serial, Digest.of(shown.to_bytes()), request.asked))

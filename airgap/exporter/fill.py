@@ -66,7 +66,7 @@ def fill(
         RegistryError, Damaged: a blob is missing or does not match its descriptor, in a registry or another place.
         MediaError: the disk fails or is full.
     """
-    progress.stage("fetching", plan.download)
+    progress.stage("fetching", plan.download, len(plan.blobs), "blob")
     files = _open_volumes(directory, len(plan.sizes))
     digester = Digester(files, plan.sizes, key)
     filler = _Filler(plan, source, journal, progress, files, digester, key)
@@ -142,8 +142,11 @@ class _Filler:
 
     def _fetch(self, placed: PlacedMember) -> None:
         descriptor = placed.descriptor
+        volume = f"volume {placed.extents[0].volume} of {len(self._files)}" if placed.extents else ""
+        self._progress.at(str(placed.repository), volume)
         hasher, done = self._recover(placed)
         if done and done == descriptor.size:
+            self._progress.advance(0, 1)
             return
         try:
             self._stream(placed, hasher, done, report=not done)
@@ -156,6 +159,7 @@ class _Filler:
             if done:
                 self._report(placed)
         self._journal.note(descriptor.digest, descriptor.size)
+        self._progress.advance(0, 1)
 
     def _recover(self, placed: PlacedMember) -> tuple[_Hash, int]:
         """Hash what an earlier run left of a blob; how much of it can be kept. A whole blob is kept only if its digest is right."""

@@ -105,12 +105,12 @@ def run_gates(gates: Gates, store: BundleStore, lock: Lock, progress: Progress, 
         UsageError: a command cannot be run.
         MediaError: there is no space for a copy.
     """
-    progress.stage(f"gates: {plural(len(lock.images), 'image')}", 0)
     runner = Runner(gates.seconds)
     with gates.serve(store) as address:
         turn = _Turn(gates, store, lock, runner, address, progress)
         workers = 1 if any(hook.wants_layout for hook in gates.hooks) else threads
         distinct = {(str(image.reference), image.root.digest): image for image in lock.images}
+        progress.stage("running gates", 0, len(distinct))
         with Pool(workers, "gate", patient=True) as pool:  # until the commands are ended, too
             try:
                 found = list(chain.from_iterable(pool.map(turn.image, distinct.values())))
@@ -156,13 +156,17 @@ class _Turn:
         self._lock = lock
         self._runner = runner
         self._address = address
+        self._progress = progress
         self._say = progress.say
 
     def image(self, image: Image) -> list[Outcome]:
         repository = image.reference.repository
         served = f"{self._address}/{repository.flat_host}/{repository.path}@{image.root.digest}"
         view = View(str(image.reference), image.root.digest, served)
-        return [self._run(hook, image, view) for hook in self._gates.hooks]
+        self._progress.at(view.image)
+        outcomes = [self._run(hook, image, view) for hook in self._gates.hooks]
+        self._progress.advance(0, 1)
+        return outcomes
 
     def _run(self, hook: Hook, image: Image, view: View) -> Outcome:
         with self._layout(image) if hook.wants_layout else contextlib.nullcontext("") as directory:

@@ -58,8 +58,8 @@ def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progre
         Refused: one or more instances are not accepted; all are named.
         RegistryError, Damaged: an existing signature cannot be read.
     """
-    progress.stage(f"judging {len(lock.images)} images", 0)
-    asked = ((case, instance) for case in _cases(lock, source) for instance in case.instances)
+    progress.stage("judging", 0, len(lock.images))
+    asked = ((case, instance) for case in _cases(lock, source, progress) for instance in case.instances)
     found: list[Judgement] = []
     unnamed = terms.accept_unnamed_bundles
     with (
@@ -75,9 +75,11 @@ def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progre
     return found
 
 
-def _cases(lock: Lock, source: Source) -> Iterator[Case]:
+def _cases(lock: Lock, source: Source, progress: Progress) -> Iterator[Case]:
     for image in lock.images:
+        progress.at(str(image.reference))
         yield Case(image, instances(lock, image), _AtSource(lock, image, source))
+        progress.advance(0, 1)
 
 
 def instances(lock: Lock, image: Image) -> Instances:

@@ -36,7 +36,7 @@ def rebuild_all(store: BundleStore, progress: Progress, threads: int) -> Rebuilt
     """
     patched = [digest for digest, blob in store.catalog.blobs.items() if blob.patch]
     possible = [digest for digest in patched if store.find_blob(digest) is not None]
-    progress.stage("rebuilding", sum(store.catalog.blobs[digest].size for digest in possible))
+    progress.stage("rebuilding", sum(store.catalog.blobs[digest].size for digest in possible), len(possible), "blob")
     with Pool(min(threads, cores()), "rebuild") as pool:
         watched = pool.watched(progress)
         pool.each(lambda digest: _rebuild(store, digest, watched), possible)
@@ -47,6 +47,7 @@ def _rebuild(store: BundleStore, digest: Digest, progress: Progress) -> None:
     descriptor = Descriptor("", digest, store.catalog.blobs[digest].size)
     for count in _read(VerifiedReader(store.open_blob(digest), descriptor, store.place(digest))):
         progress.advance(count)
+    progress.advance(0, 1)
 
 
 def _read(reader: VerifiedReader) -> Iterator[int]:

@@ -114,6 +114,7 @@ class _Loader:
     def __post_init__(self) -> None:
         # rebuilding takes a core and memory, sending takes neither
         self._rebuilding = threading.Semaphore(max(1, min(self._threads, cores())))
+        self._owners: dict[Digest, Reference] = {}  # an image that each blob is for
         self.loaded = Loaded()
 
     def blobs(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
@@ -121,7 +122,8 @@ class _Loader:
         for closure, destination in placed:
             for blob in closure.blobs.values():
                 wanted.setdefault(blob.digest, (blob, {}))[1][destination.repository] = None
-        self._progress.stage("loading", sum(blob.size for blob, _ in wanted.values()))
+                self._owners.setdefault(blob.digest, destination)
+        self._progress.stage("loading", sum(blob.size for blob, _ in wanted.values()), len(wanted), "blob")
         in_media_order = sorted(wanted.values(), key=lambda item: self._place(item[0].digest))
         self._pool.each(self._blob, in_media_order)
 
@@ -133,6 +135,10 @@ class _Loader:
     def _blob(self, item: tuple[Descriptor, Iterable[Repository]]) -> None:
         """One blob into every repository that needs it: there already, mounted from one that has it, or sent."""
         blob, repositories = item
+        extents = self._place(blob.digest)
+        volume = f"volume {extents[0].volume} of {len(self._store.catalog.volumes)}" if extents else ""
+        self._progress.at(str(self._owners[blob.digest]), volume)
+        told = _Told(self._progress, blob.size)
         holder = self._held.get(blob.digest)
         for repository in repositories:
             if self._target.has(repository, blob):
@@ -140,21 +146,26 @@ class _Loader:
             elif holder is not None and self._target.mount(repository, blob, holder):
                 self.loaded.count("mounted_blobs")
             else:
-                self._send(repository, blob)
+                self._send(repository, blob, told)
             holder = holder or repository
-        self._progress.advance(blob.size)
+        told.rest()
 
-    def _send(self, repository: Repository, blob: Descriptor) -> None:
+    def _send(self, repository: Repository, blob: Descriptor, told: _Told) -> None:
         rebuilt = self._store.catalog.blobs[blob.digest].patch is not None
         with self._rebuilding if rebuilt else contextlib.nullcontext():
-            self._target.write(repository, blob, lambda: self._open(blob))
+            self._target.write(repository, blob, lambda: self._open(blob, told))
         self.loaded.count("sent_blobs", blob.size)
         if rebuilt:
             self.loaded.count("rebuilt_blobs")
 
-    def _open(self, blob: Descriptor) -> Reader:
+    def _open(self, blob: Descriptor, told: _Told) -> Reader:
         reader = VerifiedReader(self._store.open_blob(blob.digest), blob, self._store.place(blob.digest))
-        return WatchedReader(reader, lambda _: self._pool.check())
+
+        def watch(count: int) -> None:
+            self._pool.check()
+            told.read(count)
+
+        return WatchedReader(reader, watch)
 
     def manifests(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """By digest, level by level: image manifests, then the indexes over them, then the indexes over those."""
@@ -162,7 +173,7 @@ class _Loader:
         for closure, destination in placed:
             for digest in closure.manifests:
                 wanted.setdefault((destination.repository, digest), closure)
-        self._progress.stage("writing manifests", 0)
+        self._progress.stage("writing manifests", 0, len(wanted), "manifest")
         heights: dict[Digest, int] = {}
         by_height: dict[int, list[tuple[Repository, Digest, Closure]]] = {}
         for (repository, digest), closure in wanted.items():
@@ -182,24 +193,29 @@ class _Loader:
 
     def _manifest(self, item: tuple[Repository, Digest, Closure]) -> None:
         repository, digest, closure = item
+        self._progress.at(str(repository))
         manifest = self._read(digest, closure)
         with _optional(_kind_of(digest, closure), manifest, closure):
             self._target.put_manifest(repository, manifest)
+        self._progress.advance(0, 1)
 
     def _read(self, digest: Digest, closure: Closure) -> Manifest:
         return closure.rebuilt.get(digest) or self._store.find_manifest(digest)
 
     def links(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """Link referrers to their subjects, in every repository they were loaded into."""
+        self._progress.stage("linking referrers", 0, len(placed))
         done: set[tuple[Repository, Digest]] = set()
         names = {(destination.repository, destination.tag) for _, destination in placed}
         for closure, destination in placed:
+            self._progress.at(str(destination))
             for subject in dict.fromkeys(a.subject for a in closure.attachments if a.kind in (REFERRER, REFERRERS_TAG)):
                 if (destination.repository, subject) not in done:
                     done.add((destination.repository, subject))
                     is_free = (destination.repository, digest_tag(subject)) not in names
                     with _optional(REFERRER, subject, closure):
                         self._link(closure, destination.repository, subject, is_free)
+            self._progress.advance(0, 1)
 
     def _link(self, closure: Closure, repository: Repository, subject: Digest, is_free: bool) -> None:
         found = [a.descriptor.digest for a in closure.attachments if a.kind == REFERRER and a.subject == subject]
@@ -233,18 +249,41 @@ class _Loader:
             for digest, added in site_signatures(closure, destination, self._signing.cosign).items():
                 merged.setdefault(signature_tag(destination, digest), (None, []))[1].extend(added)
             self.loaded.dropped_signatures += write_lookaside(self._store, closure, destination, self._signing)
+        self._progress.stage("writing signatures", 0, len(merged) + len(plain), "tag")
         for reference, (ours, site) in merged.items():
             with _optional(kinds.get(reference), reference):
                 put_signature_tag(self._target, reference, ours, site)
+            self._progress.advance(0, 1)
         for reference, manifest in plain.items():
             with _optional(kinds.get(reference), reference):
                 self._target.tag(reference, manifest)
+            self._progress.advance(0, 1)
 
     def tags(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """Set the names of the images, last."""
-        self._progress.stage("tagging", 0)
+        self._progress.stage("tagging", 0, len(placed))
         for closure, destination in placed:
+            self._progress.at(str(destination))
             self._target.tag(destination, self._read(closure.root.digest, closure))
+            self._progress.advance(0, 1)
+
+
+class _Told:
+    """What the progress knows of one blob: each byte as it is sent, once, in however many tries and to however many places."""
+
+    def __init__(self, progress: Progress, size: int) -> None:
+        self._progress = progress
+        self._left = size
+
+    def read(self, count: int) -> None:
+        """Some bytes were read."""
+        count = min(count, self._left)
+        self._left -= count
+        self._progress.advance(count)
+
+    def rest(self) -> None:
+        """The blob is there."""
+        self._progress.advance(self._left, 1)
 
 
 def _kind_of(digest: Digest, closure: Closure) -> str | None:

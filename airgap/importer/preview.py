@@ -82,12 +82,14 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
         UsageError, Refused, Damaged, RegistryError, MediaError: as an import would; all blobs that the target lacks and all
             repositories that would refuse the push are named.
     """
+    progress.stage("reading the bundle", 0)
     signed = Found.at(paths).signed(terms)
     catalog, digest = signed.catalog, signed.digest
     known = state.known(catalog.stream, catalog.serial, catalog.previous) if state is not None else Known()
     admitted = signed.admitted(known)
     custody = check_custody(signed, progress)
     remarks = (*admitted.remarks, *remarks_of(custody))
+    progress.stage("judging the images", 0)
     opened: Judged = admitted.whole().judged()
     found = examine(opened, destination.spec)
     taken = check_places(found.names, destination.spec, state, replace=terms.replace_names)

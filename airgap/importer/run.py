@@ -96,10 +96,12 @@ def verify(
     Raises:
         Refused, Damaged: as an import would.
     """
+    progress.stage("reading the bundle", 0)
     admitted = Found.at(paths).signed(terms).admitted()
     media, catalog = admitted.media, admitted.catalog
     # first, because it names all damage there is
     check_volumes(catalog, media.locate(catalog), progress, terms.threads, media.locate_parity(catalog))
+    progress.stage("judging the images", 0)
     opened = admitted.whole().judged()
     if not deep:
         return Verified(opened)
@@ -137,6 +139,7 @@ def import_bundle(
     """
     spec = destination.spec
     turn.check(spec.exclusive_place)
+    progress.stage("reading the bundle", 0)
     there = Found.at(paths)
     digest = there.digest
     with _remembering(state, None, digest, str(spec)):
@@ -147,6 +150,7 @@ def import_bundle(
     with _remembering(state, catalog, digest, str(spec)):
         admitted = signed.admitted(known)
         custody = check_custody(signed, progress)
+        progress.stage("judging the images", 0)
         found = examine(admitted.whole().judged(), spec)
     opened, names, closures, left_out = found.opened, found.names, found.closures, found.left_out
     places = check_places(names, spec, state, replace=terms.replace_names)
@@ -157,6 +161,7 @@ def import_bundle(
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
     noted = (*remarks, *remarks_of(custody), *found.remarks)
     done = Imported(opened, names, found.rebuilt, left_out, None, noted, without=found.without)
+    progress.stage("asking the target", 0)
     with destination.build(catalog.name) as target:
         known_there = state.imported_into(catalog.stream, catalog.serial, memory) == digest
         if known_there and _all_there(closures, names, target, terms.threads):

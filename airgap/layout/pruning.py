@@ -67,7 +67,7 @@ class PrunableLayout(LayoutStore):
             MediaError: another process is writing, or the disk refuses.
         """
         self.begin()
-        progress.stage("removing files", 0)
+        progress.stage("removing files", 0, len(manifests) + len(blobs), "file")
         going = set(names)
         index = self.index()
         items = zip(index.value["manifests"], index.entries, strict=True)
@@ -80,6 +80,7 @@ class PrunableLayout(LayoutStore):
             with fsio.disk_errors("cannot remove", path):
                 path.unlink(missing_ok=True)
             touched.add(path.parent)
+            progress.advance(0, 1)
         with fsio.disk_errors("cannot flush", self.path / BLOBS):
             for directory in touched:
                 if directory.is_dir():

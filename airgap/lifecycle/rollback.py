@@ -145,10 +145,12 @@ def roll_back(
             hint="nothing was moved; bring the media of this bundle and import it with --allow-older",
         )
     turn.check(spec.exclusive_place)
-    progress.stage("moving names", 0)
+    progress.stage("moving names", 0, len(moved), "name")
     for one in moved:
+        progress.at(one.name)
         reference = Reference.parse(one.name)
         target.tag(reference, target.manifest(reference.repository, one.digest))
+        progress.advance(0, 1)
     target.commit()
     if moved or not any(g.in_force for g in generations if (g.stream, g.serial) == (stream, serial)):
         by_tag = [one for one in images if one.name in now]

@@ -200,7 +200,7 @@ class _Scan:
             self._known.setdefault(repository, []).append(digest)
 
     def run(self, trust_manifests: bool) -> Holdings:
-        self._progress.stage(f"reading the manifests of {self._part.host}", 0)
+        self._progress.stage(f"reading the manifests of {self._part.host}", 0, 0, "manifest")
         self._work(self._beginnings())
         for digest in self._sizes:
             self._claims.pop(digest, None)
@@ -208,7 +208,7 @@ class _Scan:
             self._believe()
         else:
             total = sum(claim.descriptor.size for claim in self._claims.values())
-            self._progress.stage(f"asking for {plural(len(self._claims), 'blob')}", total)
+            self._progress.stage("asking for blobs", total, len(self._claims), "blob")
             self._work(self._proof(claim) for claim in self._claims.values())
         if self._unread > _SAID:
             self._progress.say(f"{plural(self._unread - _SAID, 'more manifest')} could not be read and are ignored")
@@ -270,6 +270,8 @@ class _Scan:
                 if not self._is_new(manifest.digest, seen):
                     return
             self._record(repository, manifest)
+            self._progress.at(str(repository))
+            self._progress.advance(0, 1)
             for child in (*manifest.children, *(self._store.listed_referrers(repository, manifest.digest) or ())):
                 if child.media_type in media.MANIFESTS and self._is_new(child.digest, seen):
                     yield self._manifest(repository, child.digest, seen)
@@ -324,7 +326,7 @@ class _Scan:
                 if size in claim.sizes:
                     self._keep(claim.descriptor.digest, Held(size, tuple(places[i:])))
                     break
-            self._progress.advance(claim.descriptor.size)
+            self._progress.advance(claim.descriptor.size, 1)
             return ()
 
         return job

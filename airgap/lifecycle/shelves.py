@@ -102,11 +102,13 @@ class Pruner:
         generations = self._state.generations.read(self._target)
         kept, leaving = self._split(generations, choice)
         steps = []
-        self._progress.stage("reading the target", 0)
+        self._progress.stage("reading the target", 0, len(leaving), "repository")
         for space in sorted(leaving):
+            self._progress.at(str(space))
             shelf = self._read(space, [*kept.get(space, ()), *leaving[space]], ())
             removal = plan_removal(shelf, kept.get(space, ()), leaving[space])
             going = set(removal.names)
+            self._progress.advance(0, 1)
             steps.append(PlanStep(space, removal, tuple(sorted(entry for entry in shelf.entries if entry not in going))))
         seen = tuple(Kept(g.stream, g.serial, g.catalog, g.in_force, _key(g) not in choice.dropped) for g in generations)
         return PrunePlan(self._target, format_time(dt.datetime.now(dt.UTC)), seen, tuple(steps), tuple(sorted(choice.names)))

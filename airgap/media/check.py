@@ -173,9 +173,10 @@ def check(paths: Sequence[Path], progress: Progress, *, subset: bool = False, th
         MediaError: no medium can be read, or one was taken away before all of it was read.
     """
     with presence.attending():
+        progress.stage("reading catalogs", 0)
         surveys, unreadable = survey_all(paths)
         copies = [copy for one in surveys for copy in one.copies if copy.regular]
-        progress.stage("checking", sum(copy.file.size for copy in copies))
+        progress.stage("checking", sum(copy.file.size for copy in copies), len(copies), "file")
         checked = _read_all(copies, progress, threads)
         reports = [_report(one, surveys, checked, subset, tuple(unreadable)) for one in surveys]
         if any(report.result != "good" for report in reports) and (gone := presence.taken_away()) is not None:
@@ -204,11 +205,14 @@ def _device(path: Path) -> int:
 
 def _check(copy: Copy, progress: Progress, threads: int) -> Checked:
     """A file that cannot be opened, or that went away meanwhile, is a damaged one: the others are still worth reading."""
+    progress.at(copy.path.name, copy.medium.name)
     try:
         return check_file(copy.file, copy.path, progress, threads, fresh=True)
     except (MediaError, Damaged):
         everything = tuple(range(len(copy.file.blocks)))
         return Checked(everything, everything)
+    finally:
+        progress.advance(0, 1)
 
 
 def _report(

@@ -79,7 +79,8 @@ def copy(one: Survey, tasks: Sequence[Task], progress: Progress) -> list[Copied]
         MediaError: no space, an I/O error, or a disk that returns other bytes than were written.
         UsageError: something is in the way that this command did not write.
     """
-    progress.stage("copying and verifying", 2 * sum(file.size for task in tasks for file in task.files))
+    count = sum(len(task.files) for task in tasks)
+    progress.stage("copying and verifying", 2 * sum(file.size for task in tasks for file in task.files), count, "file")
     devices: dict[int, list[Task]] = {}
     for task in tasks:
         devices.setdefault(task.dest.stat().st_dev, []).append(task)
@@ -174,7 +175,7 @@ class _Disk:
         fsio.flush_names(directory)
         fsio.flush_names(directory.parent)
         for file in self._task.files:
-            self._progress.advance(2 * file.size)
+            self._progress.advance(2 * file.size, 1)
         return True
 
     def _document(self, path: Path, content: bytes) -> None:
@@ -185,6 +186,7 @@ class _Disk:
     def _append(self, file: Volume) -> None:
         """Write a file from where an earlier run stopped; whether what is there is right shows when it is read back."""
         path = self._task.partial / file.name
+        self._progress.at(file.name, f"disk {self._task.disks.own}")
         with self._target(path) as fd, self._source(file) as read:
             with fsio.disk_errors("cannot write", path):
                 begun = min(os.fstat(fd).st_size // BLOCK_SIZE, len(file.blocks))
@@ -211,9 +213,11 @@ class _Disk:
         """Everything at the end and not file by file: a stick that is smaller than it says overwrites what came first."""
         fsio.flush_names(directory)
         for file in self._task.files:
+            self._progress.at(f"{file.name} (reading back)", f"disk {self._task.disks.own}")
             bad = damaged_blocks(file, directory / file.name, self._progress, fresh=True)
             if bad:
                 self._mend(file, directory / file.name, bad)
+            self._progress.advance(0, 1)
         for name, content in self._documents.items():
             if not _holds(directory / name, content):
                 raise _liar(directory / name, "bytes differ from what was written")
@@ -285,7 +289,7 @@ class _Quiet(Silent):
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
-    def advance(self, count: int) -> None:  # noqa: ARG002 - as ``Progress.advance``
+    def advance(self, count: int, items: int = 0) -> None:  # noqa: ARG002 - as ``Progress.advance``
         """Nothing new."""
         self._progress.advance(0)
 

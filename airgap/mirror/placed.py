@@ -45,9 +45,16 @@ def held_there(names: Iterable[tuple[Reference, Reference]], store: Asked, progr
         RegistryError: the registry fails.
     """
     wanted = sorted(dict.fromkeys(names), key=lambda pair: (str(pair[0]), str(pair[1])))
-    progress.stage("asking the target", 0)
+    progress.stage("asking the target", 0, len(wanted))
+
+    def ask(pair: tuple[Reference, Reference]) -> Digest | None:
+        progress.at(str(pair[1]))
+        digest = store.resolve(pair[1])
+        progress.advance(0, 1)
+        return digest
+
     with Pool(threads, "placed") as pool:
-        digests = pool.map(lambda pair: store.resolve(pair[1]), wanted)
+        digests = pool.map(ask, wanted)
     found = [Placed(source, place, digest) for (source, place), digest in zip(wanted, digests, strict=True) if digest]
     if len(found) < len(wanted):
         progress.say(f"{plural(len(wanted) - len(found), 'image')} that were imported are no longer at the target")

@@ -62,9 +62,9 @@ def resolve(
         RegistryError, Damaged: images or parts of them cannot be read from a registry or another place; all of them are
             named.
     """
-    progress.stage(f"resolving {len(entries)} images", 0)
+    progress.stage("resolving", 0, len(entries))
     with Pool(threads, "resolve") as pool:
-        walks = pool.map(lambda entry: _attempt(entry, source, lookaside, near), entries)
+        walks = pool.map(lambda entry: _attempt(entry, source, lookaside, near, progress), entries)
     walked = [walk for walk in walks if not isinstance(walk, AirgapError)]
     raise_gaps([(e, walk) for e, walk in zip(entries, walks, strict=True) if isinstance(walk, AirgapError)], len(entries))
     images: list[Image] = []
@@ -84,9 +84,10 @@ def resolve(
 
 
 def _attempt(
-    entry: Entry, source: Source, lookaside: Lookaside | None, near: Callable[[Reference], str] | None
+    entry: Entry, source: Source, lookaside: Lookaside | None, near: Callable[[Reference], str] | None, progress: Progress
 ) -> tuple[Image, dict[Digest, Node], Strays] | AirgapError:
     """An image, or what keeps it from being resolved: all gaps are named, so one does not end the others."""
+    progress.at(str(entry.reference))
     try:
         return _ImageWalk(entry, source, lookaside, near).run()
     except Damaged as error:
@@ -96,6 +97,8 @@ def _attempt(
         return RegistryError(error.what, where=f"{entry.reference}: {error.where}", expected=error.expected, got=error.got)
     except AirgapError as error:
         return error
+    finally:
+        progress.advance(0, 1)
 
 
 def _refuse_moved_tags(images: Iterable[Image]) -> None:

@@ -45,10 +45,12 @@ def expand(wanted: Sequence[Wish], source: Tags | None, progress: Progress) -> l
     selections = [wish for wish in wanted if isinstance(wish, Selection)]
     repositories = list(dict.fromkeys(selection.repository for selection in selections))
     if repositories:
-        progress.stage(f"listing the tags of {plural(len(repositories), 'repository')}", 0)
+        progress.stage("listing tags", 0, len(repositories), "repository")
     found: dict[Selection, _Found] = {}
     for repository in repositories:
+        progress.at(str(repository))
         found.update(_choose(repository, [one for one in selections if one.repository == repository], source))
+        progress.advance(0, 1)
     _raise_failures([one.failure for one in found.values() if one.failure])
     return merge_entries(_in_place(wanted, found))
 

@@ -50,8 +50,9 @@ class PrunableRegistry(RegistryStore):
         Raises:
             RegistryError: the registry does not let us, or cannot.
         """
-        progress.stage(f"removing from {repository}", 0)
+        progress.stage(f"removing from {repository}", 0, len(manifests), "manifest")
         for digest in manifests:
+            progress.advance(0, 1)
             answer = self._transport.call(Call("DELETE", repository, f"manifests/{digest}", _DELETE))
             if answer.status in (200, 202, 204):
                 answer.finish()

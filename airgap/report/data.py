@@ -175,15 +175,14 @@ def gather(
         custody: the logs on the media.
         progress: told about the steps.
     """
-    progress.stage("reading manifests", 0)
     weights, found, images, said = Weights({}, 0, 0, 0), None, tuple[ShownImage, ...](), [*remarks]
     if store is not None:
-        weights = weigh(store)
-        progress.stage("reading SBOMs", 0)
+        weights = weigh(store, progress)
+        progress.stage("reading SBOMs", 0, len(store.catalog.images))
         reader = _Sboms(store)
         if before.content is not None:
             found = difference.compare(before.content, difference.of_catalog(store.catalog))
-        images = tuple(_shown_images(store.catalog, weights, found, before, reader))
+        images = tuple(_shown_images(store.catalog, weights, found, before, reader, progress))
         said += [*_unread(images), *reader.remarks()]
     return Report(
         catalog,
@@ -202,10 +201,12 @@ def gather(
 
 
 def _shown_images(
-    catalog: Catalog, weights: Weights, found: Difference | None, before: Before, reader: _Sboms
+    catalog: Catalog, weights: Weights, found: Difference | None, before: Before, reader: _Sboms, progress: Progress
 ) -> Iterator[ShownImage]:
     statuses = _statuses(found, before)
     for image in catalog.images:
+        progress.at(str(image.reference))
+        progress.advance(0, 1)
         yield ShownImage(
             str(image.reference),
             image.root.digest,

@@ -16,6 +16,7 @@ from airgap.format.catalog import Blob
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
+from airgap.progress import Progress
 
 _UNKNOWN = "unknown"
 
@@ -74,16 +75,20 @@ def carried_bytes(blob: Blob | None, blobs: Mapping[Digest, Blob]) -> int:
     return blob.size
 
 
-def weigh(store: BundleStore) -> Weights:
+def weigh(store: BundleStore, progress: Progress) -> Weights:
     """Read every manifest once and add up.
 
     Args:
         store: the bundle; volumes may be missing.
+        progress: told about every image.
     """
+    progress.stage("reading manifests", 0, len(store.catalog.images))
     walk, catalog = _WeightWalk(store), store.catalog
     parts: dict[Digest, dict[Digest, int]] = {}
     found: dict[Digest, Weight] = {}
     for image in catalog.images:
+        progress.at(str(image.reference))
+        progress.advance(0, 1)
         if image.root.digest in parts or image.root.digest in found:
             continue
         try:

@@ -77,7 +77,7 @@ class Contest:
 
     def _prepare(self) -> None:
         self._temporary.mkdir()
-        measure([[self._airgap, "keys", "generate", "--out", str(self._key.parent)]], {"AIRGAP_KEY_PASSPHRASE": ""})
+        measure([[self._airgap, "keys", "generate", "--no-passphrase", "--out", str(self._key.parent)]])
         anything = [{"type": "insecureAcceptAnything"}]
         signed = [{"type": "sigstoreSigned", "keyPath": str(self._key.with_suffix(".pub"))}]
         policy = {"default": [{"type": "reject"}], "transports": {"docker": {"": anything}, "airgap": {_STREAM: signed}}}

@@ -145,7 +145,7 @@ class _Delivery:
     def _prepare(self) -> None:
         """Keys and the policy; the images signed in the source, and a list of each version."""
         for who in ("keys", "vendor"):
-            measure([[self._airgap, "keys", "generate", "--out", str(self._work / who)]], _NO_PASSPHRASE)
+            measure([[self._airgap, "keys", "generate", "--no-passphrase", "--out", str(self._work / who)]], _NO_PASSPHRASE)
         ours = {"type": "sigstoreSigned", "keyPath": str(self._work / "keys/airgap.pub")}
         identity = {"type": "matchRepository"}
         theirs = {"type": "sigstoreSigned", "keyPath": str(self._work / "vendor/airgap.pub"), "signedIdentity": identity}

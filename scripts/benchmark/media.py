@@ -49,7 +49,7 @@ def _bundle(work: Path, airgap: str, size: int) -> Path:
     """An unsigned bundle of one volume; without its store, which is not needed any more."""
     make_store(work / "store", max(1, size // _IMAGE), 1.0)
     state = {"AIRGAP_STATE": str(work / "state"), "AIRGAP_KEY_PASSPHRASE": ""}
-    measure([[airgap, "keys", "generate", "--out", str(work / "keys")]], state)
+    measure([[airgap, "keys", "generate", "--no-passphrase", "--out", str(work / "keys")]], state)
     options = ["--out", str(work), "--stream", "bench", "--key", str(work / "keys/airgap.key")]
     measure([[airgap, "export", f"oci:{work}/store", *options]], state)
     read_once(work / "bench-0001")

@@ -78,7 +78,7 @@ def _bundle(work: Path, airgap: str, size: int, volumes: int, parity: int) -> tu
     """An export with parity files, and how many seconds it took longer than without."""
     make_store(work / "store", max(1, size // _IMAGE), 1.0)
     state = {"AIRGAP_STATE": str(work / "state"), "AIRGAP_KEY_PASSPHRASE": ""}
-    measure([[airgap, "keys", "generate", "--out", str(work / "keys")]], state)
+    measure([[airgap, "keys", "generate", "--no-passphrase", "--out", str(work / "keys")]], state)
     read_once(work / "store")
     options = ["--stream", "bench", "--key", str(work / "keys/airgap.key"), "--volume-size", str(size // volumes + _IMAGE // 2)]
     times = []

@@ -45,7 +45,7 @@ def exporting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporting]:
         images.publish(layout, "origin.example/shop/web:1", images.image(layers))
         layout.commit()
     with crasher(tmp_path_factory.mktemp("home")) as driver:
-        driver.run("keys", "generate", "--out", root / "keys")
+        driver.run("keys", "generate", "--no-passphrase", "--out", root / "keys")
         driver.run("policy", "init", "--key", root / "keys/airgap.pub", "-o", root / "policy.json")
         made = Exporting(driver, root, Reader.make(root / "site"))
         learned = driver.crash("", *made.arguments(root / "out"))

@@ -116,7 +116,7 @@ def make_world(work: Path) -> Iterator[World]:
         references = [web, single, f"{registry.address}/big:1"]
         listed.write_text("".join(f"{reference.replace(registry.address, gateway.address)}\n" for reference in references))
         for key in keys:
-            driver.run("keys", "generate", "--out", key.parent)
+            driver.run("keys", "generate", "--no-passphrase", "--out", key.parent)
         driver.run("resolve", listed, "--lock", lock)
         world = World(driver, gateway, listed, lock, keys, {}, {}, str(big.descriptor.digest), ())
         world.finish(work / "out", *FIXED)
@@ -363,7 +363,7 @@ def test_signatures_of_a_killed_run_with_other_keys_do_not_stay(world: World, tm
 def test_a_finished_bundle_is_not_said_to_be_signed_by_a_key_that_did_not_sign(world: World, tmp_path: Path) -> None:
     out = tmp_path / "out"
     world.finish(out, *FIXED)
-    world.crasher.run("keys", "generate", "--out", tmp_path / "other")
+    world.crasher.run("keys", "generate", "--no-passphrase", "--out", tmp_path / "other")
     refused = world.crasher.run(*world.arguments(out, *FIXED, "--key", tmp_path / "other/airgap.key"))
     assert refused.returncode == 2
     assert "airgap sign" in refused.stderr

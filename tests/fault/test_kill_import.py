@@ -70,7 +70,7 @@ def make_site(work: Path) -> Iterator[Site]:
         web, _, single, *_ = publish_platform(source.address, work / "build").references
         listed = work / "images.txt"
         listed.write_text(f"{web}\n{single}\n")
-        driver.run("keys", "generate", "--out", work / "keys")
+        driver.run("keys", "generate", "--no-passphrase", "--out", work / "keys")
         driver.run("policy", "init", "--key", work / "keys/airgap.pub", "-o", policy)
         common = ["--stream", "prod", "--serial", 1, "--key", work / "keys/airgap.key", "--state", work / "state"]
         exported = driver.run("export", listed, "--out", work / "usb", *common, "--volume-size", "50kB")

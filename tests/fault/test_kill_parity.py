@@ -56,7 +56,7 @@ def exporting(driver: Crasher, tmp_path_factory: pytest.TempPathFactory) -> Expo
         layers = [images.content(images.seeded(str(size), size), media.OCI_LAYER) for size in (30_000, 42_000)]
         images.publish(layout, "origin.example/shop/web:1", images.image(layers))
         layout.commit()
-    driver.run("keys", "generate", "--out", root / "keys")
+    driver.run("keys", "generate", "--no-passphrase", "--out", root / "keys")
     made = Exporting(driver, f"oci:{root / 'origin'}", root / "keys/airgap.key", {}, ())
     learned = driver.crash("", *made.arguments(root / "out"))
     assert learned.returncode == 0, learned.stderr

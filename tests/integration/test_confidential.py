@@ -272,7 +272,7 @@ def test_gates_look_into_what_is_encrypted_before_it_is_sealed(operator: Operato
 def test_only_keys_that_can_be_encrypted_to_are_taken(operator: OperatorDesk) -> None:
     signing = operator.sender.root / "sender.pub"
     failed(here(*operator.command("--encrypt-to", signing)), USAGE, "not an encryption key", "x25519", hint=False)
-    made = here("keys", "generate", "--out", operator.work / "site", "--type", "x25519", "--json")
+    made = here("keys", "generate", "--no-passphrase", "--out", operator.work / "site", "--type", "x25519", "--json")
     assert json.loads(made.stdout)["type"] == "x25519"
     assert here(*operator.command("--encrypt-to", operator.work / "site/airgap.pub")).returncode == 0
 

@@ -53,7 +53,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
     with DockerRegistry(work / "source") as registry, Gateway(registry.address) as gateway, crasher(work / "home") as driver:
         listed, lock = publish_platform(registry.address, work / "build").list_file(work), work / "images.lock"
         listed.write_text(listed.read_text().replace(registry.address, gateway.address))
-        driver.run("keys", "generate", "--out", work / "keys")
+        driver.run("keys", "generate", "--no-passphrase", "--out", work / "keys")
         gateway.hold(_late)
         assert driver.run("resolve", listed, "--lock", lock).returncode == 0
         yield Exporter(driver, listed, lock, work / "keys/airgap.key")

@@ -137,7 +137,7 @@ def test_what_is_no_public_key_is_refused(desk: Desk, content: bytes) -> None:
 
 
 def test_a_private_key_is_refused(desk: Desk) -> None:
-    assert run(["keys", "generate", "--out", str(desk.root / "keys"), "--passphrase-file", "/dev/null", "--json"]) == 0
+    assert run(["keys", "generate", "--out", str(desk.root / "keys"), "--no-passphrase", "--json"]) == 0
     with gpg_home() as home:
         key = home.new_key("site")
         armored, binary = home.run("--armor", "--export-secret-keys", key), home.run("--export-secret-keys", key)

@@ -215,7 +215,7 @@ def test_merged_bundles_have_parity_too(world: World, tmp_path: Path) -> None:
 
 
 def test_encrypted_volumes_are_repaired_without_a_key(world: World, tmp_path: Path) -> None:
-    world.site.run("keys", "generate", "--out", tmp_path / "far", "--type", "x25519")
+    world.site.run("keys", "generate", "--no-passphrase", "--out", tmp_path / "far", "--type", "x25519")
     world.export(tmp_path / "secret", "--parity", 1, "--encrypt-to", tmp_path / "far/airgap.pub")
     bundle = tmp_path / "secret" / NAME
     lost = (bundle / volume_name(2)).read_bytes()

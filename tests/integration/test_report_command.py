@@ -157,7 +157,7 @@ def test_damage_is_said_and_does_not_end_the_report(desk, tmp_path):
 
 
 def test_an_encrypted_bundle_shows_what_is_inside_only_to_its_site(desk, tmp_path):
-    desk.site.run("keys", "generate", "--out", tmp_path, "--type", "x25519")
+    desk.site.run("keys", "generate", "--no-passphrase", "--out", tmp_path, "--type", "x25519")
     bundle = desk.site.export(desk.work / "short.txt", tmp_path / "out", "--encrypt-to", tmp_path / "airgap.pub", stream="secret")
     seen, facts = desk.report(bundle, "--policy", desk.site.policy)
     assert "encrypted for the site" in seen

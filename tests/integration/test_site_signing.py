@@ -113,7 +113,7 @@ def test_import_without_the_key_leaves_the_sites_signatures_alone(world: World) 
 
 
 def test_second_site_key_signs_beside_the_first(world: World, tmp_path: Path) -> None:
-    world.site.run("keys", "generate", "--out", tmp_path / "second")
+    world.site.run("keys", "generate", "--no-passphrase", "--out", tmp_path / "second")
     world.carry("one", "--sign-by", world.site.key)
     world.carry("one", "--sign-by", world.site.key, "--sign-by", tmp_path / "second/airgap.key")
     layers = world.tag(world.index.digest).json["layers"]

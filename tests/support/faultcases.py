@@ -118,8 +118,8 @@ STAGES: dict[str, tuple[str, Sequence[Step]]] = {
         [
             _publish,
             _runs(
-                "keys generate --out @/keys",
-                "keys generate --type x25519 --out @/site",
+                "keys generate --no-passphrase --out @/keys",
+                "keys generate --no-passphrase --type x25519 --out @/site",
                 "policy init --key @/keys/airgap.pub -o @/policy.json",
             ),
         ],
@@ -163,7 +163,7 @@ class Case:
 
 
 CASES = [
-    Case("keys", "keys", "keys generate --out @/more", loose="more/"),
+    Case("keys", "keys", "keys generate --no-passphrase --out @/more", loose="more/"),
     Case("policy", "keys", "policy init --key @/keys/airgap.pub -o @/other.json"),
     Case("policy check", "keys", "policy check @/policy.json", reports=True),
     Case("resolve", "keys", "resolve @/images-1.txt --lock @/images.lock --state @/state"),

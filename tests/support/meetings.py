@@ -108,7 +108,7 @@ def _oci(stage: Stage) -> str:
 
 
 def _keys(stage: Stage) -> Arguments:
-    return ("keys", "generate", "--out", stage.world / "new-keys", "--type", "ed25519", "--quiet")
+    return ("keys", "generate", "--no-passphrase", "--out", stage.world / "new-keys", "--type", "ed25519", "--quiet")
 
 
 MEETINGS = (

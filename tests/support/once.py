@@ -199,7 +199,7 @@ def make_world(work: Path) -> Iterator[World]:
         with LayoutStore(work / "v3") as layout:
             images.publish(layout, "origin.example/shop/web:1", images.image(layers[:2]))
             layout.commit()
-        world.run("keys", "generate", "--out", work / "keys")
+        world.run("keys", "generate", "--no-passphrase", "--out", work / "keys")
         world.run("policy", "init", "--key", work / "keys/airgap.pub", "-o", work / "policy.json")
         chain = work / "chain", work / "chain-state"
         world.run(*world.exporting(1, *chain))

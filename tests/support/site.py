@@ -23,7 +23,7 @@ class Site:
     def make(cls, root: Path, kind: str = "ecdsa") -> Site:
         """With a key pair and a policy that trusts it."""
         site = cls(root)
-        site.run("keys", "generate", "--out", root / "keys", "--type", kind)
+        site.run("keys", "generate", "--no-passphrase", "--out", root / "keys", "--type", kind)
         site.run("policy", "init", "--key", site.public, "-o", site.policy)
         return site
 

@@ -24,7 +24,7 @@ class Counter(Silent):
     def __init__(self) -> None:
         self.total = 0
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: int, items: int = 0) -> None:
         self.total += count
 
 
@@ -95,7 +95,7 @@ def test_what_is_not_a_file_is_told_at_once(tmp_path: Path, content: bytes) -> N
 
 def test_a_progress_that_raises_ends_the_work(path: Path, content: bytes) -> None:
     class Interrupting(Silent):
-        def advance(self, count: int) -> None:
+        def advance(self, count: int, items: int = 0) -> None:
             raise MediaError("stop")
 
     with pytest.raises(MediaError):

@@ -102,7 +102,7 @@ def test_a_run_that_was_killed_between_its_two_files_is_finished_by_the_same_com
     tmp_path: Path, kind: str, phrase: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", phrase)
-    command = ["keys", "generate", "--type", kind, "--out", str(tmp_path)]
+    command = ["keys", "generate", "--type", kind, "--out", str(tmp_path), *([] if phrase else ["--no-passphrase"])]
     assert run(command) == 0
     pair = {name: (tmp_path / name).read_bytes() for name in ("airgap.key", "airgap.pub")}
     (tmp_path / "airgap.pub").unlink()
@@ -129,7 +129,7 @@ def test_a_private_key_of_another_run_is_neither_written_over_nor_finished(
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_standard_stream_ends_no_command_in_a_traceback(closed: str, tmp_path: Path) -> None:
     """Else the files of a command would get the numbers of the streams, and what is printed with them."""
-    command = f"{shlex.quote(sys.executable)} -m airgap keys generate --out new --type ed25519 {closed}"
+    command = f"{shlex.quote(sys.executable)} -m airgap keys generate --no-passphrase --out new --type ed25519 {closed}"
     done = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False
     )

@@ -41,7 +41,7 @@ def may_import(own: str, other: str) -> bool:
 #: Where each third-party library may be imported.
 HOMES = {
     "urllib3": ("registry",), "certifi": ("registry",),
-    "typer": ("cli",), "click": ("cli",), "tqdm": ("cli",), "rich": ("cli",),
+    "typer": ("cli",), "click": ("cli",), "rich": ("cli",),
     "yaml": ("yamlnodes",),
     "cryptography": ("trust", "cipher"), "nacl": ("trust",),
     "backports": ("patch",),
@@ -52,6 +52,7 @@ HOMES = {
 
 #: Who makes threads, and why it is not ``airgap/work.py`` that does.
 THREADS = {
+    "airgap/cli/terminal/console.py": "a ticker shows how far a stage is, however long its thread is in one call",
     "airgap/work.py": "the one place for work that is divided among threads",
     "airgap/exporter/digests.py": "three followers, each with a part of its own, who work beside the pool that they follow",
     "airgap/registry/settings/credentials.py": "a timer ends a helper that hangs",

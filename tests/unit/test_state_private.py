@@ -158,11 +158,8 @@ def test_for_an_ordinary_user_a_state_of_root_that_others_can_write_is_refused(t
 
 
 @pytest.mark.usefixtures("_no_umask")
-def test_keys_logins_and_scratch_lie_in_directories_for_their_owner_whatever_the_umask(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "")
-    assert here("keys", "generate", "--out", tmp_path / "new/keys").returncode == 0
+def test_keys_logins_and_scratch_lie_in_directories_for_their_owner_whatever_the_umask(tmp_path: Path) -> None:
+    assert here("keys", "generate", "--no-passphrase", "--out", tmp_path / "new/keys").returncode == 0
     assert {path.relative_to(tmp_path).as_posix(): mode(path) for path in (tmp_path / "new", *(tmp_path / "new").rglob("*"))} == {
         "new": 0o700,
         "new/keys": 0o700,

@@ -94,7 +94,7 @@ def test_two_pairs_of_keys_are_never_mixed(tmp_path: Path) -> None:
     out = tmp_path / "keys"
     out.mkdir()
     with fsio.exclusive_directory(out, _BUSY):
-        done = here("keys", "generate", "--out", out)
+        done = here("keys", "generate", "--no-passphrase", "--out", out)
     assert done.returncode == USAGE
     assert "another command is generating keys here" in done.stderr
     assert list(out.iterdir()) == []

@@ -37,11 +37,13 @@ def generate(
     out: Annotated[Path, typer.Option("--out", help="Directory for airgap.key and airgap.pub.")],
     kind: Annotated[KeyType, typer.Option("--type", help="Kind of key.")] = KeyType.ecdsa,
     passphrase_file: inputs.PassphraseOption = None,
+    no_passphrase: Annotated[bool, typer.Option("--no-passphrase", help="Leave the private key unencrypted.")] = False,
     said: Said = Said(),
 ) -> None:
     """Generate a key pair: OUT/airgap.key (keep it secret) and OUT/airgap.pub (give it to the sites).
 
-    The passphrase comes from AIRGAP_KEY_PASSPHRASE, --passphrase-file or a prompt; an empty one leaves the key unencrypted.
+    The passphrase comes from --passphrase-file, AIRGAP_KEY_PASSPHRASE or a prompt, where an empty one leaves the key unencrypted.
+    Without a terminal one of them is needed, or --no-passphrase.
 
     A key of type x25519 does not sign. Bundles are encrypted to it (export --encrypt-to), and only its site can read them.
 
@@ -50,11 +52,13 @@ def generate(
     Example: airgap keys generate --out site-keys --type x25519
     """
     console = said.console()
+    if no_passphrase and passphrase_file is not None:
+        raise UsageError("--no-passphrase and --passphrase-file contradict each other", hint="give one of them")
     private, public = out / "airgap.key", out / "airgap.pub"
     unfinished = fsio.is_there(private) and not fsio.is_there(public)
     if not unfinished:
         _refuse_existing(private, public)
-    secret = inputs.passphrase(passphrase_file, "passphrase for the new key (empty: not encrypted)", confirm=True)
+    secret = None if no_passphrase else inputs.new_passphrase(passphrase_file, "passphrase for the new key (empty: not encrypted)")
     fsio.make_directory(out, fsio.PRIVATE)
     busy = UsageError("another command is generating keys here", where=printable(str(out)), hint="choose another --out")
     with fsio.exclusive_directory(out, busy):  # or one pair's private key could lie beside the other's public one

@@ -119,11 +119,11 @@ def max_age(text: str | None) -> dt.timedelta | None:
     return dt.timedelta(days=int(days[1])) if days else None
 
 
-def passphrase(file: Path | None, prompt: str, confirm: bool = False) -> bytes | None:
+def passphrase(file: Path | None, prompt: str) -> bytes | None:
     """The passphrase from a file, the environment, or a prompt on a terminal; None if it is empty or there is no terminal.
 
     Raises:
-        UsageError: the file cannot be read, or the two entries differ.
+        UsageError: the file cannot be read.
     """
     if file is not None:
         return fsio.read_input(file, 4096, "passphrase file").rstrip(b"\r\n") or None
@@ -131,10 +131,30 @@ def passphrase(file: Path | None, prompt: str, confirm: bool = False) -> bytes |
         return os.environb[_SECRET_VARIABLE.encode()] or None
     if not sys.stdin.isatty():
         return None
-    first = getpass.getpass(f"{prompt}: ")
-    if confirm and first and getpass.getpass("Repeat passphrase: ") != first:
-        raise UsageError("the two passphrases differ")
-    return first.encode() or None
+    return os.fsencode(getpass.getpass(f"{prompt}: ")) or None
+
+
+def new_passphrase(file: Path | None, prompt: str) -> bytes | None:
+    """The passphrase for a new key. None, for a key that is not encrypted, only if somebody at a terminal leaves it empty.
+
+    Raises:
+        UsageError: the file cannot be read, the two entries differ, or there is no passphrase and nobody to ask.
+    """
+    found = passphrase(file, prompt)
+    if file is None and _SECRET_VARIABLE not in os.environ and sys.stdin.isatty():
+        if found and os.fsencode(getpass.getpass("Repeat passphrase: ")) != found:
+            raise UsageError("the two passphrases differ")
+        return found
+    if found is None:
+        empty = str(file) if file is not None else _SECRET_VARIABLE if _SECRET_VARIABLE in os.environ else ""
+        raise UsageError(
+            "there is no passphrase for the new key",
+            where=printable(empty) or "standard input",
+            expected="a passphrase, so that the private key is encrypted",
+            got="nothing" if empty else "no terminal to ask on",
+            hint=f"give --passphrase-file FILE or set {_SECRET_VARIABLE}; --no-passphrase leaves the key unencrypted",
+        )
+    return found
 
 
 def signers(keys: Sequence[str], passphrase_file: Path | None) -> list[Signer]:

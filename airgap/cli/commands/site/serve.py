@@ -106,6 +106,7 @@ def serve_command(
     console = Console(False, quiet, verbose)
     addresses = [_address("--listen", listen), *([_address("--admin", admin)] if admin else [])]
     secrets = site_secrets(decrypt_key, passphrase_file)
+    console.stage("reading and checking", 0)
     terms = None
     if policy is not None:
         asked = Terms.of_site(inputs.state_directory(state), policy, revoked=revoked, secrets=secrets)
@@ -126,6 +127,7 @@ def serve_command(
     _allow_files(max_connections)
     server = HttpServer(listeners, monitor, tls, Limits(connections=max_connections))
     with Watch(watched, console.say, monitor.trouble), server, _stopped_by_signals(ending):
+        console.end()
         scheme = "https" if tls else "http"
         console.say(f"serving {content.place} on {scheme}://{server.address}/v2/ - stop with Ctrl-C")
         console.say(f"status page: {scheme}://{server.addresses[-1]}/status")

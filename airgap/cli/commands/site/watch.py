@@ -19,6 +19,7 @@ from airgap.cli.options.loading import Loading, Trusting
 from airgap.cli.options.maps import read_map
 from airgap.cli.options.stores import Reach, target_builder
 from airgap.cli.options.turns import Leasing, writing
+from airgap.cli.terminal.colours import coloured
 from airgap.cli.terminal.console import Console, Quiet, Verbose
 from airgap.cli.terminal.outcome import import_result
 from airgap.errors import Interrupted, UsageError
@@ -104,7 +105,7 @@ def watch_command(
     busy = UsageError("another airgap watch is using this state", where=printable(str(where)), hint="give each its own --state")
     with fsio.exclusive(where / "watch.lock", busy):
         attempts = Attempts(where / "watch.json")
-        shown = _Log(as_json, quiet)
+        shown = _Log(as_json, quiet, console)
         if attempts.remark:
             shown(WatchEvent("remark", attempts.remark))
         watcher = Watcher(
@@ -186,18 +187,20 @@ def _stamp(path: Path) -> tuple[str, int, int, int] | None:
 class _Log:
     """One line for every event, on standard output."""
 
-    def __init__(self, as_json: bool, quiet: bool) -> None:
+    def __init__(self, as_json: bool, quiet: bool, console: Console) -> None:
         self._as_json = as_json
+        self._console = console
         self._quiet = quiet
 
     def __call__(self, event: WatchEvent) -> None:
+        self._console.end()
         if self._as_json:
             at = format_time(dt.datetime.now(dt.UTC))
             head = {"at": at, "event": event.kind, "bundle": event.bundle, "message": event.text}
             sys.stdout.write(json.dumps({**event.facts, **head}) + "\n")
         elif not self._quiet or event.kind in ("imported", "refused", "failed", "waiting"):
             name = f"{event.bundle}: " if event.bundle else ""
-            sys.stdout.write(printable(f"{event.kind:<9} {name}{event.text}", _LONGEST) + "\n")
+            sys.stdout.write(coloured(printable(f"{event.kind:<9} {name}{event.text}", _LONGEST), sys.stdout) + "\n")
         sys.stdout.flush()
         if event.detail:
             sys.stderr.write(event.detail)
