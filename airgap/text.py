@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 
 from airgap.errors import UsageError
 
@@ -27,6 +29,25 @@ def printable(text: str, limit: int = 400) -> str:
     safe = "".join(c if c.isprintable() and not 0x2028 <= ord(c) <= 0x202E else c.encode("unicode_escape").decode() for c in text)
     safe = re.sub("[\u200b-\u200f\u2060-\u2069\ufeff]", lambda m: m[0].encode("unicode_escape").decode(), safe)
     return safe if len(safe) <= limit else safe[: limit - 3] + "..."
+
+
+def command(*words: str | os.PathLike[str]) -> str:
+    """A command line to paste into a shell, which reads these words again, whatever is in them.
+
+    What a terminal must not show (see :func:`printable`) is written as ``$'\\n'``, which POSIX shells know since 2024 and bash, zsh
+    and ksh for long.
+    """
+    return " ".join(_quoted(os.fspath(word)) for word in words)
+
+
+def _quoted(word: str) -> str:
+    if printable(word, len(word)) == word:
+        return shlex.quote(word)
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"\\'" else f"\\x{b:02x}" for b in _bytes(word)) + "'"
+
+
+def _bytes(word: str) -> bytes:
+    return word.encode("utf-8", "surrogateescape")
 
 
 def human_size(size: int | float) -> str:

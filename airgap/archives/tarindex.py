@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from airgap.errors import Damaged, UsageError, disk_error
-from airgap.text import printable
+from airgap.text import command, printable
 
 #: No archive may have more headers, a longer name, more characters in all its names, or a larger extended header (bytes).
 MAX_MEMBERS = 400_000
@@ -95,9 +95,9 @@ class TarIndex:
 
     def _check_start(self) -> None:
         start = self._read(0, min(self.length, _BLOCK))
-        for magic, command in _COMPRESSED.items():
+        for magic, program in _COMPRESSED.items():
             if start.startswith(magic):
-                hint = f"uncompress it first: {command} {self._where}"
+                hint = f"uncompress it first: {program} {command(self._where)}"
                 raise UsageError("the archive is compressed", where=self._where, expected="an uncompressed tar archive", hint=hint)
         if len(start) < _BLOCK or (any(start) and not _sum_is_right(start)):
             raise UsageError("not a tar archive", where=self._where, expected="an archive written by skopeo copy or docker save")

@@ -12,7 +12,7 @@ from pathlib import Path
 from airgap import __version__, fsio
 from airgap.errors import UsageError
 from airgap.progress import Progress
-from airgap.text import human_size, listing, plural, printable
+from airgap.text import command, human_size, listing, plural, printable
 from airgap.toolkit.checker import CHECKER, checker
 from airgap.toolkit.packages import OPTIONAL, Machine, Wheel, download
 from airgap.toolkit.wheel import own_wheel, running_package
@@ -149,6 +149,6 @@ def describe(kit: Toolkit) -> list[str]:
     return [
         f"toolkit      {kit.path}: {plural(len(kit.wheels), 'wheel')}, {human_size(kit.size)}",
         *(f"without      {one}: no package for it; parity cannot be computed or used there" for one in kit.lacking),
-        f"install      sh {kit.path / INSTALLER} DIR, on the offline machine",
-        f"check        python3 {kit.path / CHECKER} PATH..., anywhere",
+        f"install      {command('sh', kit.path / INSTALLER)} DIR, on the offline machine",
+        f"check        {command('python3', kit.path / CHECKER)} PATH..., anywhere",
     ]

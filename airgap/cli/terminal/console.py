@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TextIO
 
@@ -40,9 +40,20 @@ _NEXT: dict[type[AirgapError], str] = {
 
 
 class Each(str):
-    """A line of a result that is about one image of many: ``--quiet`` leaves it out."""
+    """A line of a result that is about one image of many, or one volume: ``--quiet`` leaves it out."""
 
     __slots__ = ()
+
+
+class InAll(str):
+    """A line of a result that ``--quiet`` shows in place of those about each."""
+
+    __slots__ = ()
+
+
+def chosen(lines: Iterable[str], quiet: bool) -> list[str]:
+    """The lines of a result that are shown: with or without those about each single image."""
+    return [line for line in lines if not isinstance(line, Each if quiet else InAll)]
 
 
 @dataclass(frozen=True)
@@ -99,8 +110,7 @@ class Console:
         """Print the result: facts for ``--json``, lines for people; with ``--quiet`` without those about each single image."""
         self.end()
         stream = sys.stderr if self._stdout_taken else sys.stdout
-        kept = [line for line in lines if not (self._quiet and isinstance(line, Each))]
-        people = "\n".join(colours.coloured(printable(line, MAX_LINE), stream) for line in kept)
+        people = "\n".join(colours.coloured(printable(line, MAX_LINE), stream) for line in chosen(lines, self._quiet))
         stream.write((json.dumps(facts, indent=2) if self.as_json else people) + "\n")
         stream.flush()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from airgap.admission.door import Judged
+from airgap.cli.terminal.console import Each, InAll
 from airgap.importer.preview import Preview
 from airgap.importer.run import Imported
 from airgap.text import human_size, plural
@@ -41,11 +43,12 @@ def trust_lines(opened: Judged) -> list[str]:
 
 def judgement_lines(judgements: Sequence[Judgement], verbose: bool) -> list[str]:
     """Why images were accepted: one line per image and reason, or with -v one per instance."""
-    lines: dict[str, None] = {}
+    lines: dict[Each, None] = {}
     for judgement in judgements:
         who = f"{judgement.reference} {judgement.platform or judgement.instance.short}" if verbose else str(judgement.reference)
-        lines[f"accepted     {who}: {judgement.verdict.reason} ({judgement.verdict.scope})"] = None
-    return list(lines)
+        lines[Each(f"accepted     {who}: {judgement.verdict.reason} ({judgement.verdict.scope})")] = None
+    images = len({judgement.reference for judgement in judgements})
+    return [*lines, InAll(f"accepted     {plural(images, 'image')}")] if lines else []
 
 
 def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:
@@ -72,7 +75,8 @@ def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str,
         lines.append(f"nothing to do: {target} already has everything")
         return facts, lines
     lines += judgement_lines(done.opened.judgements, verbose)
-    lines += [f"loaded       {source} -> {destination}" for source, destination in done.names.items()]
+    lines += [Each(f"loaded       {source} -> {destination}") for source, destination in done.names.items()]
+    lines.append(InAll(f"loaded       {plural(len(done.names), 'image')} into {target}"))
     lines += [
         f"rebuilt      {name}: some platforms are left out, so its digest changed and a signature on the index no longer applies"
         for name in done.rebuilt
@@ -118,7 +122,9 @@ def preview_result(found: Preview, target: str) -> tuple[dict[str, Any], list[st
     lines = [*trust_lines(opened), *(f"note         {remark}" for remark in found.remarks)]
     for change in found.changes:
         now = f", which is {change.before} now" if change.word == "moved" else ""
-        lines.append(f"{change.word:<12} {change.source} -> {change.destination}{now}")
+        lines.append(Each(f"{change.word:<12} {change.source} -> {change.destination}{now}"))
+    words = Counter(change.word for change in found.changes)
+    lines += [InAll(f"{word:<12} {plural(count, 'image')}") for word, count in words.items()]
     lines += [f"rebuilt      {name}: some platforms are left out, so its digest will change" for name in found.found.rebuilt]
     lines += [f"left out     {name}: volumes are missing" for name in found.found.left_out]
     if found.held:

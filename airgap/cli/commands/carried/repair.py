@@ -15,7 +15,7 @@ from airgap.cli.terminal.console import Said
 from airgap.documents.request import ResendRequest
 from airgap.limits import MAX_REQUEST
 from airgap.media.repair import Mended, Repaired, repair
-from airgap.text import human_size, listing, plural
+from airgap.text import command, human_size, listing, plural
 
 _DAMAGED = 4
 
@@ -105,12 +105,15 @@ def _lines(done: Repaired, out: Path | None, asked: Path | None) -> list[str]:
     if done.request is not None:
         count, size = sum(1 for _ in done.request.blocks()), human_size(done.request.size(catalog))
         lines.append(f"request      {asked}: {plural(count, 'block')}, {size}, cannot be repaired from what is here")
+        resend = command("airgap", "export", "--resend", asked.name if asked else "REQUEST")
         lines.append(
             "next         find the missing media and run this again with them; or send the request to the bundle's sender "
-            f"(airgap export --resend {asked.name if asked else ''}), and name the supplement along with the media"
+            f"({resend}), and name the supplement along with the media"
         )
     elif out is not None and any(one.path for one in done.files):
-        lines.append(f"next         name {out} along with the media: airgap import MEDIA... {out} --to TARGET --policy POLICY")
+        lines.append(
+            f"next         name {out} along with the media: airgap import MEDIA... {command(out)} --to TARGET --policy POLICY"
+        )
     return lines
 
 

@@ -12,6 +12,7 @@ import typer
 
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
+from airgap.text import command
 from airgap.toolkit.pack import describe, make_toolkit, write_checker
 from airgap.toolkit.packages import Machine
 
@@ -49,7 +50,7 @@ def toolkit_command(
     console = said.console()
     if check_only:
         path = write_checker(out, CHECKER_ENTRY)
-        console.result({"checker": str(path)}, [f"checker      {path}: python3 {path} PATH..."])
+        console.result({"checker": str(path)}, [f"checker      {path}: {command('python3', path)} PATH..."])
         return
     machines = [
         Machine.parse(one, version, glibc)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 from airgap import fsio
 from airgap.bundle.media import Media
 from airgap.cli.options.groups import grouped
-from airgap.cli.terminal.console import Said
+from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.documents.difference import Changed, Compared, Difference, Shown, Sort, compare, of_catalog, of_receipt, shown_images
 from airgap.documents.receipt import Receipt
 from airgap.errors import Damaged, UsageError
@@ -76,14 +76,24 @@ def _lines(found: Difference, facts: Mapping[str, Any]) -> list[str]:
 
 def image_lines(found: Difference) -> list[str]:
     """The changes of the images, as lines for people."""
-    lines = [f"added        {_entry(name, shown)}" for name, shown in found.added.items()]
+    lines: list[str] = [Each(f"added        {_entry(name, shown)}") for name, shown in found.added.items()]
     for name, shown in found.removed.items():
-        lines += [f"removed      {_entry(name, shown)}", *(["             SIGNATURE LOST"] if shown.is_signature else [])]
+        line = f"removed      {_entry(name, shown)}"
+        lines += [line, "             SIGNATURE LOST"] if shown.is_signature else [Each(line)]
     for change in found.moved:
-        lines += [f"moved        {change.reference}", f"             {change.old} -> {change.new}", *_change(change)]
+        lines += _with_losses([f"moved        {change.reference}", f"             {change.old} -> {change.new}"], change)
     for change in found.changed:
-        lines += [f"changed      {change.reference}, still {change.old}", *_change(change)]
+        lines += _with_losses([f"changed      {change.reference}, still {change.old}"], change)
+    counts = {"added": found.added, "removed": found.removed, "moved": found.moved, "changed": found.changed}
+    lines += [InAll(f"{word:<12} {plural(len(images), 'image')}") for word, images in counts.items()]
     return [*lines, f"unchanged    {plural(found.unchanged, 'image')}"]
+
+
+def _with_losses(head: Sequence[str], change: Changed) -> list[str]:
+    """A change of one image: one that loses a platform or a signature is a warning, which is shown in any case."""
+    lines = [*head, *_change(change)]
+    is_loss = change.platforms_lost or any(sort.is_signature for sort in change.lost)
+    return lines if is_loss else [Each(line) for line in lines]
 
 
 def _side(side: Mapping[str, Any]) -> str:

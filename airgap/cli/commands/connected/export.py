@@ -26,7 +26,7 @@ from airgap.format.catalog import Catalog, savings
 from airgap.format.outline import Outline
 from airgap.format.times import parse_time
 from airgap.state import State
-from airgap.text import human_size, plural
+from airgap.text import command, human_size, plural
 from airgap.trust.keys.signers import Signer
 
 
@@ -154,7 +154,7 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         *remark_lines(done.remarks),
         *(f"encrypted    to key {key_id}: only its site can read this bundle" for key_id in done.encrypted_to),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",
-        f"check        cd {done.path} && sha256sum -c {names.SUMS}",
+        f"check        {command('cd', done.path)} && sha256sum -c {names.SUMS}",
     ]
     return facts, lines
 

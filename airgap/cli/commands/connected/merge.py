@@ -26,6 +26,7 @@ from airgap.delta.merging import check_place, merge
 from airgap.exporter.export import export
 from airgap.exporter.request import Cargo, ExportRequest, FarSide
 from airgap.state import Remembered, State
+from airgap.text import command
 
 Bundles = Annotated[
     list[Path], typer.Argument(metavar="BUNDLE...", help="The bundles' directories or media, in any order; all are needed.")
@@ -96,7 +97,8 @@ def merge_command(
         done = export(request, memory, console)
         facts, lines = export_result(done, signers)
         sources = [link.catalog.name for link in links]
-        later = f"next         export later bundles --since {done.path}: a site that imported only this one has nothing older"
+        base = command("--since", done.path)
+        later = f"next         export later bundles {base}: a site that imported only this one has nothing older"
         lines = [f"merged       {', '.join(sources)}", *lines, later]
         tell(console, memory, done, {**facts, "merged": sources, "notes": notes}, lines)
 

@@ -16,7 +16,7 @@ from airgap.cli.options.asking import Asking, Lists, remark_lines
 from airgap.cli.options.bases import PATCHES, PatchOption, Since, SinceKeyOption, SinceOption, one_of, open_bases
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.stores import Reach, ThreadsOption
-from airgap.cli.terminal.console import Said
+from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.delta.bases import held_by
 from airgap.delta.candidates import attempts_for, estimate
 from airgap.format import names
@@ -66,9 +66,10 @@ def plan_command(
 
 def _plan_lines(plan: Plan, facts: dict[str, Any]) -> list[str]:
     lines = [*_table(plan, facts), ""]
-    lines += [f"{volume['name']}  {human_size(volume['size']):>10}" for volume in facts["volumes"][:20]]
+    lines += [Each(f"{volume['name']}  {human_size(volume['size']):>10}") for volume in facts["volumes"][:20]]
     if len(plan.sizes) > 20:
-        lines.append(f"... {plural(len(plan.sizes), 'volume')} in total")
+        lines.append(Each(f"... {plural(len(plan.sizes), 'volume')} in total"))
+    lines.append(InAll(plural(len(plan.sizes), "volume")))
     lines += parity_lines(len(plan.sizes), plan.parity_sizes)
     written = plan.written + sum(plan.parity_sizes)
     lines.append(f"fetch {human_size(plan.download)} in {plural(facts['blobs'], 'blob')}, write {human_size(written)}")
@@ -94,7 +95,7 @@ def _table(plan: Plan, facts: dict[str, Any]) -> list[str]:
     for image in facts["images"]:
         notes = f", {plural(image['attachments'], 'attachment')}" if image["attachments"] else ""
         sizes = [human_size(image[f"{column}_bytes"]) for column in columns]
-        lines.append(row(image["reference"], sizes, f"{', '.join(image['platforms']) or '-'}{notes}"))
+        lines.append(Each(row(image["reference"], sizes, f"{', '.join(image['platforms']) or '-'}{notes}")))
         lines += [row("", (), f"not carried (foreign layer that the registry lacks): {digest}") for digest in image["foreign"]]
     new = sum(image["new_bytes"] for image in facts["images"])
     totals = [human_size(new), "", *([human_size(facts["held_bytes"])] if plan.held else [])]

@@ -12,7 +12,7 @@ from airgap.cli.options.asking import Asking, Lists, remark_lines
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, taken
 from airgap.cli.options.stores import Reach, ThreadsOption
-from airgap.cli.terminal.console import Said
+from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.errors import UsageError
 from airgap.oci.image import Image
 from airgap.text import plural, printable
@@ -59,7 +59,8 @@ def resolve_command(
         console.result(said_of_it, [*image_lines(changes), *remark_lines(found.remarks), f"updated      {lock}"])
         return
     images = [image.to_json() for image in found.images]
-    lines = [f"{image.reference}  {image.root.digest}  {_extent(image)}" for image in found.images]
+    lines: list[str] = [Each(f"{image.reference}  {image.root.digest}  {_extent(image)}") for image in found.images]
+    lines.append(InAll(f"resolved     {plural(len(images), 'image')}"))
     if changes is not None:
         lines += [*image_lines(changes), f"{'unchanged' if changes.same else 'added to':<12} {lock}"]
     facts = {"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes.facts() if changes else None}

@@ -15,7 +15,7 @@ from airgap.cli.options import inputs
 from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
-from airgap.cli.terminal.console import Said
+from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.format import sealed
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed, Unverified
@@ -81,9 +81,12 @@ def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:
         f"content      {size}",
     ]
     for image in images:
-        lines.append(f"  {image.reference}  {image.root.digest}")
-        lines.append(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(image.attachment_count, 'attachment')}")
-    lines += [f"volume       {v.name}  {v.size} bytes  {v.sha256}" for v in catalog.volumes]
-    lines += [f"parity       {p.name}  {p.size} bytes  {p.sha256}" for p in catalog.parity]
+        lines.append(Each(f"  {image.reference}  {image.root.digest}"))
+        lines.append(
+            Each(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(image.attachment_count, 'attachment')}")
+        )
+    lines += [Each(f"volume       {v.name}  {v.size} bytes  {v.sha256}") for v in catalog.volumes]
+    lines += [Each(f"parity       {p.name}  {p.size} bytes  {p.sha256}") for p in catalog.parity]
+    lines.append(InAll(f"volumes      {len(catalog.volumes)}, and {plural(len(catalog.parity), 'parity file')}"))
     lines += [f"signature    {name} (not checked here)" for name in sorted(media.signatures)]
     return lines

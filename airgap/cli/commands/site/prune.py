@@ -16,7 +16,7 @@ from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.options.records import check_replaceable
 from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.options.turns import TurnOptions, writing
-from airgap.cli.terminal.console import Console, Said
+from airgap.cli.terminal.console import Console, Each, InAll, Said
 from airgap.errors import UsageError
 from airgap.format.names import bundle_name, check_stream
 from airgap.layout import PrunableLayout
@@ -26,7 +26,7 @@ from airgap.limits import MAX_PLAN
 from airgap.naming.mapping import LayoutTarget, StoreSpec, parse_store
 from airgap.registry import PrunableRegistry
 from airgap.state import State
-from airgap.text import human_size, plural, printable
+from airgap.text import command, human_size, plural, printable
 
 TargetArgument = Annotated[
     str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR, as given to import.")
@@ -139,15 +139,19 @@ def _lines(
     made: PrunePlan, spec: StoreSpec, plan: Path | None, applied: Path | None, unlisted_stay: Sequence[str], verbose: bool
 ) -> list[str]:
     word = "removed" if applied else "would remove"
-    lines = []
+    lines: list[str] = []
     for one in made.generations:
         state = ", in force" if one.in_force else ""
         lines.append(f"{'keep' if one.stays else 'drop':<12} {bundle_name(one.stream, one.serial)}{state}")
     for step in made.steps:
-        lines += [f"{word:<12} {entry.name}  {entry.digest}" for entry in step.removal.names if entry.name]
-        lines += [f"stays        {name}: something kept needs it, or somebody has moved it" for name in step.removal.stay]
+        lines += [Each(f"{word:<12} {entry.name}  {entry.digest}") for entry in step.removal.names if entry.name]
+        lines += [Each(f"stays        {name}: something kept needs it, or somebody has moved it") for name in step.removal.stay]
         if verbose:
-            lines += [f"{word:<12} {step.space}@{digest}" for digest in step.removal.manifests]
+            lines += [Each(f"{word:<12} {step.space}@{digest}") for digest in step.removal.manifests]
+    names = [entry for step in made.steps for entry in step.removal.names if entry.name]
+    stay = sum(len(step.removal.stay) for step in made.steps)
+    lines += [InAll(f"{word:<12} {plural(len(names), 'name')}")] if names else []
+    lines += [InAll(f"stays        {plural(stay, 'name')}: something kept needs it, or somebody has moved it")] if stay else []
     blobs = {blob for step in made.steps for blob in step.removal.blobs}
     manifests = sum(len(step.removal.manifests) for step in made.steps)
     lines.append(f"{word:<12} {plural(manifests, 'manifest')}, and {plural(len(blobs), 'blob')} that only they need")
@@ -160,7 +164,7 @@ def _lines(
     if made.is_empty:
         lines.append("nothing to remove")
     elif plan is not None:
-        lines.append(f"plan         {plan}: review it, then: airgap prune {made.target} --apply {plan}")
+        lines.append(f"plan         {plan}: review it, then: {command('airgap', 'prune', made.target, '--apply', plan)}")
     elif applied is None:
         lines.append("plan         nothing was removed; write the plan with --plan FILE, review it, then --apply it")
     return lines

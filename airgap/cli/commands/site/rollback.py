@@ -12,7 +12,7 @@ from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.options.turns import TurnOptions, writing
-from airgap.cli.terminal.console import Said
+from airgap.cli.terminal.console import Each, Said
 from airgap.format.names import bundle_name, check_stream
 from airgap.lifecycle.pruneplan import PrunePlan
 from airgap.lifecycle.rollback import roll_back
@@ -66,8 +66,8 @@ def rollback_command(
     new = [{"name": name, "removed": name in gone} for name in done.new]
     moved = [{"name": one.name, "before": one.before, "after": one.after} for one in done.moved]
     lines = [f"note         {remark}" for remark in turn.remarks]
-    lines += [f"moved        {one.name} -> {one.after} (was {one.before or 'gone'})" for one in done.moved]
-    lines += [f"{'removed' if name in gone else 'kept':<12} {name}: it did not exist then" for name in done.new]
+    lines += [Each(f"moved        {one.name} -> {one.after} (was {one.before or 'gone'})") for one in done.moved]
+    lines += [Each(f"{'removed' if name in gone else 'kept':<12} {name}: it did not exist then") for name in done.new]
     lines += [f"not moved    {name}: its image was removed (airgap prune --unlisted)" for name in done.taken]
     lines.append(f"in force     {bundle_name(stream, to)}: {plural(len(done.moved), 'name')} moved, {done.unmoved} already there")
     facts = {"target": str(spec), "stream": stream, "serial": to, "moved": moved, "new": new, "unmoved": done.unmoved}

@@ -20,11 +20,11 @@ from airgap.cli.options.maps import read_map
 from airgap.cli.options.stores import Reach, target_builder
 from airgap.cli.options.turns import Leasing, writing
 from airgap.cli.terminal.colours import coloured
-from airgap.cli.terminal.console import Console, Quiet, Verbose
+from airgap.cli.terminal.console import Console, Quiet, Verbose, chosen
 from airgap.cli.terminal.outcome import import_result
 from airgap.errors import Interrupted, UsageError
 from airgap.format.times import format_time
-from airgap.importer.run import Destination
+from airgap.importer.run import Destination, Imported
 from airgap.limits import MAX_POLICY
 from airgap.naming.mapping import FileTarget, TargetSpec, parse_target
 from airgap.state import State
@@ -98,7 +98,7 @@ def watch_command(
             (where / site.REVOKED, *([trusting.revoked] if trusting.revoked else [])),
             (asked.require_signed, asked.accept_unnamed_bundles, trusting.max_age, *(one.key_id for one in asked.secrets)),
         ),
-        describe=lambda done: import_result(done, str(spec), verbose),
+        describe=lambda done: _described(done, str(spec), verbose),
     )
     with State(where):  # a memory that is lost or damaged is said now
         pass
@@ -120,6 +120,11 @@ def watch_command(
         code = _run(watcher, shown, f"{directory} for {spec}", lambda: watch(watcher, interval, settle, once))
     if code:
         raise typer.Exit(code)
+
+
+def _described(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:
+    facts, lines = import_result(done, target, verbose)
+    return facts, chosen(lines, quiet=False)
 
 
 def _run(watcher: Watcher, tell: Callable[[WatchEvent], None], what: str, work: Callable[[], int]) -> int:
