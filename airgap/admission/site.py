@@ -21,7 +21,8 @@ def read_policy(path: Path | None) -> tuple[Policy, str]:
     accepts everything.
 
     Raises:
-        Refused: there is none, or it is invalid.
+        Refused: there is none.
+        UsageError: there is a mistake in it, or it cannot be read.
     """
     if path is not None:
         return parse_policy(fsio.read_input(path, MAX_POLICY, "policy"), str(path)), str(path)

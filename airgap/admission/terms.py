@@ -86,8 +86,8 @@ class Terms:
             max_age: refuse bundles created longer ago.
 
         Raises:
-            Refused: there is no policy, or it has a mistake.
-            UsageError: a list of revoked keys has a mistake.
+            Refused: there is no policy.
+            UsageError: the policy or a list of revoked keys has a mistake.
         """
         return cls(
             policy=read_policy(policy)[0],

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airgap import fsio
-from airgap.errors import Refused
+from airgap.errors import UsageError
 from airgap.oci.reference import Reference
 from airgap.trust.judge.images import ImageJudge
 from airgap.trust.keys import evidence as ev
@@ -129,7 +129,7 @@ class Judges:
         """Our verdict."""
         try:
             policy = parse_policy(self.forge.filled(case.policy))
-        except Refused:
+        except UsageError:
             return BAD
         found = ev.Evidence.of(MANIFEST, [ev.GpgSignature(blob, f"signature-{i}") for i, blob in enumerate(self._visible(case), 1)])
         with ImageJudge(policy, lambda path: fsio.read_input(Path(path), 1 << 20, "key file")) as judge:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airgap import fsio
-from airgap.errors import Refused
+from airgap.errors import UsageError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.trust.judge.images import ImageJudge
@@ -93,8 +93,8 @@ class SigstoreJudges:
         """Our verdict and its reason."""
         try:
             policy = parse_policy(case.policy)
-        except Refused as refusal:
-            return BAD, str(refusal)
+        except UsageError as mistake:
+            return BAD, str(mistake)
         layers = [ev.SigstoreSignature(layer.payload, layer.annotations, "signature", layer.media_type) for layer in case.layers]
         with ImageJudge(policy, lambda path: fsio.read_input(Path(path), 1 << 20, "key file"), now=datetime.now(UTC)) as judge:
             verdict = judge.judge(Reference.parse(case.reference), ev.Evidence.of(MANIFEST, (), layers))

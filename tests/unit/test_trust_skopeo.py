@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airgap import fsio
-from airgap.errors import Refused
+from airgap.errors import UsageError
 from airgap.oci.reference import Reference
 from airgap.trust.keys import evidence as ev
 from airgap.trust.policy.document import parse_policy
@@ -72,7 +72,7 @@ def skopeo_says(directory: Path, policy: bytes, blobs: list[bytes], manifest: by
 def we_say(policy: bytes, blobs: list[bytes], manifest: bytes = MANIFEST) -> str:
     try:
         parsed = parse_policy(policy)
-    except Refused:
+    except UsageError:
         return "bad policy"
     found = ev.Evidence.of(manifest, [ev.GpgSignature(blob, f"signature-{i}") for i, blob in enumerate(blobs, 1)])
     verdict = judge_image(parsed, Reference.parse(NAME), found, lambda path: fsio.read_input(Path(path), 1 << 20, "key"))

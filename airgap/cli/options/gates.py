@@ -68,8 +68,7 @@ def terms_of(verify: Path | None, require_signed: bool, accept_unnamed_bundles: 
     """By what images are judged, when they are.
 
     Raises:
-        UsageError: the file cannot be read, or an option has no meaning without it.
-        Refused: it is not a policy.
+        UsageError: the file is no policy, or an option has no meaning without it.
     """
     if verify is None:
         if require_signed or accept_unnamed_bundles:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from airgap.errors import Damaged, Refused
+from airgap.errors import Damaged, UsageError
 from airgap.limits import MAX_POLICY
 from airgap.oci import strictjson
 from airgap.text import printable
@@ -66,7 +66,7 @@ def parse_policy(raw: bytes, source: str = "policy.json") -> Policy:
         source: the file's name, for messages.
 
     Raises:
-        Refused: any mistake at all; ``where`` is the file and the JSON path of the mistake.
+        UsageError: any mistake at all; ``where`` is the file and the JSON path of the mistake.
     """
     try:
         if len(raw) > MAX_POLICY:
@@ -79,8 +79,8 @@ def parse_policy(raw: bytes, source: str = "policy.json") -> Policy:
             default=_requirements(top.values["default"], "default"),
             transports={name: _scopes(name, scopes) for name, scopes in transports.items()},
         )
-    except Refused as refusal:
-        refusal.where = f"{printable(source)}: {refusal.where}" if refusal.where else printable(source)
+    except UsageError as error:
+        error.where = f"{printable(source)}: {error.where}" if error.where else printable(source)
         raise
 
 

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from airgap.errors import Refused
+from airgap.errors import UsageError
 from airgap.text import printable
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
@@ -26,9 +26,9 @@ def decode_base64(text: str) -> bytes | None:
         return None
 
 
-def mistake(where: str, what: str, *, expected: str = "", got: str = "") -> Refused:
-    """The refusal of a policy file: until it parses as a whole, nothing is accepted."""
-    return Refused(
+def mistake(where: str, what: str, *, expected: str = "", got: str = "") -> UsageError:
+    """The error for a policy file: until it parses as a whole, nothing is accepted."""
+    return UsageError(
         f"the policy is invalid: {what}",
         where=where,
         expected=expected,
@@ -72,7 +72,7 @@ class JsonFields:
         known: every field it may have.
 
     Raises:
-        Refused: it has another field.
+        UsageError: it has another field.
     """
 
     def __init__(self, value: object, where: str, known: tuple[str, ...]) -> None:
