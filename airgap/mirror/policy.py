@@ -28,14 +28,14 @@ from airgap.trust.judge.advice import portability
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import GPG_KEYS
 from airgap.trust.policy.scopeadvice import unmatched
-from airgap.trust.policy.scopes import select
+from airgap.trust.policy.scopes import scope_name, select
 from airgap.trust.policy.scopesyntax import AIRGAP
+from airgap.trust.policy.templates import ACCEPT, REJECT
 
 #: A requirement, and a transport's scopes, as they stand in the file: copied with every field they have.
 Requirement: TypeAlias = dict[str, Any]
 Scopes: TypeAlias = dict[str, list[Requirement]]
 
-_REJECT: Requirement = {"type": "reject"}
 _DOCKER = "docker"
 _PLURALS = {"keyPaths": "keyPath", "keyDatas": "keyData"}
 _KEY_FILES = ("keyPath", "keyPaths", "rekorPublicKeyPath", "rekorPublicKeyPaths")
@@ -69,6 +69,11 @@ class SitePolicy:
     def docker(self) -> Scopes:
         """The scopes of transport ``docker``."""
         return dict(self.document.get("transports", {}).get(_DOCKER, {}))
+
+    @property
+    def names_sources(self) -> bool:
+        """Whether a scope says where images come from; wildcards and ``""`` do not."""
+        return any(map(_is_exact, self.docker))
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,8 @@ def mirror_config(
         if mode is Mode.ORIGINAL:
             docker = _original(mirror, policy, rules, site_keys)
             moved = dict(routes) if routes is not None else _locations(mirror, rules)
+            if all(map(_is_open, docker.values())):  # then the names at the target are worth no less
+                docker |= {name: list(ACCEPT) for name in moved.values()}
         else:
             docker = _internal(mirror, rules, site_keys, warnings)
         warnings += _unsigned(docker)
@@ -199,7 +206,7 @@ def _rules(policy: SitePolicy, sources: Sequence[str], mode: Mode, warnings: lis
             expected="docker scopes in the policy, or --source",
             hint="add a source, for example --source docker.io",
         )
-    if "" in policy.docker:
+    if policy.docker.get("", REJECT) != REJECT:
         warnings.append('the docker scope "" is not copied: names outside all other scopes and --source are rejected')
     return rules
 
@@ -225,7 +232,7 @@ def _skipped_wildcard(scope: str, mode: Mode) -> str:
 
 
 def _check_source(source: str) -> None:
-    if not _is_exact(source) or _name_of(source) != source:
+    if not _is_exact(source) or scope_name(source) != source:
         why = unmatched(source)[0] if source else ""
         raise UsageError(
             "not a source" + (f": {why}" if why else ""),
@@ -235,14 +242,8 @@ def _check_source(source: str) -> None:
         )
 
 
-def _name_of(scope: str) -> str:
-    """A scope without its tag or digest."""
-    head, slash, last = scope.partition("@")[0].rpartition("/")
-    return f"{head}/{last.partition(':')[0]}" if slash else scope
-
-
 def _locations(mirror: SiteMirror, rules: Scopes) -> dict[str, str]:
-    return {name: mirror.name(name) for name in _outermost(_name_of(scope) for scope in rules)}
+    return {name: mirror.name(name) for name in _outermost(scope_name(scope) for scope in rules)}
 
 
 def _outermost(names: Iterable[str]) -> list[str]:
@@ -270,7 +271,7 @@ def _internal(mirror: SiteMirror, rules: Scopes, site_keys: Sequence[HostKey], w
     _check_hosts(mirror, sorted({scope.partition("/")[0] for scope in rules}))
     docker: Scopes = {}
     for scope, found in rules.items():
-        name = _name_of(scope)
+        name = scope_name(scope)
         moved = mirror.name(name) + scope[len(name) :]
         docker[moved] = [_portable(_remapped(requirement, scope, mirror, warnings)) for requirement in found]
         docker[moved] += _site_requirements(site_keys)
@@ -311,9 +312,9 @@ def _remapped(requirement: Requirement, scope: str, mirror: SiteMirror, warnings
             f"{printable(scope)}: matchRepository becomes remapIdentity, which requires the signed tag to equal the pulled one"
         )
     prefix, signed = (identity["prefix"], identity["signedPrefix"]) if kind == "remapIdentity" else ("", "")
-    if prefix and prefix.startswith(f"{_name_of(scope)}/"):
+    if prefix and prefix.startswith(f"{scope_name(scope)}/"):
         raise _no_counterpart(scope, "remapIdentity of a part of the scope", f"give the policy a scope {printable(prefix)} for it")
-    if not prefix or not f"{_name_of(scope)}/".startswith(f"{prefix}/"):  # one that never applies counts as the default
+    if not prefix or not f"{scope_name(scope)}/".startswith(f"{prefix}/"):  # one that never applies counts as the default
         prefix = signed = scope.partition("/")[0]
     return requirement | {"signedIdentity": _remap(mirror.name(prefix), signed)}
 
@@ -343,9 +344,12 @@ def _site_requirements(keys: Sequence[HostKey], identity: Requirement | None = N
     return [{**kinds[key.openpgp], "keyPath": key.path, **more} for key in keys]
 
 
+def _is_open(found: Sequence[Requirement]) -> bool:
+    return all(requirement["type"] == "insecureAcceptAnything" for requirement in found)
+
+
 def _unsigned(docker: Scopes) -> Iterator[str]:
-    names = [scope for scope, found in docker.items() if all(r["type"] == "insecureAcceptAnything" for r in found)]
-    if names:
+    if names := [scope for scope, found in docker.items() if _is_open(found)]:
         yield (
             f"no signature is required below {listing(names, 8)}, as in the site's policy: at import the bundle's signature "
             "covered these images, but a pull verifies nothing (add --site-key)"
@@ -354,7 +358,7 @@ def _unsigned(docker: Scopes) -> Iterator[str]:
 
 def _document(policy: SitePolicy, docker: Scopes) -> dict[str, Any]:
     others = {name: scopes for name, scopes in policy.document.get("transports", {}).items() if name not in (_DOCKER, AIRGAP)}
-    return {"default": [_REJECT], "transports": {_DOCKER: docker, **others}}
+    return {"default": REJECT, "transports": {_DOCKER: docker, **others}}
 
 
 def _portability(text: str) -> Iterator[str]:

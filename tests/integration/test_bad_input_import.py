@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from airgap.trust.policy.templates import site_policy
+from airgap.trust.policy.templates import PolicyKey, site_policy
 from tests.support import images
 from tests.support.bundles import CREATED, Sender, catalog_of, flip
 from tests.support.cli import DAMAGED, MEDIA, NETWORK, REFUSED, USAGE, failed, here, tree
@@ -67,7 +67,7 @@ def test_a_policy_that_was_found_and_accepts_everything_does_not_count(site: Sit
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [("", REFUSED), ("{", REFUSED), ('{"default":[]}', REFUSED), ('{"default":[{"type":"reject"}]}', REFUSED), (None, USAGE)],
+    [("", USAGE), ("{", USAGE), ('{"default":[]}', USAGE), ('{"default":[{"type":"reject"}]}', REFUSED), (None, USAGE)],
     ids=["empty", "cut", "no requirement", "rejects", "missing"],
 )
 def test_a_policy_that_does_not_accept(site: SiteDesk, text: str | None, code: int) -> None:
@@ -86,20 +86,20 @@ def test_the_wrong_key_names_both(site: SiteDesk) -> None:
 
 def test_a_key_file_that_is_gone(site: SiteDesk) -> None:
     policy = site.work / "policy.json"
-    policy.write_text(json.dumps(site_policy([site.work / "gone.pub"])))
+    policy.write_text(json.dumps(site_policy([PolicyKey(path=str(site.work / "gone.pub"))])))
     site.refused(REFUSED, "gone.pub", policy=policy)
 
 
 def test_a_policy_for_another_stream(site: SiteDesk) -> None:
     policy = site.work / "policy.json"
-    policy.write_text(json.dumps(site_policy([site.made.sender.root / "sender.pub"], stream="staging")))
+    policy.write_text(json.dumps(site_policy([PolicyKey(path=str(site.made.sender.root / "sender.pub"))], stream="staging")))
     site.refused(REFUSED, policy=policy)
 
 
 def test_two_signatures_wanted_and_one_there(site: SiteDesk) -> None:
     second = Sender.make(site.work / "second")
     policy = site.work / "policy.json"
-    policy.write_text(json.dumps(site_policy([site.made.sender.root / "sender.pub", second.root / "sender.pub"])))
+    policy.write_text(json.dumps(site_policy([PolicyKey(path=str(one.root / "sender.pub")) for one in (site.made.sender, second)])))
     site.refused(REFUSED, second.signer.key_id, policy=policy)
     assert here("sign", site.bundle, "--key", second.key).returncode == 0
     assert site.verify(policy=policy).returncode == 0

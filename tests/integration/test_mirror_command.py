@@ -151,7 +151,7 @@ def test_a_private_key_is_refused(desk: Desk) -> None:
     desk.capsys.readouterr()
     for name in ("keys/airgap.key", "secret.asc", "secret.gpg", "behind.gpg", "relabelled.asc", "headed.asc"):
         code, facts = desk.run("--site-key", desk.root / name)
-        assert (code, facts["error"]) == (2, "this is a private key"), name
+        assert (code, facts["error"]) == (2, "a private key instead of a public key"), name
     assert not desk.out.exists()
 
 

@@ -19,7 +19,7 @@ from airgap.oci.stores import Source
 from airgap.progress import Silent
 from airgap.state import State
 from airgap.trust.keys.signers import KeySigner, Signer, generate
-from airgap.trust.policy.templates import site_policy
+from airgap.trust.policy.templates import PolicyKey, site_policy
 
 CREATED = "2026-01-31T12:00:00Z"
 
@@ -38,7 +38,7 @@ class Sender:
         pair = generate("ecdsa", None)
         (root / "sender.key").write_bytes(pair.private_pem)
         (root / "sender.pub").write_bytes(pair.public_pem)
-        (root / "policy.json").write_text(json.dumps(site_policy([root / "sender.pub"])))
+        (root / "policy.json").write_text(json.dumps(site_policy([PolicyKey(path=str(root / "sender.pub"))])))
         return cls(root, KeySigner.load(pair.private_pem, lambda: None, "sender.key"))
 
     @property

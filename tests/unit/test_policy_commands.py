@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airgap.errors import Refused
+from airgap.errors import UsageError
 from airgap.oci.reference import Reference
 from airgap.trust.judge.explain import explain
 from airgap.trust.judge.images import Decision, ImageVerdict
@@ -63,7 +63,7 @@ def test_policy_from_init_has_no_warnings_and_is_said_in_words(tmp_path: Path, k
     assert here("policy", "init", "--key", key, "-o", path).returncode == 0
     assert warnings(path) == ""
     text = here("policy", "check", path).stdout
-    assert f"transport airgap, everything else\n  a sigstore signature by {key}\n" in text
+    assert "transport airgap, everything else\n  a sigstore signature by key " in text
     assert "default: everything without a scope\n  rejected, signed or not\n" in text
     assert text.endswith("The policy is valid.\n")
 
@@ -174,7 +174,7 @@ def test_scope_that_never_matches_is_named_with_the_reason(tmp_path: Path, scope
 )
 def test_a_reject_scope_in_another_spelling_is_never_passed_by_because_the_whole_policy_is_refused(scope: str, meant: str) -> None:
     document = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {scope: REJECT}}}
-    with pytest.raises(Refused, match="canonical spelling") as caught:
+    with pytest.raises(UsageError, match="canonical spelling") as caught:
         parse_policy(json.dumps(document).encode())
     assert caught.value.expected == meant
     assert meant in unmatched(scope)[1]
@@ -288,7 +288,7 @@ def test_explain_judges_by_the_tag_where_there_is_also_a_digest(tmp_path: Path) 
 def test_explain_refuses_what_is_no_image_and_a_policy_with_a_mistake(tmp_path: Path) -> None:
     failed(here("policy", "explain", "Not An Image", "--policy", written(tmp_path, {})), USAGE)
     (tmp_path / "policy.json").write_text("{}", encoding="ascii")
-    failed(here("policy", "explain", "x", "--policy", tmp_path / "policy.json"), 3)
+    failed(here("policy", "explain", "x", "--policy", tmp_path / "policy.json"), USAGE)
 
 
 def test_explanation_with_verdicts_names_signature_and_key_for_every_instance() -> None:

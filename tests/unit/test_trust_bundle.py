@@ -15,7 +15,7 @@ from airgap.limits import MAX_KEYRING, MAX_SIGNATURE, MAX_SIGNATURES
 from airgap.trust.judge.bundles import CatalogSignatures, Verdict, check_catalog_signatures, judge_stream
 from airgap.trust.keys import signers as keys
 from airgap.trust.policy.document import Policy, parse_policy
-from airgap.trust.policy.templates import site_policy
+from airgap.trust.policy.templates import PolicyKey, site_policy
 from tests.support.trustkit import GpgHome, gpg_home
 
 RAW = b'{"schema":"airgap.catalog/1","stream":"prod"}\n'
@@ -208,7 +208,7 @@ def test_two_person_rule_across_kinds_of_keys(alice: Person, home, carol, tmp_pa
 
 
 def test_any_of_several_keys(alice: Person, bob: Person) -> None:
-    policy = parse_policy(json.dumps(site_policy([alice.public, bob.public], any_of=True)).encode())
+    policy = parse_policy(json.dumps(site_policy([PolicyKey(path=str(one.public)) for one in (alice, bob)], any_of=True)).encode())
     for one in (alice, bob):
         assert one.signer.key_id in judge(policy, one.signature()).signers[0]
 

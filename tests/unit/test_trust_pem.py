@@ -131,7 +131,8 @@ def test_a_der_key_is_not_taken_for_an_openpgp_key(tmp_path: Path) -> None:
     key = tmp_path / "site.der"
     key.write_bytes(der(_EC.pem))
     written = json.loads(here("policy", "init", "--key", key).stdout)
-    assert written["transports"]["airgap"][""] == [{"type": "sigstoreSigned", "keyPath": str(key)}]
+    held = base64.b64encode(_EC.pem).decode()  # as PEM, so that podman and skopeo could read it, too
+    assert written["transports"]["airgap"][""] == [{"type": "sigstoreSigned", "keyData": held}]
     signer = _EC.signer
     signed = {f"plant.receipt.{signer.key_id}.sig": signer.sign(b"x")}
     assert check_receipt_signatures(b"x", signed, [key.read_bytes()], "plant.receipt")

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from airgap.errors import Refused
+from airgap.errors import UsageError
 from airgap.limits import MAX_POLICY
 from airgap.trust.policy import requirements as r
 from airgap.trust.policy.document import parse_policy
-from airgap.trust.policy.templates import site_policy
+from airgap.trust.policy.templates import PolicyKey, site_policy
 
 REJECT = {"type": "reject"}
 KEY = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k.gpg"}
@@ -164,27 +164,27 @@ BAD_REQUIREMENTS = {
 
 @pytest.mark.parametrize("raw", BAD_TOP.values(), ids=BAD_TOP)
 def test_policy_with_a_mistake_at_the_top_is_refused(raw: bytes) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(UsageError):
         parse_policy(raw)
 
 
 @pytest.mark.parametrize(("transport", "scope"), BAD_SCOPES.values(), ids=BAD_SCOPES)
 def test_scope_that_can_never_match_is_refused_at_its_place(transport: str, scope: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(UsageError) as caught:
         parse_policy(with_scopes(transport, scope), "p.json")
     assert caught.value.where.startswith(f"p.json: transports.{transport}[")
 
 
 @pytest.mark.parametrize("raw", BAD_REQUIREMENTS.values(), ids=BAD_REQUIREMENTS)
 def test_requirement_with_a_mistake_is_refused_at_its_place(raw: bytes) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(UsageError) as caught:
         parse_policy(raw, "p.json")
     assert caught.value.where.startswith("p.json: default[0]")
 
 
 def test_the_place_of_a_mistake_is_a_json_path() -> None:
     raw = json.dumps({"default": [REJECT], "transports": {"docker": {"x.y/z": [REJECT, {**SIG, "keyPath": 5}]}}}).encode()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(UsageError) as caught:
         parse_policy(raw, "/etc/p.json")
     assert caught.value.where == '/etc/p.json: transports.docker["x.y/z"][1].keyPath'
     assert caught.value.got == "5"
@@ -244,7 +244,7 @@ def test_names_that_make_skopeo_refuse_the_whole_policy_are_refused_here_too() -
         {"type": "exactReference", "dockerReference": "[::1]:5000/x:1"},
         {"type": "exactRepository", "dockerRepository": "[::1]/x"},
     ):
-        with pytest.raises(Refused, match="the policy is invalid"):
+        with pytest.raises(UsageError, match="the policy is invalid"):
             requirement(with_requirement({**KEY, "signedIdentity": identity}))
 
 
@@ -311,7 +311,7 @@ def test_30_a_policy_with_every_field_is_read_as_written() -> None:
 
 
 def test_hostile_text_in_a_policy_cannot_reach_the_terminal() -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(UsageError) as caught:
         parse_policy(json.dumps({"default": [REJECT], "evil\x1b]0;x\x07": 1}).encode())
     assert "\x1b" not in str(caught.value)
 
@@ -321,7 +321,8 @@ def test_hostile_text_in_a_policy_cannot_reach_the_terminal() -> None:
     [((), (), False), (("/a.pub",), ("/b.gpg",), False), (("/a", "/b"), (), True), ((), ("/a", "/b"), True)],
 )
 def test_the_templates_parse_and_reject_by_default(keys, gpg, any_of) -> None:
-    policy = parse_policy(json.dumps(site_policy(keys, gpg, "prod", any_of=any_of)).encode())
+    given = [PolicyKey(path=path) for path in keys] + [PolicyKey(openpgp=True, path=path) for path in gpg]
+    policy = parse_policy(json.dumps(site_policy(given, "prod", any_of=any_of)).encode())
     assert policy.default == (r.Reject(),)
     assert policy.has_bundle_scope == bool(keys or gpg)
     if keys or gpg:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -14,28 +14,30 @@ from airgap.admission import site
 from airgap.admission.door import Whole, open_bundle
 from airgap.admission.judge import verdicts
 from airgap.admission.terms import Terms
+from airgap.cli.commands import policykeys
+from airgap.cli.commands.policyedits import add_command, remove_command
+from airgap.cli.commands.policykeys import Otherwise
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.terminal.console import Said
-from airgap.errors import Damaged, Refused, UsageError
+from airgap.errors import Damaged, UsageError
 from airgap.format.names import check_stream
-from airgap.limits import MAX_KEYRING, MAX_POLICY
+from airgap.limits import MAX_POLICY
 from airgap.oci import strictjson
 from airgap.oci.reference import Reference
 from airgap.text import listing, plural, printable
-from airgap.trust.judge.advice import Advice, advise
+from airgap.trust.judge.advice import Advice, advise, portability
 from airgap.trust.judge.explain import explain
 from airgap.trust.judge.images import ImageVerdict
-from airgap.trust.keys.gpg import is_openpgp
-from airgap.trust.keys.signatures import load_public_key
+from airgap.trust.keys.keyfiles import called
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import Requirement
 from airgap.trust.policy.templates import site_policy
 from airgap.trust.policy.words import in_words
 
-policy = typer.Typer(no_args_is_help=True, help="Write, check and explain the trust policy.")
+policy = typer.Typer(no_args_is_help=True, help="Write, change, check and explain the trust policy.")
 
 _Judged: TypeAlias = dict[Reference, list[tuple[str, ImageVerdict]]]
 
@@ -44,39 +46,66 @@ _Judged: TypeAlias = dict[Reference, list[tuple[str, ImageVerdict]]]
 @grouped
 def init(
     key: Annotated[
-        list[Path] | None, typer.Option("--key", help="Public key (PEM or OpenPGP) that signs bundles; may be repeated.")
+        list[str] | None,
+        typer.Option("--key", metavar="FILE", help="Public key (PEM or OpenPGP) that signs bundles; may be repeated."),
     ] = None,
-    stream: Annotated[str, typer.Option("--stream", help="Trust the keys for this stream only.")] = "",
-    any_key: Annotated[bool, typer.Option("--any", help="Any one of several keys is enough; by default all must sign.")] = False,
+    stream: policykeys.StreamOption = "",
+    any_key: policykeys.AnyOption = False,
+    image: policykeys.ImagesOption = None,
+    image_default: Annotated[
+        Otherwise,
+        typer.Option("--image-default", help="Images without a scope: accept on the bundle's signature, or reject."),
+    ] = Otherwise.ACCEPT,
+    by_path: policykeys.ByPathOption = False,
     out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write; {HELP}")] = "-",
     said: Said = Said(),
 ) -> None:
     """Write a policy.json that rejects everything except bundles signed with the given keys.
 
-    Images in a trusted bundle are accepted because the bundle is signed; add scopes under the `docker` transport to require more.
+    Images in a trusted bundle are accepted because the bundle is signed, unless --image and --image-default ask for more.
 
-    Example: airgap policy init --key keys/airgap.pub -o policy.json
+    Example: airgap policy init --key airgap.pub -o policy.json
+
+    Example: airgap policy init --key airgap.pub --image docker.io/library=vendor.pub --image-default reject -o policy.json
     """
     if stream:
         check_stream(stream)
-    pems: list[Path] = []
-    gpgs: list[Path] = []
-    for path in key or []:
-        content = fsio.read_input(path, MAX_KEYRING, "public key")
-        is_gpg = is_openpgp(content)
-        if not is_gpg:
-            load_public_key(content)
-        (gpgs if is_gpg else pems).append(path.absolute())
-    text = json.dumps(site_policy(pems, gpgs, stream, any_of=any_key), indent=2) + "\n"
+    keys = policykeys.bundle_keys(key, by_path=by_path)
+    rules = policykeys.image_rules(image, by_path=by_path)
+    images = {scope: rule.requirements for scope, rule in rules.items()}
+    document = site_policy([one.key for one in keys], stream, any_of=any_key, images=images, other_images=image_default.rule)
+    text = json.dumps(document, indent=2) + "\n"
+    parsed = parse_policy(text.encode(), out)
     output = Output(out, "--out")
     if output.exists and not _is_there(Path(out), text):
-        raise UsageError("a policy already exists", where=printable(out), hint="choose another -o; a policy is never overwritten")
+        hint = "choose another -o, or change the policy: airgap policy add, airgap policy remove"
+        raise UsageError("a policy already exists", where=printable(out), hint=hint)
     output.write(text.encode())
-    if taken(output) and not said.as_json:
+    facts = {
+        "policy": out,
+        "keys": [one.path for one in keys],
+        "stream": stream or None,
+        "images": {scope: [in_words(one, "docker", called) for one in parsed.transports["docker"][scope]] for scope in images},
+        "image_default": image_default.value,
+        "embedded": not by_path,
+    }
+    warnings = [*policykeys.remarks_of(keys, rules), *(one.what for one in portability(parsed, document) if not one.note)]
+    lines = [f"policy       {out}"] if not taken(output) else []
+    lines += _init_lines(bool(keys), image_default, images)
+    said.console(taken(output)).result(facts | {"warnings": warnings}, [*lines, *(f"warning      {one}" for one in warnings)])
+
+
+def _init_lines(has_key: bool, otherwise: Otherwise, images: Collection[str]) -> Iterator[str]:
+    if not has_key:
+        yield "This policy rejects every bundle: add keys with --key."
         return
-    facts = {"policy": out, "keys": [str(path) for path in [*pems, *gpgs]], "stream": stream or None}
-    lines = [f"policy       {out}", "" if key else "This policy rejects every bundle: add keys with --key."]
-    said.console(taken(output)).result(facts, [line for line in lines if line])
+    label = "other images" if images else "images"
+    if otherwise is Otherwise.ACCEPT:
+        text = "accepted on the bundle's signature; no image signatures required"
+        hint = " (--image SCOPE=KEY, --image-default reject)" if not images else ""
+    else:
+        text, hint = "rejected", "" if images else ": name those to accept with --image"
+    yield f"{label:<12} {text}{hint}"
 
 
 def _is_there(path: Path, text: str) -> bool:
@@ -85,6 +114,10 @@ def _is_there(path: Path, text: str) -> bool:
         return fsio.read_if_there(path, MAX_POLICY) == text.encode()
     except Damaged:
         return False
+
+
+policy.command("add")(add_command)
+policy.command("remove")(remove_command)
 
 
 @policy.command("check")
@@ -100,12 +133,7 @@ def check(
     Example: airgap policy check policy.json
     """
     raw = fsio.read_input(file, MAX_POLICY, "policy")
-    try:
-        parsed = parse_policy(raw, str(file))
-    except Refused as mistake:  # here the file is the input, not what decides about one
-        raise UsageError(
-            mistake.what, where=mistake.where, expected=mistake.expected, got=mistake.got, hint=mistake.hint
-        ) from mistake
+    parsed = parse_policy(raw, str(file))
     remarks = advise(parsed, strictjson.parse_object(raw, str(file)), site.read_key)
     facts = {"policy": str(file), "scopes": list(_scope_facts(parsed)), "warnings": [_remark_facts(remark) for remark in remarks]}
     said.console().result(facts, [*_scope_lines(parsed), "", *_remark_lines(remarks)])
@@ -170,7 +198,7 @@ def _scopes(parsed: Policy) -> Iterator[tuple[str, str, tuple[Requirement, ...]]
 
 def _scope_facts(parsed: Policy) -> Iterator[dict[str, Any]]:
     for transport, scope, requirements in _scopes(parsed):
-        words = [in_words(requirement, transport) for requirement in requirements]
+        words = [in_words(requirement, transport, called) for requirement in requirements]
         yield {"transport": transport or None, "scope": scope if transport else None, "requirements": words}
 
 
@@ -178,7 +206,9 @@ def _scope_lines(parsed: Policy) -> Iterator[str]:
     for transport, scope, requirements in _scopes(parsed):
         place = f"transport {printable(transport, 80)}" if transport else "default: everything without a scope"
         yield f"{place}, {printable(scope) or 'everything else'}" if transport else place
-        yield from (f"  {'and ' if number else ''}{in_words(found, transport)}" for number, found in enumerate(requirements))
+        yield from (
+            f"  {'and ' if number else ''}{in_words(found, transport, called)}" for number, found in enumerate(requirements)
+        )
 
 
 def _remark_facts(remark: Advice) -> dict[str, str]:

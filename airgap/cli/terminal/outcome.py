@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from airgap.admission.door import Judged
@@ -11,7 +10,6 @@ from airgap.cli.terminal.console import Each, InAll
 from airgap.importer.preview import Preview
 from airgap.importer.run import Imported
 from airgap.text import human_size, plural
-from airgap.trust.judge.judging import Judgement
 
 
 def bundle_facts(opened: Judged) -> dict[str, Any]:
@@ -41,14 +39,24 @@ def trust_lines(opened: Judged) -> list[str]:
     ]
 
 
-def judgement_lines(judgements: Sequence[Judgement], verbose: bool) -> list[str]:
-    """Why images were accepted: one line per image and reason, or with -v one per instance."""
-    lines: dict[Each, None] = {}
-    for judgement in judgements:
-        who = f"{judgement.reference} {judgement.platform or judgement.instance.short}" if verbose else str(judgement.reference)
-        lines[Each(f"accepted     {who}: {judgement.verdict.reason} ({judgement.verdict.scope})")] = None
-    images = len({judgement.reference for judgement in judgements})
-    return [*lines, InAll(f"accepted     {plural(images, 'image')}")] if lines else []
+def judgement_lines(opened: Judged, verbose: bool) -> list[str]:
+    """Why images were accepted: a line for each image and reason, one for all images of which no signature was required.
+
+    With ``verbose``, a line for each instance.
+    """
+    lines: dict[str, None] = {}
+    unsigned = {one.reference for one in opened.judgements if not one.verdict.signature_required}
+    signed = {one.reference for one in opened.judgements if one.verdict.signature_required}
+    if unsigned and not verbose:
+        on = "on the bundle's signature" if opened.verdict.signers else "unsigned: the policy requires no signature of the bundle"
+        which = "" if not signed else f"{plural(len(unsigned), 'image')} "
+        lines[f"accepted     {which}{on}; no image signatures required"] = None
+    for judgement in opened.judgements:
+        if verbose or judgement.verdict.signature_required:
+            platform = f" {judgement.platform or judgement.instance.short}" if verbose else ""
+            text = f"accepted     {judgement.reference}{platform}: {judgement.verdict.reason} ({judgement.verdict.scope})"
+            lines[Each(text)] = None
+    return [*lines, *([InAll(f"accepted     {plural(len(signed), 'image')} by their signatures")] if signed else [])]
 
 
 def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:
@@ -74,7 +82,7 @@ def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str,
     if done.loaded is None:
         lines.append(f"nothing to do: {target} already has everything")
         return facts, lines
-    lines += judgement_lines(done.opened.judgements, verbose)
+    lines += judgement_lines(done.opened, verbose)
     lines += [Each(f"loaded       {source} -> {destination}") for source, destination in done.names.items()]
     lines.append(InAll(f"loaded       {plural(len(done.names), 'image')} into {target}"))
     lines += [

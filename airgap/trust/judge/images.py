@@ -29,6 +29,7 @@ from airgap.trust.policy.requirements import (
     SignedBy,
     SigstoreSigned,
     describe,
+    type_name,
 )
 from airgap.trust.policy.scopes import requirements_for_image
 
@@ -36,6 +37,7 @@ _Sigstore: TypeAlias = SigstoreSignature | SigstoreBundle
 _Signature = TypeVar("_Signature", bound=GpgSignature | _Sigstore)
 _UNNAMED = "names no image (--accept-unnamed-sigstore-bundles)"
 _MOST_REASONS = 8
+_ANYTHING = type_name(AcceptAnything())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class ImageVerdict:
     def accepted(self) -> bool:
         """Whether the image may enter. Without any requirement it may not."""
         return bool(self.decisions) and all(decision.accepted for decision in self.decisions)
+
+    @property
+    def signature_required(self) -> bool:
+        """Whether the policy asked for more than nothing."""
+        return any(decision.requirement != _ANYTHING for decision in self.decisions)
 
     @property
     def reason(self) -> str:

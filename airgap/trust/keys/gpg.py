@@ -21,7 +21,7 @@ from airgap.errors import Refused, UsageError
 from airgap.limits import MAX_KEYRING, MAX_SIGNATURE
 from airgap.text import printable
 from airgap.trust.keys import openpgp
-from airgap.trust.keys.numbers import OpenPgpKey, openpgp_keys
+from airgap.trust.keys.numbers import OpenPgpKey, openpgp_keys, unusable_keys
 
 #: How long one run of gpg may take, in seconds; signing waits for a person with a smartcard.
 VERIFY_SECONDS = 60.0
@@ -100,7 +100,21 @@ class Keyring:
 
     def listed(self) -> tuple[OpenPgpKey, ...]:
         """All keys of the keyring with the numbers of their primary keys and subkeys."""
-        return openpgp_keys(self._output(("--with-colons", "--with-key-data", "--list-keys"), b"").decode("utf-8", "replace"))
+        return openpgp_keys(self._listing())
+
+    def unusable(self) -> dict[str, str]:
+        """Why no signature by a key counts any more, or never did: by primary fingerprint; empty for a key that can sign."""
+        return unusable_keys(self._listing())
+
+    def export(self, *primaries: str) -> bytes:
+        """These keys, or all, as a binary keyring."""
+        output = self._home / "exported"
+        output.unlink(missing_ok=True)
+        self._run(("--output", str(output), "--export", *primaries), b"")
+        return fsio.read_capped(output, MAX_KEYRING)
+
+    def _listing(self) -> str:
+        return self._output(("--with-colons", "--with-key-data", "--list-keys"), b"").decode("utf-8", "replace")
 
     def verify_detached(self, data: bytes, armored: bytes) -> GoodSignature:
         """Check an ASCII-armored detached signature over ``data``.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -67,6 +68,24 @@ def openpgp_keys(listing: str) -> tuple[OpenPgpKey, ...]:
             values.append(fields[3])
     end()
     return tuple(OpenPgpKey(numbers) for numbers in found if numbers)
+
+
+def unusable_keys(listing: str) -> dict[str, str]:
+    """Why no signature by a key in a listing of gpg counts, by primary fingerprint; empty for a key that can sign.
+
+    gpg writes the letter of what a key with all its subkeys can still do in upper case (``doc/DETAILS``, field 12).
+    """
+    found: dict[str, str] = {}
+    reason: str | None = None
+    for line in listing.split("\n"):
+        fields = line.split(":")
+        if fields[0] == "pub":
+            expiry = datetime.fromtimestamp(int(fields[6]), UTC).date().isoformat() if fields[6].isdecimal() else ""
+            spoiled = {"e": f"expired on {expiry}", "r": "revoked", "d": "disabled", "i": "invalid"}
+            reason = spoiled.get(fields[1], "" if "S" in fields[11] else "cannot sign")
+        elif fields[0] == "fpr" and reason is not None:
+            found[fields[9]], reason = reason, None
+    return found
 
 
 def people(signers: Mapping[str, Collection[str]]) -> dict[str, str]:

@@ -70,3 +70,9 @@ def image_scopes(reference: Reference) -> Iterator[str]:
         raise UsageError("a reference with both a tag and a digest has no scope", got=str(reference))
     yield str(reference)
     yield from name_scopes(str(reference.repository))
+
+
+def scope_name(scope: str) -> str:
+    """A docker-style scope without its tag or digest."""
+    head, slash, last = scope.partition("@")[0].rpartition("/")
+    return f"{head}/{last.partition(':')[0]}" if slash else scope

@@ -1,53 +1,101 @@
-"""What ``airgap policy init`` writes: a policy that rejects everything except bundles signed by the site's keys."""
+"""What ``airgap policy`` writes: requirements from public keys, and whole policies that reject everything else."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from airgap.errors import UsageError
-from airgap.limits import MAX_STREAM
-from airgap.oci.stream import is_stream
-from airgap.text import printable
 from airgap.trust.policy.requirements import GPG_KEYS
 from airgap.trust.policy.scopesyntax import AIRGAP
 
-_REJECT = {"type": "reject"}
+#: Requirements as they stand in the file.
+Rule: TypeAlias = list[dict[str, Any]]
+
+REJECT: Rule = [{"type": "reject"}]
+ACCEPT: Rule = [{"type": "insecureAcceptAnything"}]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyKey:
+    """A public key for a policy: the file at ``path`` or, without a path, ``data`` itself (PEM, or a binary keyring).
+
+    ``names`` is everything that the keys in it can be called.
+    """
+
+    openpgp: bool = False
+    path: str = ""
+    data: bytes = b""
+    names: frozenset[str] = frozenset()
+
+
+def signed_by(keys: Sequence[PolicyKey]) -> dict[str, Any]:
+    """A requirement that a signature by any one of these keys satisfies.
+
+    Args:
+        keys: one or more, all of them with a path or all without.
+
+    Raises:
+        UsageError: keys of both kinds, which no requirement can name.
+    """
+    openpgp = keys[0].openpgp
+    if any(key.openpgp != openpgp for key in keys):
+        raise UsageError(
+            "one requirement cannot name an OpenPGP key and another key",
+            expected="keys of one kind",
+            hint="give only PEM keys or only OpenPGP keys where any one of them is enough",
+        )
+    kind = {"type": "signedBy", "keyType": GPG_KEYS} if openpgp else {"type": "sigstoreSigned"}
+    return kind | key_field([key.path for key in keys], [key.data for key in keys], openpgp=openpgp)
+
+
+def key_field(paths: Sequence[str], datas: Sequence[bytes], *, openpgp: bool) -> dict[str, Any]:
+    """The field with these keys: the paths, or without any path the contents. One key has the field that older programs know.
+
+    ``signedBy`` has no list of contents: its ``keyData`` is a keyring, and binary keyrings one after another are one.
+    """
+    if any(paths):
+        return {"keyPath": paths[0]} if len(paths) == 1 else {"keyPaths": list(paths)}
+    if openpgp:
+        return {"keyData": _base64(b"".join(datas))}
+    return {"keyData": _base64(datas[0])} if len(datas) == 1 else {"keyDatas": [_base64(data) for data in datas]}
+
+
+def bundle_rule(keys: Sequence[PolicyKey], *, any_of: bool) -> Rule:
+    """Who must sign a bundle: every one of these keys, or any one of them. Raises ``UsageError`` as :func:`signed_by`."""
+    return [signed_by(keys)] if any_of else [signed_by([key]) for key in keys]
 
 
 def site_policy(
-    public_keys: Sequence[Path], gpg_keys: Sequence[Path] = (), stream: str = "", *, any_of: bool = False
+    keys: Sequence[PolicyKey],
+    stream: str = "",
+    *,
+    any_of: bool = False,
+    images: Mapping[str, Rule] | None = None,
+    other_images: Rule = ACCEPT,
 ) -> dict[str, Any]:
-    """The content of a policy.json for a site.
-
-    Images are accepted because the bundle's signature vouches for them: ``docker`` accepts anything, but nothing reaches that
-    point unless the bundle was signed as ``airgap`` says. Without any key, everything is rejected.
+    """The content of a policy.json for a site. Without any key, everything is rejected.
 
     Args:
-        public_keys: files with ECDSA, Ed25519 or RSA public keys.
-        gpg_keys: files with OpenPGP public keys.
+        keys: who signs bundles.
         stream: the only stream to accept; empty for all.
         any_of: one signature by any of the keys is enough; otherwise every key must have signed.
+        images: the requirements of image scopes.
+        other_images: those of all other images. ``ACCEPT`` means that the bundle's signature is enough: no image is looked at
+            before the bundle was signed as ``airgap`` says.
 
     Raises:
-        UsageError: not a stream name; or ``any_of`` with keys of both kinds, which no policy can say.
+        UsageError: ``any_of`` with keys of both kinds, which no policy can say.
     """
-    if stream and not is_stream(stream):
-        expected = f"lower-case letters and digits, . _ - between them, at most {MAX_STREAM}"
-        raise UsageError("not a valid stream name", got=printable(stream, 100), expected=expected)
-    requirements = _requirements([str(path) for path in public_keys], [str(path) for path in gpg_keys], any_of)
-    policy: dict[str, Any] = {"default": [_REJECT], "transports": {}}
-    if requirements:
-        policy["transports"] = {AIRGAP: {stream: requirements}, "docker": {"": [{"type": "insecureAcceptAnything"}]}}
-    return policy
+    transports: dict[str, Any] = {}
+    if keys:
+        transports[AIRGAP] = {stream: bundle_rule(keys, any_of=any_of)}
+    if keys or images:
+        transports["docker"] = {**(images or {}), "": other_images}
+    return {"default": REJECT, "transports": transports}
 
 
-def _requirements(public_keys: list[str], gpg_keys: list[str], any_of: bool) -> list[dict[str, Any]]:
-    raw: dict[str, Any] = {"type": "sigstoreSigned"}
-    openpgp: dict[str, Any] = {"type": "signedBy", "keyType": GPG_KEYS}
-    if not any_of:
-        return [{**raw, "keyPath": path} for path in public_keys] + [{**openpgp, "keyPath": path} for path in gpg_keys]
-    if public_keys and gpg_keys:
-        raise UsageError("a policy cannot require either an OpenPGP key or another key", hint="give only keys of one kind")
-    return [{**base, "keyPaths": paths} for base, paths in ((raw, public_keys), (openpgp, gpg_keys)) if paths]
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

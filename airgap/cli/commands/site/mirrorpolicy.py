@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,7 @@ from airgap.mirror.routes import Routes
 from airgap.naming.mapping import RegistryTarget
 from airgap.oci import strictjson
 from airgap.text import printable
-from airgap.trust.keys.gpg import is_openpgp, open_keyring
-from airgap.trust.keys.openpgp import holds_secret_key
+from airgap.trust.keys.keyfiles import check_key_file
 from airgap.trust.keys.signatures import load_pem_key
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import KeySource, SigstoreSigned
@@ -29,8 +27,6 @@ _PLACES = {
     "registries.d/airgap.yaml": "/etc/containers/registries.d/airgap.yaml",
     "registries.conf": "/etc/containers/registries.conf.d/10-airgap.conf",
 }
-
-_PRIVATE = re.compile(rb"-----BEGIN [A-Z ]{0,40}PRIVATE KEY")
 
 
 @dataclass(frozen=True)
@@ -49,18 +45,22 @@ def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable
     """The files, and facts about them.
 
     Args:
-        routes: asks the target where images are; only needed when their names do not follow from the sources' alone.
+        routes: asks the target where images are; only needed when their names do not follow from the sources' alone, or nothing
+            names the sources: then they are those of the images that are there.
     """
     keys = [_site_key(path) for path in choices.site_keys]
     mode = choices.mode or (Mode.SITE if keys else Mode.ORIGINAL)
+    policy, sources = _site_policy(choices.policy), choices.sources
     locations = None
     unreachable: tuple[str, ...] = ()
+    if mode is not Mode.SITE and not sources and not policy.names_sources:
+        sources = tuple(route.source for route in routes().routes)
     if mode is Mode.ORIGINAL and not target.rules.is_plain:
         found = routes()
         locations = {route.source: route.location for route in found.routes}
         unreachable = tuple(f"{one.source} cannot be pulled by its own name" for one in found.unreachable)
     mirror = SiteMirror(target, _lookaside(choices.lookaside), choices.insecure)
-    made = mirror_config(mode, mirror, _site_policy(choices.policy), choices.sources, keys, locations)
+    made = mirror_config(mode, mirror, policy, sources, keys, locations)
     _check_keys(parse_policy(made.policy.encode(), "policy.json"))
     files = {
         "policy.json": made.policy,
@@ -79,18 +79,11 @@ def _lookaside(text: str) -> str:
 def _site_key(path: Path) -> HostKey:
     """A key file, checked to be a public key. Raises ``UsageError``."""
     content = fsio.read_input(path, MAX_KEYRING, "site's key")
-    openpgp = is_openpgp(content)
-    if _PRIVATE.search(content) or (openpgp and holds_secret_key(content)):
-        raise UsageError("this is a private key", where=printable(str(path)), expected="the public key, for the hosts")
     try:
-        if openpgp:
-            with open_keyring([content]):
-                pass
-        else:
-            load_pem_key(content)
-    except (Refused, UsageError) as error:
-        raise UsageError(error.what, where=printable(str(path)), expected=error.expected, got=error.got, hint=error.hint) from error
-    return HostKey(str(path.absolute()), openpgp)
+        return HostKey(str(path.absolute()), check_key_file(content, as_it_is=True).openpgp)
+    except UsageError as error:
+        error.where = printable(str(path))
+        raise
 
 
 def _check_keys(policy: Policy) -> None:
