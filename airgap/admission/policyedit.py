@@ -15,7 +15,7 @@ from airgap.trust.policy.fields import decode_base64
 from airgap.trust.policy.jsontext import with_value, without
 from airgap.trust.policy.requirements import SignedBy, SigstoreSigned
 from airgap.trust.policy.scopesyntax import AIRGAP
-from airgap.trust.policy.templates import ACCEPT, REJECT, PolicyKey, Rule, bundle_rule, key_field, signed_by
+from airgap.trust.policy.templates import ACCEPT, REJECT, PolicyKey, Rule, bundle_rule, image_rule, key_field, signed_by
 
 _DOCKER = "docker"
 _FIELDS = ("keyPath", "keyPaths", "keyData", "keyDatas")
@@ -80,7 +80,7 @@ class PolicyEdit:
         """
         found = self._scope(_DOCKER, scope)
         if found is None:
-            self._set((_DOCKER, scope), [signed_by(keys)])
+            self._set((_DOCKER, scope), image_rule(keys))
         else:
             self._join(_DOCKER, scope, found, keys)
 

@@ -17,7 +17,7 @@ from airgap.limits import MAX_KEYRING
 from airgap.text import printable
 from airgap.trust.keys.keyfiles import check_key_file, read_key_file
 from airgap.trust.policy.scopeadvice import unmatched
-from airgap.trust.policy.templates import ACCEPT, REJECT, PolicyKey, Rule, signed_by
+from airgap.trust.policy.templates import ACCEPT, REJECT, PolicyKey, Rule, image_rule
 
 _GPG = "gpg:"
 _ID = re.compile(r"(?:0x)?([0-9a-f]{16}|[0-9a-f]{40}|[0-9a-f]{64})", re.ASCII)
@@ -73,7 +73,7 @@ class ImageRule:
     @property
     def requirements(self) -> Rule:
         """As they stand in the file. Raises ``UsageError``: keys of two kinds."""
-        return self.fixed or [signed_by([one.key for one in self.keys])]
+        return self.fixed or image_rule([one.key for one in self.keys])
 
 
 def bundle_keys(given: Sequence[str] | None, *, by_path: bool) -> list[GivenKey]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from airgap.errors import AirgapError, MediaError
 from airgap.text import listing, printable
 from airgap.trust.judge.bundles import obstacle
+from airgap.trust.keys.keyfiles import KeyFile, check_key_file
 from airgap.trust.keys.keystore import KeyStore, ReadKey, read_keys
 from airgap.trust.keys.signatures import PublicKey, load_public_key
 from airgap.trust.policy.document import Policy
@@ -164,7 +166,7 @@ def _keys(policy: Policy, read_key: ReadKey) -> Iterator[Advice]:
     store = KeyStore(read_key)
     try:
         for where, transport, requirement in _places(policy):
-            for source, load in _sources(requirement, store, lambda source: _bundle_keys(source, read_key), transport):
+            for source, load in _sources(requirement, store, read_key, transport):
                 yield from _source(where, source, load)
     finally:
         store.close()
@@ -186,7 +188,7 @@ def _source(where: str, source: KeySource, load: Callable[[KeySource], object]) 
             raise
         except AirgapError as error:
             why = "; ".join(value for name, value in error.facts().items() if name in ("error", "got"))
-            yield Advice(where, f"{place}: {why}", "until this is fixed, nothing satisfies this requirement")
+            yield Advice(where, f"{place}: {why}", error.hint or "until this is fixed, nothing satisfies this requirement")
 
 
 def _bundle_keys(source: KeySource, read_key: ReadKey) -> list[PublicKey]:
@@ -194,15 +196,20 @@ def _bundle_keys(source: KeySource, read_key: ReadKey) -> list[PublicKey]:
     return [load_public_key(data) for data in read_keys(source, read_key)]
 
 
+def _openpgp_keys(source: KeySource, read_key: ReadKey) -> list[KeyFile]:
+    """OpenPGP keys that can still sign."""
+    return [check_key_file(data, openpgp=True) for data in read_keys(source, read_key)]
+
+
 def _sources(
-    requirement: Requirement, store: KeyStore, bundle_keys: Callable[[KeySource], object], transport: str
+    requirement: Requirement, store: KeyStore, read_key: ReadKey, transport: str
 ) -> Iterator[tuple[KeySource, Callable[[KeySource], object]]]:
     if isinstance(requirement, SignedBy):
-        yield requirement.keys, store.keyring
+        yield requirement.keys, partial(_openpgp_keys, read_key=read_key)
     if not isinstance(requirement, SigstoreSigned):
         return
     if requirement.keys is not None:
-        yield requirement.keys, bundle_keys if transport == AIRGAP else store.public
+        yield requirement.keys, partial(_bundle_keys, read_key=read_key) if transport == AIRGAP else store.public
     if requirement.rekor is not None:
         yield requirement.rekor, store.log_keys
     for source in _authorities(requirement.fulcio, requirement.pki):

@@ -63,6 +63,14 @@ def key_field(paths: Sequence[str], datas: Sequence[bytes], *, openpgp: bool) ->
     return {"keyData": _base64(datas[0])} if len(datas) == 1 else {"keyDatas": [_base64(data) for data in datas]}
 
 
+def image_rule(keys: Sequence[PolicyKey]) -> Rule:
+    """Images must be signed by any one of these keys. Raises ``UsageError`` as :func:`signed_by`.
+
+    cosign signs a repository and no tag, so only ``matchRepository`` can accept what it signs; GPG signatures name the tag.
+    """
+    return [signed_by(keys) | ({} if keys[0].openpgp else {"signedIdentity": {"type": "matchRepository"}})]
+
+
 def bundle_rule(keys: Sequence[PolicyKey], *, any_of: bool) -> Rule:
     """Who must sign a bundle: every one of these keys, or any one of them. Raises ``UsageError`` as :func:`signed_by`."""
     return [signed_by(keys)] if any_of else [signed_by([key]) for key in keys]

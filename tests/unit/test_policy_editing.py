@@ -1,0 +1,443 @@
+"""``airgap policy init``, ``add`` and ``remove``: a policy for the usual cases, without writing JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from tests.support.cli import USAGE, failed, here
+from tests.support.desks import make_bundles
+from tests.support.signing import Key
+from tests.support.trustkit import GpgHome, cosign_private_key, gpg_home
+
+REJECT, ACCEPT = [{"type": "reject"}], [{"type": "insecureAcceptAnything"}]
+COSIGN = {"type": "matchRepository"}
+
+
+@dataclass
+class Keys:
+    """A directory with key files: ``one.pub``, ``two.pub``, ``vendor.asc``, ``team.asc``."""
+
+    root: Path
+    home: GpgHome
+    pem: dict[str, Key] = field(default_factory=dict)
+    openpgp: dict[str, str] = field(default_factory=dict)
+
+    def file(self, name: str, content: bytes) -> Path:
+        path = self.root / name
+        path.write_bytes(content)
+        return path
+
+    def id(self, name: str) -> str:
+        return self.pem[name].id if name in self.pem else self.openpgp[name][-16:].lower()
+
+    def __getitem__(self, name: str) -> Path:
+        return self.root / (f"{name}.pub" if name in self.pem else f"{name}.asc")
+
+    def data(self, name: str) -> str:
+        """What a policy holds of the key."""
+        return base64.b64encode(self.pem[name].pem).decode()
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
+    with gpg_home() as home:
+        made = Keys(tmp_path_factory.mktemp("keys"), home)
+        for name in ("one", "two"):
+            made.pem[name] = Key()
+            made.file(f"{name}.pub", made.pem[name].pem)
+        for name in ("vendor", "team"):
+            made.openpgp[name] = home.new_key(name)
+            made.file(f"{name}.asc", home.export(made.openpgp[name]))
+        yield made
+
+
+@pytest.fixture
+def policy(tmp_path: Path, keys: Keys) -> Path:
+    """A policy with one bundle key."""
+    path = tmp_path / "policy.json"
+    assert here("policy", "init", "--key", keys["one"], "-o", path).returncode == 0
+    return path
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_bytes())["transports"]
+
+
+def done(*command: object) -> str:
+    """The output of a command that must succeed."""
+    found = here(*command)
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+def says(path: Path) -> str:
+    """What ``policy check`` says of a policy without warnings."""
+    text = done("policy", "check", path)
+    assert text.endswith("The policy is valid.\n"), text
+    return text
+
+
+# init
+
+
+def test_a_policy_holds_its_keys_and_says_what_happens_to_images(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "policy.json"
+    text = done("policy", "init", "--key", keys["one"], "-o", path)
+    assert "accepted on the bundle's signature; no image signatures required" in text
+    assert read(path) == {
+        "airgap": {"": [{"type": "sigstoreSigned", "keyData": keys.data("one")}]},
+        "docker": {"": ACCEPT},
+    }
+
+
+def test_images_get_the_requirement_of_their_keys_kind(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "policy.json"
+    images = [f"docker.io/library={keys['two']}", f"quay.io/team=gpg:{keys['team']}", "ghcr.io/open=accept", "ghcr.io/bad=reject"]
+    options = [word for image in images for word in ("--image", image)]
+    facts = json.loads(done("policy", "init", "--key", keys["one"], *options, "--image-default", "reject", "-o", path, "--json"))
+    assert list(facts["images"]) == ["docker.io/library", "quay.io/team", "ghcr.io/open", "ghcr.io/bad"]
+    assert (facts["image_default"], facts["embedded"], facts["warnings"]) == ("reject", True, [])
+    docker = read(path)["docker"]
+    assert docker["docker.io/library"] == [{"type": "sigstoreSigned", "keyData": keys.data("two"), "signedIdentity": COSIGN}]
+    (gpg,) = docker["quay.io/team"]
+    assert (gpg["type"], gpg["keyType"], set(gpg)) == ("signedBy", "GPGKeys", {"type", "keyType", "keyData"})
+    assert (docker["ghcr.io/open"], docker["ghcr.io/bad"], docker[""]) == (ACCEPT, REJECT, REJECT)
+    text = says(path)
+    assert f"a sigstore signature by key {keys.id('two')} in the policy itself, for its repository, with any tag" in text
+    assert f"an OpenPGP signature by key {keys.id('team')} in the policy itself, for its name and tag" in text
+
+
+def test_of_several_keys_for_one_scope_any_one_is_enough(tmp_path: Path, keys: Keys) -> None:
+    both = [word for name in ("vendor", "team") for word in ("--image", f"quay.io={keys[name]}")]
+    path, named = tmp_path / "policy.json", tmp_path / "named.json"
+    done("policy", "init", "--key", keys["one"], *both, "-o", path)
+    assert all(f"{keys.id(name)}" in says(path) for name in ("vendor", "team"))
+    done("policy", "init", "--key", keys["one"], *both, "--by-path", "-o", named)
+    (requirement,) = read(named)["docker"]["quay.io"]
+    assert requirement["keyPaths"] == [str(keys["vendor"]), str(keys["team"])]
+    pems = [word for name in ("one", "two") for word in ("--image", f"quay.io={keys[name]}")]
+    written = here("policy", "init", "--key", keys["one"], *pems)
+    (requirement,) = json.loads(written.stdout)["transports"]["docker"]["quay.io"]
+    assert requirement["keyDatas"] == [keys.data("one"), keys.data("two")]
+    assert "reject the whole file because of sigstoreSigned.keyDatas" in written.stderr  # skopeo and podman of Debian 12
+
+
+@pytest.mark.parametrize(
+    ("image", "what"),
+    [
+        ("docker.io/library", "not a rule for images"),
+        ("=reject", "not a rule for images"),
+        ("docker.io=", "not a rule for images"),
+        ("nginx=reject", "no complete image name begins like this"),
+        ("Quay.io=reject", "not in canonical spelling"),
+        ("*.example.com/x=reject", "a wildcard covers whole hosts"),
+        ("quay.io=/nowhere/k.pub", "cannot read the public key"),
+    ],
+)
+def test_a_rule_that_says_nothing_is_a_mistake(keys: Keys, image: str, what: str) -> None:
+    failed(here("policy", "init", "--key", keys["one"], "--image", image), USAGE, what)
+
+
+def test_rules_that_contradict_each_other_are_mistakes(keys: Keys) -> None:
+    def refused(what: str, *images: str) -> None:
+        failed(here("policy", "init", "--key", keys["one"], *[w for image in images for w in ("--image", image)]), USAGE, what)
+
+    refused("contradict", "quay.io=accept", "quay.io=reject")
+    refused("contradict", "quay.io=reject", f"quay.io={keys['one']}")
+    refused("contradict", f"quay.io={keys['one']}", "quay.io=accept")
+    refused("given twice", f"quay.io={keys['one']}", f"quay.io={keys['one']}")
+    refused("cannot name an OpenPGP key and another key", f"quay.io={keys['one']}", f"quay.io={keys['team']}")
+    failed(here("policy", "init", "--key", keys["one"], "--key", keys["one"]), USAGE, "given twice")
+    failed(here("policy", "init", "--key", keys["one"], "--key", keys["team"], "--any"), USAGE, "cannot name an OpenPGP key")
+
+
+# keys
+
+
+def wrong_keys(keys: Keys) -> dict[str, tuple[bytes, str]]:
+    """By name: what is in the file, and what is said."""
+    home, private = keys.home, keys.pem["one"].private
+    pkcs8 = private.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    locked = private.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    )
+    past = home.new_key("past", "--faked-system-time", "20200101T000000", expires="1d")
+    revoked, certifier = home.new_key("revoked"), _certifier(home)
+    home.revoke(revoked)
+    block = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n%s\n-----END PGP PUBLIC KEY BLOCK-----\n"
+    instead = "a private key instead of a public key"
+    return {
+        "empty": (b"", "not a public key"),
+        "text": (b"this is not a key\n", "not a public key"),
+        "two PEM keys": (keys.pem["one"].pem + keys.pem["two"].pem, "more than one key in one file"),
+        "certificate": (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "not a public key"),
+        "private PEM": (pem, instead),
+        "private DER": (pkcs8, instead),
+        "locked DER": (locked, instead),
+        "private cosign": (cosign_private_key(pkcs8, b"x"), instead),
+        "private OpenPGP": (home.run("--export-secret-keys", keys.openpgp["team"]), instead),
+        "private OpenPGP, armored": (home.run("--armor", "--export-secret-keys", keys.openpgp["team"]), instead),
+        "armor around nothing": (block % b"", "not an OpenPGP public key"),
+        "armor around noise": (block % b"AAAAAAAAAAAA", "not an OpenPGP public key"),
+        "cut OpenPGP": (home.export(keys.openpgp["team"], armor=False)[:20], "not an OpenPGP public key"),
+        "expired": (home.export(past), "expired on 2020-01-02"),
+        "revoked": (home.export(revoked), "revoked"),
+        "only certifies": (home.export(certifier), "cannot sign"),
+    }
+
+
+def _certifier(home: GpgHome) -> str:
+    before = set(home.fingerprints())
+    home.run("--quick-generate-key", "certifier <c@example.com>", "ed25519", "cert", "never")
+    return (set(home.fingerprints()) - before).pop()
+
+
+def test_a_key_of_every_wrong_kind_is_found_before_a_policy_trusts_it(tmp_path: Path, keys: Keys, policy: Path) -> None:
+    before = policy.read_bytes()
+    for name, (content, what) in wrong_keys(keys).items():
+        path = keys.file("wrong", content)
+        failed(here("policy", "init", "--key", path, "-o", tmp_path / "new.json"), USAGE, what, str(path))
+        failed(here("policy", "add", policy, "--image", f"quay.io={path}", "--json"), USAGE, what, str(path))
+        if "OpenPGP" not in name and name not in ("expired", "revoked", "only certifies"):
+            failed(
+                here("policy", "init", "--key", f"gpg:{path}"), USAGE, "not an OpenPGP public key" if "arm" not in name else what
+            )
+    assert not (tmp_path / "new.json").exists()
+    assert policy.read_bytes() == before
+    failed(here("policy", "init", "--key", tmp_path), USAGE, "cannot read the public key")
+
+
+def test_a_keyring_needs_one_key_that_can_sign_and_the_others_are_named(tmp_path: Path, keys: Keys) -> None:
+    past = keys.home.new_key("former", "--faked-system-time", "20200101T000000", expires="1d")
+    ring = keys.file("ring.gpg", keys.home.export(past, keys.openpgp["vendor"], armor=False))
+    text = done("policy", "init", "--key", keys["one"], "--image", f"quay.io={ring}", "-o", tmp_path / "policy.json")
+    assert f"warning      {ring}: key {past[-16:].lower()} does not count: expired on 2020-01-02" in text
+
+
+def test_policy_check_names_a_key_that_has_expired(tmp_path: Path, keys: Keys) -> None:
+    past = keys.home.new_key("late", "--faked-system-time", "20200101T000000", expires="1d")
+    path = tmp_path / "policy.json"
+    data = base64.b64encode(keys.home.export(past)).decode()
+    requirement = {"type": "signedBy", "keyType": "GPGKeys", "keyData": data}
+    path.write_text(json.dumps({"default": REJECT, "transports": {"airgap": {"": [requirement]}}}))
+    assert "no key in this file can sign" in done("policy", "check", path)
+
+
+def test_a_der_key_goes_into_the_policy_as_pem_and_by_path_only_for_bundles(keys: Keys) -> None:
+    der = keys.file("one.der", keys.pem["one"].private.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))  # fmt: skip
+    written = json.loads(done("policy", "init", "--key", der, "--image", f"quay.io={der}"))["transports"]
+    assert written["airgap"][""][0]["keyData"] == written["docker"]["quay.io"][0]["keyData"] == keys.data("one")
+    written = json.loads(done("policy", "init", "--key", der, "--by-path"))["transports"]
+    assert written["airgap"][""] == [{"type": "sigstoreSigned", "keyPath": str(der)}]
+    failed(here("policy", "init", "--key", der, "--image", f"quay.io={der}", "--by-path"), USAGE, "not PEM", "openssl pkey")
+
+
+# add and remove
+
+BY_HAND = """{
+    "transports":   {"docker": {
+            "quay.io/team" : [ {"type":"signedBy", "keyType":"GPGKeys", "keyPath":"/etc/pki/team.gpg" ,
+                "signedIdentity": {"type": "matchRepository"}} ],
+            "*.example.com": [{"type": "sigstoreSigned", "fulcio": {"caPath": "/ca", "oidcIssuer": "i", "subjectEmail": "e"},
+                "rekorPublicKeyPath": "/r"}]
+        },
+        "airgap" : { "prod": [{"type": "sigstoreSigned", "keyData": "KEY"}] },
+        "docker-daemon": {"": [{"type":"insecureAcceptAnything"}]}, "unheard-of": {"x": [{"type":"reject"}]}
+    },
+    "default": [{"type":"reject"}]
+}
+"""
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path, keys: Keys) -> Path:
+    """A policy that somebody wrote."""
+    path = tmp_path / "policy.json"
+    path.write_text(BY_HAND.replace("KEY", keys.data("one")))
+    return path
+
+
+@pytest.mark.smoke("policy add", "policy remove")
+def test_what_is_added_and_removed_again_leaves_the_file_as_it_was(by_hand: Path, keys: Keys) -> None:
+    before, mode = by_hand.read_bytes(), 0o640
+    by_hand.chmod(mode)
+    text = done("policy", "add", by_hand, "--image", f"ghcr.io/x={keys['team']}", "--key", keys["two"], "--stream", "prod")
+    assert f"added        ghcr.io/x: an OpenPGP signature by key {keys.id('team')} in the policy itself" in text
+    assert f"changed      bundles of stream prod: a sigstore signature by key {keys.id('one')} in the policy itself and " in text
+    assert len(read(by_hand)["airgap"]["prod"]) == 2
+    lines = by_hand.read_text().splitlines()
+    assert [
+        line for line in before.decode().splitlines() if line not in lines
+    ] != []  # the two lines that grew; the others are there
+    assert len([line for line in before.decode().splitlines() if line not in lines]) == 2
+    text = done("policy", "remove", by_hand, "--image", "ghcr.io/x", "--key", keys["two"])
+    assert "removed      ghcr.io/x: rejected, signed or not, as default says" in text
+    assert by_hand.read_bytes() == before
+    assert by_hand.stat().st_mode & 0o777 == mode
+
+
+def test_a_change_that_is_there_already_changes_nothing(by_hand: Path, keys: Keys) -> None:
+    before = by_hand.stat()
+    text = done("policy", "add", by_hand, "--key", keys["one"], "--stream", "prod")
+    assert "unchanged" in text
+    assert json.loads(done("policy", "add", by_hand, "--key", keys["one"], "--stream", "prod", "--any", "--json"))["changes"] == []
+    assert by_hand.stat().st_ino == before.st_ino
+
+
+def test_a_link_stays_a_link(tmp_path: Path, policy: Path, keys: Keys) -> None:
+    (tmp_path / "link.json").symlink_to(policy.name)
+    done("policy", "add", tmp_path / "link.json", "--image", "quay.io=reject")
+    assert (tmp_path / "link.json").is_symlink()
+    assert read(policy)["docker"]["quay.io"] == REJECT
+
+
+def test_a_key_joins_the_others_of_its_scope_and_the_rest_of_the_requirement_stays(
+    tmp_path: Path, by_hand: Path, keys: Keys
+) -> None:
+    failed(here("policy", "add", by_hand, "--image", f"quay.io/team={keys['vendor']}"), USAGE, "/etc/pki/team.gpg")
+    by_hand.write_text(by_hand.read_text().replace("/etc/pki/team.gpg", str(keys["team"])))
+    done("policy", "add", by_hand, "--image", f"quay.io/team={keys['vendor']}", "--by-path")
+    (requirement,) = read(by_hand)["docker"]["quay.io/team"]
+    assert requirement == {
+        "type": "signedBy", "keyType": "GPGKeys", "keyPaths": [str(keys["team"]), str(keys["vendor"])], "signedIdentity": COSIGN,
+    }  # fmt: skip
+    other = keys.home.new_key("other")
+    done("policy", "add", by_hand, "--image", f"quay.io/team={keys.file('other.asc', keys.home.export(other))}")
+    (requirement,) = read(by_hand)["docker"]["quay.io/team"]
+    assert list(requirement) == ["type", "keyType", "keyData", "signedIdentity"]
+    text = done("policy", "check", by_hand)
+    assert all(name in text for name in (keys.id("team"), keys.id("vendor"), other[-16:].lower()))
+    failed(
+        here("policy", "add", by_hand, "--image", f"quay.io/team={keys['one']}"), USAGE, "has other requirements", "policy remove"
+    )
+    failed(here("policy", "add", by_hand, "--image", "quay.io/team=reject"), USAGE, "has other requirements")
+    failed(here("policy", "add", by_hand, "--image", f"*.example.com={keys['one']}"), USAGE, "has other requirements")
+
+
+def test_a_second_bundle_key_must_sign_too_unless_any_one_is_enough(policy: Path, keys: Keys) -> None:
+    text = done("policy", "add", policy, "--key", keys["two"])
+    assert f"key {keys.id('one')} in the policy itself and a sigstore signature by key {keys.id('two')}" in text
+    assert len(read(policy)["airgap"][""]) == 2
+    third = Key()
+    failed(here("policy", "add", policy, "--key", keys.file("third.pub", third.pem), "--any"), USAGE, "no one requirement", "--any")
+    done("policy", "remove", policy, "--key", keys.id("one"))
+    done("policy", "add", policy, "--key", keys["one"], "--any")
+    assert read(policy)["airgap"][""] == [{"type": "sigstoreSigned", "keyDatas": [keys.data("two"), keys.data("one")]}]
+
+
+def test_a_key_is_removed_by_its_file_its_id_or_its_path(tmp_path: Path, keys: Keys) -> None:
+    gone = tmp_path / "gone.pub"
+    shutil.copy(keys["two"], gone)
+    path = tmp_path / "policy.json"
+    fingerprint = keys.openpgp["vendor"]
+    for name, given in (
+        ("one", keys["one"]),
+        ("one", keys.id("one")),
+        ("vendor", fingerprint),
+        ("vendor", f"gpg:{keys['vendor']}"),
+    ):
+        done("policy", "init", "--key", gone, "--key", keys[name], "--by-path", "-o", path)
+        text = done("policy", "remove", path, "--key", given)
+        assert text.endswith(f"changed      bundles: a sigstore signature by {gone}\n")
+        path.unlink()
+    done("policy", "init", "--key", gone, "--key", keys["one"], "--by-path", "-o", path)
+    gone.unlink()
+    done("policy", "remove", path, "--key", gone)
+    assert read(path)["airgap"][""] == [{"type": "sigstoreSigned", "keyPath": str(keys["one"])}]
+    failed(here("policy", "remove", path, "--key", "0123456789abcdef"), USAGE, "does not name this key", "policy check")
+    failed(here("policy", "remove", path, "--key", keys["one"], "--stream", "prod"), USAGE, "no such scope")
+
+
+def test_one_key_leaves_a_keyring_in_the_policy_but_never_a_file(tmp_path: Path, keys: Keys) -> None:
+    ring = keys.file("two.gpg", keys.home.export(keys.openpgp["vendor"], keys.openpgp["team"], armor=False))
+    path = tmp_path / "policy.json"
+    done("policy", "init", "--key", keys["one"], "--image", f"quay.io={ring}", "-o", path)
+    text = done("policy", "remove", path, "--image", f"quay.io={keys.id('team')}")
+    assert f"changed      quay.io: an OpenPGP signature by key {keys.id('vendor')} in the policy itself" in text
+    path.unlink()
+    done("policy", "init", "--key", keys["one"], "--image", f"quay.io={ring}", "--by-path", "-o", path)
+    failed(here("policy", "remove", path, "--image", f"quay.io={keys.id('team')}"), USAGE, "holds other keys", "by its path")
+    done("policy", "remove", path, "--image", f"quay.io={ring}")
+    assert read(path)["docker"]["quay.io"] == REJECT  # never the wider scope, which may accept
+
+
+def test_the_last_bundle_key_stays_unless_told_and_then_every_bundle_is_rejected(policy: Path, keys: Keys) -> None:
+    before = policy.read_bytes()
+    failed(here("policy", "remove", policy, "--key", keys["one"]), USAGE, "would leave no bundle key", "--allow-no-key")
+    assert policy.read_bytes() == before
+    text = done("policy", "remove", policy, "--key", keys["one"], "--allow-no-key")
+    assert "changed      bundles: rejected, signed or not" in text
+    assert read(policy)["airgap"] == {"": REJECT}
+    done("policy", "add", policy, "--key", keys["one"])
+    assert policy.read_bytes() == before
+
+
+def test_who_decides_now_and_where_a_key_still_counts_is_said(policy: Path, keys: Keys) -> None:
+    done("policy", "add", policy, "--image", f"quay.io/team={keys['one']}", "--image", "quay.io=reject", "--key", keys["two"])
+    text = done("policy", "remove", policy, "--key", keys["one"])
+    assert "warning      the key still counts for images below quay.io/team" in text
+    text = done("policy", "remove", policy, "--image", "quay.io/team")
+    assert 'removed      quay.io/team: rejected, signed or not, as transports.docker["quay.io"] says' in text
+    text = done("policy", "remove", policy, "--image", "quay.io")
+    assert 'removed      quay.io: anything is accepted, signed or not, as transports.docker[""] says' in text
+    assert "changed      all other images: rejected" in done("policy", "add", policy, "--image-default", "reject")
+    failed(here("policy", "remove", policy, "--image", "quay.io"), USAGE, "no such scope")
+    failed(here("policy", "remove", policy, "--image", ""), USAGE, "--image-default")
+
+
+def test_a_policy_of_a_distribution_learns_of_bundles(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text('{"default":[{"type":"insecureAcceptAnything"}]}')
+    done("policy", "add", path, "--key", keys["one"])
+    assert read(path) == {"airgap": {"": [{"type": "sigstoreSigned", "keyData": keys.data("one")}]}}
+    assert list(json.loads(path.read_bytes())) == ["default", "transports"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"default":[]}', b'\xef\xbb\xbf{"default":[{"type":"reject"}]}', b"\xff"])
+def test_a_file_that_is_no_policy_is_not_changed(tmp_path: Path, keys: Keys, content: bytes) -> None:
+    path = tmp_path / "policy.json"
+    path.write_bytes(content)
+    for change in (("add", path, "--key", keys["one"]), ("remove", path, "--image", "quay.io")):
+        failed(here("policy", *change), USAGE, "the policy is invalid", str(path))
+    assert path.read_bytes() == content
+
+
+def test_a_change_without_a_file_or_without_anything_to_change_is_a_mistake(tmp_path: Path, policy: Path, keys: Keys) -> None:
+    failed(here("policy", "add", tmp_path / "none.json", "--key", keys["one"]), USAGE, "cannot read the policy")
+    failed(here("policy", "remove", tmp_path, "--image", "quay.io"), USAGE)
+    failed(here("policy", "add", policy), USAGE, "nothing to add")
+    failed(here("policy", "remove", policy), USAGE, "nothing to remove")
+
+
+def test_a_mistake_in_the_policy_has_one_exit_code_in_every_command(tmp_path: Path) -> None:
+    made = make_bundles(tmp_path)
+    path, out, drop = tmp_path / "policy.json", tmp_path / "out", tmp_path / "drop"
+    path.write_text('{"default": [{"type": "Reject"}]}')
+    drop.mkdir()
+    for command in (
+        ("policy", "check", path),
+        ("policy", "add", path, "--image", "quay.io=reject"),
+        ("policy", "explain", "quay.io/x", "--policy", path),
+        ("verify", made.bundle, "--policy", path),
+        ("import", made.bundle, "--to", f"oci:{out}", "--policy", path),
+        ("import", made.bundle, "--to", f"oci:{out}", "--policy", path, "--dry-run"),
+        ("watch", drop, "--to", f"oci:{out}", "--once", "--policy", path),
+        ("serve", made.bundle, "--listen", "127.0.0.1:0", "--policy", path),
+        ("report", made.bundle, "-o", out, "--policy", path),
+        ("merge", made.bundle, "--out", out, "--stream", "x", "--key", made.sender.key, "--policy", path),
+        ("mirror-config", "--to", "docker://127.0.0.1:1/x", "--format", "policy", "--out", out, "--policy", path),
+    ):
+        found = here(*command)
+        assert (found.returncode, "an unknown requirement type" in found.stderr) == (USAGE, True), (command, found.stderr)
+    assert not out.exists()
