@@ -24,6 +24,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if (name.startswith("AIRGAP_") and name != _KEPT) or name.lower().endswith("_proxy") or name in _REMOVED:
             monkeypatch.delenv(name)
+    monkeypatch.setenv("AIRGAP_CONFIG", "")  # no file of whoever runs the tests
 
 
 _MARKERS = (

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from airgap import __version__
 from airgap.bundle import presence
+from airgap.cli.config.command import ConfigOption, ConfiguredCommand, configured, places_for
 from airgap.cli.terminal import choosing, signals
 from airgap.cli.terminal.console import report_error, rest, survive_any_locale, tell
 from airgap.errors import BUG, AirgapError, Interrupted, SeveralBundles, UsageError, disk_error, exit_code
@@ -47,6 +49,8 @@ _COMMANDS = {
     "watch": "site.watch:watch_command",
     "login": "connected.login:login_command",
     "logout": "connected.logout:logout_command",
+    "init": "init:init_command",
+    "config": "config:config",
 }
 _FORMER = {"accept-unnamed-bundles": "accept-unnamed-sigstore-bundles"}  # old spellings of options still work but are not shown
 _M_MMAP_THRESHOLD = -3  # mallopt(3)
@@ -58,6 +62,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     """The command line with the requested command, or with all of them: loading all takes twice as long."""
     app = typer.Typer(
         name="airgap",
+        cls=_Program,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -72,10 +77,22 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         module, _, part = _COMMANDS[name].partition(":")
         found = getattr(importlib.import_module(f"airgap.cli.commands.{module}"), part)
         if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name)
+            app.add_typer(configured(found), name=name)
         else:
-            app.command(name)(found)
+            app.command(name, cls=ConfiguredCommand)(found)
     return app
+
+
+class _Program(TyperGroup):
+    """The program: a command that was not loaded is loaded where its options are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click asks so
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        missing = found is None and cmd_name in _COMMANDS
+        return cast(Any, get_command(application([cmd_name]))).get_command(ctx, cmd_name) if missing else found
 
 
 def _print_version(wanted: bool) -> None:
@@ -86,6 +103,7 @@ def _print_version(wanted: bool) -> None:
 
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    config: ConfigOption = None,
 ) -> None:
     pass
 
@@ -172,4 +190,5 @@ def _report_usage(error: Any, as_json: bool) -> int:
         sys.stderr.write(message + "\n")
         return int(error.exit_code)
     command = context.command_path if context is not None else "airgap"
-    return report_error(UsageError(message.rstrip("."), hint=f"see {command} --help"), as_json)
+    elsewhere = places_for(error.param) if message.startswith("Missing option") else ""
+    return report_error(UsageError(message.rstrip("."), hint=f"see {command} --help{elsewhere}"), as_json)

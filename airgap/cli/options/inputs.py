@@ -29,9 +29,7 @@ from airgap.trust.keys.signers import Signer, load_signer
 
 StateOption = Annotated[
     Path | None,
-    typer.Option(
-        "--state", envvar="AIRGAP_STATE", help="State directory (serials, history).", show_default="~/.local/state/airgap"
-    ),
+    typer.Option("--state", help="State directory (serials, history).", show_default="~/.local/state/airgap"),
 ]
 PolicyOption = Annotated[
     Path | None, typer.Option("--policy", help="The site's containers-policy.json(5), with an `airgap` transport.")

@@ -82,9 +82,7 @@ def serve_command(
     grace: Annotated[
         int, typer.Option("--grace", min=0, metavar="SECONDS", help="On shutdown, wait this long for active transfers.")
     ] = 30,
-    state: Annotated[
-        Path | None, typer.Option("--state", envvar="AIRGAP_STATE", help="The site's state directory, for the status page.")
-    ] = None,
+    state: Annotated[Path | None, typer.Option("--state", help="The site's state directory, for the status page.")] = None,
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
     quiet: Quiet = False,

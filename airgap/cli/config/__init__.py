@@ -1,0 +1,1 @@
+"""Where options come from besides the command line: the environment and ``airgap.toml``."""
