@@ -26,6 +26,7 @@ from airgap.exporter.parity import write_parity
 from airgap.exporter.request import ExportRequest
 from airgap.exporter.same import same_content, unchanged
 from airgap.exporter.seal import make_catalog, seal, signature_path
+from airgap.exporter.unlike import unlike_last
 from airgap.exporter.worlds import Fresh, NamedBundle, Paths, There, Unfinished, Unnamed, Untold, World, find, look
 from airgap.format import names, sealed
 from airgap.format.catalog import Catalog
@@ -90,6 +91,7 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
     """What is left to do in each world."""
     match world:
         case Fresh(paths):
+            _tell_unlike(request, paths, state, progress)
             stream, bases, patch = request.label.stream, request.far_side.bases, request.packing.patch
             check_bases(bases, stream, paths.serial, lambda number: _exported(state, stream, number))
             lock = request.lock(progress)
@@ -100,6 +102,7 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
                 preflight.check(request.lay_out(lock, {}), request.out, paths.partial)  # nothing is created before it can succeed
             return _write(request, paths, (lock, judged), state, progress)
         case Unfinished(paths):
+            _tell_unlike(request, paths, state, progress)
             return _write(request, paths, None, state, progress)
         case Unnamed(paths, own):
             publish_whole(state, paths, progress)
@@ -155,6 +158,11 @@ def _write(
         path = publish(state, paths.partial)
         state.catalogs.note(catalog.stream, catalog.serial, request.inputs)
         return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in sites], lock.remarks, held=held.pop_all())
+
+
+def _tell_unlike(request: ExportRequest, paths: Paths, state: State, progress: Progress) -> None:
+    if found := unlike_last(request, paths.serial, state):
+        progress.say(found)
 
 
 def _fill(

@@ -111,7 +111,10 @@ class Key:
         if self.is_switch:
             if text.lower() not in _SWITCH:
                 raise UsageError(
-                    "not a switch", where=self.variable, expected="1, true, yes or on; 0, false, no or off", got=printable(text)
+                    "neither on nor off",
+                    where=self.variable,
+                    expected="1, true, yes or on; 0, false, no or off",
+                    got=printable(text),
                 )
             return _SWITCH[text.lower()]
         return [line for line in text.splitlines() if line] if self.many else text

@@ -1,0 +1,60 @@
+"""Commands as click parses them: what every option would get, without running anything."""
+
+from __future__ import annotations
+
+import enum
+from functools import cache
+from typing import Any
+
+from typer.main import get_command
+
+from airgap.cli.config.keys import Key, keys_of, plain
+from airgap.cli.main import application
+
+
+@cache
+def _program() -> Any:
+    return get_command(application([]))  # parsing changes nothing of it that matters, and building it takes long
+
+
+@cache
+def commands() -> dict[str, Any]:
+    """Every command of the program by its words, such as ``media check``."""
+    found: dict[str, Any] = {}
+    for name, command in _program().commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {sub}": one for sub, one in inner.items()} if inner else {name: command}
+    return found
+
+
+def keys(words: str) -> list[Key]:
+    """The keys of a command."""
+    return plain(keys_of(commands()[words]))
+
+
+def parsed(words: str, key: Key | None, *arguments: str) -> Any:
+    """What a command gets as one of its parameters; what else it requires is made up."""
+    context, command = None, _program()
+    for word in ["airgap", *words.split()]:
+        command = command.commands[word] if context else command
+        parent, context = context, command.context_class(command, info_name=word, parent=context, **command.context_settings)
+    others = [option for option in command.params if option.required and (key is None or option.name != key.parameter)]
+    values = {"kind": "list", "stream": "prod"}
+    made_up = [f"{option.opts[0]}={values.get(option.name, 1)}" for option in others if option.param_type_name == "option"]
+    positional = any(not argument.startswith("-") for argument in arguments)
+    made_up += [
+        "made-up" for option in others if option.param_type_name == "argument" and not (positional and option.name == "lists")
+    ]
+    with command.make_context(command.name, [*arguments, *made_up], parent=parent) as made:
+        return made.params[key.parameter] if key else None
+
+
+def sample(key: Key, number: int) -> str:
+    """A value as text: another one for every number from 0 to 2, but for switches and for few alternatives."""
+    if key.is_switch:
+        return ("true", "false")[number % 2]
+    if issubclass(key.kind, enum.Enum):
+        return str(list(key.kind)[-1 - number].value)
+    if key.kind in (int, float):
+        return str(number + 2)
+    return ("one", "two", "three")[number]
