@@ -35,7 +35,7 @@ def read_policy(path: Path | None) -> tuple[Policy, str]:
     raise Refused(
         "no policy says which bundles to trust",
         expected="--policy FILE, or an `airgap` transport in ~/.config/containers/policy.json or /etc/containers/policy.json",
-        hint="write one with the sender's public key: airgap policy init --key sender.pub -o policy.json",
+        hint="write one with the sender's public key: airgap policy init --public-key sender.pub -o policy.json",
     )
 
 

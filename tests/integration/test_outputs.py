@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from airgap.cli.main import application
+from airgap.cli.application import application
 from airgap.cli.options.outputs import HELP
 from tests.support.bundles import flip
 from tests.support.cli import MEDIA, USAGE, failed, here
@@ -300,7 +299,7 @@ def _options() -> dict[str, str]:
             found |= walk(inner, f"{name} {below}".strip())
         return found
 
-    return walk(get_command(application([])), "")
+    return walk(application(), "")
 
 
 def test_every_option_that_names_an_output_file_is_tested_here_and_says_so_in_its_help() -> None:

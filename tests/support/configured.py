@@ -6,15 +6,13 @@ import enum
 from functools import cache
 from typing import Any
 
-from typer.main import get_command
-
+from airgap.cli.application import application
 from airgap.cli.config.keys import Key, keys_of, plain
-from airgap.cli.main import application
 
 
 @cache
 def _program() -> Any:
-    return get_command(application([]))  # parsing changes nothing of it that matters, and building it takes long
+    return application()  # parsing changes nothing of it that matters, and building it takes long
 
 
 @cache

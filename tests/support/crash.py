@@ -30,7 +30,7 @@ from types import TracebackType
 from typing import Any
 
 from airgap import fsio
-from airgap.cli.main import application
+from airgap.cli.application import application
 from airgap.cli.main import main as airgap_main
 from airgap.cli.main import run as airgap_run
 from airgap.cli.options.outputs import Output
@@ -227,7 +227,7 @@ def _serve() -> None:
 
 def _warm_up() -> None:
     """Let the command line load what it loads late, once for all children."""
-    application([])
+    list(application().commands.values())
     with contextlib.redirect_stderr(io.StringIO()):
         airgap_run(["inspect", os.devnull])
 

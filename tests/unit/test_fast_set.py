@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from typer.main import get_command
-
-from airgap.cli.main import application
+from airgap.cli.application import application
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -34,7 +32,7 @@ def commands(command: Any, *above: str) -> Iterator[str]:
 
 def test_every_command_has_an_end_to_end_test_in_the_fast_set() -> None:
     tested = {ast.literal_eval(argument) for mark in marks("smoke") for argument in mark.args}
-    assert tested == set(commands(get_command(application([]))))
+    assert tested == set(commands(application()))
 
 
 def test_every_slow_test_says_why() -> None:

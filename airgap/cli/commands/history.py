@@ -31,11 +31,15 @@ def history_command(
     state: inputs.StateOption = None,
     said: Said = Said(),
 ) -> None:
-    """Show what was exported, imported and refused on this machine, when and why, oldest first.
+    """Show what was exported, imported and refused on this machine: when and why, oldest first.
 
     With -v, also show the catalog's digest and the reason for everything that was accepted.
 
-    Example: airgap history --stream prod-site --limit 20, or airgap history --generations, or airgap history --custody
+    Example: airgap history --stream prod-site --limit 20
+
+    Example: airgap history --generations
+
+    Example: airgap history --custody
     """
     if stream:
         check_stream(stream)

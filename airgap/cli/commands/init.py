@@ -35,7 +35,7 @@ def init_command(
     ),
     said: Said = Said(),
 ) -> None:
-    """Write a commented airgap.toml, so that `airgap export STREAM` and `airgap import PATH` need no options.
+    """Write a commented airgap.toml. With it `airgap export STREAM` and `airgap import PATH` need no options.
 
     Without options it asks, on a terminal.
 

@@ -34,7 +34,7 @@ class KeyType(enum.StrEnum):
 @keys.command("generate")
 @grouped
 def generate(
-    out: Annotated[Path, typer.Option("--out", help="Directory for airgap.key and airgap.pub.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for airgap.key and airgap.pub.")],
     kind: Annotated[KeyType, typer.Option("--type", help="Kind of key.")] = KeyType.ecdsa,
     passphrase_file: inputs.PassphraseOption = None,
     no_passphrase: Annotated[bool, typer.Option("--no-passphrase", help="Leave the private key unencrypted.")] = False,

@@ -47,7 +47,7 @@ _Judged: TypeAlias = dict[Reference, list[tuple[str, ImageVerdict]]]
 def init(
     key: Annotated[
         list[str] | None,
-        typer.Option("--key", metavar="FILE", help="Public key (PEM or OpenPGP) that signs bundles; may be repeated."),
+        typer.Option("--public-key", metavar="FILE", help="Public key (PEM or OpenPGP) that signs bundles; may be repeated."),
     ] = None,
     stream: policykeys.StreamOption = "",
     any_key: policykeys.AnyOption = False,
@@ -64,9 +64,9 @@ def init(
 
     Images in a trusted bundle are accepted because the bundle is signed, unless --image and --image-default ask for more.
 
-    Example: airgap policy init --key airgap.pub -o policy.json
+    Example: airgap policy init --public-key airgap.pub -o policy.json
 
-    Example: airgap policy init --key airgap.pub --image docker.io/library=vendor.pub --image-default reject -o policy.json
+    Example: airgap policy init --public-key airgap.pub --image docker.io/library=vendor.pub --image-default reject -o policy.json
     """
     if stream:
         check_stream(stream)

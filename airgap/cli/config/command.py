@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 from typer.main import get_command
 
 from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant
 from airgap.cli.config.keys import Key, keys_of, plain, variable_of
 from airgap.cli.config.places import find as find_file
 from airgap.cli.config.sections import check, gather, keys_of_commands
+from airgap.cli.grammar.commands import Command
 from airgap.errors import UsageError
 from airgap.oci.places import is_place
 from airgap.text import listing, printable
@@ -36,7 +36,7 @@ _INSTEAD = {"apply": ("keep", "stream", "also_unlisted", "plan"), "resend": ("li
 _CHOICE = "airgap.config"  # what ``--config`` says, for whoever has the context
 
 
-class ConfiguredCommand(TyperCommand):
+class ConfiguredCommand(Command):
     """A command whose options also come from the environment and the file. It takes ``--config``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -58,13 +58,6 @@ class ConfiguredCommand(TyperCommand):
         rest = super().parse_args(ctx, args)
         ctx.params.update({name: ctx.default_map[name] for name in run.replaced})
         return rest
-
-
-def configured(group: typer.Typer) -> typer.Typer:
-    """Let the commands of a group be ``ConfiguredCommand``; a single command is made one where it is added."""
-    for info in group.registered_commands:
-        info.cls = ConfiguredCommand
-    return group
 
 
 def chosen(ctx: Any) -> Path | None:

@@ -20,8 +20,8 @@ from airgap.text import printable
 _ARGUMENTS = {"target": "to", "lists": "lists"}
 #: Options that say something about the run, not about the work: neither a key nor a variable.
 _NONE = frozenset({"help", "config", "version"})
-#: Another meaning under a name that is a key: the serial of `rollback --to` is no target, a new airgap.toml no place for bundles.
-_OTHER_MEANING = frozenset({("rollback", "to"), ("init", "out")})
+#: Another meaning under a name that is a key: a new airgap.toml no place for bundles.
+_OTHER_MEANING = frozenset({("init", "out")})
 #: Variables that airgap itself sets for the commands of ``--gate``, or that mean something else.
 RESERVED = frozenset({"AIRGAP_IMAGE", "AIRGAP_DIGEST", "AIRGAP_REFERENCE", "AIRGAP_REGISTRY", "AIRGAP_LAYOUT", "AIRGAP_CONFIG"})
 #: What is decided for one run cannot be a standing order; ``allow-...`` neither.

@@ -38,7 +38,7 @@ def check_command(
     result: Annotated[
         Path | None, typer.Option("--result", metavar="FILE", help=f"Also record who checked what, when and where; {HELP}")
     ] = None,
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who checks, for --result.", show_default="this user")] = "",
+    who: Annotated[str, typer.Option("--who", metavar="NAME", help="Who checks, for --result.", show_default="this user")] = "",
     key: Annotated[
         list[str] | None, typer.Option("--key", help="Sign the result file: private key file or gpg:FINGERPRINT.")
     ] = None,
@@ -46,7 +46,7 @@ def check_command(
     threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Blocks checked at a time.")] = os.cpu_count() or 2,
     said: Said = Said(),
 ) -> None:
-    """Read everything on the media and report what is missing, damaged, duplicated or foreign, and which images are affected.
+    """Read everything on the media and report what is wrong: missing, damaged, duplicate or foreign files, and images affected.
 
     Needs neither key nor network and writes nothing to the media. Exit code 0: complete and good; with --subset also if only files
     on other disks are missing. 4: damaged or incomplete. 6: a disk cannot be read.
@@ -63,7 +63,7 @@ def check_command(
     reports = check(paths, console, subset=subset, threads=min(threads, 8))
     facts, lines = words.facts(reports), words.lines(reports)
     if output is not None:
-        document = json.dumps(_statement(by) | facts, indent=2).encode() + b"\n"
+        document = json.dumps(_statement(who) | facts, indent=2).encode() + b"\n"
         written = write_signed(output, document, signers)
         lines += [f"written      {path}" for path in (output.name, *written)]
     console.result(facts, lines)

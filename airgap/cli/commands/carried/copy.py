@@ -31,10 +31,10 @@ def copy_command(
             help="Disks to plan for: 3x25GB, fat32:32GB, dvd, dvd-dl, bd25, bd50. With DEST: the disks that it stands for.",
         ),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", "--dry-run", help="Only show what would go where.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go where.")] = False,
     said: Said = Said(),
 ) -> None:
-    """Copy a bundle to one or several disks of any size and file system, and read everything back.
+    """Copy a bundle to disks and read everything back: one or several, of any size and file system.
 
     Every disk gets a directory with the catalog, its signatures, SHA256SUMS for its files, check scripts, and DISKS.txt, which
     says where the rest is. After a full disk, a pulled cable or a kill, run it again: it continues. Other files are left alone.
@@ -58,7 +58,7 @@ def copy_command(
     tasks = assign(one, targets)
     unused = [target.path for target in targets if target.path not in {task.dest for task in tasks}]
     rows = [(task.disks.own, str(task.dest), task.files) for task in tasks]
-    if plan:
+    if dry_run:
         _show_plan(console, one, rows)
         return
     for line in _plan_lines(one, rows):

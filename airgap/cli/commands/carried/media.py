@@ -9,7 +9,7 @@ from airgap.cli.commands.carried import copy as spreading
 from airgap.cli.commands.carried import log as custody
 from airgap.cli.commands.carried.repair import repair_command
 
-media = typer.Typer(no_args_is_help=True, help="Copy a bundle to media, check it without keys, repair it, and log who had it.")
+media = typer.Typer(no_args_is_help=True, help="Copy bundles to media, check and repair them, log who had them.")
 media.command("copy")(spreading.copy_command)
 media.command("check")(checking.check_command)
 media.command("repair")(repair_command)

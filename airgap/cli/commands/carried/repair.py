@@ -23,7 +23,9 @@ _DAMAGED = 4
 @grouped
 def repair_command(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="All directories or media of the bundle that you have.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Directory for the repaired files; the media are only read.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Directory for the repaired files; the media are only read.")
+    ] = None,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Overwrite the damaged blocks instead; lost files go to --out or the first PATH.")
     ] = False,
@@ -38,7 +40,7 @@ def repair_command(
     ] = None,
     said: Said = Said(),
 ) -> None:
-    """Rebuild lost volumes and damaged blocks from parity files, other copies and supplements. Needs no key.
+    """Rebuild lost volumes and damaged blocks: from parity files, other copies and supplements. Needs no key.
 
     Every block is checked against the catalog. For check and import, name the directory of repaired files along with the media.
     What cannot be repaired is written to a resend request, and the exit code is 4.

@@ -48,9 +48,9 @@ _NEIGHBOURS = 50  # earlier bundles beside this one that are looked at
 @grouped
 def report_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
-    output: Annotated[
+    out: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="FILE", help=f"File to write the page to; {HELP} A directory: one page per bundle."),
+        typer.Option("--out", "-o", metavar="FILE", help=f"File to write the page to; {HELP} A directory: one page per bundle."),
     ],
     since: Annotated[
         Path | None,
@@ -69,7 +69,7 @@ def report_command(
     state: inputs.StateOption = None,
     said: Said = Said(),
 ) -> None:
-    """Write one self-contained page about a bundle, for a browser without a network and for A4 paper.
+    """Write a page about a bundle: self-contained, for a browser without a network and for A4 paper.
 
     It shows images, platforms, sizes, changes, sharing, signatures, SBOMs, volumes with checksums, and a QR code of the catalog's
     digest. Without --policy it verifies nothing, and says so; `airgap media check` checks the volumes.
@@ -79,18 +79,18 @@ def report_command(
     Example: airgap report /srv/out/prod-site-0008 -o report.html --since /srv/out/prod-site-0007
     """
     asked = _Asked(since, policy, revoked, site_secrets(decrypt_key, passphrase_file), inputs.created_time(created), state)
-    if output.is_dir():
+    if out.is_dir():
         console = said.console()
         terms = Terms.of_site(inputs.state_directory(state), policy, revoked=revoked) if policy else None
         every = several(bundle, believed_by(terms) if terms else unverified, console.say)
         if every and since is not None:
             raise SeveralBundles([(one.name, one.directories) for one in every], "--since is for the report of one bundle")
         if every:
-            Batch(console, "written").run(every, lambda one: _write(asked, one.directories, output, console))
+            Batch(console, "written").run(every, lambda one: _write(asked, one.directories, out, console))
             return
-    console = said.console(not output.is_dir() and taken(Output(output, "--output")))
+    console = said.console(not out.is_dir() and taken(Output(out, "--out")))
     try:
-        console.result(*_write(asked, bundle, output, console))
+        console.result(*_write(asked, bundle, out, console))
     except SeveralBundles as error:
         error.hint = "for one page each, give a directory that exists: -o DIR; for one page, name the bundle"
         raise
@@ -108,7 +108,7 @@ class _Asked:
     state: Path | None
 
 
-def _write(asked: _Asked, bundle: Sequence[Path], output: Path, console: Console) -> Told:
+def _write(asked: _Asked, bundle: Sequence[Path], out: Path, console: Console) -> Told:
     """Write the page of one bundle; into a directory by the bundle's name."""
     found = Found.at(bundle)  # read once: what is vouched for is what the page shows
     media = found.media
@@ -133,10 +133,10 @@ def _write(asked: _Asked, bundle: Sequence[Path], output: Path, console: Console
         progress=console,
     )
     page = render(report)
-    if output.is_dir():
-        output /= f"{catalog.name}.html"
-    Output(output, "--output").write(page)
-    return _result(report, output, page)
+    if out.is_dir():
+        out /= f"{catalog.name}.html"
+    Output(out, "--out").write(page)
+    return _result(report, out, page)
 
 
 def _result(report: Report, output: Path, page: bytes) -> tuple[dict[str, object], list[str]]:

@@ -23,7 +23,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l"
 
 @grouped
 def toolkit_command(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new directory, for example on a medium.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new directory, for example on a medium.")],
     platform: Annotated[
         list[str] | None,
         typer.Option("--platform", help="Platform of the offline machines; may be repeated.", show_default="this machine's"),

@@ -29,9 +29,10 @@ def diff_command(
     b: Annotated[Path, typer.Argument(metavar="B", help="What to compare it with.")],
     said: Said = Said(),
 ) -> None:
-    """Show how B differs from A: images, platforms, signatures, blobs and bytes. Verifies nothing: see `airgap verify`.
+    """Show how two bundles, locks or receipts differ: images, platforms, signatures, blobs and bytes.
 
-    Volumes are not read: a catalog.json is enough. With --json, "same" says whether both have the same content.
+    It verifies nothing: see `airgap verify`. Volumes are not read: a catalog.json is enough. With --json, "same" says
+    whether both have the same content.
 
     Example: airgap diff /srv/out/prod-site-0007 /srv/out/prod-site-0008
     """

@@ -48,7 +48,7 @@ def discover_command(
     ] = None,
     said: Said = Said(),
 ) -> None:
-    """Find the images named in deployment files, and write them as an image list with the place of each.
+    """Find the images that deployment files name: an image list, with the place of each.
 
     Reads Kubernetes YAML and JSON, the output of helm template and kustomize build, Compose files, Quadlet units and
     Containerfiles, recognised by content. A full reference, HOST/PATH:TAG or HOST/PATH@sha256:..., is found anywhere in a text

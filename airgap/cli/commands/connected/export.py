@@ -32,7 +32,7 @@ from airgap.trust.keys.signers import Signer
 
 @grouped
 def export_command(
-    out: Annotated[Path, typer.Option("--out", help="Directory to create the bundle's directory in.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory to create the bundle's directory in.")],
     lists: OptionalLists = None,
     stream: Annotated[str | None, typer.Option("--stream", help="The named series that the bundle belongs to.")] = None,
     key: inputs.OptionalKeys = None,
@@ -63,20 +63,20 @@ def export_command(
 ) -> None:
     """Fetch everything on an image list into a signed bundle: OUT/STREAM-SERIAL/.
 
-    Interrupted? Run the same command again: it continues where it stopped. If nothing has changed since the stream's latest bundle,
-    and that one lies in OUT, no second one is made.
-
-    With --since the bundle leaves out what the site already has, and carries new versions of layers as patches of the old ones.
-
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --volume-size fat32
 
-    With --verify-images and --gate every image must pass before the bundle is finished; --attach adds SBOMs and scan results.
+    Interrupted? Run the same command again: it continues where it stopped. If nothing has changed since the stream's latest bundle,
+    and that one lies in OUT, no second one is made.
 
     With --parity N any N volumes may be lost or damaged in transit: airgap media repair rebuilds them.
 
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --volume-size bd25 --parity 1
 
+    With --since the bundle leaves out what the site already has, and carries new versions of layers as patches of the old ones.
+
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --since site.receipt
+
+    With --verify-images and --gate every image must pass before the bundle is finished; --attach adds SBOMs and scan results.
 
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --verify-images policy.json
     --gate "trivy image --exit-code 1 --severity CRITICAL {registry}" --attach docker.io/library/nginx:1.27::sbom-spdx=nginx.json

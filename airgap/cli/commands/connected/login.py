@@ -45,7 +45,7 @@ def login_command(
     registries_conf: RegistriesConfOption = None,
     said: Said = Said(),
 ) -> None:
-    """Check a user name and password at a registry, and store them if it accepts them. A password is never an argument.
+    """Log in to a registry: check a user name and password, and store them if it accepts them. A password is never an argument.
 
     Example: airgap login registry.example:5000 -u robot --password-stdin < token
     """

@@ -39,7 +39,7 @@ UnverifiedOption = Annotated[
 @grouped
 def merge_command(
     bundles: Bundles,
-    out: Annotated[Path, typer.Option("--out", help="Directory to create the bundle's directory in.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory to create the bundle's directory in.")],
     stream: Annotated[str, typer.Option("--stream", help="The stream of the bundles; the merged bundle gets its next serial.")],
     key: inputs.KeyOption,
     policy: inputs.PolicyOption = None,
@@ -59,7 +59,7 @@ def merge_command(
     passphrase_file: inputs.PassphraseOption = None,
     said: Said = Said(),
 ) -> None:
-    """Merge a chain of bundles of one stream (or a single bundle) into one bundle, for a site that starts late.
+    """Merge the bundles of one stream into one: a chain of them, or a single bundle, for a site that starts late.
 
     The merged bundle holds what a site has after importing all of them in order: for each name the latest image, and every
     attachment. Patched layers are rebuilt from earlier bundles; nothing is fetched from a registry. If the chain begins with an

@@ -30,7 +30,7 @@ def plan_command(
     lists: Lists,
     volume_size: VolumeOption = None,
     parity: ParityOption = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="Directory for the bundle; its free space is checked.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Directory for the bundle; its free space is checked.")] = None,
     asking: Asking = Asking(),
     reach: Reach = Reach(),
     since: SinceOption = None,
@@ -42,7 +42,7 @@ def plan_command(
     threads: ThreadsOption = 4,
     said: Said = Said(),
 ) -> None:
-    """Show what an export would fetch and write, without fetching any layer.
+    """Show what an export would fetch and write: no layer is fetched.
 
     Example: airgap plan images.txt --volume-size fat32 --out /mnt/usb --rate 10MB
 

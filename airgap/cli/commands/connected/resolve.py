@@ -33,7 +33,7 @@ def resolve_command(
     threads: ThreadsOption = 4,
     said: Said = Said(),
 ) -> None:
-    """Pin every reference of an image list to a digest, with all platforms, signatures and referrers.
+    """Pin every reference of an image list to a digest: with all platforms, signatures and referrers.
 
     An existing lock is compared: additions are added; a change or loss of a pin is refused (exit code 3) unless you give --update.
 

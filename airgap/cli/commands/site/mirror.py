@@ -61,7 +61,7 @@ def mirror_command(
             "OpenShift. list: source and new name of every image. policy: policy.json, registries.d and registries.conf.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Directory for the files.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the files.")],
     rules: MapOption = None,
     names: Annotated[
         Path | None,
@@ -103,7 +103,7 @@ def mirror_command(
     reach: Reach = Reach(),
     said: Said = Said(),
 ) -> None:
-    """Write the configuration with which hosts pull imported images by their original names or, with policy, only if signed.
+    """Write the configuration with which hosts pull imported images: by their original names or, for policy, only if signed.
 
     Only images that the registry really holds are listed. Their names there are known from the imports of this machine.
 

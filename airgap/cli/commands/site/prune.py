@@ -55,13 +55,16 @@ def prune_command(
     state: inputs.StateOption = None,
     said: Said = Said(),
 ) -> None:
-    """Plan what can be removed when old bundles are no longer needed, then remove it by digest.
+    """Remove what old bundles brought and nothing needs any more: first a plan, then what it lists, by digest.
 
     Without --apply nothing is removed. An image is removed if no name refers to it, now or in a kept generation. Content that is
     shared with a kept image, or that airgap did not import, is never removed.
 
-    Example: airgap prune docker://registry.site:5000/mirror --keep 2 --plan prune.json; then review it, and
-    airgap prune docker://registry.site:5000/mirror --apply prune.json
+    Example: airgap prune docker://registry.site:5000/mirror --keep 2 --plan prune.json
+
+    Review the plan, then carry it out.
+
+    Example: airgap prune docker://registry.site:5000/mirror --apply prune.json
     """
     output = Output(plan, "--plan") if plan is not None else None
     console = said.console(taken(output))

@@ -36,7 +36,7 @@ from airgap.trust.keys.signers import Signer
 @grouped
 def receipt_command(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR.")],
-    out: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help=f"File to write the receipt to; {HELP}")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write the receipt to; {HELP}")],
     key: Annotated[list[str] | None, typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")] = None,
     site: Annotated[str, typer.Option("--site", metavar="NAME", help="The site's name.", show_default="this host's name")] = "",
     repository: Annotated[
@@ -55,20 +55,20 @@ def receipt_command(
     passphrase_file: inputs.PassphraseOption = None,
     said: Said = Said(),
 ) -> None:
-    """Record and sign what a registry or store holds, so that `airgap export --since FILE` carries only what is new.
+    """Record and sign what a registry or store holds: `airgap export --since FILE` then carries only what is new.
 
     Also works for registries that airgap never wrote to. The signature is written beside the receipt: FILE.<key id>.sig or .asc.
 
     Example: airgap receipt docker://registry.site:5000/mirror -o plant-7.receipt --site plant-7 --key site.key
     """
-    output = Output(out, "--output")
+    output = Output(out, "--out")
     console = said.console(taken(output))
     spec = parse_store(target)
     name = check_site(site or _host_name())
     if key and not output.is_file:
         raise UsageError(
             f"a receipt on {'standard output' if output.is_stdout else 'a device'} cannot be signed",
-            where="--output",
+            where="--out",
             got=printable(out),
             expected="a regular file",
             hint="write it to a file, or leave out --key",

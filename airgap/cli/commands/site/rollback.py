@@ -27,7 +27,7 @@ from airgap.text import plural
 def rollback_command(
     target: TargetArgument,
     stream: Annotated[str, typer.Option("--stream", metavar="NAME", help="Stream whose names are moved.")],
-    to: Annotated[int, typer.Option("--to", min=1, metavar="SERIAL", help="Serial of the bundle to return to.")],
+    serial: Annotated[int, typer.Option("--serial", min=1, metavar="N", help="Serial of the bundle to return to.")],
     remove_new: Annotated[
         bool, typer.Option("--remove-new", help="Remove names that later bundles added, and content that only they need.")
     ] = False,
@@ -37,11 +37,11 @@ def rollback_command(
     state: inputs.StateOption = None,
     said: Said = Said(),
 ) -> None:
-    """Move the names of a stream back to an earlier bundle, or forward to a later one, without media.
+    """Move the names of a stream to an earlier or later bundle: without media.
 
     All content of that bundle must still be at the target; if anything is missing, it is listed and nothing is moved.
 
-    Example: airgap rollback docker://registry.site:5000/mirror --stream prod-site --to 6
+    Example: airgap rollback docker://registry.site:5000/mirror --stream prod-site --serial 6
     """
     console = said.console()
     spec = parse_store(target)
@@ -52,14 +52,14 @@ def rollback_command(
         writing(memory, spec, "airgap rollback", turns.wait, console.say, leasing) as turn,
         opened_target(spec, reach, threads, console) as store,
     ):
-        done = roll_back(store, memory, spec, turn, stream, to, console, threads)
+        done = roll_back(store, memory, spec, turn, stream, serial, console, threads)
         removed: PrunePlan | None = None
         if remove_new:
             pruner = Pruner(spec, store, memory, console, threads)
-            own = f"rollback-{Digest.of(f'{spec} {stream} {to}'.encode()).hex}.json"
+            own = f"rollback-{Digest.of(f'{spec} {stream} {serial}'.encode()).hex}.json"
             removed = pruner.unasked(own, turn)
             if removed is None and (done.new or done.gone):
-                removed = pruner.plan(_newer(memory, str(spec), stream, to, [*done.new, *done.gone]))
+                removed = pruner.plan(_newer(memory, str(spec), stream, serial, [*done.new, *done.gone]))
                 if done.gone or not removed.is_empty:
                     pruner.apply_unasked(removed, own, turn)
     gone = {entry.name for step in removed.steps for entry in step.removal.names} if removed else set()
@@ -69,8 +69,10 @@ def rollback_command(
     lines += [Each(f"moved        {one.name} -> {one.after} (was {one.before or 'gone'})") for one in done.moved]
     lines += [Each(f"{'removed' if name in gone else 'kept':<12} {name}: it did not exist then") for name in done.new]
     lines += [f"not moved    {name}: its image was removed (airgap prune --unlisted)" for name in done.taken]
-    lines.append(f"in force     {bundle_name(stream, to)}: {plural(len(done.moved), 'name')} moved, {done.unmoved} already there")
-    facts = {"target": str(spec), "stream": stream, "serial": to, "moved": moved, "new": new, "unmoved": done.unmoved}
+    lines.append(
+        f"in force     {bundle_name(stream, serial)}: {plural(len(done.moved), 'name')} moved, {done.unmoved} already there"
+    )
+    facts = {"target": str(spec), "stream": stream, "serial": serial, "moved": moved, "new": new, "unmoved": done.unmoved}
     console.result({**facts, "taken": list(done.taken), "remarks": turn.remarks}, lines)
 
 

@@ -88,7 +88,7 @@ def serve_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Serve a store or a bundle as a read-only registry, until SIGTERM or Ctrl-C.
+    """Serve a store or a bundle as a read-only registry: until SIGTERM or Ctrl-C.
 
     Images imported into a store while it is served appear at once. A bundle is served directly from its media: --policy decides
     whether the bundle and its images are trusted; without --policy nothing is verified. Of several bundles on the media all are

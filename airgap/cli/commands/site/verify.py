@@ -40,7 +40,7 @@ def verify_command(
     threads: ThreadsOption = 2,
     said: Said = Said(),
 ) -> None:
-    """Check signatures against the policy, and every byte of every volume against the signed catalog. Loads nothing.
+    """Check a bundle's signatures and every byte: by the policy, and by the signed catalog. Loads nothing.
 
     Media that hold several bundles: each is verified, in the order of stream and serial.
 

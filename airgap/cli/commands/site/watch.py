@@ -68,7 +68,7 @@ def watch_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Import bundles as their volumes arrive below DIR, in any order, until SIGTERM or Ctrl-C.
+    """Import bundles as their volumes arrive: below DIR, in any order, until SIGTERM or Ctrl-C.
 
     An incomplete bundle waits, and its missing files are listed. Bundles of one stream are imported in the order of their serials.
     The result of each is written beside it, as STREAM-SERIAL.result.json and .txt. A refused bundle is tried again when its files
