@@ -49,6 +49,13 @@ class Command(TyperCommand):
         before = [_BEFORE[name] for name in ctx.meta.get(_MEMO, ()) if known]  # a command that has none of them needs none
         return super().parse_args(ctx, [*before, *args])
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """As click's."""
+        found = super().get_help_option(ctx)
+        if found is not None:
+            read_plainly(found)
+        return found
+
     def get_help(self, ctx: Any) -> str:
         """As click's."""
         return text.page(" ".join(path_of(ctx)), Explained.of(self, ctx), text.width_of_terminal())
@@ -75,6 +82,13 @@ class Group(TyperGroup):
         """The commands below, under headings."""
         rows = [Entry(name, summary_of(one)) for name, one in self.commands.items() if not one.hidden]
         return [("Commands", rows)]
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """As click's."""
+        found = super().get_help_option(ctx)
+        if found is not None:
+            read_plainly(found)
+        return found
 
     def get_help(self, ctx: Any) -> str:
         """As click's."""

@@ -15,6 +15,7 @@ import typer
 
 from airgap import fsio
 from airgap.admission import site
+from airgap.cli.options.passphrases import PassphraseOption as PassphraseOption
 from airgap.errors import UsageError
 from airgap.format.times import format_time, parse_time
 from airgap.lists import Wishes, merge_wishes, parse_list, together
@@ -49,7 +50,6 @@ RevokedOption = Annotated[
 ClockOption = Annotated[
     bool, typer.Option("--allow-clock-behind", help="Continue although this machine's clock is behind the latest time seen.")
 ]
-PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help="File that holds the passphrase of the key.")]
 KeyOption = Annotated[list[str], typer.Option("--key", help="Private key file or gpg:FINGERPRINT; may be repeated.")]
 OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
 

@@ -43,7 +43,9 @@ def check_command(
         list[str] | None, typer.Option("--key", help="Sign the result file: private key file or gpg:FINGERPRINT.")
     ] = None,
     passphrase_file: inputs.PassphraseOption = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Blocks checked at a time.")] = os.cpu_count() or 2,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, max=64, help="Blocks checked at a time.", show_default="one for each processor")
+    ] = os.cpu_count() or 2,
     said: Said = Said(),
 ) -> None:
     """Read everything on the media and report what is wrong: missing, damaged, duplicate or foreign files, and images affected.

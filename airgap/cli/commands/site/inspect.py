@@ -11,12 +11,11 @@ import typer
 from airgap.bundle.media import Media
 from airgap.bundle.several import several, unverified
 from airgap.cipher.sites import SiteSecret
-from airgap.cli.options import inputs
 from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
+from airgap.cli.options.passphrases import PassphraseOption
 from airgap.cli.terminal.console import Each, InAll, Said
-from airgap.format import sealed
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed, Unverified
 from airgap.text import human_size, plural
@@ -26,7 +25,7 @@ from airgap.text import human_size, plural
 def inspect_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
     decrypt_key: DecryptOption = None,
-    passphrase_file: inputs.PassphraseOption = None,
+    passphrase_file: PassphraseOption = None,
     said: Said = Said(),
 ) -> None:
     """Show what a bundle says about itself. Verifies nothing: see `airgap verify`.
@@ -49,7 +48,7 @@ def inspect_command(
 def _inspect(directories: Sequence[Path], secrets: Sequence[SiteSecret]) -> Told:
     media = Media.find(directories)
     outer = Unverified.read(media.catalog_raw).claims
-    catalog = sealed.unseal(outer, secrets) if secrets else outer
+    catalog = _opened(outer, secrets) if secrets else outer
     readable = catalog if isinstance(catalog, Catalog) else None
     recipients = [wrapped.key_id for wrapped in outer.recipients] if isinstance(outer, Sealed) else []
     facts = {
@@ -69,6 +68,12 @@ def _inspect(directories: Sequence[Path], secrets: Sequence[SiteSecret]) -> Told
         "verified": False,
     }
     return facts, [*_inspect_lines(catalog, media), *(f"encrypted    to key {key_id}" for key_id in recipients)]
+
+
+def _opened(outer: Catalog | Sealed, secrets: Sequence[SiteSecret]) -> Catalog | Sealed:
+    from airgap.format import sealed  # here, for it loads what decrypts, and most bundles are not encrypted
+
+    return sealed.unseal(outer, secrets)
 
 
 def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:
