@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from airgap.bundle.media import Media
 from airgap.bundle.several import several, unverified
-from airgap.cipher.sites import SiteSecret
 from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
@@ -19,6 +18,9 @@ from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed, Unverified
 from airgap.text import human_size, plural
+
+if TYPE_CHECKING:
+    from airgap.cipher.sites import SiteSecret
 
 
 @grouped
