@@ -99,9 +99,9 @@ def _drawn(box: Box) -> Iterator[str]:
     yield f'<svg x="{box.x:.2f}%" y="{box.y:.2f}%" width="{box.width:.2f}%" height="{box.height:.2f}%">'
     yield f'<title>{label}: {size}</title><rect class="{box.part.kind}" width="100%" height="100%"/>'
     if box.width >= _TEXT_WIDTH and box.height >= _TEXT_HEIGHT:
-        yield f'<text x="8" y="19">{label}</text>'
-        if box.height >= _TWO_LINES:
-            yield f'<text x="8" y="36">{size}</text>'
+        second = f"<p>{size}</p>" if box.height >= _TWO_LINES else ""
+        # HTML and not SVG text: only that ends what does not fit in an ellipsis
+        yield f'<foreignObject width="100%" height="100%"><p>{label}</p>{second}</foreignObject>'
     yield "</svg>"
 
 

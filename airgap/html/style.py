@@ -5,6 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 
+# What a system font lacks, such as Chinese, Japanese and Korean letters, comes from the first of these that is installed.
+_ASIAN = (
+    '"Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", '
+    '"Malgun Gothic", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback"'
+)
+
 CSS = """
 :root { color-scheme: light dark; --page: #f4f5f7; --card: #fff; --text: #1b1f24; --quiet: #57606a; --line: #d8dee4;
   --good: #116329; --good-bg: #dcf5e3; --warn: #7a4d00; --warn-bg: #fff1cc; --bad: #a40e26; --bad-bg: #ffe3e6;
@@ -15,7 +21,7 @@ CSS = """
     --new: #1c4a2a; --changed: #594208; --same: #1f3a5c; --shared: #43305f; --rest: #343c46; --fill: #7fb0ee; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1rem 1rem 3rem; max-width: 72rem; background: var(--page); color: var(--text);
-  font: 1rem/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
+  font: 1rem/1.5 system-ui, "Segoe UI", "DejaVu Sans", ASIAN, sans-serif; }
 h1 { margin: 0; font-size: 1.6rem; overflow-wrap: anywhere; }
 h1 span { font-weight: 400; }
 h2 { margin: 0 0 .75rem; font-size: 1.15rem; }
@@ -54,7 +60,7 @@ td[data-label="Bytes"], td[data-label="Size"] { min-width: 7rem; }
 td[data-label="Bytes"], time { white-space: nowrap; }
 tbody th time, small { font-weight: 400; }
 small { display: block; }
-code, .digest { font: .82rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+code, .digest { font: .82rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace, ASIAN; overflow-wrap: anywhere; }
 small.digest { font-size: .75rem; }
 ul { margin: .25rem 0 .75rem; padding-left: 1.2rem; }
 li { overflow-wrap: anywhere; padding: .1rem 0; }
@@ -64,7 +70,9 @@ summary { cursor: pointer; }
 .treemap, .bar { display: block; }
 .treemap { margin: .5rem 0; border-radius: .4rem; }
 .treemap rect { stroke: var(--card); stroke-width: 2; }
-.treemap text { fill: var(--text); font-size: 13px; }
+.treemap p { margin: 0; padding: 0 6px 0 8px; font-size: 13px; line-height: 17px;
+  overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.treemap p:first-child { padding-top: 5px; }
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 0 0 .5rem; padding: 0; list-style: none; }
 .key { display: inline-block; width: .9rem; height: .9rem; margin-right: .4rem; border: 1px solid var(--line); border-radius: .2rem;
   vertical-align: -.1rem; }
@@ -88,20 +96,23 @@ summary { cursor: pointer; }
     --good: #000; --good-bg: #fff; --warn: #000; --warn-bg: #fff; --bad: #000; --bad-bg: #fff;
     --new: #c9efd4; --changed: #ffe2a0; --same: #cfe0f5; --shared: #e3d6f3; --rest: #e2e6ea; --fill: #555; }
   html { font-size: 9pt; }
-  body { max-width: none; padding: 0; }
+  body { max-width: none; padding: 1.75rem 0 0; position: relative; }
   #images tbody th { width: 46%; }
   header, section { border: 0; border-radius: 0; padding: 0; margin: 0 0 1.25rem; }
   header { border-bottom: 1px solid var(--line); padding-bottom: .75rem; }
   h2 { border-bottom: 1px solid var(--line); }
   h2, h3 { break-after: avoid; }
-  tr, dl div, li, .treemap, .keep, figure { break-inside: avoid; }
+  p, tr, dl div, li, .treemap, .keep, figure { break-inside: avoid; }
+  main > section:last-child { margin-bottom: 0; }
+  /* a last page for this line alone would be a waste: on paper it is the first one */
+  footer { position: absolute; top: 0; left: 0; }
   thead { display: table-header-group; }
   .verdict, .badge, dl.tiles div { border: 1px solid #000; border-radius: 0; }
   dl.tiles { grid-template-columns: repeat(4, 1fr); gap: .4rem; }
   .treemap { height: 15rem; }
   details:not([open]) summary::after { content: " (folded; see the page on a screen)"; }
 }
-"""
+""".replace("ASIAN", _ASIAN)
 
 _HASH = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
 #: The browser may use our style sheet and nothing else, whatever somebody manages to get into a page.

@@ -167,6 +167,7 @@ def import_bundle(
         if known_there and _all_there(closures, names, target, terms.threads):
             claim_places(names, spec, state, replace=terms.replace_names)
             remember_custody(state, catalog, digest, custody)
+            state.keep_expiry(digest, catalog.expires)
             state.record_repeat(catalog.stream, catalog.serial, digest, memory, reason, floor)
             if not state.generations.knows(str(spec), catalog.stream, catalog.serial):
                 _remember_generation(found, spec, target, terms, state, digest, signing)
@@ -188,6 +189,7 @@ def import_bundle(
     if left_out:  # it counts against older bundles all the same, but not as a bundle that is there already
         outcome, memory = f"{outcome}, left out {len(left_out)}", f"{memory} (partial)"
     remember_custody(state, catalog, digest, custody)
+    state.keep_expiry(digest, catalog.expires)
     state.record_import(catalog.stream, catalog.serial, digest, memory, outcome, reason, floor, _placed(found, spec), work)
     return replace(done, loaded=loaded, not_held=not_held)
 

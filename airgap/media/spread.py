@@ -14,6 +14,7 @@ from airgap.errors import MediaError, UsageError
 from airgap.format import names
 from airgap.format.catalog import Catalog, Volume
 from airgap.format.outline import Outline
+from airgap.limits import MAX_SHARES
 from airgap.media import disks
 from airgap.text import human_size, parse_size, plural, printable
 
@@ -110,6 +111,15 @@ def media_needed(catalog: Outline, size: int, largest: int | None, extra: int) -
         if all(counts.add(file, balanced=False) for file in sorted(catalog.files, key=lambda file: -file.size)):
             return count
     return None
+
+
+def parity_against_loss(volumes: int, disks: int) -> int:
+    """The fewest parity files with which any one of several disks may be lost, when they share all files evenly; 0 for none.
+
+    Parity files lie on the disks as well: with P of them a disk holds a share of volumes + P, which must not be more than P.
+    """
+    wanted = -(-volumes // (disks - 1))
+    return wanted if volumes + wanted <= MAX_SHARES else 0
 
 
 def proposals(catalog: Outline, extra: int) -> list[str]:

@@ -74,12 +74,14 @@ class Before:
     Attributes:
         content: an earlier bundle, catalog or receipt, or what a site remembers; None: nothing is known.
         label: what it is, for people; where nothing is known, what is missing.
+        is_first: there is nothing to compare it with, because it is the first bundle of its stream.
         only_names: it knows what names stood for, not what hung off them.
     """
 
     content: Compared | None
     label: str
     only_names: bool = False
+    is_first: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,9 @@ def _platforms(report: Report) -> Iterator[str]:
 def changes(report: Report) -> Iterator[str]:
     """New, changed and removed images."""
     before, found = report.before, report.differences
+    if before.is_first:
+        yield f"<p>{text(before.label[:1].upper() + before.label[1:])}</p>"
+        return
     if found is None:
         yield f"<p>The previous content is unknown: {text(before.label)}</p>"
         return
@@ -166,8 +169,8 @@ def signatures(report: Report) -> Iterator[str]:
     yield table(("Attached to images", "How many"), kinds, "Attachments") or "<p>Nothing is attached to any image.</p>"
     unsigned = sum(not any("signature" in word or "sigstore" in word for word in image.hanging) for image in report.images)
     yield (
-        f"<p>{unsigned} of {plural(len(report.images), 'image')} have no signature. The site's policy decides on import whether "
-        "for the site's policy to say, when it imports them.</p>"
+        f"<p>{unsigned} of {plural(len(report.images), 'image')} have no signature. The site's policy decides on import "
+        "whether it takes them.</p>"
     )
 
 

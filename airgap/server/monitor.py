@@ -41,6 +41,7 @@ class ServedBundle:
         since: when it was created (from media) or loaded (into a store).
         made: whether ``since`` is when it was created.
         expires: when it says it expires, or None.
+        may_expire: whether it is not known if it expires: an earlier version imported it.
         catalog: the digest of its catalog.
         vouchers: why it is trusted, for people; empty if its signature was not verified.
     """
@@ -50,6 +51,7 @@ class ServedBundle:
     since: dt.datetime
     made: bool = True
     expires: dt.datetime | None = None
+    may_expire: bool = False
     catalog: str = ""
     vouchers: tuple[str, ...] = ()
 

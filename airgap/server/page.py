@@ -128,7 +128,7 @@ def _bundle(bundle: ServedBundle, now: dt.datetime) -> tuple[str, ...]:
         text(bundle.stream) + small(bundle.catalog, "digest"),
         str(bundle.serial),
         _age(now - bundle.since) + since + (badge(worry, "warn") if worry else ""),
-        moment(bundle.expires, "never" if bundle.made else "not known"),
+        moment(bundle.expires, "not known" if bundle.may_expire else "never"),
         "<br>".join(text(one) for one in bundle.vouchers) or "nobody",
     )
 

@@ -270,6 +270,15 @@ class State:
             self._keep_floor(floor)
             self._history("import", stream, serial, catalog, target, outcome, reason)
 
+    def keep_expiry(self, catalog: Digest, expires: str | None) -> None:
+        """Remember when a bundle that is imported says that it expires (RFC 3339); None: never."""
+        with self._writing():
+            self._connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?)", (f"expires {catalog}", expires or ""))
+
+    def expiry(self, catalog: Digest) -> str | None:
+        """What :meth:`keep_expiry` was told, ``""`` for never; None for bundles that were imported before it was."""
+        return self._memory(f"expires {catalog}")
+
     def record_generation(self, target: str, stream: str, serial: int, catalog: Digest, brought: Iterable[Brought]) -> None:
         """Record what a bundle brought to a target; the names there refer to it now."""
         with self._writing():

@@ -149,4 +149,3 @@ def test_very_many_that_are_missing_make_a_bounded_message() -> None:
         find(blobs, Place({}), web=digests)
     assert "and 1490 more" in caught.value.got
     assert caught.value.got.count("\n") == 11
-    assert len(caught.value.got.splitlines()) == 1002

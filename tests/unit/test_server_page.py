@@ -209,3 +209,16 @@ def test_a_server_that_is_about_to_end_is_not_healthy(tmp_path):
     answer = Desk(lambda: catalogue(tmp_path)[0], Facts("s", "o"), Monitor(), lambda: True).answer("/healthz")
     assert answer is not None
     assert answer.status == 503
+
+
+def test_imported_bundle_shows_its_expiry_and_says_when_that_is_not_known():
+    loaded = replace(BUNDLE, made=False)
+    for bundle, shown in (
+        (loaded, "2026-"),
+        (replace(loaded, expires=None), "never"),
+        (replace(loaded, expires=None, may_expire=True), "not known"),
+    ):
+        page = render(replace(QUIET, bundles=[bundle])).decode()
+        assert shown in page.partition('data-label="Expires"')[2].partition("</td>")[0]
+    late = replace(loaded, expires=NOW - dt.timedelta(days=1))
+    assert ">expired<" in render(replace(QUIET, bundles=[late])).decode()

@@ -273,3 +273,12 @@ def test_who_carried_a_bundle_is_kept_once_and_a_problem_every_time(tmp_path: Pa
         assert state.custody.read("prod") == [("prod", 1, entry)]
         assert state.custody.read("other") == []
         assert [event.event for event in state.history()] == ["custody", "custody"]
+
+
+def test_expiry_of_an_imported_bundle_is_remembered_and_that_of_an_older_version_s_import_is_unknown(tmp_path: Path) -> None:
+    with State(tmp_path / "state") as state:
+        state.keep_expiry(Digest.of(b"one"), "2026-05-01T00:00:00Z")
+        state.keep_expiry(Digest.of(b"two"), None)
+    with State(tmp_path / "state") as state:
+        told = [state.expiry(Digest.of(name)) for name in (b"one", b"two", b"three")]
+        assert told == ["2026-05-01T00:00:00Z", "", None]

@@ -9,7 +9,7 @@ from airgap.admission.door import Judged
 from airgap.cli.terminal.console import Each, InAll
 from airgap.importer.preview import Preview
 from airgap.importer.run import Imported
-from airgap.text import human_size, plural
+from airgap.text import human_size, listing, plural
 
 
 def bundle_facts(opened: Judged) -> dict[str, Any]:
@@ -40,22 +40,27 @@ def trust_lines(opened: Judged) -> list[str]:
 
 
 def judgement_lines(opened: Judged, verbose: bool) -> list[str]:
-    """Why images were accepted: a line for each image and reason, one for all images of which no signature was required.
+    """Why images were accepted: a line per image and reason with the platforms that it holds for, or with -v one per instance.
 
-    With ``verbose``, a line for each instance.
+    One line for all images of which no signature was required, unless ``verbose``.
     """
-    lines: dict[str, None] = {}
+    found: dict[tuple[str, str, str], list[str]] = {}
     unsigned = {one.reference for one in opened.judgements if not one.verdict.signature_required}
     signed = {one.reference for one in opened.judgements if one.verdict.signature_required}
-    if unsigned and not verbose:
-        on = "on the bundle's signature" if opened.verdict.signers else "unsigned: the policy requires no signature of the bundle"
-        which = "" if not signed else f"{plural(len(unsigned), 'image')} "
-        lines[f"accepted     {which}{on}; no image signatures required"] = None
     for judgement in opened.judgements:
         if verbose or judgement.verdict.signature_required:
-            platform = f" {judgement.platform or judgement.instance.short}" if verbose else ""
-            text = f"accepted     {judgement.reference}{platform}: {judgement.verdict.reason} ({judgement.verdict.scope})"
-            lines[Each(text)] = None
+            each = judgement.instance.short if verbose else ""
+            platform = judgement.platform or ("no platform stated" if verbose else judgement.instance.short)
+            reason = f"{judgement.verdict.reason} ({judgement.verdict.scope})"
+            found.setdefault((str(judgement.reference), each, reason), []).append(platform)
+    lines: list[str] = []
+    if unsigned and not verbose:
+        on = "on the bundle's signature" if opened.verdict.signers else "unsigned: the policy requires no signature of the bundle"
+        which = f"{plural(len(unsigned), 'image')} " if signed else ""
+        lines = [f"accepted     {which}{on}; no image signatures required"]
+    for (reference, each, reason), platforms in found.items():
+        of = listing(list(dict.fromkeys(platforms)))
+        lines.append(Each(f"accepted     {reference}{f' {each}' if each else ''} ({of}): {reason}"))
     return [*lines, *([InAll(f"accepted     {plural(len(signed), 'image')} by their signatures")] if signed else [])]
 
 

@@ -89,7 +89,10 @@ class Judgement:
 def judge_instance(case: Case, instance: Descriptor, evidence: Evidence, judge: ImageJudge) -> Judgement:
     """The verdict on one instance."""
     verdict = judge.judge(case.image.reference, evidence)
-    return Judgement(case.image.reference, instance.digest, str(instance.platform or ""), verdict)
+    platform = str(instance.platform or "")
+    if not platform and instance.digest == case.image.root.digest and len(case.image.platforms) == 1:
+        platform = case.image.platforms[0]  # an image without an index: its config says it
+    return Judgement(case.image.reference, instance.digest, platform, verdict)
 
 
 def gather(case: Case, instance: Digest) -> Evidence:

@@ -99,11 +99,21 @@ def _plan_lines(one: Survey, rows: Sequence[tuple[str, str, Sequence[Any]]]) -> 
     for label, name, files in rows:
         size = human_size(sum(file.size for file in files))
         lines.append(f"disk {label:<7} {name}: {size}, {listing([file.name for file in files], 8)}")
-    if catalog.parity:
-        most, parity = max(len(files) for _, _, files in rows), len(catalog.parity)
-        word = "any one disk may be lost" if most <= parity else f"a lost disk may cost {most} files, parity rebuilds {parity}"
-        lines.append(f"parity       {plural(parity, 'file')}: {word}")
-    return lines
+    return [*lines, *_loss(len(catalog.volumes), len(catalog.parity), [(label, len(files)) for label, _, files in rows])]
+
+
+def _loss(volumes: int, parity: int, disks: Sequence[tuple[str, int]]) -> list[str]:
+    """Whether any one disk may be lost; where not, which one may not, and the parity with which it might."""
+    label, most = max(disks, key=lambda disk: disk[1])
+    if parity and most <= parity:
+        return [f"parity       {plural(parity, 'file')}: any one disk may be lost"]
+    if len(disks) < 2:
+        return []
+    own = label.partition(" ")[0]
+    held = f"{plural(parity, 'file')}, and disk {own} holds {plural(most, 'file')}" if parity else "none"
+    wanted = spread.parity_against_loss(volumes, len(disks))
+    way = f"export with --parity {wanted} to survive that" if wanted else "fewer volumes or more disks would help"
+    return [f"parity       {held}: a lost disk {own} cannot be rebuilt: {way}"]
 
 
 def _lines(one: Survey, done: Sequence[Copied]) -> list[str]:

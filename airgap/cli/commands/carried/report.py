@@ -153,6 +153,7 @@ def _result(report: Report, output: Path, page: bytes) -> tuple[dict[str, object
         "remarks": list(report.remarks),
     }
     before = report.before.label if report.before.content else "nothing: name the previous bundle with --since"
+    before = f"nothing: {report.before.label}" if report.before.is_first else before
     signers = ", ".join(report.trust.signers) or "nobody: the policy accepts anything"
     verified = f"signed by {signers}" if report.trust.policy else "nothing: give --policy"
     return facts, [
@@ -186,6 +187,8 @@ def _before(since: Path | None, catalog: Catalog | Sealed, media: Media, state: 
     if since is not None:
         content = read_content(since)
         return Before(content, content.label, only_names=content.kind == "receipt")
+    if catalog.serial == 1:
+        return Before(None, f"this is the first bundle of stream {catalog.stream}.", is_first=True)
     if catalog.previous is not None and (found := _neighbour(catalog, media)) is not None:
         return Before(of_catalog(found), found.name)
     try:

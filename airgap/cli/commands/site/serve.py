@@ -210,10 +210,20 @@ def _loaded(state: Path, target: str) -> Sequence[ServedBundle]:
         return ()
     with State(state) as memory:
         taken = memory.taken_into(target)
+        expiry = {one.catalog: memory.expiry(one.catalog) for one in taken.values()}
         events = [event for event in memory.history() if event.event == "import" and event.target.split(" ")[0] == target]
     times = {(event.stream, event.serial): event.at for event in events}
     return [
-        ServedBundle(stream, one.serial, parse_time(at), made=False, catalog=one.catalog, vouchers=("the policy at import",))
+        ServedBundle(
+            stream=stream,
+            serial=one.serial,
+            since=parse_time(at),
+            made=False,
+            expires=parse_time(when) if (when := expiry[one.catalog]) else None,
+            may_expire=expiry[one.catalog] is None,
+            catalog=one.catalog,
+            vouchers=("the policy at import",),
+        )
         for stream, one in taken.items()
         if (at := times.get((stream, one.serial)))
     ]
