@@ -12,7 +12,7 @@ from airgap.text import human_size, plural
 _SAMPLES = 30  # of a second each: the rate is that of the last half minute
 _LEAST_BAR, _MOST_BAR = 10, 30
 _LEAST_LABEL = 12
-_ROOMY = 60
+_ROOMY = 60  # from this width on there are words
 _MOST_HOURS = 100
 
 
@@ -84,28 +84,34 @@ class Meter:
         """
         name = clipped(shown(self.name), max(10, width // 3))
         what = shown(self.what.partition("@")[0])
-        left = width - cells(name) - (1 + min(cells(what), _LEAST_LABEL) if what else 0)
-        parts = {"percent": f"{self._percent}%" if self._is_measured else ""}
-        parts["items"] = f"{self.finished}/{self.items}" if self.items else str(self.finished) if self.finished else ""
-        if parts["items"] and width >= _ROOMY:
-            parts["items"] += f" {plural(self.items or self.finished, self.noun).partition(' ')[2]}"
-        remaining = self._left()
-        parts["time"] = f"{remaining} left" if remaining else _duration(self.clock() - self._began)
-        parts["rate"] = self._rate()
-        parts["where"] = self.where
-        parts["bytes"] = f"{human_size(self.done)}/{human_size(self.total)}" if self.total else ""
+        least = min(cells(what), _LEAST_LABEL)
+        left = width - cells(name) - (1 + least if what else 0)
+        parts = self._parts(in_words=width >= _ROOMY)
         for part, text in parts.items():
             room = 1 + cells(text) if text else 0
             parts[part] = text if room <= left else ""
             left -= room if parts[part] else 0
-        spare = left - max(0, cells(what) - _LEAST_LABEL)  # a bar only from what a full label leaves
-        length = min(_MOST_BAR, spare - 3)
+        length = min(_MOST_BAR, left - (cells(what) - least) - 3)  # a bar only from what a full label leaves
         bar = self._bar(length) if self._is_measured and length >= _LEAST_BAR else ""
-        if what:
-            left -= 1 + cells(bar) if bar else 0
-            what = clipped(what, min(cells(what), _LEAST_LABEL) + left, front=True)
+        room = least + left - (1 + cells(bar) if bar else 0)
+        what = what if cells(what) <= room else clipped(what.rpartition("/")[2], room, front=True)
         order = (name, parts["percent"], bar, parts["items"], parts["bytes"], parts["rate"], parts["time"], parts["where"], what)
         return clipped(" ".join(part for part in order if part), width)
+
+    def _parts(self, *, in_words: bool) -> dict[str, str]:
+        """What a line may show beside the name and the label, in the order in which it gets room."""
+        items = f"{self.finished}/{self.items}" if self.items else str(self.finished) if self.finished else ""
+        noun = plural(self.items or self.finished, self.noun).partition(" ")[2]
+        left, passed = self._left(), _duration(self.clock() - self._began)
+        time = (f"{left} left" if in_words else f"-{left}") if left else passed if in_words or not self._is_measured else ""
+        return {
+            "percent": f"{self._percent}%" if self._is_measured else "",
+            "items": f"{items} {noun}" if items and in_words else items,
+            "time": time,
+            "rate": self._rate(),
+            "where": self.where,
+            "bytes": f"{human_size(self.done)}/{human_size(self.total)}" if self.total else "",
+        }
 
     @property
     def _is_measured(self) -> bool:
