@@ -165,11 +165,6 @@ def _tell_unlike(request: ExportRequest, paths: Paths, state: State, progress: P
         progress.say(found)
 
 
-def _tell_unlike(request: ExportRequest, paths: Paths, state: State, progress: Progress) -> None:
-    if found := unlike_last(request, paths.serial, state):
-        progress.say(found)
-
-
 def _fill(
     request: ExportRequest, paths: Paths, lock: Lock, journal: Journal, progress: Progress
 ) -> tuple[Plan, ContentKey | None, Filled]:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from airgap.cli.application import application
+from airgap.cli.config.document import SITE, STREAM
 from airgap.cli.config.keys import Key, keys_of, plain
 
 
@@ -56,3 +57,23 @@ def sample(key: Key, number: int) -> str:
     if key.kind in (int, float):
         return str(number + 2)
     return ("one", "two", "three")[number]
+
+
+def key_tables() -> dict[str, str]:
+    """The tables of docs/configuration.md, by section: every key, its values, and the commands that read it."""
+    found = {}
+    for section, names in (("stream.NAME", STREAM), ("site", SITE)):
+        readers: dict[str, list[str]] = {}
+        values: dict[str, str] = {}
+        for name in names:
+            for key in keys(name):
+                if (
+                    not key.for_one_run
+                    and key.name not in ("quiet", "verbose")
+                    and (section, key.name) != ("stream.NAME", "stream")
+                ):
+                    readers.setdefault(key.name, []).append(f"`{name}`")
+                    values.setdefault(key.name, key.expected)
+        rows = [f"| `{name}` | {values[name]} | {', '.join(readers[name])} |" for name in sorted(readers)]
+        found[section] = "\n".join(["| key | value | commands |", "| --- | --- | --- |", *rows])
+    return found

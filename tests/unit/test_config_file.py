@@ -15,7 +15,7 @@ from airgap.cli.config.paths import rebased
 from airgap.cli.config.positions import positions_of
 from airgap.cli.config.template import Answers, text_of
 from tests.support.cli import REFUSED, USAGE, failed, here
-from tests.support.configured import commands, keys
+from tests.support.configured import commands, key_tables, keys
 
 
 @pytest.fixture(autouse=True)
@@ -301,3 +301,9 @@ def test_every_example_of_a_new_file_is_valid() -> None:
     write("\n".join(line.removeprefix("# ") if " = " in line else line for line in sections.splitlines()))
     done = here("config", "check")
     assert done.returncode == 0, done.stderr
+
+
+def test_document_lists_every_key_with_its_values_and_commands() -> None:
+    text = (Path(__file__).parents[2] / "docs/configuration.md").read_text()
+    for section, table in key_tables().items():
+        assert f"### `[{section}]`\n\n{table}\n" in text, f"the table of [{section}] should be\n{table}"

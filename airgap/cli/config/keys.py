@@ -110,12 +110,8 @@ class Key:
         """The value of the variable; several are separated by newlines. Raises ``UsageError``."""
         if self.is_switch:
             if text.lower() not in _SWITCH:
-                raise UsageError(
-                    "neither on nor off",
-                    where=self.variable,
-                    expected="1, true, yes or on; 0, false, no or off",
-                    got=printable(text),
-                )
+                expected = "1, true, yes or on; 0, false, no or off"
+                raise UsageError("neither on nor off", where=self.variable, expected=expected, got=printable(text))
             return _SWITCH[text.lower()]
         return [line for line in text.splitlines() if line] if self.many else text
 
