@@ -117,7 +117,7 @@ def _for_bash(root: Any, context: Any, words: Sequence[str]) -> str:
     line, piece = (*words, "", "")[:2]
     asked, quoted = _split(line)
     seen = asked[-1] if asked else ""
-    before = seen if piece in ("=", ":") else seen.removesuffix(piece.lstrip("'\"")) if not quoted else ""
+    before = "" if quoted else seen if piece in ("=", ":") else seen.removesuffix((_split(piece)[0] or [""])[-1])
     lines = []
     for item in _items(root, context, asked[1:] or [""]):
         if item.value.isprintable() and item.value.startswith(before):
