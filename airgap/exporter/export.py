@@ -24,9 +24,8 @@ from airgap.exporter.judge import judge_images
 from airgap.exporter.keeping import busy, content_key, made_of, publish, publish_whole, record, recover_others
 from airgap.exporter.parity import write_parity
 from airgap.exporter.request import ExportRequest
-from airgap.exporter.same import same_content, unchanged
+from airgap.exporter.same import same_content, unchanged, unlike_last
 from airgap.exporter.seal import make_catalog, seal, signature_path
-from airgap.exporter.unlike import unlike_last
 from airgap.exporter.worlds import Fresh, NamedBundle, Paths, There, Unfinished, Unnamed, Untold, World, find, look
 from airgap.format import names, sealed
 from airgap.format.catalog import Catalog

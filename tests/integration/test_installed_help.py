@@ -33,7 +33,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(work / "env", with_pip=False)
     inside = work / "env" / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
     (inside / "these.pth").write_text(sysconfig.get_path("purelib"))
-    pip = [
+    pip: list[str] = [
         sys.executable,
         "-m",
         "pip",
@@ -43,7 +43,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--no-deps",
         "--no-index",
         "--force-reinstall",
-        wheel,
+        str(wheel),
     ]
     subprocess.run(pip, capture_output=True, check=True)
     return work / "env"

@@ -27,8 +27,8 @@ RESERVED = frozenset({"AIRGAP_IMAGE", "AIRGAP_DIGEST", "AIRGAP_REFERENCE", "AIRG
 #: What is decided for one run cannot be a standing order; ``allow-...`` neither.
 _ONE_RUN = frozenset(
     {
-        "apply", "break-lease", "created", "custody", "dry-run", "force", "generations", "init-state", "json", "once", "partial",
-        "plan", "remove-new", "replace-names", "resend", "restart", "serial", "show", "stream", "unlisted", "update",
+        "apply", "break-lease", "created", "custody", "dry-run", "force", "generations", "image", "init-state", "json", "once",
+        "partial", "plan", "remove-new", "replace-names", "resend", "restart", "serial", "show", "stream", "unlisted", "update",
     }
 )  # fmt: skip
 _SECRETS = ("passphrase", "password", "secret", "token")

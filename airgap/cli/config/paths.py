@@ -11,7 +11,7 @@ _RULES = frozenset({"keep-host", "strip-host", "flatten"})
 #: Keys whose values are not of the type ``Path`` and yet may name files.
 LISTS = frozenset({"lists", "since"})
 TARGETS = frozenset({"to", "held-at"})
-KEYS = frozenset({"key", "sign-by"})
+KEYS = frozenset({"key", "public-key", "sign-by"})
 FILES = frozenset({"lock", "out", "output"})
 OTHERS = frozenset({"map", "cert-dir", "attach", "gate", "lookaside"})
 
