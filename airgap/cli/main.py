@@ -14,7 +14,7 @@ import typer
 from airgap import __version__
 from airgap.bundle import presence
 from airgap.cli.application import application
-from airgap.cli.config.command import places_for
+from airgap.cli.config.command import places_for, wants_json
 from airgap.cli.terminal import choosing, signals
 from airgap.cli.terminal.console import report_error, rest, survive_any_locale, tell
 from airgap.errors import BUG, AirgapError, Interrupted, SeveralBundles, UsageError, disk_error, exit_code
@@ -34,7 +34,7 @@ def main() -> None:
         code = run(sys.argv[1:])
         signals.finish(code)
     except Interrupted as error:  # it came between two lines of ours
-        code = _report(error, "--json" in sys.argv)
+        code = _report(error, wants_json(sys.argv))
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -55,7 +55,7 @@ def _give_memory_back() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code. Errors are printed, never raised."""
-    as_json = "--json" in arguments
+    as_json = wants_json(arguments)
     leftovers.begin(tell)
     try:
         with presence.attending():

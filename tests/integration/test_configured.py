@@ -55,6 +55,7 @@ def run(*arguments: object) -> str:
     return f"{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.smoke("init", "config show", "config check")
 def test_two_months_need_two_commands_each_and_the_rest_is_configured(
     tmp_path: Path, target: DockerRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +67,10 @@ def test_two_months_need_two_commands_each_and_the_rest_is_configured(
         desk.mkdir()
         (desk / "airgap.toml").write_text(text)
         run("keys", "generate", "--out", desk / "keys")
+        monkeypatch.chdir(desk)
+        assert "good" in run("config", "check")
+        assert f"{desk.name}/new.toml" in run("init", "--stream", "edge", "--list", "a.txt", "--out", desk / "new.toml")
+    assert f"docker://{target.address}/mirror" in run("config", "show")
     run("policy", "init", "--key", exporter / "keys/airgap.pub", "-o", site / "policy.json")
 
     monkeypatch.chdir(exporter)
@@ -91,7 +96,8 @@ def test_two_months_need_two_commands_each_and_the_rest_is_configured(
     run("rollback", "--stream", "prod-site", "--to", "2")
     run("prune", "--keep", "1", "--plan", "prune.json")
     assert "removed" in run("prune", "--apply", "prune.json")
-    monkeypatch.setenv("AIRGAP_TO", "oci:watched")  # another target, with a memory of its own; the rest is the section's
+    # another target, with a memory of its own; the rest is the section's
+    monkeypatch.setenv("AIRGAP_TO", f"docker://{target.address}/watched")
     monkeypatch.setenv("AIRGAP_STATE", "state-of-watch")
     events = [json.loads(line) for line in here("watch", exporter / "usb", "--once", "--json").stdout.splitlines()]
     assert [event["bundle"] for event in events if event["event"] == "imported"] == ["prod-site-0001", "prod-site-0002"]
@@ -115,9 +121,8 @@ def test_export_unlike_the_last_one_says_so(tmp_path: Path, monkeypatch: pytest.
     changed = ["--parity", "0", "--volume-size", "1MiB", "--expires", "30d", "--key", "other/airgap.key"]
     said = run("export", "prod-site", "--serial", "3", *changed, "--encrypt-to", "recipient/airgap.pub")
     line = next(line for line in said.splitlines() if "unlike" in line)
-    assert line.startswith(
-        "airgap: unlike prod-site-0002: parity 0 instead of 1; volume size 1048576 bytes instead of without a limit"
-    )
+    assert line.startswith("airgap: unlike prod-site-0002: parity 0 instead of 1; ")
+    assert "volume size 1048576 bytes instead of without a limit" in line
     assert "expiry after 30 days instead of after 90 days; encrypted to " in line
     assert " instead of nobody; signed by " in line
     assert "expiry never instead of after 30 days" in run("export", "images.txt", "--serial", "4", "--config", "", *(

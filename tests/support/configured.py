@@ -62,16 +62,12 @@ def sample(key: Key, number: int) -> str:
 def key_tables() -> dict[str, str]:
     """The tables of docs/configuration.md, by section: every key, its values, and the commands that read it."""
     found = {}
-    for section, names in (("stream.NAME", STREAM), ("site", SITE)):
+    for section, names, left_out in (("stream.NAME", STREAM, ("quiet", "verbose", "stream")), ("site", SITE, ("quiet", "verbose"))):
         readers: dict[str, list[str]] = {}
         values: dict[str, str] = {}
         for name in names:
             for key in keys(name):
-                if (
-                    not key.for_one_run
-                    and key.name not in ("quiet", "verbose")
-                    and (section, key.name) != ("stream.NAME", "stream")
-                ):
+                if not key.for_one_run and key.name not in left_out:
                     readers.setdefault(key.name, []).append(f"`{name}`")
                     values.setdefault(key.name, key.expected)
         rows = [f"| `{name}` | {values[name]} | {', '.join(readers[name])} |" for name in sorted(readers)]

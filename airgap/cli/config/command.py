@@ -6,7 +6,7 @@ This is the one place where that is decided: click's ``default_map`` of a comman
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 from typer.main import get_command
 
 from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant
-from airgap.cli.config.keys import Key, keys_of, plain, variable_of
+from airgap.cli.config.keys import SWITCH, Key, keys_of, plain, variable_of
 from airgap.cli.config.places import find as find_file
 from airgap.cli.config.sections import check, gather, keys_of_commands
 from airgap.cli.grammar.commands import Command
@@ -69,6 +69,11 @@ def places_for(parameter: Any) -> str:
     """Where else a missing option could have been said; empty if nowhere."""
     names = [name for name in parameter.opts if name.startswith("--")] if parameter.param_type_name == "option" else []
     return f"; it can also be said in airgap.toml (airgap init) or {variable_of(names[0][2:])}" if names else ""
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether errors are printed as JSON, too: known before the arguments are parsed, for they may be what is wrong."""
+    return "--json" in arguments or (SWITCH.get(os.environ.get("AIRGAP_JSON", "").lower(), False) and "--no-json" not in arguments)
 
 
 class _Run:

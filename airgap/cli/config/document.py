@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.cli.config.positions import positions_of
 from airgap.errors import UsageError
 from airgap.format.names import check_stream
 from airgap.text import printable
@@ -107,6 +104,8 @@ class Document:
 
     @cached_property
     def _positions(self) -> Mapping[tuple[str, ...], tuple[int, int]]:
+        from airgap.cli.config.positions import positions_of  # with tomllib
+
         return {(): (1, 1), **positions_of(self._text)}
 
     def _decoded(self) -> str:
@@ -120,6 +119,8 @@ class Document:
             raise UsageError("not a configuration", where=where, expected="TOML in UTF-8") from None
 
     def _parsed(self) -> dict[str, Any]:
+        import tomllib  # here, for it takes time to load and most runs have no file
+
         name = printable(str(self.path))
         for number, line in enumerate(self._text.split("\n"), 1):
             if line.count(".") > _MOST_DOTS and _QUOTED.sub("", line).count(".") > _MOST_DOTS:
@@ -153,5 +154,7 @@ class Document:
 
 def meant(got: str, near: Iterable[str]) -> str:
     """The hint ``did you mean ...?``, if a known name is near; else nothing."""
+    import difflib  # here, for only mistakes need it
+
     found = difflib.get_close_matches(got.replace("_", "-").lower(), list(near), 1)
     return f"did you mean {found[0]}?" if found else ""

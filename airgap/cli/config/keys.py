@@ -32,7 +32,8 @@ _ONE_RUN = frozenset(
     }
 )  # fmt: skip
 _SECRETS = ("passphrase", "password", "secret", "token")
-_SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+#: What a switch may be in the environment.
+SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _WORDS = {
     bool: "true or false",
     int: "a number",
@@ -109,10 +110,10 @@ class Key:
     def from_environment(self, text: str) -> Any:
         """The value of the variable; several are separated by newlines. Raises ``UsageError``."""
         if self.is_switch:
-            if text.lower() not in _SWITCH:
+            if text.lower() not in SWITCH:
                 expected = "1, true, yes or on; 0, false, no or off"
                 raise UsageError("neither on nor off", where=self.variable, expected=expected, got=printable(text))
-            return _SWITCH[text.lower()]
+            return SWITCH[text.lower()]
         return [line for line in text.splitlines() if line] if self.many else text
 
     def _fits(self, value: object) -> bool:
