@@ -224,3 +224,21 @@ def test_the_page_fits_on_a4_paper(looked):
     assert printed.startswith(b"%PDF-")
     boxes = {tuple(round(float(n)) for n in found.split()) for found in re.findall(rb"/MediaBox ?\[([^\]]+)\]", printed)}
     assert boxes == {(0, 0, 595, 842)} or {(w, h) for _, _, w, h in boxes} <= {(595, 842), (596, 842), (595, 841), (594, 841)}
+
+
+def test_no_page_of_paper_is_for_the_last_line_alone(looked, tmp_path):
+    browser, url, _ = looked
+    page = Path(url.removeprefix("file://")).read_text()
+
+    def pages(document: str, lines: int) -> int:
+        (tmp_path / "page.html").write_text(document.replace("</main>", f"{'<p>more</p>' * lines}</main>"))
+        return len(re.findall(rb"/Type ?/Page\b", browser.pdf((tmp_path / "page.html").as_uri(), tmp_path / "page.pdf")))
+
+    without = re.sub(r"<footer>.*?</footer>", "", page)
+    assert without != page
+    full = pages(without, 0)
+    fits, too_many = 0, 128
+    while too_many - fits > 1:  # how many lines more the last page takes
+        middle = (fits + too_many) // 2
+        fits, too_many = (middle, too_many) if pages(without, middle) == full else (fits, middle)
+    assert pages(page, fits) == full

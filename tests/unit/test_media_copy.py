@@ -241,6 +241,14 @@ def test_a_plan_writes_nothing(bundle: Path, tmp_path: Path) -> None:
     assert f"{len(catalog.files)} files on 1 disk" in done.stdout
 
 
+def test_plan_names_the_disk_whose_loss_is_too_much_and_the_parity_that_would_do(bundle: Path, tmp_path: Path) -> None:
+    disks = dests(tmp_path, 2)
+    said = here("media", "copy", bundle, *disks, "--plan").stdout
+    assert "2 files, and disk A holds 4 files: a lost disk A cannot be rebuilt: export with --parity 6 to survive that" in said
+    assert "any one disk may be lost" in here("media", "copy", bundle, "--media", "4xbd25").stdout
+    assert "a lost disk" not in here("media", "copy", bundle, "--media", "1xbd25").stdout
+
+
 def test_directories_made_for_discs_hold_no_more_than_a_disc(bundle: Path, tmp_path: Path) -> None:
     disks = dests(tmp_path, 2)
     failed(here("media", "copy", bundle, disks[0], "--media", "2MB"), MEDIA, "does not fit")

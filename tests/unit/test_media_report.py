@@ -12,6 +12,7 @@ from airgap.documents.difference import compare, of_catalog
 from airgap.format.catalog import Blob, Catalog, Volume
 from airgap.format.frame import Extent
 from airgap.html.chart import Part, qr_code, squarify, treemap
+from airgap.html.style import CSS
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -226,3 +227,17 @@ def test_qr_code_is_dark_on_light_without_a_style():
     assert "&lt;&amp;&gt;" in drawn
     assert "style" not in drawn
     assert 'fill="#fff"' in drawn
+
+
+def test_first_bundle_of_a_stream_lacks_nothing():
+    label = "this is the first bundle of stream prod."
+    page = words(render(report(catalog(2), before=Before(None, label, is_first=True))))
+    assert "This is the first bundle of stream prod." in page
+    assert "unknown" not in page
+    assert "--since" not in page
+
+
+def test_names_in_the_treemap_are_html_that_can_end_in_an_ellipsis():
+    drawn = treemap([Part("a-very-long-name" * 9, 9, "new"), Part("b", 1, "new")], "t")
+    assert f'<foreignObject width="100%" height="100%"><p>{"a-very-long-name" * 9}</p>' in drawn
+    assert re.search(r"\.treemap p \{[^}]*text-overflow: ellipsis", CSS)

@@ -12,7 +12,7 @@ from airgap.errors import MediaError, UsageError
 from airgap.format.catalog import Catalog, Volume
 from airgap.format.names import PRESETS, parity_name, volume_name
 from airgap.media.disks import Disks, label
-from airgap.media.spread import Disk, footprint, media_needed, planned, spread
+from airgap.media.spread import Disk, footprint, media_needed, parity_against_loss, planned, spread
 from airgap.oci.digest import Digest
 
 GB = 10**9
@@ -146,3 +146,18 @@ def test_the_list_of_disks_survives_being_written_and_read() -> None:
     made = Disks("prod-0007", Digest.of(b""), "B", {"A": ["volume-0001.tar"], "B": ["parity-0001.bin"]})
     assert Disks.from_bytes(made.to_bytes(), "test") == made
     assert "disk A: volume-0001.tar\r\n" in made.to_text().decode()
+
+
+@pytest.mark.parametrize("disks", [2, 3, 5])
+@pytest.mark.parametrize("volumes", [1, 2, 6, 11])
+def test_parity_that_is_suggested_survives_the_loss_of_any_disk_and_one_less_does_not(volumes: int, disks: int) -> None:
+    def most(parity: int) -> int:
+        return max(len(files) for files in names_on(catalog(volumes, parity), *[1000 * GB] * disks))
+
+    wanted = parity_against_loss(volumes, disks)
+    assert most(wanted) <= wanted
+    assert wanted == 1 or most(wanted - 1) > wanted - 1
+
+
+def test_no_parity_is_suggested_that_a_bundle_cannot_have() -> None:
+    assert parity_against_loss(200, 2) == 0
