@@ -166,6 +166,7 @@ def mirror_config(
             moved = dict(routes) if routes is not None else _locations(mirror, rules)
             if all(map(_is_open, docker.values())):  # then the names at the target are worth no less
                 docker |= {name: list(ACCEPT) for name in moved.values()}
+                moved |= {mirror.root: mirror.root}
         else:
             docker = _internal(mirror, rules, site_keys, warnings)
         warnings += _unsigned(docker)

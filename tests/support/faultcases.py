@@ -120,7 +120,7 @@ STAGES: dict[str, tuple[str, Sequence[Step]]] = {
             _runs(
                 "keys generate --no-passphrase --out @/keys",
                 "keys generate --no-passphrase --type x25519 --out @/site",
-                "policy init --key @/keys/airgap.pub -o @/policy.json",
+                "policy init --key @/keys/airgap.pub --by-path -o @/policy.json",
             ),
         ],
     ),
@@ -165,6 +165,7 @@ class Case:
 CASES = [
     Case("keys", "keys", "keys generate --no-passphrase --out @/more", loose="more/"),
     Case("policy", "keys", "policy init --key @/keys/airgap.pub -o @/other.json"),
+    Case("policy add", "keys", "policy add @/policy.json --image quay.io=reject"),
     Case("policy check", "keys", "policy check @/policy.json", reports=True),
     Case("resolve", "keys", "resolve @/images-1.txt --lock @/images.lock --state @/state"),
     Case("plan", "keys", "plan @/images-1.txt --state @/state"),

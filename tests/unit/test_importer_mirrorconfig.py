@@ -257,3 +257,23 @@ def test_site_mode_needs_a_key_and_takes_no_sources() -> None:
         mirror_config(Mode.SITE, mirror(), policy({}))
     with pytest.raises(UsageError, match="covers everything"):
         mirror_config(Mode.SITE, mirror(), policy({}), ["quay.io"], [KEY])
+
+
+def test_a_policy_that_asks_for_no_signature_leads_both_names_to_the_target_and_says_that_nothing_is_verified() -> None:
+    made = mirror_config(Mode.ORIGINAL, mirror(lookaside=""), policy({"": ANYTHING}), ["docker.io", "quay.io/team"])
+    root = "reg.site:5000/mirror"
+    names = ["docker.io", "quay.io/team"]
+    assert docker(made) == dict.fromkeys([*names, *(f"{root}/{name}" for name in names)], ANYTHING)
+    assert registries(made) == {root: root} | {name: f"{root}/{name}" for name in names}
+    assert any("a pull verifies nothing (add --site-key)" in warning for warning in made.warnings)
+
+
+def test_a_scope_for_all_other_images_that_rejects_needs_no_warning() -> None:
+    made = mirror_config(Mode.ORIGINAL, mirror(), policy({"docker.io": [VENDOR], "": REJECT}))
+    assert made.warnings == ()
+    assert docker(made) == {"docker.io": [VENDOR]}
+
+
+def test_whether_a_policy_names_a_source() -> None:
+    assert policy({"docker.io": ANYTHING}).names_sources
+    assert not policy({"": ANYTHING, "*.example.com": [VENDOR]}).names_sources
