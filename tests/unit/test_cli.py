@@ -17,7 +17,8 @@ from airgap.cli.main import run
 COMMANDS = [
     ("resolve",), ("plan",), ("export",), ("sign",), ("inspect",), ("verify",), ("import",), ("mirror-config",), ("history",),
     ("serve",), ("keys", "generate"), ("receipt",), ("discover",), ("diff",), ("merge",), ("login",), ("logout",),
-    ("policy", "init"), ("policy", "add"), ("policy", "remove"), ("policy", "check"), ("policy", "explain"), ("report",), ("toolkit",), ("media", "log"),
+    ("policy", "init"), ("policy", "add"), ("policy", "remove"), ("policy", "check"), ("policy", "explain"),
+    ("report",), ("toolkit",), ("media", "log"),
 ]  # fmt: skip
 ROOT = Path(__file__).parents[2]
 

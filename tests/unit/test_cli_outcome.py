@@ -23,6 +23,7 @@ def test_one_line_for_an_image_and_reason_names_every_platform_or_the_digest_of_
     assert judgement_lines(ALL, verbose=False) == [
         f"accepted     quay.io/shop/web:1 (linux/amd64, linux/arm64/v8, {Digest.of(b'').short}): good (quay.io/shop)",
         "accepted     quay.io/shop/web:1 (linux/s390x): by another (quay.io/shop)",
+        "accepted     1 image by their signatures",
     ]
 
 

@@ -35,7 +35,7 @@ def add_command(
     key: Annotated[
         list[str] | None,
         typer.Option(
-            "--key",
+            "--public-key",
             metavar="FILE",
             help="Public key (PEM or OpenPGP) that must sign bundles, too; with --any, one that is enough. May be repeated.",
         ),
@@ -54,7 +54,7 @@ def add_command(
 
     Example: airgap policy add policy.json --image quay.io/team=team.pub
 
-    Example: airgap policy add policy.json --key next.pub --any
+    Example: airgap policy add policy.json --public-key next.pub --any
     """
     if stream:
         check_stream(stream)
@@ -85,7 +85,9 @@ def remove_command(
     ] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option("--key", metavar="FILE-OR-ID", help="Bundle key: the file, its id or its fingerprint; may be repeated."),
+        typer.Option(
+            "--public-key", metavar="FILE-OR-ID", help="Bundle key: the file, its id or its fingerprint; may be repeated."
+        ),
     ] = None,
     stream: Annotated[
         str, typer.Option("--stream", help="Remove the bundle keys from this stream's scope only.", show_default="every scope")
@@ -100,7 +102,7 @@ def remove_command(
 
     Example: airgap policy remove policy.json --image quay.io/team
 
-    Example: airgap policy remove policy.json --key 1a2b3c4d5e6f7081
+    Example: airgap policy remove policy.json --public-key 1a2b3c4d5e6f7081
     """
     if stream:
         check_stream(stream)
@@ -121,7 +123,7 @@ def remove_command(
                 "the change would leave no bundle key",
                 where=printable(str(file)),
                 expected="a key that signs bundles",
-                hint="add the new key first (airgap policy add FILE --key KEY --any), or say --allow-no-key",
+                hint="add the new key first (airgap policy add FILE --public-key KEY --any), or say --allow-no-key",
             )
 
 

@@ -82,7 +82,7 @@ def bundle_keys(given: Sequence[str] | None, *, by_path: bool) -> list[GivenKey]
     Raises:
         UsageError: one is no public key that can sign, or is there twice.
     """
-    return _different([_key(text, by_path=by_path, for_images=False) for text in given or []], "--key")
+    return _different([_key(text, by_path=by_path, for_images=False) for text in given or []], "--public-key")
 
 
 def image_rules(given: Sequence[str] | None, *, by_path: bool) -> dict[str, ImageRule]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from airgap.admission.door import Judged
@@ -10,6 +11,7 @@ from airgap.cli.terminal.console import Each, InAll
 from airgap.importer.preview import Preview
 from airgap.importer.run import Imported
 from airgap.text import human_size, listing, plural
+from airgap.trust.judge.judging import Judgement
 
 
 def bundle_facts(opened: Judged) -> dict[str, Any]:
@@ -39,15 +41,15 @@ def trust_lines(opened: Judged) -> list[str]:
     ]
 
 
-def judgement_lines(opened: Judged, verbose: bool) -> list[str]:
+def judgement_lines(judgements: Sequence[Judgement], verbose: bool, signed: bool = True) -> list[str]:
     """Why images were accepted: a line per image and reason with the platforms that it holds for, or with -v one per instance.
 
-    One line for all images of which no signature was required, unless ``verbose``.
+    One line for all images of which no signature was required, unless ``verbose``; ``signed`` says whether the bundle had to be.
     """
     found: dict[tuple[str, str, str], list[str]] = {}
-    unsigned = {one.reference for one in opened.judgements if not one.verdict.signature_required}
-    signed = {one.reference for one in opened.judgements if one.verdict.signature_required}
-    for judgement in opened.judgements:
+    unsigned = {one.reference for one in judgements if not one.verdict.signature_required}
+    by_own = {one.reference for one in judgements if one.verdict.signature_required}
+    for judgement in judgements:
         if verbose or judgement.verdict.signature_required:
             each = judgement.instance.short if verbose else ""
             platform = judgement.platform or ("no platform stated" if verbose else judgement.instance.short)
@@ -55,13 +57,13 @@ def judgement_lines(opened: Judged, verbose: bool) -> list[str]:
             found.setdefault((str(judgement.reference), each, reason), []).append(platform)
     lines: list[str] = []
     if unsigned and not verbose:
-        on = "on the bundle's signature" if opened.verdict.signers else "unsigned: the policy requires no signature of the bundle"
-        which = f"{plural(len(unsigned), 'image')} " if signed else ""
+        on = "on the bundle's signature" if signed else "unsigned: the policy requires no signature of the bundle"
+        which = f"{plural(len(unsigned), 'image')} " if by_own else ""
         lines = [f"accepted     {which}{on}; no image signatures required"]
     for (reference, each, reason), platforms in found.items():
         of = listing(list(dict.fromkeys(platforms)))
         lines.append(Each(f"accepted     {reference}{f' {each}' if each else ''} ({of}): {reason}"))
-    return [*lines, *([InAll(f"accepted     {plural(len(signed), 'image')} by their signatures")] if signed else [])]
+    return [*lines, *([InAll(f"accepted     {plural(len(by_own), 'image')} by their signatures")] if by_own else [])]
 
 
 def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:
@@ -87,7 +89,7 @@ def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str,
     if done.loaded is None:
         lines.append(f"nothing to do: {target} already has everything")
         return facts, lines
-    lines += judgement_lines(done.opened, verbose)
+    lines += judgement_lines(done.opened.judgements, verbose, bool(done.opened.verdict.signers))
     lines += [Each(f"loaded       {source} -> {destination}") for source, destination in done.names.items()]
     lines.append(InAll(f"loaded       {plural(len(done.names), 'image')} into {target}"))
     lines += [

@@ -67,7 +67,7 @@ def _result(done: Verified, verbose: bool) -> Told:
         "verified": True,
         "judgements": [judgement.facts() for judgement in done.opened.judgements],
     }
-    lines = [*trust_lines(done.opened), *judgement_lines(done.opened, verbose)]
+    lines = [*trust_lines(done.opened), *judgement_lines(done.opened.judgements, verbose, bool(done.opened.verdict.signers))]
     if done.rebuilt is not None:
         facts |= {"rebuilt_blobs": done.rebuilt.count, "not_rebuilt": [str(digest) for digest in done.rebuilt.skipped]}
         lines.append(f"rebuilt      {plural(done.rebuilt.count, 'blob')} from patches")
