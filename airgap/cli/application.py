@@ -19,7 +19,7 @@ from airgap.cli.terminal.console import Json, Quiet, Verbose
 _TABLE: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Keys and trust": {
         "keys": ("keys:keys", "Generate keys to sign bundles, or to encrypt them to a site"),
-        "policy": ("policy:policy", "Write, check and explain the trust policy"),
+        "policy": ("policy:policy", "Write, change, check and explain the trust policy"),
     },
     "Make bundles": {
         "discover": ("connected.discover:discover_command", "Find the images that deployment files name"),

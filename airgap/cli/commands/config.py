@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from airgap.cli.config.command import chosen
+from airgap.cli.config.defaults import chosen
 from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant
 from airgap.cli.config.keys import RESERVED, Key, keys_of, plain
 from airgap.cli.config.places import places

@@ -7,20 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
 
-from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant
-from airgap.cli.config.keys import SWITCH, Key, keys_of, plain, variable_of
-from airgap.cli.config.places import find as find_file
-from airgap.cli.config.sections import check, gather, keys_of_commands
 from airgap.cli.grammar.commands import Command
-from airgap.errors import UsageError
-from airgap.oci.places import is_place
-from airgap.text import listing, printable
+from airgap.cli.grammar.values import is_on, read_plainly
 
 ConfigOption = Annotated[
     str | None,
@@ -31,9 +24,7 @@ ConfigOption = Annotated[
         show_default="./airgap.toml, else ~/.config/airgap/airgap.toml, else /etc/airgap/airgap.toml",
     ),
 ]
-#: With the option on the left, these do not hold that the environment or the file gives: the command takes one or the other.
-_INSTEAD = {"apply": ("keep", "stream", "also_unlisted", "plan"), "resend": ("lists",)}
-_CHOICE = "airgap.config"  # what ``--config`` says, for whoever has the context
+CHOICE = "airgap.config"  # what ``--config`` says, for whoever has the context
 
 
 class ConfiguredCommand(Command):
@@ -47,22 +38,24 @@ class ConfiguredCommand(Command):
         """As click's, after the defaults are known. Raises ``UsageError`` and ``Refused`` as what reads the file."""
         if ctx.resilient_parsing or set(args) & set(ctx.help_option_names):
             return super().parse_args(ctx, args)
+        from airgap.cli.config.defaults import Defaults, keys_of, plain  # here, for the help and the shell's questions do without
+
         keys = keys_of(self)
         for key in plain(keys):
             if key.is_switch and not key.option.secondary_opts:  # what a file has switched on can be switched off
                 key.option.secondary_opts.append(f"--no-{key.name}")
         said: Mapping[str, Any] = self.make_parser(ctx).parse_args(args=list(args))[0]
-        ctx.meta[_CHOICE] = said.get("config", ctx.find_root().params.get("config"))
-        run = _Run(self, ctx, keys, {name: value for name, value in said.items() if value not in (None, ())})
-        ctx.default_map = run.defaults()
+        ctx.meta[CHOICE] = said.get("config", ctx.find_root().params.get("config"))
+        found = Defaults(self, ctx, keys, {name: value for name, value in said.items() if value not in (None, ())})
+        ctx.default_map = found.by_parameter()
         rest = super().parse_args(ctx, args)
-        ctx.params.update({name: ctx.default_map[name] for name in run.replaced})
+        ctx.params.update({name: ctx.default_map[name] for name in found.replaced})
         return rest
 
 
-def chosen(ctx: Any) -> Path | None:
-    """The file that counts for the command of this context. Raises as ``places.find``."""
-    return find_file(ctx.meta.get(_CHOICE), os.environ)
+def variable_of(name: str) -> str:
+    """``volume-size`` -> ``AIRGAP_VOLUME_SIZE``."""
+    return "AIRGAP_" + name.upper().replace("-", "_")
 
 
 def places_for(parameter: Any) -> str:
@@ -73,83 +66,7 @@ def places_for(parameter: Any) -> str:
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether errors are printed as JSON, too: known before the arguments are parsed, for they may be what is wrong."""
-    return "--json" in arguments or (SWITCH.get(os.environ.get("AIRGAP_JSON", "").lower(), False) and "--no-json" not in arguments)
-
-
-class _Run:
-    """What one command line leaves open, and who says it.
-
-    Attributes:
-        replaced: parameters that the command line names in other words: a stream instead of its lists.
-    """
-
-    def __init__(self, command: Any, ctx: Any, keys: Mapping[str, Key], said: Mapping[str, Any]) -> None:
-        self._command, self._ctx, self._keys, self._said = command, ctx, keys, said
-        self.replaced: list[str] = []
-
-    def defaults(self) -> dict[str, Any]:
-        """Values by parameter. Raises ``UsageError``, ``Refused``."""
-        tables = self._tables()
-        open_ = [key for key in plain(self._keys) if key.parameter in self.replaced or not self._is_settled(key)]
-        return {key.parameter: one.converted(key, self._ctx) for key, one in gather(open_, tables, os.environ).items()}
-
-    def _is_settled(self, key: Key) -> bool:
-        return key.parameter in self._said or any(key.parameter in _INSTEAD.get(name, ()) for name in self._said)
-
-    def _tables(self) -> list[Mapping[str, Setting]]:
-        """The tables of the file that are about this run, the more special one first."""
-        name, on_top = self._command.name, self._ctx.parent is self._ctx.find_root()
-        if not on_top or name not in SITE + STREAM:
-            return []
-        path = chosen(self._ctx)
-        if path is None:
-            return []
-        return self._of_site(Document(path), name) if name in SITE else self._of_stream(Document(path))
-
-    def _of_site(self, document: Document, name: str) -> list[Mapping[str, Setting]]:
-        special, general = (document.site(name) if name in document.site_commands else {}), document.site()
-        check(special, f"site.{name}", self._keys, dict)
-        check(general, "site", self._keys, lambda: keys_of_commands(self._ctx, SITE))
-        return [special, general]
-
-    def _of_stream(self, document: Document) -> list[Mapping[str, Setting]]:
-        by_name = self._named(document)
-        stream = by_name or self._said.get("stream") or (os.environ.get("AIRGAP_STREAM", "") if "stream" in self._keys else "")
-        if stream not in document.streams:
-            return []
-        table = document.stream(stream)
-        check(table, f"stream.{stream}", self._keys, lambda: keys_of_commands(self._ctx, STREAM))
-        if not by_name:
-            return [table]
-        self.replaced.append("lists")
-        if "lists" not in table and not os.environ.get("AIRGAP_LISTS"):
-            where = document.place(("stream", stream))
-            raise UsageError("the stream has no lists", where=where, expected='lists = "FILE", or a list of files')
-        itself = Setting(stream, document.place(("stream", stream)), Path())
-        return [{**table, "stream": itself} if "stream" in self._keys else table]
-
-    def _named(self, document: Document) -> str:
-        """The stream that the command line names in place of lists; empty if it names lists."""
-        words = self._said.get("lists", ())
-        if len(words) != 1 or "resend" in self._said or self._said.get("stream") not in (None, words[0]):
-            return ""
-        word, there = words[0], os.path.lexists(words[0])
-        if word in document.streams and there:
-            raise UsageError(
-                "both a stream and a file have this name",
-                where=document.place(("stream", word)),
-                got=printable(word),
-                hint=f"say ./{word} for the file, or rename one of them",
-            )
-        if word not in document.streams and not there and meant(word, document.streams) and not is_place(word):
-            raise UsageError(
-                "neither a file nor a stream",
-                where=printable(str(document.path)),
-                expected=f"a file, or a stream: {listing(document.streams)}",
-                got=printable(word),
-                hint=meant(word, document.streams),
-            )
-        return word if word in document.streams else ""
+    return "--json" in arguments or (is_on(os.environ.get("AIRGAP_JSON", "")) and "--no-json" not in arguments)
 
 
 def _config_option() -> Any:
@@ -161,5 +78,6 @@ def _config_option() -> Any:
         pass
 
     option = get_command(app).params[0]
+    read_plainly(option)
     option.expose_value = False
     return option

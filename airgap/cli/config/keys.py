@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airgap.cli.config.command import variable_of
 from airgap.cli.config.document import Setting, meant
 from airgap.cli.config.paths import rebased
 from airgap.errors import UsageError
@@ -27,8 +28,9 @@ RESERVED = frozenset({"AIRGAP_IMAGE", "AIRGAP_DIGEST", "AIRGAP_REFERENCE", "AIRG
 #: What is decided for one run cannot be a standing order; ``allow-...`` neither.
 _ONE_RUN = frozenset(
     {
-        "apply", "break-lease", "created", "custody", "dry-run", "force", "generations", "image", "init-state", "json", "once",
-        "partial", "plan", "remove-new", "replace-names", "resend", "restart", "serial", "show", "stream", "unlisted", "update",
+        "again", "apply", "break-lease", "created", "custody", "dry-run", "force", "generations", "image", "init-state", "json",
+        "once", "partial", "plan", "remove-new", "replace-names", "resend", "restart", "serial", "show", "stream", "unlisted",
+        "update",
     }
 )  # fmt: skip
 _SECRETS = ("passphrase", "password", "secret", "token")
@@ -122,11 +124,6 @@ class Key:
         if self.kind is int:
             return isinstance(value, int)
         return isinstance(value, (int, float) if self.kind is float else str)
-
-
-def variable_of(name: str) -> str:
-    """``volume-size`` -> ``AIRGAP_VOLUME_SIZE``."""
-    return "AIRGAP_" + name.upper().replace("-", "_")
 
 
 def keys_of(command: Any) -> dict[str, Key]:

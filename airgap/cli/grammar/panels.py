@@ -9,8 +9,8 @@ _PANELS = {
     "limit show list format mode exact site type check-only python glibc all user password-stdin bundle any media rate",
     "Where to": "out bundles to plan request result results in-place map replace-names digest-tags lookaside scratch force ca",
     "The bundle": "again serial volume-size parity created expires encrypt-to restart",
-    "Trust": "key public-key passphrase-file policy bundle-policy accept-unverified-bundles allow-expired-bundles revoked "
-    "decrypt-key sign-by site-key since-key custody-key require-custody require-signed accept-unnamed-sigstore-bundles "
+    "Trust": "key no-passphrase public-key passphrase-file policy bundle-policy accept-unverified-bundles allow-expired-bundles "
+    "revoked decrypt-key sign-by site-key since-key custody-key require-custody require-signed accept-unnamed-sigstore-bundles "
     "verify-images max-age image image-default by-path allow-expired allow-clock-behind allow-fork allow-jump allow-older",
     "Gates": "gate gate-timeout",
     "Custody": "who where at note",

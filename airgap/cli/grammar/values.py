@@ -58,6 +58,11 @@ def _read(value: Any, kind: Any, param: Any) -> Any:
     raise TypeError(f"options of type {kind} cannot be read")
 
 
+def is_on(text: str) -> bool:
+    """Whether a switch that the environment gives is on."""
+    return text.lower() in _TRUE
+
+
 def _switch(text: str) -> bool:
     if text.lower() not in _TRUE + _FALSE:
         raise ValueError(f"'{printable(text)}' is neither true nor false")

@@ -9,8 +9,7 @@ import typer
 
 from airgap import fsio
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.outputs import HELP, Output, taken
-from airgap.cli.options.records import check_replaceable
+from airgap.cli.options.outputs import HELP, Output, check_replaceable, taken
 from airgap.cli.terminal.console import Said
 from airgap.documents.request import ResendRequest
 from airgap.limits import MAX_REQUEST

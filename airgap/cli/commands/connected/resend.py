@@ -19,8 +19,7 @@ from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
 from airgap.documents.request import ResendRequest, files_of
 from airgap.errors import UsageError
-from airgap.exporter.refetch import SourceBlocks
-from airgap.exporter.resend import Blocks, KnownBundle, OriginalBlocks, Resent, answer, check
+from airgap.exporter.resend import Blocks, KnownBundle, OriginalBlocks, Resent, SourceBlocks, answer, check
 from airgap.format import names
 from airgap.format.catalog import Catalog
 from airgap.format.outer import Sealed

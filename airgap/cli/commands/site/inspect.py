@@ -39,7 +39,7 @@ def inspect_command(
     Example: airgap inspect /mnt/usb/prod-site-0007
     """
     console = said.console()
-    secrets = site_secrets(decrypt_key, passphrase_file)
+    secrets = site_secrets(decrypt_key, passphrase_file) if decrypt_key else ()
     found = several(bundle, unverified, console.say)
     if found:
         Batch(console, "shown").run(found, lambda one: _inspect(one.directories, secrets))

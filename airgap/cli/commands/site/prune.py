@@ -12,8 +12,7 @@ import typer
 from airgap import fsio
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.outputs import HELP, Output, taken
-from airgap.cli.options.records import check_replaceable
+from airgap.cli.options.outputs import HELP, Output, check_replaceable, taken
 from airgap.cli.options.stores import Reach, ThreadsOption
 from airgap.cli.options.turns import TurnOptions, writing
 from airgap.cli.terminal.console import Console, Each, InAll, Said

@@ -14,8 +14,7 @@ import typer
 from airgap import __version__
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.outputs import HELP, Output, taken, write_signed
-from airgap.cli.options.records import check_replaceable
+from airgap.cli.options.outputs import HELP, Output, check_replaceable, taken, write_signed
 from airgap.cli.options.stores import Reach, ThreadsOption, registry
 from airgap.cli.options.turns import WAIT, WaitOption, reading
 from airgap.cli.terminal.console import Said
