@@ -27,8 +27,8 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
-    build = "from setuptools import build_meta; print(build_meta.build_wheel(r'../'))"
-    subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, check=True)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", work, source]
+    subprocess.run(build, capture_output=True, check=True)
     (wheel,) = work.glob("*.whl")
     venv.create(work / "env", with_pip=False)
     inside = work / "env" / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)

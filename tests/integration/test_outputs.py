@@ -42,13 +42,13 @@ class Desk:
         (work / "compose.yaml").write_text("services:\n  web:\n    image: docker.io/shop/web:1\n")
         store, state = f"oci:{self.yard.store}", ("--state", self.yard.state)
         self.commands: dict[str, tuple[object, ...]] = {
-            "report --output": ("report", bundle, *state),
+            "report --out": ("report", bundle, *state),
             "media check --result": ("media", "check", bundle, "--by", "me"),
             "media repair --request": ("media", "repair", hurt, "--out", work / "repaired"),
             "discover --out": ("discover", work / "compose.yaml"),
             "resolve --lock": ("resolve", store),
             "policy init --out": ("policy", "init", "--key", self.yard.sender.root / "sender.pub"),
-            "receipt --output": ("receipt", store, "--site", "plant", *state),
+            "receipt --out": ("receipt", store, "--site", "plant", *state),
             "prune --plan": ("prune", store, "--keep", 1, *state),
         }
 
@@ -108,13 +108,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 
 COMMANDS = (
-    "report --output",
+    "report --out",
     "media check --result",
     "media repair --request",
     "discover --out",
     "resolve --lock",
     "policy init --out",
-    "receipt --output",
+    "receipt --out",
     "prune --plan",
 )
 every_command = pytest.mark.parametrize("name", COMMANDS)
@@ -237,7 +237,7 @@ def test_a_file_that_is_replaced_keeps_its_mode_and_owner(desk: Desk, tmp_path: 
     if os.geteuid() == 0:
         os.chown(file, 12345, 12346)
     before = file.stat()
-    desk.here("report --output", file)
+    desk.here("report --out", file)
     after = file.stat()
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert after.st_ino != before.st_ino
@@ -263,7 +263,7 @@ def test_a_directory_is_no_file_to_write(desk: Desk, tmp_path: Path, name: str) 
 
 
 @needs_devices
-@pytest.mark.parametrize("name", ["media check --result", "receipt --output"])
+@pytest.mark.parametrize("name", ["media check --result", "receipt --out"])
 @pytest.mark.parametrize("out", ["null", "-", "/dev/stdout"])
 def test_no_signature_is_made_where_there_is_no_file_to_lie_beside(desk: Desk, tmp_path: Path, name: str, out: str) -> None:
     os.mknod(tmp_path / "null", 0o666 | stat.S_IFCHR, NULL)
