@@ -27,7 +27,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", work, source]
+    build: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", work, source]
     subprocess.run(build, capture_output=True, check=True)
     (wheel,) = work.glob("*.whl")
     venv.create(work / "env", with_pip=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airgap import __version__
+from airgap.cli.application import application
 from airgap.cli.main import run
 
 COMMANDS = [
@@ -79,7 +80,7 @@ def test_wrong_arguments_end_with_code_2_and_without_a_traceback(arguments: list
 
 def test_every_command_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / "README.md").read_text() + (ROOT / "scripts/demo").read_text()
-    known = {command[0] for command in COMMANDS}
+    known = set(application().commands)
     used = set(re.findall(r"(?:^|[`;] ?)airgap ([a-z-]+)", text, re.MULTILINE))
     assert used
     assert used <= known

@@ -266,8 +266,8 @@ def test_wrong_value_in_the_environment_names_the_variable(monkeypatch: pytest.M
 
 def test_error_is_json_if_the_environment_asks_for_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRGAP_JSON", "1")
-    assert json.loads(here("import", "missing", "--to", "oci:x").stdout)["exit_code"] == USAGE
-    assert here("import", "missing", "--to", "oci:x", "--no-json").stdout == ""
+    assert json.loads(here("inspect", "missing").stdout)["exit_code"] == USAGE
+    assert here("inspect", "missing", "--no-json").stdout == ""
 
 
 def test_show_says_where_values_come_from_what_is_not_set_and_which_variables_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,7 @@ _RAW = ("bytes", "str")
 _EXCUSED = {
     "airgap.archives.tree:TarTree.read": "a name",
     "airgap.admission.site:read_key": "a name",
+    "airgap.cli.grammar.completion:_Line.read": "a word of the command line",
     "airgap.exporter.resend:KnownBundle.read": "bytes, for outer.read",
     "airgap.fsio.trees:DirectoryTree.read": "a name",
     "airgap.fsio.trees:Tree.read": "a name",

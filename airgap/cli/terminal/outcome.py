@@ -63,7 +63,10 @@ def judgement_lines(judgements: Sequence[Judgement], verbose: bool, signed: bool
     for (reference, each, reason), platforms in found.items():
         of = listing(list(dict.fromkeys(platforms)))
         lines.append(Each(f"accepted     {reference}{f' {each}' if each else ''} ({of}): {reason}"))
-    return [*lines, *([InAll(f"accepted     {plural(len(by_own), 'image')} by their signatures")] if by_own else [])]
+    return [
+        *lines,
+        *([InAll(f"accepted     {plural(len(by_own), 'image')} by their signatures")] if by_own and not verbose else []),
+    ]
 
 
 def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:

@@ -13,6 +13,7 @@ from airgap.oci.strictjson import canonical as line_of
 from airgap.trust.judge.sigstorebundle import read_bundle, read_statement
 from airgap.trust.keys.certificates import load_certificates
 from airgap.trust.keys.cosignkey import is_cosign_key, open_cosign_key
+from airgap.trust.keys.keyfiles import read_key_file
 from airgap.trust.keys.openpgp import check_signed_message, detached_signature, holds_secret_key, signed_data
 from airgap.trust.keys.payload import read_gpg_payload, read_sigstore_payload
 from airgap.trust.keys.pem import read_pem
@@ -91,6 +92,7 @@ def rows() -> Iterator[Parser]:
         for name, read, home in (
             ("public key", load_public_key, ("airgap.trust.keys.signatures:load_public_key", "airgap.cipher.sites:SiteKey.load")),
             ("key as hosts read it", load_pem_key, ("airgap.trust.keys.signatures:load_pem_key",)),
+            ("key file", read_key_file, ("airgap.trust.keys.keyfiles:read_key_file",)),
             ("PEM", read_pem, ("airgap.trust.keys.pem:read_pem",)),
         ):
             yield Parser(
