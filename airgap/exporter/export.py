@@ -21,7 +21,7 @@ from airgap.exporter.fill import Filled, fill
 from airgap.exporter.gates import Outcome, run_gates, unsealed
 from airgap.exporter.journal import LOCK, SCHEMA, Journal, unusable
 from airgap.exporter.judge import judge_images
-from airgap.exporter.keeping import busy, content_key, made_of, publish, publish_whole, record, recover_others, unlike_last
+from airgap.exporter.keeping import busy, content_key, made_of, publish, publish_whole, record, recover_others
 from airgap.exporter.parity import write_parity
 from airgap.exporter.request import ExportRequest
 from airgap.exporter.same import same_content, unchanged, unlike_last

@@ -122,7 +122,7 @@ def test_mirror_config_works_with_the_policy_that_init_writes(place: Yard, tmp_p
     )
     for name in (place.original(UNSIGNED), place.internal(UNSIGNED)):
         assert place.skopeo(out, name), name
-    place.push(place.publish("elsewhere/app"), "elsewhere/app", place.registry.address)
-    assert not place.skopeo(out, f"{place.registry.address}/elsewhere/app:1")  # not what was imported
+    place.push(place.publish("elsewhere/app"), f"{PREFIX}/elsewhere/app", place.registry.address)
+    assert not place.skopeo(out, f"{place.registry.address}/{PREFIX}/elsewhere/app:1")  # not what was imported
     place.site.run(*command, "--site-key", place.root / "site.gpg", "--lookaside", place.signatures, "--out", tmp_path / "signed")
     assert not place.skopeo(tmp_path / "signed", place.internal(UNSIGNED))
