@@ -21,10 +21,20 @@ from airgap.exporter.fill import Filled, fill
 from airgap.exporter.gates import Outcome, run_gates, unsealed
 from airgap.exporter.journal import LOCK, SCHEMA, Journal, unusable
 from airgap.exporter.judge import judge_images
-from airgap.exporter.keeping import busy, content_key, made_of, publish, publish_whole, record, recover_others
+from airgap.exporter.keeping import (
+    busy,
+    content_key,
+    made_of,
+    publish,
+    publish_whole,
+    record,
+    recover_others,
+    same_content,
+    unchanged,
+    unlike_last,
+)
 from airgap.exporter.parity import write_parity
 from airgap.exporter.request import ExportRequest
-from airgap.exporter.same import same_content, unchanged, unlike_last
 from airgap.exporter.seal import make_catalog, seal, signature_path
 from airgap.exporter.worlds import Fresh, NamedBundle, Paths, There, Unfinished, Unnamed, Untold, World, find, look
 from airgap.format import names, sealed

@@ -184,7 +184,8 @@ class _Content:
         )
         expires = GaugeMetricFamily("airgap_bundle_expires_seconds", "Expiry time, as Unix time.", labels=["stream"])
         verified = GaugeMetricFamily("airgap_bundle_verified", "1 if the bundle is trusted.", labels=["stream"])
-        for bundle in self._bundles():
+        latest = {bundle.stream: bundle for bundle in sorted(self._bundles(), key=lambda one: one.serial)}
+        for bundle in latest.values():
             labels = [bundle.stream]
             serial.add_metric(labels, bundle.serial)
             age.add_metric(labels, max(0.0, (_now() - bundle.since).total_seconds()))

@@ -15,7 +15,9 @@ import pytest
 from airgap.format import names
 from tests.support.bundles import catalog_of, flip
 from tests.support.cli import DAMAGED, REFUSED, USAGE, failed, here, tree
+from tests.support.confidential import Reader
 from tests.support.desks import TOOL, VOLUME_SIZE, WEB, Made
+from tests.support.serving import Serving
 
 ALL = ["lab-0007", "prod-0001", "prod-0002"]
 
@@ -267,3 +269,33 @@ def test_a_request_says_itself_which_bundle_it_is_about(stick: Stick) -> None:
     (bundle / "volume-0002.tar").unlink()
     assert outcomes(stick.site("import")) == [(name, "imported") for name in ALL]
     assert catalog_of(bundle).serial == 1
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_serve_hands_out_all_of_them_and_leaves_out_the_bad_one(stick: Stick, verified: bool) -> None:
+    if verified:
+        next((stick.root / "lab-0007").glob("*.sig")).unlink()
+    options = ["--policy", stick.made.sender.policy] if verified else []
+    with Serving(stick.work, stick.root, *options) as serving:
+        for name in (WEB, TOOL):
+            repository, _, tag = name.rpartition(":")
+            assert serving.ask(f"/v2/{repository}/manifests/{tag}").status == 200
+        assert serving.ask("/metrics").body.decode().count("airgap_bundle_serial{") == (1 if verified else 2)
+        if verified:
+            serving.said("lab-0007")
+
+
+def test_an_encrypted_bundle_among_them_is_refused_without_its_key_and_imported_with_it(stick: Stick, tmp_path: Path) -> None:
+    made, reader = stick.made, Reader.make(tmp_path / "reader")
+    closed = made.sender.bundle(
+        made.origin, made.references, tmp_path / "out", serial=3, volume_size=VOLUME_SIZE, recipients=[reader.site]
+    )
+    stick.put(closed)
+    assert outcomes(stick.site("import"), REFUSED)[-1] == ("prod-0003", "failed")
+    found = outcomes(stick.site("import", "--decrypt-key", reader.private), 0)
+    assert found == [
+        ("lab-0007", "imported"),
+        ("prod-0001", "passed over"),
+        ("prod-0002", "passed over"),
+        ("prod-0003", "imported"),
+    ]

@@ -15,8 +15,8 @@ from airgap.bundle.carried import read_custody
 from airgap.bundle.media import Media
 from airgap.bundle.several import Lying, several, unverified
 from airgap.cli.options import inputs
-from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.groups import grouped
+from airgap.cli.terminal.batch import Batch, Told
 from airgap.cli.terminal.console import Said
 from airgap.documents.custody import Custody, CustodyEntry, new_entry, read_result
 from airgap.documents.custodysignatures import who_signed

@@ -22,10 +22,10 @@ from airgap.bundle.store import BundleStore
 from airgap.cipher.sites import SiteSecret
 from airgap.cli.commands.connected.diff import read_content
 from airgap.cli.options import inputs
-from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
+from airgap.cli.terminal.batch import Batch, Told
 from airgap.cli.terminal.console import Console, Said
 from airgap.documents.difference import Compared, Shown, of_catalog
 from airgap.errors import AirgapError, Damaged, Refused, SeveralBundles

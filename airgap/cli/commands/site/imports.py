@@ -15,13 +15,13 @@ from airgap.admission.terms import Terms
 from airgap.bundle.media import Media
 from airgap.bundle.several import Lying, several
 from airgap.cli.options import inputs
-from airgap.cli.options.batch import Batch, PassedOver, Told
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.loading import AllowExpired, Loading, Paths, Trusting
 from airgap.cli.options.maps import read_map
 from airgap.cli.options.stores import Reach, target_builder
 from airgap.cli.options.targets import takes_signatures, with_signatures
 from airgap.cli.options.turns import BreakLeaseOption, Leasing, writing
+from airgap.cli.terminal.batch import Batch, PassedOver, Told
 from airgap.cli.terminal.console import Console, Said
 from airgap.cli.terminal.outcome import import_result, preview_result
 from airgap.errors import BaseMissing, SeveralBundles

@@ -11,10 +11,10 @@ import typer
 from airgap.admission.door import believed_by
 from airgap.bundle.several import several
 from airgap.cli.options import inputs
-from airgap.cli.options.batch import Batch, Told
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.loading import AllowExpired, Paths, Trusting
 from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
+from airgap.cli.terminal.batch import Batch, Told
 from airgap.cli.terminal.console import Said
 from airgap.cli.terminal.outcome import bundle_facts, judgement_lines, trust_lines
 from airgap.importer import run
