@@ -74,7 +74,7 @@ class Batch:
             self._tell(bundle, "passed over", {**found.facts, "why": found.why}, [f"passed over  {bundle.name}: {found.why}"])
         else:
             self._codes += [code for code in [found[0].get("exit_code", 0)] if code]
-            self._tell(bundle, self.done, *found)
+            self._tell(bundle, "already there" if found[0].get("already_there") else self.done, *found)
 
     def _failed(self, bundle: Lying, error: AirgapError) -> None:
         if bundle.outline is not None and bundle.name not in error.what:
