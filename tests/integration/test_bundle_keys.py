@@ -60,7 +60,7 @@ def test_key_rotation_under_the_two_person_rule(yard: Yard) -> None:
 
 
 def test_threshold_of_zero_is_no_policy(yard: Yard) -> None:
-    yard.refuses(yard.bundle(1), "an empty list of requirements", policy=yard.policy([]))
+    yard.refuses(yard.bundle(1), "an empty list of requirements", policy=yard.policy([]), code=USAGE)
 
 
 @pytest.mark.parametrize("form", ["id", "fingerprint", "with colons"])
