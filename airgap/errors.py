@@ -58,7 +58,8 @@ class _Facts(BaseException):
         return {name: value for name, value in named if value}
 
     def __str__(self) -> str:
-        return "; ".join(value if name == "error" else f"{name}: {value}" for name, value in self.facts().items())
+        text = "; ".join(value if name == "error" else f"{name}: {value}" for name, value in self.facts().items())
+        return " ".join(line.strip() for line in text.split("\n"))
 
 
 class AirgapError(_Facts, Exception):

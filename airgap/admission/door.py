@@ -14,7 +14,7 @@ bundle") lists the ways in, with the rung at which each stops.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -55,16 +55,17 @@ class Found:
             raise TypeError(f"only the door makes {type(self).__name__}")
 
     @classmethod
-    def at(cls, paths: Sequence[Path]) -> Self:
+    def at(cls, paths: Sequence[Path], rebuilt: Sequence[Path] = ()) -> Self:
         """Find a bundle.
 
         Args:
             paths: bundle directories or mount points of its media.
+            rebuilt: those of them that are no media: airgap has just made what is in them.
 
         Raises:
             UsageError, Damaged: as ``Media.find``.
         """
-        media = Media.find(paths)
+        media = replace(Media.find(paths), rebuilt=tuple(rebuilt))
         return cls(media, Digest.of(media.catalog_raw), _DOOR)
 
     def vouched(self, terms: Terms) -> Verdict:

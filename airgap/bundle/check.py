@@ -11,19 +11,19 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from airgap import fsio
+from airgap.bundle.damage import Damage, Fault, at_hand, blocks
 from airgap.bundle.volumes import Stretch, Volumes
-from airgap.errors import Damaged, MediaError
+from airgap.errors import Damaged
 from airgap.format.catalog import Volume
 from airgap.format.names import BLOCK_SIZE
 from airgap.format.outline import Outline
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress
-from airgap.text import listing
 from airgap.work import Pool
 
 THREADS = 2
@@ -90,35 +90,28 @@ def check_volumes(
     """Read every volume, and the parity files given, once.
 
     Raises:
-        Damaged: naming every damaged file, its blocks, and the images that need it; or the catalog contradicts itself.
-        MediaError: a disk cannot be read, and what can be read of it is good.
+        VolumesDamaged: naming every damaged file, its blocks, and the images that need it.
+        VolumesUnreadable: a disk cannot be read, and what can be read of it is good.
+        Damaged: the catalog contradicts itself.
     """
-    volumes = [_Asked(f"volume {n} of {len(catalog.volumes)}", catalog.volumes[n - 1], path) for n, path in paths.items()]
-    if isinstance(paths, Volumes):
-        volumes = [replace(one, path=paths.file(n), resent=paths.resent(n)) for n, one in zip(paths, volumes, strict=True)]
-    extra = [_Asked(f"parity file {n}", catalog.parity[n - 1], path) for n, path in (parity or {}).items()]
-    progress.stage("checking volumes", sum(one.volume.size for one in volumes + extra), len(volumes + extra), "file")
-    bad = [found for one in volumes + extra if (found := _damage(one, progress, threads)).blocks]
+    found = paths if isinstance(paths, Volumes) else Volumes(paths)
+    asked = [_Asked(n, catalog.volumes[n - 1], found.file(n), found.resent(n)) for n in found]
+    asked += [_Asked(len(catalog.volumes) + n, catalog.parity[n - 1], path) for n, path in (parity or {}).items()]
+    progress.stage("checking volumes", sum(one.volume.size for one in asked), len(asked), "file")
+    bad = [wrong for one in asked if (wrong := _damage(one, progress, threads)).blocks]
     if not bad:
         return
-    costs = lost_images(catalog, [found.asked.volume for found in bad])
-    what = "; ".join(text for found in bad for text in found.words())
-    where = listing(list(dict.fromkeys(str(path) for found in bad for path in found.blocks.values())))
-    expected = "the digests in the signed catalog"
-    if all(found.unreadable == found.blocks.keys() for found in bad):
-        got = f"images that need these volumes: {listing(costs) or 'none'}"
-        hint = "try another drive, port or cable; if that does not help, copy the named files again from the original"
-        raise MediaError(f"the disk gives an I/O error: {what}", where=where, expected=expected, got=got, hint=hint)
-    got = f"images that need the damaged volumes: {listing(costs) or 'none'}"
-    hint = "copy the named files again from the original; the others are good"
-    raise Damaged(what, where=where, expected=expected, got=got, hint=hint)
+    brought = {one.volume.name: one.resent for one in asked}
+    lost = at_hand(catalog, found.places, brought)
+    lost |= {one.asked.volume.name: lost[one.asked.volume.name] | one.blocks.keys() for one in bad}
+    raise Damage(catalog, tuple(one.fault() for one in bad), found.places, lost).error()
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A file to check: what people call it, its own file where there is one, and the blocks that supplements bring instead."""
+    """A file to check: its number in the catalog, its own file if there is one, and the blocks that supplements bring instead."""
 
-    name: str
+    number: int
     volume: Volume
     path: Path | None
     resent: Mapping[int, Stretch] = field(default_factory=dict)
@@ -132,16 +125,17 @@ class _Damage:
     blocks: Mapping[int, Path]
     unreadable: Set[int]
 
-    def words(self) -> Iterator[str]:
+    def fault(self) -> Fault:
+        all_of = len(self.asked.volume.blocks)
         damaged = sorted(self.blocks.keys() - self.unreadable)
-        if damaged:
-            yield f"{self.asked.name} is damaged in block {listing([str(block) for block in damaged], 8)}"
-        if self.unreadable:
-            yield f"{self.asked.name} cannot be read in block {listing([str(block) for block in sorted(self.unreadable)], 8)}"
+        said = [f"cannot be read in {blocks(sorted(self.unreadable), all_of)}"] if self.unreadable else []
+        said += [f"is damaged in {blocks(damaged, all_of)}"] if damaged else []
+        path = next(iter(self.blocks.values()))
+        return Fault(self.asked.number, self.asked.volume, " and ".join(said), path, unreadable=not damaged)
 
 
 def _damage(one: _Asked, progress: Progress, threads: int) -> _Damage:
-    progress.at(one.name)
+    progress.at(one.volume.name)
     bad: dict[int, Path] = {}
     unreadable: Set[int] = set()
     if one.path is not None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import piecewise, presence
+from airgap.bundle import damage, diagnosis, piecewise, presence
 from airgap.bundle.copies import choose
+from airgap.bundle.damage import Damage, Fault
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch, Volumes
-from airgap.errors import Damaged, SeveralBundles, UsageError, disk_error
+from airgap.errors import Damaged, SeveralBundles, UsageError
 from airgap.format import names
 from airgap.format.catalog import Volume
 from airgap.format.outer import Unverified
@@ -25,13 +26,20 @@ from airgap.text import listing, plural, printable
 class Media:
     """The directories of one bundle, with the catalog's exact bytes and the signature files found (name or path -> content).
 
-    ``supplements`` are directories as well: what they hold completes damaged and missing volumes.
+    ``supplements`` are directories as well: what they hold completes damaged and missing volumes. ``rebuilt`` are those of the
+    directories that nobody has carried: airgap has made what is in them.
     """
 
     directories: tuple[Path, ...]
     catalog_raw: bytes
     signatures: dict[str, bytes]
     supplements: tuple[Path, ...] = ()
+    rebuilt: tuple[Path, ...] = ()
+
+    @property
+    def carried(self) -> tuple[Path, ...]:
+        """The directories that came from somewhere, each with a custody log of its own."""
+        return tuple(directory for directory in self.directories if directory not in self.rebuilt)
 
     @classmethod
     def find(cls, paths: Iterable[Path]) -> Media:
@@ -57,14 +65,14 @@ class Media:
             partial: leave out what is missing instead of raising, as long as there is something.
 
         Raises:
-            Damaged: volumes are missing or of the wrong size (all of them are named, with the images they cost), or a volume is
-                there that the catalog does not list.
+            Damaged: volumes are missing or of the wrong size (``VolumesDamaged`` names all of them), or a volume is there that the
+                catalog does not list.
         """
         self._refuse_strangers(catalog)
         brought = read_supplements(self.supplements, catalog, Digest.of(self.catalog_raw)) if self.supplements else {}
         files: dict[int, Path] = {}
         resent: dict[int, dict[int, Stretch]] = {}
-        wrong: dict[int, str] = {}
+        faults: list[Fault] = []
         for number, volume in enumerate(catalog.volumes, 1):
             blocks = brought.get(volume.name, {})
             paths, problem = self._find_volume(volume, blocks)
@@ -74,16 +82,13 @@ class Media:
             elif len(blocks) == len(volume.blocks):
                 resent[number] = blocks
             else:
-                wrong[number] = f"volume {number} of {len(catalog.volumes)} ({volume.name}): {problem}"
-        found = Volumes(files, resent, catalog.pieces)
-        if wrong and not (partial and found):
-            costs = catalog.images_on(wrong)
-            raise Damaged(
-                f"the bundle {catalog.name} is incomplete: {'; '.join(wrong.values())}",
-                where=listing([str(d) for d in (*self.directories, *self.supplements)]),
-                expected=f"{plural(len(catalog.volumes), 'volume')}; without these, no {listing(costs)}",
-                hint="bring the missing media and give their directories too, or copy the named volumes again from the original",
-            )
+                faults.append(Fault(number, volume, problem))
+        places = (*self.directories, *self.supplements)
+        lacking = Damage(catalog, tuple(faults), places, damage.at_hand(catalog, places, brought)) if faults else None
+        found = Volumes(files, resent, catalog.pieces, places, lacking)
+        if lacking is not None and not (partial and found):
+            raise lacking.error()
+        diagnosis.attend(catalog, found, self.locate_parity(catalog))
         return found
 
     def locate_parity(self, catalog: Outline) -> dict[int, Path]:
@@ -97,23 +102,18 @@ class Media:
 
     def _find_volume(self, volume: Volume, resent: Mapping[int, Stretch]) -> tuple[list[Path], str]:
         """The whole files of a volume, or one that is whole but for the blocks that were sent again; else what is wrong."""
-        problem, usable, whole = "missing", list[Path](), list[Path]()
+        problem, usable, whole = "is missing", list[Path](), list[Path]()
         for directory in self.directories:
             path = directory / volume.name
             if not _listed(path):
                 continue
-            try:
-                size = path.lstat().st_size
-            except OSError as error:
-                raise disk_error(error, "cannot read", printable(str(path))) from error
-            if path.is_symlink() or not path.is_file():
-                problem = "not a regular file"
-            elif size == volume.size:
+            seen, regular = damage.ailment(volume, path)
+            if regular and not seen:
                 whole.append(path)
-            elif completes(volume, size, resent):
+            elif regular and completes(volume, path.lstat().st_size, resent):
                 usable = usable or [path]
             else:
-                problem = f"wrong size, expected {volume.size} bytes, got {size}"
+                problem = seen
         if resent:
             problem += f"; the supplement supplies {len(resent)} of its {plural(len(volume.blocks), 'block')}"
         return whole or usable, problem

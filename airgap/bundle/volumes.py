@@ -7,7 +7,7 @@ supplement brings its blocks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -22,6 +22,7 @@ from airgap.format.names import BLOCK_SIZE
 from airgap.oci.stores import Reader
 
 if TYPE_CHECKING:
+    from airgap.bundle.damage import Damage
     from airgap.cipher.content import Pieces
 
 _NOTHING: Mapping[int, Mapping[int, Stretch]] = MappingProxyType({})
@@ -47,13 +48,22 @@ class Volumes(Mapping[int, Path]):
         files: the file of every volume that has one.
         resent: for every volume, the blocks (from 0) that are to be read from supplements.
         pieces: how they are decrypted, where they are encrypted and somebody may read them.
+        places: the directories that were looked into; None for those of the files.
+        lacking: what is wrong with the volumes that are not at hand; None when all are.
     """
 
     def __init__(
-        self, files: Mapping[int, Path], resent: Mapping[int, Mapping[int, Stretch]] = _NOTHING, pieces: Pieces | None = None
+        self,
+        files: Mapping[int, Path],
+        resent: Mapping[int, Mapping[int, Stretch]] = _NOTHING,
+        pieces: Pieces | None = None,
+        places: Sequence[Path] | None = None,
+        lacking: Damage | None = None,
     ) -> None:
         self._files = dict(files)
         self.pieces = pieces
+        self.places = tuple(dict.fromkeys(path.parent for path in files.values()) if places is None else places)
+        self.lacking = lacking
         self._resent = {number: blocks for number, blocks in resent.items() if blocks}
 
     def __getitem__(self, number: int) -> Path:

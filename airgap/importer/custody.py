@@ -36,7 +36,7 @@ def check_custody(bundle: Signed, progress: Progress) -> Custody:
         Refused: logs are required, and there is none, one is broken, or an entry is not signed by one of the site's keys.
     """
     media, terms = bundle.media, bundle.terms
-    custody = read_custody(media.directories, bundle.digest)
+    custody = read_custody(media.carried, bundle.digest)
     if terms.custody_keys:
         custody = custody.checked(partial(_who, terms))
     for problem in custody.problems[:20]:
@@ -51,8 +51,8 @@ def _who(terms: Terms, content: bytes, form: str, signature: bytes) -> tuple[str
 
 
 def _require(custody: Custody, media: Media, terms: Terms) -> None:
-    where = listing([str(directory) for directory in media.directories])
-    missing = [str(one) for one in media.directories if str(one) not in custody.media]
+    where = listing([str(directory) for directory in media.carried])
+    missing = [str(one) for one in media.carried if str(one) not in custody.media]
     if custody.problems:
         raise Refused("the custody log is broken", where=where, got="; ".join(custody.problems[:5]), hint=_HINT)
     if missing:

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.admission.door import Found, Judged
+from airgap.admission.door import Found, Judged, Signed
 from airgap.admission.terms import Terms
 from airgap.bundle.check import check_volumes
+from airgap.bundle.diagnosis import diagnosing
 from airgap.errors import RegistryError
 from airgap.format.catalog import Catalog
 from airgap.importer.custody import check_custody, remarks_of
 from airgap.importer.fitting import check_room
 from airgap.importer.held import locate, require_codecs
 from airgap.importer.owning import check_keeping_tags, check_places
-from airgap.importer.run import Destination, Examined, examine, memory_key
+from airgap.importer.run import Destination, Examined, examine, lacking, memory_key
 from airgap.naming.mapping import FileTarget, Form, TargetSpec, visible
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -83,14 +84,18 @@ def preview(paths: Sequence[Path], destination: Destination, terms: Terms, state
             repositories that would refuse the push are named.
     """
     progress.stage("reading the bundle", 0)
-    signed = Found.at(paths).signed(terms)
+    with diagnosing(progress, terms.threads):
+        return _preview(Found.at(paths).signed(terms), destination, terms, state, progress)
+
+
+def _preview(signed: Signed, destination: Destination, terms: Terms, state: State | None, progress: Progress) -> Preview:
     catalog, digest = signed.catalog, signed.digest
     known = state.known(catalog.stream, catalog.serial, catalog.previous) if state is not None else Known()
     admitted = signed.admitted(known)
     custody = check_custody(signed, progress)
-    remarks = (*admitted.remarks, *remarks_of(custody))
     progress.stage("judging the images", 0)
     opened: Judged = admitted.whole().judged()
+    remarks = (*admitted.remarks, *remarks_of(custody), *lacking(opened))
     found = examine(opened, destination.spec)
     taken = check_places(found.names, destination.spec, state, replace=terms.replace_names)
     remarks = (*remarks, *(f"{place} would be taken over (--replace-names)" for place in taken))

@@ -15,9 +15,10 @@ from airgap.admission.gate import next_floor
 from airgap.admission.terms import Terms
 from airgap.bundle.check import check_volumes
 from airgap.bundle.store import BundleStore
-from airgap.errors import Damaged, Refused
+from airgap.errors import Damaged
 from airgap.format.catalog import Catalog
 from airgap.format.times import parse_time
+from airgap.importer.attempt import Attempt, Mended, MendedVolume
 from airgap.importer.bringing import brought
 from airgap.importer.custody import check_custody, remarks_of, remember_custody
 from airgap.importer.deep import Rebuilt, rebuild_all
@@ -53,6 +54,7 @@ class Imported:
         remarks: what is remarkable about the bundle's age, its place in its stream and its images, and what the operator allowed.
         not_held: attachments that the target has no place for.
         without: how many attachments of each kind the operator left out.
+        repaired: the volumes that were rebuilt for this import.
     """
 
     opened: Judged
@@ -63,6 +65,7 @@ class Imported:
     remarks: tuple[str, ...] = ()
     not_held: tuple[str, ...] = ()
     without: Mapping[str, int] = field(default_factory=dict)
+    repaired: tuple[MendedVolume, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,14 +117,16 @@ def verify(
         return Verified(opened, rebuild_all(_completed(opened, held, target), progress, terms.threads))
 
 
-def import_bundle(
+def load_bundle(
     paths: Sequence[Path],
     destination: Destination,
     terms: Terms,
     state: State,
     progress: Progress,
     turn: Turn,
-    signing: SiteSigning | None = None,
+    signing: SiteSigning | None,
+    attempt: Attempt,
+    mended: Mended | None = None,
 ) -> Imported:
     """Verify a bundle and load it. No other command writes there meanwhile, so the gate and the state stay valid.
 
@@ -133,6 +138,8 @@ def import_bundle(
         progress: told about every step.
         turn: this command's turn at the target.
         signing: the signatures that the site adds after its policy has accepted the images.
+        attempt: told what is known of the bundle.
+        mended: rebuilt volumes; their directory is one of the paths, which nobody has carried.
 
     Raises:
         Refused, Damaged, RegistryError, MediaError: no name was set at the target.
@@ -140,27 +147,27 @@ def import_bundle(
     spec = destination.spec
     turn.check(spec.exclusive_place)
     progress.stage("reading the bundle", 0)
-    there = Found.at(paths)
-    digest = there.digest
-    with _remembering(state, None, digest, str(spec)):
-        signed = there.signed(terms)
-    catalog = signed.catalog
+    there = Found.at(paths, [mended.directory] if mended else ())
+    attempt.found(there.digest)
+    signed = there.signed(terms)
+    attempt.signed(signed)
+    digest, catalog = signed.digest, signed.catalog
     memory = memory_key(spec, terms, signing)
     known = state.known(catalog.stream, catalog.serial, catalog.previous)
-    with _remembering(state, catalog, digest, str(spec)):
-        admitted = signed.admitted(known)
-        custody = check_custody(signed, progress)
-        progress.stage("judging the images", 0)
-        found = examine(admitted.whole().judged(), spec)
+    admitted = signed.admitted(known)
+    custody = check_custody(signed, progress)
+    progress.stage("judging the images", 0)
+    found = examine(admitted.whole().judged(), spec)
     opened, names, closures, left_out = found.opened, found.names, found.closures, found.left_out
     places = check_places(names, spec, state, replace=terms.replace_names)
     turn.begin(spec.exclusive_place)
     remarks = (*opened.remarks, *(f"{place} is taken over (--replace-names)" for place in places))
     remarks = (*remarks, *found.choices, *turn.remarks)
-    reason = _reason(opened.verdict, remarks)
+    repaired = mended.volumes if mended else ()
+    reason = _reason(opened.verdict, (*remarks, *(f"repaired {one}" for one in repaired)))
     floor = next_floor(known.floor, parse_time(catalog.created), terms.now, terms.allow_clock_behind)
-    noted = (*remarks, *remarks_of(custody), *found.remarks)
-    done = Imported(opened, names, found.rebuilt, left_out, None, noted, without=found.without)
+    noted = (*remarks, *remarks_of(custody), *found.remarks, *lacking(opened))
+    done = Imported(opened, names, found.rebuilt, left_out, None, noted, without=found.without, repaired=repaired)
     progress.stage("asking the target", 0)
     with destination.build(catalog.name) as target:
         known_there = state.imported_into(catalog.stream, catalog.serial, memory) == digest
@@ -176,7 +183,7 @@ def import_bundle(
         if _is_done(target, state, work):  # by a run that died before it was remembered
             loaded, not_held = None, tuple[str, ...]()
         else:
-            held = _hold(opened, closures, names, spec, target, terms, state, digest)
+            held = _hold(opened, closures, names, spec, target, terms, state)
             check_keeping_tags(closures, names, target, terms.threads)
             claim_places(names, spec, state, replace=terms.replace_names)
             still = partial(turn.check, spec.exclusive_place)
@@ -290,7 +297,6 @@ def _hold(
     target: Target,
     terms: Terms,
     state: State,
-    digest: Digest,
 ) -> dict[Digest, Repository]:
     """Prove that what the bundle does not carry is at the destination, and find out where."""
     catalog = opened.catalog
@@ -299,7 +305,6 @@ def _hold(
         return locate(catalog, closures, names, spec, target, terms.threads)
     except Damaged as error:
         error.hint = f"{_progress_so_far(catalog, state)}; {error.hint}"
-        state.record_refusal(catalog.stream, catalog.serial, digest, str(spec), error.what, error.got)
         raise
 
 
@@ -354,16 +359,10 @@ def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference]
         return all(pool.unordered(lambda item: target.has(*item), wanted))
 
 
-@contextlib.contextmanager
-def _remembering(state: State, catalog: Catalog | None, digest: Digest, target: str) -> Iterator[None]:
-    """Keep a refusal in the history; what an unsigned catalog says about itself is not kept."""
-    try:
-        yield
-    except Refused as error:
-        facts = [f"{name} {value}" for name, value in error.facts().items() if name != "error"]
-        stream, serial = (catalog.stream, catalog.serial) if catalog else ("", 0)
-        state.record_refusal(stream, serial, digest, target, error.what, "; ".join(facts))
-        raise
+def lacking(opened: Whole) -> tuple[str, ...]:
+    """What is missing of a bundle that is imported in part, and what to do."""
+    damage = opened.volumes.lacking
+    return (damage.remark,) if damage is not None else ()
 
 
 def _reason(verdict: Verdict, remarks: Sequence[str]) -> str:

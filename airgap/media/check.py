@@ -12,6 +12,7 @@ from pathlib import Path
 
 from airgap.bundle import companions, presence
 from airgap.bundle.check import THREADS, Checked, check_file, damaged_resent, lost_images
+from airgap.bundle.damage import healable
 from airgap.bundle.volumes import Stretch
 from airgap.errors import AirgapError, Damaged, MediaError
 from airgap.format.catalog import Volume
@@ -131,12 +132,8 @@ class CheckReport:
 
     @property
     def healable(self) -> bool:
-        """Whether repair can give back all that is lost: of each row of blocks as many as there are parity files."""
-        rows: dict[int, int] = {}
-        for state in self.files:
-            for block in state.lost:
-                rows[block] = rows.get(block, 0) + 1
-        return max(rows.values(), default=0) <= len(self.survey.catalog.parity)
+        """Whether repair can give back all that is lost."""
+        return healable({state.file.name: state.lost for state in self.files}, len(self.survey.catalog.parity))
 
     @property
     def result(self) -> str:

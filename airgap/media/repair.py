@@ -74,7 +74,7 @@ class Repaired:
         return min(self.spare, default=len(self.survey.catalog.parity))
 
 
-def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place: bool = False) -> Repaired:
+def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place: bool = False, *, parity: bool = True) -> Repaired:
     """Rebuild all that can be. Every block is checked against the catalog on the media before it counts.
 
     After a crash the same call does what is left: files in ``out`` are a copy like any other.
@@ -85,6 +85,7 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
             to the first of the paths.
         progress: told about every byte that is read.
         in_place: write good blocks over the damaged ones instead. The first copy of each file is repaired.
+        parity: rebuild parity files, too: nobody needs them who only reads the bundle now.
 
     Raises:
         UsageError: the paths hold no bundle, or ``out`` is one of them.
@@ -101,17 +102,17 @@ def repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place
             hint="choose another --out, or use --in-place instead",
         )
     with presence.attending():
-        return _repair(paths, out, progress, in_place)
+        return _repair(paths, out, progress, in_place, parity)
 
 
-def _repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place: bool) -> Repaired:
+def _repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_place: bool, parity: bool) -> Repaired:
     found = survey([*([out] if out is not None and _holds_files(out) else []), *paths])
     target = out or found.media[0].path
     made = not target.exists()
     fsio.make_directory(target, fsio.UNCHANGEABLE)
     busy = UsageError("another repair is running here", where=printable(str(target)), hint="wait for it or choose another --out")
     with fsio.exclusive_directory(target, busy):
-        done = _Repairing(found, target, out is not None, in_place, progress).run()
+        done = _Repairing(found, target, out is not None, in_place, progress, parity).run()
         fsio.flush_names(target)
     if made and not any(target.iterdir()):
         target.rmdir()
@@ -119,7 +120,7 @@ def _repair(paths: Sequence[Path], out: Path | None, progress: Progress, in_plac
 
 
 class _Repairing:
-    def __init__(self, found: Survey, target: Path, apart: bool, in_place: bool, progress: Progress) -> None:
+    def __init__(self, found: Survey, target: Path, apart: bool, in_place: bool, progress: Progress, parity: bool) -> None:
         self._survey = found
         self._files = found.files
         self._copies = [_usable(found.of(file)) for file in found.files]
@@ -128,7 +129,8 @@ class _Repairing:
         self._apart = apart
         self._in_place = in_place
         self._progress = progress
-        self._new = NewFiles(target, found.files)
+        self._wanted = found.files if parity else found.catalog.volumes
+        self._new = NewFiles(target, self._wanted)
         self._descriptors: dict[Path, int] = {}
 
     def run(self) -> Repaired:
@@ -140,7 +142,7 @@ class _Repairing:
             rows = Rows(catalog.volumes, catalog.parity, self._places, store, self._progress).run()
             if any(row.lost for row in rows) and (gone := presence.taken_away()) is not None:
                 raise gone  # what it holds is not lost, and nobody has to send it again
-            done = [self._mend(share, rows, store) for share in range(len(self._files)) if self._damaged(share, rows)]
+            done = [self._mend(share, rows, store) for share in range(len(self._wanted)) if self._damaged(share, rows)]
         new = any(one.path and one.path.parent == self._target for one in done)
         there = self._apart and any(copy.path.parent == self._target for copies in self._copies for copy in copies)
         if there or (new and not (self._in_place and fsio.is_there(self._target / names.CATALOG))):
@@ -152,7 +154,7 @@ class _Repairing:
         """Stop before anything is read when what is lost has no room. What is damaged is not known yet."""
         if len(self._lost) > len(self._survey.catalog.parity):
             return
-        needed = sum(self._files[share].size for share in self._lost)
+        needed = sum(file.size for share, file in enumerate(self._wanted) if share in self._lost)
         fsio.require_free(self._target, needed, "no space for the repaired files", "free some space or choose another --out")
 
     @contextlib.contextmanager

@@ -23,7 +23,7 @@ class NewFiles:
 
     Args:
         directory: where.
-        files: all files of the bundle, by share.
+        files: the files of the bundle that are wanted, by share; blocks of others are dropped.
     """
 
     def __init__(self, directory: Path, files: Sequence[Volume]) -> None:
@@ -34,7 +34,8 @@ class NewFiles:
 
     def write(self, share: int, row: int, at: int, data: memoryview) -> None:
         """As ``Store.write``."""
-        fsio.write_at(self.descriptor(share), data, row * BLOCK_SIZE + at)
+        if share < len(self._files):
+            fsio.write_at(self.descriptor(share), data, row * BLOCK_SIZE + at)
 
     def place(self, share: int, row: int) -> BlockPlace:
         """Where a block is that was written."""

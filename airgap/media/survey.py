@@ -7,18 +7,17 @@ nothing escapes. The catalog is not verified: what is found out is whether the m
 from __future__ import annotations
 
 import hashlib
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from airgap import fsio
-from airgap.bundle import piecewise
+from airgap.bundle import damage, piecewise
 from airgap.bundle.media import bundle_directories, entries
 from airgap.bundle.supplement import read_supplements
 from airgap.bundle.volumes import Stretch
-from airgap.errors import AirgapError, Damaged, MediaError, SeveralBundles, disk_error
+from airgap.errors import AirgapError, Damaged, MediaError, SeveralBundles
 from airgap.format import names
 from airgap.format.catalog import Catalog, Volume
 from airgap.format.outer import Sealed, Unverified
@@ -122,11 +121,7 @@ class Survey:
 
     def title(self, file: Volume) -> str:
         """A file for people: ``volume 3 of 7 (volume-0003.tar)``."""
-        volumes = len(self.catalog.volumes)
-        number = self._numbers[file.name]
-        if number <= volumes:
-            return f"volume {number} of {volumes} ({file.name})"
-        return f"parity file {number - volumes} of {len(self.catalog.parity)} ({file.name})"
+        return damage.title(self.catalog, self._numbers[file.name])
 
     @cached_property
     def _copies(self) -> dict[str, list[Copy]]:
@@ -329,26 +324,5 @@ def _medium(directory: _BundleDirectory, digest: Digest) -> Medium:
 
 
 def _copy(file: Volume, path: Path, medium: Medium) -> Copy:
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return Copy(file, path, medium, "was removed", regular=False)
-    except OSError as error:
-        raise disk_error(error, "cannot access a file", printable(str(path))) from error
-    if not stat.S_ISREG(status.st_mode):
-        return Copy(file, path, medium, f"is {_kind(status.st_mode)} instead of a file", regular=False)
-    if status.st_size < file.size:
-        return Copy(file, path, medium, f"is truncated: {status.st_size:,} of {file.size:,} bytes")
-    if status.st_size > file.size:
-        return Copy(file, path, medium, f"is too long: {status.st_size:,} instead of {file.size:,} bytes")
-    return Copy(file, path, medium)
-
-
-def _kind(mode: int) -> str:
-    kinds: Mapping[int, str] = {
-        stat.S_IFLNK: "a symbolic link",
-        stat.S_IFDIR: "a directory",
-        stat.S_IFIFO: "a FIFO",
-        stat.S_IFSOCK: "a socket",
-    }
-    return kinds.get(stat.S_IFMT(mode), "a device")
+    problem, regular = damage.ailment(file, path)
+    return Copy(file, path, medium, problem, regular)

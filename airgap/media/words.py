@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from airgap.bundle import damage
+from airgap.bundle.damage import blocks
 from airgap.format.catalog import Catalog
 from airgap.media.check import CheckReport, CopyFinding, FileState
 from airgap.media.survey import Medium
@@ -32,13 +34,6 @@ def facts(reports: Sequence[CheckReport]) -> dict[str, Any]:
     """The whole result as one document."""
     result, code = summary(reports)
     return {"result": result, "exit_code": code, "bundles": [_bundle_facts(report) for report in reports]}
-
-
-def blocks(numbers: Sequence[int], all_of: int) -> str:
-    """Damaged blocks in words: ``2 blocks (4, 9)``, ``all 12 blocks``."""
-    if len(numbers) == all_of:
-        return "its only block" if all_of == 1 else f"all {all_of} blocks"
-    return f"{plural(len(numbers), 'block')} ({listing([str(number) for number in numbers], 8)})"
 
 
 def take_back(finding: CopyFinding) -> str:
@@ -81,8 +76,9 @@ def _of_bundle(report: CheckReport) -> Iterator[str]:
         elif state.brought:
             yield f"{'sent again' if state.good else 'MISSING':<12} {_brought(state)}"
     yield from (f"UNREADABLE   {error.where}: {error.what}" for error in report.unreadable)
-    if report.costs and not (report.subset and report.result == "good"):
-        yield f"without it   {plural(len(report.costs), 'image')} cannot be loaded: {listing(report.costs)}"
+    lost = {number for number, state in enumerate(report.files, 1) if not state.good}
+    if lost and not (report.subset and report.result == "good"):
+        yield f"without it   {damage.costs(catalog, lost)}"
     yield f"result       {_verdict(report)}"
     yield from (f"next         {step}" for step in _next(report))
 
@@ -160,19 +156,24 @@ def _elsewhere(away: Sequence[FileState]) -> str:
 
 
 def _next(report: CheckReport) -> Iterator[str]:
+    catalog, places = report.survey.catalog, [medium.path for medium in report.survey.media]
     if report.result in ("good", "incomplete") and all(not state.findings for state in report.wanted):
         if report.result == "incomplete":
             yield "give the directories of the other disks too, or check these alone with --subset"
-        if report.costs and report.healable:
-            yield "if the missing disk is lost, rebuild its files: airgap media repair PATH... --out DIR"
+        if not report.complete and report.healable:
+            yield f"if the missing disk is lost, rebuild its files: {damage.repair_command(catalog, places)}"
+        elif report.result == "incomplete":
+            yield f"if the missing disk is lost, write a resend request for it: {damage.request_command(catalog, places)}"
         return
     if report.complete:
         yield "leave the bad copies out or copy them again from the original"
     elif report.healable:
-        yield "copy the damaged files again from the original, or rebuild them without it: airgap media repair PATH... --out DIR"
+        command = damage.repair_command(catalog, places)
+        yield f"copy the damaged files again from the original, or rebuild them without it: {command}"
     else:
         yield "copy the damaged files again from the original"
-        yield "if the original is out of reach, write a resend request for the lost blocks: airgap media repair PATH..."
+        command = damage.request_command(catalog, places)
+        yield f"if the original is out of reach, write a resend request for the lost blocks: {command}"
 
 
 def _bundle_facts(report: CheckReport) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from airgap.state.custody import Carried
 from airgap.state.generations import Brought, Generation
+from airgap.state.history import Event
 from airgap.state.intents import Sealing
-from airgap.state.memory import Event, Known, KnownName, Remembered, State
+from airgap.state.memory import Known, KnownName, Remembered, State
 from airgap.state.standing import Stood
 from airgap.state.turns import Holder, Turn
+from airgap.state.underway import Beginning
 
 __all__ = [
-    "Brought", "Carried", "Event", "Generation", "Holder", "Known", "KnownName", "Remembered", "Sealing", "State", "Stood", "Turn",
+    "Beginning", "Brought", "Carried", "Event", "Generation", "Holder", "Known", "KnownName", "Remembered", "Sealing", "State",
+    "Stood", "Turn",
 ]  # fmt: skip

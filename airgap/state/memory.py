@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.errors import Damaged
+from airgap.errors import Damaged, Interrupted, exit_code
 from airgap.oci.digest import Digest
 from airgap.state.catalogs import Catalogs
 from airgap.state.custody import Carried, Custodians
 from airgap.state.generations import Brought, Generations
+from airgap.state.history import Event, History
 from airgap.state.intents import Intents, Sealing
 from airgap.state.owners import Owners
 from airgap.state.place import Database
 from airgap.state.turns import Turn, identity, take
+from airgap.state.underway import Underway
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_KILLED = exit_code(Interrupted())
 
 
 @dataclass(frozen=True)
@@ -63,20 +66,6 @@ class Known:
     floor: dt.datetime | None = None
 
 
-@dataclass(frozen=True)
-class Event:
-    """One decision in the history. ``at`` is RFC 3339 in UTC; ``reason`` explains it in sentences, or is empty."""
-
-    at: str
-    event: str
-    stream: str
-    serial: int
-    catalog: str
-    target: str
-    outcome: str
-    reason: str
-
-
 class State:
     """The state directory, opened. Use as a context manager.
 
@@ -87,6 +76,7 @@ class State:
     Attributes:
         generations: what every bundle brought to every target.
         intents: what is about to become visible.
+        underway: imports that have begun. One whose command is gone is in the history as interrupted from now on.
         catalogs: what was exported.
         unfinished: a directory for files that exports keep off the media until they are done.
 
@@ -104,7 +94,10 @@ class State:
         self._owners = Owners(self._place, self._connection)
         self.catalogs = Catalogs(directory)
         self.unfinished = directory / "unfinished"
+        self._events = History(self._place, self._connection)
         self.custody = Custodians(self._place, self._connection)
+        self.underway = Underway(self._place, self._connection, directory)
+        self._record_dead()
 
     @staticmethod
     def exists(directory: Path) -> bool:
@@ -263,6 +256,7 @@ class State:
         """
         with self._writing():
             self.intents.appeared(work)
+            self.underway.ended()
             row = (stream, serial, str(catalog), target, _now())
             self._connection.execute("INSERT OR REPLACE INTO imported VALUES (?, ?, ?, ?, ?)", row)
             rows = ((place, one.name, one.source, str(one.digest), _now()) for place, one in names)
@@ -317,6 +311,7 @@ class State:
         """Record that a bundle was imported again and everything was already there."""
         with self._writing():
             self._keep_floor(floor)
+            self.underway.ended()
             self._history("import", stream, serial, catalog, target, "nothing to do", reason)
 
     def record_custody(
@@ -327,10 +322,16 @@ class State:
             if self.custody.keep(stream, serial, catalog, _now(), entries) or problems:
                 self._history("custody", stream, serial, catalog, "", outcome, problems)
 
-    def record_refusal(self, stream: str, serial: int, catalog: Digest, target: str, outcome: str, reason: str = "") -> None:
-        """Record that a bundle was refused, and why. Stream and serial are empty and 0 if they could not be trusted."""
+    def record_failure(self, event: Event, *, again: bool = False) -> None:
+        """Record that an import did not succeed, and why. ``event.at`` is filled in here.
+
+        Args:
+            event: refused, failed or interrupted. Stream and serial are empty and 0 if they could not be trusted.
+            again: it was tried again by itself, so the same failure as before is not worth another line.
+        """
         with self._writing():
-            self._history("refused", stream, serial, catalog, target, outcome, reason)
+            self.underway.ended()
+            self._events.add(event, unless_said=again)
 
     def history(self, stream: str = "", limit: int = 0) -> list[Event]:
         """Every decision, oldest first.
@@ -339,16 +340,18 @@ class State:
             stream: only those of this stream.
             limit: only this many of the latest; 0 for all.
         """
-        query = "SELECT at, event, stream, serial, catalog, target, outcome, reason FROM history WHERE ? IN ('', stream)"
-        with self._place.errors():
-            rows = self._connection.execute(f"{query} ORDER BY id DESC LIMIT ?", (stream, limit or -1)).fetchall()
-        return [Event(*row) for row in reversed(rows)]
+        return self._events.read(stream, limit)
 
     def _history(self, event: str, stream: str, serial: int, catalog: str, target: str, outcome: str, reason: str = "") -> None:
-        row = (_now(), event, stream, serial, str(catalog), target, outcome, reason)
-        self._connection.execute(
-            "INSERT INTO history (at, event, stream, serial, catalog, target, outcome, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
-        )
+        self._events.add(Event("", event, stream, serial, str(catalog), target, outcome, reason))
+
+    def _record_dead(self) -> None:
+        for key, one in self.underway.dead():
+            with self._writing():
+                if self.underway.buried(key):
+                    reason = f"it began at {one.at}, and its command was killed or its machine stopped"
+                    row = (one.stream, one.serial, one.catalog, one.target, "it never ended", reason, _KILLED)
+                    self._events.add(Event("", "interrupted", *row))
 
     def _floor(self) -> dt.datetime | None:
         text = self._memory("floor")

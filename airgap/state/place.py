@@ -13,6 +13,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from airgap import fsio
 from airgap.errors import MediaError, Refused
@@ -23,8 +24,10 @@ from airgap.text import listing, printable
 
 _FILE = "state.db"
 _MARKER = ".airgap-state"
-_VERSION = 6
+_VERSION = 7
 _APPLICATION = 0x41475031  # "AGP1"
+_MOST_STREAMS = 1000
+_SHORT = 0.2  # seconds; somebody waits at a prompt
 _SCHEMA = """
 CREATE TABLE exported (stream TEXT NOT NULL, serial INTEGER NOT NULL, catalog TEXT NOT NULL, at TEXT NOT NULL,
                        PRIMARY KEY (stream, serial)) STRICT;
@@ -99,6 +102,10 @@ _STEPS = (
         "ALTER TABLE brought ADD COLUMN source TEXT NOT NULL DEFAULT ''",
         "UPDATE brought SET source = coalesce((SELECT repository_of(names.source) FROM names"
         " WHERE names.target = brought.target AND names.name = brought.name), '') WHERE image",
+    ),
+    (
+        "ALTER TABLE history ADD COLUMN code INTEGER NOT NULL DEFAULT 0",
+        "UPDATE history SET code = iif(outcome LIKE 'the target lacks %', 4, 3) WHERE event = 'refused'",
     ),
 )
 _BEGUN = (
@@ -340,6 +347,19 @@ class Database:
             if why:
                 with connection:
                     connection.execute(_BEGUN, (why,))
+
+
+def known_streams(directory: Path) -> list[str]:
+    """The streams that bundles were exported or imported in, for a shell that completes one: nothing is changed or locked.
+
+    None if the database cannot be read.
+    """
+    with contextlib.suppress(sqlite3.Error, ValueError):
+        address = f"file:{quote(str((directory / _FILE).absolute()))}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_SHORT)) as connection:
+            query = "SELECT stream FROM exported UNION SELECT stream FROM imported ORDER BY stream LIMIT ?"
+            return [str(stream) for (stream,) in connection.execute(query, (_MOST_STREAMS,))]
+    return []
 
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:

@@ -48,8 +48,9 @@ class Folder:
 
     @property
     def moving(self) -> list[str]:
-        """The files other than volumes that are still being written."""
-        return sorted(name for name in self.files if name not in self.settled and not names.is_volume(name))
+        """The files that are still being written, other than volumes and parity files."""
+        large = (name for name in self.files if names.is_volume(name) or names.is_parity(name))
+        return sorted(self.files.keys() - self.settled - set(large))
 
     def is_there(self) -> bool:
         """Whether all of its files still exist: not after its medium was removed. A disk with read errors was not removed."""
@@ -163,7 +164,7 @@ class Arrivals:
 
 def _is_ours(name: str) -> bool:
     small = name in (names.CATALOG, names.SUMS, names.CHECK, names.SUPPLEMENT) or names.is_signature(name)
-    return small or names.is_volume(name) or names.is_resend(name)
+    return small or names.is_volume(name) or names.is_parity(name) or names.is_resend(name)
 
 
 def _may_hold(name: str) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from airgap import fsio
 from airgap.admission.door import Found, Signed
 from airgap.admission.terms import Terms
+from airgap.bundle.damage import Damage, Fault, lost_blocks, wrong_size
 from airgap.bundle.media import completes
 from airgap.bundle.several import first_block
 from airgap.bundle.supplement import read_supplements
@@ -23,6 +24,8 @@ from airgap.limits import MAX_CATALOG
 from airgap.oci.digest import Digest
 from airgap.text import listing, plural, printable
 from airgap.watch.arrivals import Folder, Stamp
+
+_ARRIVING = "is still being written"
 
 
 @dataclass
@@ -52,27 +55,48 @@ class Gathered:
         return [printable(str(folder.path / name)) for folder in self.folders for name in folder.moving]
 
     def lacks(self) -> str:
-        """What is missing or still being written, and which images that affects; empty if the bundle is complete."""
+        """What is missing or still being written, which images that affects, and what to do; empty if the bundle is complete."""
         if self.moving:
             return f"still being written: {listing(self.moving)}"
-        if self.catalog is None:
-            return ""
-        total = len(self.catalog.volumes)
         try:
-            supplements = [folder.path for folder in self.folders if names.SUPPLEMENT in folder.files]
-            brought = read_supplements(supplements, self.catalog, self.digest)
+            damage = self.damage()
         except (Damaged, MediaError, OSError) as error:
             return str(error)
-        volumes = enumerate(self.catalog.volumes, 1)
-        problems = {n: text for n, volume in volumes if (text := self._problem(volume, brought.get(volume.name, {})))}
-        if not problems:
+        if damage is None:
             return ""
-        said = [f"volume {n} of {total} ({names.volume_name(n)}): {text}" for n, text in problems.items()]
-        costs = [str(image.reference) for image in self.catalog.images if set(problems) & set(image.volumes)]
-        return f"{listing(said)}; without {'it' if len(said) == 1 else 'these'}, no {listing(costs)}"
+        arriving = any(fault.problem == _ARRIVING for fault in damage.faults)
+        return f"{damage.faulty}: {damage.costs}" if arriving else damage.remark
+
+    def healable(self) -> bool:
+        """Whether what is missing can be rebuilt from what has arrived, and nothing is still being written."""
+        try:
+            damage = self.damage()
+        except (Damaged, MediaError, OSError):
+            return False
+        arriving = damage is None or any(fault.problem == _ARRIVING for fault in damage.faults)
+        return damage is not None and damage.healable and not arriving
+
+    def damage(self) -> Damage | None:
+        """What is wrong with the volumes by their sizes; None if nothing is, or nobody vouches for the catalog.
+
+        Raises:
+            Damaged, MediaError: a supplement cannot be used.
+        """
+        if self.catalog is None:
+            return None
+        supplements = [folder.path for folder in self.folders if names.SUPPLEMENT in folder.files]
+        brought = read_supplements(supplements, self.catalog, self.digest)
+        volumes = enumerate(self.catalog.volumes, 1)
+        problems = ((number, one, self._problem(one, brought.get(one.name, {}))) for number, one in volumes)
+        faults = tuple(Fault(number, one, problem) for number, one, problem in problems if problem)
+        if not faults:
+            return None
+        sizes = {one.name: [f.files[one.name][0] for f in self.folders if one.name in f.settled] for one in self.catalog.files}
+        lost = {one.name: lost_blocks(one, sizes[one.name], brought.get(one.name, ())) for one in self.catalog.files}
+        return Damage(self.catalog, faults, tuple(folder.path for folder in self.folders), lost)
 
     def _problem(self, volume: Volume, resent: Mapping[int, Stretch]) -> str:
-        worst = "missing"
+        worst = "is missing"
         if len(resent) == len(volume.blocks):
             return ""
         for folder in self.folders:
@@ -80,11 +104,11 @@ class Gathered:
             if stamp is None:
                 continue
             if volume.name not in folder.settled:
-                worst = "still being written"
+                worst = _ARRIVING
             elif stamp[0] == volume.size or completes(volume, stamp[0], resent):
                 return ""
-            elif worst == "missing":
-                worst = f"wrong size, expected {volume.size} bytes, got {stamp[0]}"
+            elif worst != _ARRIVING:
+                worst = wrong_size(volume, stamp[0])
         return worst
 
 

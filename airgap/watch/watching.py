@@ -20,7 +20,9 @@ from airgap.admission.terms import Terms
 from airgap.bundle import presence
 from airgap.errors import BUG, AirgapError, BaseMissing, MediaError, Refused, RegistryError, disk_error, exit_code
 from airgap.format.times import format_time
-from airgap.importer.run import Destination, Imported, import_bundle
+from airgap.importer.attempt import Mend
+from airgap.importer.importing import import_bundle
+from airgap.importer.run import Destination, Imported
 from airgap.importer.signing import SiteSigning
 from airgap.progress import Progress
 from airgap.state import State, Turn
@@ -51,6 +53,7 @@ class Site:
         terms: builds current terms. Raises ``AirgapError``.
         conditions: a stamp that changes when ``terms`` may change, with the policy and its keys.
         describe: the outcome of an import as facts and lines.
+        mend: rebuilds missing and damaged volumes, if the site wants that.
     """
 
     destination: Destination
@@ -61,6 +64,7 @@ class Site:
     terms: Callable[[], Terms]
     conditions: Callable[[], str]
     describe: Callable[[Imported], tuple[Mapping[str, Any], Sequence[str]]]
+    mend: Mend | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Watcher:
         arrivals: the drop directory.
         attempts: earlier outcomes.
         results: where results are written.
-        patience: seconds that an incomplete bundle may delay newer ones of its stream without new data.
+        patience: seconds without new data that an incomplete bundle may delay newer ones of its stream, and before it is repaired.
         progress: told about every import.
         tell: called with every event.
         clock: a monotonic clock, in seconds.
@@ -199,7 +203,7 @@ class Watcher:
     def _waits_for(self, bundle: Gathered, bundles: Iterable[Gathered]) -> tuple[str, int] | None:
         """What a bundle waits for and the exit code of that; None when its time has come."""
         lacks = bundle.lacks()
-        if lacks:
+        if lacks and not (self._site.mend is not None and bundle.healable() and self._is_quiet(bundle)):
             return lacks, 0
         if bundle.catalog is None:
             return None if bundle.signed else ("no signature has arrived yet", 3)
@@ -215,9 +219,13 @@ class Watcher:
         if self._pauses.get(older.digest, _NO_PAUSE).code == _TARGET_FAILED:
             return "could not be loaded yet"
         if older.lacks():
-            latest = max(self._arrivals.latest_change(folder) for folder in older.folders)
-            return "is incomplete" if self._clock() - latest < self._patience else ""
+            return "" if self._is_quiet(older) else "is incomplete"
         return ""
+
+    def _is_quiet(self, bundle: Gathered) -> bool:
+        """Whether nothing of a bundle has come for so long that what is missing of it will hardly come."""
+        latest = max(self._arrivals.latest_change(folder) for folder in bundle.folders)
+        return self._clock() - latest >= self._patience
 
     def _wait(self, bundle: Gathered, text: str, code: int, facts: Mapping[str, Any] | None = None) -> None:
         self._codes.append(code)
@@ -235,8 +243,9 @@ class Watcher:
                     self.importing = bundle.name
                     self._tell(WatchEvent("begun", f"from {listing([str(folder.path) for folder in bundle.folders])}", bundle.name))
                     paths = [folder.path for folder in bundle.folders]
+                    how = (site.destination, site.terms(), memory, self._progress, turn, site.signing, site.mend)
                     with presence.attending():
-                        done = import_bundle(paths, site.destination, site.terms(), memory, self._progress, turn, site.signing)
+                        done = import_bundle(paths, *how, again=bundle.digest in self._pauses)
             except AirgapError as error:
                 self._failed(bundle, error)
             except OSError as error:

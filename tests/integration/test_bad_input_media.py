@@ -118,10 +118,12 @@ def test_one_byte_flipped_in_a_blob_leaves_the_names_of_a_store_as_they_were(sit
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_missing_volume_is_named_with_the_images_that_it_costs(site: SiteDesk, number: int) -> None:
     site.volume(number).unlink()
-    facts = site.refused(DAMAGED, f"volume {number} of 3", "missing", "bring the missing media")
+    facts = site.refused(
+        DAMAGED, f"volume {number} of 3", "is missing", "give the directories of the other media", "airgap media repair"
+    )
     needing = [str(image.reference) for image in catalog_of(site.bundle).images if number in image.volumes]
     assert needing
-    assert [name in facts["expected"] for name in needing] == [True] * len(needing)
+    assert [name in facts["got"] for name in needing] == [True] * len(needing)
 
 
 def test_a_directory_with_the_catalog_alone(site: SiteDesk) -> None:
@@ -160,11 +162,11 @@ def replaced(path: Path, make: Callable[[Path], object]) -> None:
 
 
 SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a byte short": (lambda p: cut(p, 1), "wrong size"),
-    "cut in the middle": (lambda p: cut(p, p.stat().st_size // 2), "wrong size"),
-    "empty": (lambda p: os.truncate(p, 0), "wrong size"),
-    "a byte long": (lambda p: append(p, b"\0"), "wrong size"),
-    "another archive behind it": (lambda p: append(p, p.read_bytes()), "wrong size"),
+    "a byte short": (lambda p: cut(p, 1), "is truncated"),
+    "cut in the middle": (lambda p: cut(p, p.stat().st_size // 2), "is truncated"),
+    "empty": (lambda p: os.truncate(p, 0), "is truncated"),
+    "a byte long": (lambda p: append(p, b"\0"), "is too long"),
+    "another archive behind it": (lambda p: append(p, p.read_bytes()), "is too long"),
     "a link to it": (lambda p: replaced(p, lambda q: q.symlink_to(q.parent.parent / "moved-away")), "not a regular file"),
     "a dangling link": (lambda p: replaced(p, lambda q: q.symlink_to("/nowhere")), "not a regular file"),
     "a link to itself": (lambda p: replaced(p, lambda q: q.symlink_to(q.name)), "not a regular file"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airgap.oci.digest import Digest
-from airgap.state import State
+from airgap.state import Event, State
 from tests.support.cli import REFUSED, USAGE, failed, here
 from tests.support.yard import Yard
 
@@ -88,7 +88,7 @@ def test_streams_and_limits(tmp_path: Path) -> None:
 def test_hostile_text_in_the_history_is_harmless(tmp_path: Path) -> None:
     evil = "\x1b]0;owned\x07\r\n2026-01-01T00:00:00Z  import    prod-0009: loaded\u202e\x9b"
     with State(tmp_path / "state") as state:
-        state.record_refusal("prod", 1, Digest.of(b""), f"oci:{evil}", f"no: {evil}", evil)
+        state.record_failure(Event("", "refused", "prod", 1, Digest.of(b""), f"oci:{evil}", f"no: {evil}", evil, 3))
     for options in ((), ("-v",), ("--json",)):
         text = told(tmp_path / "state", *options)
         assert all(character.isprintable() or character == "\n" for character in text)

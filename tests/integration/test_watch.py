@@ -42,7 +42,7 @@ def test_an_incomplete_bundle_waits_and_says_what_is_missing_and_what_that_costs
     drop.put_papers(made.bundle, "usb")
     drop.put(volume(made.bundle, 2), "usb")
     (told,) = (event for event in drop.once() if event["event"] == "waiting")
-    for text in ("volume 1 of 3 (volume-0001.tar): missing", "volume 3 of 3 (volume-0003.tar): missing", WEB, TOOL):
+    for text in ("volume 1 of 3 (volume-0001.tar) is missing", "volume 3 of 3 (volume-0003.tar) is missing", WEB, TOOL):
         assert text in told["waits_for"]
     assert drop.result("usb/prod-0001")["waits_for"] == told["waits_for"]
     assert "volume-0003.tar" in (drop.root / "usb/prod-0001.result.txt").read_text()
@@ -53,7 +53,7 @@ def test_a_volume_of_another_size_is_not_taken_for_whole(drop: Drop, made: Made)
     place = drop.put_bundle(made.bundle)
     os.truncate(volume(place, 3), 512)
     (told,) = (event for event in drop.once() if event["event"] == "waiting")
-    assert "volume-0003.tar): wrong size" in told["waits_for"]
+    assert "volume-0003.tar) is truncated" in told["waits_for"]
 
 
 def test_a_damaged_volume_is_refused_once_and_taken_after_it_was_replaced(drop: Drop, made: Made) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap.admission.terms import Terms
-from airgap.importer import run
+from airgap.importer.importing import import_bundle
 from airgap.importer.run import Destination
 from airgap.layout import LayoutStore
 from airgap.naming.mapping import parse_target
@@ -93,7 +93,7 @@ class Yard:
         target = parse_target(f"oci:{self.store}", "")
         destination = Destination(target, lambda _: contextlib.closing(LayoutStore(self.store)))
         with State(self.state) as state, state.turn([target.exclusive_place], "airgap import", 0, Silent().say) as turn:
-            run.import_bundle([bundle], destination, wanted, state, Silent(), turn)
+            import_bundle([bundle], destination, wanted, state, Silent(), turn)
 
 
 def key_of(sender: Sender) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from airgap.errors import MediaError, Refused
 from airgap.oci.digest import Digest
-from airgap.state import Carried, Known, KnownName, Remembered, State
+from airgap.state import Carried, Event, Known, KnownName, Remembered, State
 from tests.support.mounts import small_disk
 
 ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
@@ -54,8 +54,8 @@ def test_history_keeps_every_decision(tmp_path: Path) -> None:
     with State(tmp_path / "state") as state:
         state.record_import("prod", 2, TWO, "oci:/a", "loaded")
         state.record_repeat("prod", 2, TWO, "oci:/a", "signed by alice")
-        state.record_refusal("prod", 1, ONE, "oci:/a", "older", "got serial 1")
-        state.record_refusal("", 0, ONE, "oci:/a", "no signature")
+        state.record_failure(Event("", "refused", "prod", 1, ONE, "oci:/a", "older", "got serial 1", 3))
+        state.record_failure(Event("", "refused", "", 0, ONE, "oci:/a", "no signature", "", 3))
         state.record_export("lab", 5, ONE)
         rows = [(e.event, e.stream, e.serial, e.catalog, e.target, e.outcome, e.reason) for e in state.history()]
         assert rows == [

@@ -31,9 +31,9 @@ def history_command(
     state: inputs.StateOption = None,
     said: Said = Said(),
 ) -> None:
-    """Show what was exported, imported and refused on this machine: when and why, oldest first.
+    """Show what was exported, imported, refused or interrupted on this machine: when and why.
 
-    With -v, also show the catalog's digest and the reason for everything that was accepted.
+    The oldest comes first. With -v, also show the catalog's digest and the reason for everything that was accepted.
 
     Example: airgap history --stream prod-site --limit 20
 
@@ -90,7 +90,8 @@ def _lines(event: Event, verbose: bool) -> Iterator[str]:
     # a bundle whose signature did not hold has no name that could be believed
     name = bundle_name(event.stream, event.serial) if event.stream else event.catalog[:19] or "-"
     place = f"  {event.target}" if event.target else ""
-    yield f"{event.at}  {event.event:<8}  {name}{place}: {event.outcome}"
+    code = f" (exit code {event.exit_code})" if event.exit_code else ""
+    yield f"{event.at}  {event.event:<8}  {name}{place}: {event.outcome}{code}"
     if event.reason and (verbose or event.event not in ("import", "export")):
         yield f"    {event.reason}"
     if verbose and event.catalog:

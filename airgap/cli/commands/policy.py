@@ -14,6 +14,7 @@ from airgap.admission import site
 from airgap.admission.door import Whole, open_bundle
 from airgap.admission.judge import verdicts
 from airgap.admission.terms import Terms
+from airgap.bundle.diagnosis import diagnosing
 from airgap.cli.commands import policykeys
 from airgap.cli.commands.policyedits import add_command, remove_command
 from airgap.cli.commands.policykeys import Otherwise
@@ -167,7 +168,8 @@ def explain_command(
     if bundle:
         secrets = site_secrets(decrypt_key, passphrase_file)
         terms = Terms.of_site(inputs.state_directory(state), file, revoked=revoked, secrets=secrets)
-        judged, remarks = _judged(terms, bundle, references)
+        with diagnosing(said.console()):
+            judged, remarks = _judged(terms, bundle, references)
     found = [explain(parsed, reference, judged.get(reference)) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
     facts = {"policy": name, "remarks": list(remarks), "images": [explanation.facts for explanation in found]}

@@ -236,8 +236,8 @@ def _paths(start: str, wanted: Callable[[Path], bool] | None) -> Iterator[Item]:
 
 
 def _streams(state: str | None) -> list[str]:
-    from airgap.state.streams import known_streams  # here, for nothing else of all this needs the state
+    from airgap.state.place import known_streams  # here, for nothing else of all this needs the state
 
     base = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
     directory = Path(state or os.environ.get("AIRGAP_STATE") or base / "airgap").expanduser()
-    return known_streams(directory / "state.db")
+    return known_streams(directory)

@@ -117,7 +117,7 @@ def _catalog(name: str, raw: bytes, directory: Path | None, console: Console) ->
         try:
             store = BundleStore(catalog, Media.find([directory]).locate(catalog))
         except Damaged as error:
-            console.say(f"base {printable(name)}: {error.what}; its layers are read from their source instead")
+            console.say(f"base {printable(name)}: its layers are read from their source instead, for {error}")
     return of_catalog(name, raw, catalog, store)
 
 

@@ -38,6 +38,15 @@ Without = Annotated[
     ),
 ]
 
+RepairOption = Annotated[
+    bool,
+    typer.Option(
+        "--repair/--no-repair",
+        help="Rebuild damaged and missing volumes in --scratch, if the parity files or other copies at hand suffice; the media are "
+        "only read.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Trusting:
@@ -98,6 +107,7 @@ class Loading:
         typer.Option("--lookaside", metavar="DIR", help="Write GPG signatures to this lookaside tree of the site."),
     ] = None
     scratch: ScratchOption = None
+    repair: RepairOption = False
     wait: WaitOption = WAIT
     no_lease: NoLeaseOption = False
     threads: ThreadsOption = 4

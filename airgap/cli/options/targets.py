@@ -28,7 +28,7 @@ ScratchOption = Annotated[
     typer.Option(
         "--scratch",
         metavar="DIR",
-        help="Temporary directory for images on their way to containers-storage:.",
+        help="Temporary directory for repaired volumes, and for images on their way to containers-storage:.",
         show_default="the system's directory for temporary files",
     ),
 ]

@@ -78,6 +78,10 @@ def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str,
         "left_out": [str(reference) for reference in done.left_out],
         "not_held": list(done.not_held),
         "without": dict(done.without),
+        "repaired": [
+            {"file": one.name, "present": one.present, "rebuilt_blocks": one.rebuilt, "copied_blocks": one.copied}
+            for one in done.repaired
+        ],
         "judgements": [judgement.facts() for judgement in done.opened.judgements],
         "remarks": list(done.remarks),
         "already_there": done.loaded is None,
@@ -88,7 +92,8 @@ def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str,
         "rebuilt_blobs": done.loaded.rebuilt_blobs if done.loaded else 0,
         "dropped_signatures": done.loaded.dropped_signatures if done.loaded else 0,
     }
-    lines = [*trust_lines(done.opened), *(f"note         {remark}" for remark in done.remarks)]
+    lines = [*trust_lines(done.opened), *(f"repaired     {one}" for one in done.repaired)]
+    lines += [f"note         {remark}" for remark in done.remarks]
     if done.loaded is None:
         lines.append(f"nothing to do: {target} already has everything")
         return facts, lines

@@ -171,7 +171,8 @@ def _content(media: Media, catalog: Catalog | Sealed) -> tuple[BundleStore | Non
         return None, _here(media, catalog), ["The content is encrypted for the site: give --decrypt-key"]
     here = _here(media, catalog)
     try:
-        return BundleStore(catalog, media.locate(catalog, partial=True)), here, []
+        volumes = media.locate(catalog, partial=True)
+        return BundleStore(catalog, volumes), here, [] if volumes.lacking is None else [volumes.lacking.remark]
     except Damaged as error:
         return BundleStore(catalog, {}), here, [str(error)]
 

@@ -13,6 +13,7 @@ from airgap.admission.door import UnverifiedBundle, Whole, open_bundle
 from airgap.admission.site import read_revoked
 from airgap.admission.terms import Terms
 from airgap.bundle.chain import Chain, Link, arrange
+from airgap.bundle.diagnosis import diagnosing
 from airgap.bundle.media import Media
 from airgap.cli.commands.connected.export import export_result, tell
 from airgap.cli.commands.connected.making import Making
@@ -77,13 +78,14 @@ def merge_command(
     label, packing = making.label(stream), making.packing(patch, patch_level)
     signers = inputs.signers(key, passphrase_file)
     trust = _Trust(policy, accept_unverified, revoked, state, console)
-    links = arrange([trust.open(paths) for paths in _together(bundles)], label.stream)
     with (
+        diagnosing(console, threads),
         State(inputs.state_directory(state), begin=init_state) as memory,
         open_bases(
             Since(since or (), since_key or (), threads, inputs.state_directory(state), trust.revoked), reach, console
         ) as bases,
     ):
+        links = arrange([trust.open(paths) for paths in _together(bundles)], label.stream)
         chain = Chain(links, [base.content for base in bases if base.content is not None])
         notes = check_place(chain, label.serial, lambda below: memory.last_exported(label.stream, below))
         merged = merge(chain, bases)

@@ -14,6 +14,7 @@ from airgap.admission.door import believed_by
 from airgap.admission.terms import Terms
 from airgap.bundle.media import Media
 from airgap.bundle.several import Lying, several
+from airgap.cli.commands.site.repairing import mender
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.loading import AllowExpired, Loading, Paths, Trusting
@@ -24,8 +25,9 @@ from airgap.cli.options.turns import BreakLeaseOption, Leasing, writing
 from airgap.cli.terminal.batch import Batch, PassedOver, Told
 from airgap.cli.terminal.console import Console, Said
 from airgap.cli.terminal.outcome import import_result, preview_result
-from airgap.errors import BaseMissing, SeveralBundles
+from airgap.errors import BaseMissing, Damaged, SeveralBundles
 from airgap.importer import order, run
+from airgap.importer.importing import import_bundle
 from airgap.importer.preview import preview
 from airgap.importer.run import Destination
 from airgap.naming.mapping import FileTarget, parse_target
@@ -108,9 +110,12 @@ def import_command(
             **loading.asked,
         )
 
-    found = several(paths, believed_by(terms()), console.say)
-    if not found:
-        Media.find(paths)  # a mistake is said now, not after others are done
+    asked = terms()  # a mistake is said now, not after others are done
+    found: list[Lying] = []
+    with contextlib.suppress(Damaged):  # which the import itself says, and keeps in the history
+        found = several(paths, believed_by(asked), console.say)
+        if not found:
+            Media.find(paths)
     if found and isinstance(spec, FileTarget) and not spec.takes_several:
         raise SeveralBundles([(one.name, one.directories) for one in found], f"{spec} takes one bundle, and there are several here")
     if dry_run:
@@ -122,6 +127,7 @@ def import_command(
         _tell(paths, found, look, Batch(console, "previewed"))
         return
     given = loading.signing(trusting.passphrase_file, needs_place=not takes_signatures(spec))
+    mend = mender(loading.repair, loading.scratch, where, console)
     leasing = Leasing(reach.options(threads, console), not loading.no_lease, break_lease)
 
     def load(directories: Sequence[Path], one: Lying | None = None) -> Told | PassedOver:
@@ -134,7 +140,7 @@ def import_command(
             if why:
                 return PassedOver(why)
             destination = Destination(spec, target_builder(spec, reach, threads, console, loading.files(signing)))
-            done = run.import_bundle(directories, destination, terms(), memory, console, turn, signing)
+            done = import_bundle(directories, destination, terms(), memory, console, turn, signing, mend)
         return import_result(done, str(spec), said.verbose)
 
     _tell(paths, found, load, Batch(console, "imported", in_order=True))

@@ -17,6 +17,7 @@ from airgap import fsio
 from airgap.admission.door import Judged, UnverifiedBundle, believed_by, open_bundle
 from airgap.admission.terms import Terms
 from airgap.bundle.chain import Chain, Link
+from airgap.bundle.diagnosis import diagnosing
 from airgap.bundle.several import Lying, several, unverified
 from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
@@ -155,7 +156,7 @@ def _bundles(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, conso
     if terms is None:
         console.say("no --policy: the signature of this bundle is not verified")
     found = several(paths, unverified if terms is None else believed_by(terms), console.say)
-    opened = _open_all(found, terms, secrets) if found else [_open(paths, terms, secrets)]
+    opened = _open_all(found, terms, secrets, console) if found else [_open(paths, terms, secrets, console)]
     # one bundle is read as it lies, several through each other: incremental ones find there what they build on
     chain = Chain([Link(bundle.digest, bundle.catalog, bundle.volumes) for bundle in opened]) if found else opened[0].store
     for bundle in opened:
@@ -166,13 +167,13 @@ def _bundles(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, conso
     return _Served(f"bundle {listing([bundle.catalog.name for bundle in opened])}", chain, lambda: None, lambda: served)
 
 
-def _open_all(found: Sequence[Lying], terms: Terms | None, secrets: Secrets) -> list[Judged | UnverifiedBundle]:
+def _open_all(found: Sequence[Lying], terms: Terms | None, secrets: Secrets, console: Console) -> list[Judged | UnverifiedBundle]:
     """Those that can be served; raises the first error if none can."""
     opened: list[Judged | UnverifiedBundle] = []
     errors: list[AirgapError] = []
     for one in found:
         try:
-            opened.append(_open(one.directories, terms, secrets))
+            opened.append(_open(one.directories, terms, secrets, console))
         except AirgapError as error:
             error.what = error.what if one.name in error.what else f"{one.name}: {error.what}"
             errors.append(error)
@@ -183,11 +184,12 @@ def _open_all(found: Sequence[Lying], terms: Terms | None, secrets: Secrets) -> 
     return opened
 
 
-def _open(paths: Sequence[Path], terms: Terms | None, secrets: Secrets) -> Judged | UnverifiedBundle:
-    if terms is None:
-        return UnverifiedBundle.at(paths, secrets)
-    # all that an import checks but serials, for several bundles may be served, and blobs, which clients check themselves
-    return open_bundle(paths, terms, Judged)
+def _open(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, console: Console) -> Judged | UnverifiedBundle:
+    with diagnosing(console):
+        if terms is None:
+            return UnverifiedBundle.at(paths, secrets)
+        # all that an import checks but serials, for several bundles may be served, and blobs, which clients check themselves
+        return open_bundle(paths, terms, Judged)
 
 
 def _served(bundle: Judged | UnverifiedBundle) -> ServedBundle:

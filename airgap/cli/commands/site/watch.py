@@ -14,6 +14,7 @@ import typer
 
 from airgap import fsio
 from airgap.admission import site
+from airgap.cli.commands.site.repairing import mender
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.loading import Loading, Trusting
 from airgap.cli.options.maps import read_map
@@ -56,7 +57,8 @@ def watch_command(
             "--patience",
             min=0.0,
             metavar="SECONDS",
-            help="How long an incomplete bundle may delay newer ones of its stream without new data; not with --once.",
+            help="How long an incomplete bundle may delay newer ones of its stream, and waits before --repair, without new data; "
+            "not with --once.",
         ),
     ] = 3600.0,
     results: Annotated[
@@ -99,6 +101,7 @@ def watch_command(
             (asked.require_signed, asked.accept_unnamed_bundles, trusting.max_age, *(one.key_id for one in asked.secrets)),
         ),
         describe=lambda done: _described(done, str(spec), verbose),
+        mend=mender(loading.repair, loading.scratch, where, console),
     )
     with State(where):  # a memory that is lost or damaged is said now
         pass
