@@ -13,6 +13,7 @@ import typer
 
 from airgap.admission.site import read_revoked
 from airgap.admission.terms import Terms
+from airgap.bundle.diagnosis import diagnosing
 from airgap.cli.options import inputs
 from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
@@ -98,11 +99,13 @@ class Asking:
     ) -> Iterator[Cargo]:
         """What the lists ask for, with everything opened that it comes from; says what of the lists is not supported.
 
+        What fails while it is open because a bundle is damaged is told as that bundle's damage.
+
         Raises:
             UsageError: a mistake in a list, or a place that is not what its name says.
             Damaged, Refused, MediaError: as ``open_place``.
         """
-        with OpenPlaces(self.places(console)) as places:
+        with diagnosing(console, threads), OpenPlaces(self.places(console)) as places:
             without = kinds_without(self.without or ())
             found = inputs.read_lists(lists, self.platform or (), places.images, reach.rules.expand, without)
             wanted, settings = (found, ()) if isinstance(found, Lock) else (found.wanted, found.registries)

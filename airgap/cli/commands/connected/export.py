@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from airgap.bundle.diagnosis import diagnosing
 from airgap.cli.commands.connected.making import Making, parity_lines
 from airgap.cli.commands.connected.resend import Resending, ResendOption, require
 from airgap.cli.options import gates, inputs
@@ -97,10 +96,7 @@ def export_command(
         return
     lists, stream, key = require(lists, stream, key)
     known = Since(since or (), since_key or (), threads, asking.directory, asking.no_longer_believed)
-    with (
-        diagnosing(console, threads),
-        asking.cargo(lists, reach, threads, console, gates.attached_by(attach or ())) as cargo,
-    ):
+    with asking.cargo(lists, reach, threads, console, gates.attached_by(attach or ())) as cargo:
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
         terms = gates.terms_of(verify_images, require_signed, accept_unnamed_bundles)
         demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, asking.scratch, console))

@@ -57,8 +57,8 @@ def watch_command(
             "--patience",
             min=0.0,
             metavar="SECONDS",
-            help="How long an incomplete bundle may delay newer ones of its stream, and waits before --repair, without new data; "
-            "not with --once.",
+            help="How long an incomplete bundle may delay newer ones of its stream, and --repair waits, without new data; not with "
+            "--once.",
         ),
     ] = 3600.0,
     results: Annotated[
@@ -98,7 +98,13 @@ def watch_command(
         conditions=_Conditions(
             Path(site.read_policy(trusting.policy)[1]),
             (where / site.REVOKED, *([trusting.revoked] if trusting.revoked else [])),
-            (asked.require_signed, asked.accept_unnamed_bundles, trusting.max_age, *(one.key_id for one in asked.secrets)),
+            (
+                asked.require_signed,
+                asked.accept_unnamed_bundles,
+                trusting.max_age,
+                loading.repair,
+                *(s.key_id for s in asked.secrets),
+            ),
         ),
         describe=lambda done: _described(done, str(spec), verbose),
         mend=mender(loading.repair, loading.scratch, where, console),
