@@ -37,7 +37,7 @@ class Fault:
         number: its place in the catalog's files, from 1.
         file: what the catalog says of it.
         problem: what is wrong, with a verb: ``is missing``.
-        path: where it was read from, if it was.
+        path: the bad file; None if there is none at all.
         unreadable: whether nothing is wrong with it but that a disk does not give some of it.
     """
 

@@ -75,14 +75,14 @@ class Media:
         faults: list[Fault] = []
         for number, volume in enumerate(catalog.volumes, 1):
             blocks = brought.get(volume.name, {})
-            paths, problem = self._find_volume(volume, blocks)
+            paths, problem, bad = self._find_volume(volume, blocks)
             if paths:
                 files[number], better = choose(volume, paths)
                 resent[number] = better | blocks
             elif len(blocks) == len(volume.blocks):
                 resent[number] = blocks
             else:
-                faults.append(Fault(number, volume, problem))
+                faults.append(Fault(number, volume, problem, bad))
         places = (*self.directories, *self.supplements)
         lacking = Damage(catalog, tuple(faults), places, damage.at_hand(catalog, places, brought)) if faults else None
         found = Volumes(files, resent, catalog.pieces, places, lacking)
@@ -100,9 +100,10 @@ class Media:
                 found[number] = paths[0]
         return found
 
-    def _find_volume(self, volume: Volume, resent: Mapping[int, Stretch]) -> tuple[list[Path], str]:
-        """The whole files of a volume, or one that is whole but for the blocks that were sent again; else what is wrong."""
+    def _find_volume(self, volume: Volume, resent: Mapping[int, Stretch]) -> tuple[list[Path], str, Path | None]:
+        """The whole files of a volume, or one that is whole but for the blocks that were sent again; else what is wrong with which."""
         problem, usable, whole = "is missing", list[Path](), list[Path]()
+        bad: Path | None = None
         for directory in self.directories:
             path = directory / volume.name
             if not _listed(path):
@@ -113,10 +114,10 @@ class Media:
             elif regular and completes(volume, path.lstat().st_size, resent):
                 usable = usable or [path]
             else:
-                problem = seen
+                problem, bad = seen, path
         if resent:
             problem += f"; the supplement supplies {len(resent)} of its {plural(len(volume.blocks), 'block')}"
-        return whole or usable, problem
+        return whole or usable, problem, bad
 
     def _refuse_strangers(self, catalog: Outline) -> None:
         known = {volume.name for volume in catalog.volumes}

@@ -7,7 +7,7 @@ the size and the first block of one of its volumes; names say nothing, because e
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airgap import fsio
 from airgap.admission.door import Found, Signed
@@ -87,28 +87,27 @@ class Gathered:
         supplements = [folder.path for folder in self.folders if names.SUPPLEMENT in folder.files]
         brought = read_supplements(supplements, self.catalog, self.digest)
         volumes = enumerate(self.catalog.volumes, 1)
-        problems = ((number, one, self._problem(one, brought.get(one.name, {}))) for number, one in volumes)
-        faults = tuple(Fault(number, one, problem) for number, one, problem in problems if problem)
+        faults = tuple(bad for number, one in volumes if (bad := self._fault(number, one, brought.get(one.name, {}))) is not None)
         if not faults:
             return None
         sizes = {one.name: [f.files[one.name][0] for f in self.folders if one.name in f.settled] for one in self.catalog.files}
         lost = {one.name: lost_blocks(one, sizes[one.name], brought.get(one.name, ())) for one in self.catalog.files}
         return Damage(self.catalog, faults, tuple(folder.path for folder in self.folders), lost)
 
-    def _problem(self, volume: Volume, resent: Mapping[int, Stretch]) -> str:
-        worst = "is missing"
+    def _fault(self, number: int, volume: Volume, resent: Mapping[int, Stretch]) -> Fault | None:
+        worst = Fault(number, volume, "is missing")
         if len(resent) == len(volume.blocks):
-            return ""
+            return None
         for folder in self.folders:
             stamp = folder.files.get(volume.name)
             if stamp is None:
                 continue
             if volume.name not in folder.settled:
-                worst = _ARRIVING
+                worst = replace(worst, problem=_ARRIVING)
             elif stamp[0] == volume.size or completes(volume, stamp[0], resent):
-                return ""
-            elif worst != _ARRIVING:
-                worst = wrong_size(volume, stamp[0])
+                return None
+            elif worst.problem != _ARRIVING:
+                worst = replace(worst, problem=wrong_size(volume, stamp[0]), path=folder.path / volume.name)
         return worst
 
 

@@ -167,12 +167,12 @@ SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda p: os.truncate(p, 0), "is truncated"),
     "a byte long": (lambda p: append(p, b"\0"), "is too long"),
     "another archive behind it": (lambda p: append(p, p.read_bytes()), "is too long"),
-    "a link to it": (lambda p: replaced(p, lambda q: q.symlink_to(q.parent.parent / "moved-away")), "not a regular file"),
-    "a dangling link": (lambda p: replaced(p, lambda q: q.symlink_to("/nowhere")), "not a regular file"),
-    "a link to itself": (lambda p: replaced(p, lambda q: q.symlink_to(q.name)), "not a regular file"),
-    "a FIFO": (lambda p: replaced(p, os.mkfifo), "not a regular file"),
-    "a directory": (lambda p: replaced(p, Path.mkdir), "not a regular file"),
-    "a socket": (lambda p: replaced(p, lambda q: os.mknod(q, 0o140644)), "not a regular file"),
+    "a link to it": (lambda p: replaced(p, lambda q: q.symlink_to(q.parent.parent / "moved-away")), "instead of a file"),
+    "a dangling link": (lambda p: replaced(p, lambda q: q.symlink_to("/nowhere")), "instead of a file"),
+    "a link to itself": (lambda p: replaced(p, lambda q: q.symlink_to(q.name)), "instead of a file"),
+    "a FIFO": (lambda p: replaced(p, os.mkfifo), "instead of a file"),
+    "a directory": (lambda p: replaced(p, Path.mkdir), "instead of a file"),
+    "a socket": (lambda p: replaced(p, lambda q: os.mknod(q, 0o140644)), "instead of a file"),
 }
 
 

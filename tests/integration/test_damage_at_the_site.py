@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from airgap.format.names import parity_name, volume_name
 from tests.support.bundles import catalog_of, flip
 from tests.support.cli import DAMAGED, MEDIA, Words, failed, here
 from tests.support.confidential import Reader
+from tests.support.crash import crasher
 from tests.support.desks import TOOL, VOLUME_SIZE, WEB, Made, make_bundles
 from tests.support.drops import Drop, kinds
 from tests.support.mediaset import make_bundle
@@ -289,6 +291,21 @@ def test_a_scratch_that_is_too_small_ends_with_6_and_leaves_nothing(desk: Desk, 
         assert list(small.iterdir()) == []
     assert not (desk.store / "index.json").exists()
     assert desk.history() == [("failed", "prod-3", MEDIA)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("at", ["inside write new file #1", "before rename SHA256SUMS #1", "before write at target #1"])
+def test_nothing_of_a_repair_stays_whatever_ends_it(desk: Desk, at: str, number: signal.Signals) -> None:
+    lose(desk.bundle)
+    scratch = desk.work / "scratch"
+    scratch.mkdir()
+    command: Words = [*desk.command("import"), "--repair", "--scratch", scratch]
+    with crasher(desk.work / "home") as driver:
+        assert driver.crash(at, *command, number=number).returncode in (130, -number)
+        assert bool(list(scratch.iterdir())) == (number == signal.SIGKILL)
+        assert driver.run(*command).returncode == 0
+    assert list(scratch.iterdir()) == []
+    assert [event for event, _, _ in desk.history()] == ["interrupted", "import"]
 
 
 def test_a_repaired_volume_is_judged_like_any_other(desk: Desk) -> None:

@@ -127,7 +127,7 @@ def test_a_volume_is_known_by_its_content_and_not_by_its_name(drop: Drop, made: 
     flip(drop.root / "three/volume-0002.tar", 20_000)
     events = drop.once()
     assert any(f"{drop.root / 'three'}: their content matches no catalog that is waiting" in event["message"] for event in events)
-    assert "volume 2 of 3 (volume-0002.tar): missing" in next(one for one in events if one["event"] == "waiting")["waits_for"]
+    assert "volume 2 of 3 (volume-0002.tar) is missing" in next(one for one in events if one["event"] == "waiting")["waits_for"]
 
 
 def test_what_nobody_trusted_vouches_for_is_refused_unread_until_the_policy_changes(drop: Drop, made: Made, tmp_path: Path) -> None:
