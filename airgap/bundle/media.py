@@ -101,7 +101,7 @@ class Media:
         return found
 
     def _find_volume(self, volume: Volume, resent: Mapping[int, Stretch]) -> tuple[list[Path], str, Path | None]:
-        """The whole files of a volume, or one that is whole but for the blocks that were sent again; else what is wrong with which."""
+        """The whole files of a volume, or one that lacks only blocks that were sent again; else what is wrong with which."""
         problem, usable, whole = "is missing", list[Path](), list[Path]()
         bad: Path | None = None
         for directory in self.directories:

@@ -65,7 +65,7 @@ def test_a_state_of_an_earlier_version_opens_and_knows_no_generations(tmp_path: 
         state.record_import("prod", 1, ONE, "oci:/a", "loaded")
     connection = sqlite3.connect(tmp_path / "state/state.db")
     dropped = "".join(f"DROP TABLE {table}; " for table in ("stood", "brought", "generations", "custody", "owners"))
-    connection.executescript(f"{dropped}PRAGMA user_version = 2;")
+    connection.executescript(f"{dropped}ALTER TABLE history DROP COLUMN code; PRAGMA user_version = 2;")
     connection.close()
     for _ in range(2):
         with State(tmp_path / "state") as state:
