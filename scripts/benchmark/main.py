@@ -8,7 +8,7 @@ import statistics
 import sys
 from dataclasses import asdict
 
-from benchmark import corpus, incremental, media, parity, patches, serving, stage
+from benchmark import corpus, incremental, media, parity, patches, serving, stage, startup
 from benchmark.contest import Contest, Round
 from benchmark.registry import Registry
 
@@ -32,6 +32,7 @@ other parts, each with --help:
   scripts/bench media         media check beside sha256sum of the same volume
   scripts/bench parity        media repair beside sha256sum of the files that it reads
   scripts/bench serve         64 parallel pulls from airgap serve, beside nginx with the same files
+  scripts/bench startup       the start of small commands, beside the import of typer
 """
 
 _PARTS = {
@@ -40,6 +41,7 @@ _PARTS = {
     "parity": parity.main,
     "patches": patches.main,
     "serve": serving.main,
+    "startup": startup.main,
 }
 
 

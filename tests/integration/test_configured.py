@@ -34,7 +34,7 @@ state = "state"
 
 [site.receipt]
 key = "keys/airgap.key"
-output = "site.receipt"
+out = "site.receipt"
 
 [site.mirror-config]
 out = "hosts"
@@ -66,7 +66,7 @@ def test_two_months_need_two_commands_each_and_the_rest_is_configured(
     for desk, text in ((exporter, EXPORTER), (site, SITE.format(target=target.address))):
         desk.mkdir()
         (desk / "airgap.toml").write_text(text)
-        run("keys", "generate", "--out", desk / "keys")
+        run("keys", "generate", "--no-passphrase", "--out", desk / "keys")
         monkeypatch.chdir(desk)
         assert "good" in run("config", "check")
         assert f"{desk.name}/new.toml" in run("init", "--stream", "edge", "--list", "a.txt", "--out", desk / "new.toml")
@@ -92,8 +92,8 @@ def test_two_months_need_two_commands_each_and_the_rest_is_configured(
     assert (site / "site.receipt").is_file()
     run("mirror-config")
     assert list((site / "hosts").iterdir())
-    assert "prod-site-0001" in run("rollback", "--stream", "prod-site", "--to", "1")
-    run("rollback", "--stream", "prod-site", "--to", "2")
+    assert "prod-site-0001" in run("rollback", "--stream", "prod-site", "--serial", "1")
+    run("rollback", "--stream", "prod-site", "--serial", "2")
     run("prune", "--keep", "1", "--plan", "prune.json")
     assert "removed" in run("prune", "--apply", "prune.json")
     # another target, with a memory of its own; the rest is the section's
@@ -109,9 +109,9 @@ def test_export_unlike_the_last_one_says_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("AIRGAP_CONFIG")
     monkeypatch.chdir(tmp_path)
     Path("airgap.toml").write_text(EXPORTER)
-    run("keys", "generate", "--out", "keys")
-    run("keys", "generate", "--out", "other")
-    run("keys", "generate", "--out", "recipient", "--type", "x25519")
+    run("keys", "generate", "--no-passphrase", "--out", "keys")
+    run("keys", "generate", "--no-passphrase", "--out", "other")
+    run("keys", "generate", "--no-passphrase", "--out", "recipient", "--type", "x25519")
     with LayoutStore(tmp_path / "store") as layout:
         images.publish(layout, "docker.io/shop/web:1", images.multi_arch("web"))
         layout.commit()

@@ -6,7 +6,13 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+#: Here and not in `inputs`, so that a command that reads little loads little.
+PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help="File that holds the passphrase of the key.")]
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -15,7 +15,7 @@ import typer
 
 from airgap import fsio
 from airgap.admission import site
-from airgap.cli.options.passphrases import PassphraseOption as PassphraseOption
+from airgap.cli.options.groups import PassphraseOption as PassphraseOption
 from airgap.errors import UsageError
 from airgap.format.times import format_time, parse_time
 from airgap.lists import Wishes, merge_wishes, parse_list, together

@@ -11,8 +11,7 @@ import typer
 from airgap.bundle.media import Media
 from airgap.bundle.several import several, unverified
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
-from airgap.cli.options.groups import grouped
-from airgap.cli.options.passphrases import PassphraseOption
+from airgap.cli.options.groups import PassphraseOption, grouped
 from airgap.cli.terminal.batch import Batch, Told
 from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.format.catalog import Catalog
