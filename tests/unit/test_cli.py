@@ -20,7 +20,7 @@ COMMANDS = [
     ("serve",), ("keys", "generate"), ("receipt",), ("discover",), ("diff",), ("merge",), ("login",), ("logout",),
     ("policy", "init"), ("policy", "add"), ("policy", "remove"), ("policy", "check"), ("policy", "explain"),
     ("report",), ("toolkit",), ("media", "log"),
-    ("init",), ("config", "show"), ("config", "check"),
+    ("init",), ("config", "show"), ("config", "check"), ("help",), ("version",), ("completion",), ("man",), ("watch",),
 ]  # fmt: skip
 ROOT = Path(__file__).parents[2]
 
