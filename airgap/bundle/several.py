@@ -77,7 +77,10 @@ def several(paths: Iterable[Path], read: Reading, say: Callable[[str], None] = l
         Damaged: a directory holds too many files.
         MediaError: the disk refuses.
     """
-    holders, loose = _by_catalog(dict.fromkeys(found for path in paths for found in bundle_directories(path)))
+    directories = list(dict.fromkeys(found for path in paths for found in bundle_directories(path)))
+    if sum(fsio.is_there(directory / names.CATALOG) for directory in directories) < 2:
+        return []  # and is not read: what is vouched for must be what is used
+    holders, loose = _by_catalog(directories)
     if len(holders) < 2:
         return []
     found = []
