@@ -26,7 +26,7 @@ Reading = Callable[[Sequence[Path]], Outline | None]
 
 
 @dataclass(frozen=True)
-class Lying:
+class OnMedia:
     """What lies on the media of one bundle.
 
     Attributes:
@@ -58,7 +58,7 @@ def unverified(directories: Sequence[Path]) -> Outline | None:
         return None
 
 
-def several(paths: Iterable[Path], read: Reading, say: Callable[[str], None] = lambda _: None) -> list[Lying]:
+def several(paths: Iterable[Path], read: Reading, say: Callable[[str], None] = lambda _: None) -> list[OnMedia]:
     """The bundles on these media, in the order of stream and serial; those whose catalogs are not believed last.
 
     One bundle needs no sorting, and neither do media without any catalog: ``Media.find`` takes them or says what is wrong.
@@ -88,7 +88,7 @@ def several(paths: Iterable[Path], read: Reading, say: Callable[[str], None] = l
         if all(fsio.is_there(directory / names.SUPPLEMENT) for directory in held):
             say(f"{listing([str(directory) for directory in held])}: a supplement for a bundle that is not here")
         else:
-            found.append(Lying(tuple(held), digest, read(held)))
+            found.append(OnMedia(tuple(held), digest, read(held)))
     believed = [bundle for bundle in found if bundle.outline is not None]
     strange = []
     for bundle in found:
@@ -118,7 +118,7 @@ def _by_catalog(directories: Iterable[Path]) -> tuple[dict[Digest, list[Path]], 
     return holders, loose
 
 
-def in_order(bundles: Sequence[Lying]) -> list[Lying]:
+def in_order(bundles: Sequence[OnMedia]) -> list[OnMedia]:
     """By stream and serial, as ``watch`` imports them."""
     return sorted(bundles, key=lambda one: (one.outline.stream, one.outline.serial) if one.outline else ("", 0))
 
@@ -131,7 +131,7 @@ def first_block(path: Path, size: int) -> str:
     return hashlib.sha256(buffer[:count]).hexdigest()
 
 
-def _add(bundles: list[Lying], directories: Sequence[Path], *, by_name: bool = False) -> bool:
+def _add(bundles: list[OnMedia], directories: Sequence[Path], *, by_name: bool = False) -> bool:
     """Give directories to the bundles that they belong to; whether there was one."""
     owners = [n for n, one in enumerate(bundles) if any(_belongs(directory, one, by_name) for directory in directories)]
     for number in owners:
@@ -139,7 +139,7 @@ def _add(bundles: list[Lying], directories: Sequence[Path], *, by_name: bool = F
     return bool(owners)
 
 
-def _belongs(directory: Path, bundle: Lying, by_name: bool) -> bool:
+def _belongs(directory: Path, bundle: OnMedia, by_name: bool) -> bool:
     if bundle.outline is None:
         return False
     if by_name and directory.name == bundle.name:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airgap.bundle.several import Lying
+from airgap.bundle.several import OnMedia
 from airgap.format.names import bundle_name
 from airgap.state import State
 
 
-def passed_over(bundle: Lying, bundles: Sequence[Lying], state: State, memory: str, allow_older: bool) -> str:
+def passed_over(bundle: OnMedia, bundles: Sequence[OnMedia], state: State, memory: str, allow_older: bool) -> str:
     """Why a bundle is left alone, or an empty string.
 
     Media are reused, and carry last month's bundle beside this month's. That one may have expired since, and its serial is too old
@@ -39,13 +39,13 @@ def passed_over(bundle: Lying, bundles: Sequence[Lying], state: State, memory: s
     return ""
 
 
-def before(bundle: Lying, bundles: Sequence[Lying]) -> Lying | None:
+def before(bundle: OnMedia, bundles: Sequence[OnMedia]) -> OnMedia | None:
     """The bundle here that is imported right before this one of its stream."""
     older = [other for other in bundles if other.outline and _is_older(other, bundle)]
     return older[-1] if older else None
 
 
-def _is_older(one: Lying, other: Lying) -> bool:
+def _is_older(one: OnMedia, other: OnMedia) -> bool:
     if one.outline is None or other.outline is None:
         return False
     return one.outline.stream == other.outline.stream and one.outline.serial < other.outline.serial

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from airgap.bundle import presence
-from airgap.bundle.several import Lying
+from airgap.bundle.several import OnMedia
 from airgap.cli.terminal.console import Console, report_error
 from airgap.errors import AirgapError, disk_error, exit_code
 from airgap.text import plural
@@ -43,7 +43,7 @@ class Batch:
     _codes: list[int] = field(default_factory=list)
     _counts: dict[str, int] = field(default_factory=dict)
 
-    def run(self, bundles: Sequence[Lying], work: Callable[[Lying], Told | PassedOver]) -> None:
+    def run(self, bundles: Sequence[OnMedia], work: Callable[[OnMedia], Told | PassedOver]) -> None:
         """Go through the bundles, print the result, and end with the exit code of the first failure.
 
         Raises:
@@ -69,24 +69,24 @@ class Batch:
                 stopped[bundle.stream] = bundle.name
         self._print(len(bundles))
 
-    def _ended(self, bundle: Lying, found: Told | PassedOver) -> None:
+    def _ended(self, bundle: OnMedia, found: Told | PassedOver) -> None:
         if isinstance(found, PassedOver):
             self._tell(bundle, "passed over", {**found.facts, "why": found.why}, [f"passed over  {bundle.name}: {found.why}"])
         else:
             self._codes += [code for code in [found[0].get("exit_code", 0)] if code]
             self._tell(bundle, "already there" if found[0].get("already_there") else self.done, *found)
 
-    def _failed(self, bundle: Lying, error: AirgapError) -> None:
+    def _failed(self, bundle: OnMedia, error: AirgapError) -> None:
         if bundle.outline is not None and bundle.name not in error.what:
             error.what = f"{bundle.name}: {error.what}"
         self._codes.append(report_error(error, as_json=False))
         self._tell(bundle, "failed", {**error.facts(), "exit_code": exit_code(error)}, [f"FAILED       {_of(bundle, error.what)}"])
 
-    def _not_tried(self, bundle: Lying, first: str) -> None:
+    def _not_tried(self, bundle: OnMedia, first: str) -> None:
         facts = {"waits_for": first}
         self._tell(bundle, "not tried", facts, [f"not tried    {bundle.name}: {first} comes first and has failed"])
 
-    def _tell(self, bundle: Lying, outcome: str, facts: dict[str, Any], lines: list[str]) -> None:
+    def _tell(self, bundle: OnMedia, outcome: str, facts: dict[str, Any], lines: list[str]) -> None:
         self._counts[outcome] = self._counts.get(outcome, 0) + 1
         head = {"bundle": bundle.name, "catalog": str(bundle.digest), "directories": [str(path) for path in bundle.directories]}
         self._told.append(({**head, **facts, "outcome": outcome}, lines))
@@ -103,5 +103,5 @@ class Batch:
             raise typer.Exit(code)
 
 
-def _of(bundle: Lying, what: str) -> str:
+def _of(bundle: OnMedia, what: str) -> str:
     return what if bundle.name in what else f"{bundle.name}: {what}"

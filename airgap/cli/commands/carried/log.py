@@ -13,7 +13,7 @@ from airgap import fsio
 from airgap.admission import site
 from airgap.bundle.carried import read_custody
 from airgap.bundle.media import Media
-from airgap.bundle.several import Lying, several, unverified
+from airgap.bundle.several import OnMedia, several, unverified
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.batch import Batch, Told
@@ -83,7 +83,7 @@ def log_command(
     def code(facts: dict[str, Any]) -> int:
         return exit_code(Damaged("")) if show and facts["problems"] else 0
 
-    def log_one(one: Lying) -> Told:
+    def log_one(one: OnMedia) -> Told:
         facts, lines = log(one.directories)
         return facts | {"exit_code": code(facts)}, lines
 

@@ -13,7 +13,7 @@ from airgap.admission import site
 from airgap.admission.door import believed_by
 from airgap.admission.terms import Terms
 from airgap.bundle.media import Media
-from airgap.bundle.several import Lying, several
+from airgap.bundle.several import OnMedia, several
 from airgap.cli.commands.site.repairing import mender
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
@@ -111,7 +111,7 @@ def import_command(
         )
 
     asked = terms()  # a mistake is said now, not after others are done
-    found: list[Lying] = []
+    found: list[OnMedia] = []
     with contextlib.suppress(Damaged):  # which the import itself says, and keeps in the history
         found = several(paths, believed_by(asked), console.say)
         if not found:
@@ -121,7 +121,7 @@ def import_command(
     if dry_run:
         destination = Destination(spec, target_builder(spec, reach, threads, console))
 
-        def look(directories: Sequence[Path], one: Lying | None = None) -> Told | PassedOver:
+        def look(directories: Sequence[Path], one: OnMedia | None = None) -> Told | PassedOver:
             return _preview(directories, destination, terms(), where, console, one, found)
 
         _tell(paths, found, look, Batch(console, "previewed"))
@@ -130,7 +130,7 @@ def import_command(
     mend = mender(loading.repair, loading.scratch, where, console)
     leasing = Leasing(reach.options(threads, console), not loading.no_lease, break_lease)
 
-    def load(directories: Sequence[Path], one: Lying | None = None) -> Told | PassedOver:
+    def load(directories: Sequence[Path], one: OnMedia | None = None) -> Told | PassedOver:
         with (
             with_signatures(spec, given) as signing,
             State(where, begin=init_state) as memory,
@@ -146,7 +146,7 @@ def import_command(
     _tell(paths, found, load, Batch(console, "imported", in_order=True))
 
 
-def _tell(paths: Sequence[Path], found: Sequence[Lying], work: Callable[..., Told | PassedOver], batch: Batch) -> None:
+def _tell(paths: Sequence[Path], found: Sequence[OnMedia], work: Callable[..., Told | PassedOver], batch: Batch) -> None:
     """Import one bundle and print its result, or several one after the other."""
     if found:
         batch.run(found, lambda one: work(one.directories, one))
@@ -160,8 +160,8 @@ def _preview(
     terms: Terms,
     directory: Path,
     console: Console,
-    one: Lying | None,
-    found: Sequence[Lying],
+    one: OnMedia | None,
+    found: Sequence[OnMedia],
 ) -> Told | PassedOver:
     with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
         key = run.memory_key(destination.spec, terms, None)

@@ -18,7 +18,7 @@ from airgap.admission.door import Judged, UnverifiedBundle, believed_by, open_bu
 from airgap.admission.terms import Terms
 from airgap.bundle.chain import Chain, Link
 from airgap.bundle.diagnosis import diagnosing
-from airgap.bundle.several import Lying, several, unverified
+from airgap.bundle.several import OnMedia, several, unverified
 from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
@@ -167,7 +167,7 @@ def _bundles(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, conso
     return _Served(f"bundle {listing([bundle.catalog.name for bundle in opened])}", chain, lambda: None, lambda: served)
 
 
-def _open_all(found: Sequence[Lying], terms: Terms | None, secrets: Secrets, console: Console) -> list[Judged | UnverifiedBundle]:
+def _open_all(found: Sequence[OnMedia], terms: Terms | None, secrets: Secrets, console: Console) -> list[Judged | UnverifiedBundle]:
     """Those that can be served; raises the first error if none can."""
     opened: list[Judged | UnverifiedBundle] = []
     errors: list[AirgapError] = []
