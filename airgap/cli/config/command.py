@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
+from airgap.cli.config.variables import CHOICE, variable_of
 from airgap.cli.grammar.commands import Command
 from airgap.cli.grammar.values import is_on, read_plainly
 
@@ -24,7 +25,6 @@ ConfigOption = Annotated[
         show_default="./airgap.toml, else ~/.config/airgap/airgap.toml, else /etc/airgap/airgap.toml",
     ),
 ]
-CHOICE = "airgap.config"  # what ``--config`` says, for whoever has the context
 
 
 class ConfiguredCommand(Command):
@@ -51,11 +51,6 @@ class ConfiguredCommand(Command):
         rest = super().parse_args(ctx, args)
         ctx.params.update({name: ctx.default_map[name] for name in found.replaced})
         return rest
-
-
-def variable_of(name: str) -> str:
-    """``volume-size`` -> ``AIRGAP_VOLUME_SIZE``."""
-    return "AIRGAP_" + name.upper().replace("-", "_")
 
 
 def places_for(parameter: Any) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airgap.cli.config.command import CHOICE
 from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant
 from airgap.cli.config.keys import Key, keys_of, plain
 from airgap.cli.config.places import find as find_file
 from airgap.cli.config.sections import check, gather, keys_of_commands
+from airgap.cli.config.variables import CHOICE
 from airgap.errors import UsageError
 from airgap.oci.places import is_place
 from airgap.text import listing, printable

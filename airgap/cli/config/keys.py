@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airgap.cli.config.command import variable_of
 from airgap.cli.config.document import Setting, meant
 from airgap.cli.config.paths import rebased
+from airgap.cli.config.variables import variable_of
 from airgap.errors import UsageError
 from airgap.text import printable
 
