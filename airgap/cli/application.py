@@ -47,7 +47,7 @@ _TABLE: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "rollback": ("site.rollback:rollback_command", "Move the names of a stream to an earlier or later bundle"),
     },
     "On both sides": {
-        "history": ("history:history_command", "Show what was exported, imported and refused on this machine"),
+        "history": ("history:history_command", "Show what was exported, imported, refused or interrupted here"),
         "init": ("init:init_command", "Write a commented airgap.toml"),
         "config": ("config:config", "Show and check the configuration"),
         "login": ("connected.login:login_command", "Log in to a registry"),

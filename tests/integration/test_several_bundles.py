@@ -39,6 +39,11 @@ class Stick:
     def put(self, bundle: Path, root: Path | None = None) -> Path:
         return Path(shutil.copytree(bundle, (root or self.root) / bundle.name))
 
+    def history(self) -> list[tuple[str, str, int]]:
+        """What the site did with each: event, bundle and exit code."""
+        events = json.loads(here("history", "--state", self.work / "state", "--json").stdout)["history"]
+        return [(one["event"], f"{one['stream']}-{one['serial']}", one["exit_code"]) for one in events]
+
     def images(self) -> list[str]:
         index = self.work / "store" / "index.json"
         found = json.loads(index.read_bytes())["manifests"] if index.exists() else []
@@ -125,7 +130,7 @@ def test_a_failure_stops_its_stream_and_no_other(stick: Stick) -> None:
     _, bad, waiting = told(done, DAMAGED)
     assert (bad["exit_code"], waiting["waits_for"]) == (DAMAGED, "prod-0001")
     assert "volume-0001.tar" in bad["where"]
-    assert "airgap: error: prod-0001: " in done.stderr
+    assert "airgap: error: the bundle prod-0001 is damaged: volume 1 of " in done.stderr
     assert stick.images() == [TOOL]
     assert outcomes(stick.site("verify"), DAMAGED) == [("lab-0007", "verified"), ("prod-0001", "failed"), ("prod-0002", "verified")]
     shutil.copy(stick.made.bundle / "volume-0001.tar", stick.root / "prod-0001")
@@ -137,6 +142,36 @@ def test_a_missing_volume_is_said_of_its_bundle(stick: Stick) -> None:
     done = stick.site("import")
     assert outcomes(done, DAMAGED) == [("lab-0007", "imported"), ("prod-0001", "imported"), ("prod-0002", "failed")]
     assert "prod-0002 is incomplete" in done.stderr
+
+
+def test_damage_of_one_is_told_as_if_it_lay_there_alone_and_the_history_has_each(stick: Stick) -> None:
+    flip(stick.root / "prod-0001" / "volume-0001.tar", 100)
+    bad = told(stick.site("import"), DAMAGED)[1]
+    alone = json.loads(stick.site("import", paths=(stick.root / "prod-0001",)).stdout)
+    assert {name: bad[name] for name in alone} == alone
+    assert "airgap media repair" in bad["next"]
+    assert stick.history() == [("import", "lab-7", 0), ("failed", "prod-1", DAMAGED), ("failed", "prod-1", DAMAGED)]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_each_is_repaired_if_its_own_parity_suffices(stick: Stick, missing: bool) -> None:
+    made = stick.made
+    made.sender.bundle(made.origin, made.references, stick.root, stream="spare", serial=1, volume_size=VOLUME_SIZE, parity=1)
+    for name in ("prod-0001", "spare-0001"):
+        volume = stick.root / name / "volume-0002.tar"
+        if missing:
+            volume.unlink()
+        else:
+            flip(volume, 100)
+    before = tree(stick.root)
+    done = stick.site("import", "--repair", "--replace-names")
+    said = ["imported", "failed", "not tried", "imported"]
+    assert outcomes(done, DAMAGED) == list(zip([*ALL, "spare-0001"], said, strict=True))
+    lab, lost, _, mended = told(done, DAMAGED)
+    assert (lab["repaired"], [one["file"] for one in mended["repaired"]]) == ([], ["volume-0002.tar"])
+    assert "prod-0001.request.json" in lost["next"]
+    assert stick.history() == [("import", "lab-7", 0), ("failed", "prod-1", DAMAGED), ("import", "spare-1", 0)]
+    assert tree(stick.root) == before
 
 
 def test_a_bundle_that_nobody_vouches_for_is_refused_after_the_others(stick: Stick) -> None:

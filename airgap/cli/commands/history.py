@@ -31,7 +31,7 @@ def history_command(
     state: inputs.StateOption = None,
     said: Said = Said(),
 ) -> None:
-    """Show what was exported, imported, refused or interrupted on this machine: when and why.
+    """Show what was exported, imported, refused or interrupted here: when and why.
 
     The oldest comes first. With -v, also show the catalog's digest and the reason for everything that was accepted.
 
