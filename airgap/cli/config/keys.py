@@ -24,7 +24,7 @@ _NONE = frozenset({"help", "config", "version"})
 #: Another meaning under a name that is a key: a new airgap.toml no place for bundles.
 _OTHER_MEANING = frozenset({("init", "out")})
 #: Variables that airgap itself sets for the commands of ``--gate``, or that mean something else.
-RESERVED = frozenset({"AIRGAP_IMAGE", "AIRGAP_DIGEST", "AIRGAP_REFERENCE", "AIRGAP_REGISTRY", "AIRGAP_LAYOUT", "AIRGAP_CONFIG"})
+RESERVED = frozenset({"AIRGAP_IMAGE", "AIRGAP_DIGEST", "AIRGAP_REGISTRY_REFERENCE", "AIRGAP_LAYOUT", "AIRGAP_CONFIG"})
 #: What is decided for one run cannot be a standing order; ``allow-...`` neither.
 _ONE_RUN = frozenset(
     {
