@@ -59,7 +59,7 @@ def add_command(
     if stream:
         check_stream(stream)
     if not (key or image or image_default):
-        raise UsageError("nothing to add", expected="--key, --image or --image-default")
+        raise UsageError("nothing to add", expected="--public-key, --image or --image-default")
     keys = policykeys.bundle_keys(key, by_path=by_path)
     rules = policykeys.image_rules(image, by_path=by_path)
     with _edited(file, said, policykeys.remarks_of(keys, rules)) as edit:

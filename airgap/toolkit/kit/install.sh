@@ -116,7 +116,7 @@ for name in sorted(sums):
 if needed not in sums:
     have = " ".join(sorted(name[13:-4] for name in sums if name.startswith("requirements-")))
     fail(2, "this toolkit is not for this machine", "got: Python and machine %s" % needed[13:-4], "expected: one of %s" % have,
-         "next: make it anew on the connected side: airgap toolkit --platform ... --python ...")
+         "next: make it again on the connected side: airgap toolkit --platform ... --python ...")
 if not pip:
     damaged("this toolkit has no pip")
 END
