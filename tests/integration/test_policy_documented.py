@@ -143,8 +143,8 @@ def test_vendors_must_have_signed_and_nobody_else_gets_in(world: World) -> None:
     done = world.load(world.bundle("prod", (NGINX, APP), "airgap"), policy)
     assert done.returncode == 0, done.stderr
     assert "no image signatures required" not in done.stdout
-    assert f"accepted     {NGINX}: cosign signature 1" in done.stdout
-    assert f"accepted     {APP}: GPG signature" in done.stdout
+    assert re.search(rf"accepted     {NGINX} \(.+\): cosign signature 1", done.stdout)
+    assert re.search(rf"accepted     {APP} \(.+\): GPG signature", done.stdout)
     failed(world.load(world.bundle("prod", (NGINX, OTHER), "airgap"), policy), REFUSED, OTHER, "no sigstore signature exists")
     failed(world.load(world.bundle("prod", (NGINX,), "alice"), policy), REFUSED)
     mixed = here("policy", "add", policy, "--image", f"{OTHER.rpartition(':')[0]}=accept")

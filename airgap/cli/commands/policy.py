@@ -98,7 +98,7 @@ def init(
 
 def _init_lines(has_key: bool, otherwise: Otherwise, images: Collection[str]) -> Iterator[str]:
     if not has_key:
-        yield "This policy rejects every bundle: add keys with --key."
+        yield "This policy rejects every bundle: add keys with --public-key."
         return
     label = "other images" if images else "images"
     if otherwise is Otherwise.ACCEPT:

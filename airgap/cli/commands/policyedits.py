@@ -107,7 +107,7 @@ def remove_command(
     if stream:
         check_stream(stream)
     if not (key or image):
-        raise UsageError("nothing to remove", expected="--key or --image")
+        raise UsageError("nothing to remove", expected="--public-key or --image")
     remarks: list[str] = []
     with _edited(file, said, remarks) as edit:
         for text in image or []:
