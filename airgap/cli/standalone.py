@@ -22,6 +22,7 @@ from airgap.errors import AirgapError, Damaged, Interrupted, UsageError, disk_er
 from airgap.limits import MAX_LINE
 from airgap.media import words
 from airgap.media.check import check
+from airgap.schemas.names import headed
 from airgap.text import human_size, printable
 
 _STEP = 5  # per cent between two lines on a terminal
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         return _failed(error, options.json)
     except OSError as error:
         return _failed(disk_error(error, "system error", str(error.filename or "")), options.json)
-    facts = words.facts(reports)
+    facts = headed("media-check", words.facts(reports))
     shown = json.dumps(facts, indent=2) if options.json else "\n".join(printable(line, MAX_LINE) for line in words.lines(reports))
     sys.stdout.write(f"{shown}\n")
     sys.stdout.flush()
@@ -94,7 +95,7 @@ def _failed(error: AirgapError | Interrupted, as_json: bool) -> int:
     lines += [f"  {name + ':':<10}{printable(value, 1000)}" for name, value in facts.items()]
     sys.stderr.write("\n".join(lines) + "\n")
     if as_json:
-        sys.stdout.write(json.dumps({**error.facts(), "exit_code": code}) + "\n")
+        sys.stdout.write(json.dumps(headed("error", {**error.facts(), "exit_code": code})) + "\n")
     return code
 
 

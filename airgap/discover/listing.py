@@ -56,8 +56,8 @@ class Discovery:
             "images": [image.to_json() for image in self.images],
             "possible": [image.to_json() for image in self.possible],
             "unresolved": [_remark(remark) for remark in self.unresolved],
-            "notes": [_remark(remark) for remark in self.notes],
-            "files": self.files,
+            "noted": [_remark(remark) for remark in self.notes],
+            "file_count": self.files,
         }
 
 
@@ -249,4 +249,4 @@ def _place(place: Position) -> dict[str, Any]:
 
 
 def _remark(remark: Remark) -> dict[str, Any]:
-    return {**_place(remark.place), "what": remark.what, "got": remark.got, "hint": remark.hint}
+    return {**_place(remark.place), "what": remark.what, "got": remark.got, "next": remark.hint}

@@ -77,8 +77,8 @@ class Shown:
             "reference": name,
             "digest": self.digest,
             "platforms": list(self.platforms or ()),
-            "attachments": sum(counts(one.kind) for one in self.hanging),
-            "signatures": sum(one.is_signature for one in self.hanging),
+            "attachment_count": sum(counts(one.kind) for one in self.hanging),
+            "signature_count": sum(one.is_signature for one in self.hanging),
             "is_signature": self.is_signature,
         }
 
@@ -110,8 +110,8 @@ class Compared:
         return {
             "name": self.label,
             "kind": self.kind,
-            "images": len(self.images),
-            "blobs": len(self.blobs),
+            "image_count": len(self.images),
+            "blob_count": len(self.blobs),
             "bytes": self.carried,
             "full_bytes": self.full,
             **self.savings,
@@ -151,7 +151,10 @@ class Changed:
             "reference": self.reference,
             "from": self.old,
             "to": self.new,
-            **{name: getattr(self, name) for name in ("platforms_gained", "platforms_lost", "left_out", "no_longer_left_out")},
+            "platforms_gained": self.platforms_gained,
+            "platforms_lost": self.platforms_lost,
+            "left_out_count": self.left_out,
+            "no_longer_left_out_count": self.no_longer_left_out,
             **{name: _sorts(getattr(self, name)) for name in ("gained", "lost", "replaced")},
             "signatures_lost": self.signatures_lost,
         }
@@ -187,7 +190,7 @@ class Difference:
             "moved": [change.facts() for change in self.moved],
             "changed": [change.facts() for change in self.changed],
             "unchanged": self.unchanged,
-            "blobs": {
+            "compared_blobs": {
                 "shared": _blobs(b, a.keys() & b.keys()),
                 "only_a": _blobs(a, a.keys() - b.keys()),
                 "only_b": _blobs(b, b.keys() - a.keys()),
@@ -272,7 +275,7 @@ def _change(name: str, old: Shown, new: Shown) -> Changed:
 
 def _sorts(found: Counter[Sort]) -> list[dict[str, Any]]:
     return [
-        {"kind": sort.kind, "artifact_type": sort.artifact_type, "of": sort.of, "signature": sort.is_signature, "count": count}
+        {"kind": sort.kind, "artifact_type": sort.artifact_type, "of": sort.of, "is_signature": sort.is_signature, "count": count}
         for sort, count in sorted(found.items())
     ]
 

@@ -210,7 +210,7 @@ def _file_facts(state: FileState) -> dict[str, Any]:
         "size": state.file.size,
         "state": state.word,
         "disk": state.home,
-        "expected": state.expected,
+        "expected_here": state.expected,
         "lost_blocks": sorted(state.lost),
         "resent_blocks": sorted(state.brought),
         "copies": [
@@ -220,7 +220,7 @@ def _file_facts(state: FileState) -> dict[str, Any]:
                 "trouble": "" if one.good else trouble(one),
                 "damaged_blocks": list(one.damaged),
                 "unreadable_blocks": list(one.unreadable),
-                "foreign": one.foreign,
+                "other_file": one.foreign,
             }
             for one in state.findings
         ],

@@ -106,7 +106,7 @@ def read_names(raw: bytes, name: str) -> list[tuple[Reference, Reference]]:
         if "images" in document and isinstance(document["images"], list):
             pairs = [_pair(entry, where) for entry in document["images"]]
         else:
-            pairs = list(strictjson.mapping(document.get("names"), where).items())
+            pairs = [_pair(entry, where) for entry in strictjson.array(document.get("names"), where)]
         return [(Reference.parse(source), Reference.parse(strictjson.string(place, where))) for source, place in pairs]
     except (Damaged, UsageError) as error:
         raise UsageError(

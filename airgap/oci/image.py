@@ -211,6 +211,24 @@ class Image:
         }
         return result | {name: items for name, items in lists.items() if items}
 
+    def facts(self) -> dict[str, Any]:
+        """For ``--json``: the same, always with every key, and with keys that mean one thing in all results."""
+        return {
+            "reference": str(self.reference),
+            **_pointed_at(self.root),
+            "platforms": list(self.platforms),
+            "omitted": [str(digest) for digest in self.omitted],
+            "foreign_layers": [str(digest) for digest in self.foreign],
+            "attachments": [
+                {"kind": kind, "subject": str(subject), "tag": tag, **_pointed_at(descriptor)}
+                for kind, subject, tag, descriptor in (
+                    *((one.kind, one.subject, one.tag, one.descriptor) for one in self.attachments),
+                    *((LOOKASIDE, one.subject, None, one.descriptor) for one in self.signatures),
+                )
+            ],
+            "volume_numbers": list(self.volumes),
+        }
+
     @classmethod
     def from_json(cls, value: object, where: str) -> Image:
         """Read one strictly. Raises ``Damaged``."""
@@ -246,3 +264,8 @@ class Image:
 
 def _is_lookaside(value: object) -> bool:
     return isinstance(value, dict) and value.get("kind") == LOOKASIDE
+
+
+def _pointed_at(descriptor: Descriptor) -> dict[str, Any]:
+    digest, size = str(descriptor.digest), descriptor.size
+    return {"digest": digest, "size": size, "media_type": descriptor.media_type, "artifact_type": descriptor.artifact_type}

@@ -246,13 +246,13 @@ def summary(plan: Plan) -> dict[str, Any]:
                 "reference": str(image.reference),
                 "digest": str(image.root.digest),
                 "platforms": list(image.platforms),
-                "attachments": image.attachment_count,
+                "attachment_count": image.attachment_count,
                 "new_bytes": sum(fresh.values()),
                 "shared_bytes": sum(sizes.values()) - sum(fresh.values()) - sum(held.values()),
                 "held_bytes": sum(held.values()),
-                "omitted": len(image.omitted),
-                "foreign": [str(digest) for digest in image.foreign],
-                "volumes": list(image.volumes),
+                "omitted_count": len(image.omitted),
+                "foreign_layers": [str(digest) for digest in image.foreign],
+                "volume_numbers": list(image.volumes),
             }
         )
     volumes = [{"name": names.volume_name(i), "size": size} for i, size in enumerate(plan.sizes, 1)]
@@ -263,9 +263,9 @@ def summary(plan: Plan) -> dict[str, Any]:
         "volumes": volumes,
         "parity": parity,
         "parity_bytes": sum(plan.parity_sizes),
-        "blobs": len(plan.blobs),
+        "blob_count": len(plan.blobs),
         "download": plan.download,
-        "bundle": plan.written,
+        "bundle_bytes": plan.written,
         "held_blobs": len(held_parts),
         "held_bytes": sum(held_parts),
     }

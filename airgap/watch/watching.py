@@ -325,7 +325,7 @@ class Watcher:
             try:
                 lines = [line for line in lines if not line.startswith("bundle ")]
                 path = self._results.write(bundle.name, bundle.folders[0].path, {**facts, **head}, [*shown, *lines])
-                facts["result"] = str(path)
+                facts["result_file"] = str(path)
             except MediaError as error:
                 self._tell(WatchEvent("remark", f"the result could not be written: {error}", bundle.name))
         if keep is not None:

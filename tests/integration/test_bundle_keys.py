@@ -138,7 +138,7 @@ def test_scope_shopping_lands_under_the_name_that_was_judged(yard: Yard) -> None
     yard.refuses(yard.bundle(1), "does not accept the image docker.io/shop/web:1", policy=policy)
     yard.references[:] = [yard.origin.push("quay.io/lax/web:1", images.image([images.layer("web")]))]
     facts = yard.takes(yard.bundle(2), policy=policy)
-    assert list(facts["names"].values()) == ["quay.io/lax/web:1"]
+    assert [one["destination"] for one in facts["names"]] == ["quay.io/lax/web:1"]
 
 
 def test_exporter_compromised_a_well_signed_bundle_does_not_excuse_an_unsigned_image(yard: Yard) -> None:

@@ -58,7 +58,7 @@ def test_the_result_of_a_check_goes_into_the_log(media, tmp_path):
     result = tmp_path / "check.json"
     assert here("media", "check", *media, "--result", result).returncode == 0
     log(*media, "--who", "Anna", "--result", result)
-    assert log(media[0], "--show")["entries"][0]["checked"]["result"] == "good"
+    assert log(media[0], "--show")["entries"][0]["check"]["result"] == "good"
     failed(here("media", "log", *media, "--who", "Anna", "--result", media[0] / names.CATALOG), USAGE, "not the result of a check")
 
 
@@ -173,7 +173,7 @@ def test_import_keeps_who_carried_it_in_the_history(media, desk, made):
     assert "custody: carried by Anna, Bert (2 entries, 0 with a verified signature)" in done.stdout
     assert "carried by Anna, Bert" in desk.run("history").stdout
     kept = desk.json("history", "--custody")["custody"]
-    assert [(one["who"], one["place"]) for one in kept] == [("Anna", "depot 4"), ("Bert", "")]
+    assert [(one["who"], one["where"]) for one in kept] == [("Anna", "depot 4"), ("Bert", "")]
     imported(desk, made, media)
     assert len(desk.json("history", "--custody")["custody"]) == 2
 

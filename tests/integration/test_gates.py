@@ -85,7 +85,7 @@ def test_after_a_refusal_a_shorter_list_needs_restart(yard: Yard) -> None:
     yard.refused(REFUSED, yard.tool_name, options=gate)
     yard.list(yard.web_name)
     yard.refused(USAGE, "--restart", options=gate)
-    assert yard.export(*gate, "--restart")["images"] == 1
+    assert yard.export(*gate, "--restart")["image_count"] == 1
 
 
 def test_all_images_that_do_not_pass_are_named(yard: Yard) -> None:

@@ -48,11 +48,11 @@ def test_prune_loses_nothing_that_a_kept_generation_had_from_an_earlier_bundle(v
     far.prune(3)  # drops 1, which alone brought the tool of 2 and 3
     for serial, names in ((2, second), (3, third)):
         facts = done(far.back("prod", serial))
-        assert facts["new"] == [{"name": "origin.example/new:1", "removed": False}]
+        assert facts["new_names"] == [{"name": "origin.example/new:1", "kept": True}]
         assert far.names() == {**fourth, **names}
         whole(far, vendor, names)
     facts = done(far.back("prod", 2, "--remove-new"))
-    assert [one["name"] for one in facts["new"] if one["removed"]] == ["origin.example/new:1"]
+    assert [one["name"] for one in facts["new_names"] if not one["kept"]] == ["origin.example/new:1"]
     assert far.names() == second, "the tool existed then: it is moved, never removed"
 
 
@@ -63,8 +63,8 @@ def test_a_name_that_only_an_earlier_bundle_brought_outlives_every_prune(vendor:
     gone = far.prune(1)
     assert far.names() == before
     whole(far, vendor, before)
-    assert all(":sha256-" in one["name"] for one in gone["names"]), "what hung off images that no name stands for"
-    assert far.prune(1)["manifests"] == []
+    assert all(":sha256-" in one["name"] for one in gone["removed_names"]), "what hung off images that no name stands for"
+    assert far.prune(1)["removed_manifests"] == []
     done(far.back("prod", 4))
     failed(far.back("prod", 3), USAGE, "4")
 
@@ -81,7 +81,7 @@ def test_names_that_no_kept_bundle_brought_go_when_that_is_asked_for_and_rollbac
     assert sorted(far.names()) == ["app:2", "app:latest"]
     done(far.take(vendor.export("prod", ["app:1"])))  # a name that was removed and came back
     facts = done(far.back("prod", 2))
-    assert (facts["taken"], facts["new"]) == ([], [])
+    assert (facts["taken"], facts["new_names"]) == ([], [])
     assert sorted(far.names()) == ["app:1", "app:2", "app:latest"]
 
 

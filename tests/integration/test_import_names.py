@@ -39,7 +39,7 @@ def test_a_dry_run_says_what_an_import_then_does(site: SiteDesk, module_registry
     assert names == {WEB: f"{place}/front:stable", TOOL: f"{place}/quay.io-tools-tool:2"}
     assert {entry["change"] for entry in seen["names"]} == {"new"}
     done = run(site, to, "--map", rules)
-    assert done["names"] == names
+    assert {one["source"]: one["destination"] for one in done["names"]} == names
     assert (done["sent_blobs"], done["sent_bytes"]) == (seen["send_blobs"], seen["send_bytes"])
     again = run(site, to, "--map", rules, "--dry-run")
     assert {entry["change"] for entry in again["names"]} == {"same"}

@@ -30,7 +30,7 @@ def command(vendor: Vendor, *bundles: object) -> list[object]:
 
 
 def merge(vendor: Vendor, *bundles: object) -> Path:
-    return Path(done(here(*command(vendor, *bundles)))["bundle"])
+    return Path(done(here(*command(vendor, *bundles)))["path"])
 
 
 def receipt(far: Far, name: str) -> Path:

@@ -69,7 +69,7 @@ def merge(stream: Stream, tmp_path: Path, *bundles: object, state: Path | None =
     done = here(*command(stream, tmp_path, *bundles, state=state), "--json")
     assert done.returncode == 0, done.stderr
     facts: dict[str, Any] = json.loads(done.stdout)
-    return Path(facts["bundle"]), facts
+    return Path(facts["path"]), facts
 
 
 def catalog(bundle: Path) -> dict[str, Any]:
@@ -307,7 +307,7 @@ def test_diff_of_the_same_content_carried_differently(stream: Stream, tmp_path: 
     full = stream.export(2, tmp_path / "usb")
     facts = diff(full, stream.chain[2])
     assert facts["same"]
-    assert facts["blobs"]["only_a"]["count"] == 0
+    assert facts["compared_blobs"]["only_a"]["count"] == 0
     assert facts["a"]["full_bytes"] == facts["b"]["full_bytes"]
 
 

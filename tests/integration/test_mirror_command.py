@@ -57,7 +57,7 @@ def test_three_files_are_written_and_the_keys_that_hosts_need_are_named(desk: De
     code, facts = desk.run()
     assert code == 0
     names = ["policy.json", "registries.d/airgap.yaml", "registries.conf"]
-    assert facts["files"] == [str(desk.out / name) for name in names]
+    assert facts["paths"] == [str(desk.out / name) for name in names]
     assert all((desk.out / name).is_file() for name in names)
     assert facts["mode"] == "original"
     assert facts["key_files"] == ["/etc/pki/vendor.gpg"]

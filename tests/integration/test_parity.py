@@ -98,7 +98,7 @@ def test_the_same_export_makes_the_same_bytes_and_is_there_already(world: World,
         if not path.name.endswith(".sig"):
             assert (tmp_path / "again" / NAME / path.name).read_bytes() == path.read_bytes()
     facts = json.loads(world.export(tmp_path / "again", "--parity", 2, "--serial", 1, "--json").stdout)
-    assert (facts["already_there"], facts["parity"]) == (True, 2)
+    assert (facts["already_there"], facts["parity_count"]) == (True, 2)
     other = world.export(tmp_path / "again", "--parity", 1, "--serial", 1, check=False)
     assert other.returncode == 2
     assert "different content" in other.stderr

@@ -209,7 +209,7 @@ def test_imported_bundles_are_in_the_receipt(tmp_path: Path, origin: DockerRegis
     assert {digest: set(one.repositories) for digest, one in receipt.holdings.blobs.items()} == store
     carried = json.loads((bundle / "catalog.json").read_text())["blobs"]
     assert set(carried) <= set(receipt.holdings.blobs)
-    assert made["blobs"] + made["manifests"] == len(receipt.holdings.blobs)
+    assert made["blob_count"] + made["manifest_count"] == len(receipt.holdings.blobs)
     assert other["streams"] == {}
 
 
@@ -218,7 +218,7 @@ def test_receipt_is_signed_like_a_catalog(tmp_path: Path, origin: DockerRegistry
     site = Site.make(tmp_path / "site")
     out = tmp_path / "plant-7.receipt"
     made = site.json("receipt", f"docker://{origin.address}", "-o", out, "--site", "plant-7", "--key", site.key)
-    (signature,) = map(Path, made["signatures"])
+    (signature,) = map(Path, made["signature_files"])
     assert signature.name.startswith("plant-7.receipt.")
     assert signature.suffix == ".sig"
     decoded = subprocess.run(["base64", "-d", signature], capture_output=True, check=True).stdout

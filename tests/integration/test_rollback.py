@@ -29,10 +29,10 @@ def test_a_registry_goes_back_and_forward_again_and_prune_keeps_what_is_in_force
             life.site.import_(target, bundle)
         newest = walk(registry.address).below(prefix).tags
         done = back(life, target, 1)
-        assert sorted(one["name"].rpartition("/")[2] for one in done["moved"]) == ["app:latest", "tool:1"]
-        assert [one["name"].rpartition("/")[2] for one in done["new"]] == ["app:2", "app:3"]
+        assert sorted(one["name"].rpartition("/")[2] for one in done["moved_names"]) == ["app:latest", "tool:1"]
+        assert [one["name"].rpartition("/")[2] for one in done["new_names"]] == ["app:2", "app:3"]
         assert walk(registry.address).below(prefix).tags == newest | life.images[0]
-        assert back(life, target, 1)["moved"] == [], "a second time there is nothing to do"
+        assert back(life, target, 1)["moved_names"] == [], "a second time there is nothing to do"
         events = [e for e in life.site.json("history", state="site-state")["history"] if e["event"] == "rollback"]
         assert [(e["stream"], e["serial"], e["target"]) for e in events] == [("prod", 1, target)]
         life.site.run("prune", target, "--keep", 1, "--unlisted", "--plan", tmp_path / "plan.json", state="site-state")
@@ -51,12 +51,12 @@ def test_new_names_can_be_removed_from_a_layout(life: Life, tmp_path: Path) -> N
     target, store = f"oci:{tmp_path / 'store'}", tmp_path / "store"
     for bundle in life.bundles[:2]:
         life.site.import_(target, bundle)
-    assert [one["removed"] for one in back(life, target, 1, "--remove-new")["new"]] == [True]
+    assert [one["kept"] for one in back(life, target, 1, "--remove-new")["new_names"]] == [False]
     names = {f"{name.path}:{name.tag}" for name in LayoutStore(store).names() if name.tag and not name.tag.startswith("sha256-")}
     assert names == {f"{life.origin}/{name}" for name in life.images[0]}
     failed(_rollback(life, target, 2), USAGE, "pruned")
     assert life.site.import_(target, life.bundles[1])["already_there"] is False
-    assert back(life, target, 2)["moved"] == []
+    assert back(life, target, 2)["moved_names"] == []
 
 
 def test_nothing_is_moved_when_a_part_is_missing_and_every_missing_part_is_named(life: Life, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_nothing_is_moved_when_a_part_is_missing_and_every_missing_part_is_named
     (blobs / child).unlink()
     failed(_rollback(life, target, 1), DAMAGED, child)
     assert (store / "index.json").read_bytes() == before
-    assert back(life, target, 2)["moved"] != []
+    assert back(life, target, 2)["moved_names"] != []
 
 
 def test_what_is_not_remembered_is_told(life: Life, tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def test_partial_takes_what_the_supplement_brings_into_account(site: SiteDesk) -
     third = supplement(site.made.bundle, site.work / "third", 3)
     done = here("import", site.bundle, second, third, *fixed)
     assert done.returncode == 0, done.stderr
-    assert list(json.loads(done.stdout)["names"]) == [str(image.reference) for image in catalog_of(site.made.bundle).images]
+    wanted = catalog_of(site.made.bundle).images
+    assert [one["source"] for one in json.loads(done.stdout)["names"]] == [str(image.reference) for image in wanted]
 
 
 def test_a_supplement_counts_only_for_its_own_bundle(site: SiteDesk) -> None:

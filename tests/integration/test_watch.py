@@ -67,7 +67,7 @@ def test_a_damaged_volume_is_refused_once_and_taken_after_it_was_replaced(drop: 
     shutil.copy(volume(made.bundle, 2), place)
     assert kinds(drop.once(), "begun", "imported") == [("begun", "prod-0001"), ("imported", "prod-0001")]
     facts = drop.result("prod-0001")
-    assert (facts["outcome"], "error" in facts, set(facts["names"])) == ("imported", False, {WEB, TOOL})
+    assert (facts["outcome"], "error" in facts, {one["source"] for one in facts["names"]}) == ("imported", False, {WEB, TOOL})
 
 
 def test_started_again_it_does_nothing_twice(drop: Drop, made: Made) -> None:
@@ -171,7 +171,7 @@ def test_a_read_only_medium_is_not_written_to(drop: Drop, made: Made) -> None:
         drop.put_bundle(made.bundle, "usb")
         make_read_only(medium)
         (told,) = (event for event in drop.once() if event["event"] == "imported")
-        assert told["result"] == str(drop.state / "results/prod-0001.result.json")
+        assert told["result_file"] == str(drop.state / "results/prod-0001.result.json")
         assert [path.name for path in medium.iterdir()] == ["prod-0001"]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap.cli.main import run
+from tests.support.schemas import checked_output
 
 #: The names of the exit codes (airgap/errors.py).
 USAGE, REFUSED, DAMAGED, NETWORK, MEDIA = 2, 3, 4, 5, 6
@@ -25,7 +26,9 @@ def here(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [str(argument) for argument in arguments]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run(command)
-    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+    done = subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+    checked_output(done)
+    return done
 
 
 def failed(done: subprocess.CompletedProcess[str], code: int, *says: str, hint: bool = True) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 from airgap.format import names
 from tests.support.bundles import Sender
 from tests.support.cli import here
+from tests.support.schemas import checked, documents_of
 
 Events = list[dict[str, Any]]
 
@@ -82,6 +83,7 @@ class Drop:
         """A result for machines; the one for people is there too and names the same outcome."""
         path = self.root / f"{place}.result.json"
         facts: dict[str, Any] = json.loads(path.read_bytes())
+        assert checked(facts) == "result"
         assert f"outcome      {facts['outcome']}\n" in path.with_suffix(".txt").read_text()
         return facts
 
@@ -125,6 +127,7 @@ class Service:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.events.append(json.loads(line))
+            checked(self.events[-1])
             if (self.events[-1]["event"], self.events[-1]["bundle"]) == (event, bundle):
                 return self.events[-1]
         assert self._process.stderr is not None
@@ -134,6 +137,6 @@ class Service:
         """Send a signal; the exit code."""
         self._process.send_signal(number)
         output, errors = self._process.communicate()
-        self.events += [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        self.events += documents_of(output)
         assert "Traceback" not in errors, errors
         return self._process.returncode

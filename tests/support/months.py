@@ -241,7 +241,7 @@ class Months:
             for one in site.generations.values():
                 one.names.pop(name, None)
         again = done(site.far.run("prune", site.far.target, "--keep", keep, *options))
-        assert (again["manifests"], again["names"]) == ([], []), "a second time there is nothing to remove"
+        assert (again["removed_manifests"], again["removed_names"]) == ([], []), "a second time there is nothing to remove"
 
     def _forget(self, site: Model, name: str, *streams: str) -> None:
         site.now.pop(name, None)
@@ -266,7 +266,7 @@ class Months:
         site.now |= generation.names
         site.force[stream] = serial
         new = site.owned[stream] & site.now.keys() - generation.names.keys()
-        assert {_below(one["name"]) for one in facts["new"]} & set(NAMES) == new
+        assert {_below(one["name"]) for one in facts["new_names"]} & set(NAMES) == new
         if remove and new:
             others = {name for other in STREAMS if other != stream for name in site.owned[other]}
             left = names_of(site)
@@ -277,7 +277,7 @@ class Months:
             for (of, _), one in site.generations.items():
                 if of == stream and one.step > generation.step:
                     one.whole = False
-        assert done(site.far.back(stream, serial))["moved"] == [], "a second time there is nothing to move"
+        assert done(site.far.back(stream, serial))["moved_names"] == [], "a second time there is nothing to move"
 
     def receipt(self, site: Model) -> None:
         """A receipt says what is there, and all of it that is known."""
@@ -319,7 +319,7 @@ class Months:
             assert "needed: " in facts["next"], facts
             self.counts["merge refused: needs more"] += 1
             return
-        path = Path(done(result)["bundle"])
+        path = Path(done(result)["path"])
         images = {name: digest for one in chain for name, digest in one.images.items()}
         platform = {name: one.platform for one in chain for name in one.images}
         merged = Bundle(path, stream, int(path.name.rpartition("-")[2]), images, chain[0].full, any(platform.values()))

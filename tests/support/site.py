@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.schemas import checked_output
+
 CREATED = "2026-01-31T12:00:00Z"
 
 
@@ -56,6 +58,7 @@ class Site:
         command = [sys.executable, "-m", "airgap", *map(str, arguments)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         assert not check or done.returncode == 0, f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}"
+        checked_output(done)
         return done
 
     def json(self, *arguments: object, **options: Any) -> Any:

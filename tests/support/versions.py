@@ -126,7 +126,7 @@ class Stream:
         done = here(*self.command(number, out, *options, serial=serial, state=state), "--json")
         assert done.returncode == 0, done.stderr
         facts = json.loads(done.stdout)
-        return Path(facts["bundle"]), facts
+        return Path(facts["path"]), facts
 
     def command(
         self, number: int, out: Path, *options: object, serial: int | None = None, state: Path | None = None

@@ -99,7 +99,7 @@ class Vendor:
             "--again",
             "--json",
         ]
-        return Path(done(here("export", listed, *fixed, *options))["bundle"])
+        return Path(done(here("export", listed, *fixed, *options))["path"])
 
 
 def hash_of(seed: object) -> int:

@@ -45,7 +45,7 @@ def differences(a: Compared, b: Compared) -> dict[str, Any]:
 
 
 def sort(kind: str, artifact_type: str = "", *, of: str = "image", signature: bool = False) -> dict[str, Any]:
-    return {"kind": kind, "artifact_type": artifact_type, "of": of, "signature": signature, "count": 1}
+    return {"kind": kind, "artifact_type": artifact_type, "of": of, "is_signature": signature, "count": 1}
 
 
 def test_the_same_images_are_the_same_in_any_order() -> None:
@@ -82,9 +82,9 @@ def test_parts_that_are_left_out_although_the_digest_is_the_same() -> None:
     full = image("app:1", "a")
     filtered = replace(full, omitted=(descriptor("child").digest,))
     (changed,) = compare(content(full), content(filtered)).facts()["changed"]
-    assert changed["left_out"] == 1
+    assert changed["left_out_count"] == 1
     (changed,) = compare(content(filtered), content(full)).facts()["changed"]
-    assert changed["no_longer_left_out"] == 1
+    assert changed["no_longer_left_out_count"] == 1
 
 
 def test_a_signature_that_a_new_version_does_not_have_is_lost() -> None:
@@ -113,7 +113,7 @@ def test_a_gpg_signature_that_is_gone_is_lost() -> None:
     signed = image("app:1", "a", signatures=(LookasideSignature.of(descriptor("a").digest, b"gpg"),))
     plain = replace(signed, signatures=())
     assert compare(content(signed), content(plain)).facts()["changed"][0]["signatures_lost"] == 1
-    assert compare(content(plain), content(signed)).facts()["changed"][0]["gained"][0]["signature"]
+    assert compare(content(plain), content(signed)).facts()["changed"][0]["gained"][0]["is_signature"]
 
 
 def catalog(blobs: dict[str, Blob]) -> Catalog:
@@ -144,8 +144,8 @@ def test_blobs_and_what_a_bundle_would_be_in_full() -> None:
         "patch": Blob(7, carried.extents),
     }
     facts = compare(full, of_catalog(catalog(blobs))).facts()
-    assert (facts["blobs"]["shared"]["count"], facts["blobs"]["only_a"]["count"]) == (2, 0)
-    assert facts["blobs"]["only_b"] == {"count": 1, "bytes": 120, "digests": [Digest.of(b"new")]}
+    assert (facts["compared_blobs"]["shared"]["count"], facts["compared_blobs"]["only_a"]["count"]) == (2, 0)
+    assert facts["compared_blobs"]["only_b"] == {"count": 1, "bytes": 120, "digests": [Digest.of(b"new")]}
     assert facts["b"]["full_bytes"] == 220
     assert (facts["b"]["held_blobs"], facts["b"]["patched_blobs"], facts["b"]["patch_bytes"]) == (1, 1, 7)
     assert facts["verified"] is False
@@ -161,5 +161,5 @@ def test_receipts_are_compared_by_names_and_blobs() -> None:
     facts = compare(receipt(app_1="a", **{tag: "s"}), receipt(app_1="b")).facts()
     assert [change["reference"] for change in facts["moved"]] == ["app:1"]
     assert [entry["is_signature"] for entry in facts["removed"]] == [True]
-    assert facts["blobs"]["only_a"]["count"] == 2
+    assert facts["compared_blobs"]["only_a"]["count"] == 2
     assert differences(receipt(app_1="a"), receipt(app_1="a")) == {}

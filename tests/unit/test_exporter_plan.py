@@ -179,7 +179,7 @@ def test_parity_files_are_planned_and_change_nothing_else(lock: Lock) -> None:
     assert replace(plan, parity=0) == plain
     assert plan.parity_sizes == (max(plain.sizes),) * 3
     facts = summary(plan)
-    assert (facts["bundle"], facts["parity_bytes"]) == (plain.written, 3 * max(plain.sizes))
+    assert (facts["bundle_bytes"], facts["parity_bytes"]) == (plain.written, 3 * max(plain.sizes))
     assert [file["name"] for file in facts["parity"]] == ["parity-0001.bin", "parity-0002.bin", "parity-0003.bin"]
     assert summary(plain)["parity"] == []
 

@@ -173,11 +173,22 @@ def test_lists_say_the_same_in_every_form_and_can_be_read_again() -> None:
     pairs = [(one.source, one.destination) for one in everything]
     assert read_names(files["images.json"].encode(), "images.json") == pairs
     assert [tuple(line.split()) for line in files["images.txt"].splitlines()] == [(str(a), str(b)) for a, b in pairs]
-    said = json.dumps({"names": {str(a): str(b) for a, b in pairs}}).encode()
+    said = json.dumps({"names": [{"source": str(a), "destination": str(b)} for a, b in pairs]}).encode()
     assert read_names(said, "import.json") == pairs
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b'{"images": [{}]}', b'{"names": {"UPPER/x y": "z"}}', b'{"names": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"images": [{}]}',
+        b'{"names": [{"source": "UPPER/x y", "destination": "z"}]}',
+        b'{"names": [{"source": "a"}]}',
+        b'{"names": {"a": "b"}}',
+    ],
+)
 def test_what_is_no_file_of_names(raw: bytes) -> None:
     with pytest.raises(UsageError, match="not a file of names"):
         read_names(raw, "names.json")

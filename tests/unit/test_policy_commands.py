@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from airgap.errors import UsageError
+from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.trust.judge.explain import explain
 from airgap.trust.judge.images import Decision, ImageVerdict
+from airgap.trust.judge.judging import Judgement
 from airgap.trust.keys import signers as trust_keys
 from airgap.trust.policy.document import parse_policy
 from airgap.trust.policy.scopeadvice import unmatched
@@ -46,7 +48,7 @@ def openpgp(path: str, **fields: Any) -> list[dict[str, Any]]:
 def remarks(path: Path) -> list[dict[str, str]]:
     done = here("policy", "check", path, "--json")
     assert done.returncode == 0, done.stderr
-    found: list[dict[str, str]] = json.loads(done.stdout)["warnings"]
+    found: list[dict[str, str]] = json.loads(done.stdout)["advice"]
     return found
 
 
@@ -298,19 +300,19 @@ def test_explanation_with_verdicts_names_signature_and_key_for_every_instance() 
         "signedBy /k.gpg", accepted=True, reason="signature-1 by OpenPGP key 12", signature="signature-1", key="OpenPGP key 12"
     )
     no = Decision("signedBy /k.gpg", accepted=False, reason="no GPG signature exists")
-    verdicts = [
-        ("linux/amd64", ImageVerdict(reference, "default", (yes,))),
-        ("linux/arm64", ImageVerdict(reference, "default", (no,))),
+    judgements = [
+        Judgement(reference, Digest(DIGEST), platform, ImageVerdict(reference, "default", (decision,)))
+        for platform, decision in (("linux/amd64", yes), ("linux/arm64", no))
     ]
-    found = explain(policy, reference, verdicts)
+    found = explain(policy, reference, judgements)
     assert found.accepted is False
     assert found.lines[-4:] == (
-        "  linux/amd64: accepted",
+        f"  linux/amd64 {DIGEST}: accepted",
         "    1. signedBy /k.gpg: yes: signature-1 by OpenPGP key 12",
-        "  linux/arm64: REFUSED",
+        f"  linux/arm64 {DIGEST}: REFUSED",
         "    1. signedBy /k.gpg: NO: no GPG signature exists",
     )
     assert found.facts["instances"][0]["decisions"][0]["key"] == "OpenPGP key 12"
-    assert explain(policy, reference, verdicts[:1]).accepted is True
+    assert explain(policy, reference, judgements[:1]).accepted is True
     assert explain(policy, reference, []).accepted is False
     assert explain(policy, reference).accepted is None

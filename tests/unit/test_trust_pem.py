@@ -114,7 +114,7 @@ def test_policy_check_warns_of_a_der_key_for_images_and_not_for_bundles(tmp_path
     key = tmp_path / "vendor.der"
     key.write_bytes(der(_EC.pem))
     said = here("policy", "check", policy_file(tmp_path, key), "--json").stdout
-    assert any("not PEM" in found["what"] for found in json.loads(said)["warnings"]), said
+    assert any("not PEM" in found["what"] for found in json.loads(said)["advice"]), said
     assert "not PEM" not in here("policy", "check", policy_file(tmp_path, key, "airgap"), "--json").stdout
 
 

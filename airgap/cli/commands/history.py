@@ -15,6 +15,8 @@ from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
 from airgap.format.names import bundle_name, check_stream
 from airgap.state import Event, State
+from airgap.state.custody import Carried
+from airgap.state.generations import Brought
 from airgap.text import plural
 
 
@@ -45,10 +47,10 @@ def history_command(
         check_stream(stream)
     directory = inputs.state_directory(state)
     if generations:
-        said.console().result(*_generations(directory, stream))
+        said.console().result(*_generations(directory, stream), "history-generations")
         return
     if custody:
-        said.console().result(*_custody(directory, stream))
+        said.console().result(*_custody(directory, stream), "history-custody")
         return
     events: list[Event] = []
     if State.exists(directory):
@@ -66,7 +68,7 @@ def _generations(directory: Path, stream: str) -> tuple[dict[str, Any], list[str
             for one in memory.generations.read(target) if memory is not None else ():
                 if stream in ("", one.stream):
                     images = sum(brought.image for brought in one.brought)
-                    facts.append({**asdict(one), "target": target, "brought": [asdict(brought) for brought in one.brought]})
+                    facts.append({**asdict(one), "target": target, "brought": [_brought(brought) for brought in one.brought]})
                     notes = [word for word, holds in (("in force", one.in_force), ("pruned", one.pruned)) if holds]
                     content = ", ".join([plural(images, "image"), *notes])
                     lines.append(f"{one.at}  {bundle_name(one.stream, one.serial)}  {target}: {content}")
@@ -78,12 +80,22 @@ def _custody(directory: Path, stream: str) -> tuple[dict[str, Any], list[str]]:
     lines: list[str] = []
     with State(directory) if State.exists(directory) else contextlib.nullcontext() as memory:
         for of_stream, serial, one in memory.custody.read(stream) if memory is not None else ():
-            facts.append({"stream": of_stream, "serial": serial, **asdict(one)})
+            facts.append({"stream": of_stream, "serial": serial, **_carried(one)})
             where = f" at {one.place}" if one.place else ""
             result = f"; check: {one.result}" if one.result else ""
             note = f"; {one.note}" if one.note else ""
             lines.append(f"{one.at}  {bundle_name(of_stream, serial)}  {one.who}{where}{result}{note} ({one.vouched})")
     return {"custody": facts}, lines or ["none yet"]
+
+
+def _brought(one: Brought) -> dict[str, Any]:
+    facts = asdict(one)
+    return {"is_image": facts.pop("image"), **facts}
+
+
+def _carried(one: Carried) -> dict[str, Any]:
+    facts = asdict(one)
+    return {"digest": facts.pop("entry"), "where": facts.pop("place"), **facts}
 
 
 def _lines(event: Event, verbose: bool) -> Iterator[str]:

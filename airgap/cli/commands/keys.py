@@ -68,7 +68,7 @@ def generate(
         else:
             _refuse_existing(private, public)
             key_id = _make(private, public, kind, secret)
-    facts = {"private": str(private), "public": str(public), "id": key_id, "type": kind.value, "encrypted": secret is not None}
+    facts = {"private": str(private), "public": str(public), "key_id": key_id, "type": kind.value, "encrypted": secret is not None}
     console.result(
         facts,
         [

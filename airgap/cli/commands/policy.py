@@ -31,7 +31,7 @@ from airgap.oci.reference import Reference
 from airgap.text import listing, plural, printable
 from airgap.trust.judge.advice import Advice, advise, portability
 from airgap.trust.judge.explain import explain
-from airgap.trust.judge.images import ImageVerdict
+from airgap.trust.judge.judging import Judgement
 from airgap.trust.keys.keyfiles import called
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import Requirement
@@ -40,7 +40,7 @@ from airgap.trust.policy.words import in_words
 
 policy = typer.Typer(no_args_is_help=True, help="Write, change, check and explain the trust policy.")
 
-_Judged: TypeAlias = dict[Reference, list[tuple[str, ImageVerdict]]]
+_Judged: TypeAlias = dict[Reference, list[Judgement]]
 
 
 @policy.command("init")
@@ -136,7 +136,7 @@ def check(
     raw = fsio.read_input(file, MAX_POLICY, "policy")
     parsed = parse_policy(raw, str(file))
     remarks = advise(parsed, strictjson.parse_object(raw, str(file)), site.read_key)
-    facts = {"policy": str(file), "scopes": list(_scope_facts(parsed)), "warnings": [_remark_facts(remark) for remark in remarks]}
+    facts = {"policy": str(file), "scopes": list(_scope_facts(parsed)), "advice": [_remark_facts(remark) for remark in remarks]}
     said.console().result(facts, [*_scope_lines(parsed), "", *_remark_lines(remarks)])
 
 
@@ -187,7 +187,7 @@ def _judged(terms: Terms, bundle: list[Path], references: list[Reference]) -> tu
         raise UsageError("not in the bundle", where=catalog.name, got=listing(absent))
     judged: _Judged = {}
     for found in verdicts(opened.store, closures, terms):
-        judged.setdefault(found.reference, []).append((f"{found.platform} {found.instance}".strip(), found.verdict))
+        judged.setdefault(found.reference, []).append(found)
     return judged, tuple(remarks)
 
 

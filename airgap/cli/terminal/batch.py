@@ -10,7 +10,7 @@ import typer
 
 from airgap.bundle import presence
 from airgap.bundle.several import OnMedia
-from airgap.cli.terminal.console import Console, report_error
+from airgap.cli.terminal.console import Console, command_name, report_error
 from airgap.errors import AirgapError, disk_error, exit_code
 from airgap.text import plural
 
@@ -34,11 +34,13 @@ class Batch:
         console: where they are printed.
         done: what was done with a bundle, in one word: ``imported``.
         in_order: whether a failure stops the bundles of its stream that follow.
+        name: of the result of one bundle, if it is not the command's.
     """
 
     console: Console
     done: str
     in_order: bool = False
+    name: str = ""
     _told: list[Told] = field(default_factory=list)
     _codes: list[int] = field(default_factory=list)
     _counts: dict[str, int] = field(default_factory=dict)
@@ -98,6 +100,7 @@ class Batch:
         self.console.result(
             {"bundles": [facts for facts, _ in self._told], "exit_code": code},
             [*lines, f"result       {plural(count, 'bundle')}: {counts}"],
+            f"{self.name or command_name()}-bundles",
         )
         if code:
             raise typer.Exit(code)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import importlib
 import io
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -18,7 +21,9 @@ import typer
 from airgap.cli.terminal import colours
 from airgap.cli.terminal.meter import Meter
 from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, Refused, RegistryError, UsageError, exit_code
+from airgap.format.times import format_time
 from airgap.limits import MAX_LINE
+from airgap.schemas.names import headed
 from airgap.text import printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
@@ -106,13 +111,27 @@ class Console:
         global _latest
         _latest = self
 
-    def result(self, facts: dict[str, Any], lines: list[str]) -> None:
-        """Print the result: facts for ``--json``, lines for people; with ``--quiet`` without those about each single image."""
+    def result(self, facts: dict[str, Any], lines: list[str], name: str = "") -> None:
+        """Print the result.
+
+        Args:
+            facts: for ``--json``.
+            lines: for people; with ``--quiet`` without those about each single image.
+            name: of the result, the command's unless it has several.
+        """
         self.end()
+        facts = headed(name or command_name(), facts)
         stream = sys.stderr if self._stdout_taken else sys.stdout
         people = "\n".join(colours.coloured(printable(line, MAX_LINE), stream) for line in chosen(lines, self._quiet))
         stream.write((json.dumps(facts, indent=2) if self.as_json else people) + "\n")
         stream.flush()
+
+    def event(self, name: str, kind: str, message: str, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """With ``--json``, print one event of a service as one line."""
+        if self.as_json:
+            head = {"at": format_time(dt.datetime.now(dt.UTC)), "event": kind, "message": message}
+            sys.stdout.write(json.dumps(headed(name, {**head, **facts})) + "\n")
+            sys.stdout.flush()
 
     def stage(self, name: str, total: int, items: int = 0, noun: str = "image") -> None:
         """As ``Progress.stage``."""
@@ -206,6 +225,13 @@ def rest() -> None:
             _latest.end()
 
 
+def command_name() -> str:
+    """The running command: ``media-check`` for ``airgap media check``."""
+    click = typer.Context.__mro__[1].__module__.rpartition(".")[0]  # click itself, or the one that typer brings along
+    context = importlib.import_module(f"{click}.globals").get_current_context()
+    return "-".join(context.command_path.split()[1:])
+
+
 def tell(message: str) -> None:
     """Print one line outside of any command's progress."""
     _latest.tell(message) if _latest is not None else _write_line(message)
@@ -251,5 +277,5 @@ def report_error(error: AirgapError | Interrupted, as_json: bool) -> int:
     begin = "\n" if isinstance(error, Interrupted) and sys.stderr.isatty() else ""  # behind the terminal's ^C
     sys.stderr.write(begin + "\n".join(lines) + "\n")
     if as_json:
-        sys.stdout.write(json.dumps({**error.facts(), "exit_code": code}) + "\n")
+        sys.stdout.write(json.dumps(headed("error", {**error.facts(), "exit_code": code})) + "\n")
     return code

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from airgap.oci.reference import Reference
 from airgap.text import printable
 from airgap.trust.judge.images import ImageVerdict, judged_name
+from airgap.trust.judge.judging import Judgement
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.scopes import Selected, image_scopes, requirements_for_image
 from airgap.trust.policy.words import in_words
@@ -25,29 +26,29 @@ class Explanation:
     facts: dict[str, Any]
 
 
-def explain(policy: Policy, reference: Reference, verdicts: Sequence[tuple[str, ImageVerdict]] | None = None) -> Explanation:
+def explain(policy: Policy, reference: Reference, judgements: Sequence[Judgement] | None = None) -> Explanation:
     """Explain what the policy wants for an image, and with verdicts what it got.
 
     Args:
         policy: the site's policy.
         reference: the source reference; with both tag and digest the tag is judged, as on import.
-        verdicts: for each instance a name for people (platform, digest) and the verdict on it; None when there is no image at hand.
+        judgements: the verdict on each instance; None when there is no image at hand.
     """
     judged = judged_name(reference)
     selected = requirements_for_image(policy, judged)
     candidates = (*image_scopes(judged), "")
-    accepted = None if verdicts is None else bool(verdicts) and all(verdict.accepted for _, verdict in verdicts)
+    accepted = None if judgements is None else bool(judgements) and all(one.verdict.accepted for one in judgements)
     facts: dict[str, Any] = {
-        "image": str(reference),
+        "reference": str(reference),
         "scope": selected.label,
         "scopes_tried": list(_tried(candidates, selected)),
         "requirements": [in_words(requirement) for requirement in selected.requirements],
     }
-    if verdicts is not None:
-        facts |= {"accepted": accepted, "instances": [_instance_facts(name, verdict) for name, verdict in verdicts]}
+    if judgements is not None:
+        facts |= {"accepted": accepted, "instances": [one.facts() for one in judgements]}
     lines = [str(reference), *_scope_lines(candidates, selected), *_wish_lines(selected)]
-    for name, verdict in verdicts or ():
-        lines += _verdict_lines(name, verdict)
+    for one in judgements or ():
+        lines += _verdict_lines(f"{one.platform} {one.instance}".strip(), one.verdict)
     return Explanation(accepted, tuple(lines), facts)
 
 
@@ -79,12 +80,3 @@ def _verdict_lines(name: str, verdict: ImageVerdict) -> Iterator[str]:
     yield f"  {printable(name)}: {'accepted' if verdict.accepted else 'REFUSED'}"
     for number, decision in enumerate(verdict.decisions, 1):
         yield f"    {number}. {decision.requirement}: {'yes' if decision.accepted else 'NO'}: {decision.reason}"
-
-
-def _instance_facts(name: str, verdict: ImageVerdict) -> dict[str, Any]:
-    return {
-        "instance": name,
-        "accepted": verdict.accepted,
-        "scope": verdict.scope,
-        "decisions": [asdict(decision) for decision in verdict.decisions],
-    }

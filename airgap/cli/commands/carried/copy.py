@@ -66,7 +66,8 @@ def copy_command(
     for path in unused:
         console.say(f"{path} is not needed")
     done = copy(one, tasks, console)
-    console.result(_facts(one, rows) | {"written": {str(one.task.dest): one.written for one in done}}, _lines(one, done))
+    written = {str(one.task.dest): one.written for one in done}
+    console.result(_facts(one, rows) | {"planned": False, "written": written}, _lines(one, done))
 
 
 def _limits(media: Sequence[str] | None, count: int) -> list[Disk]:
@@ -90,7 +91,9 @@ def _planned_places(one: Survey, media: Sequence[str]) -> list[Disk]:
 
 
 def _show_plan(console: Console, one: Survey, rows: Sequence[tuple[str, str, Sequence[Any]]]) -> None:
-    console.result(_facts(one, rows) | {"planned": True}, [*_plan_lines(one, rows), "plan only    nothing was written"])
+    console.result(
+        _facts(one, rows) | {"planned": True, "written": {}}, [*_plan_lines(one, rows), "plan only    nothing was written"]
+    )
 
 
 def _plan_lines(one: Survey, rows: Sequence[tuple[str, str, Sequence[Any]]]) -> list[str]:
@@ -129,7 +132,7 @@ def _facts(one: Survey, rows: Sequence[tuple[str, str, Sequence[Any]]]) -> dict[
     return {
         "bundle": one.catalog.name,
         "disks": [
-            {"disk": label, "place": name, "bytes": sum(file.size for file in files), "files": [file.name for file in files]}
+            {"disk": label, "path": name, "bytes": sum(file.size for file in files), "file_names": [file.name for file in files]}
             for label, name, files in rows
         ],
     }

@@ -87,12 +87,12 @@ def log_command(
         facts, lines = log(one.directories)
         return facts | {"exit_code": code(facts)}, lines
 
-    found = several(paths, unverified, console.say)
+    found, name = several(paths, unverified, console.say), "media-log-show" if show else "media-log"
     if found:
-        Batch(console, "shown" if show else "logged").run(found, log_one)
+        Batch(console, "shown" if show else "logged", name=name).run(found, log_one)
         return
     facts, lines = log(paths)
-    console.result(facts, lines)
+    console.result(facts, lines, name)
     if broken := code(facts):
         raise typer.Exit(broken)
 
@@ -103,7 +103,7 @@ def _logged(catalog: Digest, written: Sequence[LoggedMedium], signer: Signer | N
     lines += [f"note         {one.path}: removed an incomplete entry of {one.entry.cut} bytes" for one in written if one.entry.cut]
     facts = {
         "catalog": str(catalog),
-        "signed_by": signer.key_id if signer else None,
+        "key_id": signer.key_id if signer else None,
         "logs": [
             {"log": str(one.path), "number": one.entry.number, "digest": one.entry.digest, "problems": list(one.problems)}
             for one in written
@@ -126,7 +126,8 @@ def _shown(custody: Custody, keys: Sequence[Path], revoked: Revoked) -> Told:
         lines.append(
             _UNSIGNED if not any(entry.seal for _, entry in custody.entries) else f"{_UNSIGNED}; verify them with --custody-key"
         )
-    return {"entries": [_facts(custody, *one) for one in custody.entries], "problems": list(custody.problems)}, lines
+    facts = {"entries": [_facts(custody, *one) for one in custody.entries], "problems": list(custody.problems)}
+    return facts, lines
 
 
 def _lines(custody: Custody, entry: CustodyEntry, medium: str) -> list[str]:
@@ -143,8 +144,8 @@ def _facts(custody: Custody, medium: str, entry: CustodyEntry) -> dict[str, Any]
         "who": entry.who,
         "where": entry.where,
         "note": entry.note,
-        "checked": {**checked.to_json()} if checked else None,
-        "key": entry.seal.key if entry.seal else None,
+        "check": {"result": checked.result, "exit_code": checked.exit_code, "digest": checked.file} if checked else None,
+        "key_id": entry.seal.key if entry.seal else None,
         "verified": entry.digest in custody.seals,
         "vouched": custody.vouched(entry),
     }

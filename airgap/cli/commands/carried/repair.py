@@ -76,8 +76,8 @@ def _facts(done: Repaired, asked: Path | None) -> dict[str, Any]:
     catalog = done.survey.catalog
     return {
         "bundle": catalog.name,
-        "volumes": len(catalog.volumes),
-        "parity": len(catalog.parity),
+        "volume_count": len(catalog.volumes),
+        "parity_count": len(catalog.parity),
         "repaired": [
             {
                 "file": one.file.name,

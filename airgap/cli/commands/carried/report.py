@@ -142,12 +142,12 @@ def _write(asked: _Asked, bundle: Sequence[Path], out: Path, console: Console) -
 def _result(report: Report, output: Path, page: bytes) -> tuple[dict[str, object], list[str]]:
     facts = {
         "report": str(output),
-        "bytes": len(page),
+        "report_bytes": len(page),
         "bundle": report.catalog.name,
         "catalog": str(report.digest),
-        "images": len(report.images),
+        "image_count": len(report.images),
         "compared_with": report.before.label if report.before.content else None,
-        "sboms": report.sboms,
+        "sbom_count": report.sboms,
         "verified": bool(report.trust.policy),
         "signers": list(report.trust.signers),
         "remarks": list(report.remarks),

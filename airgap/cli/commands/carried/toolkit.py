@@ -50,7 +50,8 @@ def toolkit_command(
     console = said.console()
     if check_only:
         path = write_checker(out, CHECKER_ENTRY)
-        console.result({"checker": str(path)}, [f"checker      {path}: {command('python3', path)} PATH..."])
+        line = f"checker      {path}: {command('python3', path)} PATH..."
+        console.result({"checker": str(path)}, [line], "toolkit-checker")
         return
     machines = [
         Machine.parse(one, version, glibc)

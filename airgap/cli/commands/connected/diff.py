@@ -68,7 +68,10 @@ def of_lock(name: str, lock: Lock) -> Compared:
 def _lines(found: Difference, facts: Mapping[str, Any]) -> list[str]:
     lines = [f"A            {_side(facts['a'])}", f"B            {_side(facts['b'])}", *image_lines(found)]
     parts = [("shared", "shared"), ("only_a", "only in A"), ("only_b", "only in B")]
-    blobs = [f"{facts['blobs'][key]['count']} {text} ({human_size(facts['blobs'][key]['bytes'])})" for key, text in parts]
+    blobs = [
+        f"{facts['compared_blobs'][key]['count']} {text} ({human_size(facts['compared_blobs'][key]['bytes'])})"
+        for key, text in parts
+    ]
     lines.append(f"blobs        {', '.join(blobs)}")
     lines += [line for side in ("a", "b") for line in _savings(side.upper(), facts[side])]
     lines.append(f"result       {'the same content' if found.same else 'different'}")
@@ -99,7 +102,7 @@ def _with_losses(head: Sequence[str], change: Changed) -> list[str]:
 
 def _side(side: Mapping[str, Any]) -> str:
     size = f"carries {human_size(side['bytes'])}" if side["bytes"] is not None else f"{human_size(side['full_bytes'])} in total"
-    return f"{side['kind']} {side['name']}: {plural(side['images'], 'image')}, {plural(side['blobs'], 'blob')}, {size}"
+    return f"{side['kind']} {side['name']}: {plural(side['image_count'], 'image')}, {plural(side['blob_count'], 'blob')}, {size}"
 
 
 def _entry(name: str, shown: Shown) -> str:

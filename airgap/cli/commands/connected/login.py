@@ -62,7 +62,7 @@ def login_command(
     lines = [f"logged in    {name} as {login.user}", f"stored in    {kept}"]
     if not asked:
         lines.append("note         the registry requires no password, so this one was not checked")
-    console.result({"registry": name, "user": login.user, "kept": kept, "checked": asked}, lines)
+    console.result({"registry": name, "user": login.user, "stored_in": kept, "password_checked": asked}, lines)
 
 
 def _ask(user: str | None, from_stdin: bool) -> Login:

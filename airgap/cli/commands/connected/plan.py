@@ -72,7 +72,7 @@ def _plan_lines(plan: Plan, facts: dict[str, Any]) -> list[str]:
     lines.append(InAll(plural(len(plan.sizes), "volume")))
     lines += parity_lines(len(plan.sizes), plan.parity_sizes)
     written = plan.written + sum(plan.parity_sizes)
-    lines.append(f"fetch {human_size(plan.download)} in {plural(facts['blobs'], 'blob')}, write {human_size(written)}")
+    lines.append(f"fetch {human_size(plan.download)} in {plural(facts['blob_count'], 'blob')}, write {human_size(written)}")
     if facts["patches_tried"]:
         count = plural(facts["patches_tried"], "layer")
         lines.append(f"patches for {count} should save about {human_size(facts['patches_save'])} of that (an estimate)")
@@ -93,10 +93,12 @@ def _table(plan: Plan, facts: dict[str, Any]) -> list[str]:
 
     lines = [row("image", columns, "platforms")]
     for image in facts["images"]:
-        notes = f", {plural(image['attachments'], 'attachment')}" if image["attachments"] else ""
+        notes = f", {plural(image['attachment_count'], 'attachment')}" if image["attachment_count"] else ""
         sizes = [human_size(image[f"{column}_bytes"]) for column in columns]
         lines.append(Each(row(image["reference"], sizes, f"{', '.join(image['platforms']) or '-'}{notes}")))
-        lines += [row("", (), f"not carried (foreign layer that the registry lacks): {digest}") for digest in image["foreign"]]
+        lines += [
+            row("", (), f"not carried (foreign layer that the registry lacks): {digest}") for digest in image["foreign_layers"]
+        ]
     new = sum(image["new_bytes"] for image in facts["images"])
     totals = [human_size(new), "", *([human_size(facts["held_bytes"])] if plan.held else [])]
     return [*lines, row("all", totals, plural(len(facts["images"]), "image"))]

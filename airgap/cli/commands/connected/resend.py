@@ -95,7 +95,7 @@ class Resending:
         facts = {
             "supplement": str(done.path),
             "bundle": self.request.bundle,
-            "files": list(self.request.files),
+            "file_names": list(self.request.files),
             "blocks": done.blocks,
             "bytes": done.size,
             "already_there": not done.fresh,
@@ -105,7 +105,7 @@ class Resending:
             f"content      {plural(done.blocks, 'block')} of {listing(list(self.request.files))}, {human_size(done.size)}",
             "next         name it along with the media: airgap import BUNDLE... SUPPLEMENT --to TARGET",
         ]
-        self.console.result(facts, lines)
+        self.console.result(facts, lines, "export-resend")
 
     def _known(self) -> tuple[KnownBundle, Sequence[Path], bytes]:
         """The bundle, the directories that may have files of it, and the lock it was made from, if recorded."""

@@ -54,17 +54,21 @@ def resolve_command(
     file.write(found)
     if taken(file.output) and not said.as_json:
         return
+    facts = {
+        "images": [image.facts() for image in found.images],
+        "manifest_count": len(found.manifests),
+        "lock": lock,
+        "changes": changes.facts() if changes else None,
+        "remarks": list(found.remarks),
+    }
     if changes is not None and update:
-        said_of_it = changes.facts() | {"remarks": list(found.remarks)}
-        console.result(said_of_it, [*image_lines(changes), *remark_lines(found.remarks), f"updated      {lock}"])
+        console.result(facts, [*image_lines(changes), *remark_lines(found.remarks), f"updated      {lock}"])
         return
-    images = [image.to_json() for image in found.images]
     lines: list[str] = [Each(f"{image.reference}  {image.root.digest}  {_extent(image)}") for image in found.images]
-    lines.append(InAll(f"resolved     {plural(len(images), 'image')}"))
+    lines.append(InAll(f"resolved     {plural(len(found.images), 'image')}"))
     if changes is not None:
         lines += [*image_lines(changes), f"{'unchanged' if changes.same else 'added to':<12} {lock}"]
-    facts = {"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes.facts() if changes else None}
-    console.result(facts | {"remarks": list(found.remarks)}, [*lines, *remark_lines(found.remarks)])
+    console.result(facts, [*lines, *remark_lines(found.remarks)])
 
 
 def _extent(image: Image) -> str:

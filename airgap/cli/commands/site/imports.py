@@ -124,7 +124,7 @@ def import_command(
         def look(directories: Sequence[Path], one: OnMedia | None = None) -> Told | PassedOver:
             return _preview(directories, destination, terms(), where, console, one, found)
 
-        _tell(paths, found, look, Batch(console, "previewed"))
+        _tell(paths, found, look, Batch(console, "previewed", name="import-dry-run"))
         return
     given = loading.signing(trusting.passphrase_file, needs_place=not takes_signatures(spec))
     mend = mender(loading.repair, loading.scratch, where, console)
@@ -151,7 +151,7 @@ def _tell(paths: Sequence[Path], found: Sequence[OnMedia], work: Callable[..., T
     if found:
         batch.run(found, lambda one: work(one.directories, one))
     elif not isinstance(told := work(paths), PassedOver):
-        batch.console.result(*told)
+        batch.console.result(*told, batch.name)
 
 
 def _preview(

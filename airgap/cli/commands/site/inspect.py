@@ -53,14 +53,15 @@ def _inspect(directories: Sequence[Path], secrets: Sequence[SiteSecret]) -> Told
     readable = catalog if isinstance(catalog, Catalog) else None
     recipients = [wrapped.key_id for wrapped in outer.recipients] if isinstance(outer, Sealed) else []
     facts = {
+        "bundle": catalog.name,
         "stream": catalog.stream,
         "serial": catalog.serial,
         "created": catalog.created,
         "expires": catalog.expires,
         "tool": readable.tool if readable else "",
         "previous": readable.previous if readable else None,
-        "images": [image.to_json() for image in readable.images] if readable else [],
-        "blobs": len(readable.blobs) if readable else 0,
+        "images": [image.facts() for image in readable.images] if readable else [],
+        "blob_count": len(readable.blobs) if readable else 0,
         "volumes": [{"name": volume.name, "size": volume.size, "sha256": volume.sha256} for volume in catalog.volumes],
         "parity": [{"name": parity.name, "size": parity.size, "sha256": parity.sha256} for parity in catalog.parity],
         "bytes": catalog.total_size,

@@ -128,10 +128,10 @@ def mirror_command(
         facts |= more
     else:
         found = placed()
-        facts |= {"images": len(found)}
+        facts |= {"image_count": len(found)}
         made = for_people(found) if kind is Format.LIST else _made(kind, find_routes(found, exact=exact), EngineAccess(plain, ca))
     paths = _write(out, made.files, force)
-    facts |= {"files": [str(path) for path in paths], "warnings": list(made.warnings)}
+    facts |= {"paths": [str(path) for path in paths], "warnings": list(made.warnings)}
     lines = [f"written      {path}  (install as {place})" for path, place in zip(paths, made.places.values(), strict=True)]
     keys = facts.get("key_files", [])
     lines += [f"key          {path}  (needed on every host at this path)" for path in (keys if isinstance(keys, list) else [])]

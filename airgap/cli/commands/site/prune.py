@@ -97,7 +97,8 @@ def prune_command(
     facts = {**_facts(made, applied=apply is not None), "unlisted": unlisted_stay, "already_applied": not fresh, "remarks": remarks}
     noted = [f"note         {remark}" for remark in remarks]
     lines = _lines(made, spec, plan, apply, unlisted_stay, said.verbose)
-    console.result(facts, noted + (lines if fresh else [f"nothing to do: {apply} was already carried out"]))
+    shown = lines if fresh else [f"nothing to do: {apply} was already carried out"]
+    console.result(facts, noted + shown, "prune-result")
 
 
 @contextlib.contextmanager
@@ -130,9 +131,9 @@ def _facts(made: PrunePlan, applied: bool) -> dict[str, Any]:
         "generations": [
             {"stream": one.stream, "serial": one.serial, "in_force": one.in_force, "keep": one.stays} for one in made.generations
         ],
-        "names": [{"name": e.name, "digest": e.digest} for step in made.steps for e in step.removal.names if e.name],
-        "manifests": [f"{step.space}@{digest}" for step in made.steps for digest in step.removal.manifests],
-        "blobs": [digest for step in made.steps for digest, _ in step.removal.blobs],
+        "removed_names": [{"name": e.name, "digest": e.digest} for step in made.steps for e in step.removal.names if e.name],
+        "removed_manifests": [f"{step.space}@{digest}" for step in made.steps for digest in step.removal.manifests],
+        "removed_blobs": [digest for step in made.steps for digest, _ in step.removal.blobs],
         "stay": [name for step in made.steps for name in step.removal.stay],
     }
 

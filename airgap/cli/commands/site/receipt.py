@@ -100,7 +100,8 @@ def receipt_command(
     written = write_signed(output, raw, signers)
     if taken(output) and not said.as_json:
         return
-    console.result(_facts(made, raw, [Path(out), *written]), _lines(made, raw, Path(out), written, signers))
+    lines = _lines(made, raw, Path(out), written, signers)
+    console.result(_facts(made, raw, [Path(out), *written]), lines, "receipt-result")
 
 
 def _host_name() -> str:
@@ -111,10 +112,10 @@ def _host_name() -> str:
 
 def _counts(held: Holdings) -> dict[str, int]:
     return {
-        "repositories": len({name.rpartition(":")[0] for name in held.images}),
-        "tags": len(held.images),
-        "manifests": len(held.manifests),
-        "blobs": len(held.blobs) - len(held.manifests),
+        "repository_count": len({name.rpartition(":")[0] for name in held.images}),
+        "tag_count": len(held.images),
+        "manifest_count": len(held.manifests),
+        "blob_count": len(held.blobs) - len(held.manifests),
         "bytes": held.size,
     }
 
@@ -128,20 +129,18 @@ def _facts(made: Receipt, raw: bytes, written: Sequence[Path]) -> dict[str, Any]
         "streams": {stream: {"serial": one.serial, "catalog": one.catalog} for stream, one in sorted(made.streams.items())},
         **_counts(made.holdings),
         "receipt_bytes": len(raw),
-        "signatures": [str(path) for path in written[1:]],
+        "signature_files": [str(path) for path in written[1:]],
     }
 
 
 def _lines(made: Receipt, raw: bytes, path: Path, written: Sequence[Path], signers: Sequence[Signer]) -> list[str]:
     counts = _counts(made.holdings)
-    content = [
-        plural(counts[name], word) for name, word in (("repositories", "repository"), ("tags", "tag"), ("manifests", "manifest"))
-    ]
+    content = [plural(counts[f"{word}_count"], word) for word in ("repository", "tag", "manifest")]
     bundles = [bundle_name(stream, one.serial) for stream, one in sorted(made.streams.items())]
     lines = [
         f"receipt      {path}: {human_size(len(raw))}",
         f"site         {made.site}, {made.target}",
-        f"holds        {', '.join(content)}, {plural(counts['blobs'], 'blob')}, {human_size(counts['bytes'])}",
+        f"holds        {', '.join(content)}, {plural(counts['blob_count'], 'blob')}, {human_size(counts['bytes'])}",
         f"bundles      {', '.join(bundles) or 'none recorded on this machine'}",
     ]
     lines += [f"signed by    {who.describe()}: {file.name}" for who, file in zip(signers, written, strict=True)]

@@ -63,7 +63,7 @@ def rollback_command(
                 if done.gone or not removed.is_empty:
                     pruner.apply_unasked(removed, own, turn)
     gone = {entry.name for step in removed.steps for entry in step.removal.names} if removed else set()
-    new = [{"name": name, "removed": name in gone} for name in done.new]
+    new = [{"name": name, "kept": name not in gone} for name in done.new]
     moved = [{"name": one.name, "before": one.before, "after": one.after} for one in done.moved]
     lines = [f"note         {remark}" for remark in turn.remarks]
     lines += [Each(f"moved        {one.name} -> {one.after} (was {one.before or 'gone'})") for one in done.moved]
@@ -72,7 +72,8 @@ def rollback_command(
     lines.append(
         f"in force     {bundle_name(stream, serial)}: {plural(len(done.moved), 'name')} moved, {done.unmoved} already there"
     )
-    facts = {"target": str(spec), "stream": stream, "serial": serial, "moved": moved, "new": new, "unmoved": done.unmoved}
+    facts = {"target": str(spec), "stream": stream, "serial": serial, "moved_names": moved, "new_names": new}
+    facts |= {"unmoved": done.unmoved}
     console.result({**facts, "taken": list(done.taken), "remarks": turn.remarks}, lines)
 
 

@@ -26,6 +26,7 @@ from airgap.cli.options.stores import is_layout
 from airgap.cli.terminal import signals
 from airgap.cli.terminal.console import Console, Quiet, Verbose, report_error
 from airgap.errors import AirgapError, MediaError, UsageError
+from airgap.format.names import bundle_name
 from airgap.format.times import parse_time
 from airgap.layout import LayoutReader
 from airgap.limits import MAX_SETTINGS
@@ -86,6 +87,7 @@ def serve_command(
     state: Annotated[Path | None, typer.Option("--state", help="The site's state directory, for the status page.")] = None,
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line when serving begins and ends.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -96,13 +98,13 @@ def serve_command(
     served: a name stands for what the latest one says, and incremental ones find in the others what they build on.
 
     Other endpoints: /status for browsers, /metrics for Prometheus, /healthz for probes. -v logs every request. Certificate, key
-    and htpasswd file are reloaded when they change.
+    and htpasswd file are reloaded when they change. With --json the first line on standard output says the URL and the bundles.
 
     Example: airgap serve /srv/store --listen 0.0.0.0:443 --tls-cert site.crt --tls-key site.key --htpasswd users
 
     Example: airgap serve /mnt/usb1 /mnt/usb2 --policy policy.json --admin 127.0.0.1:9100
     """
-    console = Console(False, quiet, verbose)
+    console = Console(as_json, quiet, verbose)
     addresses = [_address("--listen", listen), *([_address("--admin", admin)] if admin else [])]
     secrets = site_secrets(decrypt_key, passphrase_file)
     console.stage("reading and checking", 0)
@@ -128,15 +130,28 @@ def serve_command(
     with Watch(watched, console.say, monitor.trouble), server, _stopped_by_signals(ending):
         console.end()
         scheme = "https" if tls else "http"
-        console.say(f"serving {content.place} on {scheme}://{server.address}/v2/ - stop with Ctrl-C")
-        console.say(f"status page: {scheme}://{server.addresses[-1]}/status")
+        url, status_url = f"{scheme}://{server.address}/v2/", f"{scheme}://{server.addresses[-1]}/status"
+        console.say(f"serving {content.place} on {url} - stop with Ctrl-C")
+        console.say(f"status page: {status_url}")
+        facts = {"url": url, "status_url": status_url, "tls": bool(tls), "passwords": bool(users), **_facts(content.bundles())}
+        console.event("serve-event", "serving", content.place, facts)
         while server.running and not ending.wait(1.0):
             pass
         if not ending.is_set():
             raise MediaError("the server stopped unexpectedly", hint="see the messages above")
         console.say(f"stopping: active transfers have {grace} seconds")
+        console.event("serve-event", "stopping", f"active transfers have {grace} seconds")
         server.shutdown(grace)
     console.say("stopped")
+    console.event("serve-event", "stopped", content.place)
+
+
+def _facts(served: Sequence[ServedBundle]) -> dict[str, Any]:
+    bundles = [
+        {"bundle": bundle_name(one.stream, one.serial), "stream": one.stream, "serial": one.serial, "catalog": one.catalog}
+        for one in served
+    ]
+    return {"verified": bool(served) and all(one.vouchers for one in served), "bundles": bundles}
 
 
 def _content(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, state: Path | None, console: Console) -> _Served:

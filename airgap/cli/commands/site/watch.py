@@ -28,6 +28,7 @@ from airgap.format.times import format_time
 from airgap.importer.run import Destination, Imported
 from airgap.limits import MAX_POLICY
 from airgap.naming.mapping import FileTarget, TargetSpec, parse_target
+from airgap.schemas.names import headed
 from airgap.state import State
 from airgap.text import printable
 from airgap.watch.arrivals import Arrivals
@@ -211,7 +212,7 @@ class _Log:
         if self._as_json:
             at = format_time(dt.datetime.now(dt.UTC))
             head = {"at": at, "event": event.kind, "bundle": event.bundle, "message": event.text}
-            sys.stdout.write(json.dumps({**event.facts, **head}) + "\n")
+            sys.stdout.write(json.dumps(headed("watch-event", head | dict(event.facts) | head)) + "\n")
         elif not self._quiet or event.kind in ("imported", "refused", "failed", "waiting"):
             name = f"{event.bundle}: " if event.bundle else ""
             sys.stdout.write(coloured(printable(f"{event.kind:<9} {name}{event.text}", _LONGEST), sys.stdout) + "\n")
