@@ -17,7 +17,10 @@ _BUNDLE: Keys = {
     "annotations": ("map of texts", "by name: annotations of the descriptor"),
     "artifactType": ("text", "artifact type of the manifest"),
     "attachments": ("objects", "what belongs to the image without being part of it"),
-    "base": ("text or null", "digest of the blob that a patch applies to; null: the patch alone is enough"),
+    "base": (
+        {"type": ["array", "string", "null"], "items": {"type": "string"}},
+        "of the bundle: digests of the catalogs it builds on; of a patch: digest of the blob it applies to, or null",
+    ),
     "blob": ("digest", "the patch itself"),
     "block_size": ("number", "bytes of a block"),
     "blocks": ("texts", "SHA-256 of every block in hexadecimal"),

@@ -82,7 +82,7 @@ def test_login_for_a_namespace_counts_for_what_is_below_it(site: Site, guarded: 
     assert login(site, f"{guarded.address}/other").returncode == 0
     assert command(site, "logout", f"{guarded.address}/team").returncode == 0
     failed(resolve(site, guarded), NETWORK, "401")
-    assert command(site, "logout", "--all", "--json").stdout.startswith('{\n  "forgotten": 1')
+    assert command(site, "logout", "--all", "--json").stdout.startswith('{\n  "schema": "airgap.logout/1",\n  "forgotten": 1')
 
 
 def test_wrong_password_is_refused_and_not_kept(site: Site, guarded: DockerRegistry) -> None:
