@@ -30,7 +30,7 @@ def told(state: Path, *options: object) -> str:
 
 def test_a_machine_that_did_nothing_has_no_history_and_gets_no_state(tmp_path: Path) -> None:
     assert told(tmp_path / "state") == "nothing yet\n"
-    assert json.loads(told(tmp_path / "state", "--json")) == {"history": []}
+    assert json.loads(told(tmp_path / "state", "--json")) == {"schema": "airgap.history/1", "history": []}
     assert list(tmp_path.iterdir()) == []
 
 

@@ -136,6 +136,7 @@ def test_ctrl_c_while_gpg_verifies_is_no_missing_signature(signed: tuple[Yard, P
     with start(*options, home=yard.work / "home", path=stuck.path) as process:
         STRIKES[who](process, stuck.pid(process))
         assert json.loads(ended(process)) == {
+            "schema": "airgap.error/1",
             "error": "interrupted",
             "next": "run the same command again to continue",
             "exit_code": INTERRUPTED,

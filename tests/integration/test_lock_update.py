@@ -56,8 +56,8 @@ class Shop:
 
     def update(self, *options: str) -> dict[str, Any]:
         done = self.site.run("resolve", self.list, "--lock", self.lock, "--update", "--json", *options)
-        facts: dict[str, Any] = json.loads(done.stdout)
-        return facts
+        changes: dict[str, Any] = json.loads(done.stdout)["changes"]
+        return changes
 
 
 @pytest.fixture
