@@ -184,7 +184,7 @@ def test_blobs_that_the_bundle_does_not_carry_are_read_and_patched_ones_rebuilt_
     require("skopeo")
     same, files = yard.tool.blobs[1], {"a": images.seeded("a", 60_000)}
     yard.publish("tool:2", images.image([same, images.tar_layer(files)]))
-    base = Path(yard.export()["bundle"]) / "catalog.json"
+    base = Path(yard.export()["path"]) / "catalog.json"
     newer = images.image([same, images.tar_layer({**files, "b": b"new"})])
     yard.publish("tool:2", newer)
     if not at_hand:  # then the old layers are read from the registry

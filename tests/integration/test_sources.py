@@ -149,7 +149,7 @@ def test_a_bundle_is_a_source_for_another_bundle(carried: Carried, tmp_path: Pat
     (image,) = carried.site.json("inspect", bundle)["images"]
     (before,) = [one for one in everything if one["reference"] == "site.example/oci:1"]
     assert image["reference"] == "other.example/web:2"
-    assert {**image, "reference": "", "volumes": []} == {**before, "reference": "", "volumes": []}
+    assert {**image, "reference": "", "volume_numbers": []} == {**before, "reference": "", "volume_numbers": []}
 
 
 def test_a_changed_bundle_is_no_source(carried: Carried, tmp_path: Path) -> None:
