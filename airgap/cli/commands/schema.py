@@ -26,7 +26,7 @@ def schema_command(
     ] = None,
     said: Said = Said(),
 ) -> None:
-    """Print the JSON Schema of a result of --json, or of a document that airgap writes; without NAME list them.
+    """Print the JSON Schema of a result of --json, or of a document that airgap writes: without NAME the list of them.
 
     The schemas are draft 2020-12. docs/json.md says what stays the same between versions.
 
