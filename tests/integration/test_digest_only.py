@@ -172,7 +172,7 @@ def test_generations_rollback_prune_receipt_and_hosts_know_the_tag(desk: Desk, s
     assert listed[f"{desk.path}/quay.io/shop/web"] == {keeping_tag(WEB.digest): str(WEB.digest)}
     assert set(listed[f"{desk.path}/quay.io/shop/tool"]) == {keeping_tag(TOOL.digest), keeping_tag(newer.digest)}
     back = desk.run("rollback", "--stream", "prod", "--to", 1, "--remove-new")
-    assert [one["name"].rpartition(":")[2] for one in back["new"]] == [keeping_tag(newer.digest)]
+    assert [one["name"].rpartition(":")[2] for one in back["new_names"]] == [keeping_tag(newer.digest)]
     assert desk.tags("quay.io/shop/tool") == {keeping_tag(TOOL.digest): str(TOOL.digest)}
     out = tmp_path / "hosts"
     done = here("mirror-config", "--to", desk.to, "--format", "list", "--out", out, "--state", tmp_path / "state")

@@ -64,7 +64,7 @@ def test_a_registry_keeps_the_last_generation_whole_through_its_garbage_collecti
     gone = set(before.manifests) - set(left.manifests)
     assert gone
     assert not any(registry.blob_path(name.partition("@")[2]).exists() for name in gone)
-    assert prune(life, target, "--keep", 1, "--unlisted")["manifests"] == []
+    assert prune(life, target, "--keep", 1, "--unlisted")["removed_manifests"] == []
     assert life.site.import_(target, life.bundles[2])["already_there"] is True
 
 
@@ -74,7 +74,7 @@ def test_a_layout_loses_the_files_that_only_old_generations_need(life: Life, tmp
     before = dict(LayoutStore(tmp_path / "store").blobs())
     planned = prune(life, target, "--keep", 1, "--unlisted", "--plan", plan)
     assert dict(LayoutStore(tmp_path / "store").blobs()) == before
-    assert prune(life, target, "--apply", plan)["blobs"] == planned["blobs"]
+    assert prune(life, target, "--apply", plan)["removed_blobs"] == planned["removed_blobs"]
     life.site.import_(f"oci:{fresh}", life.bundles[2], state="other-state")
     left, wanted = LayoutStore(tmp_path / "store"), LayoutStore(fresh)
     assert dict(left.blobs()) == dict(wanted.blobs()), "just what an import of the last bundle alone would have made"
@@ -172,9 +172,9 @@ def test_a_registry_that_does_not_delete_says_what_to_change(life: Life, tmp_pat
 
 def test_only_the_stream_that_was_named_is_pruned(life: Life, tmp_path: Path) -> None:
     target = filled(life, f"oci:{tmp_path / 'store'}")
-    assert prune(life, target, "--keep", 1, "--unlisted", "--stream", "lab")["manifests"] == []
-    assert prune(life, target, "--keep", 3, "--unlisted")["manifests"] == []
-    assert prune(life, target, "--keep", 2, "--unlisted")["manifests"] != []
+    assert prune(life, target, "--keep", 1, "--unlisted", "--stream", "lab")["removed_manifests"] == []
+    assert prune(life, target, "--keep", 3, "--unlisted")["removed_manifests"] == []
+    assert prune(life, target, "--keep", 2, "--unlisted")["removed_manifests"] != []
 
 
 def test_mistakes_are_told(life: Life, tmp_path: Path) -> None:
