@@ -56,7 +56,7 @@ _TABLE: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "About airgap": {
         "help": ("about:help_command", "Show the help of a command"),
         "version": ("about:version_command", "Print the version"),
-        "schema": ("schema:schema_command", "Print the JSON Schema of a result of --json, or of a document that airgap writes"),
+        "schema": ("schema:schema_command", "Print the JSON Schema of a result or document"),
         "completion": ("about:completion_command", "Print the script that completes airgap's commands in a shell"),
         "man": ("about:man_command", "Print the man page of airgap or of a command"),
     },

@@ -189,7 +189,7 @@ class Difference:
             "removed": [shown.facts(name) for name, shown in self.removed.items()],
             "moved": [change.facts() for change in self.moved],
             "changed": [change.facts() for change in self.changed],
-            "unchanged": self.unchanged,
+            "unchanged_count": self.unchanged,
             "compared_blobs": {
                 "shared": _blobs(b, a.keys() & b.keys()),
                 "only_a": _blobs(a, a.keys() - b.keys()),

@@ -185,7 +185,7 @@ DOCUMENTS: dict[str, tuple[str, str, str, Keys]] = {
     "result": (
         "STREAM-SERIAL.result.json of watch: how the import of a bundle ended",
         _FREE.format("watch.md"),
-        "bundle catalog outcome at stream? serial? target FAILED? exit_code? waits_for?"
+        "bundle catalog outcome at stream? serial? target ERROR? exit_code? waits_for?"
         " image_count? volume_count? bytes? scope? signers? reasons? IMPORTED? remarks?",
         KEYS,
     ),

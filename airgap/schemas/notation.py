@@ -1,7 +1,8 @@
 """A short notation for the keys of a document, and the JSON Schema (draft 2020-12) that it means. Pure.
 
-``bundle volumes(name size) expires? spare(*)``: keys in order; ``?`` after one that may be missing; in parentheses the keys of the
-object, of every object in the list, or of every value in the map. What a key holds and means is said once, in a table of keys.
+``bundle volumes(name size) expires?``: keys in order; ``?`` after one that may be missing; in parentheses the keys of the object,
+of every object in the list, or of every value in the map. A key that stands twice is what it is the second time. What a key holds
+and means is said once, in a table of keys.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "map of numbers": {"type": "object", "additionalProperties": {"type": "integer"}},
     "map of texts": {"type": "object", "additionalProperties": {"type": "string"}},
     "map of objects": {"type": "object"},
+    "any value": {"type": ["string", "integer", "number", "boolean", "array"]},
 }
 _OR_NULL = " or null"
 _WORD = re.compile(r"[a-z0-9_A-Z]+|[()?]")
@@ -66,6 +68,15 @@ def schema(name: str, title: str, about: str, notation: str, keys: Keys) -> dict
     }
 
 
+def optional(notation: str) -> str:
+    """A notation whose keys may all be missing; those of the objects in it as before."""
+    depth, found = 0, []
+    for word in _WORD.findall(notation):
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        found.append(word if depth or word in "()?" else f"{word}?")
+    return " ".join(found)
+
+
 def _record(words: Iterator[str], keys: Keys) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     optional: set[str] = set()
@@ -80,6 +91,7 @@ def _record(words: Iterator[str], keys: Keys) -> dict[str, Any]:
             properties[last] = _with_parts(properties[last], _record(words, keys), str(keys[last][0]))
         else:
             last = word
+            optional.discard(word)
             properties[last] = _value(*keys[last])
     raise ValueError(f"{last}: a parenthesis is not closed")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from airgap.schemas.notation import optional
+
 _PART = re.compile(r"[A-Z]+\b\??")
 _PARTS = {
     "BUNDLE": "bundle stream serial catalog image_count volume_count bytes scope signers reasons",
     "DECIDED": "image instance platform scope accepted decisions(requirement accepted reason signature key)",
     "ERROR": "error where? expected? got? next?",
-    "FAILED?": "error? where? expected? got? next?",
     "POINTED": "digest size media_type artifact_type",
     "IMAGE": "reference POINTED platforms omitted foreign_layers attachments(kind subject tag POINTED) volume_numbers",
     "SAVED": "held_blobs held_bytes patched_blobs patched_bytes patch_bytes",
@@ -18,15 +19,15 @@ _PARTS = {
     "SIDE": "name kind image_count blob_count bytes full_bytes held_blobs? held_bytes? patched_blobs? patched_bytes? patch_bytes?",
     "CHANGE": "reference from to platforms_gained platforms_lost left_out_count no_longer_left_out_count"
     " gained(SORT) lost(SORT) replaced(SORT) signatures_lost",
+    "CHANGES": "policy policy_changes(change transport scope requirements_before requirements decided_by) warnings",
     "BLOBS": "count bytes digests",
-    "DIFF": "a(SIDE) b(SIDE) same verified added(SHOWN) removed(SHOWN) moved(CHANGE) changed(CHANGE) unchanged"
+    "DIFF": "a(SIDE) b(SIDE) same verified added(SHOWN) removed(SHOWN) moved(CHANGE) changed(CHANGE) unchanged_count"
     " compared_blobs(shared(BLOBS) only_a(BLOBS) only_b(BLOBS))",
     "EXPORTED": "bundle path stream serial image_count blob_count volume_count bytes parity_count parity_bytes SAVED key_ids"
-    " encrypted_to already_there remarks judgements(DECIDED) gates(image digest command passed status)",
-    "IMPORTED": "names(source destination) rebuilt left_out not_held without judgements(DECIDED) already_there"
+    " encrypted_to already_there unchanged created remarks judgements(DECIDED) gates(image digest command passed status)",
+    "IMPORTED": "names(source destination) rebuilt left_out not_held without"
+    " repaired(file present rebuilt_blocks copied_blocks) judgements(DECIDED) already_there"
     " sent_bytes sent_blobs present_blobs mounted_blobs rebuilt_blobs dropped_signatures",
-    "IMPORTED?": "names(source destination)? rebuilt? left_out? not_held? without? judgements(DECIDED)? already_there?"
-    " sent_bytes? sent_blobs? present_blobs? mounted_blobs? rebuilt_blobs? dropped_signatures?",
     "FILE": "name size sha256",
     "FOUND": "reference places(file line inside?) remarks",
     "PLACED": "file line inside? what got next",
@@ -38,14 +39,19 @@ _PARTS = {
     " lost_images unreadable(ERROR))",
 }
 
-#: Title and keys of every result, by its name: that of the command, unless it has several or a document has that name.
-RESULTS: dict[str, tuple[str, str]] = {
+#: Title and keys of the results, by name: that of the command, unless it has several or a document has that name.
+_SINGLE: dict[str, tuple[str, str]] = {
+    "config-check": ("a configuration without mistakes", "config stream_names has_site"),
+    "config-show": (
+        "the value of every option, and what gives it",
+        "config sections(section options(option value given_by where) not_set) unknown_variables",
+    ),
     "diff": ("what differs between two bundles, catalogs, locks or receipts", "DIFF"),
-    "discover": ("images named in deployment files; with --strict also why it failed", "DISCOVERED FAILED? exit_code?"),
+    "discover": ("images named in deployment files; with --strict also why it failed", "DISCOVERED ERROR? exit_code?"),
     "error": ("what every command prints when it does not succeed", "ERROR exit_code"),
     "export": ("a finished bundle", "EXPORTED"),
     "export-resend": ("a supplement made with --resend", "supplement bundle file_names blocks bytes already_there"),
-    "history": ("decisions of this machine", "history(at event stream serial catalog target outcome reason)"),
+    "history": ("decisions of this machine", "history(at event stream serial catalog target outcome reason exit_code)"),
     "history-custody": (
         "who carried the imported bundles, with --custody",
         "custody(stream serial digest medium at who where note result vouched)",
@@ -60,6 +66,7 @@ RESULTS: dict[str, tuple[str, str]] = {
         "BUNDLE target dry_run names(source destination now then change) rebuilt left_out without remarks"
         " send_bytes send_blobs present_blobs held_blobs repositories(repository exists push_allowed) unknown",
     ),
+    "init": ("a new configuration", "config stream target"),
     "inspect": (
         "what a bundle says about itself, not verified",
         "bundle stream serial created expires tool previous images(IMAGE) blob_count volumes(FILE) parity(FILE) bytes signatures"
@@ -88,6 +95,7 @@ RESULTS: dict[str, tuple[str, str]] = {
         " volume_numbers) volumes(name size) parity(name size) parity_bytes blob_count download bundle_bytes held_blobs held_bytes"
         " patches_tried patches_save remarks seconds? free?",
     ),
+    "policy-add": ("a changed policy", "CHANGES"),
     "policy-check": (
         "what a policy requires",
         "policy scopes(transport scope requirements) advice(level where what next)",
@@ -96,7 +104,11 @@ RESULTS: dict[str, tuple[str, str]] = {
         "which scope of a policy applies to images",
         "policy remarks images(reference scope scopes_tried requirements accepted? instances(DECIDED)?)",
     ),
-    "policy-init": ("a new policy", "policy key_files stream"),
+    "policy-init": (
+        "a new policy",
+        "policy key_files stream image_scopes(scope requirements) image_default embedded warnings",
+    ),
+    "policy-remove": ("a changed policy", "CHANGES"),
     "prune-result": (
         "what prune removed, or would remove",
         "target applied generations(stream serial in_force keep) removed_names(name digest) removed_manifests removed_blobs stay"
@@ -125,16 +137,36 @@ RESULTS: dict[str, tuple[str, str]] = {
     "toolkit": ("a written toolkit", "toolkit bytes machines lacking wheels(file sha256)"),
     "toolkit-checker": ("a written checker, with --check-only", "checker"),
     "verify": ("a verified bundle", "BUNDLE verified judgements(DECIDED) rebuilt_blobs? not_rebuilt?"),
+    "version": ("the version", "version"),
     "watch-event": (
         "one line that watch prints for every event",
-        "at event bundle message outcome? FAILED? exit_code? waits_for? result_file? stream? serial? catalog? target?"
+        "at event bundle message outcome? ERROR? exit_code? waits_for? result_file? stream? serial? catalog? target?"
         " image_count? volume_count? bytes? scope? signers? reasons? IMPORTED? remarks?",
     ),
 }
 
+#: Results of commands that go through several bundles on the same media, one after the other.
+_OF_EACH = ("import", "import-dry-run", "inspect", "media-log", "media-log-show", "report", "verify")
+
 
 def spelled(notation: str) -> str:
-    """A notation without the names of parts that stand in capitals."""
-    while (longer := _PART.sub(lambda found: _PARTS[found[0]], notation)) != notation:
+    """A notation without the names of parts that stand in capitals; the keys of a part with ``?`` may all be missing."""
+    while (longer := _PART.sub(_part, notation)) != notation:
         notation = longer
     return notation
+
+
+def _part(found: re.Match[str]) -> str:
+    part = _PARTS[found[0].rstrip("?")]
+    return optional(spelled(part)) if found[0].endswith("?") else part
+
+
+def _several(name: str) -> tuple[str, str]:
+    """The result for several bundles: of each what one alone has, as far as it came, and how it ended."""
+    title, keys = _SINGLE[name]
+    each = f"{optional(spelled(keys))} bundle catalog directories outcome reason? waits_for? ERROR? exit_code?"
+    return f"of several bundles: {title}", f"bundles({each}) exit_code"
+
+
+#: Title and keys of every result, by its name.
+RESULTS = dict(sorted((_SINGLE | {f"{name}-bundles": _several(name) for name in _OF_EACH}).items()))

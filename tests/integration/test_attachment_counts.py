@@ -37,14 +37,14 @@ def test_plan_resolve_inspect_report_diff_and_the_status_page_count_the_same_att
     expected = sum(one["kind"] != REFERRERS_TAG for one in resolved)
     assert 5 <= expected < len(resolved)  # the sample has lists of referrers under a tag, too
     told = {
-        "plan": site.json("plan", web, "--out", site.root / "usb")["images"][0]["attachments"],
+        "plan": site.json("plan", web, "--out", site.root / "usb")["images"][0]["attachment_count"],
         "resolve": int(re.findall(r"(\d+) attachments", site.run("resolve", web).stdout)[0]),
         "plan, lines": int(re.findall(r"(\d+) attachments", site.run("plan", web, "--out", site.root / "usb").stdout)[0]),
     }
     other = site.export(a_list(site, "api.txt", "localhost:5000/shop/api:2.1"), site.root / "a")
     bundle = site.export(web, site.root / "b")
     told["inspect"] = int(re.findall(r"(\d+) attachments", site.run("inspect", bundle).stdout)[0])
-    told["diff"] = site.json("diff", other, bundle)["added"][0]["attachments"]
+    told["diff"] = site.json("diff", other, bundle)["added"][0]["attachment_count"]
     site.run("report", bundle, "-o", site.root / "report.html")
     row = re.findall(r"<tr.*?</tr>", (site.root / "report.html").read_text(), re.DOTALL)
     told["report"] = sum(int(count) for count in re.findall(r"(\d+) × ", next(one for one in row if " × " in one)))

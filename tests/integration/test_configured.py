@@ -82,9 +82,9 @@ def test_two_months_need_two_commands_each_and_the_rest_is_configured(
         (exporter / "images.txt").write_text(f"oci:{exporter}/store:{Reference.parse(name)}\n")
         monkeypatch.chdir(exporter)
         made = json.loads(here("export", "prod-site", "--json").stdout)
-        assert (made["serial"], made["parity"]) == (month, 1)
+        assert (made["serial"], made["parity_count"]) == (month, 1)
         monkeypatch.chdir(site)
-        run("import", exporter / made["bundle"])
+        run("import", exporter / made["path"])
     assert (exporter / "usb/prod-site-0002").is_dir()
 
     assert "in force" in run("history", "--generations")

@@ -249,7 +249,7 @@ def test_an_import_repairs_by_itself_and_leaves_nothing_behind(desk: Desk, kind:
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["repaired"] == [{"file": SECOND, "present": kind != "missing", "rebuilt_blocks": 1, "copied_blocks": 0}]
-    assert sorted(facts["names"]) == sorted([WEB, TOOL])
+    assert sorted(one["source"] for one in facts["names"]) == sorted([WEB, TOOL])
     assert list((desk.work / "tmp").iterdir()) == []
     assert {path.name: path.read_bytes() for path in desk.bundle.iterdir()} == before
     assert desk.history() == [("import", "prod-3", 0)]

@@ -42,7 +42,7 @@ class Exporter:
         assert done.returncode == 0, done.stderr
         facts = json.loads(done.stdout)
         assert facts["unchanged"] == facts["already_there"]
-        assert Path(facts["bundle"]) == self.work / out / f"prod-{facts['serial']:04d}"
+        assert Path(facts["path"]) == self.work / out / f"prod-{facts['serial']:04d}"
         return facts["serial"], facts["unchanged"]
 
 

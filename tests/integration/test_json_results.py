@@ -49,9 +49,8 @@ class Month:
 @pytest.fixture
 def month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Month:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "")
     month = Month(tmp_path)
-    month.run("keys", "generate", "--out", tmp_path / "keys")
+    month.run("keys", "generate", "--no-passphrase", "--out", tmp_path / "keys")
     month.run("policy", "init", "--key", tmp_path / "keys/airgap.pub", "-o", tmp_path / "policy.json")
     for number, images in enumerate((["tools/migrate:3.4", "edge/agent:0.9"], ["shop/web:1.0", "edge/agent:0.9"]), 1):
         lines = [f"{LAYOUT}/{image} as vendor.example/{image}\n" for image in images]
@@ -67,6 +66,7 @@ def test_every_command_prints_what_its_schema_says(month: Month, module_registry
 
     month.run("schema")
     month.run("schema", "nothing", code=2)
+    month.run("version")
     month.run("policy", "check", work / "policy.json")
     month.run("discover", ROOT / "samples/discover")
     month.run("discover", work / "policy.json", code=2)
@@ -77,8 +77,10 @@ def test_every_command_prints_what_its_schema_says(month: Month, module_registry
     month.run("plan", web, "--since", first, "--parity", 1, "--rate", "1MB", "--out", work, *state)
     second = Path(month.run("export", web, *making, "--since", first, "--volume-size", "20kB", "--parity", 1)["path"])
     month.run("merge", first, second, *making[2:], "--out", work / "merged", "--policy", work / "policy.json")
-    month.run("keys", "generate", "--out", work / "more", "--type", "ed25519")
+    month.run("keys", "generate", "--no-passphrase", "--out", work / "more", "--type", "ed25519")
     month.run("sign", second, "--key", work / "more/airgap.key")
+    month.run("policy", "add", work / "policy.json", "--public-key", work / "more/airgap.pub", "--any")
+    month.run("policy", "remove", work / "policy.json", "--public-key", work / "more/airgap.pub")
     assert month.run("inspect", second)["bundle"] == second.name
     month.run("diff", first, second)
     month.run("report", second, "-o", work / "report.html", *state)
@@ -122,16 +124,45 @@ def test_every_command_prints_what_its_schema_says(month: Month, module_registry
     done = command("login", module_registry.address, "-u", "robot", "--password-stdin", *authfile, given="secret\n")
     month.seen |= set(checked_output(done))
     month.run("logout", "--all", *authfile)
+    several(month)
+    configured(month)
     month.seen |= set(served(work, state))
 
     assert set(RESULTS) - month.seen == {"toolkit"}, "test_toolkit makes one, for it needs packages"
+
+
+def several(month: Month) -> None:
+    """Every command that goes through several bundles."""
+    work, out = month.work, month.work / "out"
+    trusting = ("--policy", work / "policy.json", "--state", work / "state-of-several")
+    (work / "pages").mkdir()
+    month.run("inspect", out)
+    month.run("verify", out, *trusting)
+    month.run("report", out, "-o", work / "pages", *month.state)
+    month.run("media", "log", out, "--who", "A. Lund")
+    month.run("media", "log", out, "--show")
+    month.run("import", out, "--to", f"oci:{work}/several", *trusting, "--dry-run")
+    done = month.run("import", out, "--to", f"oci:{work}/several", *trusting)
+    assert [(one["bundle"], one["outcome"]) for one in done["bundles"]] == [("prod-0001", "imported"), ("prod-0002", "imported")]
+    next(out.glob("*/volume-0001.tar")).unlink()
+    month.run("verify", out, *trusting, code=4)
+
+
+def configured(month: Month) -> None:
+    """The commands about the configuration."""
+    file = month.work / "airgap.toml"
+    month.run(
+        "init", "--stream", "prod", "--list", "images.txt", "--key", "a.key", "--bundles", "out", "--to", "oci:store", "-o", file
+    )
+    month.run("config", "check", "--config", file)
+    month.run("config", "show", "--config", file)
 
 
 def test_every_document_in_a_file_is_as_its_schema_says(month: Month) -> None:
     work, state = month.work, month.state
     trusting = ("--policy", work / "policy.json", *state)
     key = ("--key", work / "keys/airgap.key")
-    month.run("keys", "generate", "--type", "x25519", "--out", work / "site-keys")
+    month.run("keys", "generate", "--no-passphrase", "--type", "x25519", "--out", work / "site-keys")
     making = ("--stream", "prod", *key, "--created", CREATED, "--volume-size", "20kB", "--parity", 1, *state)
     month.run("resolve", work / "images-2.txt", "--lock", work / "images.lock", *state)
     bundle = Path(month.run("export", work / "images-2.txt", "--out", work / "out", *making)["path"])

@@ -79,7 +79,7 @@ def test_a_moved_tag_is_shown_with_both_digests_and_its_new_platforms(shop: Shop
     [moved] = facts["moved"]
     assert (moved["from"], moved["to"]) == (old, new)
     assert moved["platforms_gained"] == ["linux/s390x"]
-    assert facts["unchanged"] == 1
+    assert facts["unchanged_count"] == 1
     assert new in shop.lock.read_text()
     assert old not in shop.lock.read_text()
 

@@ -179,7 +179,7 @@ def test_a_bundle_that_nobody_vouches_for_is_refused_after_the_others(stick: Sti
         signature.unlink()
     done = told(stick.site("import"), REFUSED)
     assert [one["outcome"] for one in done] == ["imported", "imported", "failed"]
-    assert done[2]["bundle"] == str(stick.root / "lab-0007")
+    assert (done[2]["bundle"], done[2]["directories"]) == ("", [str(stick.root / "lab-0007")])
 
 
 def test_a_damaged_catalog_on_one_of_two_media_is_damage_of_its_bundle(stick: Stick) -> None:
@@ -198,7 +198,7 @@ def test_bundles_of_earlier_months_do_not_stop_the_new_one(stick: Stick) -> None
     stick.put(made)
     done = told(stick.site("import"))
     assert [one["outcome"] for one in done] == ["already there", "passed over", "passed over", "imported"]
-    assert "--allow-older" in done[1]["why"]
+    assert "--allow-older" in done[1]["reason"]
     only_old = stick.site("import", paths=(stick.root / "prod-0001",))
     failed(only_old, REFUSED, "older than the newest one")
 

@@ -52,7 +52,7 @@ def test_the_same_images_are_the_same_in_any_order() -> None:
     one, two = image("app:1", "a", attachments=(signature("a"),)), image("app:2", "b")
     facts = compare(content(one, two), content(two, one)).facts()
     assert facts["same"]
-    assert facts["unchanged"] == 2
+    assert facts["unchanged_count"] == 2
 
 
 def test_names_that_come_go_and_move() -> None:

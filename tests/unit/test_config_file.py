@@ -15,6 +15,7 @@ from airgap.cli.config.paths import rebased
 from airgap.cli.config.positions import positions_of
 from airgap.cli.config.template import Answers, text_of
 from tests.support.cli import REFUSED, USAGE, failed, here
+from tests.support.schemas import checked
 from tests.support.configured import commands, key_tables, keys
 
 
@@ -36,7 +37,7 @@ def shown(key: str, *arguments: str) -> tuple[object, str]:
     done = here("config", "show", "--json", *arguments)
     assert done.returncode == 0, done.stderr
     sections = json.loads(done.stdout)["sections"]
-    return next((one["value"], one["where"]) for section in sections for one in section["values"] if one["key"] == key)
+    return next((one["value"], one["where"]) for section in sections for one in section["options"] if one["option"] == key)
 
 
 def test_key_has_the_position_where_it_is_written() -> None:
@@ -266,7 +267,9 @@ def test_wrong_value_in_the_environment_names_the_variable(monkeypatch: pytest.M
 
 def test_error_is_json_if_the_environment_asks_for_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRGAP_JSON", "1")
-    assert json.loads(here("inspect", "missing").stdout)["exit_code"] == USAGE
+    facts = json.loads(here("inspect", "missing").stdout)
+    assert (checked(facts), facts["exit_code"]) == ("error", USAGE)
+    assert checked(json.loads(here("version").stdout)) == "version"
     assert here("inspect", "missing", "--no-json").stdout == ""
 
 
@@ -276,10 +279,10 @@ def test_show_says_where_values_come_from_what_is_not_set_and_which_variables_ar
     monkeypatch.setenv("AIRGAP_POLCY", "x")
     facts = json.loads(here("config", "show", "prod", "--json").stdout)
     assert [section["section"] for section in facts["sections"]] == ["stream.prod"]
-    values = {one["key"]: (one["value"], one["source"], one["where"]) for one in facts["sections"][0]["values"]}
+    values = {one["option"]: (one["value"], one["given_by"], one["where"]) for one in facts["sections"][0]["options"]}
     assert values["parity"] == ("3", "environment", "AIRGAP_PARITY")
     assert values["lists"] == (["a.txt"], "file", "airgap.toml:2:1")
-    assert values["patch"] == ("auto", "default", None)
+    assert values["patch"] == ("auto", "default", "")
     assert "volume-size" in facts["sections"][0]["not_set"]
     assert facts["unknown_variables"] == {"AIRGAP_POLCY": "did you mean AIRGAP_POLICY?"}
     lines = here("config", "show").stdout.splitlines()

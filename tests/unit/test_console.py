@@ -222,7 +222,7 @@ def test_verdicts_have_colours_on_a_terminal_and_nowhere_else(
         monkeypatch.setenv("NO_COLOR", "")  # present and empty is as if it were not there
         Console(clock=Clock()).result({}, [line])
         assert terminal.shown() == shown
-        Console(as_json=True, clock=Clock()).result({"a": "verified     b"}, [line])
+        Console(as_json=True, clock=Clock()).result({"a": "verified     b"}, [line], "verify")
         assert "\x1b" not in terminal.shown()
     Console(clock=Clock()).result({}, [line])
     assert capsys.readouterr().out == f"{line}\n"

@@ -90,7 +90,8 @@ def test_a_change_that_is_there_already_changes_nothing(by_hand: Path, keys: Key
     before = by_hand.stat()
     text = done("policy", "add", by_hand, "--key", keys["one"], "--stream", "prod")
     assert "unchanged" in text
-    assert json.loads(done("policy", "add", by_hand, "--key", keys["one"], "--stream", "prod", "--any", "--json"))["changes"] == []
+    facts = json.loads(done("policy", "add", by_hand, "--key", keys["one"], "--stream", "prod", "--any", "--json"))
+    assert facts["policy_changes"] == []
     assert by_hand.stat().st_ino == before.st_ino
 
 

@@ -66,7 +66,7 @@ def test_images_get_the_requirement_of_their_keys_kind(tmp_path: Path, keys: Key
     images = [f"docker.io/library={keys['two']}", f"quay.io/team=gpg:{keys['team']}", "ghcr.io/open=accept", "ghcr.io/bad=reject"]
     options = [word for image in images for word in ("--image", image)]
     facts = json.loads(done("policy", "init", "--key", keys["one"], *options, "--image-default", "reject", "-o", path, "--json"))
-    assert list(facts["images"]) == ["docker.io/library", "quay.io/team", "ghcr.io/open", "ghcr.io/bad"]
+    assert [one["scope"] for one in facts["image_scopes"]] == ["docker.io/library", "quay.io/team", "ghcr.io/open", "ghcr.io/bad"]
     assert (facts["image_default"], facts["embedded"], facts["warnings"]) == ("reject", True, [])
     docker = read(path)["docker"]
     assert docker["docker.io/library"] == [{"type": "sigstoreSigned", "keyData": keys.data("two"), "signedIdentity": COSIGN}]

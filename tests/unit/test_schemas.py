@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from typer.main import get_command
 
-from airgap.cli.main import application
+from airgap.cli.application import application
 from airgap.schemas.catalogue import json_schema, titles
 from airgap.schemas.keys import KEYS
-from airgap.schemas.notation import DIALECT, schema
+from airgap.schemas.notation import DIALECT, optional, schema
 from airgap.schemas.results import RESULTS
 from tests.support.cli import USAGE, failed, here
 from tests.unit.test_fast_set import commands
@@ -58,11 +57,36 @@ def test_a_key_has_one_type_and_one_meaning_in_all_results() -> None:
     assert sorted(found) == list(KEYS), "the table has the keys that occur, in order"
 
 
+def takes_json(name: str) -> bool:
+    """Whether the command with this name, such as ``media check``, has ``--json``."""
+    found = application()
+    for word in name.split():
+        found = found.commands[word]
+    return any("--json" in one.opts for one in found.params)
+
+
 def test_every_command_that_prints_json_has_a_schema_of_its_result() -> None:
     renamed = {"prune": "prune-result", "receipt": "receipt-result", "serve": "serve-event", "watch": "watch-event"}
-    for command in commands(get_command(application([]))):
-        name = command.replace(" ", "-")
+    names = {name: takes_json(name) for name in commands(application())}
+    assert {name for name, takes in names.items() if not takes} == {"help", "completion", "man"}
+    for name in (name.replace(" ", "-") for name, takes in names.items() if takes):
         assert renamed.get(name, name) in RESULTS
+
+
+def test_of_several_bundles_each_has_what_one_alone_has_as_far_as_it_came_and_how_it_ended() -> None:
+    of_one, of_many = json_schema("import"), json_schema("import-bundles")
+    assert of_many["required"] == ["schema", "bundles", "exit_code"]
+    each = of_many["properties"]["bundles"]["items"]
+    assert sorted(each["required"]) == ["bundle", "catalog", "directories", "outcome"]
+    assert of_one["properties"].keys() - each["properties"].keys() == {"schema"}
+
+
+def test_all_keys_of_a_notation_can_be_made_optional_but_not_those_inside() -> None:
+    assert optional("a b?(c d?(e)) f") == "a? b? ? ( c d ? ( e ) ) f?"
+    keys = {key: ("objects" if key in "bd" else "text", key) for key in "abcdef"}
+    found = schema("airgap.x/1", "x", "", f"{optional('a b?(c d?(e)) f')} f", keys)
+    assert found["required"] == ["schema", "f"]
+    assert found["properties"]["b"]["items"]["required"] == ["c"]
 
 
 def test_a_mistake_in_a_notation_is_found() -> None:

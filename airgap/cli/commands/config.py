@@ -78,7 +78,7 @@ def check_command(ctx: typer.Context, said: Said = Said()) -> None:
     _check(ctx, document)
     list(_sections(ctx, document, ""))
     content = [plural(len(document.streams), "stream"), *(["a site"] if document.has_site else [])]
-    facts = {"config": str(document.path), "streams": document.streams, "site": document.has_site}
+    facts = {"config": str(document.path), "stream_names": document.streams, "has_site": document.has_site}
     said.console().result(facts, [f"good         {document.path}: {' and '.join(content)}"])
 
 
@@ -133,11 +133,11 @@ def _section(ctx: typer.Context, name: str, keys: Iterable[Key], tables: Sequenc
 
 def _facts(section: _Section) -> dict[str, Any]:
     given = [
-        {"key": key.name, "value": found.value, "source": found.source, "where": found.where}
+        {"option": key.name, "value": found.value, "given_by": found.source, "where": found.where}
         for key, found in section.given.items()
     ]
-    defaults = [{"key": name, "value": value, "source": "default", "where": None} for name, value in section.defaults.items()]
-    return {"section": section.name, "values": given + defaults, "not_set": list(section.unset)}
+    defaults = [{"option": name, "value": value, "given_by": "default", "where": ""} for name, value in section.defaults.items()]
+    return {"section": section.name, "options": given + defaults, "not_set": list(section.unset)}
 
 
 def _lines(section: _Section) -> Iterator[str]:

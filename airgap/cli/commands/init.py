@@ -59,7 +59,7 @@ def init_command(
         f"written      {out}: read it, and correct what does not fit",
         f"next         {' or '.join(steps)}; airgap config show",
     ]
-    said.console().result({"config": str(out), "stream": stream or answers.stream or None, "to": answers.to or None}, lines)
+    said.console().result({"config": str(out), "stream": answers.stream, "target": answers.to}, lines)
 
 
 def _check(answers: Answers) -> None:

@@ -84,9 +84,12 @@ def init(
     output.write(text.encode())
     facts = {
         "policy": out,
-        "keys": [one.path for one in keys],
+        "key_files": [one.path for one in keys],
         "stream": stream or None,
-        "images": {scope: [in_words(one, "docker", called) for one in parsed.transports["docker"][scope]] for scope in images},
+        "image_scopes": [
+            {"scope": scope, "requirements": [in_words(one, "docker", called) for one in parsed.transports["docker"][scope]]}
+            for scope in images
+        ],
         "image_default": image_default.value,
         "embedded": not by_path,
     }

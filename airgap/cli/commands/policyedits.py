@@ -156,7 +156,7 @@ def _edited(file: Path, said: Said, remarks: list[str]) -> Iterator[PolicyEdit]:
             output.write(edit.text.encode())
     found = list(changes(edit.before, after, called))
     warnings = [*remarks, *(one.what for one in portability(after, json.loads(edit.text)) if not one.note)]
-    facts = {"policy": str(file), "changes": [_facts(change) for change in found], "warnings": warnings}
+    facts = {"policy": str(file), "policy_changes": [_facts(change) for change in found], "warnings": warnings}
     lines = [f"{change.kind:<12} {change.sentence}" for change in found] or ["unchanged    the policy says all of this already"]
     said.console().result(facts, [f"policy       {file}", *lines, *(f"warning      {one}" for one in warnings)])
 
@@ -166,7 +166,7 @@ def _facts(change: Change) -> dict[str, object]:
         "change": change.kind,
         "transport": change.transport,
         "scope": change.scope,
-        "before": list(change.before),
-        "now": list(change.now),
-        "decides": change.decider or None,
+        "requirements_before": list(change.before),
+        "requirements": list(change.now),
+        "decided_by": change.decider,
     }

@@ -26,7 +26,7 @@ def schema_command(
     ] = None,
     said: Said = Said(),
 ) -> None:
-    """Print the JSON Schema of a result of --json, or of a document that airgap writes: without NAME the list of them.
+    """Print the JSON Schema of a result or document: what --json prints, or airgap writes to a file; without NAME list them.
 
     The schemas are draft 2020-12. docs/json.md says what stays the same between versions.
 

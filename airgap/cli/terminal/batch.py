@@ -73,7 +73,7 @@ class Batch:
 
     def _ended(self, bundle: OnMedia, found: Told | PassedOver) -> None:
         if isinstance(found, PassedOver):
-            self._tell(bundle, "passed over", {**found.facts, "why": found.why}, [f"passed over  {bundle.name}: {found.why}"])
+            self._tell(bundle, "passed over", {**found.facts, "reason": found.why}, [f"passed over  {bundle.name}: {found.why}"])
         else:
             self._codes += [code for code in [found[0].get("exit_code", 0)] if code]
             self._tell(bundle, "already there" if found[0].get("already_there") else self.done, *found)
@@ -90,7 +90,8 @@ class Batch:
 
     def _tell(self, bundle: OnMedia, outcome: str, facts: dict[str, Any], lines: list[str]) -> None:
         self._counts[outcome] = self._counts.get(outcome, 0) + 1
-        head = {"bundle": bundle.name, "catalog": str(bundle.digest), "directories": [str(path) for path in bundle.directories]}
+        name = bundle.outline.name if bundle.outline else ""
+        head = {"bundle": name, "catalog": str(bundle.digest), "directories": [str(path) for path in bundle.directories]}
         self._told.append(({**head, **facts, "outcome": outcome}, lines))
 
     def _print(self, count: int) -> None:

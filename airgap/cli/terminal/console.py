@@ -120,10 +120,11 @@ class Console:
             name: of the result, the command's unless it has several.
         """
         self.end()
-        facts = headed(name or command_name(), facts)
         stream = sys.stderr if self._stdout_taken else sys.stdout
-        people = "\n".join(colours.coloured(printable(line, MAX_LINE), stream) for line in chosen(lines, self._quiet))
-        stream.write((json.dumps(facts, indent=2) if self.as_json else people) + "\n")
+        text = "\n".join(colours.coloured(printable(line, MAX_LINE), stream) for line in chosen(lines, self._quiet))
+        if self.as_json:
+            text = json.dumps(headed(name or command_name(), facts), indent=2)
+        stream.write(text + "\n")
         stream.flush()
 
     def event(self, name: str, kind: str, message: str, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
