@@ -15,8 +15,8 @@ from airgap.cli.config.paths import rebased
 from airgap.cli.config.positions import positions_of
 from airgap.cli.config.template import Answers, text_of
 from tests.support.cli import REFUSED, USAGE, failed, here
-from tests.support.schemas import checked
 from tests.support.configured import commands, key_tables, keys
+from tests.support.schemas import checked
 
 
 @pytest.fixture(autouse=True)
