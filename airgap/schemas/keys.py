@@ -90,7 +90,7 @@ KEYS: Keys = {
     "has_site": ("yes or no", "whether the configuration has a section [site]"),
     "held_blobs": ("number", "blobs that are not carried because the site has them"),
     "held_bytes": ("number", "bytes of the blobs that the site has"),
-    "history": ("objects", "decisions of this machine, oldest first"),
+    "history": ("objects", "what was exported, imported, refused or interrupted on this machine, oldest first"),
     "image": ("text", "reference of an image"),
     "image_count": ("number", "images; 0 if the bundle is encrypted and no key was given"),
     "image_default": ("text", "what happens to images without a scope of their own: accept or reject"),

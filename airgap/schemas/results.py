@@ -51,7 +51,10 @@ _SINGLE: dict[str, tuple[str, str]] = {
     "error": ("what every command prints when it does not succeed", "ERROR exit_code"),
     "export": ("a finished bundle", "EXPORTED"),
     "export-resend": ("a supplement made with --resend", "supplement bundle file_names blocks bytes already_there"),
-    "history": ("decisions of this machine", "history(at event stream serial catalog target outcome reason exit_code)"),
+    "history": (
+        "what was exported, imported, refused or interrupted",
+        "history(at event stream serial catalog target outcome reason exit_code)",
+    ),
     "history-custody": (
         "who carried the imported bundles, with --custody",
         "custody(stream serial digest medium at who where note result vouched)",

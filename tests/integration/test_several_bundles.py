@@ -148,6 +148,7 @@ def test_damage_of_one_is_told_as_if_it_lay_there_alone_and_the_history_has_each
     flip(stick.root / "prod-0001" / "volume-0001.tar", 100)
     bad = told(stick.site("import"), DAMAGED)[1]
     alone = json.loads(stick.site("import", paths=(stick.root / "prod-0001",)).stdout)
+    assert alone.pop("schema") == "airgap.error/1"
     assert {name: bad[name] for name in alone} == alone
     assert "airgap media repair" in bad["next"]
     assert stick.history() == [("import", "lab-7", 0), ("failed", "prod-1", DAMAGED), ("failed", "prod-1", DAMAGED)]
