@@ -166,9 +166,9 @@ def _part(found: re.Match[str]) -> str:
 
 def _several(name: str) -> tuple[str, str]:
     """The result for several bundles: of each what one alone has, as far as it came, and how it ended."""
-    title, keys = _SINGLE[name]
+    keys = _SINGLE[name][1]
     each = f"{optional(spelled(keys))} bundle catalog directories outcome reason? waits_for? ERROR? exit_code?"
-    return f"of several bundles: {title}", f"bundles({each}) exit_code"
+    return f"the same as {name}, for several bundles", f"bundles({each}) exit_code"
 
 
 #: Title and keys of every result, by its name.

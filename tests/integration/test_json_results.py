@@ -79,8 +79,9 @@ def test_every_command_prints_what_its_schema_says(month: Month, module_registry
     month.run("merge", first, second, *making[2:], "--out", work / "merged", "--policy", work / "policy.json")
     month.run("keys", "generate", "--no-passphrase", "--out", work / "more", "--type", "ed25519")
     month.run("sign", second, "--key", work / "more/airgap.key")
-    month.run("policy", "add", work / "policy.json", "--public-key", work / "more/airgap.pub", "--any")
-    month.run("policy", "remove", work / "policy.json", "--public-key", work / "more/airgap.pub")
+    edited = shutil.copy(work / "policy.json", work / "edited.json")
+    month.run("policy", "add", edited, "--public-key", work / "more/airgap.pub", "--any")
+    month.run("policy", "remove", edited, "--public-key", work / "more/airgap.pub")
     assert month.run("inspect", second)["bundle"] == second.name
     month.run("diff", first, second)
     month.run("report", second, "-o", work / "report.html", *state)
