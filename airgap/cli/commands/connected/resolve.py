@@ -11,7 +11,7 @@ from airgap.cli.commands.connected.locking import LockFile
 from airgap.cli.options.asking import Asking, Lists, remark_lines
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, taken
-from airgap.cli.options.stores import Reach, ThreadsOption
+from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
 from airgap.text import plural, printable
@@ -44,8 +44,8 @@ def resolve_command(
     console = said.console(taken(file.output))
     if update and file.last is None:
         raise UsageError("--update needs an existing lock", where=printable(lock or ""), expected="--lock FILE with the last lock")
-    with asking.cargo(lists, reach, threads, console) as cargo:
-        found = cargo.lock(console, threads)
+    with asking.read(lists, reach, console) as asked, registries(reach, threads, console, asked.settings) as store:
+        found = asked.cargo(store).lock(console, threads)
     if taken(file.output):
         for line in remark_lines(found.remarks):
             console.say(line)
@@ -58,7 +58,7 @@ def resolve_command(
         console.result(said_of_it, [*image_lines(changes), *remark_lines(found.remarks), f"updated      {lock}"])
         return
     images = [image.to_json() for image in found.images]
-    lines = [f"{image.reference}  {image.root.digest}  {_extent(image.to_json())}" for image in found.images]
+    lines = [f"{image.reference}  {image.root.digest}  {_extent(facts)}" for image, facts in zip(found.images, images, strict=True)]
     if changes is not None:
         lines += [*image_lines(changes), f"{'unchanged' if changes.same else 'added to':<12} {lock}"]
     facts = {"images": images, "manifests": len(found.manifests), "lock": lock, "changes": changes.facts() if changes else None}
