@@ -307,7 +307,7 @@ def _rows(path: Path, loose: str) -> Iterator[str]:
                 if re.search(loose, table):
                     text = _DIGEST.sub("DIGEST", text)
                 # of the run that failed, and of the one after it
-                if table == "history" and re.search("'(refused|nothing to do)'", text):
+                if table == "history" and re.search("'(refused|failed|interrupted|nothing to do)'", text):
                     continue
                 seen[text] += 1
                 if "'sealing'" in text and seen[text] > 1:  # every run that begins to seal says so
