@@ -17,7 +17,7 @@ from airgap.cli.application import application
 from airgap.cli.config.command import places_for, wants_json
 from airgap.cli.terminal import choosing, signals
 from airgap.cli.terminal.console import report_error, rest, survive_any_locale, tell
-from airgap.errors import BUG, AirgapError, Interrupted, SeveralBundles, UsageError, exit_code
+from airgap.errors import BUG, AirgapError, Interrupted, SeveralBundles, UsageError, exit_code, system_error
 from airgap.fsio import leftovers
 
 _M_MMAP_THRESHOLD = -3  # mallopt(3)
