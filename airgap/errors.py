@@ -173,3 +173,8 @@ def disk_error(error: OSError, what: str, where: str) -> MediaError:
     reason = error.strerror or type(error).__name__
     hint = _DISK_HINTS.get(error.errno or 0, "check the path and the disk")
     return MediaError(f"{what}: {reason}", where=where, hint=hint)
+
+
+def system_error(error: OSError) -> MediaError:
+    """An ``OSError`` that nobody on the way has said anything about."""
+    return disk_error(error, "system error", str(error.filename or ""))

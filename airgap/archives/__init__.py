@@ -1,7 +1,7 @@
 """Images outside registries: docker archives, OCI archives, skopeo's directories, the stores of container engines.
 
 ``tree`` and ``tarindex`` read a tar in place, ``dockerarchive`` and ``imagedir`` are sources, ``engines`` copies out of podman's
-and Docker's stores, ``many`` makes one ``Source`` of all places of a job.
+and Docker's stores, ``placed`` makes one ``Source`` of all places of a job.
 """
 
 from airgap.archives.dockerarchive import DockerArchive

@@ -17,7 +17,7 @@ from airgap.cli.application import application
 from airgap.cli.config.command import places_for, wants_json
 from airgap.cli.terminal import choosing, signals
 from airgap.cli.terminal.console import report_error, rest, survive_any_locale, tell
-from airgap.errors import BUG, AirgapError, Interrupted, SeveralBundles, UsageError, disk_error, exit_code
+from airgap.errors import BUG, AirgapError, Interrupted, SeveralBundles, UsageError, exit_code, system_error
 from airgap.fsio import leftovers
 
 _M_MMAP_THRESHOLD = -3  # mallopt(3)
@@ -83,7 +83,7 @@ def _report_failure(failure: Exception, as_json: bool) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        return report_error(disk_error(error, "system error", str(error.filename or "")), as_json)
+        return report_error(system_error(error), as_json)
     except Exception:  # noqa: BLE001 - the last line of defence: a bug must say so and have its own exit code
         rest()
         sys.stderr.write(f"airgap: this is a bug in airgap {__version__}; please report it with the following output\n")

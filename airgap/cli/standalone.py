@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from airgap import __version__
-from airgap.errors import AirgapError, Damaged, Interrupted, UsageError, disk_error, exit_code
+from airgap.errors import AirgapError, Damaged, Interrupted, UsageError, exit_code, system_error
 from airgap.limits import MAX_LINE
 from airgap.media import words
 from airgap.media.check import check
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     except AirgapError as error:
         return _failed(error, options.json)
     except OSError as error:
-        return _failed(disk_error(error, "system error", str(error.filename or "")), options.json)
+        return _failed(system_error(error), options.json)
     facts = headed("media-check", words.facts(reports))
     shown = json.dumps(facts, indent=2) if options.json else "\n".join(printable(line, MAX_LINE) for line in words.lines(reports))
     sys.stdout.write(f"{shown}\n")

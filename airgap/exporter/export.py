@@ -119,6 +119,7 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
         case Untold(paths, raw, catalog):
             with fsio.exclusive_directory(paths.final, busy(paths.final)):  # else its run is alive, and about to tell
                 record(state, paths.final)
+            state.catalogs.note(catalog.stream, catalog.serial, request.inputs)
             kept = made_of(state, catalog, raw)
             lock = Lock.from_bytes(kept, LOCK) if kept else request.lock(progress)
             gated = isinstance(catalog, Sealed)  # its gates looked into it before it was
@@ -135,6 +136,7 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
             if state.catalogs.find(catalog.stream, catalog.serial) is None:
                 state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in([paths.final]), lock_there.to_bytes())
             record(state, paths.final)
+            state.catalogs.note(catalog.stream, catalog.serial, request.inputs)
             return done
 
 

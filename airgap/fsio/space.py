@@ -18,7 +18,7 @@ def exclusive(path: Path, busy: AirgapError) -> Iterator[None]:
     """Hold an exclusive lock on a lock file (created); raises ``busy`` when another process holds it."""
     with disk_errors("cannot lock", path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with _locked(fd, busy):
+    with _locked(fd, path, busy):
         yield
 
 
@@ -35,20 +35,21 @@ def exclusive_directory(path: Path, busy: AirgapError) -> Iterator[None]:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             raise busy from None
-    with _locked(fd, busy):
+    with _locked(fd, path, busy):
         if not path.exists() or not os.path.samestat(path.stat(), os.fstat(fd)):
             raise busy
         yield
 
 
 @contextlib.contextmanager
-def _locked(fd: int, busy: AirgapError) -> Iterator[None]:
+def _locked(fd: int, path: Path, busy: AirgapError) -> Iterator[None]:
     """``fd`` is closed, and with it unlocked, in the end."""
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise busy from None
+        with disk_errors("cannot lock", path):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise busy from None
         yield
     finally:
         release(fd)

@@ -15,7 +15,7 @@ from typing import Self, TypeAlias
 
 from airgap.admission.door import Signed
 from airgap.bundle.damage import Damage
-from airgap.errors import AirgapError, Interrupted, Refused, exit_code
+from airgap.errors import AirgapError, Interrupted, Refused, exit_code, system_error
 from airgap.format.times import format_time
 from airgap.oci.digest import Digest
 from airgap.state import Beginning, Event, State
@@ -101,6 +101,8 @@ class Attempt:
 
     def _record(self, error: BaseException) -> None:
         """What ends a command otherwise must not be hidden by a state that cannot be written."""
+        if isinstance(error, OSError):
+            error = system_error(error)
         code = exit_code(error)
         facts: dict[str, str] = {}
         if isinstance(error, (AirgapError, Interrupted)):

@@ -34,13 +34,9 @@ _BOUNDS = Bounds(depth=8, nodes=300_000, documents=1, lenient=False)
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What one section says, and where it is (``file:line``). Base URLs, ``""`` where it says nothing.
-
-    A section that names no place for writing is written where it is read.
-    """
+    """Where one section has signatures read, as a base URL, ``""`` where it does not say; and where it is (``file:line``)."""
 
     read: str
-    write: str
     origin: str
 
 
@@ -98,9 +94,8 @@ def _section(node: Node, key: str, origin: str, reader: NodeReader) -> Section:
     fields = {} if is_null(node) else reader.fields(node, key, (*_URLS, _ATTACHMENTS))
     if _ATTACHMENTS in fields:
         reader.flag(fields[_ATTACHMENTS], _ATTACHMENTS)
-    urls = {name: _url(fields[name], reader) if name in fields else "" for name in _URLS}
-    read = urls["lookaside"] or urls["sigstore"]
-    return Section(read, urls["lookaside-staging"] or urls["sigstore-staging"] or read, origin)
+    urls = {name: _url(fields[name], reader) if name in fields else "" for name in _URLS}  # those for writing are checked, too
+    return Section(urls["lookaside"] or urls["sigstore"], origin)
 
 
 def _url(node: Node, reader: NodeReader) -> str:

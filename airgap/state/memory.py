@@ -346,12 +346,13 @@ class State:
         self._events.add(Event("", event, stream, serial, str(catalog), target, outcome, reason))
 
     def _record_dead(self) -> None:
-        for key, one in self.underway.dead():
-            with self._writing():
-                if self.underway.buried(key):
-                    reason = f"it began at {one.at}, and its command was killed or its machine stopped"
-                    row = (one.stream, one.serial, one.catalog, one.target, "it never ended", reason, _KILLED)
-                    self._events.add(Event("", "interrupted", *row))
+        if not self.underway.any():
+            return
+        with self._writing():
+            for one in self.underway.dead():
+                reason = f"it began at {one.at}: its command was killed, its machine stopped, or the state could not be written"
+                row = (one.stream, one.serial, one.catalog, one.target, "it never ended", reason, _KILLED)
+                self._events.add(Event("", "interrupted", *row))
 
     def _floor(self) -> dt.datetime | None:
         text = self._memory("floor")

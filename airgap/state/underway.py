@@ -1,7 +1,8 @@
 """Imports that have begun: noted before anything is written, so that one that never ends is in the history all the same.
 
-A note is a row, and beside it a file that the import keeps locked. Whoever opens the state looks at the rows, of which there is
-none but while an import is running: a row whose file nobody has locked belongs to a command that was killed.
+A note is a row, and beside it a file that the import keeps locked. There is none but while an import is running, so whoever opens
+the state looks for some: one whose file nobody has locked belongs to a command that was killed. Files are made and looked at within
+a transaction that nobody else can have at the same time, so a file without a lock is never one that is about to get it.
 """
 
 from __future__ import annotations
@@ -44,12 +45,14 @@ class Underway:
 
     @contextlib.contextmanager
     def noted(self, one: Beginning) -> Iterator[None]:
-        """Note an import that begins, until the block ends: a block that fails is recorded by its caller."""
+        """Note an import that begins, until the block ends: a block that fails is recorded by its caller. Raises ``MediaError``."""
         own = secrets.token_hex(8)
         fsio.make_directory(self._directory, fsio.PRIVATE)
-        path = self._directory / own
-        with fsio.exclusive(path, Busy("another import has this note", where=str(path))):
+        with contextlib.ExitStack() as held:
+            held.callback(self._remove, own)
             with self._place.errors(), self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                held.enter_context(fsio.exclusive(self._directory / own, Busy("running")))
                 self._connection.execute("INSERT INTO memory VALUES (?, ?)", (_UNDERWAY + own, json.dumps(asdict(one))))
             self._own = own
             try:
@@ -57,8 +60,6 @@ class Underway:
             finally:
                 with contextlib.suppress(AirgapError), self._place.errors(), self._connection:
                     self.ended()
-                with contextlib.suppress(OSError):
-                    path.unlink()
 
     def ended(self) -> None:
         """Drop the note of this command's import, within the transaction that records how it ended."""
@@ -66,27 +67,36 @@ class Underway:
             self._connection.execute("DELETE FROM memory WHERE name = ?", (_UNDERWAY + self._own,))
             self._own = ""
 
-    def dead(self) -> list[tuple[str, Beginning]]:
-        """The imports whose commands are gone, each with its key for :meth:`buried`."""
+    def any(self) -> bool:
+        """Whether there are notes, of imports that run or of dead ones."""
         with self._place.errors():
-            rows = self._connection.execute(
-                "SELECT name, value FROM memory WHERE substr(name, 1, ?) = ?", (len(_UNDERWAY), _UNDERWAY)
-            ).fetchall()
-        found = []
-        for name, value in rows:
-            key = name.removeprefix(_UNDERWAY)
+            return bool(self._rows()) or bool(self._files())
+
+    def dead(self) -> Iterator[Beginning]:
+        """Drop the notes of imports whose commands are gone, within the transaction that records them."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        fsio.make_directory(self._directory, fsio.PRIVATE)
+        rows = self._rows()
+        for key in sorted(rows.keys() | self._files()):
             try:
                 with fsio.exclusive(self._directory / key, Busy("running")):
-                    found.append((key, Beginning(**json.loads(value))))
+                    self._remove(key)
             except MediaError:  # it is running, or this disk knows no locks
                 continue
-            except (TypeError, ValueError) as error:
-                raise self._place.damaged("its record of an unfinished import is invalid") from error
-        return found
+            if key in rows:
+                self._connection.execute("DELETE FROM memory WHERE name = ?", (_UNDERWAY + key,))
+                try:
+                    yield Beginning(**json.loads(rows[key]))
+                except (TypeError, ValueError) as error:
+                    raise self._place.damaged("its record of an unfinished import is invalid") from error
 
-    def buried(self, key: str) -> bool:
-        """Drop the note of a dead import, within the transaction that records it; False if another command was faster."""
-        gone = self._connection.execute("DELETE FROM memory WHERE name = ?", (_UNDERWAY + key,)).rowcount > 0
-        with contextlib.suppress(OSError):
+    def _rows(self) -> dict[str, str]:
+        query = "SELECT substr(name, ?), value FROM memory WHERE substr(name, 1, ?) = ?"
+        return dict(self._connection.execute(query, (len(_UNDERWAY) + 1, len(_UNDERWAY), _UNDERWAY)))
+
+    def _files(self) -> set[str]:
+        return {path.name for path in self._directory.iterdir()} if fsio.is_there(self._directory) else set()
+
+    def _remove(self, key: str) -> None:
+        with contextlib.suppress(OSError):  # the next command that opens the state removes it
             (self._directory / key).unlink()
-        return gone

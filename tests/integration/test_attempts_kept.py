@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import signal
+import sqlite3
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +90,24 @@ def test_an_import_that_runs_is_not_taken_for_a_dead_one(yard: Yard) -> None:
         with one.underway.noted(beginning):
             assert told(yard.state) == []
         assert told(yard.state) == []
+
+
+def test_a_note_without_its_file_is_of_a_dead_import_and_a_file_without_a_note_goes(yard: Yard) -> None:
+    """A state that was copied, and a command that was killed while it made its note."""
+    beginning = Beginning("2026-01-31T12:00:00Z", "prod", 1, str(Digest.of(b"")), "oci:/a")
+    with State(yard.state) as one, one.underway.noted(beginning):
+        (file,) = (yard.state / "underway").iterdir()
+        file.rename(yard.state / "underway" / "0")
+    assert short(yard.state) == []
+    assert list((yard.state / "underway").iterdir()) == []
+    with State(yard.state) as one:
+        raw = json.dumps(asdict(beginning))
+        with contextlib.closing(sqlite3.connect(yard.state / "state.db")) as database, database:
+            database.execute("INSERT INTO memory VALUES ('underway 1', ?)", (raw,))
+    shutil.rmtree(yard.state / "underway")
+    assert short(yard.state) == [("interrupted", "prod", 1, INTERRUPTED)]
+    assert short(yard.state) == [("interrupted", "prod", 1, INTERRUPTED)]
+    assert list((yard.state / "underway").iterdir()) == []
 
 
 def test_watch_keeps_its_attempts_too_and_a_repeated_failure_once(tmp_path: Path, yard: Yard) -> None:

@@ -67,7 +67,7 @@ def test_a_dry_run_finds_damage_and_names_that_clash(site: SiteDesk, module_regi
     data = bytearray(site.volume(2).read_bytes())
     data[len(data) // 2] ^= 1
     site.volume(2).write_bytes(data)
-    failed(site.import_("--dry-run", to=to), DAMAGED, "volume 2 of 3 is damaged")
+    failed(site.import_("--dry-run", to=to), DAMAGED, "volume 2 of 3 (volume-0002.tar) is damaged")
 
 
 def test_names_and_their_sources_are_remembered(

@@ -86,7 +86,7 @@ def test_all_images_that_are_not_accepted_are_named_and_nothing_is_fetched(yard:
         yard.tool_name,
         options=("--verify-images", policy(yard, web=signed(key), tool={"type": "reject"})),
     )
-    assert "linux/amd64" not in done.stderr
+    assert f"{yard.web_name} linux/amd64" not in done.stderr
     assert not yard.out.exists()
     log = yard.registry.log.read_text()
     assert not any(
@@ -164,5 +164,5 @@ def test_options_of_a_policy_without_one_are_a_mistake(yard: Yard, option: str) 
 def test_a_policy_that_does_not_parse_stops_everything(yard: Yard) -> None:
     path = yard.work / "bad.json"
     path.write_text('{"default": []}')
-    yard.refused(REFUSED, "bad.json", options=("--verify-images", path))
+    yard.refused(USAGE, "bad.json", options=("--verify-images", path))
     yard.refused(USAGE, "missing.json", options=("--verify-images", yard.work / "missing.json"))

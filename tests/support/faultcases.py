@@ -24,6 +24,8 @@ from tests.support.site import CREATED
 _TIME = re.compile(rb"moved \d+ names|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z| UTC)?")
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _MAX_TEXT = 4_000_000
+#: Where ``watch`` writes what the medium does not take.
+_ELSEWHERE = "site-state/results"
 #: Columns with moments of the history of names.
 _MOMENTS = frozenset({"moment", "force", "since", "until"})
 
@@ -273,10 +275,14 @@ def contents(root: Path, loose: str = "(?!)") -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
+        if path == root / _ELSEWHERE:
+            continue
         if path.is_dir() and not path.is_symlink():
             found[f"{name}/"] = b""
         elif path.name == "state.db":
             found |= {f"{name}: {row}": b"" for row in _rows(path, loose)}
+        elif path.parent == root / _ELSEWHERE:
+            found[f"drop/{path.name}"] = b"" if re.match(loose, name) else _without_time(path.read_bytes())
         elif path.name != ".airgap-state" and path.parent.name != "turns":  # a lock says who had it last
             found[name] = b"" if re.match(loose, name) else _without_time(path.read_bytes())
     return found
@@ -307,7 +313,7 @@ def _rows(path: Path, loose: str) -> Iterator[str]:
                 if re.search(loose, table):
                     text = _DIGEST.sub("DIGEST", text)
                 # of the run that failed, and of the one after it
-                if table == "history" and re.search("'(refused|nothing to do)'", text):
+                if table == "history" and re.search("'(refused|failed|interrupted|nothing to do)'", text):
                     continue
                 seen[text] += 1
                 if "'sealing'" in text and seen[text] > 1:  # every run that begins to seal says so

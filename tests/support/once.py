@@ -276,7 +276,8 @@ def _remembered(state: Path, encrypted: bool) -> dict[str, Any]:
         "stood": "SELECT target, stream, name, digest, until IS NULL, taken FROM stood",
         "owners": "SELECT repository, source FROM owners",
         "intents": "SELECT name FROM memory WHERE name NOT IN ('id', 'floor') AND name NOT LIKE 'pruned %'",
-        "history": "SELECT event, stream, serial, target FROM history WHERE event NOT IN ('sealing', 'state')"
+        "history": "SELECT event, stream, serial, target FROM history WHERE event NOT IN"
+        " ('sealing', 'state', 'refused', 'failed', 'interrupted')"
         " AND outcome <> 'nothing to do'",
         "begun": "SELECT count(*) FROM history WHERE event = 'state'",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from airgap import __version__
 from airgap.cli.application import application
 from airgap.cli.main import run
+from tests.support.cli import USAGE, failed, here
 
 COMMANDS = [
     ("resolve",), ("plan",), ("export",), ("sign",), ("inspect",), ("verify",), ("import",), ("mirror-config",), ("history",),
@@ -77,6 +79,36 @@ def test_wrong_arguments_end_with_code_2_and_without_a_traceback(arguments: list
     captured = capsys.readouterr()
     assert captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (["--volume-size", "3"], "the volume size is too small"),
+        (["--expires", "soon"], "soon"),
+        (["--patch", "sometimes"], "--patch"),
+        (["--attach", "nothing"], "--attach"),
+        (["--gate", "'"], "--gate"),
+        (["--verify-images", "no-policy"], "no-policy"),
+        (["--key", "no-key"], "no-key"),
+        (["--cert-dir", "no-directory"], "--cert-dir"),
+        (["--since", "no-base"], "no-base"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_in_an_option_is_told_before_the_places_of_a_lock_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "samples/layout", "store")
+    assert here("resolve", "oci:store", "--lock", "images.lock", "--state", "state").returncode == 0
+    assert here("keys", "generate", "--out", "keys").returncode == 0
+    shutil.rmtree("store")
+    asked = ["export", "images.lock", "--out", "out", "--stream", "prod", "--state", "state"]
+    failed(here(*asked, "--key", "keys/airgap.key"), USAGE, "store")
+    failed(here(*asked, *([] if "--key" in wrong else ["--key", "keys/airgap.key"]), *wrong), USAGE, says)
+    if wrong[0] in ("--volume-size", "--patch", "--cert-dir"):
+        failed(here("plan", "images.lock", "--state", "state", *wrong), USAGE, says)
 
 
 def test_every_command_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:

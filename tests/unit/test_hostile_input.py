@@ -107,6 +107,7 @@ _EXCUSED = {
     "airgap.toolkit.packages:Machine.parse": "the operator's options",
     "airgap.state.custody:Custodians.read": "a name",
     "airgap.state.generations:Generations.read": "a name",
+    "airgap.state.history:History.read": "a name",
     "airgap.state.standing:Standing.read": "a name",
     "airgap.yamlnodes.nodes:_Composer.read": "a text, for find_in_text, parse_list and parse_registries_file",
     "airgap.trust.keys.signers:load_signer": "a name",

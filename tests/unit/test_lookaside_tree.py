@@ -32,7 +32,7 @@ BLOBS = tuple(blob(number) for number in range(1, 6))
 
 
 def config(url: str) -> LookasideConfig:
-    return LookasideConfig({}, Section(url, url, "test"))
+    return LookasideConfig({}, Section(url, "test"))
 
 
 def read(base: Path) -> tuple[bytes, ...]:

@@ -13,11 +13,13 @@ import typer
 
 from airgap.admission.site import read_revoked
 from airgap.admission.terms import Terms
+from airgap.archives import PlacedSource
 from airgap.bundle.diagnosis import diagnosing
 from airgap.cli.options import inputs
-from airgap.cli.options.stores import Reach, registries
+from airgap.cli.options.stores import Reach
 from airgap.cli.terminal.console import Console
 from airgap.exporter.request import Cargo
+from airgap.lists import RegistrySettings, Wish
 from airgap.lookaside import LookasideConfig, LookasideReader
 from airgap.oci.image import kinds_without
 from airgap.planning.attach import Attached
@@ -35,13 +37,6 @@ Lists = Annotated[
     ),
 ]
 OptionalLists = Annotated[list[str] | None, Lists.__metadata__[0]]
-ScratchOption = Annotated[
-    Path | None,
-    typer.Option("--scratch", metavar="DIR", help="Temporary directory for images from containers-storage: and docker-daemon:."),
-]
-UnverifiedOption = Annotated[
-    bool, typer.Option("--accept-unverified-bundles", help="Accept source bundles (bundle:DIR) without verifying their signatures.")
-]
 
 
 @dataclass(frozen=True)
@@ -64,12 +59,20 @@ class Asking:
         Path | None,
         typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are stored."),
     ] = None
-    scratch: ScratchOption = None
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            "--scratch", metavar="DIR", help="Temporary directory for images from containers-storage: and docker-daemon:."
+        ),
+    ] = None
     bundle_policy: Annotated[
         Path | None,
         typer.Option("--bundle-policy", metavar="FILE", help="Policy to verify source bundles (bundle:DIR) with."),
     ] = None
-    accept_unverified: UnverifiedOption = False
+    accept_unverified: Annotated[
+        bool,
+        typer.Option("--accept-unverified-bundles", help="Accept source bundles (bundle:DIR) without verifying their signatures."),
+    ] = False
     allow_expired_bundles: Annotated[
         bool, typer.Option("--allow-expired-bundles", help="Accept source bundles (bundle:DIR) that have expired.")
     ] = False
@@ -94,10 +97,8 @@ class Asking:
         return PlaceOptions(self.scratch, terms, self.accept_unverified, self.allow_expired_bundles, console.say)
 
     @contextlib.contextmanager
-    def cargo(
-        self, lists: Sequence[str], reach: Reach, threads: int, console: Console, attached: Sequence[Attached] = ()
-    ) -> Iterator[Cargo]:
-        """What the lists ask for, with everything opened that it comes from; says what of the lists is not supported.
+    def read(self, lists: Sequence[str], reach: Reach, threads: int, console: Console) -> Iterator[Asked]:
+        """Read the lists and open the places that they name; says what of the lists is not supported.
 
         What fails while it is open because a bundle is damaged is told as that bundle's damage.
 
@@ -111,14 +112,34 @@ class Asking:
             wanted, settings = (found, ()) if isinstance(found, Lock) else (found.wanted, found.registries)
             for notice in () if isinstance(found, Lock) else found.notices:
                 console.say(notice)
-            with registries(reach, threads, console, settings) as store:
-                source = places.source(store, lookaside_of(store, self.registries_d).signatures, wanted)
-                yield Cargo(wanted, source, store, source, attached)
+            yield Asked(self, places, wanted, settings)
+
+    def source(self, places: OpenPlaces, store: MirroredSource, wanted: Lock | Sequence[Wish]) -> PlacedSource:
+        """What is wanted, from its places and the registries; GPG signatures are where registries.d says. Raises ``UsageError``."""
+        lookaside = LookasideConfig.load([self.registries_d] if self.registries_d else None)
+        return places.source(store, LookasideReader(lookaside, store.fetch_file).signatures, wanted)
 
 
-def lookaside_of(store: MirroredSource, directory: Path | None) -> LookasideReader:
-    """Where GPG signatures of images are kept, as registries.d says."""
-    return LookasideReader(LookasideConfig.load([directory] if directory else None), store.fetch_file)
+@dataclass(frozen=True)
+class Asked:
+    """What the lists ask for.
+
+    Attributes:
+        options: what the operator said besides.
+        places: the places that lists name, open; a lock's are opened for ``cargo``.
+        wanted: the lists together, or the lock.
+        settings: what the lists say about registries.
+    """
+
+    options: Asking
+    places: OpenPlaces
+    wanted: Lock | Sequence[Wish]
+    settings: Sequence[RegistrySettings]
+
+    def cargo(self, store: MirroredSource, attached: Sequence[Attached] = ()) -> Cargo:
+        """All of it with where it comes from; opens the places that a lock names. Raises as ``open_place``."""
+        source = self.options.source(self.places, store, self.wanted)
+        return Cargo(self.wanted, source, store, source, attached)
 
 
 def remark_lines(remarks: Sequence[str]) -> list[str]:

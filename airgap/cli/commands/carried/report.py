@@ -50,7 +50,7 @@ def report_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="FILE", help=f"File to write the page to; {HELP} A directory: one page per bundle."),
+        typer.Option("--out", "-o", metavar="FILE", help=f"File for the page, or a directory for one page per bundle; {HELP}"),
     ],
     since: Annotated[
         Path | None,

@@ -16,7 +16,7 @@ from airgap.cli.options.asking import Asking, OptionalLists, remark_lines
 from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
 from airgap.cli.options.decrypting import EncryptOption
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.stores import Reach, ThreadsOption
+from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.terminal.console import Console, Said
 from airgap.exporter.export import Exported, export
@@ -96,12 +96,18 @@ def export_command(
         return
     lists, stream, key = require(lists, stream, key)
     known = Since(since or (), since_key or (), threads, asking.directory, asking.no_longer_believed)
-    with asking.cargo(lists, reach, threads, console, gates.attached_by(attach or ())) as cargo:
+    with asking.read(lists, reach, threads, console) as asked:
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
+        attached = gates.attached_by(attach or ())
         terms = gates.terms_of(verify_images, require_signed, accept_unnamed_bundles)
         demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, asking.scratch, console))
         signers = inputs.signers(key, passphrase_file)
-        with State(asking.directory, begin=init_state) as memory, open_bases(known, reach, console) as bases:
+        with (
+            registries(reach, threads, console, asked.settings) as store,
+            State(asking.directory, begin=init_state) as memory,
+            open_bases(known, reach, console) as bases,
+        ):
+            cargo = asked.cargo(store, attached)  # last: opening the places of a lock may take long
             far_side = FarSide(bases)
             request = ExportRequest(label, cargo, out, signers, packing, far_side, demands, threads, restart, wait, again)
             done = export(request, memory, console)

@@ -15,7 +15,7 @@ from airgap.cli.commands.connected.making import ParityOption, VolumeOption, par
 from airgap.cli.options.asking import Asking, Lists, remark_lines
 from airgap.cli.options.bases import PATCHES, PatchOption, Since, SinceKeyOption, SinceOption, one_of, open_bases
 from airgap.cli.options.groups import grouped
-from airgap.cli.options.stores import Reach, ThreadsOption
+from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.delta.bases import held_by
 from airgap.delta.candidates import attempts_for, estimate
@@ -49,12 +49,18 @@ def plan_command(
     Example: airgap plan images.txt --since /srv/prod-site-0001
     """
     bytes_a_second = parse_size(rate.removesuffix("/s")) if rate else 0
+    size, how = names.volume_size(volume_size) if volume_size else None, one_of(patch, "--patch", PATCHES)
     console = said.console()
     known = Since(since or (), since_key or (), threads, asking.directory, asking.no_longer_believed)
-    with asking.cargo(lists, reach, threads, console) as cargo, open_bases(known, reach, console) as bases:
+    with (
+        asking.read(lists, reach, threads, console) as asked,
+        registries(reach, threads, console, asked.settings) as store,
+        open_bases(known, reach, console) as bases,
+    ):
+        cargo = asked.cargo(store)
         found = cargo.lock(console, threads)
-        tried = attempts_for(found, bases, one_of(patch, "--patch", PATCHES), cargo.source)
-    plan = lay_out(found, names.volume_size(volume_size) if volume_size else None, held_by(bases), parity=parity)
+        tried = attempts_for(found, bases, how, cargo.source)
+    plan = lay_out(found, size, held_by(bases), parity=parity)
     facts = summary(plan) | {"patches_tried": len(tried), "patches_save": estimate(tried), "remarks": list(found.remarks)}
     if bytes_a_second:
         facts["seconds"] = math.ceil(plan.download / bytes_a_second)

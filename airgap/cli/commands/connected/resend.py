@@ -14,7 +14,7 @@ import typer
 from airgap import fsio
 from airgap.bundle.media import Media
 from airgap.bundle.several import several, unverified
-from airgap.cli.options.asking import Asking, lookaside_of
+from airgap.cli.options.asking import Asking
 from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
 from airgap.documents.request import ResendRequest, files_of
@@ -168,7 +168,7 @@ class Resending:
         ]
         wanted = Lock.from_bytes(lock, "the lock in the state") if lock else entries
         with OpenPlaces(self.asking.places(self.console)) as places, registries(self.reach, self.threads, self.console) as store:
-            source = places.source(store, lookaside_of(store, self.asking.registries_d).signatures, wanted)
+            source = self.asking.source(places, store, wanted)
             found = wanted if isinstance(wanted, Lock) else resolve(entries, source, self.console, self.threads, source)
             with SourceBlocks(catalog, found, source) as blocks:
                 yield blocks

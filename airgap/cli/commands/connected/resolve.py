@@ -11,7 +11,7 @@ from airgap.cli.commands.connected.locking import LockFile
 from airgap.cli.options.asking import Asking, Lists, remark_lines
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, taken
-from airgap.cli.options.stores import Reach, ThreadsOption
+from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.errors import UsageError
 from airgap.oci.image import Image
@@ -45,8 +45,8 @@ def resolve_command(
     console = said.console(taken(file.output))
     if update and file.last is None:
         raise UsageError("--update needs an existing lock", where=printable(lock or ""), expected="--lock FILE with the last lock")
-    with asking.cargo(lists, reach, threads, console) as cargo:
-        found = cargo.lock(console, threads)
+    with asking.read(lists, reach, threads, console) as asked, registries(reach, threads, console, asked.settings) as store:
+        found = asked.cargo(store).lock(console, threads)
     if taken(file.output):
         for line in remark_lines(found.remarks):
             console.say(line)
