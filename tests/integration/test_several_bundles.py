@@ -113,7 +113,7 @@ def test_import_loads_them_in_order_and_says_what_was_there(stick: Stick) -> Non
     assert stick.images() == sorted([WEB, TOOL])
     again = told(stick.site("import"))
     assert [one["outcome"] for one in again] == ["already there", "passed over", "already there"]
-    assert [one.get("already_there", one.get("why")) for one in again] == [True, "imported before", True]
+    assert [one.get("already_there", one.get("reason")) for one in again] == [True, "imported before", True]
 
 
 def test_their_volumes_may_be_spread_over_two_media(stick: Stick) -> None:

@@ -192,7 +192,7 @@ def test_what_a_registry_lists_is_read_back_as_the_one_host_it_can_be() -> None:
 
 
 def test_names_that_a_file_or_a_layout_has_in_another_spelling_are_read_in_the_one() -> None:
-    raw = json.dumps({"names": {"QUAY.IO/team/app:1": "R.site/m/quay.io/team/app:1"}}).encode()
+    raw = json.dumps({"names": [{"source": "QUAY.IO/team/app:1", "destination": "R.site/m/quay.io/team/app:1"}]}).encode()
     assert [tuple(map(str, pair)) for pair in read_names(raw, "f")] == [("quay.io/team/app:1", "r.site/m/quay.io/team/app:1")]
     entry = {**ROOT.to_json(), "annotations": {"org.opencontainers.image.ref.name": "QUAY.IO/team/app:1"}}
     index = Index.parse(json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode(), "index.json", "d")
