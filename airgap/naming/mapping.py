@@ -159,7 +159,8 @@ def parse_target(text: str, rules: RenameRules | str = "") -> TargetSpec:
             )
         local = LayoutTarget(Path(rest)) if transport == "oci" else FileTarget(forms[transport], _place(forms[transport], rest))
         return _as_text(local)
-    meant = meant_target(text, ("oci", *forms))
+    either = f"docker://{text} (a registry) or oci:{text} (a directory)" if "/" in text.strip("/") and ":" not in text else ""
+    meant = meant_target(text, ("oci", *forms)) or either
     raise UsageError(
         "not a target",
         got=printable(text),

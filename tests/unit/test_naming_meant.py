@@ -74,3 +74,15 @@ def test_registry_in_the_place_of_a_base_gets_its_transport(tmp_path: Path) -> N
     (tmp_path / "images.txt").write_text("nginx\n")
     done = here("plan", tmp_path / "images.txt", "--since", "registry.site:5000/mirror", "--state", tmp_path / "state")
     failed(done, USAGE, "did you mean docker://registry.site:5000/mirror?")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("host/path", "did you mean docker://host/path (a registry) or oci:host/path (a directory)?"),
+        ("registry.site:5000/mirror", "did you mean docker://registry.site:5000/mirror?"),
+        ("./store", "did you mean oci:./store?"),
+    ],
+)
+def test_a_target_without_a_transport_gets_one(given: str, meant: str, tmp_path: Path) -> None:
+    failed(here("import", tmp_path, "--to", given, "--state", tmp_path / "state"), USAGE, "not a target", meant)
