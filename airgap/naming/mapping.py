@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from airgap.errors import UsageError
-from airgap.naming.meant import meant_target
+from airgap.naming.meant import either_target, meant_target
 from airgap.naming.renaming import KEEP, RenameRules, parse_rules
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import canonical_host
@@ -159,8 +159,8 @@ def parse_target(text: str, rules: RenameRules | str = "") -> TargetSpec:
             )
         local = LayoutTarget(Path(rest)) if transport == "oci" else FileTarget(forms[transport], _place(forms[transport], rest))
         return _as_text(local)
-    either = f"docker://{text} (a registry) or oci:{text} (a directory)" if "/" in text.strip("/") and ":" not in text else ""
-    meant = meant_target(text, ("oci", *forms)) or either
+    known = ("oci", *forms)
+    meant = meant_target(text, known) or either_target(text, known)
     raise UsageError(
         "not a target",
         got=printable(text),

@@ -33,6 +33,16 @@ def meant_target(text: str, transports: tuple[str, ...]) -> str:
     return f"{near[0]}:{rest}" if near else ""
 
 
+def either_target(text: str, transports: tuple[str, ...]) -> str:
+    """Both targets that a name such as ``host/path`` may mean, in words; empty when it is not such a name."""
+    host, slash, path = text.partition("/")
+    if slash and ":" not in text and host not in transports:
+        with contextlib.suppress(UsageError):
+            canonical_host(f"{host}:5000")  # a single word is the name of a registry only with its port
+            return f"docker://{host}:PORT/{path} (a registry) or oci:{text} (a directory)"
+    return ""
+
+
 def meant_image(name: str) -> Reference | None:
     """The image that stands where the file of an image list is wanted; None when it may well be the name of a file."""
     text = name.removeprefix("docker://")

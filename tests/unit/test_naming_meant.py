@@ -79,7 +79,7 @@ def test_registry_in_the_place_of_a_base_gets_its_transport(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
-        ("host/path", "did you mean docker://host/path (a registry) or oci:host/path (a directory)?"),
+        ("host/path", "did you mean docker://host:PORT/path (a registry) or oci:host/path (a directory)?"),
         ("registry.site:5000/mirror", "did you mean docker://registry.site:5000/mirror?"),
         ("./store", "did you mean oci:./store?"),
     ],
