@@ -108,7 +108,7 @@ def test_bundles_without_a_name_need_the_operators_word(world: World) -> None:
     for facts in (verified, imported):
         reasons = [judgement["decisions"][0]["reason"] for judgement in facts["judgements"]]
         assert len(reasons) == 2
-        assert all(reason.endswith("names no image (--accept-unnamed-sigstore-bundles)") for reason in reasons)
+        assert all(reason.endswith('names no image (unnamed-signatures "" = true)') for reason in reasons)
 
 
 def test_bundles_for_another_image_are_refused_even_with_the_operators_word(world: World) -> None:
