@@ -29,6 +29,7 @@ NEW, CHANGED, SAME = "new", "changed", "unchanged"
 #: Artifact types of referrers that people have words for.
 _WORDS = (
     ("application/vnd.dev.sigstore.bundle", "sigstore bundle"),
+    ("application/vnd.dev.cosign.artifact.sig", "cosign signature"),
     ("application/vnd.cncf.notary.signature", "Notary signature"),
     ("application/spdx+json", "SBOM"),
     ("application/vnd.cyclonedx", "SBOM"),
