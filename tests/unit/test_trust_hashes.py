@@ -4,50 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives import hashes
 
 from airgap.oci.reference import Reference
 from airgap.trust.judge.images import ImageJudge
 from airgap.trust.keys import evidence as ev
 from airgap.trust.policy.document import parse_policy
 from tests.support import signing
+from tests.support.signing import HashedKey
 
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'
 IMAGE = "vendor.example/shop/web:1.0"
 SHA256, SHA384, SHA512 = hashes.SHA256(), hashes.SHA384(), hashes.SHA512()
-PRIVATE: dict[str, Any] = {
-    "P-256": ec.generate_private_key(ec.SECP256R1()),
-    "P-384": ec.generate_private_key(ec.SECP384R1()),
-    "P-521": ec.generate_private_key(ec.SECP521R1()),
-    "RSA": rsa.generate_private_key(65537, 3072),
-    "Ed25519": ed25519.Ed25519PrivateKey.generate(),
-}
-SIGN: dict[str, Callable[[Any, bytes, Any], bytes]] = {
-    "RSA": lambda key, data, algorithm: key.sign(data, padding.PKCS1v15(), algorithm),
-    "RSA-PSS": lambda key, data, algorithm: key.sign(data, padding.PSS(padding.MGF1(algorithm), 32), algorithm),
-    "Ed25519": lambda key, data, _: key.sign(data),
-}
-
-
-class HashedKey(signing.Key):
-    """A key that signs over a hash of the test's choice."""
-
-    def __init__(self, kind: str, algorithm: hashes.HashAlgorithm) -> None:
-        self.private = PRIVATE[kind.partition("-PSS")[0]]
-        self.pem = self.private.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        self._kind, self._algorithm = kind, algorithm
-
-    def sign(self, data: bytes) -> bytes:
-        """A raw signature."""
-        made: Callable[[Any, bytes, Any], bytes] = SIGN.get(self._kind, lambda key, data, one: key.sign(data, ec.ECDSA(one)))
-        return made(self.private, data, self._algorithm)
 
 
 def accepted(key: HashedKey, evidence: ev.Evidence) -> bool:

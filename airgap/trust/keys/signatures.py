@@ -1,6 +1,6 @@
 """Raw signatures and the public keys that check them: ECDSA and RSA (PKCS #1 v1.5) over SHA-256, and pure Ed25519.
 
-In Sigstore bundles, ECDSA keys on larger curves sign over SHA-384 and SHA-512.
+In Sigstore bundles and with ``cosign sign-blob``, ECDSA keys on larger curves sign over SHA-384 and SHA-512.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airgap.trust.policy.fields import decode_base64
 RawKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
-#: The hashes of ECDSA signatures in Sigstore bundles: the one that the registry of algorithms (sigstore ``protobuf-specs``,
+#: The hashes of ECDSA signatures by Sigstore's clients: the one that the registry of algorithms (sigstore ``protobuf-specs``,
 #: ``PublicKeyDetails``) has for the curve, then the one that older clients used for every curve, deprecated there.
 _BY_CURVE: dict[str, tuple[hashes.HashAlgorithm, ...]] = {
     "secp256r1": (hashes.SHA256(),),
@@ -126,7 +126,7 @@ def verify(key: PublicKey, data: bytes, signature: bytes) -> bool:
 
 
 def verify_by_curve(key: PublicKey, data: bytes, signature: bytes) -> bool:
-    """The same for a signature in a Sigstore bundle, where the curve of an ECDSA key says the hash, and no field does."""
+    """The same for what Sigstore's clients sign today: the curve of an ECDSA key says the hash, and no field of a bundle does."""
     raw = key.key
     if not isinstance(raw, ec.EllipticCurvePublicKey):
         return verify(key, data, signature)
