@@ -360,8 +360,8 @@ def _unsigned(docker: Scopes) -> Iterator[str]:
 def _unread(rules: Scopes) -> Iterator[str]:
     if names := [scope for scope, found in rules.items() if any(one["type"] == "sigstoreSigned" for one in found)]:
         yield (
-            f"below {listing(names, 8)}, podman and skopeo accept only images whose sigstore signature is in a .sig tag: they read "
-            "none among the referrers, which import accepts (sign with import's --sign-by, and use mode site)"
+            f"podman and skopeo find sigstore signatures only in .sig tags: below {listing(names, 8)} they refuse images whose "
+            "signature is a referrer, which import accepts (sign with import's --sign-by and use mode site)"
         )
 
 
