@@ -13,8 +13,13 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import LOOKASIDE, REFERRER, TAG_KINDS, Image, counts
 from airgap.oci.reference import Reference
 
-#: Artifact types of referrers that are signatures: cosign 3 bundles and Notary's (notaryproject signature-specification.md).
-_SIGNATURE_TYPES = ("application/vnd.dev.sigstore.bundle", "application/vnd.cncf.notary.signature")
+#: Artifact types of referrers that are signatures: cosign 3 bundles, cosign's in OCI 1.1 mode, and Notary's (notaryproject
+#: signature-specification.md).
+_SIGNATURE_TYPES = (
+    "application/vnd.dev.sigstore.bundle",
+    "application/vnd.dev.cosign.artifact.sig",
+    "application/vnd.cncf.notary.signature",
+)
 _SIG = ".sig"
 
 

@@ -24,7 +24,7 @@ MAX_SERIAL = 2**53 - 1
 _VOLUME = re.compile(r"volume-[0-9]{4,}\.tar", re.ASCII)
 _PARITY = re.compile(r"parity-[0-9]{4,}\.bin", re.ASCII)
 _RESEND = re.compile(r"resend-[0-9]{4,}\.bin", re.ASCII)
-_SIGNATURE = re.compile(r"catalog\.json\.[0-9a-z]{1,64}\.(?:sig|asc)", re.ASCII)
+_SIGNATURE = re.compile(r"catalog\.json\.(?:[0-9a-z]{1,64}\.(?:sig|asc|sigstore\.json)|sigstore\.json)", re.ASCII)
 
 #: Named volume sizes in bytes. FAT32 ends one byte below 4 GiB; discs are what is left after their file system.
 PRESETS = {

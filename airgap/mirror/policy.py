@@ -169,7 +169,7 @@ def mirror_config(
                 moved |= {mirror.root: mirror.root}
         else:
             docker = _internal(mirror, rules, site_keys, warnings)
-        warnings += _unsigned(docker)
+        warnings += [*_unsigned(docker), *_unread(rules)]
     text = json.dumps(_document(policy, docker), indent=2) + "\n"
     warnings += _portability(text)
     requirements = [requirement for scope in docker.values() for requirement in scope]
@@ -354,6 +354,14 @@ def _unsigned(docker: Scopes) -> Iterator[str]:
         yield (
             f"no signature is required below {listing(names, 8)}, as in the site's policy: at import the bundle's signature "
             "covered these images, but a pull verifies nothing (add --site-key)"
+        )
+
+
+def _unread(rules: Scopes) -> Iterator[str]:
+    if names := [scope for scope, found in rules.items() if any(one["type"] == "sigstoreSigned" for one in found)]:
+        yield (
+            f"podman and skopeo find sigstore signatures only in .sig tags: below {listing(names, 8)} they refuse images whose "
+            "signature is a referrer, which import accepts (sign with import's --sign-by and use mode site)"
         )
 
 

@@ -25,10 +25,13 @@ from airgap.report.weight import Weight, Weights, weigh
 MAX_SBOMS = 2000
 MAX_SBOM_BYTES = 512 * 1024 * 1024
 
+#: What a signature file is, by the end of its name; else it is a Sigstore bundle.
+_SIGNATURE_FILES = {"sig": "raw (cosign, openssl)", "asc": "OpenPGP"}
 NEW, CHANGED, SAME = "new", "changed", "unchanged"
 #: Artifact types of referrers that people have words for.
 _WORDS = (
     ("application/vnd.dev.sigstore.bundle", "sigstore bundle"),
+    ("application/vnd.dev.cosign.artifact.sig", "cosign signature"),
     ("application/vnd.cncf.notary.signature", "Notary signature"),
     ("application/spdx+json", "SBOM"),
     ("application/vnd.cyclonedx", "SBOM"),
@@ -140,12 +143,12 @@ class Report:
 
 
 def signatures_of(files: Iterable[str]) -> list[ShownSignature]:
-    """What the names of signature files say: ``catalog.json.<id>.sig`` or ``.asc``."""
+    """What the names of signature files say: ``catalog.json.<id>.sig``, ``.asc`` or ``.sigstore.json``; the last may have no id."""
     found = []
     for name in sorted(files):
-        stem, _, suffix = name.rpartition(".")
-        kind = "OpenPGP" if suffix == "asc" else "raw (cosign, openssl)"
-        found.append(ShownSignature(name, kind, stem.rpartition(".")[2]))
+        key, _, suffix = name.rpartition("catalog.json.")[2].partition(".")
+        kind = _SIGNATURE_FILES.get(suffix, "Sigstore bundle")
+        found.append(ShownSignature(name, kind, key if suffix in (*_SIGNATURE_FILES, "sigstore.json") else ""))
     return found
 
 

@@ -30,6 +30,7 @@ from airgap.oci.stores import Referring
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
+SIGNATURE_REFERRER = "application/vnd.dev.cosign.artifact.sig.v1+json"
 DSSE = "application/vnd.dsse.envelope.v1+json"
 SIGNATURE_KEY = "dev.cosignproject.cosign/signature"
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7")
@@ -163,6 +164,20 @@ def cosign_signature(payload: bytes, signature: str) -> Built:
 def cosign_attachment(payload: bytes, media_type: str, annotations: Mapping[str, str] | None = None) -> Built:
     """An image as cosign writes it for its ``.sig``, ``.att`` and ``.sbom`` tags."""
     return image([content(payload, media_type, annotations=annotations)])
+
+
+def cosign_referrer(subject: Built, signatures: Iterable[tuple[bytes, Mapping[str, str]]], *, stated: bool = False) -> Built:
+    """What cosign writes in its OCI 1.1 mode: the layers of a ``.sig`` manifest in a referrer, whose type is that of its config.
+
+    Args:
+        signatures: payloads with their annotations.
+        stated: name the type in ``artifactType`` instead, as other tools do.
+    """
+    layers = [content(payload, SIMPLE_SIGNING, annotations=annotations) for payload, annotations in signatures]
+    extra: dict[str, Any] = {"subject": _plain(subject.manifest).to_json()}
+    if stated:
+        return _manifest(media.OCI_MANIFEST, content(b"{}", media.OCI_EMPTY), layers, {"artifactType": SIGNATURE_REFERRER, **extra})
+    return _manifest(media.OCI_MANIFEST, content(_dump({"rootfs": {"type": "layers"}}), SIGNATURE_REFERRER), layers, extra)
 
 
 def fallback_index(referrers: Iterable[Built]) -> Built:

@@ -274,6 +274,18 @@ def sigstore_bundle(signatures: int = 1, payload_size: int = 3) -> bytes:
     ).encode()
 
 
+def blob_bundle(size: int = 3) -> bytes:
+    """What ``cosign sign-blob`` writes about empty bytes."""
+    stated = {"algorithm": "SHA2_256", "digest": base64.b64encode(hashlib.sha256(b"").digest()).decode()}
+    return json.dumps(
+        {
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"publicKey": {"hint": "x"}},
+            "messageSignature": {"messageDigest": stated, "signature": base64.b64encode(b"x" * size).decode()},
+        }
+    ).encode()
+
+
 def log_promise(body: bytes = b"{}") -> bytes:
     """The annotation with Rekor's promise."""
     entry = {"body": base64.b64encode(body).decode(), "integratedTime": 1, "logIndex": 1, "logID": "ab"}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from airgap.oci.digest import Digest
@@ -53,6 +55,40 @@ class Key:
         return self.signer.sign_raw(data)
 
 
+class HashedKey(Key):
+    """A key of this kind (``P-384``, ``RSA-PSS``) that signs over this hash."""
+
+    def __init__(self, kind: str, algorithm: hashes.HashAlgorithm) -> None:
+        self._kind, self._algorithm = kind, algorithm
+        self.private = _KINDS[kind]()
+        self.pem = self.private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def sign(self, data: bytes) -> bytes:
+        """A raw signature."""
+        raw: bytes
+        if self._kind == "Ed25519":
+            raw = self.private.sign(data)
+        elif self._kind == "RSA":
+            raw = self.private.sign(data, padding.PKCS1v15(), self._algorithm)
+        elif self._kind == "RSA-PSS":
+            raw = self.private.sign(data, padding.PSS(padding.MGF1(self._algorithm), 32), self._algorithm)
+        else:
+            raw = self.private.sign(data, ec.ECDSA(self._algorithm))
+        return raw
+
+
+_KINDS: dict[str, Callable[[], Any]] = {
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "RSA": lambda: rsa.generate_private_key(65537, 2048),
+    "RSA-PSS": lambda: rsa.generate_private_key(65537, 2048),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
 def cosign(key: Key, data: bytes, name: str = "sig", **annotations: str) -> evidence.SigstoreSignature:
     """A cosign signature over a payload; annotations by their last word (bundle, certificate, chain)."""
     found = {evidence.SIGNATURE: base64.b64encode(key.sign(data)).decode()}
@@ -84,6 +120,19 @@ def bundle_document(key: Key, manifest: bytes, name: str | None, **statement: An
         "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
         "verificationMaterial": {"publicKey": {"hint": "aGludA=="}, "tlogEntries": []},
         "dsseEnvelope": envelope,
+    }
+
+
+def blob_bundle(key: Key, data: bytes, digest: bytes | None = None, algorithm: str = "SHA2_256") -> dict[str, Any]:
+    """What ``cosign sign-blob --key KEY --bundle FILE`` writes without a log; ``digest`` is what the bundle states of the data."""
+    digest = hashlib.sha256(data).digest() if digest is None else digest
+    return {
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"publicKey": {"hint": "aGludA=="}},
+        "messageSignature": {
+            "messageDigest": {"algorithm": algorithm, "digest": base64.b64encode(digest).decode()},
+            "signature": base64.b64encode(key.sign(data)).decode(),
+        },
     }
 
 

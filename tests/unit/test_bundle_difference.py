@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from airgap.documents.difference import Compared, compare, of_catalog, of_receipt, shown_images
 from airgap.documents.holdings import Held, Holdings
 from airgap.documents.receipt import Receipt
@@ -16,6 +18,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, TAG_KINDS, Attachment, Image, LookasideSignature, digest_tag
 from airgap.oci.reference import Reference
 from airgap.patch.kinds import DEFLATE
+from airgap.trust.keys.evidence import SIGNATURE_REFERRER
 
 
 def descriptor(seed: str, artifact_type: str = "") -> Descriptor:
@@ -87,8 +90,9 @@ def test_parts_that_are_left_out_although_the_digest_is_the_same() -> None:
     assert changed["no_longer_left_out_count"] == 1
 
 
-def test_a_signature_that_a_new_version_does_not_have_is_lost() -> None:
-    sbom, bundle = "application/spdx+json", "application/vnd.dev.sigstore.bundle.v0.3+json"
+@pytest.mark.parametrize("bundle", ["application/vnd.dev.sigstore.bundle.v0.3+json", SIGNATURE_REFERRER])
+def test_a_signature_that_a_new_version_does_not_have_is_lost(bundle: str) -> None:
+    sbom = "application/spdx+json"
     a = image("app:1", "a", attachments=(signature("a"), signature("child"), referrer("a", sbom), referrer("a", bundle)))
     b = image("app:1", "b", attachments=(signature("b"), referrer("b", sbom), referrer("b", "text/new")))
     (moved,) = compare(content(a), content(b)).facts()["moved"]

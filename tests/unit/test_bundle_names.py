@@ -57,6 +57,19 @@ def test_what_a_file_name_claims_to_be() -> None:
         "volume-٠٠٠١.tar",
     ):
         assert not names.is_volume(name)
-    assert names.is_signature("catalog.json.0123456789abcdef.sig")
-    for name in ("catalog.json.sig", "catalog.json..sig", "catalog.json.../x.sig", "catalog.json.AB.sig", "catalog.json.ab.txt"):
+    for name in (
+        "catalog.json.0123456789abcdef.sig",
+        "catalog.json.0123456789abcdef.sigstore.json",
+        "catalog.json.sigstore.json",
+    ):
+        assert names.is_signature(name)
+    for name in (
+        "catalog.json.json",
+        "catalog.json.ab.cd.sigstore.json",
+        "catalog.json.sig",
+        "catalog.json..sig",
+        "catalog.json.../x.sig",
+        "catalog.json.AB.sig",
+        "catalog.json.ab.txt",
+    ):
         assert not names.is_signature(name)

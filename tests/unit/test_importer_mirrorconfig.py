@@ -268,6 +268,16 @@ def test_a_policy_that_asks_for_no_signature_leads_both_names_to_the_target_and_
     assert any("a pull verifies nothing (add --site-key)" in warning for warning in made.warnings)
 
 
+@pytest.mark.parametrize("mode", [Mode.ORIGINAL, Mode.INTERNAL])
+def test_vendors_sigstore_signatures_come_with_what_hosts_do_not_read(mode: Mode) -> None:
+    cosign = {"type": "sigstoreSigned", "keyPath": "/etc/pki/cosign.pub"}
+    made = mirror_config(mode, mirror(), policy({"docker.io": [VENDOR], "quay.io/team": [cosign]}), site_keys=[KEY])
+    (warning,) = (one for one in made.warnings if "only in .sig tags" in one)
+    assert "below quay.io/team they refuse" in warning
+    site = mirror_config(Mode.SITE, mirror(), policy({"": [cosign]}), site_keys=[HostKey("/etc/pki/site.pub", openpgp=False)])
+    assert not any("only in .sig tags" in one for one in site.warnings)
+
+
 def test_a_scope_for_all_other_images_that_rejects_needs_no_warning() -> None:
     made = mirror_config(Mode.ORIGINAL, mirror(), policy({"docker.io": [VENDOR], "": REJECT}))
     assert made.warnings == ()

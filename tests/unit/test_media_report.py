@@ -85,6 +85,21 @@ def report(found: Catalog, earlier: Catalog | None = None, **options: Any) -> Re
     return Report(**(chosen | options))
 
 
+def test_signature_files_are_told_by_their_names() -> None:
+    names = [
+        "catalog.json.0123456789abcdef.sig",
+        "catalog.json.fedcba9876543210.asc",
+        "catalog.json.0123456789abcdef.sigstore.json",
+    ]
+    found = [(one.kind, one.key) for one in signatures_of([*names, "catalog.json.sigstore.json"])]
+    assert found == [
+        ("raw (cosign, openssl)", "0123456789abcdef"),
+        ("Sigstore bundle", "0123456789abcdef"),
+        ("OpenPGP", "fedcba9876543210"),
+        ("Sigstore bundle", ""),
+    ]
+
+
 class Outline(HTMLParser):
     """What a browser would find: tags with attributes, and that every one of ours is closed."""
 

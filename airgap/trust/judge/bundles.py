@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from airgap.errors import AirgapError, MediaError, Refused
 from airgap.limits import MAX_SIGNATURE, MAX_SIGNATURES
 from airgap.text import listing, plural, printable
+from airgap.trust.judge.catalogbundle import SUFFIX, read_signature
 from airgap.trust.keys import gpg
 from airgap.trust.keys.keystore import ReadKey, known_openpgp_keys, read_keys
 from airgap.trust.keys.numbers import all_numbers, names_of, number_of, people
 from airgap.trust.keys.revoked import Revoked
-from airgap.trust.keys.signatures import PublicKey, decode_signature, load_public_key, verify
+from airgap.trust.keys.signatures import PublicKey, decode_signature, load_public_key, verify_by_curve
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.requirements import (
     GPG_KEYS,
@@ -36,7 +37,7 @@ from airgap.trust.policy.requirements import (
 from airgap.trust.policy.scopes import Selected, requirements_for_stream, select
 from airgap.trust.policy.scopesyntax import AIRGAP
 
-_NAME = re.compile(r"catalog\.json\.[0-9a-f]{16}\.(sig|asc)", re.ASCII)
+_NAME = re.compile(r"catalog\.json\.([0-9a-f]{16}\.(sig|asc|sigstore\.json)|sigstore\.json)", re.ASCII)
 _SIGN_HINT = "sign the bundle with a key that the policy requires (airgap sign BUNDLE --key KEY), or correct the policy"
 _NONE = Revoked()
 _NO_SCOPE_HINT = "write a policy that names the key of your bundles: airgap policy init"
@@ -196,28 +197,41 @@ def find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[
 
 
 def find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
-    """Verify the raw base64 signatures among ``files`` with these keys. Raises ``AirgapError``: a key is invalid."""
+    """Verify the raw signatures among ``files``, in base64 or a Sigstore bundle, with these keys.
+
+    Raises:
+        AirgapError: a key is invalid.
+    """
     public = [load_public_key(data) for data in keys]
     signers: dict[str, str] = {}
     failures: dict[str, str] = {}
-    encoded = {name: content for name, content in files.items() if name.endswith(".sig")}
+    encoded = {name: content for name, content in files.items() if name.endswith((".sig", SUFFIX))}
     for name, content in encoded.items():
-        signature = decode_signature(content)
-        key = None if signature is None else _maker(public, raw, signature)
-        why = revoked.reason(key.fingerprint, key.id) if key is not None else None
-        if key is None:
-            failures[name] = "not base64" if signature is None else "not a signature of these bytes by this key"
-        elif why is not None:
-            failures[name] = f"{why}, got key {key.id}"
-        else:
+        try:
+            key = _maker(public, raw, _raw_signature(name, content, raw))
+            if (why := revoked.reason(key.fingerprint, key.id)) is not None:
+                raise Refused(why, got=f"key {key.id}")
             signers[key.fingerprint] = f"{key.kind} key {key.id} ({name})"
+        except Refused as error:
+            failures[name] = _sentence(error)
     wanted = f"sigstoreSigned {source.describe()} ({_ids(key.id for key in public)})"
     numbers = {key.fingerprint: frozenset((number_of(key),)) for key in public}
     return Finding(wanted, signers, numbers, frozenset(encoded.keys() - failures.keys()), failures)
 
 
-def _maker(keys: Sequence[PublicKey], raw: bytes, signature: bytes) -> PublicKey | None:
-    return next((key for key in keys if verify(key, raw, signature)), None)
+def _raw_signature(name: str, content: bytes, raw: bytes) -> bytes:
+    """The signature's own bytes. Raises ``Refused``: there are none."""
+    signature = read_signature(content, raw) if name.endswith(SUFFIX) else decode_signature(content)
+    if signature is None:
+        raise Refused("not base64")
+    return signature
+
+
+def _maker(keys: Sequence[PublicKey], raw: bytes, signature: bytes) -> PublicKey:
+    key = next((key for key in keys if verify_by_curve(key, raw, signature)), None)
+    if key is None:
+        raise Refused("not a signature of these bytes by this key")
+    return key
 
 
 def _ids(ids: Iterator[str]) -> str:

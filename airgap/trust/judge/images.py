@@ -178,7 +178,8 @@ class ImageJudge:
         except AirgapError as error:
             return Decision(name, accepted=False, reason="; ".join(_facts(error)))
         if isinstance(requirement, SigstoreSigned):
-            found: list[_Sigstore] = [*evidence.sigstore[:MAX_SIGNATURES], *evidence.bundles[:MAX_SIGNATURES]]
+            forms: tuple[Sequence[_Sigstore], ...] = (evidence.sigstore, evidence.referred, evidence.bundles)
+            found = [signature for form in forms for signature in form[:MAX_SIGNATURES]]
             return _first_good(
                 name,
                 found,
@@ -189,7 +190,7 @@ class ImageJudge:
             name,
             evidence.gpg[:MAX_SIGNATURES],
             lambda found: _Good(check_gpg(requirement, reference, evidence, found, self._keys)),
-            f"no GPG signature exists ({plural(len(evidence.sigstore) + len(evidence.bundles), 'sigstore signature')})",
+            f"no GPG signature exists ({plural(evidence.sigstore_count, 'sigstore signature')})",
         )
 
     def _check_sigstore(self, requirement: SigstoreSigned, reference: Reference, evidence: Evidence, found: _Sigstore) -> _Good:

@@ -7,13 +7,14 @@ It is judged under the source reference of the image it belongs to.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
 from airgap.errors import Refused
-from airgap.limits import MAX_SIGNATURE_BLOB, MAX_SIGNATURES
+from airgap.limits import MAX_SIGNATURE, MAX_SIGNATURE_BLOB, MAX_SIGNATURES
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -22,7 +23,15 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.text import plural
 from airgap.trust.judge.images import ImageJudge, ImageVerdict
-from airgap.trust.keys.evidence import SIGSTORE_BUNDLE, SIMPLE_SIGNING, Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
+from airgap.trust.keys.evidence import (
+    SIGNATURE_REFERRER,
+    SIGSTORE_BUNDLE,
+    SIMPLE_SIGNING,
+    Evidence,
+    GpgSignature,
+    SigstoreBundle,
+    SigstoreSignature,
+)
 
 _COSIGN = TAG_KINDS[".sig"]
 _SHOWN = 1000
@@ -110,7 +119,8 @@ def gather(case: Case, instance: Digest) -> Evidence:
         if (blob := content.blob(signature.descriptor)) is not None
     ]
     bundles = list(islice(_bundles(content, image, instance), MAX_SIGNATURES))
-    return Evidence.of(content.manifest(instance).raw, gpg[:MAX_SIGNATURES], sigstore[:MAX_SIGNATURES], bundles)
+    referred = list(islice(_referred_signatures(content, image, instance), MAX_SIGNATURES))
+    return Evidence.of(content.manifest(instance).raw, gpg[:MAX_SIGNATURES], sigstore[:MAX_SIGNATURES], bundles, referred)
 
 
 def require_all(found: Sequence[Judgement]) -> None:
@@ -155,8 +165,23 @@ def _bundles(content: ImageContent, image: Image, instance: Digest) -> Iterator[
             yield SigstoreBundle(raw, f"cosign bundle {attachment.descriptor.digest.short}")
 
 
-def _cosign_signatures(content: ImageContent, digest: Digest) -> Iterator[SigstoreSignature]:
-    """The layers of a ``.sig`` manifest; what is not a signature, or too large to be one, is left to nobody's trust."""
+def _referred_signatures(content: ImageContent, image: Image, instance: Digest) -> Iterator[SigstoreSignature]:
+    """The cosign signatures among one instance's referrers, one of each referrer in turn, so that none hides the others."""
+    waiting = deque(
+        _cosign_signatures(content, attachment.descriptor.digest, "referrer ")
+        for attachment in image.attachments
+        if attachment.kind == REFERRER and attachment.subject == instance
+        if attachment.descriptor.artifact_type == SIGNATURE_REFERRER
+    )
+    while waiting:
+        signatures = waiting.popleft()
+        if (signature := next(signatures, None)) is not None:
+            yield signature
+            waiting.append(signatures)
+
+
+def _cosign_signatures(content: ImageContent, digest: Digest, what: str = "") -> Iterator[SigstoreSignature]:
+    """The layers of a cosign signature's manifest; what is not a signature, or too large to be one, is left to nobody's trust."""
     for number, layer in enumerate(content.manifest(digest).layers[:MAX_SIGNATURES], 1):
-        if layer.media_type == SIMPLE_SIGNING and layer.size <= MAX_SIGNATURE_BLOB and (payload := content.blob(layer)) is not None:
-            yield SigstoreSignature(payload, layer.annotations, f"cosign signature {number} of {digest.short}", SIMPLE_SIGNING)
+        if layer.media_type == SIMPLE_SIGNING and layer.size <= MAX_SIGNATURE and (payload := content.blob(layer)) is not None:
+            yield SigstoreSignature(payload, layer.annotations, f"cosign signature {number} of {what}{digest.short}")

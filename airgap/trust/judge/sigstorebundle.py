@@ -17,7 +17,7 @@ from airgap.oci.reference import Reference
 from airgap.text import printable
 from airgap.trust.keys.evidence import SIGSTORE_BUNDLE, Evidence, SigstoreBundle
 from airgap.trust.keys.keystore import KeyStore
-from airgap.trust.keys.signatures import PublicKey, verify
+from airgap.trust.keys.signatures import PublicKey, verify_by_curve
 from airgap.trust.policy.fields import decode_base64
 from airgap.trust.policy.identity import accepts
 from airgap.trust.policy.requirements import SignedIdentity, SigstoreSigned
@@ -136,7 +136,7 @@ def _keys(requirement: SigstoreSigned, keys: KeyStore) -> tuple[PublicKey, ...]:
 
 def _signer(envelope: Envelope, keys: tuple[PublicKey, ...]) -> PublicKey:
     signed = pae(PAYLOAD_TYPE, envelope.payload)
-    key = next((key for key in keys if verify(key, signed, envelope.signature)), None)
+    key = next((key for key in keys if verify_by_curve(key, signed, envelope.signature)), None)
     if key is None:
         raise Refused("not made by this key", expected=", ".join(key.id for key in keys))
     return key

@@ -14,6 +14,9 @@ BUNDLE = "dev.sigstore.cosign/bundle"
 CERTIFICATE = "dev.sigstore.cosign/certificate"
 CHAIN = "dev.sigstore.cosign/chain"
 
+#: The artifact type of the same layers in a referrer instead of a ``.sig`` tag: what cosign writes in its OCI 1.1 mode.
+SIGNATURE_REFERRER = "application/vnd.dev.cosign.artifact.sig.v1+json"
+
 #: The artifact and layer type of a cosign 3 bundle, which hangs off an image as a referrer.
 SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
@@ -28,7 +31,7 @@ class GpgSignature:
 
 @dataclass(frozen=True)
 class SigstoreSignature:
-    """One layer of a cosign signature manifest: its payload, media type and annotations, and a name for messages."""
+    """One layer of a cosign signature's manifest: its payload, media type and annotations, and a name for messages."""
 
     payload: bytes
     annotations: Mapping[str, str]
@@ -46,12 +49,22 @@ class SigstoreBundle:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All signatures of one manifest. ``manifest_digest`` is the SHA-256 of its bytes, whatever algorithm it is stored under."""
+    """All signatures of one manifest. ``manifest_digest`` is the SHA-256 of its bytes, whatever algorithm it is stored under.
+
+    ``sigstore`` came from a ``.sig`` tag, ``referred`` from referrers, to which more people may be able to add: neither takes the
+    other's place where only so many are looked at.
+    """
 
     manifest_digest: Digest
     gpg: tuple[GpgSignature, ...] = ()
     sigstore: tuple[SigstoreSignature, ...] = field(default=())
     bundles: tuple[SigstoreBundle, ...] = ()
+    referred: tuple[SigstoreSignature, ...] = ()
+
+    @property
+    def sigstore_count(self) -> int:
+        """How many sigstore signatures there are, of every form."""
+        return len(self.sigstore) + len(self.referred) + len(self.bundles)
 
     @classmethod
     def of(
@@ -60,6 +73,7 @@ class Evidence:
         gpg: Sequence[GpgSignature] = (),
         sigstore: Sequence[SigstoreSignature] = (),
         bundles: Sequence[SigstoreBundle] = (),
+        referred: Sequence[SigstoreSignature] = (),
     ) -> Evidence:
         """The evidence for a manifest's exact bytes."""
-        return cls(Digest.of(manifest), tuple(gpg), tuple(sigstore), tuple(bundles))
+        return cls(Digest.of(manifest), tuple(gpg), tuple(sigstore), tuple(bundles), tuple(referred))

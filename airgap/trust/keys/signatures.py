@@ -1,4 +1,7 @@
-"""Raw signatures and the public keys that check them: ECDSA and RSA (PKCS #1 v1.5) over SHA-256, and pure Ed25519."""
+"""Raw signatures and the public keys that check them: ECDSA and RSA (PKCS #1 v1.5) over SHA-256, and pure Ed25519.
+
+In Sigstore bundles and with ``cosign sign-blob``, ECDSA keys on larger curves sign over SHA-384 and SHA-512.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,13 @@ from airgap.trust.policy.fields import decode_base64
 RawKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
+#: The hashes of ECDSA signatures by Sigstore's clients: the one that the registry of algorithms (sigstore ``protobuf-specs``,
+#: ``PublicKeyDetails``) has for the curve, then the one that older clients used for every curve, deprecated there.
+_BY_CURVE: dict[str, tuple[hashes.HashAlgorithm, ...]] = {
+    "secp256r1": (hashes.SHA256(),),
+    "secp384r1": (hashes.SHA384(), hashes.SHA256()),
+    "secp521r1": (hashes.SHA512(), hashes.SHA256()),
+}
 _MIN_RSA_BITS = 2048
 _MAX_RSA_BITS = 16384
 _ID_LENGTH = 16
@@ -112,14 +122,25 @@ def load_pem_key(data: bytes) -> PublicKey:
 
 def verify(key: PublicKey, data: bytes, signature: bytes) -> bool:
     """Whether ``signature`` (raw bytes: DER for ECDSA) over ``data`` was made by this key."""
+    return _verified(key.key, data, signature, hashes.SHA256())
+
+
+def verify_by_curve(key: PublicKey, data: bytes, signature: bytes) -> bool:
+    """The same for what Sigstore's clients sign today: the curve of an ECDSA key says the hash, and no field of a bundle does."""
     raw = key.key
+    if not isinstance(raw, ec.EllipticCurvePublicKey):
+        return verify(key, data, signature)
+    return any(_verified(raw, data, signature, algorithm) for algorithm in _BY_CURVE[raw.curve.name])
+
+
+def _verified(raw: RawKey, data: bytes, signature: bytes, algorithm: hashes.HashAlgorithm) -> bool:
     try:
         if isinstance(raw, ec.EllipticCurvePublicKey):
-            raw.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+            raw.verify(signature, data, ec.ECDSA(algorithm))
         elif isinstance(raw, ed25519.Ed25519PublicKey):
             raw.verify(signature, data)
         else:
-            raw.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
+            raw.verify(signature, data, padding.PKCS1v15(), algorithm)
     except InvalidSignature:
         return False
     return True

@@ -10,6 +10,7 @@ from functools import partial
 
 from airgap.cipher.sites import SiteKey, SiteSecret
 from airgap.oci.strictjson import canonical as line_of
+from airgap.trust.judge.catalogbundle import read_signature
 from airgap.trust.judge.sigstorebundle import read_bundle, read_statement
 from airgap.trust.keys.certificates import load_certificates
 from airgap.trust.keys.cosignkey import is_cosign_key, open_cosign_key
@@ -217,6 +218,14 @@ def rows() -> Iterator[Parser]:
             "signatures": seeds.sigstore_bundle,
             "payload": lambda n: seeds.sigstore_bundle(1, n),
         },
+    )
+    yield document(
+        "sigstore bundle of a catalog",
+        lambda raw: read_signature(raw, b""),
+        seeds.blob_bundle(),
+        "airgap.trust.judge.catalogbundle:read_signature",
+        most=64 << 10,
+        grow={"signature": seeds.blob_bundle},
     )
     yield document(
         "statement",
