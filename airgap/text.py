@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shlex
+from collections.abc import Sequence
 
 from airgap.errors import UsageError
 
@@ -81,6 +83,13 @@ def plural(count: int, noun: str) -> str:
     if count == 1:
         return f"1 {noun}"
     return f"{count} {noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{count} {noun}s"
+
+
+def like(wanted: str, names: Sequence[str], most: int = 5) -> str:
+    """Of many names those that are most like the one that is wanted, else the first ones: what there is, for one message."""
+    near = difflib.get_close_matches(wanted, [name for name in names[:1000] if len(name) <= 300], most)
+    shown = listing(near) if near else listing(list(names), most)
+    return f"names near this one: {shown}" if near else f"names such as {shown}" if names else ""
 
 
 def listing(names: list[str], most: int = 20) -> str:

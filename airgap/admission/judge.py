@@ -35,9 +35,8 @@ def verdicts(store: BundleStore, closures: Sequence[Closure], terms: Terms) -> l
     """The verdict on every instance, accepted or not; the arguments are those of :func:`judge_images`."""
     content = _Carried(store)
     cases = [Case(closure.image, closure.instances, content) for closure in closures]
-    unnamed = terms.accept_unnamed_bundles
     with ImageJudge(
-        terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed_bundles=unnamed
+        terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed=terms.unnamed
     ) as judge:
         return [judge_instance(case, one, gather(case, one.digest), judge) for case in cases for one in case.instances]
 

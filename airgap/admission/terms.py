@@ -15,6 +15,7 @@ from airgap.oci.descriptor import Platform
 from airgap.state import State
 from airgap.trust.keys.revoked import Revoked
 from airgap.trust.policy.document import Policy
+from airgap.trust.policy.unnamed import UnnamedSignatures
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Terms:
         floor: the latest time that the site has seen; None if unknown.
         max_age: refuse bundles created longer ago than this.
         require_signed: refuse images that the policy would accept unsigned.
-        accept_unnamed_bundles: accept cosign 3 bundles that name no image if their key and digest are right.
+        unnamed: for which images a cosign 3 bundle that names no image counts if its key and digest are right.
         allow_expired, allow_older, allow_jump, allow_fork, allow_clock_behind: accept such a bundle.
         replace_names: take over repositories at the target that belong to other sources.
         digest_tags: give images that are listed by digest alone a tag at a registry.
@@ -50,7 +51,7 @@ class Terms:
     floor: dt.datetime | None = None
     max_age: dt.timedelta | None = None
     require_signed: bool = False
-    accept_unnamed_bundles: bool = False
+    unnamed: UnnamedSignatures = field(default_factory=UnnamedSignatures)
     allow_expired: bool = False
     allow_older: bool = False
     allow_jump: bool = False

@@ -24,7 +24,7 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader, digest_of
-from airgap.text import listing, plural, printable
+from airgap.text import like, listing, plural, printable
 
 _INDEX = "manifest.json"
 _MAX_INDEX = 16 * 1024 * 1024
@@ -142,7 +142,8 @@ class DockerArchive:
             number = int(name[1:]) if name[1:].isascii() and name[1:].isdigit() and len(name) < 9 else -1
             known = [number] if 0 <= number < len(self._items) else []
         if len(known) != 1:
-            have = listing(self.names()) or f"{plural(len(self._items), 'image')} without a name: :@0 is the first"
+            names = like(name, self.names()) if name else listing(self.names())
+            have = names or f"{plural(len(self._items), 'image')} without a name: :@0 is the first"
             raise UsageError(
                 "the archive has no such image" if name else "the archive holds several images",
                 where=self._where,

@@ -66,7 +66,7 @@ class Exported:
         judgements: the policy's verdict on every instance, if requested.
         outcomes: the outcomes of the gates.
         encrypted_to: the ids of the keys that decrypt it.
-        remarks: notes on how its attachments were found.
+        remarks: how it differs from the stream's last one; notes on how its attachments were found.
         held: closed when the result has been printed; until then no command takes the bundle for the work of a run that died.
     """
 
@@ -100,7 +100,7 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
     """What is left to do in each world."""
     match world:
         case Fresh(paths):
-            _tell_unlike(request, paths, state, progress)
+            unlike = _tell_unlike(request, paths, state, progress)
             stream, bases, patch = request.label.stream, request.far_side.bases, request.packing.patch
             check_bases(bases, stream, paths.serial, lambda number: _exported(state, stream, number))
             lock = request.lock(progress)
@@ -109,10 +109,10 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
             judged = _judge(request, lock, progress)
             if patch == "never" or not (bases or patch == "always"):
                 preflight.check(request.lay_out(lock, {}), request.out, paths.partial)  # nothing is created before it can succeed
-            return _write(request, paths, (lock, judged), state, progress)
+            return _noting(unlike, _write(request, paths, (lock, judged), state, progress))
         case Unfinished(paths):
-            _tell_unlike(request, paths, state, progress)
-            return _write(request, paths, None, state, progress)
+            unlike = _tell_unlike(request, paths, state, progress)
+            return _noting(unlike, _write(request, paths, None, state, progress))
         case Unnamed(paths, own):
             publish_whole(state, paths, progress)
             return _enter(look(request, paths, own), request, state, progress)  # where the disk lost something it is unfinished
@@ -171,9 +171,16 @@ def _write(
         return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in sites], lock.remarks, held=held.pop_all())
 
 
-def _tell_unlike(request: ExportRequest, paths: Paths, state: State, progress: Progress) -> None:
-    if found := unlike_last(request, paths.serial, state):
+def _tell_unlike(request: ExportRequest, paths: Paths, state: State, progress: Progress) -> str:
+    """Said before the work begins, and once more with its result: nobody reads along while a service works."""
+    found = unlike_last(request, paths.serial, state)
+    if found:
         progress.say(found)
+    return found
+
+
+def _noting(remark: str, done: Exported) -> Exported:
+    return replace(done, remarks=(remark, *done.remarks)) if remark else done
 
 
 def _fill(

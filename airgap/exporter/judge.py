@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 
@@ -19,6 +19,7 @@ from airgap.progress import Progress
 from airgap.trust.judge.images import ImageJudge
 from airgap.trust.judge.judging import Case, Instances, Judgement, gather, instances_of, judge_instance, require_all
 from airgap.trust.policy.document import Policy
+from airgap.trust.policy.unnamed import UnnamedSignatures
 from airgap.work import Pool
 
 #: So many instances a thread are looked at before the next ones are fetched: their signatures are in memory until then.
@@ -34,14 +35,14 @@ class ImageTerms:
         read_key: reads a key file that the policy names.
         now: the time at which certificates of the operator's CA must be valid.
         require_signed: refuse images that the policy would accept unsigned.
-        accept_unnamed_bundles: accept cosign 3 bundles that name no image if their key and digest are right.
+        unnamed: for which images a cosign 3 bundle that names no image counts if its key and digest are right.
     """
 
     policy: Policy
     read_key: Callable[[str], bytes]
     now: datetime
     require_signed: bool = False
-    accept_unnamed_bundles: bool = False
+    unnamed: UnnamedSignatures = field(default_factory=UnnamedSignatures)
 
 
 def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progress, threads: int = 4) -> list[Judgement]:
@@ -61,11 +62,10 @@ def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progre
     progress.stage("judging", 0, len(lock.images))
     asked = ((case, instance) for case in _cases(lock, source, progress) for instance in case.instances)
     found: list[Judgement] = []
-    unnamed = terms.accept_unnamed_bundles
     with (
         Pool(threads, "judge") as pool,
         ImageJudge(
-            terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed_bundles=unnamed
+            terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed=terms.unnamed
         ) as judge,
     ):
         while part := list(islice(asked, threads * _AHEAD)):

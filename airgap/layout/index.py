@@ -18,7 +18,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import DEFAULT_HOST
 from airgap.oci.reference import Reference, Repository
-from airgap.text import listing, plural, printable
+from airgap.text import like, listing, plural, printable
 
 REF_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
@@ -94,7 +94,8 @@ class Index:
         images = self.images()
         found: Sequence[IndexEntry] = self._spelled.get(name, ()) if name else images
         if len({entry.descriptor.digest for entry in found}) != 1:
-            have = listing([_spellings(entry)[0] for entry in images if _spellings(entry)]) or plural(len(images), "image")
+            names = [_spellings(entry)[0] for entry in images if _spellings(entry)]
+            have = (like(name, names) if name else listing(names)) or plural(len(images), "image")
             raise UsageError(
                 "the layout has no such image" if name and not found else "the layout holds several images, or none",
                 where=where,

@@ -78,6 +78,8 @@ def check_memory(needed: int, most: int, where: str) -> None:
 def unacceptable(error: Exception, where: str) -> Damaged:
     """The error for what is not JSON, or not strict."""
     reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)
+    if "utf-8-sig" in reason:
+        return Damaged("not acceptable JSON: it begins with a byte-order mark", where=where, expected="UTF-8 without one")
     return Damaged(f"not acceptable JSON: {reason}", where=where)
 
 

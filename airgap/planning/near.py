@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from airgap.errors import AirgapError
 from airgap.oci.reference import Reference, Repository
-from airgap.text import listing, printable
+from airgap.text import like
 
-_MOST_SHOWN = 5
 _MOST_READ = 1000
 # Tags of attachments, such as sha256-HEX.sig: nobody meant those.
 _OF_DIGEST = re.compile(r"sha(?:256|512)-[0-9a-f]{64}", re.ASCII)
@@ -36,9 +34,6 @@ def near_tags(source: object) -> Callable[[Reference], str]:
         except AirgapError:
             return ""
         tags = [tag for tag in found if len(tag) <= 128 and not _OF_DIGEST.match(tag)]
-        near = difflib.get_close_matches(wanted.tag, tags, _MOST_SHOWN)
-        if near:
-            return f"a tag of this repository; near this one: {', '.join(printable(tag) for tag in near)}"
-        return f"a tag of this repository, such as {listing(tags, _MOST_SHOWN)}" if tags else ""
+        return f"a tag of this repository, which has {like(wanted.tag, tags)}" if tags else ""
 
     return tell

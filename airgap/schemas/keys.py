@@ -278,6 +278,13 @@ KEYS: Keys = {
     "unknown_variables": ("map of texts", "by name of an environment variable that no option has: what may be meant, or nothing"),
     "unlisted": ("texts", "names that no kept bundle contains, and that stay"),
     "unmoved": ("number", "names that already stood for what they should"),
+    "unnamed_accepted": ("yes or no", "whether Sigstore bundles that name no image count here, by key and digest"),
+    "unnamed_scope": (
+        "text or null",
+        "scope of `unnamed-signatures` that decides about signatures that name no image; of a decision: the one that let such a "
+        "signature count. null: none",
+    ),
+    "unnamed_signatures": ("texts", "what airgap.toml must say in `[site.unnamed-signatures]`: SCOPE=true or SCOPE=false"),
     "unreadable": ("objects", "files that could not be read"),
     "unreadable_blocks": ("numbers", "blocks of a copy that cannot be read, counted from 0"),
     "unresolved": ("objects", "places that may name an image that is not in the list"),

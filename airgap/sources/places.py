@@ -22,7 +22,7 @@ from airgap.oci.image import Image
 from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.verify import read_all
-from airgap.text import listing, printable
+from airgap.text import like, listing, printable
 
 #: The repository of an image that has no name where it lies; nothing is ever looked for under it.
 NAMELESS = Repository("localhost", "image")
@@ -165,7 +165,7 @@ class _BundlePlace:
                 "the bundle has no such image" if name else "the bundle holds several images",
                 where=self._store.catalog.name,
                 expected="bundle:DIR:NAME with one of its names",
-                got=listing(self.names()),
+                got=f"{printable(name, 200)}; it has {like(_full(name), self.names())}" if name else listing(self.names()),
             )
         image = images[0]
         with _missing_is_damage(self._store.catalog.name):

@@ -120,7 +120,7 @@ def test_export_unlike_the_last_one_says_so(tmp_path: Path, monkeypatch: pytest.
     assert "unlike" not in run("export", "prod-site", "--serial", "2")
     changed = ["--parity", "0", "--volume-size", "1MiB", "--expires", "30d", "--key", "other/airgap.key"]
     said = run("export", "prod-site", "--serial", "3", *changed, "--encrypt-to", "recipient/airgap.pub")
-    line = next(line for line in said.splitlines() if "unlike" in line)
+    line = next(line for line in said.splitlines() if line.startswith("airgap: unlike"))
     assert line.startswith("airgap: unlike prod-site-0002: parity 0 instead of 1; ")
     assert "volume size 1048576 bytes instead of without a limit" in line
     assert "expiry after 30 days instead of after 90 days; encrypted to " in line
@@ -128,3 +128,7 @@ def test_export_unlike_the_last_one_says_so(tmp_path: Path, monkeypatch: pytest.
     assert "expiry never instead of after 30 days" in run("export", "images.txt", "--serial", "4", "--config", "", *(
         "--stream", "prod-site", "--out", "usb", "--state", "state", "--key", "keys/airgap.key"
     ))  # fmt: skip
+    quiet = here("export", "prod-site", "--serial", "5", "-q")
+    assert any(one.startswith("note         unlike prod-site-0004: ") for one in quiet.stdout.splitlines()), quiet.stdout
+    facts = json.loads(here("export", "prod-site", "--serial", "6", "--parity", "0", "--json").stdout)
+    assert facts["remarks"][0].startswith("unlike prod-site-0005: parity 0 instead of 1")

@@ -17,6 +17,7 @@ from airgap.trust.keys.evidence import SIGSTORE_BUNDLE
 from tests.support import images, signing
 from tests.support.cli import REFUSED
 from tests.support.dockerregistry import DockerRegistry
+from tests.support.serving import Serving
 from tests.support.site import Site
 from tests.support.tools import require
 
@@ -39,26 +40,42 @@ class World:
         """The repository that the site asks for."""
         return f"{self.vendor.address}/team/app"
 
-    def export(self, bundles: Callable[[bytes], list[bytes]]) -> Path:
-        """Publish an index whose instances carry these bundles, and export it."""
-        index = images.multi_arch("signed", platforms=("linux/amd64", "linux/arm64"))
-        repository = Repository("example.com", "team/app")
+    def publish(self, bundles: Callable[[bytes], list[bytes]], *names: str) -> Path:
+        """Publish an index for each name, whose instances carry these bundles; the list of them."""
         with LayoutStore(self.work / "layout") as layout:
-            images.publish(layout, f"{repository}:1", index)
-            for child in index.children:
-                found = [
-                    images.artifact(child, SIGSTORE_BUNDLE, raw, media_type=SIGSTORE_BUNDLE) for raw in bundles(child.manifest.raw)
-                ]
-                images.attach(layout, repository, child, found)
+            for name in names:
+                index = images.multi_arch(name, platforms=("linux/amd64", "linux/arm64"))
+                repository = Repository("example.com", name)
+                images.publish(layout, f"{repository}:1", index)
+                for child in index.children:
+                    made = bundles(child.manifest.raw)
+                    found = [images.artifact(child, SIGSTORE_BUNDLE, raw, media_type=SIGSTORE_BUNDLE) for raw in made]
+                    images.attach(layout, repository, child, found)
             layout.commit()
         with LayoutStore(self.work / "layout") as layout:
             images.push_layout_to_registry(layout, self.vendor.address)
-        (self.work / "images.txt").write_text(f"{self.name}:1\n")
-        return self.site.export(self.work / "images.txt", self.work / "out")
+        (self.work / "images.txt").write_text("".join(f"{self.vendor.address}/{name}:1\n" for name in names))
+        return self.work / "images.txt"
+
+    def export(self, bundles: Callable[[bytes], list[bytes]], *names: str) -> Path:
+        """Publish such images, by default the one that the site asks for, and export them."""
+        return self.site.export(self.publish(bundles, *(names or ("team/app",))), self.work / "out")
+
+    def configured(self, **scopes: bool) -> Path:
+        """A configuration that permits signatures without a name for namespaces of the vendor's registry, or takes it back."""
+        lines = [f'"{self.vendor.address}/{name.replace("_", "/")}" = {json.dumps(value)}\n' for name, value in scopes.items()]
+        path = self.work / "airgap.toml"
+        path.write_text(f'[site]\npolicy = "{self.site.policy}"\n[site.unnamed-signatures]\n{"".join(lines)}')
+        return path
 
     def bundle(self, manifest: bytes, name: str | None, key: signing.Key | None = None, **statement: Any) -> bytes:
         """One bundle about a manifest."""
         return json.dumps(signing.bundle_document(key or self.key, manifest, name, **statement)).encode()
+
+
+def of_cosign(manifest: bytes) -> dict[str, Any]:
+    """What cosign 3 signs about an image, beside what every statement has: its digest and no name."""
+    return {"subject": [{"digest": {"sha256": Digest.of(manifest).hex}, "annotations": {}}], "predicate": {}}
 
 
 @pytest.fixture
@@ -108,7 +125,7 @@ def test_bundles_without_a_name_need_the_operators_word(world: World) -> None:
     for facts in (verified, imported):
         reasons = [judgement["decisions"][0]["reason"] for judgement in facts["judgements"]]
         assert len(reasons) == 2
-        assert all(reason.endswith("names no image (--accept-unnamed-sigstore-bundles)") for reason in reasons)
+        assert all(reason.endswith('names no image (unnamed-signatures "" = true)') for reason in reasons)
 
 
 def test_bundles_for_another_image_are_refused_even_with_the_operators_word(world: World) -> None:
@@ -117,3 +134,57 @@ def test_bundles_for_another_image_are_refused_even_with_the_operators_word(worl
     refused = world.site.run(*command, check=False)
     assert refused.returncode == REFUSED
     assert "names another image" in refused.stderr
+
+
+def test_bundles_without_a_name_count_in_the_permitted_scope_and_are_refused_one_scope_beside(world: World) -> None:
+    def bundles(manifest: bytes) -> list[bytes]:
+        return [world.bundle(manifest, None, **of_cosign(manifest))]
+
+    bundle = world.export(bundles, "team/app", "team/old", "other/app")
+    target, address = f"oci:{world.work / 'store'}", world.vendor.address
+    refused = world.site.run("import", bundle, "--to", target, "--config", world.configured(team=True, team_old=False), check=False)
+    assert refused.returncode == REFUSED
+    assert f"{address}/other/app:1 linux/amd64" in refused.stderr
+    assert f"{address}/team/old:1 linux/arm64" in refused.stderr
+    assert f"{address}/team/app" not in refused.stderr
+    assert not (world.work / "store/index.json").exists()
+    config = world.configured(team=True, other_app=True)
+    for facts in (
+        world.site.json("verify", bundle, "--config", config),
+        world.site.json("import", bundle, "--to", target, "--config", config, state="site-state"),
+    ):
+        scopes = {judgement["image"]: judgement["decisions"][0]["unnamed_scope"] for judgement in facts["judgements"]}
+        assert scopes == {
+            f"{address}/other/app:1": f"{address}/other/app",
+            f"{address}/team/app:1": f"{address}/team",
+            f"{address}/team/old:1": f"{address}/team",
+        }
+    said = world.site.run("verify", bundle, "--config", config).stdout
+    line = f"unnamed      3 images by signatures that name no image (unnamed-signatures: {address}/other/app, {address}/team)"
+    assert line in said.splitlines()
+    assert f'names no image (unnamed-signatures "{address}/team" = true)' in said
+
+
+def test_permission_for_a_scope_holds_wherever_images_are_judged(world: World) -> None:
+    def bundles(manifest: bytes) -> list[bytes]:
+        return [world.bundle(manifest, None, **of_cosign(manifest))]
+
+    asked, out = world.publish(bundles, "team/app"), world.work / "out"
+    right, beside = f"{world.vendor.address}/team", f"{world.vendor.address}/team/application"
+    export = ["export", asked, "--out", out, "--stream", "prod", "--key", world.site.key, "--verify-images", world.site.policy]
+    assert world.site.run(*export, "--unnamed-signatures", beside, check=False).returncode == REFUSED
+    exported = world.site.run(*export, "--unnamed-signatures", right).stdout
+    assert f"by signatures that name no image (unnamed-signatures: {right})" in exported
+    explain = ["policy", "explain", f"{world.name}:1", "--bundle", out / "prod-0001"]
+    watch = ["watch", out, "--to", f"oci:{world.work / 'store'}", "--once", "--settle", "0"]
+    for scope, accepted in (("team_application", False), ("team", True)):
+        config = ["--config", world.configured(**{scope: True})]
+        (explained,) = world.site.json(*explain, *config)["images"]
+        assert (explained["accepted"], explained["unnamed_accepted"]) == (accepted, accepted)
+        watched = world.site.run(*watch, *config, state="site-state", check=False)
+        assert watched.returncode == (0 if accepted else REFUSED)
+    result = json.loads((out / "prod-0001.result.json").read_text())
+    assert {one["decisions"][0]["unnamed_scope"] for one in result["judgements"]} == {right}
+    assert world.site.run("serve", out / "prod-0001", "--policy", world.site.policy, check=False).returncode == REFUSED
+    with Serving(world.work, out / "prod-0001", "--config", world.configured(team=True)) as serving:
+        assert b"team/app" in serving.ask("/v2/_catalog").body

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from airgap.cli.application import application
-from airgap.cli.config.document import SITE, STREAM
+from airgap.cli.config.document import SCOPED, SITE, STREAM
 from airgap.cli.config.keys import Key, keys_of, plain
 
 
@@ -56,7 +56,8 @@ def sample(key: Key, number: int) -> str:
         return str(list(key.kind)[-1 - number].value)
     if key.kind in (int, float):
         return str(number + 2)
-    return ("one", "two", "three")[number]
+    word = ("one", "two", "three")[number]
+    return f"{word}.example=false" if key.name in SCOPED else word
 
 
 def key_tables() -> dict[str, str]:

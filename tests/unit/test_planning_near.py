@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import NETWORK, failed, here
+from airgap.layout import LayoutStore
+from tests.support import images
+from tests.support.cli import NETWORK, USAGE, failed, here
 from tests.support.hostile import Hostile, Reply, Request
 
 ATTACHED = f"sha256-{'a' * 64}.sig"
@@ -54,3 +56,23 @@ def test_list_that_is_refused_empty_or_nonsense_changes_nothing(
     said, _ = resolved(tmp_path, monkeypatch, reply)
     assert "\x1b" not in said
     assert "xxxxx" not in said
+
+
+def test_layout_archive_and_bundle_name_what_is_near_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with LayoutStore(tmp_path / "many") as layout:
+        for number in range(30):
+            images.publish(layout, f"docker.io/lib/image{number:02d}:1", images.multi_arch("web"))
+        layout.commit()
+    done = here("resolve", f"oci:{tmp_path}/many:docker.io/lib/image29:2", "--state", tmp_path / "state")
+    failed(done, USAGE, "the layout has no such image", "names near this one: docker.io/lib/image29:1")
+
+
+def test_a_lock_may_begin_with_a_byte_order_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with LayoutStore(tmp_path / "one") as layout:
+        images.publish(layout, "docker.io/lib/image:1", images.multi_arch("web"))
+        layout.commit()
+    assert here("resolve", f"oci:{tmp_path}/one", "--lock", tmp_path / "lock", "--state", tmp_path / "state").returncode == 0
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "lock").read_bytes())
+    assert here("plan", tmp_path / "marked", "--state", tmp_path / "state").returncode == 0

@@ -18,6 +18,7 @@ from airgap.trust.keys import signers as trust_keys
 from airgap.trust.policy.document import parse_policy
 from airgap.trust.policy.scopeadvice import unmatched
 from tests.support.cli import USAGE, failed, here
+from tests.support.schemas import checked
 
 REJECT = [{"type": "reject"}]
 ACCEPT = [{"type": "insecureAcceptAnything"}]
@@ -280,6 +281,24 @@ def test_explain_as_json_lists_the_scopes_tried_up_to_the_one_that_decided(tmp_p
     assert (hit["scope"], hit["requirements"]) == ('transports.docker["*.example.com"]', ["anything is accepted, signed or not"])
     assert default["scopes_tried"][-2:] == ["", "default"]
     assert (default["scope"], default["requirements"]) == ("default", ["rejected, signed or not"])
+
+
+def test_explain_says_whether_a_signature_without_a_name_counts_and_which_scope_says_so(tmp_path: Path, key: str) -> None:
+    path = written(tmp_path, {"docker": {"ghcr.io": sigstore(key), "quay.io": ACCEPT}})
+    images = ("ghcr.io/acme/app:1", "ghcr.io/acme/old:1", "ghcr.io/other/app:1", "quay.io/acme/app:1")
+    options = ("--unnamed-signatures", "ghcr.io/acme", "--unnamed-signatures", "ghcr.io/acme/old=false")
+    text = here("policy", "explain", *images, "--policy", path, *options).stdout
+    said = [line for line in text.splitlines() if "names no image" in line]
+    assert said == [
+        '  a Sigstore bundle that names no image counts by key and digest: unnamed-signatures "ghcr.io/acme" = true',
+        '  a Sigstore bundle that names no image does not count: unnamed-signatures "ghcr.io/acme/old" = false',
+        "  a Sigstore bundle that names no image does not count: no scope of unnamed-signatures covers the image",
+    ]
+    done = here("policy", "explain", *images, "--policy", path, *options, "--json")
+    assert checked(json.loads(done.stdout)) == "policy-explain"
+    facts = [(one["unnamed_accepted"], one["unnamed_scope"]) for one in json.loads(done.stdout)["images"]]
+    assert facts == [(True, "ghcr.io/acme"), (False, "ghcr.io/acme/old"), (False, None), (False, None)]
+    failed(here("policy", "explain", "x", "--policy", path, "--unnamed-signatures", "acme"), USAGE, "matches no image")
 
 
 def test_explain_judges_by_the_tag_where_there_is_also_a_digest(tmp_path: Path) -> None:

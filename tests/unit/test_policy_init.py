@@ -78,6 +78,27 @@ def test_images_get_the_requirement_of_their_keys_kind(tmp_path: Path, keys: Key
     assert f"an OpenPGP signature by key {keys.id('team')} in the policy itself, for its name and tag" in text
 
 
+def test_permission_for_signatures_without_a_name_is_printed_for_airgap_toml_and_never_in_the_policy(
+    tmp_path: Path, keys: Keys
+) -> None:
+    path, config = tmp_path / "policy.json", tmp_path / "airgap.toml"
+    scopes = ("--unnamed", "quay.io/team", "--unnamed", "quay.io/team/old=false", "--unnamed", "ghcr.io")
+    command = ("policy", "init", "--public-key", keys["one"], "--image", f"quay.io/team={keys['two']}", *scopes)
+    text = done(*command, "-o", path)
+    table = '[site.unnamed-signatures]\n"quay.io/team" = true\n"quay.io/team/old" = false\n"ghcr.io" = true\n'
+    assert table in text
+    assert "--unnamed ghcr.io has no effect" in text
+    assert "--unnamed quay.io" not in text
+    assert "unnamed" not in path.read_text()
+    config.write_text(table)
+    explained = json.loads(done("policy", "explain", "quay.io/team/app:1", "--policy", path, "--config", config, "--json"))
+    assert (explained["images"][0]["unnamed_accepted"], explained["images"][0]["unnamed_scope"]) == (True, "quay.io/team")
+    facts = json.loads(done(*command, "-o", tmp_path / "other.json", "--json"))
+    assert facts["unnamed_signatures"] == ["ghcr.io=true", "quay.io/team=true", "quay.io/team/old=false"]
+    failed(here(*command, "--unnamed", "Acme", "-o", tmp_path / "third.json"), USAGE, "matches no image")
+    assert not (tmp_path / "third.json").exists()
+
+
 def test_of_several_keys_for_one_scope_any_one_is_enough(tmp_path: Path, keys: Keys) -> None:
     both = [word for name in ("vendor", "team") for word in ("--image", f"quay.io={keys[name]}")]
     path, named = tmp_path / "policy.json", tmp_path / "named.json"

@@ -16,12 +16,14 @@ from airgap.trust.judge.images import ImageJudge, ImageVerdict
 from airgap.trust.judge.sigstorebundle import MEDIA_TYPES, pae, read_bundle, read_statement
 from airgap.trust.keys import evidence as ev
 from airgap.trust.policy.document import parse_policy
+from airgap.trust.policy.unnamed import UnnamedSignatures
 from tests.support import signing
 
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'
 IMAGE = "vendor.example/shop/web:1.0"
 KEY, OTHER = signing.Key(), signing.Key()
 REPOSITORY = {"type": "matchRepository"}
+EVERYWHERE = ("=true",)
 
 
 def bundle(key: signing.Key = KEY, name: str | None = IMAGE, *, drop: str = "", **changes: Any) -> ev.SigstoreBundle:
@@ -41,7 +43,7 @@ def envelope(**changes: Any) -> ev.SigstoreBundle:
 def judged(
     *bundles: ev.SigstoreBundle,
     key: signing.Key = KEY,
-    unnamed: bool = False,
+    unnamed: tuple[str, ...] = (),
     sigstore: tuple[ev.SigstoreSignature, ...] = (),
     image: str = IMAGE,
     **fields: Any,
@@ -50,7 +52,7 @@ def judged(
     if "fulcio" in fields or "pki" in fields:
         del wanted["keyData"]
     policy = {"default": [{"type": "reject"}], "transports": {"docker": {"": [wanted]}}}
-    with ImageJudge(parse_policy(json.dumps(policy).encode()), now=signing.NOW, unnamed_bundles=unnamed) as judge:
+    with ImageJudge(parse_policy(json.dumps(policy).encode()), now=signing.NOW, unnamed=UnnamedSignatures.parse(unnamed)) as judge:
         return judge.judge(Reference.parse(image), ev.Evidence.of(MANIFEST, (), sigstore, bundles))
 
 
@@ -124,7 +126,7 @@ def test_other_forms_of_a_good_bundle_vouch_too(good: ev.SigstoreBundle) -> None
     ],
 )
 def test_bad_bundle_counts_as_none_and_says_why(bad: ev.SigstoreBundle, reason: str) -> None:
-    verdict = judged(bad, unnamed=True)
+    verdict = judged(bad, unnamed=EVERYWHERE)
     assert not verdict.accepted
     assert reason in verdict.reason
 
@@ -136,9 +138,10 @@ def test_bundle_without_a_name_is_refused_unless_the_operator_opted_in(name: str
     assert "names no image, so no signedIdentity can match" in refused.reason
     for identity in (REPOSITORY, {"type": "exactRepository", "dockerRepository": "vendor.example/shop/web"}):
         assert not judged(bundle(name=name), signedIdentity=identity).accepted
-    accepted = judged(bundle(name=name), unnamed=True)
+    accepted = judged(bundle(name=name), unnamed=EVERYWHERE)
     assert accepted.accepted
-    assert accepted.reason.endswith("names no image (--accept-unnamed-sigstore-bundles)")
+    assert accepted.reason.endswith('names no image (unnamed-signatures "" = true)')
+    assert accepted.unnamed_scopes == ("",)
     assert accepted.decisions[0].key.split()[-1] == KEY.id
 
 
@@ -157,9 +160,9 @@ def test_bundle_without_a_name_is_refused_unless_the_operator_opted_in(name: str
         ("_", REPOSITORY, False),
     ],
 )
-@pytest.mark.parametrize("unnamed", [False, True])
+@pytest.mark.parametrize("unnamed", [(), EVERYWHERE])
 def test_name_of_a_bundle_goes_through_the_identity_rules_opted_in_or_not(
-    name: str, identity: dict[str, str] | None, accepted: bool, unnamed: bool
+    name: str, identity: dict[str, str] | None, accepted: bool, unnamed: tuple[str, ...]
 ) -> None:
     fields: dict[str, Any] = {"signedIdentity": identity} if identity else {}
     verdict = judged(bundle(name=name), unnamed=unnamed, **fields)
@@ -167,9 +170,36 @@ def test_name_of_a_bundle_goes_through_the_identity_rules_opted_in_or_not(
     assert accepted or "names another image" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("scopes", "by"),
+    [
+        (("vendor.example/shop/web:1.0",), "vendor.example/shop/web:1.0"),
+        (("vendor.example/shop/web",), "vendor.example/shop/web"),
+        (("vendor.example/shop", "vendor.example=false"), "vendor.example/shop"),
+        (("vendor.example", "vendor.example/shop/db=false"), "vendor.example"),
+        (("*.example",), "*.example"),
+        (("vendor.example", "vendor.example/shop=false"), None),
+        (("=true", "vendor.example/shop/web:1.0=false"), None),
+        (("vendor.example/shop/web:1.1",), None),
+        (("vendor.example/shop/we",), None),
+        (("vendor.example/sho",), None),
+        (("vendor.example:443",), None),
+        (("*.vendor.example",), None),
+        (("other.example", "=false"), None),
+    ],
+)
+def test_scope_that_is_narrowest_decides_about_a_bundle_without_a_name(scopes: tuple[str, ...], by: str | None) -> None:
+    verdict = judged(bundle(name=None), unnamed=scopes)
+    assert verdict.accepted == (by is not None)
+    assert verdict.decisions[0].unnamed_scope == by
+    assert (f'unnamed-signatures "{by}" = true' if by else "names no image") in verdict.reason
+    named = judged(bundle(), unnamed=scopes)
+    assert (named.accepted, named.unnamed_scopes) == (True, ())
+
+
 def test_wrong_name_beside_a_missing_one_is_refused_even_when_opted_in() -> None:
     subjects = [signing.bundle_subject(MANIFEST, name) for name in (None, "vendor.example/shop/db:1.0")]
-    assert not judged(bundle(statement={"subject": subjects}), unnamed=True).accepted
+    assert not judged(bundle(statement={"subject": subjects}), unnamed=EVERYWHERE).accepted
 
 
 @pytest.mark.parametrize(
@@ -200,7 +230,7 @@ def test_wrong_name_beside_a_missing_one_is_refused_even_when_opted_in() -> None
     ids=["rekor", "fulcio", "pki"],
 )
 def test_requirement_that_wants_more_than_a_key_is_never_satisfied_by_a_bundle(fields: dict[str, Any], word: str) -> None:
-    verdict = judged(bundle(), unnamed=True, **fields)
+    verdict = judged(bundle(), unnamed=EVERYWHERE, **fields)
     assert not verdict.accepted
     assert word in verdict.reason
     assert "not supported for Sigstore bundles" in verdict.reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -22,6 +23,7 @@ from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
+from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal.console import Said
 from airgap.errors import Damaged, UsageError
 from airgap.format.names import check_stream
@@ -36,6 +38,7 @@ from airgap.trust.keys.keyfiles import called
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import Requirement
 from airgap.trust.policy.templates import site_policy
+from airgap.trust.policy.unnamed import NAME, UnnamedSignatures, asks_for_sigstore
 from airgap.trust.policy.words import in_words
 
 policy = typer.Typer(no_args_is_help=True, help="Write, change, check and explain the trust policy.")
@@ -58,6 +61,15 @@ def init(
         typer.Option("--image-default", help="Images without a scope: accept on the bundle's signature, or reject."),
     ] = Otherwise.ACCEPT,
     by_path: policykeys.ByPathOption = False,
+    unnamed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unnamed",
+            metavar="SCOPE",
+            help="Also print what airgap.toml needs for Sigstore bundles (cosign 3) that name no image to count for images below "
+            "SCOPE: policy.json cannot say it. SCOPE=false excludes a narrower scope. May be repeated.",
+        ),
+    ] = None,
     out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write; {HELP}")] = "-",
     said: Said = Said(),
 ) -> None:
@@ -71,6 +83,7 @@ def init(
     """
     if stream:
         check_stream(stream)
+    permitted = UnnamedSignatures.parse(unnamed or ())
     keys = policykeys.bundle_keys(key, by_path=by_path)
     rules = policykeys.image_rules(image, by_path=by_path)
     images = {scope: rule.requirements for scope, rule in rules.items()}
@@ -92,10 +105,13 @@ def init(
         ],
         "image_default": image_default.value,
         "embedded": not by_path,
+        "unnamed_signatures": permitted.texts,
     }
     warnings = [*policykeys.remarks_of(keys, rules), *(one.what for one in portability(parsed, document) if not one.note)]
+    idle = [scope for scope, accepted in permitted.scopes.items() if accepted and not asks_for_sigstore(parsed, scope)]
+    warnings += [f"--unnamed {scope or '=true'} has no effect: the policy asks for no sigstore signature there" for scope in idle]
     lines = [f"policy       {out}"] if not taken(output) else []
-    lines += _init_lines(bool(keys), image_default, images)
+    lines += [*_init_lines(bool(keys), image_default, images), *_unnamed_lines(permitted)]
     said.console(taken(output)).result(facts | {"warnings": warnings}, [*lines, *(f"warning      {one}" for one in warnings)])
 
 
@@ -110,6 +126,14 @@ def _init_lines(has_key: bool, otherwise: Otherwise, images: Collection[str]) ->
     else:
         text, hint = "rejected", "" if images else ": name those to accept with --image"
     yield f"{label:<12} {text}{hint}"
+
+
+def _unnamed_lines(permitted: UnnamedSignatures) -> Iterator[str]:
+    """The table for ``airgap.toml``, ready to be copied."""
+    if permitted.scopes:
+        yield "unnamed      add these lines to airgap.toml at the site, or give the scopes with --unnamed-signatures:"
+        yield f"[site.{NAME}]"
+        yield from (f'"{scope}" = {"true" if accepted else "false"}' for scope, accepted in permitted.scopes.items())
 
 
 def _is_there(path: Path, text: str) -> bool:
@@ -152,28 +176,31 @@ def explain_command(
         list[Path] | None,
         typer.Option("--bundle", help="Also judge the signatures in this bundle (directory or media); may be repeated."),
     ] = None,
+    unnamed: Unnamed = Unnamed(),
     revoked: inputs.RevokedOption = None,
     state: inputs.StateOption = None,
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
     said: Said = Said(),
 ) -> None:
-    """Show which scope of the policy applies to an image, why, and what it requires.
+    """Show which scope of the policy applies to an image, why, what it requires, and whether signatures without a name count.
 
     With --bundle, also show which requirement, signature and key decided on each instance of the image in the bundle.
 
     Example: airgap policy explain docker.io/library/nginx:1.27 --policy policy.json --bundle /mnt/usb
     """
+    permitted = unnamed.unnamed
     parsed, name = site.read_policy(file)
     references = [Reference.parse(image) for image in images]
     judged: _Judged = {}
     remarks: tuple[str, ...] = ()
     if bundle:
         secrets = site_secrets(decrypt_key, passphrase_file)
-        terms = Terms.of_site(inputs.state_directory(state), file, revoked=revoked, secrets=secrets)
+        asked = Terms.of_site(inputs.state_directory(state), file, revoked=revoked, secrets=secrets)
+        terms = replace(asked, unnamed=permitted)
         with diagnosing(said.console()):
             judged, remarks = _judged(terms, bundle, references)
-    found = [explain(parsed, reference, judged.get(reference)) for reference in references]
+    found = [explain(parsed, reference, judged.get(reference), permitted) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
     facts = {"policy": name, "remarks": list(remarks), "images": [explanation.facts for explanation in found]}
     said.console().result(facts, [f"policy {name}", *(f"note   {remark}" for remark in remarks), *lines])

@@ -18,6 +18,9 @@ from airgap.text import listing, printable
 
 __all__ = ["Defaults", "chosen", "keys_of", "plain"]
 
+#: Commands of a group that read ``[site]``, because they say what the site's commands would decide.
+_OF_SITE = ("policy explain",)
+
 #: With the option on the left, these do not hold that the environment or the file gives: the command takes one or the other.
 _INSTEAD = {"apply": ("keep", "stream", "also_unlisted", "plan"), "resend": ("lists",)}
 
@@ -50,11 +53,17 @@ class Defaults:
     def _tables(self) -> list[Mapping[str, Setting]]:
         """The tables of the file that are about this run, the more special one first."""
         name, on_top = self._command.name, self._ctx.parent is self._ctx.find_root()
-        if not on_top or name not in SITE + STREAM:
+        if not on_top:
+            name = f"{self._ctx.parent.command.name} {name}"
+        if name not in SITE + STREAM + _OF_SITE:
             return []
         path = chosen(self._ctx)
         if path is None:
             return []
+        if name in _OF_SITE:
+            general = Document(path).site()
+            check(general, "site", {}, lambda: keys_of_commands(self._ctx, SITE))
+            return [general]
         return self._of_site(Document(path), name) if name in SITE else self._of_stream(Document(path))
 
     def _of_site(self, document: Document, name: str) -> list[Mapping[str, Setting]]:

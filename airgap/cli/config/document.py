@@ -18,6 +18,9 @@ from airgap.text import printable
 SITE = ("import", "watch", "verify", "mirror-config", "serve", "receipt", "prune", "rollback", "history")
 STREAM = ("export", "merge", "plan", "resolve")
 
+#: Keys that may be a table of scopes, each with true or false: ``[site.NAME]``.
+SCOPED = ("unnamed-signatures",)
+
 _MAX_FILE = 256 * 1024
 _MOST_DOTS = 32  # of one line, outside strings: the library takes the square of the number of a key's parts
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|#.*")
@@ -29,7 +32,7 @@ class Setting:
     """A value in the file.
 
     Attributes:
-        value: as TOML gives it.
+        value: as TOML gives it; of a key in ``SCOPED``, the settings in its table.
         where: ``FILE:LINE:COLUMN``, printable.
         base: the directory that relative paths begin at.
     """
@@ -67,8 +70,9 @@ class Document:
             except UsageError as error:
                 raise self.mistake(("stream", name), error.what, error.expected, name) from error
         for name, table in self._tables.get("site", {}).items():
-            if isinstance(table, dict) and name not in SITE:
-                raise self.mistake(("site", name), "unknown section", f"[site] or [site.COMMAND]: {', '.join(SITE)}", name, SITE)
+            if isinstance(table, dict) and name not in SITE + SCOPED:
+                expected = f"[site], [site.{SCOPED[0]}] or [site.COMMAND]: {', '.join(SITE)}"
+                raise self.mistake(("site", name), "unknown section", expected, name, SITE + SCOPED)
 
     @property
     def streams(self) -> list[str]:
@@ -78,7 +82,7 @@ class Document:
     @property
     def site_commands(self) -> list[str]:
         """The commands that have a table of their own below ``[site]``."""
-        return [name for name, table in self._tables.get("site", {}).items() if isinstance(table, dict)]
+        return [name for name, table in self._tables.get("site", {}).items() if isinstance(table, dict) and name in SITE]
 
     @property
     def has_site(self) -> bool:
@@ -146,10 +150,15 @@ class Document:
         for name in path:
             table = table.get(name, {})
         return {
-            name: Setting(value, self.place((*path, name)), self.path.parent)
+            name: self._setting((*path, name), value)
             for name, value in table.items()
-            if not (path == ("site",) and isinstance(value, dict))
+            if not (path == ("site",) and isinstance(value, dict) and name in SITE)
         }
+
+    def _setting(self, path: tuple[str, ...], value: Any) -> Setting:
+        if path[-1] in SCOPED and isinstance(value, dict):
+            value = {scope: Setting(one, self.place((*path, scope)), self.path.parent) for scope, one in value.items()}
+        return Setting(value, self.place(path), self.path.parent)
 
 
 def meant(got: str, near: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airgap.cli.config.document import Setting, meant
+from airgap.cli.config.document import SCOPED, Setting, meant
 from airgap.cli.config.paths import rebased
 from airgap.cli.config.variables import variable_of
 from airgap.errors import UsageError
@@ -94,11 +94,12 @@ class Key:
         """The values that it takes, in words."""
         if issubclass(self.kind, enum.Enum):
             return " or ".join(f'"{one.value}"' for one in self.kind)
-        return _WORDS[self.kind] + (", or a list of them" if self.many else "")
+        table = "a table of scopes with true or false, " if self.name in SCOPED else ""
+        return table + _WORDS[self.kind] + (", or a list of them" if self.many else "")
 
     def from_file(self, setting: Setting) -> Any:
         """The value that a file gives, with paths relative to that file. Raises ``UsageError``."""
-        value = setting.value
+        value = _by_scope(self.name, setting) if self.name in SCOPED else setting.value
         given = value if self.many and isinstance(value, list) else [value]
         for one in given:
             if not self._fits(one):
@@ -194,6 +195,29 @@ def _kind(hint: Any) -> tuple[type, bool]:
     many = typing.get_origin(hint) is list
     kind = typing.get_args(hint)[0] if many else hint
     return (kind, many) if inspect.isclass(kind) else (str, many)
+
+
+def _by_scope(name: str, setting: Setting) -> Any:
+    """The rules of a key that has scopes, as its option takes them: a table as a list, and nothing but scopes in either."""
+    from airgap.trust.policy.unnamed import read_scope  # here, for most runs have no such key
+
+    value = setting.value
+    if isinstance(value, dict):
+        for one in value.values():
+            if not isinstance(one.value, bool):
+                hint = 'write the scope in quotes: "ghcr.io" = true' if isinstance(one.value, dict) else ""
+                expected, got = '"SCOPE" = true or false', _toml_type(one.value)
+                raise UsageError(f"wrong type of value in {name}", where=one.where, expected=expected, got=got, hint=hint)
+        rules = [(f"{scope}={'true' if one.value else 'false'}", one.where) for scope, one in value.items()]
+    else:
+        rules = [(one, setting.where) for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    for rule, where in rules:
+        try:
+            read_scope(rule)
+        except UsageError as error:
+            error.where = where
+            raise
+    return [rule for rule, _ in rules] if isinstance(value, dict) else value
 
 
 def _toml_type(value: object) -> str:

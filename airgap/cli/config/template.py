@@ -74,6 +74,10 @@ def text_of(answers: Answers) -> str:
             "# The site: airgap import PATH; also for verify, watch, receipt, prune, rollback, mirror-config and serve.",
             *site,
             "",
+            "# Images whose Sigstore bundles (cosign 3) count by key and digest although they name no image.",
+            "# [site.unnamed-signatures]",
+            '# "ghcr.io/acme" = true',
+            "",
         ]
     )
 

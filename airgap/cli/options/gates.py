@@ -13,7 +13,9 @@ import typer
 
 from airgap import fsio
 from airgap.admission import site
+from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal.console import Console
+from airgap.cli.terminal.outcome import unnamed_lines
 from airgap.errors import UsageError
 from airgap.exporter.export import Exported
 from airgap.exporter.gates import Gates
@@ -34,13 +36,6 @@ VerifyOption = Annotated[
 ]
 RequireSignedOption = Annotated[
     bool, typer.Option("--require-signed", help="With --verify-images: refuse images that the policy would accept unsigned.")
-]
-UnnamedOption = Annotated[
-    bool,
-    typer.Option(
-        "--accept-unnamed-sigstore-bundles",
-        help="With --verify-images: accept cosign 3 (Sigstore) bundles that name no image, by key and digest.",
-    ),
 ]
 GateOption = Annotated[
     list[str] | None,
@@ -64,19 +59,24 @@ AttachOption = Annotated[
 ]
 
 
-def terms_of(verify: Path | None, require_signed: bool, accept_unnamed_bundles: bool) -> ImageTerms | None:
+def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed) -> ImageTerms | None:
     """By what images are judged, when they are.
 
     Raises:
         UsageError: the file is no policy, or an option has no meaning without it.
     """
     if verify is None:
-        if require_signed or accept_unnamed_bundles:
-            option = "--require-signed" if require_signed else "--accept-unnamed-sigstore-bundles"
+        given = {
+            "--require-signed": require_signed,
+            "--unnamed-signatures": unnamed.unnamed_signatures,
+            "--accept-unnamed-sigstore-bundles": unnamed.accept_unnamed_bundles,
+        }
+        if option := next((name for name, value in given.items() if value), ""):
             raise UsageError(f"{option} needs a policy", expected="--verify-images POLICY")
         return None
+    permitted = unnamed.unnamed
     policy = site.read_policy(verify)[0]
-    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, accept_unnamed_bundles)
+    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, permitted)
 
 
 def gates_of(commands: Sequence[str], seconds: int, scratch: Path | None, console: Console) -> Gates | None:
@@ -122,6 +122,7 @@ def outcome_lines(done: Exported) -> list[str]:
     lines = []
     if done.judgements:
         lines.append(f"accepted     {plural(len(done.judgements), 'image instance')} by the policy")
+        lines += unnamed_lines(done.judgements)
     if done.outcomes:
         commands = {outcome.command for outcome in done.outcomes}
         images = {(outcome.image, outcome.digest) for outcome in done.outcomes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 import getpass
 import os
@@ -99,9 +100,9 @@ def _read(name: str) -> tuple[bytes, str]:
         data = sys.stdin.buffer.read(_MAX_LIST + 1)
         if len(data) > _MAX_LIST:
             raise UsageError("the list is too large", where="standard input", expected=f"{_MAX_LIST} bytes at most")
-        return data, "standard input"
+        return data.removeprefix(codecs.BOM_UTF8), "standard input"
     try:
-        return fsio.read_input(Path(name), _MAX_LIST, "image list"), printable(name)
+        return fsio.read_input(Path(name), _MAX_LIST, "image list").removeprefix(codecs.BOM_UTF8), printable(name)
     except UsageError as error:
         image = meant_image(name)
         if image is not None:

@@ -17,6 +17,7 @@ from airgap.cli.options.maps import MapOption
 from airgap.cli.options.stores import ThreadsOption
 from airgap.cli.options.targets import FileOptions, ScratchOption
 from airgap.cli.options.turns import WAIT, NoLeaseOption, WaitOption
+from airgap.cli.options.unnamed import EverywhereOption, ScopesOption, Unnamed
 from airgap.errors import UsageError
 from airgap.importer.signing import SiteSigning
 from airgap.oci.descriptor import Platform
@@ -56,10 +57,8 @@ class Trusting:
     require_signed: Annotated[
         bool, typer.Option("--require-signed", help="Refuse images that the policy would accept unsigned.")
     ] = False
-    accept_unnamed_bundles: Annotated[
-        bool,
-        typer.Option("--accept-unnamed-sigstore-bundles", help="Accept cosign 3 bundles that name no image, by key and digest."),
-    ] = False
+    unnamed_signatures: ScopesOption = None
+    accept_unnamed_bundles: EverywhereOption = False
     max_age: inputs.MaxAgeOption = None
     revoked: inputs.RevokedOption = None
     decrypt_key: DecryptOption = None
@@ -78,9 +77,9 @@ class Trusting:
 
     def terms(self, **more: Any) -> Terms:
         """The site's terms, with ``more`` of their fields. Raises as ``Terms.of_site``."""
-        age, images = inputs.max_age(self.max_age), (self.require_signed, self.accept_unnamed_bundles)
+        age, unnamed = inputs.max_age(self.max_age), Unnamed(self.unnamed_signatures, self.accept_unnamed_bundles).unnamed
         asked = Terms.of_site(self.directory, self.policy, revoked=self.revoked, secrets=self.secrets, max_age=age)
-        return replace(asked, require_signed=images[0], accept_unnamed_bundles=images[1], **more)
+        return replace(asked, require_signed=self.require_signed, unnamed=unnamed, **more)
 
 
 @dataclass(frozen=True)

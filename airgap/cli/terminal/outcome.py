@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airgap.admission.door import Judged
@@ -12,6 +12,7 @@ from airgap.importer.preview import Preview
 from airgap.importer.run import Imported
 from airgap.text import human_size, listing, plural
 from airgap.trust.judge.judging import Judgement
+from airgap.trust.policy.unnamed import NAME
 
 
 def bundle_facts(opened: Judged) -> dict[str, Any]:
@@ -66,7 +67,16 @@ def judgement_lines(judgements: Sequence[Judgement], verbose: bool, signed: bool
     return [
         *lines,
         *([InAll(f"accepted     {plural(len(by_own), 'image')} by their signatures")] if by_own and not verbose else []),
+        *unnamed_lines(judgements),
     ]
+
+
+def unnamed_lines(judgements: Sequence[Judgement]) -> Iterator[str]:
+    """One line about the images that were accepted by a signature without a name, if there are any."""
+    decided = {one.reference: scope for one in judgements for scope in one.verdict.unnamed_scopes}
+    if decided:
+        scopes = listing([scope or '""' for scope in sorted(set(decided.values()))], 8)
+        yield f"unnamed      {plural(len(decided), 'image')} by signatures that name no image ({NAME}: {scopes})"
 
 
 def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:

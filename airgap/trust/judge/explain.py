@@ -11,7 +11,9 @@ from airgap.text import printable
 from airgap.trust.judge.images import ImageVerdict, judged_name
 from airgap.trust.judge.judging import Judgement
 from airgap.trust.policy.document import Policy
+from airgap.trust.policy.requirements import SigstoreSigned
 from airgap.trust.policy.scopes import Selected, image_scopes, requirements_for_image
+from airgap.trust.policy.unnamed import UnnamedSignatures
 from airgap.trust.policy.words import in_words
 
 _DECIDES = "  <- decides"
@@ -26,16 +28,23 @@ class Explanation:
     facts: dict[str, Any]
 
 
-def explain(policy: Policy, reference: Reference, judgements: Sequence[Judgement] | None = None) -> Explanation:
+def explain(
+    policy: Policy,
+    reference: Reference,
+    judgements: Sequence[Judgement] | None = None,
+    unnamed: UnnamedSignatures | None = None,
+) -> Explanation:
     """Explain what the policy wants for an image, and with verdicts what it got.
 
     Args:
         policy: the site's policy.
         reference: the source reference; with both tag and digest the tag is judged, as on import.
         judgements: the verdict on each instance; None when there is no image at hand.
+        unnamed: for which images signatures count that name no image.
     """
     judged = judged_name(reference)
     selected = requirements_for_image(policy, judged)
+    permission = (unnamed or UnnamedSignatures()).permission(judged)
     candidates = (*image_scopes(judged), "")
     accepted = None if judgements is None else bool(judgements) and all(one.verdict.accepted for one in judgements)
     facts: dict[str, Any] = {
@@ -43,10 +52,15 @@ def explain(policy: Policy, reference: Reference, judgements: Sequence[Judgement
         "scope": selected.label,
         "scopes_tried": list(_tried(candidates, selected)),
         "requirements": [in_words(requirement) for requirement in selected.requirements],
+        "unnamed_accepted": permission.accepted,
+        "unnamed_scope": permission.scope,
     }
     if judgements is not None:
         facts |= {"accepted": accepted, "instances": [one.facts() for one in judgements]}
     lines = [str(reference), *_scope_lines(candidates, selected), *_wish_lines(selected)]
+    if any(isinstance(requirement, SigstoreSigned) for requirement in selected.requirements):
+        counts = "counts by key and digest" if permission.accepted else "does not count"
+        lines.append(f"  a Sigstore bundle that names no image {counts}: {permission.label}")
     for one in judgements or ():
         lines += _verdict_lines(f"{one.platform} {one.instance}".strip(), one.verdict)
     return Explanation(accepted, tuple(lines), facts)

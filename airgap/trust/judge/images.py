@@ -32,31 +32,35 @@ from airgap.trust.policy.requirements import (
     type_name,
 )
 from airgap.trust.policy.scopes import requirements_for_image
+from airgap.trust.policy.unnamed import Permission, UnnamedSignatures
 
 _Sigstore: TypeAlias = SigstoreSignature | SigstoreBundle
 _Signature = TypeVar("_Signature", bound=GpgSignature | _Sigstore)
-_UNNAMED = "names no image (--accept-unnamed-sigstore-bundles)"
 _MOST_REASONS = 8
 _ANYTHING = type_name(AcceptAnything())
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision of one requirement about an image, the reason in one sentence, and the deciding signature and key, if any."""
+    """The decision of one requirement about an image, the reason in one sentence, and the deciding signature and key, if any.
+
+    ``unnamed_scope`` is the scope that let a signature count although it names no image; None if it names the image.
+    """
 
     requirement: str
     accepted: bool
     reason: str
     signature: str = ""
     key: str = ""
+    unnamed_scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Good:
-    """A signature was good: by this key; ``note`` is what people must know about it."""
+    """A signature was good: by this key, and by which permission if it names no image."""
 
     key: str
-    note: str = ""
+    unnamed: Permission | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,11 @@ class ImageVerdict:
     def signature_required(self) -> bool:
         """Whether the policy asked for more than nothing."""
         return any(decision.requirement != _ANYTHING for decision in self.decisions)
+
+    @property
+    def unnamed_scopes(self) -> tuple[str, ...]:
+        """The scopes that let signatures count which name no image."""
+        return tuple(decision.unnamed_scope for decision in self.decisions if decision.unnamed_scope is not None)
 
     @property
     def reason(self) -> str:
@@ -110,7 +119,7 @@ class ImageJudge:
         read_key: reads the key files that the policy names; None when there are no signatures to check.
         require_signed: an image is accepted only if at least one requirement asked for a signature.
         now: when certificates of the site's own CA must be valid.
-        unnamed_bundles: a cosign 3 bundle that names no image is enough when its key and digest are right.
+        unnamed: for which images key and digest of a cosign 3 bundle are enough that names no image.
     """
 
     def __init__(
@@ -120,11 +129,11 @@ class ImageJudge:
         *,
         require_signed: bool = False,
         now: datetime | None = None,
-        unnamed_bundles: bool = False,
+        unnamed: UnnamedSignatures | None = None,
     ) -> None:
         self._policy = policy
         self._require_signed = require_signed
-        self._unnamed_bundles = unnamed_bundles
+        self._unnamed = unnamed or UnnamedSignatures()
         self._now = now or datetime.now(UTC)
         self._keys = KeyStore(read_key or _no_keys)
 
@@ -186,8 +195,9 @@ class ImageJudge:
     def _check_sigstore(self, requirement: SigstoreSigned, reference: Reference, evidence: Evidence, found: _Sigstore) -> _Good:
         if isinstance(found, SigstoreSignature):
             return _Good(check_sigstore(requirement, reference, evidence, found, self._keys, self._now))
-        vouched = check_bundle(requirement, reference, evidence, found, self._keys, accept_unnamed=self._unnamed_bundles)
-        return _Good(vouched.key, "" if vouched.named else _UNNAMED)
+        permission = self._unnamed.permission(reference)
+        vouched = check_bundle(requirement, reference, evidence, found, self._keys, accept_unnamed=permission.accepted)
+        return _Good(vouched.key, None if vouched.named else permission)
 
 
 def judged_name(reference: Reference) -> Reference:
@@ -206,8 +216,10 @@ def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_S
         except AirgapError as error:
             failures.append(f"{label}: {'; '.join(_facts(error))}")
         else:
-            reason = f"{label} by {good.key}" + (f", {good.note}" if good.note else "")
-            return Decision(name, accepted=True, reason=reason, signature=label, key=good.key)
+            reason, scope = f"{label} by {good.key}", None
+            if good.unnamed is not None:
+                reason, scope = f"{reason}, names no image ({good.unnamed.label})", good.unnamed.scope
+            return Decision(name, accepted=True, reason=reason, signature=label, key=good.key, unnamed_scope=scope)
     more = len(failures) - _MOST_REASONS
     shown = [*failures[:_MOST_REASONS], f"and {more} more"] if more > 0 else failures
     return Decision(name, accepted=False, reason="; ".join(shown) or none)

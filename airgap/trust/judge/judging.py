@@ -80,6 +80,7 @@ class Judgement:
                     "reason": decision.reason,
                     "signature": decision.signature,
                     "key": decision.key,
+                    "unnamed_scope": decision.unnamed_scope,
                 }
                 for decision in self.verdict.decisions
             ],

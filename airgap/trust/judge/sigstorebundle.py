@@ -151,7 +151,7 @@ def _check_names(names: list[str], identity: SignedIdentity | None, reference: R
         got = printable(", ".join(given[:3]), 300)
         raise Refused("the Sigstore bundle names another image", expected=str(reference or "no name"), got=got)
     if not accept_unnamed:
-        raise Refused("the Sigstore bundle names no image, so no signedIdentity can match (see --accept-unnamed-sigstore-bundles)")
+        raise Refused("the Sigstore bundle names no image, so no signedIdentity can match (see --unnamed-signatures)")
     return False
 
 

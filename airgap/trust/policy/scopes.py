@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from airgap.errors import Refused, UsageError
@@ -35,10 +35,13 @@ class Selected:
 def select(policy: Policy, transport: str, candidates: Iterable[str]) -> Selected:
     """The first candidate that the transport has a scope for; else its ``""``; else the default."""
     scopes = policy.transports.get(transport, {})
-    for scope in (*candidates, ""):
-        if scope in scopes:
-            return Selected(transport, scope, scopes[scope])
-    return Selected("", "", policy.default)
+    scope = narrowest(scopes, candidates)
+    return Selected("", "", policy.default) if scope is None else Selected(transport, scope, scopes[scope])
+
+
+def narrowest(scopes: Collection[str], candidates: Iterable[str]) -> str | None:
+    """The first candidate that is a scope; else ``""``, if that is one; else None."""
+    return next((scope for scope in (*candidates, "") if scope in scopes), None)
 
 
 def requirements_for_image(policy: Policy, reference: Reference, transport: str = "docker") -> Selected:

@@ -18,6 +18,7 @@ from airgap.cli.options.decrypting import EncryptOption
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.options.turns import WAIT, StreamWaitOption
+from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal.console import Console, Said
 from airgap.exporter.export import Exported, export
 from airgap.exporter.request import Demands, ExportRequest, FarSide
@@ -45,7 +46,7 @@ def export_command(
     patch_level: PatchLevelOption = "default",
     verify_images: gates.VerifyOption = None,
     require_signed: gates.RequireSignedOption = False,
-    accept_unnamed_bundles: gates.UnnamedOption = False,
+    unnamed: Unnamed = Unnamed(),
     gate: gates.GateOption = None,
     gate_timeout: gates.GateTimeoutOption = 3600,
     attach: gates.AttachOption = None,
@@ -99,7 +100,7 @@ def export_command(
     with asking.read(lists, reach, threads, console) as asked:
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
         attached = gates.attached_by(attach or ())
-        terms = gates.terms_of(verify_images, require_signed, accept_unnamed_bundles)
+        terms = gates.terms_of(verify_images, require_signed, unnamed)
         demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, asking.scratch, console))
         signers = inputs.signers(key, passphrase_file)
         with (

@@ -22,7 +22,9 @@ from airgap.bundle.several import OnMedia, several, unverified
 from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.groups import grouped
 from airgap.cli.options.stores import is_layout
+from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal import signals
 from airgap.cli.terminal.console import Console, Quiet, Verbose, report_error
 from airgap.errors import AirgapError, MediaError, UsageError
@@ -56,6 +58,7 @@ class _Served:
     bundles: Callable[[], Sequence[ServedBundle]]
 
 
+@grouped
 def serve_command(
     paths: Annotated[
         list[Path],
@@ -68,6 +71,7 @@ def serve_command(
     allow_expired: Annotated[bool, typer.Option("--allow-expired", help="Serve a bundle that has expired.")] = False,
     allow_clock_behind: inputs.ClockOption = False,
     revoked: inputs.RevokedOption = None,
+    unnamed: Unnamed = Unnamed(),
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="Use TLS with this certificate (PEM, with its chain).")
     ] = None,
@@ -111,7 +115,7 @@ def serve_command(
     terms = None
     if policy is not None:
         asked = Terms.of_site(inputs.state_directory(state), policy, revoked=revoked, secrets=secrets)
-        terms = replace(asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind)
+        terms = replace(asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, unnamed=unnamed.unnamed)
     content = _content(paths, terms, secrets, state, console)
     watched: list[Watched[Any]] = []
     catalogue = _watch(watched, "the store", lambda: Catalogue(content.browsable), content.stamp)

@@ -101,7 +101,7 @@ def watch_command(
             (where / site.REVOKED, *([trusting.revoked] if trusting.revoked else [])),
             (
                 asked.require_signed,
-                asked.accept_unnamed_bundles,
+                asked.unnamed.texts,
                 trusting.max_age,
                 loading.repair,
                 *(s.key_id for s in asked.secrets),
