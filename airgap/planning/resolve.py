@@ -283,8 +283,8 @@ class _ImageWalk:
         places = (self.repository, *self.entry.attachment_repositories)
         wanted = [suffix for suffix, kind in TAG_KINDS.items() if self.entry.wants(kind)]
         for place in places:
-            self.source.expect_manifests(place, [digest_tag(subject, suffix) for subject in subjects for suffix in wanted])
             self.source.expect_referrers(place, subjects if self.entry.wants(REFERRER) else ())
+            self.source.expect_manifests(place, [digest_tag(subject, suffix) for subject in subjects for suffix in wanted])
         for subject in subjects:
             for place in places:
                 self._find_tagged(subject, depth, place, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -105,15 +105,20 @@ class KnownTags:
         known = self._known.get(repository)
         return known is not None and tag not in known
 
-    def learn(self, repository: Repository, tags: frozenset[str] | None) -> None:
-        """Remember the whole list of a repository."""
-        kept = None if tags is None else frozenset(filter(_OF_A_DIGEST.fullmatch, tags))
-        self._known[repository] = None if kept is None or len(kept) > _MOST_TAGS else kept
+    def heard(self, repository: Repository, tags: Iterable[str]) -> Iterator[str]:
+        """All tags of a repository, as somebody else reads them: the list need not be read again."""
+        kept: set[str] = set()
+        for tag in tags:
+            if len(kept) <= _MOST_TAGS and _OF_A_DIGEST.fullmatch(tag):
+                kept.add(tag)
+            yield tag
+        self._known[repository] = frozenset(kept) if len(kept) <= _MOST_TAGS else None
 
     def _ask(self, repository: Repository) -> frozenset[str] | None:
         if repository not in self._known:
             try:
-                self.learn(repository, self._read(repository))
+                found = self._read(repository)
             except RegistryError:
-                self.learn(repository, None)
+                found = None
+            self._known[repository] = None if found is None else frozenset(filter(_OF_A_DIGEST.fullmatch, found))
         return self._known[repository]

@@ -122,11 +122,8 @@ class MirroredSource:
         Raises:
             As :meth:`manifest`.
         """
-        places, found = self._rules.places(repository, False), set[str]()
-        for tag in self._authoritative(places, lambda: self._store.tags(places[-1].repository)):
-            found.add(tag)
-            yield tag
-        self._tags.learn(repository, frozenset(found))
+        places = self._rules.places(repository, False)
+        return self._tags.heard(repository, self._authoritative(places, lambda: self._store.tags(places[-1].repository)))
 
     def first_tags(self, repository: Repository) -> tuple[str, ...]:
         """As ``RegistryStore.first_tags``, from the location."""
