@@ -23,6 +23,10 @@ MAX_LEVELS_TAKEN = 8
 MAX_MANIFESTS = 10_000
 #: Attachments of one image, and referrers in one list: more would be asked for one by one without an end in sight.
 MAX_ATTACHMENTS = 1_000
+#: Manifests, lists and small blobs that are under way at a time: they wait for the network and not for its width.
+AT_A_TIME = 32
+#: A blob that is no more than this many bytes is one of the small ones.
+SMALL_BLOB = 64 * _KIB
 #: Characters of a repository's path with its host (distribution-spec, "Pulling manifests").
 MAX_REPOSITORY = 255
 

@@ -67,6 +67,10 @@ class Pool:
         """A progress that passes everything on, and stops whoever reports bytes to it once the pool is stopped."""
         return _Watched(progress, self)
 
+    def begin(self, work: Callable[[], R]) -> Future[R]:
+        """Let a thread do something now; what comes of it. Whoever stops the pool cancels what has not begun."""
+        return self._executor.submit(self._one, lambda _: work(), None)
+
     def unordered(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """What comes of the items, as it comes. Whoever has seen enough may leave it there.
 

@@ -16,6 +16,7 @@ from airgap.errors import Damaged, Interrupted, RegistryError
 from airgap.exporter.digests import Digester
 from airgap.exporter.journal import Journal
 from airgap.format import names
+from airgap.limits import AT_A_TIME, SMALL_BLOB
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader, Source
 from airgap.oci.verify import CHUNK, BytesReader, VerifiedReader
@@ -59,7 +60,7 @@ def fill(
         source: where blobs come from.
         journal: what an earlier run has done; this run continues it.
         progress: told about every byte.
-        threads: blobs fetched at a time.
+        threads: blobs fetched at a time; small ones are fetched in the width of questions.
         key: encrypts every byte before it is written.
 
     Raises:
@@ -135,10 +136,16 @@ class _Filler:
                 self._digester.wrote(step.extent.volume, step.extent.offset, step.extent.length)
 
     def run(self, threads: int) -> None:
-        """Fetch all blobs; the first failure stops the others and is raised."""
-        with Pool(threads, "fetch") as pool:
-            self._progress = pool.watched(self._progress)
-            pool.each(self._fetch, self._plan.blobs.values())
+        """Fetch all blobs; the first failure stops the others and is raised. Small ones first: they only wait for the network."""
+        progress = self._progress
+        small: list[PlacedMember] = []
+        large: list[PlacedMember] = []
+        for placed in self._plan.blobs.values():
+            (small if placed.descriptor.size <= SMALL_BLOB else large).append(placed)
+        for width, blobs in ((max(threads, AT_A_TIME), small), (threads, large)):
+            with Pool(width, "fetch") as pool:
+                self._progress = pool.watched(progress)
+                pool.each(self._fetch, blobs)
 
     def _fetch(self, placed: PlacedMember) -> None:
         descriptor = placed.descriptor

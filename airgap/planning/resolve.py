@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from airgap.errors import AirgapError, Damaged, NotFound, RegistryError, UsageError
-from airgap.limits import MAX_ATTACHMENTS, MAX_LEVELS, MAX_MANIFESTS
+from airgap.limits import AT_A_TIME, MAX_ATTACHMENTS, MAX_LEVELS, MAX_MANIFESTS
 from airgap.lists import Entry
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
@@ -32,6 +32,7 @@ from airgap.oci.reference import Reference, Repository
 from airgap.oci.selection import PlatformFilter, config_of, platform_in
 from airgap.oci.stores import Source
 from airgap.oci.verify import VerifiedReader, read_all
+from airgap.planning.ahead import Ahead, Width
 from airgap.planning.findings import Strays, remarks
 from airgap.planning.gaps import raise_gaps
 from airgap.planning.lock import Lock, Node
@@ -63,8 +64,9 @@ def resolve(
             named.
     """
     progress.stage("resolving", 0, len(entries))
-    with Pool(threads, "resolve") as pool:
-        walks = pool.map(lambda entry: _attempt(entry, source, lookaside, near, progress), entries)
+    with Pool(max(threads, AT_A_TIME), "resolve") as pool, Pool(AT_A_TIME, "ahead") as questions:
+        width = Width(questions)
+        walks = pool.map(lambda entry: _attempt(entry, Ahead(source, width), lookaside, near, progress), entries)
     walked = [walk for walk in walks if not isinstance(walk, AirgapError)]
     raise_gaps([(e, walk) for e, walk in zip(entries, walks, strict=True) if isinstance(walk, AirgapError)], len(entries))
     images: list[Image] = []
@@ -84,7 +86,7 @@ def resolve(
 
 
 def _attempt(
-    entry: Entry, source: Source, lookaside: Lookaside | None, near: Callable[[Reference], str] | None, progress: Progress
+    entry: Entry, source: Ahead, lookaside: Lookaside | None, near: Callable[[Reference], str] | None, progress: Progress
 ) -> tuple[Image, dict[Digest, Node], Strays] | AirgapError:
     """An image, or what keeps it from being resolved: all gaps are named, so one does not end the others."""
     progress.at(str(entry.reference))
@@ -98,6 +100,7 @@ def _attempt(
     except AirgapError as error:
         return error
     finally:
+        source.close()
         progress.advance(0, 1)
 
 
@@ -124,7 +127,7 @@ class _ImageWalk:
     """The walk over one image."""
 
     entry: Entry
-    source: Source
+    source: Ahead
     lookaside: Lookaside | None
     near: Callable[[Reference], str] | None
     nodes: dict[Digest, Node] = field(default_factory=dict)
@@ -159,8 +162,7 @@ class _ImageWalk:
         self.findings.is_artifact = self.filter.is_beside_the_point
         self.filter = PlatformFilter(())  # what hangs off an image is carried whole
         own = list(self.nodes)
-        for digest in own:
-            self._find_attachments(digest, 0)
+        self._find_attachments(own, 0)
         image = Image(
             reference=self.entry.reference,
             root=Descriptor(root.media_type, root.digest, len(root.raw)),
@@ -194,7 +196,9 @@ class _ImageWalk:
             return
         self.nodes[manifest.digest] = Node.of(manifest, None if place == self.repository else place)
         self._check_layers(manifest, place)
-        for child, platform in self._select(manifest, where, place) if manifest.is_index else ():
+        children = self._select(manifest, where, place) if manifest.is_index else []
+        self.source.expect_manifests(place, [child.digest for child, _ in children if child.digest not in self.nodes])
+        for child, platform in children:
             found = self._fetch(child, where, place)
             if not found.is_index:
                 self._note(platform)
@@ -271,21 +275,25 @@ class _ImageWalk:
             if media.is_foreign(layer.media_type) and not self.source.has(place, layer):
                 self.foreign[layer.digest] = None
 
-    def _find_attachments(self, subject: Digest, depth: int) -> None:
-        if depth > MAX_LEVELS:
+    def _find_attachments(self, subjects: Sequence[Digest], depth: int) -> None:
+        if depth > MAX_LEVELS and subjects:
             raise self._blame(self.repository)(
                 "attachments are nested too deeply", where=str(self.entry.reference), expected=f"{MAX_LEVELS} levels"
             )
-        for place in (self.repository, *self.entry.attachment_repositories):
-            self._find_tagged(subject, depth, place)
-            if self.entry.wants(REFERRER):
-                self._find_referrers(subject, depth, place)
+        places = (self.repository, *self.entry.attachment_repositories)
+        wanted = [suffix for suffix, kind in TAG_KINDS.items() if self.entry.wants(kind)]
+        for place in places:
+            self.source.expect_referrers(place, subjects if self.entry.wants(REFERRER) else ())
+            self.source.expect_manifests(place, [digest_tag(subject, suffix) for subject in subjects for suffix in wanted])
+        for subject in subjects:
+            for place in places:
+                self._find_tagged(subject, depth, place, wanted)
+                if self.entry.wants(REFERRER):
+                    self._find_referrers(subject, depth, place)
 
-    def _find_tagged(self, subject: Digest, depth: int, place: Repository) -> None:
-        for suffix, kind in TAG_KINDS.items():
-            if not self.entry.wants(kind):
-                continue
-            tag = digest_tag(subject, suffix)
+    def _find_tagged(self, subject: Digest, depth: int, place: Repository, suffixes: Iterable[str]) -> None:
+        for suffix in suffixes:
+            kind, tag = TAG_KINDS[suffix], digest_tag(subject, suffix)
             try:
                 found = self.source.manifest(place, tag)
             except NotFound:
@@ -297,6 +305,7 @@ class _ImageWalk:
         """What the place lists, and what its fallback tag lists beside that."""
         referrers = self.source.referrers(place, subject)
         self.findings.answered(place, subject, referrers)
+        self.source.expect_manifests(place, [found.digest for found in referrers.descriptors])
         for descriptor in referrers.descriptors:
             self._attach_referrer(descriptor, subject, depth, place)
         lists = [index for index in referrers.tagged if self._attach_listed(index, subject, depth, place)]
@@ -316,6 +325,7 @@ class _ImageWalk:
         if len(index.children) > MAX_ATTACHMENTS:
             where, most = f"{place}:{digest_tag(subject)}", f"{MAX_ATTACHMENTS} at most"
             raise RegistryError("too many referrers", where=where, expected=most, got=str(len(index.children)))
+        self.source.expect_manifests(place, [child.digest for child in index.children])
         own, strangers, lost = 0, 0, list[RegistryError]()
         for child in index.children:
             try:
@@ -373,8 +383,7 @@ class _ImageWalk:
         platforms = list(self.platforms)
         self._descend(manifest, 1, attachment.descriptor.digest, place)
         self.platforms = platforms
-        for digest in [digest for digest in self.nodes if digest not in known]:
-            self._find_attachments(digest, depth + 1)
+        self._find_attachments([digest for digest in self.nodes if digest not in known], depth + 1)
 
     def _keep(self, attachment: Attachment) -> None:
         if len(self.attachments) >= MAX_ATTACHMENTS:

@@ -89,6 +89,10 @@ class Listing:
                 raise _bad_name("a tag", str(repository), error) from error
             yield name
 
+    def few_tags(self, repository: Repository) -> frozenset[str] | None:
+        """All tags, as the registry spells them; None when they take more than two pages. Raises ``RegistryError``."""
+        return self._pages_of_tags(repository).few(2)
+
     def first_tags(self, repository: Repository) -> tuple[str, ...]:
         """As ``RegistryStore.first_tags``."""
         return self._pages_of_tags(repository).first()
@@ -138,6 +142,18 @@ class _Pages:
                     last = name
                     yield name
             page = self._next(page, last)
+
+    def few(self, pages: int) -> frozenset[str] | None:
+        """All names if they stand on so many pages; None if there are more."""
+        found: set[str] = set()
+        page: _Page | None = self._first()
+        while page is not None:
+            pages -= bool(page.names)
+            if pages < 0:
+                return None
+            found.update(page.names)
+            page = self._next(page, page.names[-1] if page.names else None)
+        return frozenset(found)
 
     def first(self) -> tuple[str, ...]:
         """The names on the first page alone."""

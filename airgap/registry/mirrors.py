@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -11,11 +12,13 @@ from airgap.errors import NotFound, RegistryError
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.image import digest_tag
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader, VerifiedReader, read_all
 from airgap.registry.http.failures import Unreached
+from airgap.registry.known import KnownManifests, KnownTags
 from airgap.registry.settings.options import RegistryOptions
 from airgap.registry.settings.rules import Location
 from airgap.registry.store import RegistryStore
@@ -48,6 +51,8 @@ class MirroredSource:
         self._options = options
         self._rules = options.rules
         self._store = RegistryStore(options)
+        self._manifests = KnownManifests()
+        self._tags = KnownTags(self._few_tags)
         self._lock = threading.Lock()
         self._down: set[str] = set()
         self._wrong: set[Digest] = set()
@@ -60,8 +65,11 @@ class MirroredSource:
             NotFound: the location does not have it.
             RegistryError: no place delivers it.
         """
+        if self._tags.lacks(repository, selector):
+            raise NotFound("no such manifest", where=f"{repository}:{selector}", got="a list of tags without it")
         places = self._rules.places(repository, ":" in selector)
-        return self._first(places, lambda place: self._store.manifest(place.repository, selector))
+        ask = partial(self._first, places, lambda place: self._store.manifest(place.repository, selector))
+        return self._manifests.get(repository, selector, ask)
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
         """As ``Source.referrers``.
@@ -71,7 +79,8 @@ class MirroredSource:
         """
         places = self._rules.places(repository, True)
         if not places[-1].is_mirror:
-            return self._authoritative(places, lambda: self._store.referrers(places[-1].repository, subject))
+            tagged = not self._tags.lacks(repository, digest_tag(subject))
+            return self._authoritative(places, lambda: self._store.referrers(places[-1].repository, subject, tagged=tagged))
         answers = (self._store.referrers(place.repository, subject) for place in places)
         return next((found for found in answers if found.descriptors or found.tagged), Referrers((), listed=False))
 
@@ -114,7 +123,7 @@ class MirroredSource:
             As :meth:`manifest`.
         """
         places = self._rules.places(repository, False)
-        return self._authoritative(places, lambda: self._store.tags(places[-1].repository))
+        return self._tags.heard(repository, self._authoritative(places, lambda: self._store.tags(places[-1].repository)))
 
     def first_tags(self, repository: Repository) -> tuple[str, ...]:
         """As ``RegistryStore.first_tags``, from the location."""
@@ -166,6 +175,11 @@ class MirroredSource:
         if places[-1].is_mirror:
             return list(places)
         return [place for place in places[:-1] if place.repository.host not in self._down] + [places[-1]]
+
+    def _few_tags(self, repository: Repository) -> frozenset[str] | None:
+        """Of the location: a mirror alone need not have all of them."""
+        place = self._rules.places(repository, False)[-1]
+        return None if place.is_mirror else self._store.few_tags(place.repository)
 
     def _first(self, places: Sequence[Location], ask: Callable[[Location], T]) -> T:
         failures: list[tuple[Location, RegistryError]] = []

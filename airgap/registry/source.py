@@ -51,17 +51,20 @@ class RegistrySource:
             raise refusal(answer, "no such manifest" if answer.status == 404 else "")
         return _checked_manifest(raw, answer.media_type, repository, selector)
 
-    def referrers(self, repository: Repository, subject: Digest) -> Referrers:
+    def referrers(self, repository: Repository, subject: Digest, *, tagged: bool = True) -> Referrers:
         """As ``Source.referrers``: what the API lists, and what is under the fallback tag, which may hold what the API does not.
+
+        Args:
+            tagged: False if it is known that there is no such tag.
 
         Raises:
             RegistryError: one of the ways gives no believable answer.
         """
         listed = self.listed_referrers(repository, subject)
-        tagged, remark = self.under_tag(repository, subject)
+        index, remark = self.under_tag(repository, subject) if tagged else (None, "")
         if self._transport.options.lacks_referrers(repository):
             remark = f"the referrers API of {repository} was not used (--no-referrers-api)"
-        return Referrers(listed or (), () if tagged is None else (tagged,), listed is not None, remark)
+        return Referrers(listed or (), () if index is None else (index,), listed is not None, remark)
 
     def listed_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...] | None:
         """What the referrers API lists; None when it says that there is no such API: then they are under the fallback tag.

@@ -51,6 +51,10 @@ class RegistryStore(RegistryWriter):
             raise refusal(answer, "the web server does not return a file")
         return raw
 
+    def few_tags(self, repository: Repository) -> frozenset[str] | None:
+        """As ``Listing.few_tags``."""
+        return self._listing.few_tags(repository)
+
     def repositories(self, host: str) -> Iterator[Repository]:
         """All repositories of a registry, as its catalog lists them (distribution API "Catalog"); page by page.
 

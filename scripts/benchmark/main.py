@@ -8,7 +8,7 @@ import statistics
 import sys
 from dataclasses import asdict
 
-from benchmark import corpus, incremental, media, parity, patches, serving, stage, startup
+from benchmark import corpus, far, incremental, media, parity, patches, serving, stage, startup
 from benchmark.contest import Contest, Round
 from benchmark.registry import Registry
 
@@ -27,6 +27,7 @@ _EPILOG = """\
 needs: docker-registry, skopeo, dpkg-deb, apt-get (Debian), pip, Python 3.11; 8 GB of disk. Example:
   scripts/bench --runs 5 --json result.json
 other parts, each with --help:
+  scripts/bench far           export of small images from a registry that is 50 ms away, beside skopeo and regctl
   scripts/bench incremental   bytes that a bundle of v2 carries to a site with v1, checked with skopeo as the witness
   scripts/bench patches       speed and memory of patches, beside gzip -dc of the same layers
   scripts/bench media         media check beside sha256sum of the same volume
@@ -36,6 +37,7 @@ other parts, each with --help:
 """
 
 _PARTS = {
+    "far": far.main,
     "incremental": incremental.main,
     "media": media.main,
     "parity": parity.main,

@@ -72,6 +72,47 @@ def test_blobs_pass_through_the_bucket_both_ways() -> None:
         assert server.requests[-1].body == DATA
 
 
+def most(slots: Slots) -> int:
+    """How many slots one host has now: so many threads get one, and the next would wait."""
+    return slots._host("h").limit
+
+
+def test_slots_are_halved_once_for_refusals_of_one_moment_and_grow_again() -> None:
+    clock = Clock()
+    slots = Slots(32, clock)
+    for _ in range(10):
+        slots.answered("h", refused=True)
+    assert most(slots) == 16
+    clock.sleep(2)
+    slots.answered("h", refused=True)
+    assert most(slots) == 8
+    for _ in range(16):
+        slots.answered("h", refused=False)
+    assert most(slots) == 9
+    for _ in range(100):
+        clock.sleep(2)
+        slots.answered("h", refused=True)
+    assert most(slots) == 1, "never none"
+    for _ in range(10_000):
+        slots.answered("h", refused=False)
+    assert most(slots) == 32, "and never more than at first"
+
+
+def test_who_waits_for_a_slot_gets_it_when_they_grow() -> None:
+    clock = Clock()
+    slots = Slots(2, clock)
+    slots.answered("h", refused=True)
+    slots.acquire("h")
+    got = threading.Event()
+    waiter = threading.Thread(target=lambda: (slots.acquire("h"), got.set()))
+    waiter.start()
+    assert not got.wait(0.05)
+    for _ in range(2):
+        slots.answered("h", refused=False)
+    waiter.join(30)
+    assert got.is_set()
+
+
 def test_slots_hold_back_those_that_are_too_many_for_one_host() -> None:
     slots = Slots(1)
     release = slots.acquire("h")

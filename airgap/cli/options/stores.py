@@ -15,6 +15,7 @@ from airgap.cli.options.targets import FileOptions, file_target
 from airgap.cli.terminal.console import Console
 from airgap.errors import UsageError
 from airgap.layout import LayoutStore
+from airgap.limits import AT_A_TIME
 from airgap.lists import RegistrySettings
 from airgap.naming.mapping import FileTarget, LayoutTarget, TargetSpec
 from airgap.oci.hosts import canonical_host
@@ -80,7 +81,11 @@ class Reach:
     per_host: Annotated[
         int,
         typer.Option(
-            "--per-host", min=0, max=64, metavar="N", help="Most transfers at a time per registry; 0: as many as --threads."
+            "--per-host",
+            min=0,
+            max=64,
+            metavar="N",
+            help=f"Most requests at a time per registry, fewer while it refuses them (429); 0: {AT_A_TIME}, or --threads.",
         ),
     ] = 0
     no_referrers_api: Annotated[
@@ -127,9 +132,9 @@ class Reach:
             rules=self.rules,
             bucket=None if self.limit_rate is None else Bucket(parse_size(self.limit_rate.removesuffix("/s"))),
             least_rate=0 if self.min_rate.strip() == "0" else parse_size(self.min_rate.removesuffix("/s")),
-            per_host=self.per_host,
+            per_host=self.per_host or max(AT_A_TIME, threads),
             no_referrers_api=frozenset(_canonical(text) for text in self.no_referrers_api or ()),
-            connections=threads + 2,
+            connections=AT_A_TIME + threads + 2,
             say=console.say,
             heard=self.heard,
         )

@@ -156,7 +156,13 @@ class Transport:
         Raises:
             RegistryError: no answer, or one that must not be followed or believed.
         """
-        return self._persist(call.method, self.url(call), lambda: self.once(call), call.repeatable)
+
+        def send() -> Answer:
+            answer = self.once(call)
+            self.slots.answered(call.host, refused=answer.status == 429)
+            return answer
+
+        return self._persist(call.method, self.url(call), send, call.repeatable)
 
     def fetch(self, call: AnyCall, limit: int) -> tuple[Answer, bytes]:
         """Make a call and read the small body of a status 200; of any other answer nothing is read yet.

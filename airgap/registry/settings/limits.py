@@ -42,44 +42,62 @@ class Bucket:
             self._sleep(wait)
 
 
+#: A registry that refuses once is usually sent more refusals at the same moment: they count as one.
+_ONE_REFUSAL = 1.0
+
+
 class Slots:
     """At most ``limit`` holders at a time for each registry; 0 for no limit.
+
+    A registry that answers 429 gets half as many, and one more after every two rounds without another 429.
 
     A thread that holds one gets further ones of the same registry at once: a blob that is sent may be made from one that is read
     there, and whoever would wait for another while he holds one could wait for ever.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
-        self._semaphores: dict[str, threading.Semaphore] = {}
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._hosts: dict[str, _Host] = {}
         self._mine = threading.local()
 
     def acquire(self, host: str) -> Callable[[], None]:
         """Wait for a slot; what gives it back. That may be called more than once."""
         if not self._limit:
             return _nothing
-        with self._lock:
-            semaphore = self._semaphores.setdefault(host, threading.Semaphore(self._limit))
         holders: set[object] = self._mine.__dict__.setdefault(host, set())
         mine = object()
-        with self._lock:
-            further = bool(holders)
-            if further:
-                holders.add(mine)
-        if not further:
-            semaphore.acquire()
-            with self._lock:
-                holders.add(mine)
+        with self._changed:
+            one = self._host(host)
+            if not holders:
+                self._changed.wait_for(lambda: one.used < one.limit)
+                one.used += 1
+            holders.add(mine)
 
         def release() -> None:
-            with self._lock:
-                last = holders == {mine}
+            with self._changed:
+                if holders == {mine}:
+                    one.used -= 1
+                    self._changed.notify_all()
                 holders.discard(mine)
-            if last:
-                semaphore.release()
 
         return release
+
+    def answered(self, host: str, *, refused: bool) -> None:
+        """Take notice of an answer: whether the registry says that it is asked too much (status 429)."""
+        with self._changed:
+            one, now = self._host(host), self._clock()
+            if not refused:
+                one.good += 1
+                if one.good >= 2 * one.limit and one.limit < self._limit:
+                    one.limit, one.good = one.limit + 1, 0
+                    self._changed.notify_all()
+            elif now - one.refused >= _ONE_REFUSAL:
+                one.limit, one.good, one.refused = max(1, one.limit // 2), 0, now
+
+    def _host(self, host: str) -> _Host:
+        return self._hosts.setdefault(host, _Host(self._limit))
 
     @contextlib.contextmanager
     def held(self, host: str) -> Iterator[None]:
@@ -89,6 +107,16 @@ class Slots:
             yield
         finally:
             release()
+
+
+@dataclass
+class _Host:
+    """How many slots a registry has at the moment, and uses; answers since that changed; when it refused last (clock)."""
+
+    limit: int
+    used: int = 0
+    good: int = 0
+    refused: float = -_ONE_REFUSAL
 
 
 def _nothing() -> None:
