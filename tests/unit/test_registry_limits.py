@@ -104,7 +104,12 @@ def test_who_waits_for_a_slot_gets_it_when_they_grow() -> None:
     slots.answered("h", refused=True)
     slots.acquire("h")
     got = threading.Event()
-    waiter = threading.Thread(target=lambda: (slots.acquire("h"), got.set()))
+
+    def wait() -> None:
+        slots.acquire("h")
+        got.set()
+
+    waiter = threading.Thread(target=wait)
     waiter.start()
     assert not got.wait(0.05)
     for _ in range(2):
