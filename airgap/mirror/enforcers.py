@@ -119,7 +119,7 @@ def _read(found: _Format, name: str, requirements: Requirements, store: KeyStore
         raise cannot(found.title, name, "verify OpenPGP signatures", hint)
     signed = [one for one in requirements if isinstance(one, SigstoreSigned)]
     rejects = any(not isinstance(one, SigstoreSigned | AcceptAnything) for one in requirements)
-    if (not found.node or rejects) and scope_name(name) != name:
+    if scope_name(name) != name:  # nor can OpenShift's allowedRegistries name a part of a repository
         raise cannot(
             found.title, name, "tell a tag or a digest from the rest of its repository", "give the policy whole repositories"
         )
