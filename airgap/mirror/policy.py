@@ -1,4 +1,4 @@
-"""The configuration with which podman and skopeo at the site pull the imported images under ``default: reject``. Pure.
+"""What hosts at the site require of the imported images that they pull, under ``default: reject``. Pure.
 
 There are three ways to pull. Policies are looked up by the pulled name, lookasides by the registry that is really contacted, which
 is always the target:
@@ -11,35 +11,28 @@ is always the target:
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from airgap.errors import UsageError
-from airgap.lookaside.places import check_base
-from airgap.mirror.engines import quoted, registries_conf
 from airgap.naming.mapping import RegistryTarget
 from airgap.naming.renaming import RenameRule
 from airgap.oci.hosts import name_scopes
 from airgap.oci.reference import Repository
 from airgap.text import listing, printable
-from airgap.trust.judge.advice import portability
-from airgap.trust.policy.document import Policy, parse_policy
+from airgap.trust.policy.document import Policy
 from airgap.trust.policy.requirements import GPG_KEYS
 from airgap.trust.policy.scopeadvice import unmatched
 from airgap.trust.policy.scopes import scope_name, select
-from airgap.trust.policy.scopesyntax import AIRGAP
 from airgap.trust.policy.templates import ACCEPT, REJECT
 
 #: A requirement, and a transport's scopes, as they stand in the file: copied with every field they have.
 Requirement: TypeAlias = dict[str, Any]
 Scopes: TypeAlias = dict[str, list[Requirement]]
 
-_DOCKER = "docker"
+DOCKER = "docker"
 _PLURALS = {"keyPaths": "keyPath", "keyDatas": "keyData"}
-_KEY_FILES = ("keyPath", "keyPaths", "rekorPublicKeyPath", "rekorPublicKeyPaths")
-_CA_FILES = ("caPath", "caRootsPath", "caIntermediatesPath")
 
 
 class Mode(enum.StrEnum):
@@ -68,7 +61,7 @@ class SitePolicy:
     @property
     def docker(self) -> Scopes:
         """The scopes of transport ``docker``."""
-        return dict(self.document.get("transports", {}).get(_DOCKER, {}))
+        return dict(self.document.get("transports", {}).get(DOCKER, {}))
 
     @property
     def names_sources(self) -> bool:
@@ -115,33 +108,31 @@ class SiteMirror:
 
 
 @dataclass(frozen=True)
-class MirrorConfig:
-    """The three files and what the operator should know about them.
+class HostRules:
+    """Requirements by the names that are pulled.
 
     Attributes:
-        policy: ``policy.json``.
-        registries_d: a file for ``registries.d``.
-        registries_conf: a file for ``registries.conf.d``.
-        key_files: key files that the policy names; every host that pulls needs them at that path.
-        warnings: what is not supported, or not by every version of podman.
+        docker: by scope, as in a policy.
+        moved: which prefix of a pulled name leads where.
+        warnings: what the operator should know.
+        stricter: what podman and skopeo ask or refuse beyond the site's policy.
     """
 
-    policy: str
-    registries_d: str
-    registries_conf: str
-    key_files: tuple[str, ...]
-    warnings: tuple[str, ...]
+    docker: Scopes
+    moved: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+    stricter: tuple[str, ...] = ()
 
 
-def mirror_config(
+def host_rules(
     mode: Mode,
     mirror: SiteMirror,
     policy: SitePolicy,
     sources: Sequence[str] = (),
     site_keys: Sequence[HostKey] = (),
     routes: Mapping[str, str] | None = None,
-) -> MirrorConfig:
-    """Write the configuration.
+) -> HostRules:
+    """What the names that are pulled require.
 
     Args:
         mode: how images are pulled.
@@ -153,33 +144,23 @@ def mirror_config(
             sources.
 
     Raises:
-        UsageError: these files cannot express what is requested, or something is missing for it.
+        UsageError: a policy cannot express what is requested, or something is missing for it.
     """
     warnings: list[str] = []
+    stricter: list[str] = []
     moved = {mirror.root: mirror.root}
     if mode is Mode.SITE:
-        docker = _site(mirror, sources, site_keys)
+        return HostRules(_site(mirror, sources, site_keys), moved)
+    rules = _rules(policy, sources, mode, warnings)
+    if mode is Mode.ORIGINAL:
+        docker = _original(mirror, policy, rules, site_keys)
+        moved = dict(routes) if routes is not None else _locations(mirror, rules)
+        if all(map(_is_open, docker.values())):  # then the names at the target are worth no less
+            docker |= {name: list(ACCEPT) for name in moved.values()}
+            moved |= {mirror.root: mirror.root}
     else:
-        rules = _rules(policy, sources, mode, warnings)
-        if mode is Mode.ORIGINAL:
-            docker = _original(mirror, policy, rules, site_keys)
-            moved = dict(routes) if routes is not None else _locations(mirror, rules)
-            if all(map(_is_open, docker.values())):  # then the names at the target are worth no less
-                docker |= {name: list(ACCEPT) for name in moved.values()}
-                moved |= {mirror.root: mirror.root}
-        else:
-            docker = _internal(mirror, rules, site_keys, warnings)
-        warnings += [*_unsigned(docker), *_unread(rules)]
-    text = json.dumps(_document(policy, docker), indent=2) + "\n"
-    warnings += _portability(text)
-    requirements = [requirement for scope in docker.values() for requirement in scope]
-    return MirrorConfig(
-        policy=text,
-        registries_d=_registries_d(mirror, requirements),
-        registries_conf=registries_conf(moved, insecure=mirror.insecure),
-        key_files=tuple(dict.fromkeys(_key_files(requirements))),
-        warnings=tuple(dict.fromkeys(warnings)),
-    )
+        docker = _internal(mirror, rules, site_keys, stricter)
+    return HostRules(docker, moved, (*warnings, *_unsigned(docker)), (*stricter, *_unread(rules)))
 
 
 def _site(mirror: SiteMirror, sources: Sequence[str], site_keys: Sequence[HostKey]) -> Scopes:
@@ -214,7 +195,7 @@ def _rules(policy: SitePolicy, sources: Sequence[str], mode: Mode, warnings: lis
 
 def _decisive(policy: SitePolicy, source: str) -> list[Requirement]:
     """What the policy requires of a source that it has no scope for."""
-    selected = select(policy.parsed, _DOCKER, name_scopes(source))
+    selected = select(policy.parsed, DOCKER, name_scopes(source))
     return policy.docker[selected.scope] if selected.transport else list(policy.document["default"])
 
 
@@ -267,14 +248,14 @@ def _original(mirror: SiteMirror, policy: SitePolicy, rules: Scopes, site_keys: 
     return docker
 
 
-def _internal(mirror: SiteMirror, rules: Scopes, site_keys: Sequence[HostKey], warnings: list[str]) -> Scopes:
+def _internal(mirror: SiteMirror, rules: Scopes, site_keys: Sequence[HostKey], stricter: list[str]) -> Scopes:
     """Scopes by the target's names, so that vendors' signatures hold there."""
     _check_hosts(mirror, sorted({scope.partition("/")[0] for scope in rules}))
     docker: Scopes = {}
     for scope, found in rules.items():
         name = scope_name(scope)
         moved = mirror.name(name) + scope[len(name) :]
-        docker[moved] = [_portable(_remapped(requirement, scope, mirror, warnings)) for requirement in found]
+        docker[moved] = [_portable(_remapped(requirement, scope, mirror, stricter)) for requirement in found]
         docker[moved] += _site_requirements(site_keys)
     return docker
 
@@ -294,7 +275,7 @@ def _check_hosts(mirror: SiteMirror, hosts: Sequence[str]) -> None:
             raise UsageError("two source hosts have the same name at the target", where=mirror.name(host), got=f"{other}, {host}")
 
 
-def _remapped(requirement: Requirement, scope: str, mirror: SiteMirror, warnings: list[str]) -> Requirement:
+def _remapped(requirement: Requirement, scope: str, mirror: SiteMirror, stricter: list[str]) -> Requirement:
     """The same requirement for the name at the target.
 
     Raises:
@@ -309,7 +290,7 @@ def _remapped(requirement: Requirement, scope: str, mirror: SiteMirror, warnings
     if kind == "matchExact":
         raise _no_counterpart(scope, kind, "use mode original or site")
     if kind == "matchRepository":
-        warnings.append(
+        stricter.append(
             f"{printable(scope)}: matchRepository becomes remapIdentity, which requires the signed tag to equal the pulled one"
         )
     prefix, signed = (identity["prefix"], identity["signedPrefix"]) if kind == "remapIdentity" else ("", "")
@@ -363,37 +344,3 @@ def _unread(rules: Scopes) -> Iterator[str]:
             f"podman and skopeo find sigstore signatures only in .sig tags: below {listing(names, 8)} they refuse images whose "
             "signature is a referrer, which import accepts (sign with import's --sign-by and use mode site)"
         )
-
-
-def _document(policy: SitePolicy, docker: Scopes) -> dict[str, Any]:
-    others = {name: scopes for name, scopes in policy.document.get("transports", {}).items() if name not in (_DOCKER, AIRGAP)}
-    return {"default": REJECT, "transports": {_DOCKER: docker, **others}}
-
-
-def _portability(text: str) -> Iterator[str]:
-    parsed = parse_policy(text.encode(), "the policy.json for the mirror")
-    for remark in portability(parsed, json.loads(text)):
-        yield f"{remark.where}: ".removeprefix(": ") + remark.what + (f" ({remark.hint})" if remark.hint else "")
-
-
-def _key_files(requirements: Iterable[Requirement]) -> Iterator[str]:
-    for requirement in requirements:
-        holders = [requirement, requirement.get("fulcio", {}), requirement.get("pki", {})]
-        for found in (holder[field] for holder in holders for field in (*_KEY_FILES, *_CA_FILES) if field in holder):
-            yield from [found] if isinstance(found, str) else found
-
-
-def _registries_d(mirror: SiteMirror, requirements: Sequence[Requirement]) -> str:
-    """Where the signatures of the target's images are; the target is what is really asked, whatever the name pulled."""
-    kinds = {requirement["type"] for requirement in requirements}
-    if "signedBy" in kinds and not mirror.lookaside:
-        raise UsageError(
-            "GPG signatures are required, but no lookaside is given",
-            expected="--lookaside with the directory given to airgap import, or the URL under which it is served",
-        )
-    lines = ["# Written by airgap mirror-config: a file for /etc/containers/registries.d.", "docker:", f"  {quoted(mirror.root)}:"]
-    if mirror.lookaside:
-        check_base(mirror.lookaside)
-        lines.append(f"    lookaside: {quoted(mirror.lookaside)}")
-    lines.append(f"    use-sigstore-attachments: {'true' if 'sigstoreSigned' in kinds else 'false'}")
-    return "\n".join(lines) + "\n"

@@ -101,7 +101,7 @@ _SINGLE: dict[str, tuple[str, str]] = {
     "policy-add": ("a changed policy", "CHANGES"),
     "policy-check": (
         "what a policy requires",
-        "policy scopes(transport scope requirements) advice(level where what next)",
+        "policy scopes(transport scope requirements) advice(level where what next) hosts(host reads unread_fields)",
     ),
     "policy-explain": (
         "which scope of a policy applies to images",

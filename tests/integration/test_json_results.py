@@ -119,7 +119,8 @@ def test_every_command_prints_what_its_schema_says(month: Month, module_registry
 
     target = f"docker://{module_registry.address}/month"
     month.run("import", first, "--to", target, *trusting, "--allow-older")
-    for form in (("registries.conf",), ("policy", "--source", "vendor.example")):
+    signed = ("kyverno", "--site-key", work / "keys/airgap.pub")
+    for form in (("registries.conf",), ("policy", "--source", "vendor.example"), signed):
         month.run("mirror-config", "--to", target, "--out", work / form[0], *trusting, "--format", *form)
     authfile = ("--authfile", work / "auth.json")
     done = command("login", module_registry.address, "-u", "robot", "--password-stdin", *authfile, given="secret\n")

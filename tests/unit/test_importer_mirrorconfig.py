@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from airgap.errors import UsageError
-from airgap.mirror.policy import HostKey, MirrorConfig, Mode, SiteMirror, SitePolicy, mirror_config
+from airgap.mirror.policy import HostKey, Mode, SiteMirror, SitePolicy, host_rules
+from airgap.mirror.policyfiles import MirrorConfig
+from airgap.mirror.policyfiles import mirror_config as write
 from airgap.naming.mapping import RegistryTarget, parse_target
 from airgap.trust.policy.document import parse_policy
 
@@ -31,6 +33,10 @@ def mirror(target: str = "docker://reg.site:5000/mirror", rule: str = "", lookas
     spec = parse_target(target, rule)
     assert isinstance(spec, RegistryTarget)
     return SiteMirror(spec, lookaside, **more)
+
+
+def mirror_config(mode: Mode, place: SiteMirror, given: SitePolicy, sources: Any = (), site_keys: Any = ()) -> MirrorConfig:
+    return write(place, given, host_rules(mode, place, given, sources, site_keys))
 
 
 def docker(made: MirrorConfig) -> dict[str, Any]:

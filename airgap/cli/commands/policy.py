@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -33,6 +33,7 @@ from airgap.oci.reference import Reference
 from airgap.text import listing, plural, printable
 from airgap.trust.judge.advice import Advice, advise, portability
 from airgap.trust.judge.explain import explain
+from airgap.trust.judge.hosts import Host
 from airgap.trust.judge.judging import Judgement
 from airgap.trust.keys.keyfiles import called
 from airgap.trust.policy.document import Policy, parse_policy
@@ -152,19 +153,38 @@ policy.command("remove")(remove_command)
 @grouped
 def check(
     file: Annotated[Path, typer.Argument(help="A containers-policy.json(5).", show_default=False)],
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for", metavar="PROGRAM-VERSION", help="Also say whether this host reads it: podman-5, skopeo-1.9; may be repeated."
+        ),
+    ] = None,
     said: Said = Said(),
 ) -> None:
     """Read a policy as strictly as import does, say in words what it requires, and warn about likely mistakes.
 
     Key files are read too. Warnings do not change the exit code.
 
-    Example: airgap policy check policy.json
+    Example: airgap policy check policy.json --for podman-4 --for skopeo-1.9
     """
+    readers = [Host.parse(text) for text in hosts or ()]
     raw = fsio.read_input(file, MAX_POLICY, "policy")
     parsed = parse_policy(raw, str(file))
-    remarks = advise(parsed, strictjson.parse_object(raw, str(file)), site.read_key)
-    facts = {"policy": str(file), "scopes": list(_scope_facts(parsed)), "advice": [_remark_facts(remark) for remark in remarks]}
-    said.console().result(facts, [*_scope_lines(parsed), "", *_remark_lines(remarks)])
+    document = strictjson.parse_object(raw, str(file))
+    remarks = advise(parsed, document, site.read_key)
+    unknown = {host: host.unknown(document) for host in readers}
+    facts = {
+        "policy": str(file),
+        "scopes": list(_scope_facts(parsed)),
+        "advice": [_remark_facts(remark) for remark in remarks],
+        "hosts": [{"host": str(host), "reads": not names, "unread_fields": names} for host, names in unknown.items()],
+    }
+    said.console().result(facts, [*_scope_lines(parsed), "", *_host_lines(unknown), *_remark_lines(remarks)])
+
+
+def _host_lines(unknown: Mapping[Host, Sequence[str]]) -> Iterator[str]:
+    for host, names in unknown.items():
+        yield f"{host}: refuses the whole file: {'; '.join(map(host.reason, names))}" if names else f"{host}: reads the file"
 
 
 @policy.command("explain")

@@ -13,6 +13,7 @@ from functools import partial
 from airgap.errors import AirgapError, MediaError
 from airgap.text import listing, printable
 from airgap.trust.judge.bundles import obstacle
+from airgap.trust.judge.hosts import Host
 from airgap.trust.keys.keyfiles import KeyFile, check_key_file
 from airgap.trust.keys.keystore import KeyStore, ReadKey, read_keys
 from airgap.trust.keys.signatures import PublicKey, load_public_key
@@ -36,8 +37,7 @@ TRANSPORTS = (AIRGAP, "atomic", "containers-storage", "dir", "docker", "docker-a
               "ostree", "sif", "tarball")  # fmt: skip
 _NAMED = ("docker", "atomic", "docker-daemon")
 _OLD = "skopeo 1.9 and podman 4.3 (Debian 12)"
-_NEWER_FIELDS = ("keyPaths", "keyDatas", "fulcio", "pki", "rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData",
-                 "rekorPublicKeyDatas")  # fmt: skip
+_DEBIAN_12 = (Host("podman", (4, 3)), Host("skopeo", (1, 9, 3)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,24 +142,13 @@ def _unsatisfiable(policy: Policy) -> Iterator[Advice]:
 
 def portability(policy: Policy, document: dict[str, object]) -> Iterator[Advice]:
     """Warnings where programs of Debian 12 differ from newer ones in reading this policy."""
-    for field in sorted(_newer_fields(document)):
-        what = f"{_OLD} reject the whole file because of sigstoreSigned.{field}"
+    for name in sorted({name for host in _DEBIAN_12 for name in host.unknown(document)}):
+        what = f"{_OLD} reject the whole file because of {name}"
         yield Advice("", what, "use keyPath or keyData with one key, or give those programs a separate file")
     for where, transport, requirement in _places(policy):
         if isinstance(requirement, SigstoreSigned) and transport != AIRGAP:
             what = f"{_OLD} reject every image here: sigstore is disabled in their library"
             yield Advice(where, what, "require GPG signatures (signedBy) for images that such hosts pull", note=True)
-
-
-def _newer_fields(value: object) -> set[str]:
-    """The fields of ``sigstoreSigned`` requirements that came after keyPath and keyData."""
-    if isinstance(value, list):
-        return {field for child in value for field in _newer_fields(child)}
-    if not isinstance(value, dict):
-        return set()
-    if value.get("type") == "sigstoreSigned":
-        return {field for field in _NEWER_FIELDS if field in value}
-    return {field for child in value.values() for field in _newer_fields(child)}
 
 
 def _keys(policy: Policy, read_key: ReadKey) -> Iterator[Advice]:

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
 
 from airgap.errors import Refused
 from airgap.text import printable
@@ -34,6 +35,7 @@ _HASHES = ("sha256", "sha384", "sha512")
 _ISSUER_V1 = ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
 _ISSUER_V2 = ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
 _UTF8_STRING = 0x0C
+_SUBJECT = (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
 #: The URIs that everybody reads alike; a certificate with another one is refused.
 _PLAIN = r"([A-Za-z0-9._~/?#@!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*"
 _URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:(//[A-Za-z0-9.-]+(:[0-9]{{1,5}})?(?=[/?#]|\Z)|(?!//)){_PLAIN}")
@@ -67,6 +69,18 @@ def load_certificates(text: bytes, *, alone: bool = False) -> tuple[x509.Certifi
         return tuple(_parsed(block.der) for block in blocks)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Refused("a malformed certificate", got=printable(str(error), 120)) from error
+
+
+def written(certificate: x509.Certificate) -> bytes:
+    """The certificate as PEM."""
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def subject(certificate: x509.Certificate) -> tuple[str, str]:
+    """Its organization and its common name; ``""`` for one that it does not have."""
+    names = ([str(one.value) for one in certificate.subject.get_attributes_for_oid(oid)] for oid in _SUBJECT)
+    organization, common = (found[0] if found else "" for found in names)
+    return organization, common
 
 
 def _parsed(der: bytes) -> x509.Certificate:

@@ -1,16 +1,17 @@
-"""``airgap mirror-config``: write the configuration with which the site's hosts pull imported images."""
+"""``airgap mirror-config``: write the configuration with which the site's hosts and clusters pull imported images."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from airgap import fsio
-from airgap.cli.commands.site.mirrorpolicy import PolicyChoices, make_policy
+from airgap.cli.commands.site.mirrorpolicy import Maker, PolicyChoices, make_namespaced, make_objects, make_policy
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
@@ -18,6 +19,7 @@ from airgap.cli.options.stores import Reach, registry
 from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
 from airgap.limits import MAX_NAMES_FILE, MAX_POLICY
+from airgap.mirror.enforcers import Enforcer
 from airgap.mirror.engines import (
     EngineAccess,
     Written,
@@ -48,6 +50,10 @@ class Format(enum.StrEnum):
     IDMS = "idms"
     ITMS = "itms"
     LIST = "list"
+    CRIO = "crio"
+    KYVERNO = Enforcer.KYVERNO.value
+    CONTROLLER = Enforcer.CONTROLLER.value
+    OPENSHIFT = Enforcer.OPENSHIFT.value
 
 
 @grouped
@@ -58,7 +64,8 @@ def mirror_command(
         typer.Option(
             "--format",
             help="registries.conf: podman, skopeo, CRI-O. containerd: hosts.toml tree. k3s: registries.yaml, RKE2 too. idms, itms: "
-            "OpenShift. list: source and new name of every image. policy: policy.json, registries.d and registries.conf.",
+            "OpenShift. list: source and new name of every image. policy: policy.json, registries.d and registries.conf. crio: the "
+            "same for namespaces. kyverno, policy-controller, openshift: objects by which a cluster judges images itself.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the files.")],
@@ -76,9 +83,9 @@ def mirror_command(
         Mode | None,
         typer.Option(
             "--mode",
-            help="(policy) original: pull by the vendors' names. internal: by the target's names, vendors' signatures. "
+            help="(policy, cluster) original: pull by the vendors' names. internal: by the target's names, vendors' signatures. "
             "site: by the target's names, the site's signatures.",
-            show_default="site with --site-key, else original",
+            show_default="site with --site-key, else original; internal for kyverno and policy-controller",
         ),
     ] = None,
     lookaside: Annotated[
@@ -90,13 +97,30 @@ def mirror_command(
     site_key: Annotated[
         list[Path] | None,
         typer.Option(
-            "--site-key", metavar="FILE", help="(policy) Public key of import's --sign-by; the hosts need it at the same path."
+            "--site-key",
+            metavar="FILE",
+            help="(policy, cluster) Public key of import's --sign-by; for policy and crio, the hosts need it at the same path.",
         ),
     ] = None,
     source: Annotated[
         list[str] | None,
         typer.Option(
-            "--source", metavar="REPO-OR-SCOPE", help="(policy) A source that the policy does not name, such as docker.io/library."
+            "--source",
+            metavar="REPO-OR-SCOPE",
+            help="(policy, cluster) A source that the policy does not name, such as docker.io/library.",
+        ),
+    ] = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", metavar="NAME", help="(crio) A namespace that the policy is for; may be repeated."),
+    ] = None,
+    ignore_signed_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ignore-signed-name",
+            metavar="SCOPE",
+            help="(kyverno, policy-controller) In this scope of the policy, a vendor's key and the digest are enough, "
+            "whatever name was signed; may be repeated.",
         ),
     ] = None,
     state: inputs.StateOption = None,
@@ -111,6 +135,9 @@ def mirror_command(
 
     Example: airgap mirror-config --to docker://registry.site:5000/mirror --format policy --policy policy.json
     --site-key site.asc --lookaside https://registry.site/sigs --out hosts
+
+    Example: airgap mirror-config --to docker://registry.site:5000/mirror --format kyverno --policy policy.json
+    --site-key site.pub --out cluster
     """
     console = said.console()
     target = parse_target(to, read_map(rules))
@@ -122,9 +149,20 @@ def mirror_command(
     def placed() -> list[Placed]:
         return _placed(target, names, scan, inputs.state_directory(state), reach, console)
 
-    if kind is Format.POLICY:
-        choices = PolicyChoices(mode, lookaside, tuple(site_key or ()), tuple(source or ()), policy, plain)
-        made, more = make_policy(target, choices, lambda: find_routes(placed(), exact=exact))
+    choices = PolicyChoices(
+        mode,
+        lookaside,
+        tuple(site_key or ()),
+        tuple(source or ()),
+        policy,
+        plain,
+        tuple(namespace or ()),
+        tuple(ignore_signed_name or ()),
+    )
+    _check_choices(kind, choices)
+    make = _BY_POLICY.get(kind)
+    if make is not None:
+        made, more = make(target, choices, lambda: find_routes(placed(), exact=exact))
         facts |= more
     else:
         found = placed()
@@ -138,6 +176,22 @@ def mirror_command(
     lines += [f"warning      {warning}" for warning in made.warnings]
     end = f"{plural(len(made.warnings), 'warning')}, explained in docs/pulling.md" if made.warnings else "no warnings"
     console.result(facts, [*lines, end])
+
+
+_BY_POLICY: dict[Format, Maker] = {
+    Format.POLICY: make_policy,
+    Format.CRIO: make_namespaced,
+    **{Format(one.value): partial(make_objects, one) for one in Enforcer},
+}
+
+
+def _check_choices(kind: Format, choices: PolicyChoices) -> None:
+    """Refuse an option for another format: it would not do what it says."""
+    if choices.namespaces and kind is not Format.CRIO:
+        raise UsageError("namespaces are for another format", where="--namespace", expected="--format crio", got=kind.value)
+    if choices.unnamed and kind not in (Format.KYVERNO, Format.CONTROLLER):
+        expected = "--format kyverno or policy-controller"
+        raise UsageError("this format checks the signed name", where="--ignore-signed-name", expected=expected, got=kind.value)
 
 
 def _made(kind: Format, found: Routes, access: EngineAccess) -> Written:

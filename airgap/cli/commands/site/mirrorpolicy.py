@@ -1,32 +1,41 @@
-"""``airgap mirror-config --format policy``: the files with which hosts pull only signed images."""
+"""``airgap mirror-config`` by the site's policy: the files and objects with which hosts and clusters take only signed images."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from airgap import fsio
 from airgap.admission import site
 from airgap.errors import AirgapError, Refused, UsageError
 from airgap.limits import MAX_KEYRING, MAX_POLICY
+from airgap.mirror.enforcers import Enforcer, default_mode, for_cluster
 from airgap.mirror.engines import Written
-from airgap.mirror.policy import HostKey, Mode, SiteMirror, SitePolicy, mirror_config
+from airgap.mirror.policy import HostKey, HostRules, Mode, SiteMirror, SitePolicy, host_rules
+from airgap.mirror.policyfiles import mirror_config
 from airgap.mirror.routes import Routes
 from airgap.naming.mapping import RegistryTarget
 from airgap.oci import strictjson
 from airgap.text import printable
 from airgap.trust.keys.keyfiles import check_key_file
+from airgap.trust.keys.keystore import KeyStore
 from airgap.trust.keys.signatures import load_pem_key
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import KeySource, SigstoreSigned
 
+#: Makes files, and facts about them, when it is told the target, the choices, and whom to ask where images are.
+Maker: TypeAlias = Callable[[RegistryTarget, "PolicyChoices", Callable[[], Routes]], tuple[Written, dict[str, object]]]
+
+_POLICY = {"policy.json": "/etc/containers/policy.json"}
 _PLACES = {
-    "policy.json": "/etc/containers/policy.json",
     "registries.d/airgap.yaml": "/etc/containers/registries.d/airgap.yaml",
     "registries.conf": "/etc/containers/registries.conf.d/10-airgap.conf",
 }
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -39,17 +48,69 @@ class PolicyChoices:
     sources: tuple[str, ...]
     policy: Path | None
     insecure: bool
+    namespaces: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is pulled how, and what that requires."""
+
+    mode: Mode
+    mirror: SiteMirror
+    policy: SitePolicy
+    rules: HostRules
+    unreachable: tuple[str, ...]
 
 
 def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable[[], Routes]) -> tuple[Written, dict[str, object]]:
-    """The files, and facts about them.
+    """The files, and facts about them: one policy.json, or with namespaces one for each of them, as CRI-O reads them.
 
     Args:
         routes: asks the target where images are; only needed when their names do not follow from the sources' alone, or nothing
             names the sources: then they are those of the images that are there.
     """
     keys = [_site_key(path) for path in choices.site_keys]
-    mode = choices.mode or (Mode.SITE if keys else Mode.ORIGINAL)
+    asked = _asked(target, choices, choices.mode or (Mode.SITE if keys else Mode.ORIGINAL), keys, routes)
+    made = mirror_config(asked.mirror, asked.policy, asked.rules)
+    _check_keys(parse_policy(made.policy.encode(), "policy.json"))
+    places = {f"policies/{name}.json": f"/etc/crio/policies/{name}.json" for name in choices.namespaces} or _POLICY
+    files = dict.fromkeys(places, made.policy)
+    files |= {"registries.d/airgap.yaml": made.registries_d, "registries.conf": made.registries_conf}
+    facts: dict[str, object] = {"mode": asked.mode.value, "key_files": list(made.key_files)}
+    return Written(files, {**places, **_PLACES}, (*made.warnings, *asked.unreachable)), facts
+
+
+def make_namespaced(
+    target: RegistryTarget, choices: PolicyChoices, routes: Callable[[], Routes]
+) -> tuple[Written, dict[str, object]]:
+    """The same for CRI-O, which has a policy for each namespace."""
+    if not choices.namespaces:
+        raise UsageError(
+            "no namespace is given", expected="--namespace NAME, once or several times", hint="or --format policy for all"
+        )
+    for name in choices.namespaces:
+        if not _NAMESPACE.fullmatch(name):
+            expected = "lower-case letters, digits and hyphens"
+            raise UsageError("not a namespace", where="--namespace", got=printable(name), expected=expected)
+    return make_policy(target, choices, routes)
+
+
+def make_objects(
+    enforcer: Enforcer, target: RegistryTarget, choices: PolicyChoices, routes: Callable[[], Routes]
+) -> tuple[Written, dict[str, object]]:
+    """The objects for a cluster, and facts about them."""
+    keys = [_site_key(path) for path in choices.site_keys]
+    asked = _asked(target, choices, choices.mode or default_mode(enforcer, signed=bool(keys)), keys, routes)
+    with contextlib.closing(KeyStore(site.read_key)) as store:
+        unnamed = [asked.mirror.name(scope) for scope in choices.unnamed]
+        made = for_cluster(enforcer, asked.mode, asked.rules, store, unnamed, insecure=choices.insecure)
+    return replace(made, warnings=(*made.warnings, *asked.unreachable)), {"mode": asked.mode.value}
+
+
+def _asked(
+    target: RegistryTarget, choices: PolicyChoices, mode: Mode, keys: Sequence[HostKey], routes: Callable[[], Routes]
+) -> _Asked:
     policy, sources = _site_policy(choices.policy), choices.sources
     locations = None
     unreachable: tuple[str, ...] = ()
@@ -60,15 +121,7 @@ def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable
         locations = {route.source: route.location for route in found.routes}
         unreachable = tuple(f"{one.source} cannot be pulled by its own name" for one in found.unreachable)
     mirror = SiteMirror(target, _lookaside(choices.lookaside), choices.insecure)
-    made = mirror_config(mode, mirror, policy, sources, keys, locations)
-    _check_keys(parse_policy(made.policy.encode(), "policy.json"))
-    files = {
-        "policy.json": made.policy,
-        "registries.d/airgap.yaml": made.registries_d,
-        "registries.conf": made.registries_conf,
-    }
-    facts: dict[str, object] = {"mode": mode.value, "key_files": list(made.key_files)}
-    return Written(files, _PLACES, (*made.warnings, *unreachable)), facts
+    return _Asked(mode, mirror, policy, host_rules(mode, mirror, policy, sources, keys, locations), unreachable)
 
 
 def _lookaside(text: str) -> str:
