@@ -67,7 +67,7 @@ def show_command(
 @config.command("check")
 @grouped
 def check_command(ctx: typer.Context, said: Said = Said()) -> None:
-    """Read the whole configuration as strictly as every command reads its part.
+    """Read the whole configuration as strictly as every command reads its part. It looks for no key, list, program or registry.
 
     Example: airgap config check --config /etc/airgap/airgap.toml
     """
@@ -76,7 +76,11 @@ def check_command(ctx: typer.Context, said: Said = Said()) -> None:
         looked = [str(path) for path in places(os.environ)]
         raise UsageError("there is no configuration", expected=listing(looked), hint="write one with airgap init")
     _check(ctx, document)
-    list(_sections(ctx, document, ""))
+    in_file = [gather(keys.values(), [table], {}) for _, table, keys in _tables(ctx, document)]  # also what a variable hides
+    for given in (*in_file, *(section.given for section in _sections(ctx, document, ""))):
+        for key, found in given.items():
+            found.converted(key, ctx)
+            found.check(key)
     content = [plural(len(document.streams), "stream"), *(["a site"] if document.has_site else [])]
     facts = {"config": str(document.path), "stream_names": document.streams, "has_site": document.has_site}
     said.console().result(facts, [f"good         {document.path}: {' and '.join(content)}"])
@@ -89,12 +93,17 @@ def _document(ctx: typer.Context) -> Document | None:
 
 def _check(ctx: typer.Context, document: Document) -> None:
     """Every table of the file, whether or not it is shown. Raises ``UsageError``."""
-    site, stream = keys_of_commands(ctx, SITE), keys_of_commands(ctx, STREAM)
-    check(document.site(), "site", site, dict)
+    for name, table, keys in _tables(ctx, document):
+        check(table, name, keys, dict)
+
+
+def _tables(ctx: typer.Context, document: Document) -> Iterator[tuple[str, Mapping[str, Setting], Mapping[str, Key]]]:
+    """The sections of the file, each with the keys that it may have."""
+    yield "site", document.site(), keys_of_commands(ctx, SITE)
     for name in document.site_commands:
-        check(document.site(name), f"site.{name}", keys_of_commands(ctx, [name]), dict)
+        yield f"site.{name}", document.site(name), keys_of_commands(ctx, [name])
     for name in document.streams:
-        check(document.stream(name), f"stream.{name}", stream, dict)
+        yield f"stream.{name}", document.stream(name), keys_of_commands(ctx, STREAM)
 
 
 def _sections(ctx: typer.Context, document: Document | None, stream: str) -> Iterator[_Section]:
