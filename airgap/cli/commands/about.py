@@ -62,7 +62,13 @@ def completion_command(
     Example: airgap completion fish > ~/.config/fish/completions/airgap.fish
     """
     root = context.find_root()
-    sys.stdout.write(shells.SCRIPTS[shell] if words is None else answer(root.command, root, shell, words))
+    sys.stdout.write(shells.SCRIPTS[shell] if words is None else answer(root.command, root, shell, words, _streams))
+
+
+def _streams(config: str | None) -> list[str]:
+    from airgap.cli.config.document import configured_streams  # here, for the scripts do without
+
+    return configured_streams(config)
 
 
 def man_command(context: typer.Context, command: CommandArgument = None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.errors import UsageError
+from airgap.cli.config.places import find
+from airgap.errors import AirgapError, UsageError
 from airgap.format.names import check_stream
 from airgap.text import printable
 
@@ -150,6 +153,18 @@ class Document:
             for name, value in table.items()
             if not (path == ("site",) and isinstance(value, dict))
         }
+
+
+def configured_streams(option: str | None) -> list[str]:
+    """The streams of the file that counts, for who only asks; none if there is no file, or it has mistakes.
+
+    Args:
+        option: ``--config``, or None.
+    """
+    with contextlib.suppress(AirgapError, OSError):
+        path = find(option, os.environ)
+        return [] if path is None else Document(path).streams
+    return []
 
 
 def meant(got: str, near: Iterable[str]) -> str:
