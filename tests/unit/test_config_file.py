@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -302,14 +303,21 @@ def test_init_writes_a_file_whose_comments_are_keys_and_never_another_one() -> N
     failed(here("init", "--list", "a", "--out", "new.toml"), USAGE, "--stream")
     failed(here("init", "--stream", "prod", "--to", "nowhere", "--out", "new.toml"), USAGE, "nowhere")
     assert not Path("new.toml").exists()
+    done = here("init", "--stream", "prod", "--out", "-")
+    assert tomllib.loads(done.stdout) == {"stream": {"prod": {}}}
+    assert done.stderr == "next         airgap export prod; airgap config show\n"
+    assert not Path("-").exists()
 
 
 def test_every_example_of_a_new_file_is_valid() -> None:
     text = text_of(Answers(stream="prod", to="oci:x"))
     sections = text.split("\n\n", 1)[1]
-    write("\n".join(line.removeprefix("# ") if " = " in line else line for line in sections.splitlines()))
+    write("\n".join(re.sub(r"^# (\[|[a-z-]+ = )", r"\1", line) for line in sections.splitlines()))
     done = here("config", "check")
     assert done.returncode == 0, done.stderr
+    found = tomllib.loads(Path("airgap.toml").read_text())
+    assert "state" in found["stream"]["prod"]
+    assert {"repair", "receipt"} <= found["site"].keys()
 
 
 def test_document_lists_every_key_with_its_values_and_commands() -> None:
