@@ -109,7 +109,10 @@ def test_named_file_counts_before_or_after_the_command_and_an_empty_name_wants_n
     ("text", "where", "says"),
     [
         ("[site\n", "1:6", "not valid TOML"),
-        ("[site]\nto = oci:x\n", "2:6", "not valid TOML"),
+        ("[site]\nto = oci:x\n", "2:6", "strings need quotes"),
+        ("[stream.prod]\nexpires = 90d\n", "2:13", "strings need quotes"),
+        ('[site]\nto = "x"\nto = "y"\n', "3:9", "keep one of them"),
+        ("[site]\n[site]\n", "2:6", "put its keys together"),
         ('[site]\nto = "x', "2:8", "not valid TOML"),
         ("[sites]\n", "1:1", "did you mean site?"),
         ('site = "x"\n', "1:1", "not a section"),
@@ -286,9 +289,11 @@ def test_show_says_where_values_come_from_what_is_not_set_and_which_variables_ar
     assert values["patch"] == ("auto", "default", "")
     assert "volume-size" in facts["sections"][0]["not_set"]
     assert facts["unknown_variables"] == {"AIRGAP_POLCY": "did you mean AIRGAP_POLICY?"}
+    monkeypatch.setenv("AIRGAP_FOO", "x")
     lines = here("config", "show").stdout.splitlines()
     assert "[stream.edge]" in lines
     assert "unknown      AIRGAP_POLCY: did you mean AIRGAP_POLICY?" in lines
+    assert "unknown      AIRGAP_FOO" in lines
     failed(here("config", "show", "prd"), USAGE, "no such stream", "did you mean prod?")
 
 

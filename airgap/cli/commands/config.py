@@ -14,6 +14,7 @@ from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant
 from airgap.cli.config.keys import RESERVED, Key, keys_of, plain
 from airgap.cli.config.places import places
 from airgap.cli.config.sections import BY_COMMAND, Found, check, gather, keys_of_commands
+from airgap.cli.config.variables import variable_of
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
@@ -171,15 +172,13 @@ def _unknown_variables(ctx: typer.Context) -> dict[str, str]:
     """Variables that look like ours and are nobody's, each with what it could have been."""
     known = set(_OTHERS) | {key.variable for key in _all_keys(ctx)}
     found = [name for name in os.environ if name.startswith("AIRGAP_") and name not in known]
-    near = {name.lower(): name for name in known}
-    return {printable(name): _near(name, near) for name in sorted(found)}
+    near = [name.removeprefix("AIRGAP_").lower().replace("_", "-") for name in known]
+    return {printable(name): _near(name.removeprefix("AIRGAP_"), near) for name in sorted(found)}
 
 
-def _near(name: str, near: Mapping[str, str]) -> str:
-    names = {one.replace("_", "-"): real for one, real in near.items()}
-    hint = meant(name, names)
-    found = hint.removeprefix("did you mean ").removesuffix("?")
-    return f"did you mean {names[found]}?" if found else ""
+def _near(name: str, near: Iterable[str]) -> str:
+    found = meant(name, near).removeprefix("did you mean ").removesuffix("?")
+    return f"did you mean {variable_of(found)}?" if found else ""
 
 
 def _all_keys(ctx: typer.Context) -> Iterator[Key]:

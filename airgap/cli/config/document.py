@@ -24,6 +24,13 @@ STREAM = ("export", "merge", "plan", "resolve")
 _MAX_FILE = 256 * 1024
 _MOST_DOTS = 32  # of one line, outside strings: the library takes the square of the number of a key's parts
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|#.*")
+#: What to do about the library's messages, by how they begin.
+_MEANT = {
+    "Cannot overwrite": "a key may stand once in a section: keep one of them",
+    "Cannot declare": "a section may stand once: put its keys together",
+    "Invalid value": "strings need quotes",
+    "Expected newline or end": "strings need quotes",
+}
 _AT = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 
 
@@ -138,7 +145,8 @@ class Document:
             end = self._text.count("\n") + 1, len(self._text.rpartition("\n")[2]) + 1
             place = (int(at[1]), int(at[2])) if at and at[1] else end
             got = printable(_AT.sub("", message), 300)
-            raise UsageError("not valid TOML", where=f"{name}:{place[0]}:{place[1]}", got=got, hint="strings need quotes") from None
+            hint = next((hint for begin, hint in _MEANT.items() if got.startswith(begin)), "")
+            raise UsageError("not valid TOML", where=f"{name}:{place[0]}:{place[1]}", got=got, hint=hint) from None
 
     def _require_table(self, path: tuple[str, ...], table: object) -> None:
         if not isinstance(table, dict):
