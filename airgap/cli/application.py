@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from airgap import __version__
-from airgap.cli.config.command import ConfigOption, ConfiguredCommand
+from airgap.cli.config.command import ConfigOption, ConfiguredCommand, wants_json
 from airgap.cli.grammar.commands import Group, build
 from airgap.cli.grammar.explained import Entry
-from airgap.cli.terminal.console import Json, Quiet, Verbose
+from airgap.cli.terminal.console import Console, Json, Quiet, Verbose
+
+_AS_JSON = "airgap.json"
 
 #: Headings in the order of the help; under each the commands: the module below ``airgap.cli.commands``, the name in it, and the
 #: first sentence of its docstring. A test compares them: to read them there, everything would have to be loaded.
@@ -87,6 +89,11 @@ class _Commands(Mapping[str, Any]):
 class _Airgap(Group):
     """The program itself."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As click's."""
+        ctx.meta[_AS_JSON] = wants_json(args)  # for --version, which does not wait for what stands behind it
+        return super().parse_args(ctx, args)
+
     def tables(self) -> Sequence[tuple[str, Sequence[Entry]]]:
         """As ``Group.tables``, from the table: nothing is loaded."""
         return [(heading, [Entry(name, said) for name, (_, said) in entries.items()]) for heading, entries in _TABLE.items()]
@@ -110,9 +117,9 @@ def application() -> Any:
     return group
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(ctx: typer.Context, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"airgap {__version__}")
+        Console(as_json=ctx.meta.get(_AS_JSON, False)).result({"version": __version__}, [f"airgap {__version__}"], "version")
         raise typer.Exit
 
 

@@ -107,5 +107,20 @@ def _report_usage(error: Any, as_json: bool) -> int:
         sys.stderr.write(message + "\n")
         return int(error.exit_code)
     command = context.command_path if context is not None else "airgap"
-    elsewhere = places_for(error.param) if message.startswith("Missing option") else ""
-    return report_error(UsageError(message.rstrip("."), hint=f"see {command} --help{elsewhere}"), as_json)
+    wrong, near = getattr(error, "option_name", ""), getattr(error, "possibilities", None) or ()
+    hint = f"see {command} --help"
+    if message.startswith("Missing option"):
+        hint += places_for(error.param)
+    elif wrong == "--json":  # every result can be had as JSON
+        hint = f"leave --json out: {command} prints text only"
+    elif wrong.startswith("--no-"):  # without which names that only begin so are not alike
+        error.possibilities = [one for one in near if _is_near(one, wrong[5:])]
+        message = error.format_message()
+    return report_error(UsageError(" ".join(message.split()).rstrip("."), hint=hint), as_json)
+
+
+def _is_near(option: str, written: str) -> bool:
+    import difflib  # here, for only mistakes need it
+
+    name = option.removeprefix("--no-").removeprefix("--")
+    return not name.startswith("no-") and bool(difflib.get_close_matches(written, [name], 1))

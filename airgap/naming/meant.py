@@ -11,7 +11,9 @@ from airgap.oci.hosts import begins_with_host, canonical_host
 from airgap.oci.reference import Reference
 
 _WEB = re.compile(r"(?:https?:|docker:)/{0,2}(?=[^/])")
-_FILE = re.compile(r"\.(?:txt|lst|ya?ml|json|lock)", re.IGNORECASE)
+_FILE = re.compile(
+    r"\.(?:txt|lst|ya?ml|json|lock|receipt|toml|tar|tgz|key|pem)(?:\.(?:bak|old|gz|xz|zst|sig|asc))?$", re.IGNORECASE
+)
 
 
 def meant_target(text: str, transports: tuple[str, ...]) -> str:
@@ -25,7 +27,8 @@ def meant_target(text: str, transports: tuple[str, ...]) -> str:
     web = _WEB.match(text)
     place = text[web.end() :] if web else text
     host, slash, prefix = place.rstrip("/").partition("/")
-    if web or begins_with_host(f"{host}/"):
+    is_file = not web and ":" not in host and _FILE.search(place) is not None
+    if web or (begins_with_host(f"{host}/") and not is_file):
         with contextlib.suppress(UsageError):
             return f"docker://{canonical_host(host)}{slash}{prefix}"
     name, colon, rest = text.partition(":")
@@ -36,7 +39,7 @@ def meant_target(text: str, transports: tuple[str, ...]) -> str:
 def either_target(text: str, transports: tuple[str, ...]) -> str:
     """Both targets that a name such as ``host/path`` may mean, in words; empty when it is not such a name."""
     host, slash, path = text.partition("/")
-    if slash and ":" not in text and host not in transports:
+    if slash and ":" not in text and host not in transports and not _FILE.search(text):
         with contextlib.suppress(UsageError):
             canonical_host(f"{host}:5000")  # a single word is the name of a registry only with its port
             return f"docker://{host}:PORT/{path} (a registry) or oci:{text} (a directory)"

@@ -29,6 +29,8 @@ _GROUPS: dict[str, frozenset[str]] = {
     "all": EVERY_KIND,
     **{kind: frozenset({kind}) for kind in (*TAG_KINDS.values(), LOOKASIDE)},
 }
+#: What ``--without`` takes.
+WITHOUT = tuple(_GROUPS)
 _SUFFIXES = {kind: suffix for suffix, kind in TAG_KINDS.items()}
 
 

@@ -157,3 +157,44 @@ def test_no_key_is_left_unencrypted_because_nobody_could_be_asked(tmp_path: Path
     if asked:
         assert generate("--no-passphrase", *asked).returncode == 2
     assert "NOT encrypted" in generate("--no-passphrase").stdout
+
+
+def test_init_asks_a_question_again_whose_answer_cannot_be(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    line = [sys.executable, "-m", "airgap", "init"]
+    answers = (
+        (b"such as prod-site", "no stream"),
+        (b"airgap: ", "prod"),
+        (b"image list", "my.txt"),
+        (b"signs it", ""),
+        (b"its bundles", ""),
+        (b"mirror (", "nowhere"),
+        (b"airgap: not a target", "oci:store"),
+        (b"policy", ""),
+    )
+    with subprocess.Popen(
+        line, env=environment, cwd=tmp_path, stdin=follower, stdout=follower, stderr=follower, start_new_session=True
+    ) as process:
+        os.close(follower)
+        shown, seen = b"", 0
+        for question, answer in answers:
+            while question not in shown[seen:] or not shown.endswith(b": "):
+                shown += os.read(leader, 1000)
+            seen = len(shown)
+            os.write(leader, f"{answer}\n".encode())
+        with contextlib.suppress(OSError):  # a terminal whose other side is closed
+            while more := os.read(leader, 1000):
+                shown += more
+    os.close(leader)
+    assert process.returncode == 0, shown
+    text = (tmp_path / "airgap.toml").read_text()
+    assert [line.partition("  #")[0].rstrip() for line in text.splitlines() if line and not line.startswith("#")] == [
+        "[stream.prod]",
+        'lists = "my.txt"',
+        'key = "keys/airgap.key"',
+        'out = "out"',
+        "[site]",
+        'to = "oci:store"',
+        'policy = "policy.json"',
+    ]

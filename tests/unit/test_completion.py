@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from airgap.cli.application import application
+from airgap.cli.config.document import configured_streams
 from airgap.cli.grammar.completion import answer
 from airgap.cli.grammar.shells import SCRIPTS
 from airgap.oci.digest import Digest
@@ -39,13 +40,14 @@ def asked(*words: str) -> list[str]:
     """The values that fish would get for the last word."""
     root = application()
     context = root.make_context("airgap", [], resilient_parsing=True)
-    return [line.partition("\t")[0] for line in answer(root, context, "fish", ["airgap", *words]).splitlines()]
+    return [line.partition("\t")[0] for line in answer(root, context, "fish", ["airgap", *words], configured_streams).splitlines()]
 
 
 def in_bash(line: str, piece: str) -> list[str]:
     """The lines that bash would get."""
     root = application()
-    return answer(root, root.make_context("airgap", [], resilient_parsing=True), "bash", [line, piece]).splitlines()
+    context = root.make_context("airgap", [], resilient_parsing=True)
+    return answer(root, context, "bash", [line, piece], configured_streams).splitlines()
 
 
 def test_commands_and_what_is_below_them() -> None:
@@ -78,6 +80,40 @@ def test_streams_come_from_the_state_which_is_left_as_it_is(desk: Path) -> None:
     assert asked("history", "--state", str(desk / "none"), "--stream", "") == []
     assert not (desk / "none").exists()
     assert {path: path.stat().st_mtime_ns for path in (desk / "state").iterdir()} == before
+
+
+def test_streams_of_the_configuration_are_offered_where_a_stream_or_a_list_may_stand(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRGAP_CONFIG")
+    Path("airgap.toml").write_text('[stream.prod-west]\nlists = "images.txt"\n[stream.lab]\n[site]\n')
+    for command in ("export", "plan", "resolve"):
+        assert asked(command, "") == ["prod-west", "lab", "airgap.toml", "images.txt", "keys/", "my list.txt", "state/", "usb/"]
+    assert asked("export", "pro") == ["prod-west"]
+    assert in_bash("airgap export pro", "pro") == ["prod-west "]
+    assert asked("export", "prod-west", "pro") == asked("export", "--stream", "lab", "pro") == []
+    assert asked("export", "--stream", "p") == ["prod-site", "prod-west"]
+    assert asked("config", "show", "") == ["prod-west", "lab"]
+    Path("airgap.toml").rename("other.toml")
+    assert asked("export", "pro") == asked("--config", "none.toml", "export", "pro") == []
+    assert asked("--config", "other.toml", "export", "pro") == asked("export", "--config=other.toml", "pro") == ["prod-west"]
+    for text in ("[stream.prod-west]\n[stream", "[sites]\n[stream.prod-west]\n"):
+        (desk / "airgap.toml").write_text(text)
+        assert asked("export", "pro") == [], "a configuration with a mistake completes nothing"
+
+
+@pytest.mark.usefixtures("desk")
+def test_what_is_often_wanted_where_a_value_is_free() -> None:
+    assert asked("export", "--volume-size", "") == ["fat32", "dvd", "dvd-dl", "bd25", "bd50"]
+    assert asked("media", "copy", "--media=d") == ["--media=dvd", "--media=dvd-dl"]
+    assert asked("plan", "--platform", "linux/arm") == ["linux/arm64", "linux/arm/v7"]
+    assert asked("import", "--without", "ref") == ["referrers"]
+    assert asked("import", "--map", "k") == ["keep-host", "keys/"]
+    assert asked("import", "--map", "pre") == ["prefix="]
+    assert in_bash("airgap import --map pre", "pre") == ["prefix="]
+    assert asked("export", "--since", "") == ["docker://", "oci:", "images.txt", "keys/", "my list.txt", "state/", "usb/"]
+    assert {"import", "import-dry-run"} <= set(asked("schema", "im"))
+    assert "policy" in asked("mirror-config", "--format", "")
 
 
 def test_a_damaged_state_completes_nothing(desk: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -108,7 +109,10 @@ def test_named_file_counts_before_or_after_the_command_and_an_empty_name_wants_n
     ("text", "where", "says"),
     [
         ("[site\n", "1:6", "not valid TOML"),
-        ("[site]\nto = oci:x\n", "2:6", "not valid TOML"),
+        ("[site]\nto = oci:x\n", "2:6", "strings need quotes"),
+        ("[stream.prod]\nexpires = 90d\n", "2:13", "strings need quotes"),
+        ('[site]\nto = "x"\nto = "y"\n', "3:9", "keep one of them"),
+        ("[site]\n[site]\n", "2:6", "put its keys together"),
         ('[site]\nto = "x', "2:8", "not valid TOML"),
         ("[sites]\n", "1:1", "did you mean site?"),
         ('site = "x"\n', "1:1", "not a section"),
@@ -320,9 +324,11 @@ def test_show_says_where_values_come_from_what_is_not_set_and_which_variables_ar
     assert values["patch"] == ("auto", "default", "")
     assert "volume-size" in facts["sections"][0]["not_set"]
     assert facts["unknown_variables"] == {"AIRGAP_POLCY": "did you mean AIRGAP_POLICY?"}
+    monkeypatch.setenv("AIRGAP_FOO", "x")
     lines = here("config", "show").stdout.splitlines()
     assert "[stream.edge]" in lines
     assert "unknown      AIRGAP_POLCY: did you mean AIRGAP_POLICY?" in lines
+    assert "unknown      AIRGAP_FOO" in lines
     failed(here("config", "show", "prd"), USAGE, "no such stream", "did you mean prod?")
 
 
@@ -337,14 +343,21 @@ def test_init_writes_a_file_whose_comments_are_keys_and_never_another_one() -> N
     failed(here("init", "--list", "a", "--out", "new.toml"), USAGE, "--stream")
     failed(here("init", "--stream", "prod", "--to", "nowhere", "--out", "new.toml"), USAGE, "nowhere")
     assert not Path("new.toml").exists()
+    done = here("init", "--stream", "prod", "--out", "-")
+    assert tomllib.loads(done.stdout) == {"stream": {"prod": {}}}
+    assert done.stderr == "next         airgap export prod; airgap config show\n"
+    assert not Path("-").exists()
 
 
 def test_every_example_of_a_new_file_is_valid() -> None:
     text = text_of(Answers(stream="prod", to="oci:x"))
     sections = text.split("\n\n", 1)[1]
-    write("\n".join(line.removeprefix("# ") if " = " in line or line.startswith("# [") else line for line in sections.splitlines()))
+    write("\n".join(re.sub(r'^# (\[|[a-z-]+ = |"[^"]+" = )', r"\1", line) for line in sections.splitlines()))
     done = here("config", "check")
     assert done.returncode == 0, done.stderr
+    found = tomllib.loads(Path("airgap.toml").read_text())
+    assert "state" in found["stream"]["prod"]
+    assert {"repair", "receipt"} <= found["site"].keys()
 
 
 def test_document_lists_every_key_with_its_values_and_commands() -> None:

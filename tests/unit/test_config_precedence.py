@@ -99,6 +99,18 @@ def test_stream_in_place_of_lists_gives_the_lists_and_every_other_option(words: 
             assert parsed(words, lists, "prod") == ["a.txt", "b.txt"], key.name
 
 
+@pytest.mark.parametrize("words", [name for name in STREAM if name in ("export", "plan", "resolve")])
+def test_the_stream_that_the_command_line_names_is_the_stream(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("airgap.toml").write_text('[stream.prod]\nlists = "a.txt"\n[stream.zz]\nlists = "z.txt"\nplatform = "linux/amd64"\n')
+    monkeypatch.setenv("AIRGAP_STREAM", "zz")
+    found = {key.name: key for key in keys(words)}
+    assert parsed(words, found["lists"], "prod") == ["a.txt"]
+    assert not parsed(words, found["platform"], "prod")
+    if "stream" in found:
+        assert parsed(words, found["stream"], "prod") == "prod"
+        assert parsed(words, found["stream"], "other.txt") == "zz"
+
+
 @pytest.mark.parametrize("words", SITE)
 def test_every_command_of_the_site_reads_the_common_section(words: str) -> None:
     for key in keys(words):

@@ -118,7 +118,47 @@ def test_help_and_version_are_commands_too(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == f"airgap {__version__}\n"
     assert run(["man", "media", "check"]) == 0
     assert capsys.readouterr().out.startswith('.TH "AIRGAP\\-MEDIA\\-CHECK" "1"')
-    failed(here("help", "keys", "make"), USAGE, "no such command", "generate")
+    failed(here("help", "media", "check", "this"), USAGE, "no such command", "airgap media check")
+
+
+@pytest.mark.parametrize("words", ["exprot", "zzz", "media chek", "keys make"])
+def test_help_and_man_suggest_as_a_command_line_does(words: str) -> None:
+    said = here(*words.split()).stderr
+    assert "No such command" in said
+    for command in ("help", "man"):
+        assert here(command, *words.split()).stderr == said
+
+
+def test_version_as_an_option_prints_what_the_command_prints() -> None:
+    expected = here("version", "--json").stdout
+    assert here("--version", "--json").stdout == here("--json", "--version").stdout == expected
+    assert here("--version").stdout == here("version").stdout
+
+
+@pytest.mark.parametrize("command", ["help", "man", "completion"])
+def test_what_prints_text_says_so_where_json_is_wanted(command: str) -> None:
+    done = here(command, "--json")
+    assert json.loads(done.stdout)["next"] == f"leave --json out: airgap {command} prints text only"
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("export --no-parity", " (Possible options: --parity)"),
+        ("export --no-restrat", " (Possible options: --no-restart, --restart)"),
+        ("export --no-idea", ""),
+        ("keys generate --no-passphras", " (Possible options: --no-passphrase, --passphrase-file)"),
+    ],
+)
+def test_an_option_that_cannot_be_switched_off_suggests_its_own_name(words: str, near: str) -> None:
+    found = re.search("^airgap: error: No such option: --[a-z-]+(.*)$", here(*words.split()).stderr, re.MULTILINE)
+    assert found
+    assert found[1] == near
+
+
+def test_choices_of_a_missing_option_are_on_one_line() -> None:
+    done = here("mirror-config", "--to", "docker://x:5", "--config", "")
+    failed(done, USAGE, "Missing option '--format'. Choose from: policy, registries.conf, containerd,")
 
 
 def test_json_quiet_and_verbose_may_stand_before_the_command() -> None:

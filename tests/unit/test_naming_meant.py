@@ -26,6 +26,10 @@ from tests.support.cli import USAGE, failed, here
         ("./store", "oci:./store"),
         ("oci-archiv:/srv/a.tar", "oci-archive:/srv/a.tar"),
         ("docker-archive/a.tar", ""),
+        ("gone.receipt", ""),
+        ("my.dir/images.tar.gz", ""),
+        ("https://registry.site/x.json", "docker://registry.site/x.json"),
+        ("my.keys.example", "docker://my.keys.example"),
         ("store", ""),
         ("docker://", ""),
         ("https://", ""),
@@ -74,6 +78,13 @@ def test_registry_in_the_place_of_a_base_gets_its_transport(tmp_path: Path) -> N
     (tmp_path / "images.txt").write_text("nginx\n")
     done = here("plan", tmp_path / "images.txt", "--since", "registry.site:5000/mirror", "--state", tmp_path / "state")
     failed(done, USAGE, "did you mean docker://registry.site:5000/mirror?")
+
+
+def test_missing_file_in_the_place_of_a_base_is_no_registry(tmp_path: Path) -> None:
+    (tmp_path / "images.txt").write_text("nginx\n")
+    done = here("plan", tmp_path / "images.txt", "--since", "gone.receipt", "--state", tmp_path / "state")
+    failed(done, USAGE, "cannot read the base")
+    assert "did you mean" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from airgap.cli.grammar.completion import answer
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
-from airgap.text import listing, printable
+from airgap.text import printable
 
 CommandArgument = Annotated[list[str] | None, typer.Argument(metavar="COMMAND...", help="Such as export, or media check.")]
 
@@ -62,7 +62,13 @@ def completion_command(
     Example: airgap completion fish > ~/.config/fish/completions/airgap.fish
     """
     root = context.find_root()
-    sys.stdout.write(shells.SCRIPTS[shell] if words is None else answer(root.command, root, shell, words))
+    sys.stdout.write(shells.SCRIPTS[shell] if words is None else answer(root.command, root, shell, words, _streams))
+
+
+def _streams(config: str | None) -> list[str]:
+    from airgap.cli.config.document import configured_streams  # here, for the scripts do without
+
+    return configured_streams(config)
 
 
 def man_command(context: typer.Context, command: CommandArgument = None) -> None:
@@ -75,13 +81,11 @@ def man_command(context: typer.Context, command: CommandArgument = None) -> None
 
 
 def _found(context: Any, names: Sequence[str]) -> Any:
-    """A context for the command with these names, as if it were about to run. Raises ``UsageError``."""
+    """A context for the command with these names, as if it were about to run. Raises ``UsageError``, or click's."""
     found = context.find_root()
     for name in names:
-        below = getattr(found.command, "commands", {})
-        if name not in below:
-            raise UsageError(
-                "no such command", got=printable(" ".join(names)), expected=listing(list(below)) if below else found.command_path
-            )
-        found = type(found)(below[name], info_name=name, parent=found)
+        if not hasattr(found.command, "commands"):
+            raise UsageError("no such command", got=printable(" ".join(names)), expected=found.command_path)
+        found.command.resolve_command(found, [name])  # which says what else was meant
+        found = type(found)(found.command.commands[name], info_name=name, parent=found)
     return found

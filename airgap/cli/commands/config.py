@@ -14,6 +14,7 @@ from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant
 from airgap.cli.config.keys import RESERVED, Key, keys_of, plain
 from airgap.cli.config.places import places
 from airgap.cli.config.sections import BY_COMMAND, Found, check, gather, keys_of_commands
+from airgap.cli.config.variables import variable_of
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
@@ -67,7 +68,7 @@ def show_command(
 @config.command("check")
 @grouped
 def check_command(ctx: typer.Context, said: Said = Said()) -> None:
-    """Read the whole configuration as strictly as every command reads its part.
+    """Read the whole configuration as strictly as every command reads its part. It looks for no key, list, program or registry.
 
     Example: airgap config check --config /etc/airgap/airgap.toml
     """
@@ -76,7 +77,11 @@ def check_command(ctx: typer.Context, said: Said = Said()) -> None:
         looked = [str(path) for path in places(os.environ)]
         raise UsageError("there is no configuration", expected=listing(looked), hint="write one with airgap init")
     _check(ctx, document)
-    list(_sections(ctx, document, ""))
+    in_file = [gather(keys.values(), [table], {}) for _, table, keys in _tables(ctx, document)]  # also what a variable hides
+    for given in (*in_file, *(section.given for section in _sections(ctx, document, ""))):
+        for key, found in given.items():
+            found.converted(key, ctx)
+            found.check(key)
     content = [plural(len(document.streams), "stream"), *(["a site"] if document.has_site else [])]
     facts = {"config": str(document.path), "stream_names": document.streams, "has_site": document.has_site}
     said.console().result(facts, [f"good         {document.path}: {' and '.join(content)}"])
@@ -89,12 +94,17 @@ def _document(ctx: typer.Context) -> Document | None:
 
 def _check(ctx: typer.Context, document: Document) -> None:
     """Every table of the file, whether or not it is shown. Raises ``UsageError``."""
-    site, stream = keys_of_commands(ctx, SITE), keys_of_commands(ctx, STREAM)
-    check(document.site(), "site", site, dict)
+    for name, table, keys in _tables(ctx, document):
+        check(table, name, keys, dict)
+
+
+def _tables(ctx: typer.Context, document: Document) -> Iterator[tuple[str, Mapping[str, Setting], Mapping[str, Key]]]:
+    """The sections of the file, each with the keys that it may have."""
+    yield "site", document.site(), keys_of_commands(ctx, SITE)
     for name in document.site_commands:
-        check(document.site(name), f"site.{name}", keys_of_commands(ctx, [name]), dict)
+        yield f"site.{name}", document.site(name), keys_of_commands(ctx, [name])
     for name in document.streams:
-        check(document.stream(name), f"stream.{name}", stream, dict)
+        yield f"stream.{name}", document.stream(name), keys_of_commands(ctx, STREAM)
 
 
 def _sections(ctx: typer.Context, document: Document | None, stream: str) -> Iterator[_Section]:
@@ -162,15 +172,13 @@ def _unknown_variables(ctx: typer.Context) -> dict[str, str]:
     """Variables that look like ours and are nobody's, each with what it could have been."""
     known = set(_OTHERS) | {key.variable for key in _all_keys(ctx)}
     found = [name for name in os.environ if name.startswith("AIRGAP_") and name not in known]
-    near = {name.lower(): name for name in known}
-    return {printable(name): _near(name, near) for name in sorted(found)}
+    near = [name.removeprefix("AIRGAP_").lower().replace("_", "-") for name in known]
+    return {printable(name): _near(name.removeprefix("AIRGAP_"), near) for name in sorted(found)}
 
 
-def _near(name: str, near: Mapping[str, str]) -> str:
-    names = {one.replace("_", "-"): real for one, real in near.items()}
-    hint = meant(name, names)
-    found = hint.removeprefix("did you mean ").removesuffix("?")
-    return f"did you mean {names[found]}?" if found else ""
+def _near(name: str, near: Iterable[str]) -> str:
+    found = meant(name, near).removeprefix("did you mean ").removesuffix("?")
+    return f"did you mean {variable_of(found)}?" if found else ""
 
 
 def _all_keys(ctx: typer.Context) -> Iterator[Key]:

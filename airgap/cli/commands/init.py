@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from airgap import fsio
 from airgap.cli.config.places import NAME
 from airgap.cli.config.template import Answers, text_of
 from airgap.cli.options.groups import grouped
-from airgap.cli.terminal.console import Said
-from airgap.errors import UsageError
+from airgap.cli.options.outputs import HELP, Output, taken
+from airgap.cli.terminal.console import Said, tell
+from airgap.errors import Interrupted, UsageError
 from airgap.format.names import check_stream
 from airgap.naming.mapping import parse_target
 from airgap.text import printable
@@ -30,9 +30,9 @@ def init_command(
     bundles: Annotated[str, typer.Option("--bundles", metavar="DIR", help="Directory or disk for its bundles.")] = "",
     to: Annotated[str, typer.Option("--to", metavar="TARGET", help="The target that this site imports to.")] = "",
     policy: Annotated[str, typer.Option("--policy", metavar="FILE", help="The site's policy.")] = "",
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write; an existing one is left alone.")] = Path(
-        NAME
-    ),
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write, which must not exist yet; {HELP}")
+    ] = NAME,
     said: Said = Said(),
 ) -> None:
     """Write a commented airgap.toml. With it `airgap export STREAM` and `airgap import PATH` need no options.
@@ -43,23 +43,19 @@ def init_command(
 
     Example: airgap init --to docker://registry.site:5000/mirror --policy policy.json
     """
-    _refuse_existing(out)
+    output = Output(out, "--out")
+    _refuse_existing(output)
     answers = Answers(stream, lists or (), key or (), bundles, to, policy)
     if answers == Answers():
         answers = _ask()
     _check(answers)
-    with fsio.disk_errors("cannot write the configuration", out):
-        try:
-            with out.open("x", encoding="utf-8") as file:
-                file.write(text_of(answers))
-        except FileExistsError:
-            _refuse_existing(out)
+    _refuse_existing(output)  # the answers took their time
+    output.write(text_of(answers).encode())
     steps = [f"airgap export {answers.stream}"] * bool(answers.stream) + ["airgap import PATH"] * bool(answers.to)
-    lines = [
-        f"written      {out}: read it, and correct what does not fit",
-        f"next         {' or '.join(steps)}; airgap config show",
-    ]
-    said.console().result({"config": str(out), "stream": answers.stream, "target": answers.to}, lines)
+    steps = [" or ".join(steps)] * bool(steps) + ["airgap config show"]
+    lines = [] if taken(output) else [f"written      {out}: read it, and correct what does not fit"]
+    lines.append(f"next         {'; '.join(steps)}")
+    said.console(taken(output)).result({"config": out, "stream": answers.stream, "target": answers.to}, lines)
 
 
 def _check(answers: Answers) -> None:
@@ -73,10 +69,10 @@ def _check(answers: Answers) -> None:
         raise UsageError("nothing to write", expected="--stream NAME for an exporter, --to TARGET for a site, or both")
 
 
-def _refuse_existing(path: Path) -> None:
-    if fsio.is_there(path):
+def _refuse_existing(output: Output) -> None:
+    if output.exists:
         hint = "edit it, or choose another --out; a configuration is never overwritten"
-        raise UsageError("a configuration already exists", where=printable(str(path)), hint=hint)
+        raise UsageError("a configuration already exists", where=printable(output.name), hint=hint)
 
 
 def _ask() -> Answers:
@@ -85,17 +81,26 @@ def _ask() -> Answers:
         raise UsageError(
             "cannot ask without a terminal", expected="--stream NAME, --to TARGET, or both", hint="see airgap init --help"
         )
-    answers = Answers(stream=_answer("stream that is exported here, such as prod-site (empty: none)"))
+    answers = Answers(stream=_answer("stream that is exported here, such as prod-site (empty: none)", check=check_stream))
     if answers.stream:
-        check_stream(answers.stream)
         lists = _answer("its image list", "images.txt")
         key = _answer("private key that signs it", "keys/airgap.key")
         answers = replace(answers, lists=[lists], key=[key], out=_answer("directory or disk for its bundles", "out"))
-    to = _answer("target that this site imports to, such as docker://registry.site:5000/mirror (empty: none)")
-    if to:
-        parse_target(to)
+    to = _answer("target that this site imports to, such as docker://registry.site:5000/mirror (empty: none)", check=parse_target)
     return replace(answers, to=to, policy=_answer("the site's policy", "policy.json") if to else "")
 
 
-def _answer(question: str, default: str = "") -> str:
-    return str(typer.prompt(question, default=default, show_default=bool(default), err=True)).strip()
+def _answer(question: str, default: str = "", check: Callable[[str], object] | None = None) -> str:
+    """Ask until the answer is empty or good."""
+    while True:
+        try:
+            answer = str(typer.prompt(question, default=default, show_default=bool(default), err=True)).strip()
+        except typer.Abort:
+            raise Interrupted("a question was not answered", hint="start again, or give the answers as options") from None
+        try:
+            if answer and check is not None:
+                check(answer)
+        except UsageError as error:
+            tell(str(error))
+            continue
+        return answer

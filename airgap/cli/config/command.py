@@ -15,6 +15,9 @@ from typer.main import get_command
 from airgap.cli.config.variables import CHOICE, variable_of
 from airgap.cli.grammar.commands import Command
 from airgap.cli.grammar.values import is_on, read_plainly
+from airgap.errors import UsageError
+
+_GIVEN = "airgap.given"
 
 ConfigOption = Annotated[
     str | None,
@@ -50,7 +53,20 @@ class ConfiguredCommand(Command):
         ctx.default_map = found.by_parameter()
         rest = super().parse_args(ctx, args)
         ctx.params.update({name: ctx.default_map[name] for name in found.replaced})
+        ctx.meta[_GIVEN] = found
         return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """As click's. A wrong value is told where it is written, not by an option that nobody typed."""
+        found = ctx.meta.get(_GIVEN)
+        try:
+            if found is not None:
+                found.check()
+            return super().invoke(ctx)
+        except UsageError as error:
+            if found is not None:
+                found.locate(error)
+            raise
 
 
 def places_for(parameter: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant
 from airgap.cli.config.keys import Key, keys_of, plain
 from airgap.cli.config.places import find as find_file
-from airgap.cli.config.sections import check, gather, keys_of_commands
+from airgap.cli.config.sections import Found, check, gather, keys_of_commands
 from airgap.cli.config.variables import CHOICE
 from airgap.errors import UsageError
 from airgap.oci.places import is_place
@@ -35,20 +35,38 @@ class Defaults:
 
     Attributes:
         replaced: parameters that the command line names in other words: a stream instead of its lists.
+        given: what the environment and the file say, once ``by_parameter`` was asked.
     """
 
     def __init__(self, command: Any, ctx: Any, keys: Mapping[str, Key], said: Mapping[str, Any]) -> None:
         self._command, self._ctx, self._keys, self._said = command, ctx, keys, said
         self.replaced: list[str] = []
+        self.given: dict[Key, Found] = {}
+        self._stream: dict[str, str] = {}
 
     def by_parameter(self) -> dict[str, Any]:
         """Values by parameter. Raises ``UsageError``, ``Refused``."""
         tables = self._tables()
         open_ = [key for key in plain(self._keys) if key.parameter in self.replaced or not self._is_settled(key)]
-        return {key.parameter: one.converted(key, self._ctx) for key, one in gather(open_, tables, os.environ).items()}
+        self.given = gather(open_, tables, os.environ)
+        return {key.parameter: one.converted(key, self._ctx) for key, one in self.given.items()} | self._stream
+
+    def check(self) -> None:
+        """Read what is given as the command will. Raises ``UsageError``: where a wrong value is written."""
+        for key, one in self.given.items():
+            one.check(key)
+
+    def locate(self, error: UsageError) -> None:
+        """Let an error name the place of a value in place of an option that nobody typed."""
+        option, blank, rest = error.where.partition(" ")
+        found = next((one for key, one in self.given.items() if option == f"--{key.name}"), None)
+        if found is not None:
+            error.where = f"{found.where}{blank and ': '}{rest}"
 
     def _is_settled(self, key: Key) -> bool:
-        return key.parameter in self._said or any(key.parameter in _INSTEAD.get(name, ()) for name in self._said)
+        if key.parameter in self._said or key.parameter in self._stream:
+            return True
+        return any(key.parameter in _INSTEAD.get(name, ()) for name in self._said)
 
     def _tables(self) -> list[Mapping[str, Setting]]:
         """The tables of the file that are about this run, the more special one first."""
@@ -85,8 +103,9 @@ class Defaults:
         if "lists" not in table and not os.environ.get("AIRGAP_LISTS"):
             where = document.place(("stream", stream))
             raise UsageError("the stream has no lists", where=where, expected='lists = "FILE", or a list of files')
-        itself = Setting(stream, document.place(("stream", stream)), Path())
-        return [{**table, "stream": itself} if "stream" in self._keys else table]
+        if "stream" in self._keys:
+            self._stream = {self._keys["stream"].parameter: stream}
+        return [table]
 
     def _named(self, document: Document) -> str:
         """The stream that the command line names in place of lists; empty if it names lists."""

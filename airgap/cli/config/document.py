@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
-from airgap.errors import UsageError
+from airgap.cli.config.places import find
+from airgap.errors import AirgapError, UsageError
 from airgap.format.names import check_stream
 from airgap.text import printable
 
@@ -24,6 +27,13 @@ SCOPED = ("unnamed-signatures",)
 _MAX_FILE = 256 * 1024
 _MOST_DOTS = 32  # of one line, outside strings: the library takes the square of the number of a key's parts
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|#.*")
+#: What to do about the library's messages, by how they begin.
+_MEANT = {
+    "Cannot overwrite": "a key may stand once in a section: keep one of them",
+    "Cannot declare": "a section may stand once: put its keys together",
+    "Invalid value": "strings need quotes",
+    "Expected newline or end": "strings need quotes",
+}
 _AT = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 
 
@@ -139,7 +149,8 @@ class Document:
             end = self._text.count("\n") + 1, len(self._text.rpartition("\n")[2]) + 1
             place = (int(at[1]), int(at[2])) if at and at[1] else end
             got = printable(_AT.sub("", message), 300)
-            raise UsageError("not valid TOML", where=f"{name}:{place[0]}:{place[1]}", got=got, hint="strings need quotes") from None
+            hint = next((hint for begin, hint in _MEANT.items() if got.startswith(begin)), "")
+            raise UsageError("not valid TOML", where=f"{name}:{place[0]}:{place[1]}", got=got, hint=hint) from None
 
     def _require_table(self, path: tuple[str, ...], table: object) -> None:
         if not isinstance(table, dict):
@@ -159,6 +170,18 @@ class Document:
         if path[-1] in SCOPED and isinstance(value, dict):
             value = {scope: Setting(one, self.place((*path, scope)), self.path.parent) for scope, one in value.items()}
         return Setting(value, self.place(path), self.path.parent)
+
+
+def configured_streams(option: str | None) -> list[str]:
+    """The streams of the file that counts, for who only asks; none if there is no file, or it has mistakes.
+
+    Args:
+        option: ``--config``, or None.
+    """
+    with contextlib.suppress(AirgapError, OSError):
+        path = find(option, os.environ)
+        return [] if path is None else Document(path).streams
+    return []
 
 
 def meant(got: str, near: Iterable[str]) -> str:

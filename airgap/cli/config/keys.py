@@ -105,6 +105,10 @@ class Key:
             if not self._fits(one):
                 got = f"{_toml_type(one)}{' in the list' if isinstance(value, list) and self.many else ''}"
                 raise UsageError(f"wrong type of value for {self.name}", where=setting.where, expected=self.expected, got=got)
+            if one == "":
+                raise UsageError(
+                    f"{self.name} is empty", where=setting.where, expected=self.expected, hint="give a value, or remove it"
+                )
             if isinstance(one, str) and "-----BEGIN " in one:
                 raise UsageError(f"{self.name} holds a key itself", where=setting.where, expected="the name of the key's file")
         whole = [rebased(self.name, self.kind is Path, one, setting.base) if isinstance(one, str) else one for one in given]

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from airgap.cli.config import meanings
 from airgap.cli.config.document import Setting
 from airgap.cli.config.keys import Key, find, keys_of, refuse, refuse_for_one_run
 from airgap.errors import UsageError
@@ -32,6 +33,15 @@ class Found:
         except typer.BadParameter as error:
             got = printable(error.message.rstrip("."))
             raise UsageError(f"invalid value for {key.name}", where=self.where, got=got, hint="correct it there") from None
+
+    def check(self, key: Key) -> None:
+        """Read the value as the command will. Raises ``UsageError`` that says where the value is written."""
+        try:
+            meanings.check(key.name, key.option, self.value)
+        except UsageError as error:
+            if not error.where or error.where.startswith("--"):  # else it is in a file that the value names
+                error.where = self.where
+            raise
 
 
 def gather(keys: Iterable[Key], tables: Sequence[Mapping[str, Setting]], environ: Mapping[str, str]) -> dict[Key, Found]:

@@ -24,6 +24,7 @@ _STREAM = (
     ("platforms", '["linux/amd64"]', "carry only these platforms"),
     ("gates", '["trivy image --exit-code 1 {registry}"]', "commands that every image must pass"),
     ("encrypt-to", '"site-x25519.pub"', "only this site can read the bundle"),
+    ("state", '"state"', "serials and history; default: ~/.local/state/airgap"),
 )
 _SITE = (
     ("to", '"docker://registry.site:5000/mirror"', "where images are imported to"),
@@ -32,8 +33,15 @@ _SITE = (
     ("sign-by", '"site.key"', "site key that signs accepted images"),
     ("lookaside", '"sigs"', "tree for GPG signatures of images"),
     ("decrypt-key", '"site-keys/airgap.key"', "private key for encrypted bundles"),
+    ("repair", "true", "rebuild damaged volumes from parity files and other copies"),
     ("require-custody", "true", "refuse media without an intact custody log"),
     ("state", '"state"', "serials and history; default: ~/.local/state/airgap"),
+)
+
+
+_RECEIPT = (
+    ("key", '"site.key"', "site key that signs the receipt"),
+    ("out", '"site.receipt"', "file that goes back to the exporter, for its since"),
 )
 
 
@@ -77,6 +85,9 @@ def text_of(answers: Answers) -> str:
             "# Images whose Sigstore bundles (cosign 3) count by key and digest although they name no image.",
             "# [site.unnamed-signatures]",
             '# "ghcr.io/acme" = true',
+            "",
+            "# Only for airgap receipt. Every command of the site can have such a section; its keys come before those of [site].",
+            *_section("site.receipt", _RECEIPT, {}, wanted=False),
             "",
         ]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,14 @@ _PRIVATE_KEYS = frozenset({"key", "sign-by", "decrypt-key", "tls-key"})
 _DIRECTORIES = ("DIR", "DEST", "[HOST=]DIR")
 _BUNDLES = ("BUNDLE", "PATH", "MEDIA", "STORE|BUNDLE", "A", "B")
 _FREE = frozenset({str, int, float})
+#: Options whose values are free, and what is often wanted: whole values, and beginnings (after which ``=`` or ``:`` stands).
+_OFTEN: Mapping[str, tuple[str, ...]] = {
+    "map": ("keep-host", "strip-host", "flatten", "prefix=", "image=", "regex="),
+    "media": tuple(name for name in names.PRESETS if name != "fat32"),
+    "platform": ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/ppc64le", "linux/riscv64", "linux/s390x"),
+    "since": ("docker://", "oci:"),
+    "volume-size": tuple(names.PRESETS),
+}
 _SPECIAL = re.compile(r"([^\w@%+=:,./~-])")
 
 
@@ -45,10 +53,12 @@ class _Line:
         pending: an option that waits for its value.
         arguments: what stands by position.
         closed: ``--`` was given, so no options follow.
+        configured: the streams of the configuration that is named, or found if None.
     """
 
     command: Any
     context: Any
+    configured: Callable[[str | None], Sequence[str]]
     path: tuple[str, ...] = ()
     given: dict[str, str] = field(default_factory=dict)
     pending: Any = None
@@ -90,7 +100,7 @@ class _Line:
             self.pending = found
 
 
-def answer(root: Any, context: Any, shell: str, words: Sequence[str]) -> str:
+def answer(root: Any, context: Any, shell: str, words: Sequence[str], streams: Callable[[str | None], Sequence[str]]) -> str:
     """What the script of a shell gets.
 
     Args:
@@ -98,11 +108,12 @@ def answer(root: Any, context: Any, shell: str, words: Sequence[str]) -> str:
         context: its context.
         shell: ``bash``, ``zsh`` or ``fish``.
         words: of the command line, the last of which is to be completed; for bash the line, and that word as bash splits it.
+        streams: those of the configuration, by what ``--config`` says; None: it is not given.
     """
     if shell == "bash":
-        return _for_bash(root, context, words)
+        return _for_bash(_Line(root, context, streams), words)
     lines = []
-    for item in _items(root, context, list(words[1:])):
+    for item in _items(_Line(root, context, streams), list(words[1:])):
         if not item.value.isprintable():
             continue
         if shell == "zsh":
@@ -112,14 +123,14 @@ def answer(root: Any, context: Any, shell: str, words: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _for_bash(root: Any, context: Any, words: Sequence[str]) -> str:
+def _for_bash(begun: _Line, words: Sequence[str]) -> str:
     """Bash ends words also at colons and equals signs, and inserts what it gets as it is: quoted, with the space behind it."""
     line, piece = (*words, "", "")[:2]
     asked, quoted = _split(line)
     seen = asked[-1] if asked else ""
     before = "" if quoted else seen if piece in ("=", ":") else seen.removesuffix((_split(piece)[0] or [""])[-1])
     lines = []
-    for item in _items(root, context, asked[1:] or [""]):
+    for item in _items(begun, asked[1:] or [""]):
         if item.value.isprintable() and item.value.startswith(before):
             value = item.value[len(before) :]
             lines.append(value if quoted else _SPECIAL.sub(r"\\\1", value) + (" " if item.whole else ""))
@@ -137,9 +148,9 @@ def _split(line: str) -> tuple[list[str], bool]:
     return line.split(), False
 
 
-def _items(root: Any, context: Any, words: list[str]) -> list[Item]:
+def _items(line: _Line, words: list[str]) -> list[Item]:
     """How the last of the words may continue."""
-    line = _Line(root, context)
+    root = line.command
     *before, last = words or [""]
     if not all(line.read(word) for word in before):
         return []
@@ -186,15 +197,27 @@ def _values(line: _Line, parameter: Any, start: str) -> Iterable[Item]:
     """The values of an option or argument that begin so."""
     name = long_name(parameter) if is_option(parameter) else ""
     shown = value_name(parameter).removesuffix("...")
+    found = [Item(one) for one in _known(line, name, shown, parameter)]
+    found += [Item(one, whole=one[-1] not in "=:/") for one in (_TARGETS if shown == "TARGET" else _OFTEN.get(name, ()))]
+    more = () if choices(parameter) or shown == "TARGET" else _paths(start, _wanted(name, shown, parameter))
+    return [*(item for item in found if item.value.startswith(start)), *more]
+
+
+def _known(line: _Line, name: str, shown: str, parameter: Any) -> Iterable[str]:
+    """The values that a parameter may have, as far as they are known."""
     if name == "stream":
-        found: Iterable[str] = _streams(line.given.get("state"))
-    elif shown == "TARGET":
-        return [Item(one, whole=False) for one in _TARGETS if one.startswith(start)]
-    else:
-        found = choices(parameter)
-    if found or name == "stream":
-        return [Item(one) for one in found if one.startswith(start)]
-    return _paths(start, _wanted(name, shown, parameter))
+        return sorted({*_streams(line.given.get("state")), *line.configured(line.given.get("config"))})
+    if shown == "STREAM" or (parameter.name == "lists" and not line.arguments and not {"stream", "resend"} & line.given.keys()):
+        return line.configured(line.given.get("config"))
+    if name == "without":
+        from airgap.oci.image import WITHOUT  # here, as what follows: nothing else needs it
+
+        return WITHOUT
+    if line.path == ("schema",):
+        from airgap.schemas.catalogue import titles
+
+        return titles()
+    return choices(parameter)
 
 
 def _wanted(name: str, shown: str, parameter: Any) -> Callable[[Path], bool] | None:

@@ -153,7 +153,7 @@ def _cert_dirs(given: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
         host, equals, name = text.rpartition("=")
         path = Path(name)
         if not path.is_dir():
-            raise UsageError("--cert-dir does not name a directory", got=printable(text), expected="[HOST[:PORT]=]DIR")
+            raise UsageError("not a directory", where="--cert-dir", got=printable(text), expected="[HOST[:PORT]=]DIR")
         if equals:
             directories[canonical_host(host)] = path
         else:
