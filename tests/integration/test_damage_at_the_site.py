@@ -78,6 +78,7 @@ class Desk:
             "merge": ["merge", *paths, *making, *policy],
             "bundle:": ["export", f"bundle:{self.bundle}", "--bundle-policy", self.made.sender.policy, *making],
             "resolve": ["resolve", f"bundle:{self.bundle}", "--bundle-policy", self.made.sender.policy],
+            "media copy": ["media", "copy", self.bundle.parent, self.work / "disk"],
             "policy explain": ["policy", "explain", WEB, *policy, *(w for path in paths for w in ("--bundle", path)), *state],
         }[name]
 
@@ -86,7 +87,7 @@ class Desk:
         return [(one["event"], f"{one['stream']}-{one['serial']}", one["exit_code"]) for one in told]
 
 
-COMMANDS = ["verify", "import", "import --dry-run", "serve", "merge", "bundle:", "resolve", "policy explain"]
+COMMANDS = ["verify", "import", "import --dry-run", "serve", "merge", "bundle:", "resolve", "policy explain", "media copy"]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,8 @@ def desk_of(made: Made, work: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("HOME", str(work / "home"))
     monkeypatch.setenv("TMPDIR", str(work / "tmp"))
     monkeypatch.setattr("tempfile.tempdir", None)
-    (work / "tmp").mkdir()
+    for name in ("tmp", "disk"):
+        (work / name).mkdir()
     monkeypatch.chdir(work)
     bundle = shutil.copytree(made.bundle, work / "a medium" / made.bundle.name)
     return Desk(made, work, bundle)
@@ -139,7 +141,10 @@ def test_every_command_tells_volume_images_and_the_repair_that_helps(desk: Desk,
     repair = printed(done.stderr)
     assert repair == ["media", "repair", str(desk.bundle), "--out", "prod-0003.repaired"]
     assert here(*repair).returncode == 0
-    if command not in ("serve", "bundle:", "resolve"):  # which would go on for ever, or take one directory
+    if command == "media copy":  # it takes what lies beside the bundle, too
+        shutil.move("prod-0003.repaired", desk.bundle.parent)
+        assert here(*desk.command(command)).returncode == 0
+    elif command not in ("serve", "bundle:", "resolve"):  # which would go on for ever, or take one directory
         again = here(*desk.command(command, desk.work / "prod-0003.repaired"))
         assert again.returncode == 0, again.stderr
 
