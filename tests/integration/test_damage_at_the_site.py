@@ -242,6 +242,15 @@ def test_of_an_encrypted_bundle_it_is_said_that_the_images_cannot_be_told(made: 
     failed(opened, DAMAGED, f"({SECOND}) is missing", f"2 images cannot be loaded: {WEB}, {TOOL}")
 
 
+def test_in_one_line_a_command_ends_where_it_ends(desk: Desk) -> None:
+    lose(desk.bundle)
+    failed(here(*desk.command("import")), DAMAGED)
+    command = shlex.join(["airgap", "media", "repair", str(desk.bundle), "--out", "prod-0003.repaired"])
+    assert any(line.strip() == command for line in here("history", "--state", desk.state).stdout.splitlines())
+    page = desk.work / "page.html"
+    assert f"{command}; then name" in here("report", desk.bundle, "-o", page, "--state", desk.state).stdout
+
+
 # repair
 
 
@@ -260,6 +269,7 @@ def test_an_import_repairs_by_itself_and_leaves_nothing_behind(desk: Desk, kind:
     assert desk.history() == [("import", "prod-3", 0)]
     (event,) = json.loads(here("history", "--state", desk.state, "--json").stdout)["history"]
     assert f"repaired volume 2 of 3 ({SECOND}): 1 block rebuilt from parity" in event["reason"]
+    assert ", repaired 1 volume\n" in here("history", "--state", desk.state).stdout
 
 
 def test_the_result_for_people_says_what_was_repaired(desk: Desk) -> None:
@@ -337,7 +347,7 @@ def test_watch_tells_the_same_and_repairs_by_itself(guarded_drop: Drop, guarded:
     place = guarded_drop.put_bundle(guarded.bundle)
     harm(place)
     code = DAMAGED if kind == "damaged" else 0
-    (told,) = [one for one in guarded_drop.once(code=code) if one["event"] in ("waiting", "refused")]
+    (told,) = [one for one in guarded_drop.once(code=code) if one["event"] in ("waiting", "failed")]
     for text in (problem, WEB, TOOL, "airgap media repair "):
         assert text in told["message"]
     events = guarded_drop.once("--repair")
