@@ -158,7 +158,13 @@ def test_a_damaged_source_is_found_while_it_is_copied(bundle: Path, tmp_path: Pa
     shutil.copy(bundle / volume_name(2), source)
     copied(source, disk)
     (source / volume_name(3)).unlink()
-    failed(here("media", "copy", source, disk), DAMAGED, "volume 3 of 6 (volume-0003.tar) is missing", "cannot be loaded", "airgap media repair")
+    failed(
+        here("media", "copy", source, disk),
+        DAMAGED,
+        "volume 3 of 6 (volume-0003.tar) is missing",
+        "cannot be loaded",
+        "airgap media repair",
+    )
 
 
 def test_mistakes_are_told_before_anything_is_written(bundle: Path, tmp_path: Path) -> None:
