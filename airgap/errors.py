@@ -59,7 +59,14 @@ class _Facts(BaseException):
 
     def __str__(self) -> str:
         text = "; ".join(value if name == "error" else f"{name}: {value}" for name, value in self.facts().items())
-        return " ".join(line.strip() for line in text.split("\n"))
+        return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """Several lines as one. A command on a line of its own gets a semicolon: what follows is not part of it."""
+    lines = [line.strip() for line in text.split("\n")]
+    ended = [f"{line};" if line.startswith("airgap ") else line for line in lines[:-1]]
+    return " ".join(line for line in [*ended, lines[-1]] if line)
 
 
 class AirgapError(_Facts, Exception):

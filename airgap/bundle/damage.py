@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.errors import Damaged, MediaError, disk_error
+from airgap.errors import Damaged, MediaError, disk_error, one_line
 from airgap.format.entries import Volume
 from airgap.format.names import BLOCK_SIZE
 from airgap.format.outer import Sealed
@@ -105,7 +105,7 @@ class Damage:
     @property
     def remark(self) -> str:
         """All of it in one line, for a command that does without what is not good."""
-        return " ".join(f"{self.faulty}: {self.costs}; {self.hint}".split())
+        return one_line(f"{self.faulty}: {self.costs}; {self.hint}")
 
     def error(self) -> VolumesDamaged | VolumesUnreadable:
         """The error that a command ends with."""

@@ -111,7 +111,7 @@ class Attempt:
         else:
             what = "interrupted" if code == _INTERRUPTED else f"a bug in airgap: {type(error).__name__}"
         word = "refused" if isinstance(error, Refused) else "interrupted" if code == _INTERRUPTED else "failed"
-        reason = "; ".join(f"{name} {' '.join(value.split())}" for name, value in facts.items())
+        reason = "\n".join(f"{name} {value.strip()}" for name, value in facts.items())
         event = Event("", word, self._stream, self._serial, str(self._catalog or ""), self._target, what, reason, code)
         with contextlib.suppress(AirgapError):
             self._state.record_failure(event, again=self._again)

@@ -14,12 +14,12 @@ from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Target
 from airgap.patch import zstd
-from airgap.text import plural, printable
+from airgap.text import listing, plural, printable
 from airgap.work import Pool
 
 #: A bundle may name so many places for a blob, and so many missing blobs are listed.
 _MAX_HINTS = 64
-_MAX_LISTED = 10
+_MAX_LISTED = 4
 
 
 def locate(
@@ -125,8 +125,15 @@ def _missing(catalog: Catalog, missing: Sequence[Digest], closures: Sequence[Clo
     return BaseMissing(
         f"the target lacks {plural(len(missing), 'blob')} that {catalog.name} does not carry",
         where=str(spec),
-        expected=f"the content of the bundle's base ({', '.join(base for base in catalog.base) or 'no base is named'})",
+        expected=f"the content of the bundle's base ({_bases(catalog)})",
         got="".join(lines),
         hint="import the earlier bundles first, or use the same target as for them; "
         "or send a receipt of this site (airgap receipt) to the sender and ask for a bundle exported --since it",
     )
+
+
+def _bases(catalog: Catalog) -> str:
+    """What the bundle builds on. A catalog has no names of others, but it knows which one came before it in its stream."""
+    before = f"the bundle before {catalog.name} in its stream: "
+    named = [f"{before if base == catalog.previous else ''}{base}" for base in catalog.base]
+    return listing(named, 3) or "no base is named"

@@ -195,6 +195,8 @@ def load_bundle(
     outcome += f", {tagged} by digest alone with a tag" if tagged else ""
     if left_out:  # it counts against older bundles all the same, but not as a bundle that is there already
         outcome, memory = f"{outcome}, left out {len(left_out)}", f"{memory} (partial)"
+    if repaired:
+        outcome += f", repaired {plural(len(repaired), 'volume')}"
     remember_custody(state, catalog, digest, custody)
     state.keep_expiry(digest, catalog.expires)
     state.record_import(catalog.stream, catalog.serial, digest, memory, outcome, reason, floor, _placed(found, spec), work)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
+from airgap.bundle import diagnosis
+from airgap.bundle.damage import Damage, Fault, at_hand
+from airgap.bundle.volumes import Volumes
 from airgap.errors import Damaged, MediaError, UsageError
 from airgap.format import names
 from airgap.limits import LARGEST_FILE
@@ -84,14 +87,28 @@ def assign(one: Survey, targets: Sequence[DiskTarget]) -> list[Task]:
 
 
 def check_source(one: Survey) -> None:
-    """Every file must be there in its size. Raises ``Damaged``."""
-    lacking = [one.title(file) for file in one.files if not any(copy.regular and not copy.problem for copy in one.of(file))]
-    if lacking:
-        raise Damaged(
-            f"the bundle {one.catalog.name} is incomplete: it lacks {listing(lacking)}",
-            where=listing([str(medium.path) for medium in one.media]),
-            hint="run `airgap media check` for details",
-        )
+    """Every file must be there in its size. What a later failure says of all blocks, it says of these files.
+
+    Raises:
+        VolumesDamaged: files are missing or of the wrong size; all of them are named.
+    """
+    faults: list[Fault] = []
+    files: dict[int, Path] = {}
+    for number, file in enumerate(one.files, 1):
+        copies = one.of(file)
+        whole = next((copy for copy in copies if copy.regular and not copy.problem), None)
+        if whole is not None:
+            files[number] = whole.path
+        else:
+            problem, path = (copies[-1].problem, copies[-1].path) if copies else ("is missing", None)
+            faults.append(Fault(number, file, problem, path))
+    places = tuple(medium.path for medium in one.media)
+    if faults:
+        raise Damage(one.catalog, tuple(faults), places, at_hand(one.catalog, places, one.brought)).error()
+    count = len(one.catalog.volumes)
+    volumes = {number: path for number, path in files.items() if number <= count}
+    parity = {number - count: path for number, path in files.items() if number > count}
+    diagnosis.attend(one.catalog, Volumes(volumes, places=places), parity)
 
 
 def _go_on(one: Survey, targets: Sequence[DiskTarget], begun: Sequence[Disks]) -> list[Task]:

@@ -78,7 +78,7 @@ _CARRY: Keys = {
     "file": ("digest", "digest of the result file of the check"),
     "form": ("text", "sig or asc"),
     "key": ("text", "id of the key; of an attempt what must change before another one"),
-    "outcome": ("text", "imported, refused or waiting"),
+    "outcome": ("text", "imported, refused, failed or waiting"),
     "previous": ("text or null", "digest of the line before; null: it is the first"),
     "request": ("digest", "digest of the request that is answered"),
     "result": ("text", "result of the check"),

@@ -181,7 +181,7 @@ KEYS: Keys = {
     "policy": ("text", "path of the policy"),
     "policy_changes": ("objects", "scopes of the policy that were added, changed or removed"),
     "possible": ("objects", "what only looks like an image"),
-    "present": ("yes or no", "whether the file was there at all"),
+    "present": ("yes or no", "whether the file is there at all; of a repaired one whether it was"),
     "present_blobs": ("number", "blobs that the target had already"),
     "previous": ("digest or null", "catalog of the previous bundle of the stream; null: it has none"),
     "private": ("text", "path of the private key"),

@@ -72,8 +72,8 @@ _SINGLE: dict[str, tuple[str, str]] = {
     "init": ("a new configuration", "config stream target"),
     "inspect": (
         "what a bundle says about itself, not verified",
-        "bundle stream serial created expires tool previous images(IMAGE) blob_count volumes(FILE) parity(FILE) bytes signatures"
-        " encrypted_to verified",
+        "bundle stream serial created expires tool previous images(IMAGE) blob_count volumes(FILE present)"
+        " parity(FILE present) bytes signatures encrypted_to verified",
     ),
     "keys-generate": ("a new pair of keys", "private public key_id type encrypted"),
     "login": ("a stored login", "registry user stored_in password_checked"),

@@ -65,12 +65,17 @@ class Catalogue:
     the same path with a tag that refers to something else. A client that names the registry it wants to reach gets only that
     registry's images.
 
+    Args:
+        browsable: the store.
+        hashing: whether a blob that is read from its start to its end is hashed on the way.
+
     Raises:
         Damaged: the manifest of a name is missing or damaged, or indexes are nested more than four deep.
     """
 
-    def __init__(self, browsable: Browsable) -> None:
+    def __init__(self, browsable: Browsable, *, hashing: bool = False) -> None:
         self._browsable = browsable
+        self._hashing = hashing
         self._facts: dict[Digest, ContentFacts | None] = {}
         self._attached: dict[Digest, list[Digest]] = {}
         self._own: dict[tuple[str, str], Served] = {}
@@ -118,6 +123,13 @@ class Catalogue:
     def blob_size(self, digest: Digest) -> int | None:
         """The size of a blob in bytes, or None if the store does not have it."""
         return self._browsable.find_blob(digest)
+
+    def open_whole(self, digest: Digest, size: int) -> Reader:
+        """Stream a blob. Where blobs are hashed, a damaged one raises instead of giving its last bytes."""
+        reader = self._browsable.open_blob(digest)
+        if not self._hashing:
+            return reader
+        return VerifiedReader(reader, Descriptor("", digest, size), "the media: `airgap media check` says which volume is damaged")
 
     def open_blob(self, digest: Digest, offset: int) -> Reader:
         """Stream a blob from ``offset``."""

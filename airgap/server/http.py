@@ -352,7 +352,10 @@ class HttpServer:
                 body = b"" if request.method == "HEAD" else reply.body
                 connection.send(head + body)
                 sent = len(body)
-        except AirgapError as error:  # too late for a status: the client sees a short body
+        except Damaged as error:  # too late for a status: the client sees a short body
+            self._monitor.damaged(request.target.partition("?")[0], str(error))
+            keep = False
+        except AirgapError as error:
             self._monitor.trouble("store", f"{request.target}: {error}")
             keep = False
         finally:

@@ -86,6 +86,7 @@ class Monitor:
         self._log = log
         self._complain = complain
         self._last: collections.deque[Trouble] = collections.deque(maxlen=LAST)
+        self._damaged: set[str] = set()
         self._guard = threading.Lock()
         self._registry = CollectorRegistry(auto_describe=True)
         self._requests = self._counter("airgap_http_requests", "Requests answered.", "route", "status")
@@ -132,6 +133,17 @@ class Monitor:
         with self._guard:
             self._last.append(Trouble(_now(), kind, line))
         self._complain(f"{kind}: {line}")
+
+    def damaged(self, path: str, text: str) -> None:
+        """Count a blob that turned out to be damaged when it was sent. It is reported once, however many clients ask for it."""
+        blob = path.rpartition("/")[2]
+        with self._guard:
+            known = blob in self._damaged
+            self._damaged.add(blob)
+        if known:
+            self._errors.labels("damaged").inc()
+        else:
+            self.trouble("damaged", f"{path}: {text}")
 
     def client_failed(self, kind: str) -> None:
         """Count a client that disconnected, was too slow or did not use TLS; not an error of the server."""

@@ -165,7 +165,7 @@ def _event(event: Event) -> tuple[str, ...]:
         moment(event.at),
         badge(event.event, "bad") if event.event == "refused" else text(event.event),
         f"<b>{text(bundle)}</b>{small(event.target)}",
-        text(event.outcome) + small(event.reason),
+        text(event.outcome) + "".join(small(line) for line in event.reason.split("\n")),
     )
 
 

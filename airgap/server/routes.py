@@ -116,7 +116,7 @@ def _blob(catalogue: Catalogue, served: Served, request: RoutedRequest) -> Respo
         return problem(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "no such blob here")
     etag = f'"{digest}"'
     headers = {"Content-Type": media.OCTETS, "Docker-Content-Digest": digest, "ETag": etag, "Accept-Ranges": "bytes"}
-    whole = Response(headers=headers, content=lambda: catalogue.open_blob(digest, 0), length=size)
+    whole = Response(headers=headers, content=lambda: catalogue.open_whole(digest, size), length=size)
     wanted = request.headers.get("range")
     if wanted is None or request.headers.get("if-range", etag) != etag:
         return whole

@@ -26,7 +26,7 @@ class Attempt:
 
     Attributes:
         name: the bundle's name.
-        outcome: ``imported``, ``refused`` or ``waiting``.
+        outcome: ``imported``, ``refused``, ``failed`` or ``waiting``.
         code: the exit code that an import would have had.
         key: the bundle is tried again when this changes.
     """

@@ -29,6 +29,7 @@ from airgap.state import State, Turn
 from airgap.text import listing, plural, printable
 from airgap.watch.arrivals import Arrivals
 from airgap.watch.attempts import Attempt, Attempts
+from airgap.watch.exceptions import name_import
 from airgap.watch.gathering import Gathered, Gathering
 from airgap.watch.results import Results
 
@@ -54,6 +55,7 @@ class Site:
         conditions: a stamp that changes when ``terms`` may change, with the policy and its keys.
         describe: the outcome of an import as facts and lines.
         mend: rebuilds missing and damaged volumes, if the site wants that.
+        importing: the options with which ``airgap import`` does the same with one bundle.
     """
 
     destination: Destination
@@ -65,6 +67,7 @@ class Site:
     conditions: Callable[[], str]
     describe: Callable[[Imported], tuple[Mapping[str, Any], Sequence[str]]]
     mend: Mend | None = None
+    importing: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -155,8 +158,7 @@ class Watcher:
             self._codes.append(exit_code(error))
             self._tell_new({f"remark {error}": WatchEvent("remark", f"nothing is imported: {error}", facts=error.facts())}, set())
             return False
-        done = self._attempts.imported(self._purpose)
-        bundles = self._gathering.bundles(folders, terms, self._conditions, done)
+        bundles = self._gathering.bundles(folders, terms, self._conditions, self._attempts.imported(self._purpose))
         self._codes += [exit_code(error) for error in (*self._arrivals.failures, *self._gathering.failures)]
         present = {bundle.digest for bundle in bundles}
         self._pauses = {digest: one for digest, one in self._pauses.items() if digest in present or one.code == _TARGET_FAILED}
@@ -168,7 +170,7 @@ class Watcher:
         imported = False
         untrusted = 0
         for bundle in bundles:
-            if self._was_tried(bundle, "refused") or self._pauses_still(bundle):
+            if any(self._was_tried(bundle, word) for word in ("refused", "failed")) or self._pauses_still(bundle):
                 continue
             waits = self._waits_for(bundle, bundles)
             if waits is not None:
@@ -264,6 +266,7 @@ class Watcher:
 
     def _failed(self, bundle: Gathered, error: AirgapError) -> None:
         self.importing = ""
+        name_import(error, [folder.path for folder in bundle.folders], self._site.importing)
         if not isinstance(error, Refused) and not all(folder.is_there() for folder in bundle.folders):
             self._gone(bundle, error)
             return
@@ -274,15 +277,15 @@ class Watcher:
             return
         self._codes.append(code)
         facts = {**error.facts(), "exit_code": code}
-        lines = [f"{name:<12} {line}" for name, text in error.facts().items() for line in text.split("\n")]
+        lines = [f"{name:<12} {line}" for name, text in error.facts().items() for line in text.split("\n") if line]
         if isinstance(error, (RegistryError, MediaError)):
             seconds = min(max(2 * self._pauses.get(bundle.digest, _NO_PAUSE).seconds, _FIRST_PAUSE), _LONGEST_PAUSE)
             self._pauses[bundle.digest] = _Pause(self._clock() + seconds, seconds, code, _files(bundle))
             self._conclude(bundle, WatchEvent("failed", f"{error}; next try in {seconds:.0f} seconds", bundle.name, facts), lines)
             return
-        self._told[bundle.digest] = "refused"
+        word = "refused" if isinstance(error, Refused) else "failed"
         lines.append("next try     when the files or the policy change")
-        self._conclude(bundle, WatchEvent("refused", str(error), bundle.name, facts), lines, keep=("refused", code))
+        self._conclude(bundle, WatchEvent(word, str(error), bundle.name, facts), lines, keep=(word, code))
 
     def _gone(self, bundle: Gathered, error: AirgapError) -> None:
         """Its medium was pulled: when that is back, wherever, the bundle is gathered and tried as a new one."""
@@ -295,10 +298,9 @@ class Watcher:
     def _bug(self, bundle: Gathered, error: Exception) -> None:
         self.importing = ""
         self._codes.append(BUG)
-        self._told[bundle.digest] = "refused"
         text = f"a bug in airgap: {type(error).__name__}"
-        event = WatchEvent("refused", text, bundle.name, {"error": text, "exit_code": BUG}, traceback.format_exc())
-        self._conclude(bundle, event, [f"error        {text}"], keep=("refused", BUG))
+        event = WatchEvent("failed", text, bundle.name, {"error": text, "exit_code": BUG}, traceback.format_exc())
+        self._conclude(bundle, event, [f"error        {text}"], keep=("failed", BUG))
 
     def _conclude(
         self,
@@ -315,10 +317,10 @@ class Watcher:
             "catalog": bundle.digest,
             "outcome": event.kind,
             "at": format_time(dt.datetime.now(dt.UTC)),
+            "target": str(self._site.destination.spec),
         }
         if bundle.catalog is not None:
             head |= {"stream": bundle.catalog.stream, "serial": bundle.catalog.serial}
-        head |= {"target": str(self._site.destination.spec)}
         shown = [f"{name:<12} {head[name]}" for name in ("bundle", "outcome", "at", "target")]
         facts = dict(event.facts)
         if write:
@@ -329,6 +331,7 @@ class Watcher:
             except MediaError as error:
                 self._tell(WatchEvent("remark", f"the result could not be written: {error}", bundle.name))
         if keep is not None:
+            self._told[bundle.digest] = keep[0]
             self._keep(bundle, *keep)
         self._tell(WatchEvent(event.kind, event.text, event.bundle, facts, event.detail))
 
@@ -389,9 +392,8 @@ def _files(bundle: Gathered) -> tuple[object, ...]:
 
 
 def _is_older(one: Gathered, other: Gathered) -> bool:
-    if one.catalog is None or other.catalog is None:
-        return False
-    return one.catalog.stream == other.catalog.stream and one.catalog.serial < other.catalog.serial
+    mine, others = one.catalog, other.catalog
+    return mine is not None and others is not None and mine.stream == others.stream and mine.serial < others.serial
 
 
 def _hash(value: object) -> str:

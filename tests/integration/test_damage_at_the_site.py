@@ -78,6 +78,7 @@ class Desk:
             "merge": ["merge", *paths, *making, *policy],
             "bundle:": ["export", f"bundle:{self.bundle}", "--bundle-policy", self.made.sender.policy, *making],
             "resolve": ["resolve", f"bundle:{self.bundle}", "--bundle-policy", self.made.sender.policy],
+            "media copy": ["media", "copy", self.bundle.parent, self.work / "disk"],
             "policy explain": ["policy", "explain", WEB, *policy, *(w for path in paths for w in ("--bundle", path)), *state],
         }[name]
 
@@ -86,7 +87,7 @@ class Desk:
         return [(one["event"], f"{one['stream']}-{one['serial']}", one["exit_code"]) for one in told]
 
 
-COMMANDS = ["verify", "import", "import --dry-run", "serve", "merge", "bundle:", "resolve", "policy explain"]
+COMMANDS = ["verify", "import", "import --dry-run", "serve", "merge", "bundle:", "resolve", "policy explain", "media copy"]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,8 @@ def desk_of(made: Made, work: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("HOME", str(work / "home"))
     monkeypatch.setenv("TMPDIR", str(work / "tmp"))
     monkeypatch.setattr("tempfile.tempdir", None)
-    (work / "tmp").mkdir()
+    for name in ("tmp", "disk"):
+        (work / name).mkdir()
     monkeypatch.chdir(work)
     bundle = shutil.copytree(made.bundle, work / "a medium" / made.bundle.name)
     return Desk(made, work, bundle)
@@ -139,7 +141,10 @@ def test_every_command_tells_volume_images_and_the_repair_that_helps(desk: Desk,
     repair = printed(done.stderr)
     assert repair == ["media", "repair", str(desk.bundle), "--out", "prod-0003.repaired"]
     assert here(*repair).returncode == 0
-    if command not in ("serve", "bundle:", "resolve"):  # which would go on for ever, or take one directory
+    if command == "media copy":  # it takes what lies beside the bundle, too
+        shutil.move("prod-0003.repaired", desk.bundle.parent)
+        assert here(*desk.command(command)).returncode == 0
+    elif command not in ("serve", "bundle:", "resolve"):  # which would go on for ever, or take one directory
         again = here(*desk.command(command, desk.work / "prod-0003.repaired"))
         assert again.returncode == 0, again.stderr
 
@@ -237,6 +242,15 @@ def test_of_an_encrypted_bundle_it_is_said_that_the_images_cannot_be_told(made: 
     failed(opened, DAMAGED, f"({SECOND}) is missing", f"2 images cannot be loaded: {WEB}, {TOOL}")
 
 
+def test_in_one_line_a_command_ends_where_it_ends(desk: Desk) -> None:
+    lose(desk.bundle)
+    failed(here(*desk.command("import")), DAMAGED)
+    command = shlex.join(["airgap", "media", "repair", str(desk.bundle), "--out", "prod-0003.repaired"])
+    assert any(line.strip() == command for line in here("history", "--state", desk.state).stdout.splitlines())
+    page = desk.work / "page.html"
+    assert f"{command}; then name" in here("report", desk.bundle, "-o", page, "--state", desk.state).stdout
+
+
 # repair
 
 
@@ -255,6 +269,7 @@ def test_an_import_repairs_by_itself_and_leaves_nothing_behind(desk: Desk, kind:
     assert desk.history() == [("import", "prod-3", 0)]
     (event,) = json.loads(here("history", "--state", desk.state, "--json").stdout)["history"]
     assert f"repaired volume 2 of 3 ({SECOND}): 1 block rebuilt from parity" in event["reason"]
+    assert ", repaired 1 volume\n" in here("history", "--state", desk.state).stdout
 
 
 def test_the_result_for_people_says_what_was_repaired(desk: Desk) -> None:
@@ -332,7 +347,7 @@ def test_watch_tells_the_same_and_repairs_by_itself(guarded_drop: Drop, guarded:
     place = guarded_drop.put_bundle(guarded.bundle)
     harm(place)
     code = DAMAGED if kind == "damaged" else 0
-    (told,) = [one for one in guarded_drop.once(code=code) if one["event"] in ("waiting", "refused")]
+    (told,) = [one for one in guarded_drop.once(code=code) if one["event"] in ("waiting", "failed")]
     for text in (problem, WEB, TOOL, "airgap media repair "):
         assert text in told["message"]
     events = guarded_drop.once("--repair")

@@ -176,6 +176,7 @@ def refused(far: Far, bundle: Path, *options: object) -> set[str]:
     """Import is refused with exit code 4 and changes nothing; the blobs that are said to be missing."""
     before = far.stored()
     facts = failed(here(*far.command(bundle, *options)), DAMAGED, "the target lacks", "receipt")
+    assert 5 + facts["got"].count("\n") <= 10
     assert far.stored() == before
     return {line.split()[0] for line in facts["got"].splitlines() if line.strip()}
 

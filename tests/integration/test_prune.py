@@ -185,6 +185,7 @@ def test_mistakes_are_told(life: Life, tmp_path: Path) -> None:
     refused(life, USAGE, "give either --keep to plan, or --apply", "prune", target, "--unlisted", "--apply", tmp_path / "plan")
     refused(life, USAGE, "not a plan", "prune", target, "--apply", tmp_path / "plan")
     refused(life, USAGE, "asked what it holds", "prune", f"oci-archive:{tmp_path / 'x.tar'}", "--keep", 1)
+    refused(life, USAGE, "there is no such target", "prune", f"oci:{tmp_path / 'absent'}", "--keep", 1)
     failed(life.site.run("prune", target, "--keep", 1, state="no-state", check=False), USAGE, "no import is recorded")
 
 

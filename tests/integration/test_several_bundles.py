@@ -181,6 +181,7 @@ def test_a_bundle_that_nobody_vouches_for_is_refused_after_the_others(stick: Sti
     done = told(stick.site("import"), REFUSED)
     assert [one["outcome"] for one in done] == ["imported", "imported", "failed"]
     assert (done[2]["bundle"], done[2]["directories"]) == ("", [str(stick.root / "lab-0007")])
+    assert f"airgap: error: {stick.root / 'lab-0007'}: " in stick.site("verify").stderr
 
 
 def test_a_damaged_catalog_on_one_of_two_media_is_damage_of_its_bundle(stick: Stick) -> None:
@@ -226,6 +227,15 @@ def test_inspect_shows_each(stick: Stick) -> None:
     assert "result       3 bundles: 3 shown" in text
 
 
+def test_inspect_says_which_files_are_not_there(stick: Stick) -> None:
+    lost = stick.root / "prod-0001" / names.volume_name(2)
+    lost.unlink()
+    (line,) = [line for line in here("inspect", lost.parent).stdout.splitlines() if "MISSING" in line]
+    assert line.startswith(f"volume       {lost.name} ")
+    facts = json.loads(here("inspect", lost.parent, "--json").stdout)
+    assert [one["present"] for one in facts["volumes"]] == [True, False, True]
+
+
 def test_media_check_checks_each_and_names_the_bad_one(stick: Stick) -> None:
     assert here("media", "check", stick.root).returncode == 0
     flip(stick.root / "prod-0002" / "volume-0001.tar", 20_000)
@@ -242,6 +252,8 @@ def test_a_directory_gets_one_report_each_and_a_file_one_of_a_named_bundle(stick
     pages.mkdir()
     assert outcomes(here("report", stick.root, "-o", pages, "--json")) == [(name, "written") for name in ALL]
     assert sorted(page.name for page in pages.iterdir()) == [f"{name}.html" for name in ALL]
+    assert outcomes(here("report", stick.root, "-o", f"{stick.work}/new/", "--json")) == [(name, "written") for name in ALL]
+    assert sorted(page.name for page in (stick.work / "new").iterdir()) == [f"{name}.html" for name in ALL]
     chosen(here("report", stick.root, "-o", stick.work / "one.html"), stick)
     assert (stick.work / "one.html").exists()
 
@@ -287,6 +299,17 @@ def test_where_one_must_be_chosen_the_whole_command_is_printed(stick: Stick) -> 
         "export", f"bundle:{stick.root}:{WEB}", "--accept-unverified-bundles", "--out", stick.work / "out2", "--stream", "x", *key
     )
     failed(done, USAGE, "several bundles here", "name one of them")
+
+
+def test_pairs_of_one_stick_are_compared_and_none_with_itself(stick: Stick) -> None:
+    done = here("diff", stick.root, stick.root)
+    failed(done, USAGE, *ALL)
+    printed = [shlex.split(line.strip())[1:] for line in done.stderr.splitlines() if line.strip().startswith("airgap diff")]
+    assert [[Path(word).name for word in words] for words in printed] == [["diff", *ALL[:2]], ["diff", *ALL[1:]]]
+    assert here(*printed[1]).returncode == 0
+    beside = here("diff", stick.root / "prod-0001", stick.root).stderr
+    assert f"airgap diff {stick.root / 'prod-0001'} {stick.root / 'prod-0002'}\n" in beside
+    assert f"airgap diff {stick.root / 'prod-0001'} {stick.root / 'prod-0001'}\n" not in beside
 
 
 def test_a_request_says_itself_which_bundle_it_is_about(stick: Stick) -> None:

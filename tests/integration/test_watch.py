@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -59,9 +60,9 @@ def test_a_volume_of_another_size_is_not_taken_for_whole(drop: Drop, made: Made)
 def test_a_damaged_volume_is_refused_once_and_taken_after_it_was_replaced(drop: Drop, made: Made) -> None:
     place = drop.put_bundle(made.bundle)
     flip(volume(place, 2), 20_000)
-    assert kinds(drop.once(code=DAMAGED), "begun", "refused") == [("begun", "prod-0001"), ("refused", "prod-0001")]
+    assert kinds(drop.once(code=DAMAGED), "begun", "failed") == [("begun", "prod-0001"), ("failed", "prod-0001")]
     facts = drop.result("prod-0001")
-    assert (facts["outcome"], facts["exit_code"], facts["serial"]) == ("refused", DAMAGED, 1)
+    assert (facts["outcome"], facts["exit_code"], facts["serial"]) == ("failed", DAMAGED, 1)
     assert facts["error"]
     assert kinds(drop.once(code=DAMAGED), "begun", "unchanged") == [("unchanged", "prod-0001")]
     shutil.copy(volume(made.bundle, 2), place)
@@ -105,8 +106,13 @@ def test_an_older_bundle_than_the_one_taken_is_refused_beside_it(drop: Drop, mad
     drop.once()
     drop.put_bundle(made.bundle)
     assert kinds(drop.once(code=REFUSED), "refused") == [("refused", "prod-0001")]
-    assert "is older than the newest one imported here" in drop.result("prod-0001")["error"]
+    told = drop.result("prod-0001")
+    assert "is older than the newest one imported here" in told["error"]
     assert drop.result("prod-0002")["outcome"] == "imported"
+    (command,) = [line.strip() for line in told["next"].splitlines() if line.startswith("  airgap ")]
+    assert command in (drop.root / "prod-0001.result.txt").read_text()
+    done = here(*shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr
 
 
 def test_streams_do_not_wait_for_each_other(drop: Drop, made: Made, tmp_path: Path) -> None:
@@ -144,7 +150,7 @@ def test_what_nobody_trusted_vouches_for_is_refused_unread_until_the_policy_chan
     assert drop.result(f"prod-0001/{name}")["exit_code"] == REFUSED
     assert kinds(drop.once(code=REFUSED, policy=policy), "begun") == []
     shutil.copy(stranger.policy, policy)
-    assert kinds(drop.once(code=DAMAGED, policy=policy), "refused") == [("refused", name)]
+    assert kinds(drop.once(code=DAMAGED, policy=policy), "failed") == [("failed", name)]
 
 
 def test_a_catalog_waits_for_its_signature(drop: Drop, made: Made) -> None:

@@ -153,12 +153,18 @@ def test_a_damaged_source_is_found_while_it_is_copied(bundle: Path, tmp_path: Pa
     source = shutil.copytree(bundle, tmp_path / "src" / bundle.name)
     (disk,) = dests(tmp_path, 1)
     flip(source / volume_name(2), 9)
-    failed(here("media", "copy", source, disk), DAMAGED, "the source bundle is damaged: volume 2 of 6")
+    failed(here("media", "copy", source, disk), DAMAGED, "volume 2 of 6 (volume-0002.tar) is damaged in", "airgap media repair")
     assert not (disk / bundle.name).exists()
     shutil.copy(bundle / volume_name(2), source)
     copied(source, disk)
     (source / volume_name(3)).unlink()
-    failed(here("media", "copy", source, disk), DAMAGED, "it lacks volume 3 of 6")
+    failed(
+        here("media", "copy", source, disk),
+        DAMAGED,
+        "volume 3 of 6 (volume-0003.tar) is missing",
+        "cannot be loaded",
+        "airgap media repair",
+    )
 
 
 def test_mistakes_are_told_before_anything_is_written(bundle: Path, tmp_path: Path) -> None:

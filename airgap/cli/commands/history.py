@@ -19,6 +19,9 @@ from airgap.state.custody import Carried
 from airgap.state.generations import Brought
 from airgap.text import plural
 
+#: Recorded right before a bundle gets its name: of use only when the command was killed there.
+_FINISHING = "sealing"
+
 
 @grouped
 def history_command(
@@ -35,7 +38,8 @@ def history_command(
 ) -> None:
     """Show what was exported, imported, refused or interrupted here: when and why.
 
-    The oldest comes first. With -v, also show the catalog's digest and the reason for everything that was accepted.
+    The oldest comes first. With -v, also show the catalog's digest, the reason for everything that was accepted, and when the
+    finishing of a bundle began.
 
     Example: airgap history --stream prod-site --limit 20
 
@@ -56,7 +60,8 @@ def history_command(
     if State.exists(directory):
         with State(directory) as memory:
             events = memory.history(stream, limit)
-    lines = [line for event in events for line in _lines(event, said.verbose)]
+    shown = [event for event in events if said.verbose or event.event != _FINISHING]
+    lines = [line for event in shown for line in _lines(event, said.verbose)]
     said.console().result({"history": [asdict(event) for event in events]}, lines or ["nothing yet"])
 
 
@@ -103,8 +108,9 @@ def _lines(event: Event, verbose: bool) -> Iterator[str]:
     name = bundle_name(event.stream, event.serial) if event.stream else event.catalog[:19] or "-"
     place = f"  {event.target}" if event.target else ""
     code = f" (exit code {event.exit_code})" if event.exit_code else ""
-    yield f"{event.at}  {event.event:<8}  {name}{place}: {event.outcome}{code}"
+    word = "finish" if event.event == _FINISHING else event.event
+    yield f"{event.at}  {word:<8}  {name}{place}: {event.outcome}{code}"
     if event.reason and (verbose or event.event not in ("import", "export")):
-        yield f"    {event.reason}"
+        yield from (f"    {line}" for line in event.reason.split("\n"))
     if verbose and event.catalog:
         yield f"    catalog {event.catalog}"

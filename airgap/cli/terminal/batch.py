@@ -79,8 +79,7 @@ class Batch:
             self._tell(bundle, "already there" if found[0].get("already_there") else self.done, *found)
 
     def _failed(self, bundle: OnMedia, error: AirgapError) -> None:
-        if bundle.outline is not None and bundle.name not in error.what:
-            error.what = f"{bundle.name}: {error.what}"
+        error.what = _of(bundle, error.what)
         self._codes.append(report_error(error, as_json=False))
         self._tell(bundle, "failed", {**error.facts(), "exit_code": exit_code(error)}, [f"FAILED       {_of(bundle, error.what)}"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from airgap.errors import SeveralBundles
@@ -21,7 +22,10 @@ def ask(error: SeveralBundles, arguments: Sequence[str]) -> None:
         arguments: of the command that failed.
     """
     there = {path for _, directories in error.choices for path in directories}
-    commands = [_command(arguments, there, directories) for _, directories in error.choices[:_MOST_SHOWN]]
+    if next((word for word in arguments if not word.startswith("-")), "") == "diff":
+        commands = _pairs(arguments, there, [directories for _, directories in error.choices[: _MOST_SHOWN + 1]])
+    else:
+        commands = [_command(arguments, there, directories) for _, directories in error.choices[:_MOST_SHOWN]]
     shown = [f"airgap {shlex.join(words)}" for words in commands if words]
     if shown:
         error.hint = "\n".join([f"{error.hint}:", *shown])
@@ -47,6 +51,22 @@ def narrowed(arguments: Sequence[str], there: Collection[Path], chosen: Collecti
             words += [f"{head}{one}{tail}" for one in mine]
         before = argument
     return words
+
+
+def _pairs(arguments: Sequence[str], there: Collection[Path], choices: Sequence[Sequence[Path]]) -> list[list[str]]:
+    """Two bundles to compare: of the same media each with the one after it, else each with what is named beside them."""
+    parents = {path.parent for path in there}
+    media = [number for number, word in enumerate(arguments) if Path(word) in parents and not word.startswith("-")]
+    made = []
+    if len({Path(arguments[number]) for number in media}) < len(media):
+        for older, newer in pairwise(choices):
+            chosen = dict(zip(media, (older[0], newer[0]), strict=False))
+            made.append([str(chosen.get(number, word)) for number, word in enumerate(arguments)])
+        return made
+    for number in media[:1]:
+        others = {Path(word) for word in arguments}
+        made += [[*arguments[:number], str(one[0]), *arguments[number + 1 :]] for one in choices if one[0] not in others]
+    return made
 
 
 def _command(arguments: Sequence[str], there: Collection[Path], chosen: Sequence[Path]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from airgap.bundle.diagnosis import diagnosing
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
@@ -44,6 +45,11 @@ def copy_command(
     To see how many disks are needed: airgap media copy out/prod-site-0007 --media bd25
     """
     console = said.console()
+    with diagnosing(console):
+        _copy(bundle, dests or [], media or [], dry_run, console)
+
+
+def _copy(bundle: Path, dests: Sequence[Path], media: Sequence[str], dry_run: bool, console: Console) -> None:
     one = survey([bundle])
     check_source(one)
     if not dests:
@@ -70,7 +76,7 @@ def copy_command(
     console.result(_facts(one, rows) | {"planned": False, "written": written}, _lines(one, done))
 
 
-def _limits(media: Sequence[str] | None, count: int) -> list[Disk]:
+def _limits(media: Sequence[str], count: int) -> list[Disk]:
     """The kinds of disks that the directories stand for: one for all, or one for each."""
     if not media:
         return []

@@ -42,6 +42,7 @@ from airgap.state import State
 from airgap.state.catalogs import Catalogs
 from airgap.text import human_size, plural, printable
 
+_PAGES = frozenset({".html", ".htm"})  # a name that ends so is meant for one page
 _NEIGHBOURS = 50  # earlier bundles beside this one that are looked at
 
 
@@ -74,25 +75,26 @@ def report_command(
     It shows images, platforms, sizes, changes, sharing, signatures, SBOMs, volumes with checksums, and a QR code of the catalog's
     digest. Without --policy it verifies nothing, and says so; `airgap media check` checks the volumes.
 
-    Media that hold several bundles need a directory: it gets one page for each, STREAM-SERIAL.html.
+    Media that hold several bundles need a directory, which is created: it gets one page for each, STREAM-SERIAL.html.
 
     Example: airgap report /srv/out/prod-site-0008 -o report.html --since /srv/out/prod-site-0007
     """
     asked = _Asked(since, policy, revoked, site_secrets(decrypt_key, passphrase_file), inputs.created_time(created), state)
-    if out.is_dir():
+    if out.is_dir() or not (fsio.is_there(out) or out.suffix in _PAGES):
         console = said.console()
         terms = Terms.of_site(inputs.state_directory(state), policy, revoked=revoked) if policy else None
         every = several(bundle, believed_by(terms) if terms else unverified, console.say)
         if every and since is not None:
             raise SeveralBundles([(one.name, one.directories) for one in every], "--since is for the report of one bundle")
         if every:
+            fsio.make_directory(out)
             Batch(console, "written").run(every, lambda one: _write(asked, one.directories, out, console))
             return
     console = said.console(not out.is_dir() and taken(Output(out, "--out")))
     try:
         console.result(*_write(asked, bundle, out, console))
     except SeveralBundles as error:
-        error.hint = "for one page each, give a directory that exists: -o DIR; for one page, name the bundle"
+        error.hint = "for one page each, give a directory: -o DIR; for one page, name the bundle"
         raise
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from airgap import fsio
 from airgap.bundle.media import Media
 from airgap.bundle.several import several, unverified
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import PassphraseOption, grouped
 from airgap.cli.terminal.batch import Batch, Told
 from airgap.cli.terminal.console import Each, InAll, Said
-from airgap.format.catalog import Catalog
+from airgap.format.catalog import Catalog, Volume
 from airgap.format.outer import Sealed, Unverified
 from airgap.text import human_size, plural
 
@@ -52,6 +53,7 @@ def _inspect(directories: Sequence[Path], secrets: Sequence[SiteSecret]) -> Told
     catalog = _opened(outer, secrets) if secrets else outer
     readable = catalog if isinstance(catalog, Catalog) else None
     recipients = [wrapped.key_id for wrapped in outer.recipients] if isinstance(outer, Sealed) else []
+    here = {file.name for file in catalog.files for one in media.directories if fsio.is_there(one / file.name)}
     facts = {
         "bundle": catalog.name,
         "stream": catalog.stream,
@@ -62,14 +64,23 @@ def _inspect(directories: Sequence[Path], secrets: Sequence[SiteSecret]) -> Told
         "previous": readable.previous if readable else None,
         "images": [image.facts() for image in readable.images] if readable else [],
         "blob_count": len(readable.blobs) if readable else 0,
-        "volumes": [{"name": volume.name, "size": volume.size, "sha256": volume.sha256} for volume in catalog.volumes],
-        "parity": [{"name": parity.name, "size": parity.size, "sha256": parity.sha256} for parity in catalog.parity],
+        "volumes": [_file(volume, here) for volume in catalog.volumes],
+        "parity": [_file(parity, here) for parity in catalog.parity],
         "bytes": catalog.total_size,
         "signatures": sorted(media.signatures),
         "encrypted_to": recipients,
         "verified": False,
     }
-    return facts, [*_inspect_lines(catalog, media), *(f"encrypted    to key {key_id}" for key_id in recipients)]
+    return facts, [*_inspect_lines(catalog, media, here), *(f"encrypted    to key {key_id}" for key_id in recipients)]
+
+
+def _file(file: Volume, here: Collection[str]) -> dict[str, Any]:
+    return {"name": file.name, "size": file.size, "sha256": file.sha256, "present": file.name in here}
+
+
+def _line(word: str, file: Volume, here: Collection[str]) -> str:
+    line = f"{word:<12} {file.name}  {file.size} bytes  {file.sha256}"
+    return Each(line) if file.name in here else f"{line}  MISSING here"
 
 
 def _opened(outer: Catalog | Sealed, secrets: Sequence[SiteSecret]) -> Catalog | Sealed:
@@ -78,7 +89,7 @@ def _opened(outer: Catalog | Sealed, secrets: Sequence[SiteSecret]) -> Catalog |
     return sealed.unseal(outer, secrets)
 
 
-def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:
+def _inspect_lines(catalog: Catalog | Sealed, media: Media, here: Collection[str]) -> list[str]:
     images = catalog.images if isinstance(catalog, Catalog) else ()
     size = f"encrypted, {human_size(catalog.total_size)}; --decrypt-key shows the content"
     if isinstance(catalog, Catalog):
@@ -92,8 +103,8 @@ def _inspect_lines(catalog: Catalog | Sealed, media: Media) -> list[str]:
         lines.append(
             Each(f"      {', '.join(image.platforms) or 'no platform stated'}; {plural(image.attachment_count, 'attachment')}")
         )
-    lines += [Each(f"volume       {v.name}  {v.size} bytes  {v.sha256}") for v in catalog.volumes]
-    lines += [Each(f"parity       {p.name}  {p.size} bytes  {p.sha256}") for p in catalog.parity]
+    lines += [_line("volume", volume, here) for volume in catalog.volumes]
+    lines += [_line("parity", parity, here) for parity in catalog.parity]
     lines.append(InAll(f"volumes      {len(catalog.volumes)}, and {plural(len(catalog.parity), 'parity file')}"))
     lines += [f"signature    {name} (not checked here)" for name in sorted(media.signatures)]
     return lines

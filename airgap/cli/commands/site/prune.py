@@ -25,7 +25,7 @@ from airgap.limits import MAX_PLAN
 from airgap.naming.mapping import LayoutTarget, StoreSpec, parse_store
 from airgap.registry import PrunableRegistry
 from airgap.state import State
-from airgap.text import command, human_size, plural, printable
+from airgap.text import command, human_size, listing, plural, printable
 
 TargetArgument = Annotated[
     str, typer.Argument(metavar="TARGET", help="docker://HOST[:PORT][/PREFIX] or oci:DIR, as given to import.")
@@ -77,6 +77,8 @@ def prune_command(
         check_replaceable(plan, MAX_PLAN, f"a plan for {spec}", lambda raw: PrunePlan.parse(raw, str(plan)).target == str(spec))
     leasing = turns.leasing(reach.options(threads, console))
     remarks: list[str] = []
+    with memory_of(state) as memory:
+        _check_known(spec, memory)
     with memory_of(state) as memory, opened_target(spec, reach, threads, console) as store:
         pruner = Pruner(spec, store, memory, console, threads)
         names: frozenset[str] = frozenset()
@@ -99,6 +101,17 @@ def prune_command(
     lines = _lines(made, spec, plan, apply, unlisted_stay, said.verbose)
     shown = lines if fresh else [f"nothing to do: {apply} was already carried out"]
     console.result(facts, noted + shown, "prune-result")
+
+
+def _check_known(spec: StoreSpec, memory: State) -> None:
+    """A target that is not there and was never imported into is a mistake in its name."""
+    known = memory.generations.targets()
+    if isinstance(spec, LayoutTarget) and str(spec) not in known and not fsio.is_there(spec.directory):
+        raise UsageError(
+            "there is no such target, and no import into it is recorded",
+            where=str(spec),
+            expected=f"a target as given to import: {listing(list(known), 5)}" if known else "a target as given to import",
+        )
 
 
 @contextlib.contextmanager

@@ -50,12 +50,13 @@ Secrets: TypeAlias = tuple[SiteSecret, ...]
 
 @dataclass(frozen=True)
 class _Served:
-    """What is served: the store, a stamp that changes with it, and the bundles it came from."""
+    """What is served: the store, a stamp that changes with it, its bundles, and whether blobs are hashed as they are sent."""
 
     place: str
     browsable: Browsable
     stamp: Callable[[], object]
     bundles: Callable[[], Sequence[ServedBundle]]
+    hashing: bool = False
 
 
 @grouped
@@ -118,7 +119,7 @@ def serve_command(
         terms = replace(asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, unnamed=unnamed.unnamed)
     content = _content(paths, terms, secrets, state, console)
     watched: list[Watched[Any]] = []
-    catalogue = _watch(watched, "the store", lambda: Catalogue(content.browsable), content.stamp)
+    catalogue = _watch(watched, "the store", lambda: Catalogue(content.browsable, hashing=content.hashing), content.stamp)
     tls = _tls(watched, tls_cert, tls_key)
     users = _users(watched, htpasswd)
     monitor = Monitor(console.detail if verbose else None, console.say, content.bundles, lambda: _sizes(catalogue()))
@@ -183,7 +184,8 @@ def _bundles(paths: Sequence[Path], terms: Terms | None, secrets: Secrets, conso
         if absent:
             console.say(f"{bundle.catalog.name} builds on bundles that are not here: {absent} blobs cannot be pulled from here")
     served = [_served(bundle) for bundle in opened]
-    return _Served(f"bundle {listing([bundle.catalog.name for bundle in opened])}", chain, lambda: None, lambda: served)
+    place = f"bundle {listing([bundle.catalog.name for bundle in opened])}"
+    return _Served(place, chain, lambda: None, lambda: served, hashing=True)
 
 
 def _open_all(found: Sequence[OnMedia], terms: Terms | None, secrets: Secrets, console: Console) -> list[Judged | UnverifiedBundle]:

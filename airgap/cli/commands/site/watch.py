@@ -109,6 +109,12 @@ def watch_command(
         ),
         describe=lambda done: _described(done, str(spec), verbose),
         mend=mender(loading.repair, loading.scratch, where, console),
+        importing=(
+            *("--to", to, "--state", str(where)),
+            *(("--policy", str(trusting.policy)) if trusting.policy else ()),
+            *(word for rule in loading.rules or () for word in ("--map", rule)),
+            *(word for platform in platforms for word in ("--platform", platform)),
+        ),
     )
     with State(where):  # a memory that is lost or damaged is said now
         pass
