@@ -324,11 +324,11 @@ def test_show_says_where_values_come_from_what_is_not_set_and_which_variables_ar
     assert values["patch"] == ("auto", "default", "")
     assert "volume-size" in facts["sections"][0]["not_set"]
     assert facts["unknown_variables"] == {"AIRGAP_POLCY": "did you mean AIRGAP_POLICY?"}
-    monkeypatch.setenv("AIRGAP_FOO", "x")
+    monkeypatch.setenv("AIRGAP_QUUX", "x")
     lines = here("config", "show").stdout.splitlines()
     assert "[stream.edge]" in lines
     assert "unknown      AIRGAP_POLCY: did you mean AIRGAP_POLICY?" in lines
-    assert "unknown      AIRGAP_FOO" in lines
+    assert "unknown      AIRGAP_QUUX" in lines
     failed(here("config", "show", "prd"), USAGE, "no such stream", "did you mean prod?")
 
 
