@@ -17,7 +17,9 @@ from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.planning.attach import Wanted
 from airgap.text import parse_size, printable
+from airgap.trust.judge.hosts import Host
 from airgap.trust.policy.identity import SignedName, is_reference, is_remap_prefix
+from airgap.trust.policy.unnamed import read_scope
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import Parser, text
 from tests.support.parserseeds import Grow, repeated
@@ -76,6 +78,8 @@ def rows() -> Iterator[Parser]:
             ("trust.policy.identity:SignedName.parse", "trust.policy.identity:SignedName.parse_canonical"),
         ),
         "name in a policy": (lambda text: (is_reference(text, complete=False), is_remap_prefix(text)), (b"quay.io/a",), ()),
+        "scope without names": (read_scope, (b"ghcr.io/acme=false", b"*.example"), ("trust.policy.unnamed:read_scope",)),
+        "host": (Host.parse, (b"podman-5", b"skopeo-1.9.3"), ("trust.judge.hosts:Host.parse",)),
         "what to attach": (Wanted.parse, (b"quay.io/a/b:1::spdx=file",), ("planning.attach:Wanted.parse",)),
         "command": (Hook.parse, (b"sh -c 'a b'",), ("exporter.hooks:Hook.parse",)),
         "text for people": (printable, (b"a\x1b[31m",), ()),
