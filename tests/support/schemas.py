@@ -11,12 +11,14 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from airgap.schemas.catalogue import json_schema
+from airgap.schemas.documents import DOCUMENTS
 
 
 def checked(document: dict[str, Any]) -> str:
     """The short name of a document's schema, which it satisfies."""
-    assert next(iter(document), "") == "schema", f"the first key is not the schema: {document}"
+    assert "schema" in document, f"no key is the schema: {document}"
     short = str(document["schema"]).removeprefix("airgap.").removesuffix("/1")
+    assert short in DOCUMENTS or next(iter(document)) == "schema", f"the first key is not the schema: {document}"
     wrong = [f"{one.json_path}: {one.message}" for one in _validator(short).iter_errors(document)]
     assert not wrong, f"not as airgap schema {short} says:\n" + "\n".join(wrong[:5])
     return short
