@@ -39,7 +39,7 @@ def bundle(
     return json.dumps(document).encode()
 
 
-@pytest.mark.parametrize("name", [NAME, f"catalog.json.{ALICE.id}.sigstore.json"])
+@pytest.mark.parametrize("name", [NAME, f"catalog.json.{ALICE.id}.sigstore.json"], ids=["plain", "with the key's id"])
 def test_bundle_over_the_catalog_counts_and_is_named(name: str) -> None:
     verdict = judge({name: bundle()})
     assert verdict.signers == (f"ECDSA P-256 key {ALICE.id} ({name})",)
@@ -87,6 +87,7 @@ def test_other_forms_count_too(good: bytes) -> None:
         (b"[" * 60_000, "malformed"),
         (b" " * (MAX_SIGNATURE + 1), "larger than"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bad_bundle_counts_as_none_says_why_and_spoils_nothing(bad: bytes, reason: str) -> None:
     with pytest.raises(Refused) as caught:
