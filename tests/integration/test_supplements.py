@@ -136,9 +136,9 @@ def test_watch_waits_for_a_supplement_and_takes_it(drop: Drop, made: Made, tmp_p
 def test_watch_tries_a_damaged_bundle_again_when_its_supplement_arrives(drop: Drop, made: Made, tmp_path: Path) -> None:
     place = drop.put_bundle(made.bundle)
     flip(place / "volume-0003.tar", 3000)
-    assert kinds(drop.once(code=DAMAGED), "imported", "refused") == [("refused", "prod-0001")]
+    assert kinds(drop.once(code=DAMAGED), "imported", "failed") == [("failed", "prod-0001")]
     shutil.copytree(supplement(made.bundle, tmp_path / "answers", 3), drop.root / "zz-answer")
-    assert kinds(drop.once(), "imported", "refused") == [("imported", "prod-0001")]
+    assert kinds(drop.once(), "imported", "failed") == [("imported", "prod-0001")]
 
 
 def test_a_bundle_is_served_with_its_supplement(site: SiteDesk) -> None:
