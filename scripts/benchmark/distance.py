@@ -40,6 +40,8 @@ class Distance:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        for task in asyncio.all_tasks(self._loop):  # of connections that are kept
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
 
     async def _listen(self) -> str:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)

@@ -72,7 +72,7 @@ def _bundle(work: Path, airgap: str) -> Path:
     """A bundle of the layout among the samples."""
     settings = {"AIRGAP_STATE": str(work / "state"), "AIRGAP_KEY_PASSPHRASE": ""}
     layout = Path(__file__).resolve().parents[2] / "samples/layout"
-    measure([[airgap, "keys", "generate", "--out", str(work / "keys")]], settings)
+    measure([[airgap, "keys", "generate", "--no-passphrase", "--out", str(work / "keys")]], settings)
     command = [airgap, "export", f"oci:{layout}", "--out", str(work), "--stream", "bench", "--key", str(work / "keys/airgap.key")]
     measure([command], settings)
     return work / "bench-0001"
