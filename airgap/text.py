@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shlex
@@ -78,6 +77,16 @@ def parse_size(text: str) -> int:
     return size
 
 
+def parse_rate(text: str) -> int:
+    """Bytes a second, as :func:`parse_size` has them, with or without ``/s``. Raises ``UsageError``."""
+    return parse_size(text.removesuffix("/s"))
+
+
+def parse_least_rate(text: str) -> int:
+    """The same, where 0 is no limit."""
+    return 0 if text.strip() == "0" else parse_rate(text)
+
+
 def plural(count: int, noun: str) -> str:
     """``1 image``, ``2 images``, ``3 copies``, ``4 days``."""
     if count == 1:
@@ -87,6 +96,8 @@ def plural(count: int, noun: str) -> str:
 
 def like(wanted: str, names: Sequence[str], most: int = 5) -> str:
     """Of many names those that are most like the one that is wanted, else the first ones: what there is, for one message."""
+    import difflib  # here, for only mistakes need it
+
     near = difflib.get_close_matches(wanted, [name for name in names[:1000] if len(name) <= 300], most)
     shown = listing(near) if near else listing(list(names), most)
     return f"names near this one: {shown}" if near else f"names such as {shown}" if names else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +72,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     require("docker-registry")
     site, key = Site.make(tmp_path / "site"), signing.Key()
     (tmp_path / "vendor.pub").write_bytes(key.pem)
-    wanted = {"type": "sigstoreSigned", "keyPath": str(tmp_path / "vendor.pub"), "signedIdentity": {"type": "matchRepository"}}
-    policy = json.loads(site.policy.read_text())
-    policy["transports"]["docker"] = {"": [wanted]}
-    site.policy.write_text(json.dumps(policy))
+    site.demand_signatures(tmp_path / "vendor.pub")
     with DockerRegistry(tmp_path / "vendor") as vendor:
         yield World(tmp_path, vendor, key, site)
 

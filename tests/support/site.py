@@ -44,6 +44,13 @@ class Site:
         """The site's policy."""
         return self.root / "policy.json"
 
+    def demand_signatures(self, key: Path) -> None:
+        """From now on every image needs a sigstore signature by this key, made for its repository."""
+        wanted = {"type": "sigstoreSigned", "keyPath": str(key), "signedIdentity": {"type": "matchRepository"}}
+        document = json.loads(self.policy.read_text())
+        document["transports"]["docker"] = {"": [wanted]}
+        self.policy.write_text(json.dumps(document))
+
     def run(self, *arguments: object, state: str = "state", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one command; fail the test with its messages when it fails."""
         home = self.root / "home"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from airgap.cli.config.defaults import chosen
-from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant
+from airgap.cli.config.document import SITE, STREAM, Document, Setting, meant, nearest
 from airgap.cli.config.keys import RESERVED, Key, keys_of, plain
 from airgap.cli.config.places import places
 from airgap.cli.config.sections import BY_COMMAND, Found, check, gather, keys_of_commands
@@ -173,12 +173,8 @@ def _unknown_variables(ctx: typer.Context) -> dict[str, str]:
     known = set(_OTHERS) | {key.variable for key in _all_keys(ctx)}
     found = [name for name in os.environ if name.startswith("AIRGAP_") and name not in known]
     near = [name.removeprefix("AIRGAP_").lower().replace("_", "-") for name in known]
-    return {printable(name): _near(name.removeprefix("AIRGAP_"), near) for name in sorted(found)}
-
-
-def _near(name: str, near: Iterable[str]) -> str:
-    found = meant(name, near).removeprefix("did you mean ").removesuffix("?")
-    return f"did you mean {variable_of(found)}?" if found else ""
+    likely = {name: nearest(name.removeprefix("AIRGAP_"), near) for name in sorted(found)}
+    return {printable(name): f"did you mean {variable_of(one)}?" if one else "" for name, one in likely.items()}
 
 
 def _all_keys(ctx: typer.Context) -> Iterator[Key]:

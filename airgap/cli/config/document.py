@@ -186,7 +186,12 @@ def configured_streams(option: str | None) -> list[str]:
 
 def meant(got: str, near: Iterable[str]) -> str:
     """The hint ``did you mean ...?``, if a known name is near; else nothing."""
+    found = nearest(got, near)
+    return f"did you mean {found}?" if found else ""
+
+
+def nearest(got: str, near: Iterable[str]) -> str:
+    """The known name that is most like this one; empty if none is near."""
     import difflib  # here, for only mistakes need it
 
-    found = difflib.get_close_matches(got.replace("_", "-").lower(), list(near), 1)
-    return f"did you mean {found[0]}?" if found else ""
+    return next(iter(difflib.get_close_matches(got.replace("_", "-").lower(), list(near), 1)), "")

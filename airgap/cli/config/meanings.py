@@ -11,7 +11,7 @@ from typing import Any
 from airgap.cli.grammar.explained import choices
 from airgap.errors import UsageError
 from airgap.format.names import check_stream, volume_size
-from airgap.text import parse_size, printable
+from airgap.text import parse_least_rate, parse_rate, printable
 
 
 def check(name: str, option: Any, value: Any) -> None:
@@ -22,11 +22,6 @@ def check(name: str, option: Any, value: Any) -> None:
             raise UsageError("unknown value", expected=" or ".join(few), got=printable(str(one)))
         if reader is not None:
             reader(str(one))
-
-
-def _rate(text: str) -> None:
-    if text.strip() != "0":
-        parse_size(text.removesuffix("/s"))
 
 
 # What follows is loaded by the commands that have the option, and by nobody else.
@@ -88,13 +83,13 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "expires": _expiry,
     "held-at": _store,
     "insecure-registry": _host,
-    "limit-rate": _rate,
+    "limit-rate": parse_rate,
     "map": _rule,
     "max-age": _age,
-    "min-rate": _rate,
+    "min-rate": parse_least_rate,
     "no-referrers-api": _host_with_path,
     "platform": _platform,
-    "rate": _rate,
+    "rate": parse_rate,
     "stream": check_stream,
     "to": _target,
     "volume-size": volume_size,

@@ -31,7 +31,7 @@ from airgap.registry import (
     certs_directories,
     load_rules,
 )
-from airgap.text import parse_size, printable
+from airgap.text import parse_least_rate, parse_rate, printable
 
 InsecureOption = Annotated[
     list[str] | None,
@@ -130,8 +130,8 @@ class Reach:
             logins={one.registry: Login(one.username, one.password or "") for one in settings if one.username is not None},
             credentials=credentials or CredentialStore.from_environment(authfile=self.authfile),
             rules=self.rules,
-            bucket=None if self.limit_rate is None else Bucket(parse_size(self.limit_rate.removesuffix("/s"))),
-            least_rate=0 if self.min_rate.strip() == "0" else parse_size(self.min_rate.removesuffix("/s")),
+            bucket=None if self.limit_rate is None else Bucket(parse_rate(self.limit_rate)),
+            least_rate=parse_least_rate(self.min_rate),
             per_host=self.per_host or max(AT_A_TIME, threads),
             no_referrers_api=frozenset(_canonical(text) for text in self.no_referrers_api or ()),
             connections=AT_A_TIME + threads + 2,

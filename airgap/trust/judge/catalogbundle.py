@@ -7,14 +7,12 @@ catalog, as a raw one is. What else a bundle holds (certificates, log entries, t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from typing import Any
 
 from airgap.errors import Damaged, Refused
 from airgap.oci import strictjson
 from airgap.text import printable
-from airgap.trust.judge.sigstorebundle import MEDIA_TYPES
-from airgap.trust.policy.fields import decode_base64
+from airgap.trust.judge.sigstorebundle import MEDIA_TYPES, data_of, fields_of
 
 #: How the names of such files end.
 SUFFIX = ".sigstore.json"
@@ -32,7 +30,7 @@ def read_signature(content: bytes, catalog: bytes) -> bytes:
         Refused: it is malformed, over other bytes, or holds a statement instead.
     """
     try:
-        bundle = _fields(
+        bundle = fields_of(
             strictjson.parse_object(content, "bundle"),
             ("mediaType", "verificationMaterial", "messageSignature", "dsseEnvelope"),
         )
@@ -41,10 +39,10 @@ def read_signature(content: bytes, catalog: bytes) -> bytes:
             raise Damaged("unsupported version or type", expected=MEDIA_TYPES[0], got=printable(media_type, 120))
         if "dsseEnvelope" in bundle:
             raise Refused("the Sigstore bundle holds a statement, not a signature over the catalog", expected="messageSignature")
-        message = _fields(bundle.get("messageSignature"), ("messageDigest", "signature"))
+        message = fields_of(bundle.get("messageSignature"), ("messageDigest", "signature"))
         if "messageDigest" in message:
-            _check_digest(_fields(message["messageDigest"], ("algorithm", "digest")), catalog)
-        return _data(message.get("signature"))
+            _check_digest(fields_of(message["messageDigest"], ("algorithm", "digest")), catalog)
+        return data_of(message.get("signature"))
     except Damaged as error:
         raise Refused(f"the Sigstore bundle is malformed: {error.what}", got=error.got) from error
 
@@ -54,20 +52,5 @@ def _check_digest(stated: dict[str, Any], catalog: bytes) -> None:
     algorithm = strictjson.string(stated.get("algorithm"), "algorithm")
     if algorithm not in _HASHES:
         raise Refused("the Sigstore bundle states an unknown hash", expected=", ".join(_HASHES), got=printable(algorithm, 60))
-    if _data(stated.get("digest")) != _HASHES[algorithm](catalog).digest():
+    if data_of(stated.get("digest")) != _HASHES[algorithm](catalog).digest():
         raise Refused("the Sigstore bundle is for other bytes")
-
-
-def _fields(value: object, known: Collection[str]) -> dict[str, Any]:
-    fields = strictjson.mapping(value, "bundle")
-    unknown = [name for name in fields if name not in known]
-    if unknown:
-        raise Damaged("an unknown field", expected=", ".join(known), got=printable(unknown[0], 80))
-    return fields
-
-
-def _data(value: object) -> bytes:
-    data = decode_base64(strictjson.string(value, "base64"))
-    if not data:
-        raise Damaged("not base64")
-    return data

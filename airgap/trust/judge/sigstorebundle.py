@@ -71,7 +71,7 @@ def read_bundle(raw: bytes) -> Envelope:
     if len(raw) > MAX_SIGNATURE_BLOB:
         raise Refused("the Sigstore bundle is too large", expected=f"at most {MAX_SIGNATURE_BLOB} bytes")
     try:
-        return _envelope(_fields(strictjson.parse_object(raw, "bundle"), _BUNDLE_FIELDS))
+        return _envelope(fields_of(strictjson.parse_object(raw, "bundle"), _BUNDLE_FIELDS))
     except Damaged as error:
         raise Refused(f"the Sigstore bundle is malformed: {error.what}", got=error.got) from error
 
@@ -161,17 +161,17 @@ def _envelope(bundle: dict[str, Any]) -> Envelope:
         raise Damaged("unsupported version or type", expected=MEDIA_TYPES[0], got=printable(media_type, 120))
     if "messageSignature" in bundle:
         raise Refused("a messageSignature covers bytes, not a statement about an image", expected="dsseEnvelope")
-    _check_material(_fields(bundle.get("verificationMaterial"), _MATERIAL_FIELDS))
-    envelope = _fields(bundle.get("dsseEnvelope"), ("payload", "payloadType", "signatures"))
+    _check_material(fields_of(bundle.get("verificationMaterial"), _MATERIAL_FIELDS))
+    envelope = fields_of(bundle.get("dsseEnvelope"), ("payload", "payloadType", "signatures"))
     payload_type = strictjson.string(envelope.get("payloadType"), "payloadType")
     if payload_type != PAYLOAD_TYPE:
         raise Refused("the Sigstore bundle's payload has the wrong type", expected=PAYLOAD_TYPE, got=printable(payload_type, 120))
     signatures = strictjson.array(envelope.get("signatures"), "signatures")
     if len(signatures) != 1:
         raise Refused("not exactly one signature in the Sigstore bundle", expected="1", got=str(len(signatures)))
-    signature = _fields(signatures[0], ("sig", "keyid"))
+    signature = fields_of(signatures[0], ("sig", "keyid"))
     strictjson.string(signature.get("keyid", ""), "keyid")
-    return Envelope(_data(envelope.get("payload")), _data(signature.get("sig")))
+    return Envelope(data_of(envelope.get("payload")), data_of(signature.get("sig")))
 
 
 def _check_material(material: dict[str, Any]) -> None:
@@ -179,9 +179,9 @@ def _check_material(material: dict[str, Any]) -> None:
     if ("publicKey" in material) == ("certificate" in material):
         raise Damaged("not exactly one of publicKey and certificate")
     if "publicKey" in material:
-        strictjson.string(_fields(material["publicKey"], ("hint",)).get("hint", ""), "hint")
+        strictjson.string(fields_of(material["publicKey"], ("hint",)).get("hint", ""), "hint")
     else:
-        _data(_fields(material["certificate"], ("rawBytes",)).get("rawBytes"))
+        data_of(fields_of(material["certificate"], ("rawBytes",)).get("rawBytes"))
     strictjson.array(material.get("tlogEntries", []), "tlogEntries")
 
 
@@ -194,7 +194,8 @@ def _subject(value: object) -> Subject:
     return Subject(sha256, strictjson.string(subject.get("name", ""), "name"))
 
 
-def _fields(value: object, known: Collection[str]) -> dict[str, Any]:
+def fields_of(value: object, known: Collection[str]) -> dict[str, Any]:
+    """An object that has no other fields than these. Raises ``Damaged``."""
     fields = strictjson.mapping(value, "bundle")
     unknown = [name for name in fields if name not in known]
     if unknown:
@@ -202,7 +203,8 @@ def _fields(value: object, known: Collection[str]) -> dict[str, Any]:
     return fields
 
 
-def _data(value: object) -> bytes:
+def data_of(value: object) -> bytes:
+    """Bytes, not none, in base64. Raises ``Damaged``."""
     data = decode_base64(strictjson.string(value, "base64"))
     if not data:
         raise Damaged("not base64")

@@ -16,7 +16,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.planning.attach import Wanted
-from airgap.text import parse_size, printable
+from airgap.text import parse_least_rate, parse_size, printable
 from airgap.trust.judge.hosts import Host
 from airgap.trust.policy.identity import SignedName, is_reference, is_remap_prefix
 from airgap.trust.policy.unnamed import read_scope
@@ -60,6 +60,7 @@ def rows() -> Iterator[Parser]:
         "platform": (Platform.parse, (b"linux/arm/v7",), ("oci.descriptor:Platform.parse",)),
         "place": (Place.parse, (b"oci:dir:name", b"docker-archive:file@0", b"containers-storage:a"), ("oci.places:Place.parse",)),
         "size": (parse_size, (b"4GiB", b"1.5 GB"), ("text:parse_size",)),
+        "rate": (parse_least_rate, (b"10MB/s", b"0"), ("text:parse_rate", "text:parse_least_rate")),
         "stream": (names.check_stream, (b"prod-site",), ()),
         "volume size": (names.volume_size, (b"fat32", b"4GB"), ()),
         "version": (Version.parse, (b"v1.2.3-rc.1+b",), ("lists.semver:Version.parse",)),

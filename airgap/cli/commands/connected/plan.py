@@ -22,7 +22,7 @@ from airgap.delta.candidates import attempts_for, estimate
 from airgap.format import names
 from airgap.planning import preflight
 from airgap.planning.plan import Plan, lay_out, summary
-from airgap.text import human_size, parse_size, plural
+from airgap.text import human_size, parse_rate, plural
 
 
 @grouped
@@ -48,7 +48,7 @@ def plan_command(
 
     Example: airgap plan images.txt --since /srv/prod-site-0001
     """
-    bytes_a_second = parse_size(rate.removesuffix("/s")) if rate else 0
+    bytes_a_second = parse_rate(rate) if rate else 0
     size, how = names.volume_size(volume_size) if volume_size else None, one_of(patch, "--patch", PATCHES)
     console = said.console()
     known = Since(since or (), since_key or (), threads, asking.directory, asking.no_longer_believed)

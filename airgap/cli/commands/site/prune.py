@@ -77,9 +77,7 @@ def prune_command(
         check_replaceable(plan, MAX_PLAN, f"a plan for {spec}", lambda raw: PrunePlan.parse(raw, str(plan)).target == str(spec))
     leasing = turns.leasing(reach.options(threads, console))
     remarks: list[str] = []
-    with memory_of(state) as memory:
-        _check_known(spec, memory)
-    with memory_of(state) as memory, opened_target(spec, reach, threads, console) as store:
+    with memory_of(state) as memory, opened_target(_known(spec, memory), reach, threads, console) as store:
         pruner = Pruner(spec, store, memory, console, threads)
         names: frozenset[str] = frozenset()
         fresh = True
@@ -103,8 +101,8 @@ def prune_command(
     console.result(facts, noted + shown, "prune-result")
 
 
-def _check_known(spec: StoreSpec, memory: State) -> None:
-    """A target that is not there and was never imported into is a mistake in its name."""
+def _known(spec: StoreSpec, memory: State) -> StoreSpec:
+    """The target; one that is not there and was never imported into is a mistake in its name. Raises ``UsageError``."""
     known = memory.generations.targets()
     if isinstance(spec, LayoutTarget) and str(spec) not in known and not fsio.is_there(spec.directory):
         raise UsageError(
@@ -112,6 +110,7 @@ def _check_known(spec: StoreSpec, memory: State) -> None:
             where=str(spec),
             expected=f"a target as given to import: {listing(list(known), 5)}" if known else "a target as given to import",
         )
+    return spec
 
 
 @contextlib.contextmanager
