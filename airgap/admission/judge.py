@@ -36,7 +36,12 @@ def verdicts(store: BundleStore, closures: Sequence[Closure], terms: Terms) -> l
     content = _Carried(store)
     cases = [Case(closure.image, closure.instances, content) for closure in closures]
     with ImageJudge(
-        terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed=terms.unnamed
+        terms.policy,
+        terms.read_key,
+        require_signed=terms.require_signed,
+        now=terms.now,
+        unnamed=terms.unnamed,
+        trusted_root=terms.trusted_root,
     ) as judge:
         return [judge_instance(case, one, gather(case, one.digest), judge) for case in cases for one in case.instances]
 

@@ -33,6 +33,7 @@ from airgap.trust.policy.requirements import (
 )
 from airgap.trust.policy.scopes import requirements_for_image
 from airgap.trust.policy.unnamed import Permission, UnnamedSignatures
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 _Sigstore: TypeAlias = SigstoreSignature | SigstoreBundle
 _Signature = TypeVar("_Signature", bound=GpgSignature | _Sigstore)
@@ -120,6 +121,7 @@ class ImageJudge:
         require_signed: an image is accepted only if at least one requirement asked for a signature.
         now: when certificates of the site's own CA must be valid.
         unnamed: for which images key and digest of a cosign 3 bundle are enough that names no image.
+        trusted_root: what the site trusts of a Sigstore instance; None: nothing.
     """
 
     def __init__(
@@ -130,8 +132,10 @@ class ImageJudge:
         require_signed: bool = False,
         now: datetime | None = None,
         unnamed: UnnamedSignatures | None = None,
+        trusted_root: TrustedRoot | None = None,
     ) -> None:
         self._policy = policy
+        self._trusted_root = trusted_root
         self._require_signed = require_signed
         self._unnamed = unnamed or UnnamedSignatures()
         self._now = now or datetime.now(UTC)
@@ -197,7 +201,15 @@ class ImageJudge:
         if isinstance(found, SigstoreSignature):
             return _Good(check_sigstore(requirement, reference, evidence, found, self._keys, self._now))
         permission = self._unnamed.permission(reference)
-        vouched = check_bundle(requirement, reference, evidence, found, self._keys, accept_unnamed=permission.accepted)
+        vouched = check_bundle(
+            requirement,
+            reference,
+            evidence,
+            found,
+            self._keys,
+            accept_unnamed=permission.accepted,
+            trusted_root=self._trusted_root,
+        )
         return _Good(vouched.key, None if vouched.named else permission)
 
 

@@ -21,6 +21,7 @@ from airgap.trust.keys.signatures import PublicKey, verify_by_curve
 from airgap.trust.policy.fields import decode_base64
 from airgap.trust.policy.identity import accepts
 from airgap.trust.policy.requirements import SignedIdentity, SigstoreSigned
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 MEDIA_TYPES = (SIGSTORE_BUNDLE, "application/vnd.dev.sigstore.bundle+json;version=0.3")
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -54,6 +55,14 @@ class Vouched:
 
     key: str
     named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedStatement:
+    """An in-toto statement whose signature satisfies a requirement, not yet parsed, and who signed it, for people."""
+
+    payload: bytes
+    signer: str
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -105,25 +114,41 @@ def check_bundle(
     keys: KeyStore,
     *,
     accept_unnamed: bool = False,
+    trusted_root: TrustedRoot | None = None,
 ) -> Vouched:
     """Check one bundle, in the order of the other signatures: signature, statement, digest, name.
 
     Args:
         accept_unnamed: key and digest are enough for a bundle that names no image; one that names another image stays refused.
+        trusted_root: what the site trusts of a Sigstore instance; None: nothing.
 
     Raises:
         Refused: it does not satisfy the requirement.
         AirgapError: the requirement's keys cannot be had.
     """
-    candidates = _keys(requirement, keys)
-    envelope = read_bundle(bundle.raw)
-    key = _signer(envelope, candidates)
+    signed = signed_statement(requirement, bundle, keys, trusted_root)
     wanted = evidence.manifest_digest.hex
-    names = [subject.name for subject in read_statement(envelope.payload) if subject.sha256 == wanted]
+    names = [subject.name for subject in read_statement(signed.payload) if subject.sha256 == wanted]
     if not names:
         raise Refused("the Sigstore bundle is for another manifest", expected=evidence.manifest_digest)
     named = _check_names(names, requirement.identity, reference, accept_unnamed=accept_unnamed)
-    return Vouched(f"{key.kind} key {key.id}", named)
+    return Vouched(signed.signer, named)
+
+
+def signed_statement(
+    requirement: SigstoreSigned, bundle: SigstoreBundle, keys: KeyStore, trusted_root: TrustedRoot | None = None
+) -> SignedStatement:
+    """The payload of a bundle's envelope, once its signature satisfies the requirement. What it states is not looked at.
+
+    Raises:
+        Refused: it does not satisfy the requirement.
+        AirgapError: the requirement's keys cannot be had.
+    """
+    del trusted_root
+    candidates = _keys(requirement, keys)
+    envelope = read_bundle(bundle.raw)
+    key = _signer(envelope, candidates)
+    return SignedStatement(envelope.payload, f"{key.kind} key {key.id}")
 
 
 def _keys(requirement: SigstoreSigned, keys: KeyStore) -> tuple[PublicKey, ...]:

@@ -1,0 +1,1 @@
+"""Keyless signatures, judged offline by a trusted root of the site's own."""
