@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ class Cargo:
     """What is carried: a lock, or what the list's entries and rules over tags stand for; with files that become referrers.
 
     It is read at ``source``; ``tags`` lists what the rules choose from, ``lookaside`` has GPG signatures beside the registries.
+    ``left_out`` is what the list asks for besides, a sentence each; the lock remembers it.
     """
 
     wanted: Sequence[Wish] | Lock
@@ -62,6 +63,7 @@ class Cargo:
     tags: Tags | None = None
     lookaside: Lookaside | None = None
     attached: Sequence[Attached] = ()
+    left_out: tuple[str, ...] = ()
 
     def lock(self, progress: Progress, threads: int, created: str | None = None) -> Lock:
         """Pin every reference; ``created`` is for what is attached. Raises as ``expand``, ``resolve`` and ``attach``."""
@@ -69,6 +71,7 @@ class Cargo:
         if not isinstance(found, Lock):
             entries = expand(found, self.tags, progress)
             found = resolve(entries, self.source, progress, threads, self.lookaside, near_tags(self.tags))
+            found = replace(found, remarks=(*self.left_out, *found.remarks))
         return attach(found, self.attached, created)
 
 

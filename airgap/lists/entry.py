@@ -113,11 +113,13 @@ class Wishes:
         wanted: entries and selections in the order of the lists.
         registries: settings, one for a registry at most, and of one mind about a host.
         notices: what a list asks for that is not done, one line each; nothing is missing from the bundle because of it.
+        left_out: what a list asks for that is missing from the bundle by the operator's word, one line each.
     """
 
     wanted: tuple[Wish, ...] = ()
     registries: tuple[RegistrySettings, ...] = ()
     notices: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def for_platforms(self, platforms: Sequence[Platform]) -> Wishes:
         """The same for some platforms only, except where a list itself says which."""
@@ -146,7 +148,8 @@ def merge_wishes(lists: Iterable[Wishes]) -> Wishes:
     first = {wish_key(wish): wish for wish in reversed(wanted)}
     kept = tuple(wish for wish in wanted if first[wish_key(wish)] is wish)
     notices = tuple(dict.fromkeys(notice for one in all_lists for notice in one.notices))
-    return Wishes(kept, _merge_settings(settings for one in all_lists for settings in one.registries), notices)
+    left_out = tuple(dict.fromkeys(line for one in all_lists for line in one.left_out))
+    return Wishes(kept, _merge_settings(settings for one in all_lists for settings in one.registries), notices, left_out)
 
 
 def wish_key(wish: Wish) -> Any:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from airgap.errors import UsageError
-from airgap.lists import hauler, imgpkg, ocmirror
 from airgap.lists.entry import Entry, Wishes, merge_wishes
+from airgap.lists.kinds import charts, gitlabci, hauler, imgpkg, ocmirror, regsync, zarf
+from airgap.lists.kinds.skopeosync import is_skopeo_sync, parse_skopeo_sync
 from airgap.lists.mistakes import Mistakes, Spot
 from airgap.lists.placed import Places, by_name, placed_images
-from airgap.lists.skopeosync import is_skopeo_sync, parse_skopeo_sync
 from airgap.lists.values import MAX_ENTRIES, too_many, wished_reference
-from airgap.lists.yamllist import TOP_KEYS, parse_yaml_list
+from airgap.lists.yamllist import parse_yaml_list
 from airgap.lists.yamltree import ListReader, compose, peek
 from airgap.oci.places import is_place
 from airgap.yamlnodes.nodes import Node, text_of
@@ -33,10 +34,25 @@ _MANIFESTS: tuple[tuple[str, str, tuple[str, ...], _Parser], ...] = (
     (ocmirror.GROUP, ocmirror.KIND, ocmirror.VERSIONS, ocmirror.parse_oc_mirror),
     (imgpkg.GROUP, imgpkg.KIND, imgpkg.VERSIONS, imgpkg.parse_images_lock),
 )
-_KINDS = "kind: Images (hauler), ImageSetConfiguration (oc-mirror) or ImagesLock (imgpkg)"
+_KINDS = "kind: Images (hauler), ImageSetConfiguration (oc-mirror), ImagesLock (imgpkg) or ZarfPackageConfig (zarf)"
+#: Files that say by their shape what they are; the first that fits reads it. skopeo's is asked last: it has no key of its own.
+_SHAPES: tuple[tuple[Callable[[Node], bool], _Parser], ...] = (
+    (regsync.is_regsync, regsync.parse_regsync),
+    (charts.is_helmfile, charts.parse_helmfile),
+    (charts.is_chart, charts.parse_chart),
+    (gitlabci.is_gitlab_ci, gitlabci.parse_gitlab_ci),
+)
 
 
-def parse_list(data: bytes, name: str, places: Places = by_name, expand: Callable[[str], str] = str) -> Wishes:
+def parse_list(
+    data: bytes,
+    name: str,
+    places: Places = by_name,
+    expand: Callable[[str], str] = str,
+    *,
+    values: Mapping[str, str] | None = None,
+    allows_left_out: bool = False,
+) -> Wishes:
     """Read an image list of any kind that docs/lists.md names.
 
     Args:
@@ -44,6 +60,8 @@ def parse_list(data: bytes, name: str, places: Places = by_name, expand: Callabl
         name: the file's name, for messages and origins.
         places: tells which images a place means that is not a registry.
         expand: what a short name is an alias of (containers-registries.conf(5), "aliases").
+        values: what templates in the lists of other tools stand for.
+        allows_left_out: leave out what such a list asks for and airgap does not carry, and say so (``Wishes.left_out``).
 
     Raises:
         UsageError: the list has a mistake (with file:line:column) or several (all of them in one error), or is empty.
@@ -53,7 +71,9 @@ def parse_list(data: bytes, name: str, places: Places = by_name, expand: Callabl
         raise UsageError("the image list is too large", where=mistakes.name, expected=f"at most {MAX_INPUT} bytes")
     text = _decode(data, mistakes)
     if _looks_like_yaml(text):
-        wishes = _parse_yaml(text, ListReader(mistakes, places=places, expand=expand))
+        reader = ListReader(mistakes, places=places, expand=expand, values=values or {}, allows_left_out=allows_left_out)
+        wishes = _parse_yaml(text, reader)
+        wishes = replace(wishes, notices=(*wishes.notices, *reader.notices), left_out=tuple(reader.left_out))
     else:
         wishes = Wishes(tuple(_parse_text(text, mistakes, places, expand)))
     mistakes.raise_any()
@@ -116,7 +136,7 @@ def _looks_like_yaml(text: str) -> bool:
 
 def _parse_yaml(text: str, reader: ListReader) -> Wishes:
     mistakes = reader.mistakes
-    documents = compose(text, mistakes)
+    documents = compose(text, mistakes, lenient=_may_have_aliases)
     found = [_document(root, reader) for root in documents]
     mistakes.raise_any()
     for count, wish in enumerate(wish for one in found for wish in one.wanted):
@@ -125,6 +145,11 @@ def _parse_yaml(text: str, reader: ListReader) -> Wishes:
             too_many(Spot(line, 1), mistakes)
             return Wishes()
     return found[0] if len(found) == 1 else merge_wishes(found)
+
+
+def _may_have_aliases(root: Node) -> bool:
+    """Whether a document is of a tool whose users write anchors and aliases; in what is written for airgap they are mistakes."""
+    return text_of(peek(root).get("kind")) in zarf.KINDS or any(fits(root) for fits, _ in _SHAPES)
 
 
 def _document(root: Node, reader: ListReader) -> Wishes:
@@ -136,13 +161,15 @@ def _document(root: Node, reader: ListReader) -> Wishes:
                 reader.wrong(top["apiVersion"], f"an unknown version of {kind}", " or ".join(versions), got=group)
                 return Wishes()
             return parser(root, reader)
+    if kind in zarf.KINDS:
+        return zarf.parse_zarf(root, reader)
     if "kind" in top:
         hint = "airgap discover finds the images in Kubernetes manifests"
         reader.wrong(top["kind"], "not an image list", _KINDS, got=f"{group} {kind}".strip(), hint=hint)
         return Wishes()
-    if not any(key in top for key in TOP_KEYS) and is_skopeo_sync(root):
-        return parse_skopeo_sync(root, reader)
-    return parse_yaml_list(root, reader)
+    shapes = () if "images" in top else (*_SHAPES, (is_skopeo_sync, parse_skopeo_sync))
+    parse = next((parse for fits, parse in shapes if fits(root)), parse_yaml_list)
+    return parse(root, reader)
 
 
 def _parse_text(text: str, mistakes: Mistakes, places: Places, expand: Callable[[str], str]) -> list[Entry]:

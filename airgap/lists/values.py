@@ -16,6 +16,8 @@ from airgap.oci.places import is_place
 from airgap.oci.reference import Reference, Repository, is_path
 from airgap.yamlnodes.nodes import Node
 
+#: What Helm writes before an artifact in a registry, which is an image to us.
+OCI = "oci://"
 #: No image list may ask for more images.
 MAX_ENTRIES = 100_000
 
@@ -26,13 +28,15 @@ _PLATFORM = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){1,2}", re.I
 def wished_reference(
     text: str, spot: Spot, mistakes: Mistakes, registry: str = "", expand: Callable[[str], str] = str
 ) -> Reference | None:
-    """A reference, with or without skopeo's ``docker://`` before it; None when it is a mistake.
+    """A reference, with or without skopeo's ``docker://`` or Helm's ``oci://`` before it; None when it is a mistake.
+
+    A version with ``+`` has ``_`` in its tag, for a tag cannot have the other.
 
     Args:
         registry: where names without a host are; Docker Hub when empty.
         expand: what short names are aliases of, when ``registry`` is empty.
     """
-    name = text.removeprefix("docker://")
+    name = text.removeprefix(OCI).replace("+", "_") if text.startswith(OCI) else text.removeprefix("docker://")
     name = name if registry else expand(name)
     try:
         return Reference.parse(name if begins_with_host(name) or not registry else f"{registry}/{name}")
@@ -45,7 +49,7 @@ def wished_repository(
     text: str, spot: Spot, mistakes: Mistakes, registry: str = "", expand: Callable[[str], str] = str
 ) -> Repository | None:
     """A repository, without tag and digest; None when it is a mistake."""
-    if "@" in text or ":" in text.removeprefix("docker://").rpartition("/")[2]:
+    if "@" in text or ":" in text.removeprefix("docker://").removeprefix(OCI).rpartition("/")[2]:
         mistakes.add(spot, "not a valid repository", expected="a name without tag and digest, like quay.io/team/app", got=text)
         return None
     reference = wished_reference(text, spot, mistakes, registry, expand)

@@ -62,5 +62,8 @@ class Place:
 
 
 def is_place(text: str) -> bool:
-    """Whether a text names a place other than a registry. An image called ``oci`` is written ``docker.io/library/oci``."""
-    return text.partition(":")[0] in TRANSPORTS and ":" in text
+    """Whether a text names a place other than a registry. An image called ``oci`` is written ``docker.io/library/oci``.
+
+    ``oci://HOST/...`` is how Helm writes an artifact in a registry.
+    """
+    return text.partition(":")[0] in TRANSPORTS and ":" in text and not text.startswith("oci://")

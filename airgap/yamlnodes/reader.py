@@ -34,10 +34,14 @@ class NodeReader:
             return "nothing"
         return f"{node.kind} {node.text!r}" if self._shows_values else "a single value"
 
-    def pairs(self, node: Node, key: str, expected: str = "a mapping") -> Iterator[tuple[str, Node, Node]]:
+    def pairs(self, node: Node, where: str, expected: str = "a mapping") -> Iterator[tuple[str, Node, Node]]:
         """The pairs of a mapping with free keys: key, its node, value. Nothing, and a mistake, when it is not one."""
         if not isinstance(node, Fields):
-            self.wrong(node, f"{key}: has the wrong type", expected)
+            self.wrong(node, f"{where}: has the wrong type", expected)
+            return
+        if not node.keys:  # read leniently, where the last value of a key is the one that counts
+            for key, value in dict(node.entries).items():
+                yield key, Scalar(key, value.line, value.column, tag="str"), value
             return
         seen: set[str] = set()
         for key_node, (_, value) in zip(node.keys, node.entries, strict=True):

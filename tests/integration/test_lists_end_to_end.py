@@ -114,6 +114,8 @@ def named(tags: dict[str, str]) -> list[str]:
         ("lists/hauler.yaml", ["edge/agent:0.9", "shop/api:2.1", "shop/web:1.0"]),
         ("lists/imageset-config.yaml", ["shop/web:1.0", "tools/migrate:3.4"]),
         ("lists/imageset-config-v1.yaml", ["shop/api:2.1"]),
+        ("lists/regsync.yml", ["shop/api:2.1", "shop/web:1.0"]),
+        ("lists/gitlab-ci.yml", ["edge/agent:0.9", "shop/api:2.1", "shop/web:1.0"]),
     ],
 )
 def test_the_sample_of_each_kind_arrives(shop: Shop, sample: str, tags: list[str]) -> None:

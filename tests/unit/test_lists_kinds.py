@@ -66,6 +66,35 @@ def shown(wishes: Wishes) -> list[str]:
             ],
             [],
         ),
+        (
+            "zarf.yaml",
+            ["localhost:5000/shop/web:1.0", "localhost:5000/shop/api:2.1", "localhost:5000/edge/agent:0.9"],
+            [],
+        ),
+        (
+            "regsync.yml",
+            ["localhost:5000/shop/web:1.0", r"localhost:5000/shop/api: regex ^(?:2\..*)$; exclude-regex ^(?:.*-rc.*)$"],
+            [],
+        ),
+        (
+            "gitlab-ci.yml",
+            [
+                "localhost:5000/shop/api:2.1",
+                "localhost:5000/shop/api:2.1",
+                "localhost:5000/edge/agent:0.9",
+                "localhost:5000/shop/web:1.0",
+            ],
+            [],
+        ),
+        ("Chart.yaml", ["localhost:5000/shop/web:1.0", "localhost:5000/shop/api:2.1"], []),
+        (
+            "helmfile.yaml",
+            ["localhost:5000/charts/web:1.4.0", "localhost:5000/charts/api: semver ~2.1; newest 1"],
+            [
+                "helmfile.yaml:8: the images that the chart needs are not known from here (airgap discover)",
+                "helmfile.yaml:11: the images that the chart needs are not known from here (airgap discover)",
+            ],
+        ),
     ],
 )
 def test_the_sample_of_each_kind_asks_for_what_it_shows(name: str, wanted: list[str], notices: list[str]) -> None:
@@ -137,7 +166,8 @@ def test_skopeo_yaml_is_told_by_its_content(host: str) -> None:
         (HAULER + "    - {name: a, platform: amd64}\n", "5:27", "linux/arm64"),
         (HAULER + "    - {name: a, plaftorm: linux/amd64}\n", "5:17", "platform"),
         (HAULER + "    - a\n", "5:7", "a mapping"),
-        (HAULER.replace("Images", "Charts").replace("images", "charts") + "    - {name: x}\n", "2:7", "kind: Images"),
+        (HAULER.replace("Images", "Files").replace("images", "files") + "    - {path: x}\n", "2:7", "kind: Files is not carried"),
+        (HAULER.replace("Images", "Charts").replace("images", "charts") + "    - {name: x}\n", "5:14", "chart x is not carried"),
         (HAULER.replace("/v1", "/v9") + "    - {name: x}\n", "1:13", "content.hauler.cattle.io/v1"),
         (HAULER.replace("spec:\n  images:\n", "spec: {}\n"), "1:1", "spec: with images:"),
         (HAULER + "    - {name: a}\nmetadata: {annotations: {hauler.dev/platform: all}}\n", "6:47", "linux/arm64"),

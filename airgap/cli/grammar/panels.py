@@ -5,6 +5,7 @@ from __future__ import annotations
 #: Headings in the order of the help, each with its options. A test holds that every option has one.
 _PANELS = {
     "What": "stream platform without attach resend lock update allow-lost-signatures strict include-possible ignore apply keep "
+    "values allow-left-out "
     "unlisted remove-new partial repair dry-run names scan source repository trust-manifests deep held-at subset custody "
     "generations limit show list format mode exact site type check-only python glibc all user password-stdin bundle any media rate "
     "namespace for",

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from airgap import fsio
 from airgap.admission.site import read_revoked
 from airgap.admission.terms import Terms
 from airgap.archives import PlacedSource
@@ -19,7 +20,9 @@ from airgap.cli.options import inputs
 from airgap.cli.options.stores import Reach
 from airgap.cli.terminal.console import Console
 from airgap.exporter.request import Cargo
+from airgap.limits import MAX_SETTINGS
 from airgap.lists import RegistrySettings, Wish
+from airgap.lists.templatevalues import parse_values
 from airgap.lookaside import LookasideConfig, LookasideReader
 from airgap.oci.image import kinds_without
 from airgap.planning.attach import Attached
@@ -55,6 +58,19 @@ class Asking:
             "the lock.",
         ),
     ] = None
+    values: Annotated[
+        Path | None,
+        typer.Option(
+            "--values", metavar="FILE", help="Values (YAML, NAME: VALUE) for the templates in lists of Zarf and GitLab CI."
+        ),
+    ] = None
+    allow_left_out: Annotated[
+        bool,
+        typer.Option(
+            "--allow-left-out",
+            help="Go on without what a list of another tool asks for and airgap does not carry; each is named.",
+        ),
+    ] = False
     registries_d: Annotated[
         Path | None,
         typer.Option("--registries-d", metavar="DIR", help="registries.d that says where GPG signatures of images are stored."),
@@ -108,11 +124,23 @@ class Asking:
         """
         with diagnosing(console, threads), OpenPlaces(self.places(console)) as places:
             without = kinds_without(self.without or ())
-            found = inputs.read_lists(lists, self.platform or (), places.images, reach.rules.expand, without)
+            given = None
+            if self.values is not None:
+                given = parse_values(fsio.read_input(self.values, MAX_SETTINGS, "file of values"), printable(str(self.values)))
+            found = inputs.read_lists(
+                lists,
+                self.platform or (),
+                places.images,
+                reach.rules.expand,
+                without,
+                values=given,
+                allows_left_out=self.allow_left_out,
+            )
             wanted, settings = (found, ()) if isinstance(found, Lock) else (found.wanted, found.registries)
+            left_out = () if isinstance(found, Lock) else found.left_out
             for notice in () if isinstance(found, Lock) else found.notices:
                 console.say(notice)
-            yield Asked(self, places, wanted, settings)
+            yield Asked(self, places, wanted, settings, left_out)
 
     def source(self, places: OpenPlaces, store: MirroredSource, wanted: Lock | Sequence[Wish]) -> PlacedSource:
         """What is wanted, from its places and the registries; GPG signatures are where registries.d says. Raises ``UsageError``."""
@@ -129,17 +157,19 @@ class Asked:
         places: the places that lists name, open; a lock's are opened for ``cargo``.
         wanted: the lists together, or the lock.
         settings: what the lists say about registries.
+        left_out: what the lists ask for and airgap does not carry, a line each.
     """
 
     options: Asking
     places: OpenPlaces
     wanted: Lock | Sequence[Wish]
     settings: Sequence[RegistrySettings]
+    left_out: tuple[str, ...] = ()
 
     def cargo(self, store: MirroredSource, attached: Sequence[Attached] = ()) -> Cargo:
         """All of it with where it comes from; opens the places that a lock names. Raises as ``open_place``."""
         source = self.options.source(self.places, store, self.wanted)
-        return Cargo(self.wanted, source, store, source, attached)
+        return Cargo(self.wanted, source, store, source, attached, self.left_out)
 
 
 def remark_lines(remarks: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -65,11 +65,15 @@ def read_lists(
     places: Places,
     expand: Callable[[str], str] = str,
     without: frozenset[str] = frozenset(),
+    *,
+    values: Mapping[str, str] | None = None,
+    allows_left_out: bool = False,
 ) -> Wishes | Lock:
     """Read one lock, or one or several lists of any kind; ``-`` is standard input.
 
     A place such as ``oci-archive:FILE`` counts as a list with one line. ``places`` tells which images a place means, ``expand``
-    what a short name is an alias of; ``without`` names kinds of attachments to leave out, whatever a list says.
+    what a short name is an alias of; ``without`` names kinds of attachments to leave out, whatever a list says. ``values`` and
+    ``allows_left_out`` are for the lists of other tools, as in ``parse_list``.
 
     Raises:
         UsageError: a mistake in a list, lists that contradict each other, or a lock among several inputs.
@@ -85,7 +89,8 @@ def read_lists(
                 raise UsageError("a lock cannot be combined with anything else", where=shown, expected=expected)
             return Lock.from_bytes(data, shown)
         try:
-            found.append(parse_list(data, shown, places, expand).for_platforms(wanted).without(without))
+            wishes = parse_list(data, shown, places, expand, values=values, allows_left_out=allows_left_out)
+            found.append(wishes.for_platforms(wanted).without(without))
         except UsageError as error:
             mistakes.append(error)
     if mistakes:

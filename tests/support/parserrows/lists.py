@@ -7,6 +7,7 @@ from typing import Any
 
 from airgap.lists import merge_wishes, parse_list
 from airgap.lists.renames import read_rules
+from airgap.lists.templatevalues import parse_values
 from airgap.naming.renaming import parse_rules
 from airgap.oci.reference import Reference
 from tests.support import parserseeds as seeds
@@ -58,14 +59,28 @@ def rows() -> Iterator[Parser]:
             "folded lines": repeated("a\n ", b"images: ["),
             "two digests of a tag": numbered("a/b:t%d@%s\na/b:t%d@sha256:" + "0" * 64 + "\n"),
             "platforms that differ": numbered("- {name: a/b, platforms: [linux/a%d]}\n", "images:\n"),
+            "components": numbered("- {images: [a/b:%d]}\n", "kind: ZarfPackageConfig\ncomponents:\n"),
+            "templates": repeated("###ZARF_A###", b"kind: ZarfPackageConfig\ncomponents: [{images: [", b"]}]"),
+            "entries of sync": numbered("- {source: a/b:%d, type: image}\n", "sync:\n"),
+            "sets of tags": numbered("{allow: [v%d]}", "sync: [{source: a/b, type: repository, tagSets: [", "]}]", ","),
+            "templates of sync": repeated('{{env "A"}}', b"sync: [{source: '", b"', type: image}]"),
+            "jobs": numbered("j%d: {image: a/b, script: [x]}\n"),
+            "variables": repeated("$A", b"variables: {A: $A$A}\nj: {script: [x], image: ", b"}"),
+            "releases": numbered("- {chart: 'oci://a.b/c%d', version: 1.0.0}\n", "releases:\n"),
+            "annotations": numbered("- a/b:%d\n  ", "apiVersion: v2\nname: x\nversion: 1.0.0\nannotations:\n  images: |\n  "),
         },
         (
             "airgap.lists.parse:parse_list",
             "airgap.lists.yamllist:parse_yaml_list",
-            "airgap.lists.hauler:parse_hauler",
-            "airgap.lists.ocmirror:parse_oc_mirror",
-            "airgap.lists.imgpkg:parse_images_lock",
-            "airgap.lists.skopeosync:parse_skopeo_sync",
+            "airgap.lists.kinds.hauler:parse_hauler",
+            "airgap.lists.kinds.ocmirror:parse_oc_mirror",
+            "airgap.lists.kinds.imgpkg:parse_images_lock",
+            "airgap.lists.kinds.skopeosync:parse_skopeo_sync",
+            "airgap.lists.kinds.zarf:parse_zarf",
+            "airgap.lists.kinds.regsync:parse_regsync",
+            "airgap.lists.kinds.gitlabci:parse_gitlab_ci",
+            "airgap.lists.kinds.charts:parse_chart",
+            "airgap.lists.kinds.charts:parse_helmfile",
             "airgap.lists.yamllist:read_pattern",
             "airgap.lists.yamllist:read_range",
             "airgap.lists.values:read_reference",
@@ -73,6 +88,13 @@ def rows() -> Iterator[Parser]:
             "airgap.lists.values:read_repository",
             "airgap.lists.values:read_platform",
         ),
+    )
+    yield Parser(
+        "values of templates",
+        lambda raw: parse_values(raw, "values"),
+        (b"A: 1\nb: two\n", b"package: {create: {set: {a: '1'}}}\n"),
+        {"values": numbered("k%d: v\n"), "depth": repeated("{a: ", b"")},
+        ("airgap.lists.templatevalues:parse_values",),
     )
     rules = b"prefix=docker.io=hub\nimage=quay.io/a/b:1=c:2\nregex=(.*)=x/\\1\nstrip-host\nflatten=2\n"
     yield Parser(

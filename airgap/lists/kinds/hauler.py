@@ -1,17 +1,19 @@
-"""Hauler's manifests of kind ``Images`` (content.hauler.cattle.io/v1 and v1alpha1).
+"""Hauler's manifests of kind ``Images`` and ``Charts`` (content.hauler.cattle.io/v1 and v1alpha1).
 
     kind: Images
     metadata: {name: x, annotations: {hauler.dev/registry: quay.io, hauler.dev/platform: linux/amd64}}
     spec: {images: [{name: busybox:stable, platform: linux/amd64, key: cosign.pub}]}
 
-Names, platforms and the default registry are taken as they are; what verifies or renames is answered with a notice.
+Names, platforms and the default registry are taken as they are; what verifies or renames is answered with a notice. Of charts,
+those in a registry are carried; files, and the images that Hauler would find inside charts, are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airgap.lists.entry import Entry, Wishes
+from airgap.lists.entry import Entry, Wish, Wishes
+from airgap.lists.kinds.charts import wished_chart
 from airgap.lists.values import read_platform, read_reference, wished_registry
 from airgap.lists.yamltree import ListReader, peek, spot_of
 from airgap.oci.descriptor import Platform
@@ -28,11 +30,27 @@ _VERIFIES = (
     "certificate-oidc-issuer",
     "certificate-oidc-issuer-regexp",
     "certificate-github-workflow-repository",
+    "ca-file",
+    "insecure-skip-tls-verify",
 )
 _UNDONE = {
     **dict.fromkeys(_VERIFIES, "signatures are carried and checked against the policy.json of the site"),
     "rewrite": "import --map sets the names at the destination",
 }
+_CHART_SETTINGS = (
+    *(
+        "rewrite",
+        "valuesFiles",
+        "platform",
+        "add-dependencies",
+        "exclude-extras",
+        "verify",
+        "keyring",
+        "usernameEnv",
+        "passwordEnv",
+    ),
+    *("passwordEnv", "passCredentialsAll", "certFile", "keyFile", "caFile", "insecureSkipTLSVerify", "plainHTTP"),
+)
 _TOP = ("apiVersion", "kind", "metadata", "spec")
 
 
@@ -40,9 +58,10 @@ def parse_hauler(root: Node, reader: ListReader) -> Wishes:
     """Read one document of Hauler's; what is wrong with it goes into the reader's mistakes."""
     top = peek(root)
     kind = text_of(top["kind"])
+    if kind == "Charts":
+        return _charts(root, reader)
     if kind != "Images":
-        hint = "remove it from this file and transfer it by other means"
-        reader.wrong(top["kind"], f"{kind} are not carried by airgap", "kind: Images", got=f"kind: {kind}", hint=hint)
+        reader.leave_out(top["kind"], f"kind: {kind}")
         return Wishes()
     fields = reader.fields(root, "the manifest", _TOP)
     defaults, registry, notices = _annotations(fields.get("metadata"), reader)
@@ -52,10 +71,29 @@ def parse_hauler(root: Node, reader: ListReader) -> Wishes:
         return Wishes()
     wanted: list[Entry] = []
     for node in reader.items(spec["images"], "images"):
-        image = reader.fields(node, "an image", ("name", "platform", *_UNDONE))
+        image = reader.taken(node, "an image", ("name", "platform", "exclude-extras", "local", *_UNDONE))
         notices += _undone(image, reader)
         wanted += _entry(node, image, defaults, registry, reader)
     return Wishes(tuple(wanted), (), tuple(notices))
+
+
+def _charts(root: Node, reader: ListReader) -> Wishes:
+    spec = peek(peek(root).get("spec"))
+    if "charts" not in spec:
+        reader.wrong(root, "the manifest has no charts", "spec: with charts: and a list", got=", ".join(spec) or "nothing")
+        return Wishes()
+    wanted: list[Wish] = []
+    for node in reader.items(spec["charts"], "charts"):
+        chart = reader.taken(node, "a chart", ("name", "repoURL", "version", "add-images"), _CHART_SETTINGS)
+        name, url = text_of(chart.get("name")), text_of(chart.get("repoURL")).rstrip("/")
+        if not name:
+            if isinstance(node, Fields):
+                reader.wrong(node, "a chart has no name", "name: and a name", got=", ".join(chart))
+            continue
+        if text_of(chart.get("add-images")).lower() == "true":
+            reader.leave_out(chart["add-images"], f"the images of chart {name}", "list them: airgap discover finds them")
+        wanted += wished_chart(chart["name"], f"{url}/{name}" if url else name, text_of(chart.get("version")), reader)
+    return Wishes(tuple(wanted))
 
 
 def _entry(
@@ -66,9 +104,13 @@ def _entry(
         if isinstance(node, Fields):
             reader.wrong(node, "an image has no name", "name: and a reference", got=", ".join(image))
         return
+    if text_of(image.get("local")).lower() == "true":
+        reader.leave_out(image["local"], f"{text_of(image['name'])} of the local engine", "list it as docker-daemon:NAME")
+        return
+    attachments = frozenset[str]() if text_of(image.get("exclude-extras")).lower() == "true" else None
     reference = read_reference(reader, image["name"], registry)
     if reference is not None:
-        yield Entry(reference, platforms, reader.origin(image["name"]))
+        yield Entry(reference, platforms, reader.origin(image["name"]), attachments)
 
 
 def _annotations(metadata: Node | None, reader: ListReader) -> tuple[tuple[Platform, ...], str, list[str]]:

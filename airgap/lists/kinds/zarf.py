@@ -1,0 +1,99 @@
+"""Zarf's packages (zarf.dev/v1alpha1 and v1beta1): the images and registry charts of all components.
+
+    kind: ZarfPackageConfig
+    metadata: {name: shop, architecture: amd64}
+    components: [{name: web, only: {cluster: {architecture: arm64}}, images: [...], charts: [{name, url: oci://..., version}]}]
+
+``###ZARF_PKG_TMPL_NAME###`` stands for a value that is given (``--values``). The rest of a package that is content is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from airgap.errors import UsageError
+from airgap.lists.entry import Entry, Wish, Wishes
+from airgap.lists.kinds.charts import wished_chart
+from airgap.lists.values import wished_reference
+from airgap.lists.yamltree import ListReader, is_empty, peek, spot_of
+from airgap.oci.descriptor import Platform
+from airgap.yamlnodes.nodes import Fields, Node, text_of
+
+KINDS = ("ZarfPackageConfig", "ZarfInitConfig")
+_TOP_SETTINGS = ("apiVersion", "kind", "build", "constants", "variables", "documentation")
+_SETTINGS = (
+    *("name", "description", "default", "required", "group", "healthChecks", "stateAccess", "actions", "scripts"),
+    "cosignKeyPath",
+)
+_CONTENT = ("files", "repos", "imageArchives", "dataInjections")
+_CHART_SETTINGS = (
+    *("namespace", "releaseName", "noWait", "valuesFiles", "templatedValuesFiles", "variables", "values", "schemaValidation"),
+    "serverSideApply",
+)
+_TEMPLATE = re.compile(r"###ZARF_(?:PKG_TMPL_|PKG_VAR_)?([A-Z0-9_]{1,80})###", re.ASCII)
+_ARCHITECTURE = "PKG_ARCH"
+
+
+def parse_zarf(root: Node, reader: ListReader) -> Wishes:
+    """Read one package; what is wrong with it goes into the reader's mistakes."""
+    top = reader.taken(root, "the package", ("metadata", "components", "values"), _TOP_SETTINGS)
+    if "components" not in top:
+        reader.wrong(root, "the package has no components", "components: and a list", got=", ".join(top) or "nothing")
+        return Wishes()
+    metadata = peek(top.get("metadata"))
+    architecture = _filled(metadata["architecture"], "", reader) if "architecture" in metadata else ""
+    wanted: list[Wish] = []
+    for node in reader.items(top["components"], "components"):
+        wanted += _component(node, architecture, reader)
+    return Wishes(tuple(wanted))
+
+
+def _component(node: Node, architecture: str, reader: ListReader) -> Iterator[Wish]:
+    fields = reader.taken(node, "a component", ("images", "charts", "only", "import", "manifests"), _SETTINGS, _CONTENT)
+    if "import" in fields and not is_empty(fields["import"]):
+        reader.leave_out(fields["import"], "import: (components of another package)", "list that package, too")
+    if "manifests" in fields and not is_empty(fields["manifests"]):
+        # what they name as images stands in images:, too, for Zarf carries no other
+        reader.notices.append(f"{reader.origin(fields['manifests'])}: manifests: are not carried; their images are under images:")
+    only = text_of(peek(peek(fields.get("only")).get("cluster")).get("architecture")) or architecture
+    platforms = _platforms(only, node, reader)
+    for image in reader.items(fields["images"], "images") if _given(fields, "images") else []:
+        text = _filled(image, only, reader)
+        reference = wished_reference(text, spot_of(image), reader.mistakes, "", reader.expand) if text else None
+        if reference is not None:
+            yield Entry(reference, platforms, reader.origin(image))
+    for chart in reader.items(fields["charts"], "charts") if _given(fields, "charts") else []:
+        yield from _chart(chart, only, reader)
+
+
+def _chart(node: Node, architecture: str, reader: ListReader) -> Iterator[Wish]:
+    known = ("name", "version", "url", "repoName", "gitPath", "localPath")
+    fields = reader.taken(node, "a chart", known, _CHART_SETTINGS)
+    if not isinstance(node, Fields):
+        return
+    said = {name: _filled(fields[name], architecture, reader) for name in known if name in fields}
+    url = said.get("url", "")
+    if url.startswith("oci://") and any(name in fields for name in ("version",)):
+        yield from wished_chart(fields["url"], url, said.get("version", ""), reader)
+        return
+    place = url or said.get("localPath", "") or said.get("name", "")
+    yield from wished_chart(node, place.removeprefix("oci://"), said.get("version", ""), reader)
+
+
+def _given(fields: dict[str, Node], name: str) -> bool:
+    return name in fields and not is_empty(fields[name])
+
+
+def _platforms(architecture: str, node: Node, reader: ListReader) -> tuple[Platform, ...]:
+    if not architecture:
+        return ()
+    try:
+        return (Platform.parse(f"linux/{architecture}"),)
+    except UsageError as error:
+        reader.mistakes.add_error(spot_of(node), error)
+        return ()
+
+
+def _filled(node: Node, architecture: str, reader: ListReader) -> str:
+    return reader.filled(node, _TEMPLATE, {_ARCHITECTURE: architecture} if architecture else {})
