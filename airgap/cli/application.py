@@ -43,6 +43,7 @@ _TABLE: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "import": ("site.imports:import_command", "Verify a bundle and load it"),
         "watch": ("site.watch:watch_command", "Import bundles as their volumes arrive"),
         "serve": ("site.serve:serve_command", "Serve a store or a bundle as a read-only registry"),
+        "get": ("site.get:get_command", "Take files and charts out of a registry, store or bundle"),
         "mirror-config": ("site.mirror:mirror_command", "Write the configuration with which hosts pull imported images"),
         "receipt": ("site.receipt:receipt_command", "Record and sign what a registry or store holds"),
         "prune": ("site.prune:prune_command", "Remove what old bundles brought and nothing needs any more"),

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from airgap.errors import UsageError
+from airgap.lists.artifacts import wished_artifacts
 from airgap.lists.entry import Entry, Selection, Wish, Wishes
 from airgap.lists.semver import Range
 from airgap.lists.tags import MAX_CHOSEN, Pattern, TagRule
@@ -32,7 +33,8 @@ from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 #: The kinds of attachments a list can ask for; the tag that lists referrers belongs to the referrers.
 ATTACHMENTS = (*TAG_KINDS.values(), REFERRER, LOOKASIDE)
-TOP_KEYS = ("images", "defaults")
+TOP_KEYS = ("images", "files", "charts", "defaults")
+_CONTENT = ("images", "files", "charts")
 _CHOICES = ("platforms", "attachments", "attachments-from")
 _RULE = ("regex", "semver", "newest", "exclude", "exclude-regex")
 
@@ -51,12 +53,15 @@ def parse_yaml_list(root: Node, reader: ListReader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes."""
     fields = reader.fields(root, "the image list", TOP_KEYS, "a mapping with images: and a list of references")
     defaults = _defaults(fields.get("defaults"), reader)
-    images = fields.get("images")
-    if images is None:
+    if not fields.keys() & set(_CONTENT):
         if isinstance(root, Fields):
             reader.wrong(root, "the list has no images", "images: and a list of references", got=", ".join(fields))
         return Wishes()
-    return Wishes(tuple(wish for node in reader.items(images, "images") for wish in _wishes(node, defaults, reader)))
+    images = reader.items(fields["images"], "images") if "images" in fields else []
+    wanted = [wish for node in images for wish in _wishes(node, defaults, reader)]
+    for name in ("files", "charts"):
+        wanted += wished_artifacts(fields[name], name.removesuffix("s"), reader) if name in fields else ()
+    return Wishes(tuple(wanted))
 
 
 def _defaults(node: Node | None, reader: ListReader) -> _Choices:

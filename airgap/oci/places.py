@@ -9,13 +9,13 @@ from airgap.text import printable
 
 #: Transports whose rest is ``PATH[:NAME]``. skopeo, too, ends the path at the first colon.
 _PATH_AND_NAME = frozenset({"oci", "oci-archive", "docker-archive", "bundle"})
-_PATH = frozenset({"dir"})
+_PATH = frozenset({"dir", "file", "chart"})
 _NAME = frozenset({"containers-storage", "docker-daemon"})
 TRANSPORTS = _PATH_AND_NAME | _PATH | _NAME
 #: What a person may write, for messages.
 EXPECTED = (
     "docker://REF, oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF|:@INDEX], dir:DIR, containers-storage:REF, "
-    "docker-daemon:REF or bundle:DIR[:REF]"
+    "docker-daemon:REF, bundle:DIR[:REF], file:FILE or chart:FILE"
 )
 
 

@@ -73,7 +73,7 @@ KEYS: Keys = {
     "file": ("text", "name or path of a file"),
     "file_count": ("number", "files that were read"),
     "file_names": ("texts", "names of volumes and parity files"),
-    "files": ("objects", "the volumes and parity files of a bundle"),
+    "files": ("objects", "the volumes and parity files of a bundle, or the files that were written"),
     "foreign": ("texts", "files on a medium that are not part of the bundle"),
     "foreign_layers": ("digests", "layers that may not be distributed and that the registry lacks; not carried"),
     "forgotten": ("number", "logins that were removed"),

@@ -59,6 +59,7 @@ _SINGLE: dict[str, tuple[str, str]] = {
         "who carried the imported bundles, with --custody",
         "custody(stream serial digest medium at who where note result vouched)",
     ),
+    "get": ("files taken out of an artifact", "image files(path bytes digest)"),
     "history-generations": (
         "what targets hold, with --generations",
         "generations(target stream serial catalog at in_force pruned moment unsure brought(name digest is_image roots source))",

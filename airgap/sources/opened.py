@@ -20,7 +20,7 @@ from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Source
 from airgap.planning.lock import Lock
 from airgap.sources.places import OpenPlace, PlaceOptions, open_place
-from airgap.text import printable
+from airgap.text import listing, printable
 
 #: Stores that hold many images and tell the one that is meant in the name itself.
 _ENGINES = ("containers-storage", "docker-daemon")
@@ -64,6 +64,19 @@ class OpenPlaces:
         if not found:
             raise _nameless(place)
         return [(Reference.parse(name), place.called(name)) for name in found]
+
+    def image(self, place: Place) -> tuple[Reference, PlacedImage]:
+        """The one image that a place means, and its own reference. Raises as :meth:`images`."""
+        found = self.images(place, None)
+        if len(found) != 1:
+            raise UsageError(
+                "the place holds several images",
+                where=printable(str(place)),
+                expected=f"{printable(str(place))}:NAME",
+                got=listing([str(reference) for reference, _ in found]),
+            )
+        reference, named = found[0]
+        return reference, self._image(named, reference)
 
     def source(self, registry: Source, lookaside: Signatures, wanted: Lock | Sequence[Wish]) -> PlacedSource:
         """One ``Source`` over everything, which is also its ``Lookaside``.

@@ -11,7 +11,17 @@ from typing import Protocol
 from airgap import fsio
 from airgap.admission.door import Signed, UnverifiedBundle, Whole, open_bundle
 from airgap.admission.terms import Terms
-from airgap.archives import DockerArchive, ImageDirectory, PlacedImage, TarTree, copy_from_storage, save_from_daemon
+from airgap.archives import (
+    DockerArchive,
+    ImageDirectory,
+    MadeArtifact,
+    PlacedImage,
+    TarTree,
+    chart_artifact,
+    copy_from_storage,
+    file_artifact,
+    save_from_daemon,
+)
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotFound, Refused, UsageError
 from airgap.fsio import DirectoryTree, Tree
@@ -74,6 +84,8 @@ def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack)
     path = Path(place.path)
     if place.transport == "oci":
         return _layout(LayoutReader(path), DirectoryTree(path))
+    if place.transport in ("file", "chart"):
+        return _MadePlace(file_artifact(path) if place.transport == "file" else chart_artifact(path), path)
     if place.transport == "dir":
         return _DirectoryPlace(ImageDirectory(path))
     if place.transport == "bundle":
@@ -149,6 +161,21 @@ class _DirectoryPlace:
             return self._directory.signatures(digest)
 
         return PlacedImage(self._directory, NAMELESS, root, printable(str(self._directory.path)), signatures)
+
+
+class _MadePlace:
+    """A plain file or a chart: one artifact, whose name the list says."""
+
+    def __init__(self, artifact: MadeArtifact, path: Path) -> None:
+        self._artifact = artifact
+        self._where = printable(str(path))
+
+    def names(self) -> list[str]:
+        return []
+
+    def pick(self, name: str) -> PlacedImage:
+        del name  # the transport has none
+        return PlacedImage(self._artifact, NAMELESS, self._artifact.root, self._where)
 
 
 class _BundlePlace:

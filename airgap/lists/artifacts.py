@@ -1,0 +1,69 @@
+"""``files:`` and ``charts:`` of our own list: what else an installation needs, carried as OCI artifacts.
+
+files:
+  - ./install.sh                                    # airgap.local/files/install.sh:latest
+  - {path: ./tools.tar.gz, name: tools, version: "2.1"}
+charts:
+  - oci://ghcr.io/shop/charts/web:1.4.0             # in a registry: an image like any other
+  - {path: ./api-2.1.0.tgz}                         # airgap.local/charts/api:2.1.0
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from airgap.errors import UsageError
+from airgap.lists.entry import Entry
+from airgap.lists.values import OCI, read_images
+from airgap.lists.yamltree import ListReader, spot_of
+from airgap.oci.places import Place
+from airgap.oci.reference import Reference
+from airgap.yamlnodes.nodes import Fields, Node
+
+#: Where artifacts are said to come from that were made of files: no registry has this name.
+HOST = "airgap.local"
+_CHART = re.compile(r"(.+)-(v?[0-9]+\.[0-9]+\.[0-9]+(?:[-+].*)?)\.tgz", re.ASCII)
+_LATEST = "latest"
+
+
+def wished_artifacts(node: Node, kind: str, reader: ListReader) -> Iterator[Entry]:
+    """The entries of ``files:`` (kind ``file``) or ``charts:`` (kind ``chart``); what is wrong goes into the mistakes."""
+    for item in reader.items(node, f"{kind}s"):
+        if kind == "chart" and not isinstance(item, Fields) and (reader.text(item, "a chart") or "").startswith(OCI):
+            yield from (Entry(reference, (), reader.origin(item)) for reference, _ in read_images(reader, item))
+            continue
+        fields = {"path": item}
+        if isinstance(item, Fields):
+            fields = reader.fields(item, f"a {kind}", ("path", "name", "version"))
+        path = reader.text(fields["path"], "a path") if "path" in fields else None
+        if path is None:
+            if "path" not in fields:
+                reader.wrong(item, f"a {kind} has no path", "path: and a file", got=", ".join(fields) or "nothing")
+            continue
+        yield from _entry(item, kind, path, fields, reader)
+
+
+def _entry(item: Node, kind: str, path: str, fields: dict[str, Node], reader: ListReader) -> Iterator[Entry]:
+    name, version = _called(path, kind)
+    if "name" in fields:
+        name = reader.text(fields["name"], "a name") or ""
+    if "version" in fields:
+        version = reader.text(fields["version"], "a version", numbers=True) or ""
+    if not (name and version):
+        return
+    try:
+        reference = Reference.parse(f"{HOST}/{kind}s/{name.lower()}:{version.replace('+', '_')}")
+        places = list(reader.places(Place(kind, path, ""), reference))
+    except UsageError as error:
+        reader.mistakes.add_error(spot_of(item), error)
+        return
+    yield from (Entry(found, (), reader.origin(item), source=str(place)) for found, place in places)
+
+
+def _called(path: str, kind: str) -> tuple[str, str]:
+    """The name and version of a file that the list does not say."""
+    file = PurePath(path).name
+    chart = _CHART.fullmatch(file) if kind == "chart" else None
+    return (chart[1], chart[2]) if chart else (file, _LATEST)
