@@ -103,6 +103,12 @@ def test_every_command_prints_what_its_schema_says(month: Month, module_registry
     asked = month.run("media", "repair", *disks, "--out", work / "repaired", code=4)["request"]
     month.run("export", "--resend", asked, second, "--out", work / "answer", *state)
 
+    (work / "install.sh").write_text("#!/bin/sh\n")
+    (work / "files.yaml").write_text(f"files: ['{work}/install.sh']\n")
+    signing = ("--stream", "files", "--key", work / "keys/airgap.key", *state)
+    files = month.run("export", work / "files.yaml", "--out", work / "files", *signing)["path"]
+    month.run("get", f"bundle:{files}", "-o", work / "taken.sh", *trusting)
+
     store = f"oci:{work}/store"
     month.run("import", first, "--to", store, *trusting, "--dry-run")
     month.run("import", first, "--to", store, *trusting)

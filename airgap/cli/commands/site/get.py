@@ -42,7 +42,8 @@ def get_command(
 ) -> None:
     """Take files and charts out of a registry, store or bundle.
 
-    Each is verified by its digest; a bundle's signature is verified by the site's policy first. Registries and stores hold what an import has admitted.
+    Each is verified by its digest; a bundle's signature is verified by the site's policy first. Registries and stores hold
+    what an import has admitted.
 
     Example: airgap get registry.site:5000/mirror/airgap.local/files/install.sh:1.4 -o install.sh
 
