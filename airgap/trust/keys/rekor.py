@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -21,16 +21,23 @@ from airgap.trust.keys.pem import Block, read_pem
 from airgap.trust.keys.signatures import PublicKey, verify
 from airgap.trust.policy.fields import decode_base64
 
+#: Signature, PEM of its key or certificate, and the hash of the payload as the entry writes it.
+_Entry: TypeAlias = tuple[bytes, bytes, object]
+
 _LOG_ID = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Logged:
-    """What must have been logged: the signer's key or certificate (PEM), the raw signature, and the payload it is over."""
+    """What must have been logged: the signer's key or certificate (PEM), the raw signature, and the payload it is over.
+
+    ``enveloped``: the payload is that of a DSSE envelope, which the log has entries of its own for.
+    """
 
     signer_pem: bytes
     signature: bytes
     payload: bytes
+    enveloped: bool = False
 
 
 def check_set(annotation: str, rekor_keys: Sequence[PublicKey], logged: Logged) -> datetime:
@@ -69,18 +76,48 @@ def _canonical(entry: dict[str, Any]) -> bytes:
 
 def _check_entry(body: bytes, logged: Logged) -> None:
     entry = _exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
-    if (entry["kind"], entry["apiVersion"]) != ("hashedrekord", "0.0.1"):
-        raise Refused("the log entry has another kind", expected="hashedrekord 0.0.1")
-    spec = _exact(entry["spec"], "signature", "data")
-    signature = _exact(spec["signature"], "content", "publicKey")
-    signer = _exact(signature["publicKey"], "content")
-    digest = _exact(_exact(spec["data"], "hash")["hash"], "algorithm", "value")
-    if _data(signature["content"]) != logged.signature:
+    readers = _ENVELOPED if logged.enveloped else _PLAIN
+    read = readers.get(f"{entry['kind']} {entry['apiVersion']}")
+    if read is None:
+        raise Refused("the log entry has another kind", expected=" or ".join(readers))
+    signature, signer, payload = read(entry["spec"])
+    digest = _exact(payload, "algorithm", "value")
+    if signature != logged.signature:
         raise Refused("the log entry is for another signature")
-    if _block(_data(signer["content"])) != _block(logged.signer_pem):
+    if _block(signer) != _block(logged.signer_pem):
         raise Refused("the log entry is for another key")
     if (digest["algorithm"], digest["value"]) != ("sha256", hashlib.sha256(logged.payload).hexdigest()):
         raise Refused("the log entry is for another payload")
+
+
+def _hashedrekord(value: object) -> _Entry:
+    spec = _exact(value, "signature", "data")
+    signature = _exact(spec["signature"], "content", "publicKey")
+    signer = _exact(signature["publicKey"], "content")
+    return _data(signature["content"]), _data(signer["content"]), _exact(spec["data"], "hash")["hash"]
+
+
+def _dsse(value: object) -> _Entry:
+    """What Rekor keeps of an envelope since 1.1 (``dsse_v0_0_1_schema.json``), when its own bytes are taken away."""
+    spec = _exact(value, "envelopeHash", "payloadHash", "signatures")
+    signature = _exact(_only(spec["signatures"]), "signature", "verifier")
+    return _data(signature["signature"]), _data(signature["verifier"]), spec["payloadHash"]
+
+
+def _intoto(value: object) -> _Entry:
+    """The same before (``intoto_v0_0_2_schema.json``): the envelope without payload, its signature in base64 once more."""
+    content = _exact(_exact(value, "content")["content"], "envelope", "hash", "payloadHash")
+    envelope = _exact(content["envelope"], "payloadType", "signatures")
+    signature = _exact(_only(envelope["signatures"]), "publicKey", "sig")
+    inner = _data(signature["sig"]).decode("ascii")
+    return _data(inner), _data(signature["publicKey"]), content["payloadHash"]
+
+
+def _only(value: object) -> object:
+    signatures = strictjson.array(value, "signatures")
+    if len(signatures) != 1:
+        raise Damaged("not exactly one signature")
+    return signatures[0]
 
 
 def _block(pem: bytes) -> Block:
@@ -89,6 +126,10 @@ def _block(pem: bytes) -> Block:
     if len(found.blocks) != 1 or found.rest:
         raise Damaged("not exactly one PEM block")
     return found.blocks[0]
+
+
+_PLAIN: dict[str, Callable[[object], _Entry]] = {"hashedrekord 0.0.1": _hashedrekord}
+_ENVELOPED: dict[str, Callable[[object], _Entry]] = {"dsse 0.0.1": _dsse, "intoto 0.0.2": _intoto}
 
 
 def _exact(value: object, *names: str) -> dict[str, Any]:
