@@ -134,7 +134,7 @@ def test_image_without_attestation_is_refused() -> None:
 def test_attestations_of_the_index_and_those_that_were_not_read_are_told() -> None:
     reason = judged(unread=2, of_index=1).reason
     assert "2 attestations not read: too large, too many, or not in the bundle" in reason
-    assert "1 bundle or attestation of the index: they do not count for its instances" in reason
+    assert "what hangs off the index (1) does not count for its instances" in reason
 
 
 def test_bad_attestation_does_not_spoil_a_good_one_and_a_signature_is_none() -> None:
@@ -212,6 +212,18 @@ def test_large_attestation_counts_up_to_its_own_cap(form: Any) -> None:
     assert judged(form(KEY, attesting.statement(MANIFEST, SPDX, {"comment": text})), demands=("=spdx",)).accepted
     larger = judged(form(KEY, attesting.statement(MANIFEST, SPDX, {"comment": "x" * MAX_ATTESTATION})), demands=("=spdx",))
     assert "too large" in larger.reason
+
+
+def test_sbom_that_is_as_large_as_it_may_be_is_read() -> None:
+    relation = {
+        "spdxElementId": "SPDXRef-Package-deb-libc6-1a2b3c4d5e6f7a8b",
+        "relatedSpdxElement": "SPDXRef-File-usr-lib-libc-0123456789abcdef",
+        "relationshipType": "CONTAINS",
+    }
+    size = MAX_ATTESTATION * 3 // 4 - 4096
+    stated = attesting.statement(MANIFEST, SPDX, {"relationships": [relation] * (size * 99 // 100 // len(json.dumps([relation])))})
+    assert size * 0.9 < len(stated) < size
+    assert judged(in_bundle(KEY, stated), demands=("=spdx",)).accepted
 
 
 def test_bundle_that_is_as_large_as_an_attestation_may_be_can_be_read() -> None:

@@ -44,6 +44,10 @@ def v02(**predicate: Any) -> bytes:
         (v1({}, [{"uri": GIT}, LIBRARY]), (SOURCE, "https://github.com/other/library")),
         (v1({}, [{"uri": GIT, "name": "inputs/result"}, {**TASK, "name": "task"}], TEKTON), (SOURCE,)),
         (v1({}, [{"uri": GIT}, *({**TASK, "name": name} for name in ("pipeline", "pipelineTask", "config/x"))], TEKTON), (SOURCE,)),
+        (
+            v1({}, [{"uri": GIT, "name": "inputs/result"}, {**TASK, "name": "task"}]),
+            (SOURCE, "https://github.com/tektoncd/catalog"),
+        ),
         (v1({"source": "https://x.example/y"}, [{"uri": GIT, "name": "inputs/result"}], TEKTON), (SOURCE,)),
         (v1({}, None), ()),
         (v02(invocation={}, materials=[{"uri": GIT}, {"uri": "pkg:docker/alpine"}]), (SOURCE,)),

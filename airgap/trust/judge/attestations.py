@@ -120,7 +120,7 @@ class _Bench:
         if evidence and evidence.unread:
             found.append(f"{plural(evidence.unread, 'attestation')} not read: too large, too many, or not in the bundle")
         if evidence and evidence.of_index:
-            found.append(f"{plural(evidence.of_index, 'bundle or attestation')} of the index: they do not count for its instances")
+            found.append(f"what hangs off the index ({evidence.of_index}) does not count for its instances")
         return "; ".join(found)
 
 

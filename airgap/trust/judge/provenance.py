@@ -84,8 +84,10 @@ def _version_1(predicate: dict[str, Any]) -> tuple[str, list[str]]:
     builder = _id(_object(details, "builder", ("builder",)))
     fields = ("buildType", "externalParameters", "resolvedDependencies")
     outside = _object(definition, "externalParameters", fields)
-    stated = [] if _is_tekton(definition) else list(_in_parameters(outside))
-    return builder, stated or list(_dependencies(definition, "resolvedDependencies", fields))
+    if _is_tekton(definition):
+        return builder, [uri for uri, name in _dependencies(definition, "resolvedDependencies", fields) if not _defines(name)]
+    stated = list(_in_parameters(outside))
+    return builder, stated or [uri for uri, _ in _dependencies(definition, "resolvedDependencies", fields)]
 
 
 def _version_02(predicate: dict[str, Any]) -> tuple[str, list[str]]:
@@ -94,7 +96,7 @@ def _version_02(predicate: dict[str, Any]) -> tuple[str, list[str]]:
     builder = _id(_object(predicate, "builder", fields))
     config = _object(_object(predicate, "invocation", fields), "configSource", ("configSource",))
     uri = "" if _is_tekton(predicate) else _text(config, "uri")
-    return builder, [uri] if uri else list(_dependencies(predicate, "materials", fields))
+    return builder, [uri] if uri else [used for used, _ in _dependencies(predicate, "materials", fields)]
 
 
 def _in_parameters(outside: dict[str, Any]) -> Iterator[str]:
@@ -115,15 +117,19 @@ def _in_parameters(outside: dict[str, Any]) -> Iterator[str]:
             yield value if isinstance(value, str) else ""
 
 
-def _dependencies(holder: dict[str, Any], name: str, known: tuple[str, ...]) -> Iterator[str]:
-    """The git repositories among what the build used, but for those that only define it."""
+def _dependencies(holder: dict[str, Any], name: str, known: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The git repositories among what the build used, and what they are called."""
     strictjson.refuse_lookalikes(holder, known, name)
     found = holder.get(name)
     for item in [] if found is None else strictjson.array(found, name):
         used = strictjson.mapping(item, name)
         uri, called = _text(used, "uri"), _text(used, "name")
-        if uri.startswith("git+") and called not in _DEFINITIONS and not called.startswith("config/"):
-            yield uri
+        if uri.startswith("git+"):
+            yield uri, called
+
+
+def _defines(name: str) -> bool:
+    return name in _DEFINITIONS or name.startswith("config/")
 
 
 def _is_tekton(holder: dict[str, Any]) -> bool:

@@ -241,7 +241,7 @@ def rows() -> Iterator[Parser]:
         read_envelope,
         seeds.sigstore_envelope(),
         "airgap.trust.judge.sigstorebundle:read_envelope",
-        most=16 << 20,
+        most=12 << 20,
         grow={"signatures": seeds.sigstore_envelope, "payload": lambda n: seeds.sigstore_envelope(1, n)},
     )
     yield document(
@@ -249,7 +249,7 @@ def rows() -> Iterator[Parser]:
         read_attestation,
         seeds.provenance(),
         "airgap.trust.judge.provenance:read_attestation",
-        most=16 << 20,
+        most=9 << 20,
         grow={"subjects": seeds.provenance, "sources": lambda n: seeds.provenance(1, n)},
     )
     rekor = (load_public_key((seeds.SAMPLES / "vendor.pub").read_bytes()),)
