@@ -256,6 +256,9 @@ def entry(attestation: ev.Attestation, signer: bytes, kind: str, **changes: Any)
     hashed = {"algorithm": "sha256", "value": hashlib.sha256(payload).hexdigest()}
     whole = {"algorithm": "sha256", "value": hashlib.sha256(attestation.content.payload).hexdigest()}
     pem = base64.b64encode(signer).decode()
+    if kind == "intoto-1":
+        content = {"hash": changes.get("envelope", whole), "payloadHash": hashed}
+        return signing.rekor_promise(LOG, {"apiVersion": "0.0.1", "kind": "intoto", "spec": {"content": content, "publicKey": pem}})
     if kind == "dsse":
         spec: dict[str, Any] = {
             "signatures": [{"signature": signature, "verifier": pem}],
@@ -280,14 +283,15 @@ def logged(**fields: Any) -> dict[str, Any]:
     return {"type": "sigstoreSigned", "rekorPublicKeyData": base64.b64encode(LOG.pem).decode(), **fields}
 
 
-@pytest.mark.parametrize("kind", ["dsse", "intoto"])
+@pytest.mark.parametrize("kind", ["dsse", "intoto", "intoto-1"])
 def test_att_that_is_logged_is_held_against_the_log(kind: str) -> None:
     found = classic(KEY, attesting.statement(MANIFEST))
     wanted = (logged(keyData=by_key(KEY)["keyData"]),)
     assert demanded(judged(with_promise(found, entry(found, KEY.pem, kind)), requirements=wanted)).accepted
+    other = {"algorithm": "sha256", "value": "0" * 64}
     bad = {
         "has no annotation": found,
-        "for another signature": with_promise(found, entry(found, KEY.pem, kind, signature="AAAA")),
+        "for another signature": with_promise(found, entry(found, KEY.pem, kind, signature="AAAA", envelope=other)),
         "for another payload": with_promise(found, entry(found, KEY.pem, kind, payload=b"{}")),
         "for another key": with_promise(found, entry(found, STRANGER.pem, kind)),
     }
@@ -298,7 +302,7 @@ def test_att_that_is_logged_is_held_against_the_log(kind: str) -> None:
     assert "another kind" in demanded(judged(with_promise(found, plain), requirements=wanted)).reason
 
 
-@pytest.mark.parametrize("kind", ["dsse", "intoto"])
+@pytest.mark.parametrize("kind", ["dsse", "intoto", "intoto-1"])
 def test_att_of_a_keyless_signer_counts_by_fulcio_and_log(kind: str) -> None:
     root = signing.authority("root")
     leaf = signing.leaf(root, email="build@acme.example", issuer="https://issuer.example")

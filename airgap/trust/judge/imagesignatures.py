@@ -89,7 +89,7 @@ def signed_envelope(
     """
     envelope = read_envelope(attestation.payload)
     signed = pae(PAYLOAD_TYPE, envelope.payload)
-    logged = Logged(b"", envelope.signature, envelope.payload, enveloped=True)
+    logged = Logged(b"", envelope.signature, envelope.payload, attestation.payload)
     candidates = _candidates(requirement, attestation, logged, keys, now)
     key = next((key for key in candidates if verify_by_curve(key, signed, envelope.signature)), None)
     if key is None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -21,23 +21,33 @@ from airgap.trust.keys.pem import Block, read_pem
 from airgap.trust.keys.signatures import PublicKey, verify
 from airgap.trust.policy.fields import decode_base64
 
-#: Signature, PEM of its key or certificate, and the hash of the payload as the entry writes it.
-_Entry: TypeAlias = tuple[bytes, bytes, object]
-
 _LOG_ID = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What an entry says: the key or certificate (PEM), the payload's hash as it is written there, and the signature.
+
+    ``envelope``: in place of the signature, the hash of the envelope, which has it.
+    """
+
+    signer: bytes
+    payload: object
+    signature: bytes = b""
+    envelope: object = None
 
 
 @dataclass(frozen=True)
 class Logged:
     """What must have been logged: the signer's key or certificate (PEM), the raw signature, and the payload it is over.
 
-    ``enveloped``: the payload is that of a DSSE envelope, which the log has entries of its own for.
+    ``envelope``: the whole DSSE envelope that the payload is in, for which the log has entries of its own; ``b""`` if there is none.
     """
 
     signer_pem: bytes
     signature: bytes
     payload: bytes
-    enveloped: bool = False
+    envelope: bytes = b""
 
 
 def check_set(annotation: str, rekor_keys: Sequence[PublicKey], logged: Logged) -> datetime:
@@ -76,41 +86,53 @@ def _canonical(entry: dict[str, Any]) -> bytes:
 
 def _check_entry(body: bytes, logged: Logged) -> None:
     entry = _exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
-    readers = _ENVELOPED if logged.enveloped else _PLAIN
+    readers = _ENVELOPED if logged.envelope else _PLAIN
     read = readers.get(f"{entry['kind']} {entry['apiVersion']}")
     if read is None:
         raise Refused("the log entry has another kind", expected=" or ".join(readers))
-    signature, signer, payload = read(entry["spec"])
-    digest = _exact(payload, "algorithm", "value")
-    if signature != logged.signature:
+    found = read(entry["spec"])
+    same = found.signature == logged.signature if found.envelope is None else _is_hash_of(logged.envelope, found.envelope)
+    if not same:
         raise Refused("the log entry is for another signature")
-    if _block(signer) != _block(logged.signer_pem):
+    if _block(found.signer) != _block(logged.signer_pem):
         raise Refused("the log entry is for another key")
-    if (digest["algorithm"], digest["value"]) != ("sha256", hashlib.sha256(logged.payload).hexdigest()):
+    if not _is_hash_of(logged.payload, found.payload):
         raise Refused("the log entry is for another payload")
+
+
+def _is_hash_of(content: bytes, value: object) -> bool:
+    digest = _exact(value, "algorithm", "value")
+    return (digest["algorithm"], digest["value"]) == ("sha256", hashlib.sha256(content).hexdigest())
 
 
 def _hashedrekord(value: object) -> _Entry:
     spec = _exact(value, "signature", "data")
     signature = _exact(spec["signature"], "content", "publicKey")
     signer = _exact(signature["publicKey"], "content")
-    return _data(signature["content"]), _data(signer["content"]), _exact(spec["data"], "hash")["hash"]
+    return _Entry(_data(signer["content"]), _exact(spec["data"], "hash")["hash"], _data(signature["content"]))
 
 
 def _dsse(value: object) -> _Entry:
     """What Rekor keeps of an envelope since 1.1 (``dsse_v0_0_1_schema.json``), when its own bytes are taken away."""
     spec = _exact(value, "envelopeHash", "payloadHash", "signatures")
     signature = _exact(_only(spec["signatures"]), "signature", "verifier")
-    return _data(signature["signature"]), _data(signature["verifier"]), spec["payloadHash"]
+    return _Entry(_data(signature["verifier"]), spec["payloadHash"], _data(signature["signature"]))
 
 
-def _intoto(value: object) -> _Entry:
-    """The same before (``intoto_v0_0_2_schema.json``): the envelope without payload, its signature in base64 once more."""
+def _intoto_1(value: object) -> _Entry:
+    """What cosign asked for before (``intoto_v0_0_1_schema.json``): no signature, but the hash of the envelope that has it."""
+    spec = _exact(value, "content", "publicKey")
+    content = _exact(spec["content"], "hash", "payloadHash")
+    return _Entry(_data(spec["publicKey"]), content["payloadHash"], envelope=strictjson.mapping(content["hash"], "hash"))
+
+
+def _intoto_2(value: object) -> _Entry:
+    """The next version (``intoto_v0_0_2_schema.json``): the envelope without payload, its signature in base64 once more."""
     content = _exact(_exact(value, "content")["content"], "envelope", "hash", "payloadHash")
     envelope = _exact(content["envelope"], "payloadType", "signatures")
     signature = _exact(_only(envelope["signatures"]), "publicKey", "sig")
     inner = _data(signature["sig"]).decode("ascii")
-    return _data(inner), _data(signature["publicKey"]), content["payloadHash"]
+    return _Entry(_data(signature["publicKey"]), content["payloadHash"], _data(inner))
 
 
 def _only(value: object) -> object:
@@ -129,7 +151,11 @@ def _block(pem: bytes) -> Block:
 
 
 _PLAIN: dict[str, Callable[[object], _Entry]] = {"hashedrekord 0.0.1": _hashedrekord}
-_ENVELOPED: dict[str, Callable[[object], _Entry]] = {"dsse 0.0.1": _dsse, "intoto 0.0.2": _intoto}
+_ENVELOPED: dict[str, Callable[[object], _Entry]] = {
+    "dsse 0.0.1": _dsse,
+    "intoto 0.0.1": _intoto_1,
+    "intoto 0.0.2": _intoto_2,
+}
 
 
 def _exact(value: object, *names: str) -> dict[str, Any]:
