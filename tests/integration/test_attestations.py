@@ -198,6 +198,7 @@ def test_what_does_not_meet_the_demand_is_refused_with_a_sentence(
     for text in says:
         assert text in said
     assert "2 of 2 image instances" in said
+    assert "carry the attestations that are demanded" in said
 
 
 def test_attestations_by_another_key_are_refused(world: World) -> None:

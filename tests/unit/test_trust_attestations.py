@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airgap.errors import Refused
 from airgap.limits import MAX_ATTESTATION, MAX_SIGNATURE_BLOB
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
@@ -110,6 +111,7 @@ def test_attestation_that_does_not_meet_the_demand_is_refused_and_says_why(
     verdict = judged(form(key, stated))
     assert not verdict.accepted
     decision = demanded(verdict)
+    assert decision.reason.startswith('no slsa attestation meets the demand (attestations "ghcr.io/acme"): ')
     assert says in decision.reason
     assert says in verdict.reason
     assert decision.attested is None
@@ -125,6 +127,10 @@ def test_one_of_several_sources_that_is_another_is_refused() -> None:
 def test_image_without_attestation_is_refused() -> None:
     verdict = judged()
     assert "no attestation hangs off this manifest" in verdict.reason
+    with pytest.raises(Refused) as raised:
+        verdict.require()
+    assert "carry the attestation that is demanded" in str(raised.value)
+    assert not judged(signers=()).lacks_attestations
     with ImageJudge(policy({"type": "insecureAcceptAnything"}), demands=Demands.parse([SLSA])) as judge:
         alone = judge.judge(Reference.parse(IMAGE))
     assert not alone.accepted

@@ -44,7 +44,7 @@ def decide(demanded: Demanded, requirements: Sequence[Requirement], evidence: Ev
     signed = [one for one in requirements if isinstance(one, SigstoreSigned)]
     if not signed:
         reason = "the policy requires no sigstore signature of this image, so nothing can verify an attestation"
-        return [_decision(demanded, str(demand), reason) for demand in demanded.demands]
+        return [_unmet(demanded, demand, str(demand), reason) for demand in demanded.demands]
     bench = _Bench(evidence, open_)
     return [bench.decide(demanded, demand, requirement) for requirement in signed for demand in demanded.demands]
 
@@ -75,7 +75,7 @@ class _Bench:
             else:
                 assert isinstance(signed, SignedStatement)  # noqa: S101 - for the type checker: else it has no statement
                 return _met(demanded, name, attestation, signed.signer, statement)
-        return _decision(demanded, name, self._why(failures, others))
+        return _unmet(demanded, demand, name, self._why(failures, others))
 
     @property
     def _digest(self) -> str:
@@ -160,5 +160,6 @@ def _met(demanded: Demanded, name: str, attestation: Attestation, signer: str, s
     )
 
 
-def _decision(demanded: Demanded, name: str, reason: str) -> Decision:
+def _unmet(demanded: Demanded, demand: Demand, name: str, why: str) -> Decision:
+    reason = f"no {demand.predicate} attestation meets the demand ({demanded.label}): {why}"
     return Decision(f"{name} ({demanded.label})", accepted=False, reason=reason, demand_scope=demanded.scope)

@@ -80,6 +80,12 @@ class ImageVerdict:
         return tuple(decision.demand_scope for decision in self.decisions if decision.demand_scope is not None)
 
     @property
+    def lacks_attestations(self) -> bool:
+        """Whether nothing but a demand was not met: the policy itself accepts the image."""
+        refused = [decision.demand_scope is not None for decision in self.decisions if not decision.accepted]
+        return bool(refused) and all(refused)
+
+    @property
     def reason(self) -> str:
         """The sentence that decided: of the first requirement that refused, else all of them."""
         refused = [decision.reason for decision in self.decisions if not decision.accepted]
@@ -92,10 +98,9 @@ class ImageVerdict:
             Refused: it is not accepted.
         """
         if not self.accepted:
-            refused = next((decision for decision in self.decisions if not decision.accepted), None)
-            wanted = refused.requirement if refused else "a requirement"
+            wanted = next((decision.requirement for decision in self.decisions if not decision.accepted), "a requirement")
             hint = "sign the image as the policy requires, or change the policy's scope for it"
-            if refused and refused.demand_scope is not None:
+            if self.lacks_attestations:
                 hint = "carry the attestation that is demanded, signed as the policy requires, or change the demand"
             raise Refused(
                 f"the policy does not accept the image {self.reference}",

@@ -143,10 +143,13 @@ def require_all(found: Sequence[Judgement]) -> None:
     if refused:
         lines = [f"\n  {j.reference} {j.platform or j.instance.short}: {j.verdict.reason} ({j.verdict.scope})" for j in refused]
         more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        hint = "sign the images as the policy requires, leave them out of the list, or change the policy's scope for them"
+        if all(judgement.verdict.lacks_attestations for judgement in refused):
+            hint = "carry the attestations that are demanded, leave the images out of the list, or change the demands"
         raise Refused(
             f"the policy does not accept {len(refused)} of {plural(len(found), 'image instance')}",
             got="".join(lines[:_SHOWN]) + more,
-            hint="sign the images as the policy requires, leave them out of the list, or change the policy's scope for them",
+            hint=hint,
         )
 
 

@@ -41,7 +41,7 @@ class _Entry:
 class Logged:
     """What must have been logged: the signer's key or certificate (PEM), the raw signature, and the payload it is over.
 
-    ``envelope``: the whole DSSE envelope that the payload is in, for which the log has entries of its own; ``b""`` if there is none.
+    ``envelope``: the whole DSSE envelope that the payload is in, of which the log has entries of their own; ``b""``: there is none.
     """
 
     signer_pem: bytes
