@@ -38,6 +38,11 @@ MAX_SIGNATURE = 64 * _KIB
 MAX_SIGNATURE_BLOB = 4 * _MIB
 #: Signatures of each kind that are looked at for one manifest, one catalog or one receipt: as skopeo has it for lookasides.
 MAX_SIGNATURES = 128
+#: An attestation, with its envelope: SBOMs of large images have some MiB, and a third more in base64. An SPDX document of the 9 MiB
+#: that fit takes twelve times as much when it is parsed, which is what any document may take (``strictjson.MAX_MEMORY``).
+MAX_ATTESTATION = 12 * _MIB
+#: All attestations of one manifest: they are in memory together until it is judged.
+MAX_ATTESTATIONS = 64 * _MIB
 #: A private or public key of one person or site.
 MAX_KEY = 64 * _KIB
 #: A file that a policy names: a keyring of many keys.

@@ -42,8 +42,13 @@ def verdicts(store: BundleStore, closures: Sequence[Closure], terms: Terms) -> l
         now=terms.now,
         unnamed=terms.unnamed,
         trusted_root=terms.trusted_root,
+        demands=terms.demands,
     ) as judge:
-        return [judge_instance(case, one, gather(case, one.digest), judge) for case in cases for one in case.instances]
+        return [
+            judge_instance(case, one, gather(case, one.digest, attested=judge.demands_any(case.image.reference)), judge)
+            for case in cases
+            for one in case.instances
+        ]
 
 
 class _Carried:
@@ -56,7 +61,7 @@ class _Carried:
         return self._store.find_manifest(digest)
 
     def blob(self, descriptor: Descriptor) -> bytes | None:
-        if descriptor.digest not in self._store.catalog.blobs:  # it may be one that was left at its source
+        if self._store.find_blob(descriptor.digest) is None:  # it was left at its source, or only the target has it
             return None
         reader = VerifiedReader(self._store.open_blob(descriptor.digest), descriptor, self._store.place(descriptor.digest))
         return read_all(reader, descriptor.size, str(descriptor.digest))

@@ -14,6 +14,7 @@ from airgap.errors import Refused
 from airgap.oci.descriptor import Platform
 from airgap.state import State
 from airgap.trust.keys.revoked import Revoked
+from airgap.trust.policy.demands import Demands
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.unnamed import UnnamedSignatures
 from airgap.trust.sigstore.trustedroot import TrustedRoot
@@ -32,6 +33,7 @@ class Terms:
         max_age: refuse bundles created longer ago than this.
         require_signed: refuse images that the policy would accept unsigned.
         unnamed: for which images a cosign 3 bundle that names no image counts if its key and digest are right.
+        demands: the attestations that images must have besides.
         trusted_root: the Sigstore instance whose keyless signatures the site believes; None: none.
         allow_expired, allow_older, allow_jump, allow_fork, allow_clock_behind: accept such a bundle.
         replace_names: take over repositories at the target that belong to other sources.
@@ -54,6 +56,7 @@ class Terms:
     max_age: dt.timedelta | None = None
     require_signed: bool = False
     unnamed: UnnamedSignatures = field(default_factory=UnnamedSignatures)
+    demands: Demands = field(default_factory=Demands)
     trusted_root: TrustedRoot | None = None
     allow_expired: bool = False
     allow_older: bool = False

@@ -18,6 +18,7 @@ from airgap.planning.lock import Lock
 from airgap.progress import Progress
 from airgap.trust.judge.images import ImageJudge
 from airgap.trust.judge.judging import Case, Instances, Judgement, gather, instances_of, judge_instance, require_all
+from airgap.trust.policy.demands import Demands
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.unnamed import UnnamedSignatures
 from airgap.work import Pool
@@ -36,6 +37,7 @@ class ImageTerms:
         now: the time at which certificates of the operator's CA must be valid.
         require_signed: refuse images that the policy would accept unsigned.
         unnamed: for which images a cosign 3 bundle that names no image counts if its key and digest are right.
+        demands: the attestations that images must have besides.
     """
 
     policy: Policy
@@ -43,6 +45,7 @@ class ImageTerms:
     now: datetime
     require_signed: bool = False
     unnamed: UnnamedSignatures = field(default_factory=UnnamedSignatures)
+    demands: Demands = field(default_factory=Demands)
 
 
 def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progress, threads: int = 4) -> list[Judgement]:
@@ -65,11 +68,16 @@ def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progre
     with (
         Pool(threads, "judge") as pool,
         ImageJudge(
-            terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed=terms.unnamed
+            terms.policy,
+            terms.read_key,
+            require_signed=terms.require_signed,
+            now=terms.now,
+            unnamed=terms.unnamed,
+            demands=terms.demands,
         ) as judge,
     ):
         while part := list(islice(asked, threads * _AHEAD)):
-            evidence = pool.map(lambda one: gather(one[0], one[1].digest), part)
+            evidence = pool.map(lambda one: gather(one[0], one[1].digest, attested=judge.demands_any(one[0].image.reference)), part)
             found += (judge_instance(*one, signatures, judge) for one, signatures in zip(part, evidence, strict=True))
     require_all(found)
     return found

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from airgap.lists import Entry
 from airgap.oci.digest import Digest
-from airgap.oci.image import EVERY_KIND, REFERRERS_TAG, digest_tag
+from airgap.oci.image import EVERY_KIND, REFERRER, REFERRERS_TAG, TAG_KINDS, digest_tag
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Referrers
 from airgap.text import listing, plural
 
 _EXAMPLES = 3
+_ATTESTED = {REFERRER, TAG_KINDS[".att"]}
 
 
 @dataclass
@@ -95,4 +96,5 @@ def _of_choices(entries: Sequence[Entry]) -> Iterator[str]:
         if entry.attachments is not None and (missing := EVERY_KIND - entry.attachments - {REFERRERS_TAG}):
             left_out.setdefault(missing, []).append(str(entry.reference))
     for kinds in sorted(left_out, key=sorted):
-        yield f"not requested: {', '.join(sorted(kinds))} of {listing(left_out[kinds], _EXAMPLES)}"
+        missed = " (a site that demands attestations will refuse what lacks them)" if kinds & _ATTESTED else ""
+        yield f"not requested: {', '.join(sorted(kinds))} of {listing(left_out[kinds], _EXAMPLES)}{missed}"

@@ -12,7 +12,7 @@ from airgap.errors import RegistryError, UsageError
 from airgap.format import frame, names
 from airgap.format.catalog import Blob, Patch, layout_members, memory_needed
 from airgap.format.frame import Extent, Step
-from airgap.limits import MAX_CATALOG_MEMORY, MAX_SHARES, MAX_SIGNATURE_BLOB
+from airgap.limits import MAX_ATTESTATION, MAX_CATALOG_MEMORY, MAX_SHARES, MAX_SIGNATURE_BLOB
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -20,6 +20,7 @@ from airgap.oci.image import Image
 from airgap.oci.reference import Repository
 from airgap.planning.lock import Lock, placed_blobs
 from airgap.text import plural
+from airgap.trust.keys.evidence import DSSE_ENVELOPE, SIGSTORE_BUNDLE
 
 #: A base layer may be in hundreds of repositories: so many are named, and where the image goes is looked at anyway.
 _MAX_HINTS = 16
@@ -162,7 +163,8 @@ def lay_out(
 def holdable(lock: Lock) -> set[Digest]:
     """The blobs that need not be carried whole: the site has them, or a patch rebuilds them.
 
-    Manifests and small parts of attachments are always carried: the importer decides by them before it asks the target anything.
+    Manifests, small parts of attachments and attestations are always carried: the importer decides by them before it asks the
+    target anything.
     """
     found: set[Digest] = set()
     judged: set[Digest] = set()
@@ -172,10 +174,15 @@ def holdable(lock: Lock) -> set[Digest]:
         for node in lock.walk(image):
             inside = inside and node.descriptor.digest not in attached  # attachments come last
             judged |= {node.descriptor.digest}
-            judged |= {blob.digest for blob in node.blobs if not inside and blob.size <= MAX_SIGNATURE_BLOB}
+            judged |= {blob.digest for blob in node.blobs if not inside and blob.size <= _most(blob.media_type)}
             found |= {blob.digest for blob in node.blobs}
         judged |= {signature.digest for signature in image.signatures}
     return found - judged
+
+
+def _most(media_type: str) -> int:
+    """How large a part of an attachment may be that is read to decide about the image, in bytes."""
+    return MAX_ATTESTATION if media_type in (DSSE_ENVELOPE, SIGSTORE_BUNDLE) else MAX_SIGNATURE_BLOB
 
 
 def _check_sizes(lock: Lock, sizes: dict[Digest, int]) -> None:

@@ -9,7 +9,8 @@ from airgap.schemas.notation import optional
 _PART = re.compile(r"[A-Z]+\b\??")
 _PARTS = {
     "BUNDLE": "bundle stream serial catalog image_count volume_count bytes scope signers reasons",
-    "DECIDED": "image instance platform scope accepted decisions(requirement accepted reason signature key unnamed_scope)",
+    "DECIDED": "image instance platform scope accepted decisions(requirement accepted reason signature key unnamed_scope"
+    " demand_scope attestation(digest predicate_type builder sources))",
     "ERROR": "error where? expected? got? next?",
     "POINTED": "digest size media_type artifact_type",
     "IMAGE": "reference POINTED platforms omitted foreign_layers attachments(kind subject tag POINTED) volume_numbers",
@@ -106,8 +107,8 @@ _SINGLE: dict[str, tuple[str, str]] = {
     ),
     "policy-explain": (
         "which scope of a policy applies to images",
-        "policy remarks images(reference scope scopes_tried requirements unnamed_accepted unnamed_scope accepted?"
-        " instances(DECIDED)?)",
+        "policy remarks images(reference scope scopes_tried requirements unnamed_accepted unnamed_scope demand_scope demands"
+        " accepted? instances(DECIDED)?)",
     ),
     "policy-init": (
         "a new policy",

@@ -175,3 +175,13 @@ def test_a_loopback_or_named_registry_is_plain_http(desk: Desk) -> None:
     desk.out = desk.root / "second"
     assert desk.run("--insecure-registry", "reg.site:5000")[0] == 0
     assert "insecure = true" in (desk.out / "registries.conf").read_text()
+
+
+def test_demands_of_attestations_are_not_written_and_that_is_said(desk: Desk) -> None:
+    _, before = desk.run()
+    code, facts = desk.run("--attestations", "quay.io/team=slsa", "--attestations", "quay.io/team/old=false", "--force")
+    assert code == 0
+    assert [one for one in facts["warnings"] if one not in before["warnings"]] == [
+        "what attestations are demanded is not written: they are checked at the import, and not by those who pull"
+    ]
+    assert desk.run("--attestations", "quay.io/team=false", "--force")[1]["warnings"] == before["warnings"]

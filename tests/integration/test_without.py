@@ -139,7 +139,8 @@ def test_source_that_forbids_lists_of_referrers_is_told_and_exported_without_the
         desk.source.special[f"GET /v2/web/referrers/{one.digest}"] = FORBIDDEN
     failed(desk.export(), NETWORK, "but not their referrers", "--no-referrers-api", "--without referrers")
     done = facts(desk.export("--without", "referrers", "--json"))
-    assert done["remarks"] == [f"not requested: referrer of {desk.source.address}/web:1"]
+    missed = "(a site that demands attestations will refuse what lacks them)"
+    assert done["remarks"] == [f"not requested: referrer of {desk.source.address}/web:1 {missed}"]
     tags_alone = facts(desk.export("--no-referrers-api", desk.source.address, "--json", serial=2))
     assert tags_alone["remarks"] == [f"the referrers API of {desk.source.address}/web was not used (--no-referrers-api)"]
     lock = desk.root / "images.lock"

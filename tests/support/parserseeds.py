@@ -265,11 +265,37 @@ def sigstore_bundle(signatures: int = 1, payload_size: int = 3) -> bytes:
         {
             "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
             "verificationMaterial": {"publicKey": {"hint": "x"}},
-            "dsseEnvelope": {
-                "payload": base64.b64encode(b"x" * payload_size).decode(),
-                "payloadType": "application/vnd.in-toto+json",
-                "signatures": [{"sig": "MEQ="}] * signatures,
-            },
+            "dsseEnvelope": json.loads(sigstore_envelope(signatures, payload_size)),
+        }
+    ).encode()
+
+
+def sigstore_envelope(signatures: int = 1, payload_size: int = 3) -> bytes:
+    """The envelope in it, which stands alone under cosign's ``.att`` tag."""
+    return json.dumps(
+        {
+            "payload": base64.b64encode(b"x" * payload_size).decode(),
+            "payloadType": "application/vnd.in-toto+json",
+            "signatures": [{"sig": "MEQ="}] * signatures,
+        }
+    ).encode()
+
+
+def provenance(subjects: int = 1, sources: int = 1) -> bytes:
+    """A statement of SLSA provenance."""
+    definition = {
+        "buildType": "https://tekton.dev/chains/v2/slsa",
+        "externalParameters": {"workflow": {"repository": "x"}, "source": "x", "configSource": {"uri": "x"}},
+        "resolvedDependencies": [
+            {"uri": f"git+https://x.example/{i}@refs/heads/x", "name": "inputs/result"} for i in range(sources)
+        ],
+    }
+    return json.dumps(
+        {
+            **STATEMENT,
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {"buildDefinition": definition, "runDetails": {"builder": {"id": "https://x.example"}}},
+            "subject": [{"name": "", "digest": {"sha256": "0" * 64}}] * subjects,
         }
     ).encode()
 

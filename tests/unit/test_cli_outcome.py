@@ -5,7 +5,8 @@ from __future__ import annotations
 from airgap.cli.terminal.outcome import judgement_lines
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
-from airgap.trust.judge.images import Decision, ImageVerdict
+from airgap.trust.judge.decisions import Decision
+from airgap.trust.judge.images import ImageVerdict
 from airgap.trust.judge.judging import Judgement
 
 WEB = Reference.parse("quay.io/shop/web:1")

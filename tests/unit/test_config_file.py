@@ -142,14 +142,6 @@ def test_named_file_counts_before_or_after_the_command_and_an_empty_name_wants_n
         ('[stream.prod]\npassphrase = "geheim"\n', "2:1", "secret"),
         ('[site]\nregistry-password = "geheim"\n', "2:1", "secret"),
         ('[site]\ndecrypt-key = """-----BEGIN PRIVATE KEY-----\nx"""\n', "2:1", "key itself"),
-        ('[site.unnamed-signature]\n"ghcr.io" = true\n', "1:1", "did you mean unnamed-signatures?"),
-        ('[site.unnamed-signatures]\n"ghcr.io/acme" = "yes"\n', "2:1", '"SCOPE" = true or false'),
-        ("[site.unnamed-signatures]\nghcr.io = true\n", "2:1", "write the scope in quotes"),
-        ('[site.unnamed-signatures]\n"ghcr.io" = true\n"GHCR.io/acme" = false\n', "3:1", "write ghcr.io/acme"),
-        ('[site]\nunnamed-signatures = ["ghcr.io", "acme"]\n', "2:1", "matches no image"),
-        ('[site]\nunnamed-signatures = true\n', "2:1", "a table of scopes"),
-        ('[stream.prod.unnamed-signatures]\n"ghcr.io" = 1\n', "2:1", '"SCOPE" = true or false'),
-        ('[site.import.unnamed-signatures]\n"acme" = false\n', "2:1", "matches no image"),
         ('[site.serve.accept]\n"acme" = false\n', "1:1", "unknown key"),
         ("a." * 40 + "b = 1\n", "1:1", "dots"),
         ("[site]\nmap = " + "[" * 5000 + "\n", "", "nested too deeply"),
@@ -216,24 +208,6 @@ def test_every_option_that_names_a_file_is_known_as_one() -> None:
             named = any(word in (key.option.metavar or "") for word in words)
             if named and key.kind is str and not key.for_one_run and name not in ("media log", "init"):
                 assert rebased(key.name, is_path=False, text="x=y" if key.name == "attach" else "oci:y", base=Path("/b")) != "oci:y"
-
-
-def test_scopes_with_true_or_false_are_a_table_of_the_site_a_command_or_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    write('[site.unnamed-signatures]\n"ghcr.io/acme" = true\n"ghcr.io/acme/old" = false\n[site]\nto = "oci:x"\n')
-    given = ["ghcr.io/acme=true", "ghcr.io/acme/old=false"]
-    assert shown("unnamed-signatures") == (given, "airgap.toml:1:1")
-    for words in ("import", "verify", "watch", "serve", "policy explain"):
-        (key,) = (key for key in keys(words) if key.name == "unnamed-signatures")
-        assert parsed(words, key) == given
-        assert parsed(words, key, "--unnamed-signatures=quay.io", "--unnamed-signatures=a.example") == ["quay.io", "a.example"]
-    monkeypatch.setenv("AIRGAP_UNNAMED_SIGNATURES", "quay.io\nquay.io/x=false")
-    assert shown("unnamed-signatures") == (["quay.io", "quay.io/x=false"], "AIRGAP_UNNAMED_SIGNATURES")
-    monkeypatch.delenv("AIRGAP_UNNAMED_SIGNATURES")
-    write('[site.import.unnamed-signatures]\n"" = false\n[site]\nunnamed-signatures = {"ghcr.io" = true}\n')
-    (key,) = (key for key in keys("import") if key.name == "unnamed-signatures")
-    assert (parsed("import", key), parsed("verify", key)) == (["=false"], ["ghcr.io=true"])
-    write('[stream.prod]\nlists = "x"\n[stream.prod.unnamed-signatures]\n"ghcr.io" = true\n')
-    assert shown("unnamed-signatures", "prod") == (["ghcr.io=true"], "airgap.toml:3:1")
 
 
 def test_policy_explain_reads_what_the_site_decides_by() -> None:

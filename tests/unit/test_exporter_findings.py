@@ -229,7 +229,8 @@ def test_choice_of_attachments_and_remarks_are_in_the_lock(replica: Replica) -> 
         lock = resolve([entry], source, Silent(), 1)
     assert attached(lock) == {"app": set()}
     assert lock.remarks == (
-        "not requested: cosign-attestation, cosign-sbom, lookaside-signature, referrer of " + str(entry.reference),
+        f"not requested: cosign-attestation, cosign-sbom, lookaside-signature, referrer of {entry.reference}"
+        " (a site that demands attestations will refuse what lacks them)",
     )
     assert Lock.from_bytes(lock.to_bytes(), "lock") == lock
 

@@ -21,6 +21,7 @@ from airgap.planning.lock import Lock, is_lock, placed_blobs
 from airgap.planning.plan import Made, holdable, lay_out, summary
 from airgap.planning.resolve import resolve
 from airgap.progress import Silent
+from airgap.trust.keys import evidence as ev
 from tests.support import images
 from tests.support.origin import Origin
 
@@ -147,7 +148,7 @@ def test_a_base_that_is_carried_all_the_same_is_not_called_held(lock: Lock) -> N
     assert plan.catalog_blobs[own.digest].patch == made(kept.digest).patch
 
 
-def test_manifests_signatures_and_small_parts_of_attachments_are_always_carried() -> None:
+def test_manifests_signatures_attestations_and_small_parts_of_attachments_are_always_carried() -> None:
     origin = Origin()
     web = images.image([images.layer("web", 40_000)])
     name = origin.push("docker.io/shop/web:1", web)
@@ -155,7 +156,8 @@ def test_manifests_signatures_and_small_parts_of_attachments_are_always_carried(
     signature, sbom = images.cosign_signature(payload, "c2ln"), images.artifact(web, "application/spdx+json", b"small")
     large = images.artifact(web, "application/big", bytes(MAX_SIGNATURE_BLOB + 1))
     origin.push(f"{name.repository}:{digest_tag(web.digest, '.sig')}", signature)
-    for attached in (sbom, large):
+    bundle = images.artifact(web, ev.SIGSTORE_BUNDLE, bytes(MAX_SIGNATURE_BLOB + 2), media_type=ev.SIGSTORE_BUNDLE)
+    for attached in (sbom, large, bundle):
         origin.push(str(name.repository), attached)
     lock = resolve([Entry(name)], origin, Silent())
     everything = {d.digest: Held(d.size) for node in lock.manifests.values() for d in (node.descriptor, *node.blobs)}
@@ -164,7 +166,8 @@ def test_manifests_signatures_and_small_parts_of_attachments_are_always_carried(
     assert holdable(lock) == free
     assert set(lay_out(lock, None, everything).held) == free
     assert set(lay_out(lock, None, {}, patches).patched) == free
-    always = {part.digest for part in (web, signature, sbom, large)} | {Digest.of(payload), Digest.of(b"small")}
+    always = {part.digest for part in (web, signature, sbom, large, bundle)} | {Digest.of(payload), Digest.of(b"small")}
+    always |= {bundle.blobs[1].descriptor.digest}
     assert always <= lay_out(lock, None, everything, patches).blobs.keys()
 
 

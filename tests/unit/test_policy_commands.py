@@ -11,8 +11,9 @@ import pytest
 from airgap.errors import UsageError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
+from airgap.trust.judge.decisions import Decision
 from airgap.trust.judge.explain import explain
-from airgap.trust.judge.images import Decision, ImageVerdict
+from airgap.trust.judge.images import ImageVerdict
 from airgap.trust.judge.judging import Judgement
 from airgap.trust.keys import signers as trust_keys
 from airgap.trust.policy.document import parse_policy

@@ -21,6 +21,7 @@ from airgap.cli.commands.policyedits import add_command, remove_command
 from airgap.cli.commands.policykeys import Otherwise
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
+from airgap.cli.options.demanding import AttestationsOption, demands_of
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.options.unnamed import Unnamed
@@ -197,13 +198,15 @@ def explain_command(
         typer.Option("--bundle", help="Also judge the signatures in this bundle (directory or media); may be repeated."),
     ] = None,
     unnamed: Unnamed = Unnamed(),
+    attestations: AttestationsOption = None,
     revoked: inputs.RevokedOption = None,
     state: inputs.StateOption = None,
     decrypt_key: DecryptOption = None,
     passphrase_file: inputs.PassphraseOption = None,
     said: Said = Said(),
 ) -> None:
-    """Show which scope of the policy applies to an image, why, what it requires, and whether signatures without a name count.
+    """Show which scope of the policy applies to an image, why, what it requires, and whether signatures without a name count; and
+    which attestations are demanded.
 
     With --bundle, also show which requirement, signature and key decided on each instance of the image in the bundle.
 
@@ -211,16 +214,17 @@ def explain_command(
     """
     permitted = unnamed.unnamed
     parsed, name = site.read_policy(file)
+    demands = demands_of(attestations, parsed)
     references = [Reference.parse(image) for image in images]
     judged: _Judged = {}
     remarks: tuple[str, ...] = ()
     if bundle:
         secrets = site_secrets(decrypt_key, passphrase_file)
         asked = Terms.of_site(inputs.state_directory(state), file, revoked=revoked, secrets=secrets)
-        terms = replace(asked, unnamed=permitted)
+        terms = replace(asked, unnamed=permitted, demands=demands)
         with diagnosing(said.console()):
             judged, remarks = _judged(terms, bundle, references)
-    found = [explain(parsed, reference, judged.get(reference), permitted) for reference in references]
+    found = [explain(parsed, reference, judged.get(reference), permitted, demands) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
     facts = {"policy": name, "remarks": list(remarks), "images": [explanation.facts for explanation in found]}
     said.console().result(facts, [f"policy {name}", *(f"note   {remark}" for remark in remarks), *lines])

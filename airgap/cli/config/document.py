@@ -21,8 +21,8 @@ from airgap.text import printable
 SITE = ("import", "watch", "verify", "mirror-config", "serve", "receipt", "prune", "rollback", "history")
 STREAM = ("export", "merge", "plan", "resolve")
 
-#: Keys that may be a table of scopes, each with true or false: ``[site.NAME]``.
-SCOPED = ("unnamed-signatures",)
+#: Keys that may be a table of scopes: ``[site.NAME]``; and what each scope has there.
+SCOPED = {"unnamed-signatures": "true or false", "attestations": "demands"}
 
 _MAX_FILE = 256 * 1024
 _MOST_DOTS = 32  # of one line, outside strings: the library takes the square of the number of a key's parts
@@ -80,9 +80,10 @@ class Document:
             except UsageError as error:
                 raise self.mistake(("stream", name), error.what, error.expected, name) from error
         for name, table in self._tables.get("site", {}).items():
-            if isinstance(table, dict) and name not in SITE + SCOPED:
-                expected = f"[site], [site.{SCOPED[0]}] or [site.COMMAND]: {', '.join(SITE)}"
-                raise self.mistake(("site", name), "unknown section", expected, name, SITE + SCOPED)
+            if isinstance(table, dict) and name not in (*SITE, *SCOPED):
+                tables = ", ".join(f"[site.{one}]" for one in SCOPED)
+                expected = f"[site], {tables} or [site.COMMAND]: {', '.join(SITE)}"
+                raise self.mistake(("site", name), "unknown section", expected, name, (*SITE, *SCOPED))
 
     @property
     def streams(self) -> list[str]:

@@ -6,10 +6,10 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airgap.cli.config.document import SCOPED, Setting, meant
 from airgap.cli.config.paths import rebased
@@ -33,6 +33,7 @@ _ONE_RUN = frozenset(
         "update",
     }
 )  # fmt: skip
+_Read = TypeVar("_Read")
 _SECRETS = ("passphrase", "password", "secret", "token")
 #: What a switch may be in the environment.
 SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -94,7 +95,7 @@ class Key:
         """The values that it takes, in words."""
         if issubclass(self.kind, enum.Enum):
             return " or ".join(f'"{one.value}"' for one in self.kind)
-        table = "a table of scopes with true or false, " if self.name in SCOPED else ""
+        table = f"a table of scopes with {SCOPED[self.name]}, " if self.name in SCOPED else ""
         return table + _WORDS[self.kind] + (", or a list of them" if self.many else "")
 
     def from_file(self, setting: Setting) -> Any:
@@ -203,25 +204,53 @@ def _kind(hint: Any) -> tuple[type, bool]:
 
 def _by_scope(name: str, setting: Setting) -> Any:
     """The rules of a key that has scopes, as its option takes them: a table as a list, and nothing but scopes in either."""
-    from airgap.trust.policy.unnamed import read_scope  # here, for most runs have no such key
+    from airgap.trust.policy.demands import read_demand  # here, for most runs have no such key
+    from airgap.trust.policy.unnamed import read_scope
 
-    value = setting.value
+    value, demands = setting.value, name == "attestations"
     if isinstance(value, dict):
-        for one in value.values():
-            if not isinstance(one.value, bool):
-                hint = 'write the scope in quotes: "ghcr.io" = true' if isinstance(one.value, dict) else ""
-                expected, got = '"SCOPE" = true or false', _toml_type(one.value)
-                raise UsageError(f"wrong type of value in {name}", where=one.where, expected=expected, got=got, hint=hint)
-        rules = [(f"{scope}={'true' if one.value else 'false'}", one.where) for scope, one in value.items()]
+        rules_of = _demands if demands else _permission
+        rules = [(rule, one.where) for scope, one in value.items() for rule in _at(one.where, rules_of, name, scope, one)]
     else:
         rules = [(one, setting.where) for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
     for rule, where in rules:
-        try:
-            read_scope(rule)
-        except UsageError as error:
-            error.where = where
-            raise
+        _at(where, read_demand if demands else read_scope, rule)
     return [rule for rule, _ in rules] if isinstance(value, dict) else value
+
+
+def _at(where: str, read: Callable[..., _Read], *arguments: Any) -> _Read:
+    """What a reader makes of a value; its mistakes are told with the place of that value."""
+    try:
+        return read(*arguments)
+    except UsageError as error:
+        error.where = where
+        raise
+
+
+def _permission(name: str, scope: str, setting: Setting) -> list[str]:
+    if not isinstance(setting.value, bool):
+        hint = 'write the scope in quotes: "ghcr.io" = true' if isinstance(setting.value, dict) else ""
+        expected, got = '"SCOPE" = true or false', _toml_type(setting.value)
+        raise UsageError(f"wrong type of value in {name}", expected=expected, got=got, hint=hint)
+    return [f"{scope}={'true' if setting.value else 'false'}"]
+
+
+def _demands(name: str, scope: str, setting: Setting) -> list[str]:
+    from airgap.trust.policy.demands import FIELDS, texts_of
+
+    value = setting.value
+    found = [] if value is False else value if isinstance(value, list) else [value]
+    for one in found:
+        if not isinstance(one, dict):
+            expected = f"false, or tables with {', '.join(FIELDS)}"
+            raise UsageError(f"wrong type of value in {name}", expected=expected, got=_toml_type(one))
+        for key, given in one.items():
+            if key not in FIELDS:
+                hint = f'write the scope in quotes: [site.{name}."ghcr.io"]' if isinstance(given, dict) else meant(key, FIELDS)
+                raise UsageError(f"unknown key in {name}", expected=", ".join(FIELDS), got=printable(key), hint=hint)
+            if not isinstance(given, str):
+                raise UsageError(f"wrong type of value for {key}", expected="a string", got=_toml_type(given))
+    return texts_of(scope, found)
 
 
 def _toml_type(value: object) -> str:

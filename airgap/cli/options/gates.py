@@ -13,9 +13,10 @@ import typer
 
 from airgap import fsio
 from airgap.admission import site
+from airgap.cli.options.demanding import demands_of
 from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal.console import Console
-from airgap.cli.terminal.outcome import unnamed_lines
+from airgap.cli.terminal.outcome import attested_lines, unnamed_lines
 from airgap.errors import UsageError
 from airgap.exporter.export import Exported
 from airgap.exporter.gates import Gates
@@ -59,7 +60,7 @@ AttachOption = Annotated[
 ]
 
 
-def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed) -> ImageTerms | None:
+def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed, attestations: Sequence[str] | None) -> ImageTerms | None:
     """By what images are judged, when they are.
 
     Raises:
@@ -70,13 +71,15 @@ def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed) -> Ima
             "--require-signed": require_signed,
             "--unnamed-signatures": unnamed.unnamed_signatures,
             "--accept-unnamed-sigstore-bundles": unnamed.accept_unnamed_bundles,
+            "--attestations": attestations,
         }
         if option := next((name for name, value in given.items() if value), ""):
             raise UsageError(f"{option} needs a policy", expected="--verify-images POLICY")
         return None
     permitted = unnamed.unnamed
     policy = site.read_policy(verify)[0]
-    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, permitted)
+    demands = demands_of(attestations, policy)
+    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, permitted, demands)
 
 
 def gates_of(commands: Sequence[str], seconds: int, scratch: Path | None, console: Console) -> Gates | None:
@@ -122,7 +125,7 @@ def outcome_lines(done: Exported) -> list[str]:
     lines = []
     if done.judgements:
         lines.append(f"accepted     {plural(len(done.judgements), 'image instance')} by the policy")
-        lines += unnamed_lines(done.judgements)
+        lines += [*unnamed_lines(done.judgements), *attested_lines(done.judgements)]
     if done.outcomes:
         commands = {outcome.command for outcome in done.outcomes}
         images = {(outcome.image, outcome.digest) for outcome in done.outcomes}

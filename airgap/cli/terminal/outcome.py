@@ -12,6 +12,7 @@ from airgap.importer.preview import Preview
 from airgap.importer.run import Imported
 from airgap.text import human_size, listing, plural
 from airgap.trust.judge.judging import Judgement
+from airgap.trust.policy.demands import NAME as ATTESTATIONS
 from airgap.trust.policy.unnamed import NAME
 
 
@@ -68,6 +69,7 @@ def judgement_lines(judgements: Sequence[Judgement], verbose: bool, signed: bool
         *lines,
         *([InAll(f"accepted     {plural(len(by_own), 'image')} by their signatures")] if by_own and not verbose else []),
         *unnamed_lines(judgements),
+        *attested_lines(judgements),
     ]
 
 
@@ -77,6 +79,14 @@ def unnamed_lines(judgements: Sequence[Judgement]) -> Iterator[str]:
     if decided:
         scopes = listing([scope or '""' for scope in sorted(set(decided.values()))], 8)
         yield f"unnamed      {plural(len(decided), 'image')} by signatures that name no image ({NAME}: {scopes})"
+
+
+def attested_lines(judgements: Sequence[Judgement]) -> Iterator[str]:
+    """One line about the images that had the attestations that the site demands, if there are any."""
+    decided = {one.reference: scope for one in judgements for scope in one.verdict.demand_scopes}
+    if decided:
+        scopes = listing([scope or '""' for scope in sorted(set(decided.values()))], 8)
+        yield f"attested     {plural(len(decided), 'image')} by the attestations that are demanded ({ATTESTATIONS}: {scopes})"
 
 
 def import_result(done: Imported, target: str, verbose: bool) -> tuple[dict[str, Any], list[str]]:

@@ -10,6 +10,7 @@ from airgap.oci.reference import Reference
 from airgap.text import printable
 from airgap.trust.judge.images import ImageVerdict, judged_name
 from airgap.trust.judge.judging import Judgement
+from airgap.trust.policy.demands import Demanded, Demands
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.requirements import SigstoreSigned
 from airgap.trust.policy.scopes import Selected, image_scopes, requirements_for_image
@@ -33,6 +34,7 @@ def explain(
     reference: Reference,
     judgements: Sequence[Judgement] | None = None,
     unnamed: UnnamedSignatures | None = None,
+    demands: Demands | None = None,
 ) -> Explanation:
     """Explain what the policy wants for an image, and with verdicts what it got.
 
@@ -41,10 +43,12 @@ def explain(
         reference: the source reference; with both tag and digest the tag is judged, as on import.
         judgements: the verdict on each instance; None when there is no image at hand.
         unnamed: for which images signatures count that name no image.
+        demands: the attestations that images must have besides.
     """
     judged = judged_name(reference)
     selected = requirements_for_image(policy, judged)
     permission = (unnamed or UnnamedSignatures()).permission(judged)
+    demanded = (demands or Demands()).of(judged)
     candidates = (*image_scopes(judged), "")
     accepted = None if judgements is None else bool(judgements) and all(one.verdict.accepted for one in judgements)
     facts: dict[str, Any] = {
@@ -54,6 +58,8 @@ def explain(
         "requirements": [in_words(requirement) for requirement in selected.requirements],
         "unnamed_accepted": permission.accepted,
         "unnamed_scope": permission.scope,
+        "demand_scope": demanded.scope,
+        "demands": [demand.text for demand in demanded.demands],
     }
     if judgements is not None:
         facts |= {"accepted": accepted, "instances": [one.facts() for one in judgements]}
@@ -61,6 +67,7 @@ def explain(
     if any(isinstance(requirement, SigstoreSigned) for requirement in selected.requirements):
         counts = "counts by key and digest" if permission.accepted else "does not count"
         lines.append(f"  a Sigstore bundle that names no image {counts}: {permission.label}")
+    lines += _demand_lines(demanded, selected)
     for one in judgements or ():
         lines += _verdict_lines(f"{one.platform} {one.instance}".strip(), one.verdict)
     return Explanation(accepted, tuple(lines), facts)
@@ -88,6 +95,20 @@ def _wish_lines(selected: Selected) -> Iterator[str]:
     yield f"  {selected.label} requires{together}:"
     for number, requirement in enumerate(selected.requirements, 1):
         yield f"    {number}. {in_words(requirement)}"
+
+
+def _demand_lines(demanded: Demanded, selected: Selected) -> Iterator[str]:
+    """What attestations there must be, if anything is said about the image; each is verified by the requirements above."""
+    if demanded.scope is None:
+        return
+    if not demanded.demands:
+        yield f"  no attestation is demanded: {demanded.label} = false"
+        return
+    signed = any(isinstance(requirement, SigstoreSigned) for requirement in selected.requirements)
+    how = "signed as sigstoreSigned requires above" if signed else "which nothing can verify: no sigstoreSigned is required above"
+    yield f"  {demanded.label} demands, {how}:"
+    for number, demand in enumerate(demanded.demands, 1):
+        yield f"    {number}. {printable(str(demand))}"
 
 
 def _verdict_lines(name: str, verdict: ImageVerdict) -> Iterator[str]:

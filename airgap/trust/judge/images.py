@@ -5,7 +5,7 @@ All requirements of the scope must accept (AND); each is satisfied by any one si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -15,10 +15,13 @@ from airgap.errors import AirgapError, MediaError, Refused
 from airgap.limits import MAX_SIGNATURES
 from airgap.oci.reference import Reference
 from airgap.text import plural, printable
-from airgap.trust.judge.imagesignatures import check_gpg, check_sigstore
-from airgap.trust.judge.sigstorebundle import check_bundle
-from airgap.trust.keys.evidence import Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
+from airgap.trust.judge import attestations
+from airgap.trust.judge.decisions import Decision, facts_of, reasons
+from airgap.trust.judge.imagesignatures import check_gpg, check_sigstore, signed_envelope
+from airgap.trust.judge.sigstorebundle import SignedStatement, check_bundle, signed_statement
+from airgap.trust.keys.evidence import Attestation, Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
 from airgap.trust.keys.keystore import KeyStore, ReadKey
+from airgap.trust.policy.demands import Demands
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.requirements import (
     GPG_KEYS,
@@ -37,23 +40,7 @@ from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 _Sigstore: TypeAlias = SigstoreSignature | SigstoreBundle
 _Signature = TypeVar("_Signature", bound=GpgSignature | _Sigstore)
-_MOST_REASONS = 8
 _ANYTHING = type_name(AcceptAnything())
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The decision of one requirement about an image, the reason in one sentence, and the deciding signature and key, if any.
-
-    ``unnamed_scope`` is the scope that let a signature count although it names no image; None if it names the image.
-    """
-
-    requirement: str
-    accepted: bool
-    reason: str
-    signature: str = ""
-    key: str = ""
-    unnamed_scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +75,17 @@ class ImageVerdict:
         return tuple(decision.unnamed_scope for decision in self.decisions if decision.unnamed_scope is not None)
 
     @property
+    def demand_scopes(self) -> tuple[str, ...]:
+        """The scopes that demanded attestations of the image."""
+        return tuple(decision.demand_scope for decision in self.decisions if decision.demand_scope is not None)
+
+    @property
+    def lacks_attestations(self) -> bool:
+        """Whether nothing but a demand was not met: the policy itself accepts the image."""
+        refused = [decision.demand_scope is not None for decision in self.decisions if not decision.accepted]
+        return bool(refused) and all(refused)
+
+    @property
     def reason(self) -> str:
         """The sentence that decided: of the first requirement that refused, else all of them."""
         refused = [decision.reason for decision in self.decisions if not decision.accepted]
@@ -101,12 +99,15 @@ class ImageVerdict:
         """
         if not self.accepted:
             wanted = next((decision.requirement for decision in self.decisions if not decision.accepted), "a requirement")
+            hint = "sign the image as the policy requires, or change the policy's scope for it"
+            if self.lacks_attestations:
+                hint = "carry the attestation that is demanded, signed as the policy requires, or change the demand"
             raise Refused(
                 f"the policy does not accept the image {self.reference}",
                 where=self.scope,
                 expected=wanted,
                 got=self.reason,
-                hint="sign the image as the policy requires, or change the policy's scope for it",
+                hint=hint,
             )
 
 
@@ -121,6 +122,7 @@ class ImageJudge:
         require_signed: an image is accepted only if at least one requirement asked for a signature.
         now: when certificates of the site's own CA must be valid.
         unnamed: for which images key and digest of a cosign 3 bundle are enough that names no image.
+        demands: the attestations that images must have besides.
         trusted_root: what the site trusts of a Sigstore instance; None: nothing.
     """
 
@@ -132,12 +134,14 @@ class ImageJudge:
         require_signed: bool = False,
         now: datetime | None = None,
         unnamed: UnnamedSignatures | None = None,
+        demands: Demands | None = None,
         trusted_root: TrustedRoot | None = None,
     ) -> None:
         self._policy = policy
         self._trusted_root = trusted_root
         self._require_signed = require_signed
         self._unnamed = unnamed or UnnamedSignatures()
+        self._demands = demands or Demands()
         self._now = now or datetime.now(UTC)
         self._keys = KeyStore(read_key or _no_keys)
 
@@ -146,6 +150,10 @@ class ImageJudge:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._keys.close()
+
+    def demands_any(self, reference: Reference) -> bool:
+        """Whether the site demands attestations of an image; only then need its evidence have them."""
+        return bool(self._demands.of(judged_name(reference)).demands)
 
     def judge(self, reference: Reference, evidence: Evidence | None = None) -> ImageVerdict:
         """Decide whether a manifest may enter under the name the image has at its source.
@@ -161,6 +169,9 @@ class ImageJudge:
         if self._require_signed and not any(isinstance(found, SignedBy | SigstoreSigned) for found in selected.requirements):
             reason = "the policy requires no signature here, but --require-signed was given"
             decisions.append(Decision("a signature", accepted=False, reason=reason))
+        demanded = self._demands.of(judged)
+        if demanded.demands:
+            decisions += attestations.decide(demanded, selected.requirements, evidence, self._open)
         return ImageVerdict(reference, selected.label, tuple(decisions))
 
     def _decide(self, requirement: Requirement, reference: Reference, evidence: Evidence | None) -> Decision:
@@ -180,7 +191,7 @@ class ImageJudge:
         except MediaError:
             raise
         except AirgapError as error:
-            return Decision(name, accepted=False, reason="; ".join(_facts(error)))
+            return Decision(name, accepted=False, reason=facts_of(error))
         if isinstance(requirement, SigstoreSigned):
             forms: tuple[Sequence[_Sigstore], ...] = (evidence.sigstore, evidence.referred, evidence.bundles)
             found = [signature for form in forms for signature in form[:MAX_SIGNATURES]]
@@ -196,6 +207,13 @@ class ImageJudge:
             lambda found: _Good(check_gpg(requirement, reference, evidence, found, self._keys)),
             f"no GPG signature exists ({plural(evidence.sigstore_count, 'sigstore signature')})",
         )
+
+    def _open(self, requirement: SigstoreSigned, attestation: Attestation) -> SignedStatement:
+        self._keys.prepare(requirement)
+        found = attestation.content
+        if isinstance(found, SigstoreBundle):
+            return signed_statement(requirement, found, self._keys, self._trusted_root)
+        return signed_envelope(requirement, found, self._keys, self._now)
 
     def _check_sigstore(self, requirement: SigstoreSigned, reference: Reference, evidence: Evidence, found: _Sigstore) -> _Good:
         if isinstance(found, SigstoreSignature):
@@ -227,19 +245,13 @@ def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_S
         except MediaError:  # the disk fails: nothing is known about the signature
             raise
         except AirgapError as error:
-            failures.append(f"{label}: {'; '.join(_facts(error))}")
+            failures.append(f"{label}: {facts_of(error)}")
         else:
             reason, scope = f"{label} by {good.key}", None
             if good.unnamed is not None:
                 reason, scope = f"{reason}, names no image ({good.unnamed.label})", good.unnamed.scope
             return Decision(name, accepted=True, reason=reason, signature=label, key=good.key, unnamed_scope=scope)
-    more = len(failures) - _MOST_REASONS
-    shown = [*failures[:_MOST_REASONS], f"and {more} more"] if more > 0 else failures
-    return Decision(name, accepted=False, reason="; ".join(shown) or none)
-
-
-def _facts(error: AirgapError) -> Iterator[str]:
-    yield from (value if name == "error" else f"{name} {value}" for name, value in error.facts().items())
+    return Decision(name, accepted=False, reason=reasons(failures) or none)
 
 
 def _no_keys(path: str) -> bytes:

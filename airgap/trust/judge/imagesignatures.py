@@ -8,18 +8,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from airgap.errors import Refused
 from airgap.limits import MAX_SIGNATURE
 from airgap.oci.reference import Reference
 from airgap.text import printable
+from airgap.trust.judge.sigstorebundle import PAYLOAD_TYPE, SignedStatement, pae, read_envelope
 from airgap.trust.keys import evidence as ev
 from airgap.trust.keys import payload
 from airgap.trust.keys.certificates import fulcio_key, pki_key
 from airgap.trust.keys.keystore import KeyStore
 from airgap.trust.keys.rekor import Logged, check_set
-from airgap.trust.keys.signatures import PublicKey, verify
+from airgap.trust.keys.signatures import PublicKey, verify, verify_by_curve
 from airgap.trust.policy.fields import decode_base64
 from airgap.trust.policy.identity import accepts
 from airgap.trust.policy.requirements import Fulcio, Pki, SignedBy, SignedIdentity, SigstoreSigned
@@ -65,7 +67,7 @@ def check_sigstore(
     raw = decode_base64(_annotation(signature, ev.SIGNATURE))
     if raw is None:
         raise Refused("the signature is not base64")
-    candidates = _candidates(requirement, signature, raw, keys, now)
+    candidates = _candidates(requirement, signature, Logged(b"", raw, signature.payload), keys, now)
     key = next((key for key in candidates if verify(key, signature.payload, raw)), None)
     if key is None:
         raise Refused("not made by this key", expected=", ".join(key.id for key in candidates))
@@ -73,23 +75,49 @@ def check_sigstore(
     return f"{key.kind} key {key.id}"
 
 
+def signed_envelope(
+    requirement: SigstoreSigned, attestation: ev.SigstoreSignature, keys: KeyStore, now: datetime
+) -> SignedStatement:
+    """The payload of an envelope under cosign's ``.att`` tag, once its signature satisfies the requirement; else as above.
+
+    Source: cosign, ATTESTATION_SPEC: the signature is in the envelope, and in the annotations are only certificate, chain and the
+    log's promise.
+
+    Raises:
+        Refused: it does not satisfy the requirement.
+        AirgapError: the requirement's keys cannot be had.
+    """
+    envelope = read_envelope(attestation.payload)
+    signed = pae(PAYLOAD_TYPE, envelope.payload)
+    logged = Logged(b"", envelope.signature, envelope.payload, attestation.payload)
+    candidates = _candidates(requirement, attestation, logged, keys, now)
+    key = next((key for key in candidates if verify_by_curve(key, signed, envelope.signature)), None)
+    if key is None:
+        raise Refused("not made by this key", expected=", ".join(key.id for key in candidates))
+    return SignedStatement(envelope.payload, f"{key.kind} key {key.id}")
+
+
 def _candidates(
-    requirement: SigstoreSigned, signature: ev.SigstoreSignature, raw: bytes, keys: KeyStore, now: datetime
+    requirement: SigstoreSigned, signature: ev.SigstoreSignature, logged: Logged, keys: KeyStore, now: datetime
 ) -> tuple[PublicKey, ...]:
-    """The keys that may have made the signature, the log's promise already checked."""
+    """The keys that may have made the signature, the log's promise already checked.
+
+    Args:
+        logged: what must have been logged, but for who signed it.
+    """
     log = keys.log_keys(requirement.rekor) if requirement.rekor is not None else ()
     if requirement.pki is not None:
         return (_by_certificate(requirement.pki, signature, keys, now),)
     if requirement.fulcio is not None:
         pem = _annotation(signature, ev.CERTIFICATE).encode("utf-8")
-        when = check_set(_annotation(signature, ev.BUNDLE), log, Logged(pem, raw, signature.payload))
+        when = check_set(_annotation(signature, ev.BUNDLE), log, replace(logged, signer_pem=pem))
         return (_by_certificate(requirement.fulcio, signature, keys, when),)
     if requirement.keys is None:
         raise Refused("the requirement names no key")
     public = keys.public(requirement.keys)
     if requirement.rekor is None:
         return public
-    return (_logged(public, log, signature, raw),)
+    return (_logged(public, log, signature, logged),)
 
 
 def _by_certificate(rule: Fulcio | Pki, signature: ev.SigstoreSignature, keys: KeyStore, when: datetime) -> PublicKey:
@@ -100,13 +128,15 @@ def _by_certificate(rule: Fulcio | Pki, signature: ev.SigstoreSignature, keys: K
     return pki_key(rule, keys.roots(rule.roots, rule.intermediates), certificate, chain, when)
 
 
-def _logged(public: tuple[PublicKey, ...], log: tuple[PublicKey, ...], signature: ev.SigstoreSignature, raw: bytes) -> PublicKey:
+def _logged(
+    public: tuple[PublicKey, ...], log: tuple[PublicKey, ...], signature: ev.SigstoreSignature, logged: Logged
+) -> PublicKey:
     """The one of several keys whose signature was logged."""
     promise = _annotation(signature, ev.BUNDLE)
     reason = Refused("the requirement names no key")
     for key in public:
         try:
-            check_set(promise, log, Logged(key.pem, raw, signature.payload))
+            check_set(promise, log, replace(logged, signer_pem=key.pem))
         except Refused as error:
             reason = error
         else:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
 from airgap.errors import Refused
-from airgap.limits import MAX_SIGNATURE, MAX_SIGNATURE_BLOB, MAX_SIGNATURES
+from airgap.limits import MAX_ATTESTATION, MAX_ATTESTATIONS, MAX_SIGNATURE, MAX_SIGNATURE_BLOB, MAX_SIGNATURES
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -24,9 +24,11 @@ from airgap.oci.reference import Reference
 from airgap.text import plural
 from airgap.trust.judge.images import ImageJudge, ImageVerdict
 from airgap.trust.keys.evidence import (
+    DSSE_ENVELOPE,
     SIGNATURE_REFERRER,
     SIGSTORE_BUNDLE,
     SIMPLE_SIGNING,
+    Attestation,
     Evidence,
     GpgSignature,
     SigstoreBundle,
@@ -34,6 +36,7 @@ from airgap.trust.keys.evidence import (
 )
 
 _COSIGN = TAG_KINDS[".sig"]
+_ATTESTED = TAG_KINDS[".att"]
 _SHOWN = 1000
 
 #: One or more. No image is ever accepted because there was nothing to judge: the type has no empty value.
@@ -90,6 +93,8 @@ class Judgement:
                     "signature": decision.signature,
                     "key": decision.key,
                     "unnamed_scope": decision.unnamed_scope,
+                    "demand_scope": decision.demand_scope,
+                    "attestation": decision.attested.facts() if decision.attested else None,
                 }
                 for decision in self.verdict.decisions
             ],
@@ -105,8 +110,8 @@ def judge_instance(case: Case, instance: Descriptor, evidence: Evidence, judge: 
     return Judgement(case.image.reference, instance.digest, platform, verdict)
 
 
-def gather(case: Case, instance: Digest) -> Evidence:
-    """All signatures that came with one instance. Reads, and so raises what reading raises."""
+def gather(case: Case, instance: Digest, *, attested: bool = False) -> Evidence:
+    """All signatures that came with one instance, and with ``attested`` its attestations. Reads, and so raises what that raises."""
     image, content = case.image, case.content
     sigstore: list[SigstoreSignature] = []
     for attachment in image.attachments:
@@ -120,7 +125,8 @@ def gather(case: Case, instance: Digest) -> Evidence:
     ]
     bundles = list(islice(_bundles(content, image, instance), MAX_SIGNATURES))
     referred = list(islice(_referred_signatures(content, image, instance), MAX_SIGNATURES))
-    return Evidence.of(content.manifest(instance).raw, gpg[:MAX_SIGNATURES], sigstore[:MAX_SIGNATURES], bundles, referred)
+    found = Evidence.of(content.manifest(instance).raw, gpg[:MAX_SIGNATURES], sigstore[:MAX_SIGNATURES], bundles, referred)
+    return _with_attestations(found, content, image, instance) if attested else found
 
 
 def require_all(found: Sequence[Judgement]) -> None:
@@ -137,10 +143,13 @@ def require_all(found: Sequence[Judgement]) -> None:
     if refused:
         lines = [f"\n  {j.reference} {j.platform or j.instance.short}: {j.verdict.reason} ({j.verdict.scope})" for j in refused]
         more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        hint = "sign the images as the policy requires, leave them out of the list, or change the policy's scope for them"
+        if all(judgement.verdict.lacks_attestations for judgement in refused):
+            hint = "carry the attestations that are demanded, leave the images out of the list, or change the demands"
         raise Refused(
             f"the policy does not accept {len(refused)} of {plural(len(found), 'image instance')}",
             got="".join(lines[:_SHOWN]) + more,
-            hint="sign the images as the policy requires, leave them out of the list, or change the policy's scope for them",
+            hint=hint,
         )
 
 
@@ -153,16 +162,54 @@ def _refuse(judgement: Judgement) -> None:
 
 
 def _bundles(content: ImageContent, image: Image, instance: Digest) -> Iterator[SigstoreBundle]:
-    """The cosign 3 bundles among one instance's referrers: one layer each, not too large, and here."""
+    """The cosign 3 bundles among one instance's referrers that may be signatures: not too large, and here."""
+    for digest, layer in _bundle_layers(content, image, instance):
+        if layer.size <= MAX_SIGNATURE_BLOB and (raw := content.blob(layer)) is not None:
+            yield SigstoreBundle(raw, f"cosign bundle {digest.short}")
+
+
+def _bundle_layers(content: ImageContent, image: Image, instance: Digest) -> Iterator[tuple[Digest, Descriptor]]:
+    """The cosign 3 bundles among one instance's referrers, one layer each, with the digest of the referrer."""
     for attachment in image.attachments:
         if attachment.kind != REFERRER or attachment.subject != instance:
             continue
         manifest = content.manifest(attachment.descriptor.digest)
-        if len(manifest.layers) != 1 or SIGSTORE_BUNDLE not in (manifest.artifact_type, manifest.layers[0].media_type):
+        if len(manifest.layers) == 1 and SIGSTORE_BUNDLE in (manifest.artifact_type, manifest.layers[0].media_type):
+            yield attachment.descriptor.digest, manifest.layers[0]
+
+
+def _with_attestations(found: Evidence, content: ImageContent, image: Image, instance: Digest) -> Evidence:
+    """The same with what may be an attestation: of bundles and of layers under the ``.att`` tag as many as of signatures each.
+
+    Small ones are read first: where not all fit, none that is large takes the place of the others.
+    """
+    layers = [
+        layer
+        for attachment in image.attachments
+        if attachment.kind == _ATTESTED and attachment.subject == instance
+        for layer in content.manifest(attachment.descriptor.digest).layers
+        if layer.media_type == DSSE_ENVELOPE
+    ]
+    bundles = list(_bundle_layers(content, image, instance))
+    wanted = [(layer.digest, layer, True) for layer in layers[:MAX_SIGNATURES]]
+    wanted += [(digest, layer, False) for digest, layer in bundles[:MAX_SIGNATURES]]
+    wanted.sort(key=lambda one: one[1].size)
+    read: list[Attestation] = []
+    room = MAX_ATTESTATIONS
+    for digest, layer, classic in wanted:
+        if layer.size > min(MAX_ATTESTATION, room) or (raw := content.blob(layer)) is None:
             continue
-        layer = manifest.layers[0]
-        if layer.size <= MAX_SIGNATURE_BLOB and (raw := content.blob(layer)) is not None:
-            yield SigstoreBundle(raw, f"cosign bundle {attachment.descriptor.digest.short}")
+        room -= layer.size
+        name = f"attestation {digest.short}"
+        one = SigstoreSignature(raw, layer.annotations, name, DSSE_ENVELOPE) if classic else SigstoreBundle(raw, name)
+        read.append(Attestation(one, digest))
+    of_index = sum(
+        one.subject == image.root.digest != instance
+        and (one.kind == _ATTESTED or (one.kind == REFERRER and one.descriptor.artifact_type == SIGSTORE_BUNDLE))
+        for one in image.attachments
+    )
+    unread = len(layers) + len(bundles) - len(read)
+    return replace(found, attestations=tuple(read), unread=unread, of_index=of_index)
 
 
 def _referred_signatures(content: ImageContent, image: Image, instance: Digest) -> Iterator[SigstoreSignature]:

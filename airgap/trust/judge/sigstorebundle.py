@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgap.errors import Damaged, Refused
-from airgap.limits import MAX_SIGNATURE_BLOB
+from airgap.limits import MAX_ATTESTATION, MAX_SIGNATURE_BLOB
 from airgap.oci import strictjson
 from airgap.oci.reference import Reference
 from airgap.text import printable
@@ -77,12 +77,22 @@ def read_bundle(raw: bytes) -> Envelope:
     Raises:
         Refused: it is malformed, too large, or of a kind that cannot sign an image.
     """
-    if len(raw) > MAX_SIGNATURE_BLOB:
-        raise Refused("the Sigstore bundle is too large", expected=f"at most {MAX_SIGNATURE_BLOB} bytes")
+    if len(raw) > MAX_ATTESTATION:
+        raise Refused("the Sigstore bundle is too large", expected=f"at most {MAX_ATTESTATION} bytes")
     try:
         return _envelope(fields_of(strictjson.parse_object(raw, "bundle"), _BUNDLE_FIELDS))
     except Damaged as error:
         raise Refused(f"the Sigstore bundle is malformed: {error.what}", got=error.got) from error
+
+
+def read_envelope(raw: bytes) -> Envelope:
+    """Read a DSSE envelope that stands alone, as under cosign's ``.att`` tag. Raises ``Refused``, as :func:`read_bundle`."""
+    if len(raw) > MAX_ATTESTATION:
+        raise Refused("the envelope is too large", expected=f"at most {MAX_ATTESTATION} bytes")
+    try:
+        return _dsse(strictjson.parse_object(raw, "envelope"), "envelope")
+    except Damaged as error:
+        raise Refused(f"the envelope is malformed: {error.what}", got=error.got) from error
 
 
 def read_statement(payload: bytes) -> tuple[Subject, ...]:
@@ -126,6 +136,8 @@ def check_bundle(
         Refused: it does not satisfy the requirement.
         AirgapError: the requirement's keys cannot be had.
     """
+    if len(bundle.raw) > MAX_SIGNATURE_BLOB:
+        raise Refused("the Sigstore bundle is too large", expected=f"at most {MAX_SIGNATURE_BLOB} bytes")
     signed = signed_statement(requirement, bundle, keys, trusted_root)
     wanted = evidence.manifest_digest.hex
     names = [subject.name for subject in read_statement(signed.payload) if subject.sha256 == wanted]
@@ -187,13 +199,18 @@ def _envelope(bundle: dict[str, Any]) -> Envelope:
     if "messageSignature" in bundle:
         raise Refused("a messageSignature covers bytes, not a statement about an image", expected="dsseEnvelope")
     _check_material(fields_of(bundle.get("verificationMaterial"), _MATERIAL_FIELDS))
-    envelope = fields_of(bundle.get("dsseEnvelope"), ("payload", "payloadType", "signatures"))
+    return _dsse(bundle.get("dsseEnvelope"), "Sigstore bundle")
+
+
+def _dsse(value: object, what: str) -> Envelope:
+    """A DSSE envelope with one signature; ``what`` has it, for messages."""
+    envelope = fields_of(value, ("payload", "payloadType", "signatures"))
     payload_type = strictjson.string(envelope.get("payloadType"), "payloadType")
     if payload_type != PAYLOAD_TYPE:
-        raise Refused("the Sigstore bundle's payload has the wrong type", expected=PAYLOAD_TYPE, got=printable(payload_type, 120))
+        raise Refused(f"the {what}'s payload has the wrong type", expected=PAYLOAD_TYPE, got=printable(payload_type, 120))
     signatures = strictjson.array(envelope.get("signatures"), "signatures")
     if len(signatures) != 1:
-        raise Refused("not exactly one signature in the Sigstore bundle", expected="1", got=str(len(signatures)))
+        raise Refused(f"not exactly one signature in the {what}", expected="1", got=str(len(signatures)))
     signature = fields_of(signatures[0], ("sig", "keyid"))
     strictjson.string(signature.get("keyid", ""), "keyid")
     return Envelope(data_of(envelope.get("payload")), data_of(signature.get("sig")))

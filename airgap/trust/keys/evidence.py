@@ -17,6 +17,9 @@ CHAIN = "dev.sigstore.cosign/chain"
 #: The artifact type of the same layers in a referrer instead of a ``.sig`` tag: what cosign writes in its OCI 1.1 mode.
 SIGNATURE_REFERRER = "application/vnd.dev.cosign.artifact.sig.v1+json"
 
+#: The media type of a layer under cosign's ``.att`` tag: a DSSE envelope over an in-toto statement.
+DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+
 #: The artifact and layer type of a cosign 3 bundle, which hangs off an image as a referrer.
 SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
@@ -48,11 +51,20 @@ class SigstoreBundle:
 
 
 @dataclass(frozen=True)
+class Attestation:
+    """What may be an attestation: a bundle, with the digest of its referrer, or a layer of type ``DSSE_ENVELOPE``, with its own."""
+
+    content: SigstoreBundle | SigstoreSignature
+    digest: Digest
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All signatures of one manifest. ``manifest_digest`` is the SHA-256 of its bytes, whatever algorithm it is stored under.
 
     ``sigstore`` came from a ``.sig`` tag, ``referred`` from referrers, to which more people may be able to add: neither takes the
-    other's place where only so many are looked at.
+    other's place where only so many are looked at. ``attestations`` are there only where the site demands any; ``unread`` counts
+    those that are too large, too many, or not here, and ``of_index`` those that hang off the image's index instead.
     """
 
     manifest_digest: Digest
@@ -60,6 +72,9 @@ class Evidence:
     sigstore: tuple[SigstoreSignature, ...] = field(default=())
     bundles: tuple[SigstoreBundle, ...] = ()
     referred: tuple[SigstoreSignature, ...] = ()
+    attestations: tuple[Attestation, ...] = ()
+    unread: int = 0
+    of_index: int = 0
 
     @property
     def sigstore_count(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,12 +25,29 @@ _LOG_ID = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
 
 
 @dataclass(frozen=True)
+class _Entry:
+    """What an entry says: the key or certificate (PEM), the payload's hash as it is written there, and the signature.
+
+    ``envelope``: in place of the signature, the hash of the envelope, which has it.
+    """
+
+    signer: bytes
+    payload: object
+    signature: bytes = b""
+    envelope: object = None
+
+
+@dataclass(frozen=True)
 class Logged:
-    """What must have been logged: the signer's key or certificate (PEM), the raw signature, and the payload it is over."""
+    """What must have been logged: the signer's key or certificate (PEM), the raw signature, and the payload it is over.
+
+    ``envelope``: the whole DSSE envelope that the payload is in, of which the log has entries of their own; ``b""``: there is none.
+    """
 
     signer_pem: bytes
     signature: bytes
     payload: bytes
+    envelope: bytes = b""
 
 
 def check_set(annotation: str, rekor_keys: Sequence[PublicKey], logged: Logged) -> datetime:
@@ -69,18 +86,60 @@ def _canonical(entry: dict[str, Any]) -> bytes:
 
 def _check_entry(body: bytes, logged: Logged) -> None:
     entry = _exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
-    if (entry["kind"], entry["apiVersion"]) != ("hashedrekord", "0.0.1"):
-        raise Refused("the log entry has another kind", expected="hashedrekord 0.0.1")
-    spec = _exact(entry["spec"], "signature", "data")
+    readers = _ENVELOPED if logged.envelope else _PLAIN
+    read = readers.get(f"{entry['kind']} {entry['apiVersion']}")
+    if read is None:
+        raise Refused("the log entry has another kind", expected=" or ".join(readers))
+    found = read(entry["spec"])
+    same = found.signature == logged.signature if found.envelope is None else _is_hash_of(logged.envelope, found.envelope)
+    if not same:
+        raise Refused("the log entry is for another signature")
+    if _block(found.signer) != _block(logged.signer_pem):
+        raise Refused("the log entry is for another key")
+    if not _is_hash_of(logged.payload, found.payload):
+        raise Refused("the log entry is for another payload")
+
+
+def _is_hash_of(content: bytes, value: object) -> bool:
+    digest = _exact(value, "algorithm", "value")
+    return (digest["algorithm"], digest["value"]) == ("sha256", hashlib.sha256(content).hexdigest())
+
+
+def _hashedrekord(value: object) -> _Entry:
+    spec = _exact(value, "signature", "data")
     signature = _exact(spec["signature"], "content", "publicKey")
     signer = _exact(signature["publicKey"], "content")
-    digest = _exact(_exact(spec["data"], "hash")["hash"], "algorithm", "value")
-    if _data(signature["content"]) != logged.signature:
-        raise Refused("the log entry is for another signature")
-    if _block(_data(signer["content"])) != _block(logged.signer_pem):
-        raise Refused("the log entry is for another key")
-    if (digest["algorithm"], digest["value"]) != ("sha256", hashlib.sha256(logged.payload).hexdigest()):
-        raise Refused("the log entry is for another payload")
+    return _Entry(_data(signer["content"]), _exact(spec["data"], "hash")["hash"], _data(signature["content"]))
+
+
+def _dsse(value: object) -> _Entry:
+    """What Rekor keeps of an envelope since 1.1 (``dsse_v0_0_1_schema.json``), when its own bytes are taken away."""
+    spec = _exact(value, "envelopeHash", "payloadHash", "signatures")
+    signature = _exact(_only(spec["signatures"]), "signature", "verifier")
+    return _Entry(_data(signature["verifier"]), spec["payloadHash"], _data(signature["signature"]))
+
+
+def _intoto_1(value: object) -> _Entry:
+    """What cosign asked for before (``intoto_v0_0_1_schema.json``): no signature, but the hash of the envelope that has it."""
+    spec = _exact(value, "content", "publicKey")
+    content = _exact(spec["content"], "hash", "payloadHash")
+    return _Entry(_data(spec["publicKey"]), content["payloadHash"], envelope=strictjson.mapping(content["hash"], "hash"))
+
+
+def _intoto_2(value: object) -> _Entry:
+    """The next version (``intoto_v0_0_2_schema.json``): the envelope without payload, its signature in base64 once more."""
+    content = _exact(_exact(value, "content")["content"], "envelope", "hash", "payloadHash")
+    envelope = _exact(content["envelope"], "payloadType", "signatures")
+    signature = _exact(_only(envelope["signatures"]), "publicKey", "sig")
+    inner = _data(signature["sig"]).decode("ascii")
+    return _Entry(_data(signature["publicKey"]), content["payloadHash"], _data(inner))
+
+
+def _only(value: object) -> object:
+    signatures = strictjson.array(value, "signatures")
+    if len(signatures) != 1:
+        raise Damaged("not exactly one signature")
+    return signatures[0]
 
 
 def _block(pem: bytes) -> Block:
@@ -89,6 +148,14 @@ def _block(pem: bytes) -> Block:
     if len(found.blocks) != 1 or found.rest:
         raise Damaged("not exactly one PEM block")
     return found.blocks[0]
+
+
+_PLAIN: dict[str, Callable[[object], _Entry]] = {"hashedrekord 0.0.1": _hashedrekord}
+_ENVELOPED: dict[str, Callable[[object], _Entry]] = {
+    "dsse 0.0.1": _dsse,
+    "intoto 0.0.1": _intoto_1,
+    "intoto 0.0.2": _intoto_2,
+}
 
 
 def _exact(value: object, *names: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from functools import partial
 from airgap.cipher.sites import SiteKey, SiteSecret
 from airgap.oci.strictjson import canonical as line_of
 from airgap.trust.judge.catalogbundle import read_signature
-from airgap.trust.judge.sigstorebundle import read_bundle, read_statement
+from airgap.trust.judge.provenance import read_attestation
+from airgap.trust.judge.sigstorebundle import read_bundle, read_envelope, read_statement
 from airgap.trust.keys.certificates import load_certificates
 from airgap.trust.keys.cosignkey import is_cosign_key, open_cosign_key
 from airgap.trust.keys.keyfiles import read_key_file
@@ -234,6 +235,22 @@ def rows() -> Iterator[Parser]:
         "airgap.trust.judge.sigstorebundle:read_statement",
         most=4 << 20,
         grow={"subjects": seeds.of_value(lambda n: {**seeds.STATEMENT, "subject": [{"digest": {"sha256": "0"}}] * n})},
+    )
+    yield document(
+        "envelope",
+        read_envelope,
+        seeds.sigstore_envelope(),
+        "airgap.trust.judge.sigstorebundle:read_envelope",
+        most=12 << 20,
+        grow={"signatures": seeds.sigstore_envelope, "payload": lambda n: seeds.sigstore_envelope(1, n)},
+    )
+    yield document(
+        "attestation",
+        read_attestation,
+        seeds.provenance(),
+        "airgap.trust.judge.provenance:read_attestation",
+        most=9 << 20,
+        grow={"subjects": seeds.provenance, "sources": lambda n: seeds.provenance(1, n)},
     )
     rekor = (load_public_key((seeds.SAMPLES / "vendor.pub").read_bytes()),)
     logged = Logged(seeds.pem("PUBLIC KEY"), b"x", b"y")

@@ -18,6 +18,7 @@ from airgap.oci.reference import Reference, Repository
 from airgap.planning.attach import Wanted
 from airgap.text import parse_least_rate, parse_size, printable
 from airgap.trust.judge.hosts import Host
+from airgap.trust.policy.demands import meets, read_demand, repository_of
 from airgap.trust.policy.identity import SignedName, is_reference, is_remap_prefix
 from airgap.trust.policy.unnamed import read_scope
 from tests.support import parserseeds as seeds
@@ -79,6 +80,16 @@ def rows() -> Iterator[Parser]:
             ("trust.policy.identity:SignedName.parse", "trust.policy.identity:SignedName.parse_canonical"),
         ),
         "name in a policy": (lambda text: (is_reference(text, complete=False), is_remap_prefix(text)), (b"quay.io/a",), ()),
+        "demand of attestations": (
+            lambda text: (read_demand(text), repository_of(text), meets("x:/*", f"x:/{text}")),
+            (b"ghcr.io/acme=slsa,builder=https://b.example/@*,source=https://s.example/a", b"=false"),
+            (
+                "trust.policy.demands:read_demand",
+                "trust.policy.demands:demand_of",
+                "trust.policy.demands:repository_of",
+                "trust.policy.demands:texts_of",
+            ),
+        ),
         "scope without names": (read_scope, (b"ghcr.io/acme=false", b"*.example"), ("trust.policy.unnamed:read_scope",)),
         "host": (Host.parse, (b"podman-5", b"skopeo-1.9.3"), ("trust.judge.hosts:Host.parse",)),
         "what to attach": (Wanted.parse, (b"quay.io/a/b:1::spdx=file",), ("planning.attach:Wanted.parse",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ import typer
 from airgap import fsio
 from airgap.cli.commands.site.mirrorpolicy import Maker, PolicyChoices, make_namespaced, make_objects, make_policy
 from airgap.cli.options import inputs
+from airgap.cli.options.demanding import ToldOption
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
 from airgap.cli.options.stores import Reach, registry
@@ -36,6 +38,7 @@ from airgap.naming.mapping import RegistryTarget, parse_target
 from airgap.oci.reference import Reference
 from airgap.state import State
 from airgap.text import plural, printable
+from airgap.trust.policy.demands import Demands
 
 _MAX_FILE = max(4 * MAX_POLICY, MAX_NAMES_FILE)
 
@@ -123,6 +126,7 @@ def mirror_command(
             "whatever name was signed; may be repeated.",
         ),
     ] = None,
+    attestations: ToldOption = None,
     state: inputs.StateOption = None,
     reach: Reach = Reach(),
     said: Said = Said(),
@@ -160,9 +164,12 @@ def mirror_command(
         tuple(ignore_signed_name or ()),
     )
     _check_choices(kind, choices)
+    demands = Demands.parse(attestations or ())
     make = _BY_POLICY.get(kind)
     if make is not None:
         made, more = make(target, choices, lambda: find_routes(placed(), exact=exact))
+        if demands.any:
+            made = replace(made, warnings=(*made.warnings, _NOT_CARRIED))
         facts |= more
     else:
         found = placed()
@@ -178,6 +185,7 @@ def mirror_command(
     console.result(facts, [*lines, end])
 
 
+_NOT_CARRIED = "what attestations are demanded is not written: they are checked at the import, and not by those who pull"
 _BY_POLICY: dict[Format, Maker] = {
     Format.POLICY: make_policy,
     Format.CRIO: make_namespaced,

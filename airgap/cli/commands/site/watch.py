@@ -102,6 +102,7 @@ def watch_command(
             (
                 asked.require_signed,
                 asked.unnamed.texts,
+                asked.demands.texts,
                 trusting.max_age,
                 loading.repair,
                 *(s.key_id for s in asked.secrets),
