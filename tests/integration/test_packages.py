@@ -63,12 +63,12 @@ def pythons() -> list[Path]:
     """Every Python from 3.11 on that this machine has, one of each version."""
     found = [Path(path) for minor in range(11, 20) if (path := shutil.which(f"python3.{minor}"))]
     found += sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3"))
-    said = {}
-    for path in (Path(sys.executable), *found):
-        done = subprocess.run([path, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=False)
+    said: dict[tuple[int, ...], Path] = {}
+    for one in (Path(sys.executable), *found):
+        done = subprocess.run([one, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=False)
         version = tuple(map(int, done.stdout.split()))
         if version >= (3, 11):
-            said.setdefault(version, path)
+            said.setdefault(version, one)
     return list(said.values())
 
 
