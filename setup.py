@@ -1,14 +1,53 @@
-"""The C extensions, which pyproject.toml cannot name yet; everything else is said there."""
+"""The C extensions, which pyproject.toml cannot name yet, and archives that are the same each time; all else is said there."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.sdist import sdist
+
+HERE = Path(__file__).resolve().parent
+# No path of the machine and no debug information: the same compiler gives the same bytes wherever the source lies.
+FLAGS = ["-O3", "-g0", f"-ffile-prefix-map={HERE}=."]
+
+
+class SameEachTime(sdist):
+    """A source archive in which only the content counts: members sorted, owners and times fixed by SOURCE_DATE_EPOCH."""
+
+    def run(self) -> None:
+        super().run()
+        for archive in map(Path, self.archive_files):
+            if archive.name.endswith(".tar.gz"):
+                archive.write_bytes(again(archive.read_bytes(), int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))))
+
+
+def again(packed: bytes, moment: int) -> bytes:
+    """The same archive with every time at ``moment``, in seconds since 1970 (without a choice 1980, as in wheels)."""
+    made, body = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(packed)) as old, tarfile.open(fileobj=body, mode="w", format=tarfile.PAX_FORMAT) as new:
+        for member in sorted(old.getmembers(), key=lambda one: one.name):
+            member.mtime, member.uid, member.gid, member.uname, member.gname = moment, 0, 0, "", ""
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            member.pax_headers = {}
+            new.addfile(member, old.extractfile(member) if member.isfile() else None)
+    with gzip.GzipFile(fileobj=made, mode="wb", mtime=moment) as out:
+        out.write(body.getvalue())
+    return made.getvalue()
+
 
 setup(
+    cmdclass={"sdist": SameEachTime},
     ext_modules=[
         Extension(
             "airgap.native._deflate",
             ["airgap/native/_deflate.c"],
             depends=[f"airgap/native/_tokens{part}.h" for part in ("", "_tables", "_decode", "_codes", "_encode")],
-            extra_compile_args=["-O3"],
+            extra_compile_args=FLAGS,
             py_limited_api=True,
             optional=True,  # without a compiler the plain Python codec does the work, slowly
         ),
@@ -16,7 +55,7 @@ setup(
             "airgap.native._columns",
             ["airgap/native/_columns.c"],
             depends=["airgap/native/_columns.h"],
-            extra_compile_args=["-O3"],
+            extra_compile_args=FLAGS,
             py_limited_api=True,
             optional=True,
         ),

@@ -95,6 +95,8 @@ make_environment() {
     "$python" -m venv --clear "$VENV" || die "cannot make the virtual environment $VENV"
   fi
   say "installing airgap and what it needs into .venv"
+  # until 0.2.0 the distribution had the name of the command; two would own one command
+  "$VENV/bin/python" -m pip uninstall --quiet --yes airgap </dev/null >/dev/null 2>&1 || true
   "$VENV/bin/python" -m pip install --quiet --retries 5 --editable "$ROOT${extra:+[$extra]}" </dev/null >&2 ||
     die "pip could not install the dependencies; is a package index reachable?"
   printf '%s\n' "$wanted" >"$stamp"

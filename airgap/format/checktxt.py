@@ -9,12 +9,26 @@ from importlib import resources
 
 from airgap import __version__
 from airgap.format import names
-from airgap.format.catalog import Catalog, Volume
+from airgap.format.catalog import Catalog, Volume, savings
 from airgap.format.outline import Outline
+from airgap.oci.digest import Digest
 from airgap.text import human_size, plural, printable
 
 #: What a catalog says about who made it.
 TOOL = f"airgap {__version__}"
+
+# Which keys will sign is not known when this is written (`airgap sign` adds some later), so every kind has its line. `openssl dgst`
+# refuses Ed25519 ("Key type not supported"), which reads as a forgery; `pkeyutl -rawin` came with OpenSSL 3, which macOS lacks.
+_WHO_MADE_IT = f"""\
+Who made it can be checked with the sender's public key, if you have it (ID is in the name of the signature file):
+  openssl base64 -d -A -in {names.CATALOG}.ID.sig -out sig.bin     and then, by the kind of key,
+  ECDSA, RSA:  openssl dgst -sha256 -verify KEY.pub -signature sig.bin {names.CATALOG}
+  Ed25519:     openssl pkeyutl -verify -pubin -inkey KEY.pub -rawin -in {names.CATALOG} -sigfile sig.bin
+  OpenPGP:     gpg --verify {names.CATALOG}.ID.asc {names.CATALOG}
+Which kind it is:  openssl pkey -pubin -in KEY.pub -noout -text
+For Ed25519 this needs OpenSSL 3. For a P-384 or P-521 key try -sha384 and -sha512, too. "Key type not supported" and messages
+about options say nothing about the signature.
+"""
 
 
 def sha256sums(catalog: Outline, raw: bytes, only: Container[str] | None = None) -> bytes:
@@ -71,10 +85,7 @@ By hand, Windows:  certutil -hashfile {first} SHA256
 
 A file that is missing or differs has to be copied again from its original. Nothing else needs to be repeated.{repair}
 
-Who made it can be checked with the sender's public key, if you have it:
-  base64 -d {names.CATALOG}.ID.sig > sig.bin; openssl dgst -sha256 -verify KEY.pub -signature sig.bin {names.CATALOG}
-  gpg --verify {names.CATALOG}.ID.asc {names.CATALOG}
-
+{_WHO_MADE_IT}
 {_content(catalog, secret=open_to_all is None)}
 
 Volumes:
@@ -90,7 +101,30 @@ def _content(catalog: Outline, *, secret: bool) -> str:
     if secret:
         return "The volumes are encrypted: only the sites that they were made for can read them."
     command = f"tar -xMf {first} -f ... -f {last}" if len(catalog.volumes) > 1 else f"tar -xf {first}"
-    return f"The volumes are plain tar archives which together hold one OCI image layout:\n  {command}"
+    missing = _missing(catalog) if isinstance(catalog, Catalog) else ""
+    together = "hold a part of one OCI image layout" if missing else "together hold one OCI image layout"
+    return f"The volumes are plain tar archives which {together}:\n  {command}{missing}"
+
+
+def _missing(catalog: Catalog) -> str:
+    """What a layout out of this bundle alone lacks, and what the bundle builds on. A catalog has no names of others."""
+    saved = savings(catalog.blobs)
+    absent = saved["held_blobs"] + saved["patched_blobs"]
+    if not absent:
+        return ""
+    size = human_size(saved["held_bytes"] + saved["patched_bytes"])
+    text = f"\nNot in them, or only as the difference from something older: {plural(absent, 'blob')} of the layout ({size})."
+    text += "\nThe site has what is missing; airgap import puts the layout together there."
+    if not catalog.base:
+        return text
+    before = f"the bundle before serial {catalog.serial} of stream {catalog.stream}, with the catalog"
+    other = f"a receipt of the site, or a bundle of stream {catalog.stream} before serial {catalog.serial}, with the catalog"
+    rows = "".join(f"\n  {before if base == catalog.previous else other}\n      {_hex(base)}" for base in catalog.base)
+    return f"{text}\n\nThis is an incremental bundle. It can be imported where this was imported or written before:{rows}"
+
+
+def _hex(digest: Digest) -> str:
+    return f"{digest.algorithm} {digest.hex}"  # as in the line `catalog` above, so that two files can be compared
 
 
 def _images(catalog: Catalog) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from airgap.state.place import Database
 
@@ -38,6 +38,10 @@ class Event:
     exit_code: int = 0
 
 
+#: Words of earlier versions, in states that still have them, by the words of today (docs/glossary.md).
+_FORMER = {"sealing": "finishing", "sealed": "finished"}
+
+
 class History:
     """The history in a state; see :class:`airgap.state.State`."""
 
@@ -49,7 +53,8 @@ class History:
         """Every decision, or the latest ``limit``, of a stream if one is given; oldest first."""
         with self._place.errors():
             rows = self._connection.execute(_ALL, (stream, limit or -1)).fetchall()
-        return [Event(*row) for row in reversed(rows)]
+        events = [Event(*row) for row in reversed(rows)]
+        return [replace(one, event=_today(one.event), outcome=_today(one.outcome)) for one in events]
 
     # within a transaction of State
 
@@ -60,3 +65,7 @@ class History:
             return
         at = dt.datetime.now(dt.UTC).strftime(_TIME)
         self._connection.execute(_ADD, (at, *row))
+
+
+def _today(word: str) -> str:
+    return _FORMER.get(word, word)

@@ -149,7 +149,7 @@ class State:
         """Record that a bundle is about to be finished and get its final name."""
         with self._writing():
             self.intents.seal(stream, sealing)
-            self._history("sealing", stream, sealing.serial, sealing.catalog, "", "begun")
+            self._history("finishing", stream, sealing.serial, sealing.catalog, "", "begun")
 
     def record_export(self, stream: str, serial: int, catalog: Digest) -> None:
         """Record a finished bundle, once."""
@@ -159,7 +159,7 @@ class State:
         with self._writing():
             row = (stream, serial, str(catalog), _now())
             self._connection.execute("INSERT OR REPLACE INTO exported VALUES (?, ?, ?, ?)", row)
-            self._history("export", stream, serial, catalog, "", "sealed")
+            self._history("export", stream, serial, catalog, "", "finished")
 
     def last_imported(self, stream: str) -> Remembered | None:
         """The highest bundle of a stream that this site has imported, whatever the target."""

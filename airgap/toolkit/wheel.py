@@ -22,7 +22,11 @@ from airgap import fsio
 from airgap.errors import UsageError
 from airgap.text import printable
 
+#: The package that is imported, and the command.
 NAME = "airgap"
+#: What pip calls it. ``airgap`` is somebody else's program there.
+DISTRIBUTION = "airgap-bundles"
+_FILE_NAME = DISTRIBUTION.replace("-", "_")
 _TAG = "py3-none-any"
 _MAX_FILE = 64 * 1024 * 1024
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -51,10 +55,10 @@ def running_package() -> Package:
     project = package_directory().parent / "pyproject.toml"
     if project.is_file():
         described = tomllib.loads(fsio.read_input(project, _MAX_FILE, "project file").decode()).get("project", {})
-        if described.get("name") == NAME:
+        if described.get("name") == DISTRIBUTION:
             return _described(described)
     try:
-        found = importlib.metadata.distribution(NAME)
+        found = importlib.metadata.distribution(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError as error:
         raise UsageError(
             "this airgap is neither installed nor a checkout, so it cannot be packed",
@@ -73,8 +77,8 @@ def own_wheel(directory: Path, package: Package) -> Path:
         for path in sorted(root.rglob("*"))
         if path.is_file() and path.suffix not in _LEFT_OUT and "__pycache__" not in path.parts
     }
-    path = directory / f"{NAME}-{airgap.__version__}-{_TAG}.whl"
-    fsio.write_durable(path, pack(NAME, airgap.__version__, files, package.metadata, [_TAG]))
+    path = directory / f"{_FILE_NAME}-{airgap.__version__}-{_TAG}.whl"
+    fsio.write_durable(path, pack(_FILE_NAME, airgap.__version__, files, package.metadata, [_TAG]))
     return path
 
 
@@ -114,7 +118,12 @@ def _hash(data: bytes) -> str:
 def _described(project: Mapping[str, object]) -> Package:
     listed, scripts = project.get("dependencies"), project.get("scripts")
     requires = tuple(str(one) for one in listed) if isinstance(listed, list) else ()
-    lines = ["Metadata-Version: 2.1", f"Name: {NAME}", f"Version: {airgap.__version__}", f"Summary: {project.get('description')}"]
+    lines = [
+        "Metadata-Version: 2.1",
+        f"Name: {DISTRIBUTION}",
+        f"Version: {airgap.__version__}",
+        f"Summary: {project.get('description')}",
+    ]
     lines += [f"Requires-Python: {project.get('requires-python')}", *(f"Requires-Dist: {one}" for one in requires)]
     commands = scripts.items() if isinstance(scripts, dict) else ()
     points = ["[console_scripts]", *(f"{command} = {place}" for command, place in commands)]

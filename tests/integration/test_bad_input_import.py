@@ -79,7 +79,9 @@ def test_a_policy_that_does_not_accept(site: SiteDesk, text: str | None, code: i
 
 def test_the_wrong_key_names_both(site: SiteDesk) -> None:
     stranger = Sender.make(site.work / "stranger")
-    facts = site.refused(REFUSED, "not a signature of these bytes by this key", "airgap sign", policy=stranger.policy)
+    facts = site.refused(
+        REFUSED, "no accepted key made it: the file is named after another key", "airgap sign", policy=stranger.policy
+    )
     assert stranger.signer.key_id in facts["expected"]
     assert site.made.sender.signer.key_id in facts["got"]
 

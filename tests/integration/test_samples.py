@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.server import Catalogue, RegistryServer
 from tests.support import images
+from tests.support.cli import REFUSED, here
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.lists import listed
 from tests.support.served import ask
@@ -63,9 +65,10 @@ def test_both_lists_name_the_same_images_and_the_layout_has_them(layout):
     assert all(layout.resolve(reference) for reference in text)
 
 
-def test_the_vendor_signatures_hold_for_the_index_and_the_first_child(layout, tmp_path):
+def test_the_vendor_signatures_hold_for_the_index_and_every_platform(layout, tmp_path):
     root = layout.manifest(WEB.repository, "1.0")
-    for digest in (root.digest, root.children[0].digest):
+    assert len(root.children) == 3
+    for digest in (root.digest, *(child.digest for child in root.children)):
         signature = layout.manifest(WEB.repository, digest_tag(digest, ".sig"))
         payload = blob(layout, signature)
         assert json.loads(payload)["critical"]["image"]["docker-manifest-digest"] == digest
@@ -87,6 +90,38 @@ def test_the_sbom_and_its_signature_are_referrers_two_deep(layout):
     assert [d.artifact_type for d in found.descriptors] == ["application/spdx+json"]
     assert len(found.tagged) == 1
     assert len(layout.referrers(WEB.repository, found.descriptors[0].digest).descriptors) == 1
+
+
+def test_the_signed_image_is_accepted_under_vendor_pub_on_all_its_platforms_by_the_policy_that_the_readme_makes(tmp_path):
+    """An image of the same vendor without signatures is refused by it, so signatures are judged."""
+    keys = here("keys", "generate", "--no-passphrase", "--out", tmp_path / "keys")
+    assert keys.returncode == 0, keys.stderr
+    [command] = re.findall(r"`airgap (policy init .*)`", (SAMPLES / "README.md").read_text())
+    words = (
+        command.replace("airgap.pub", f"{tmp_path}/keys/airgap.pub")
+        .replace("samples/", f"{SAMPLES}/")
+        .replace("-o policy", f"-o {tmp_path}/policy")
+    )
+    assert here(*words.split()).returncode == 0
+    state = ("--state", tmp_path / "state")
+    (tmp_path / "images.txt").write_text(f"oci:{SAMPLES}/layout:{WEB}\n")
+    made = here(
+        "export", tmp_path / "images.txt", "--out", tmp_path, "--stream", "shop", "--key", tmp_path / "keys/airgap.key", *state
+    )
+    assert made.returncode == 0, made.stderr
+    judged = here("verify", tmp_path / "shop-0001", "--policy", tmp_path / "policy.json", *state, "--json")
+    assert judged.returncode == 0, judged.stderr
+    verdicts = json.loads(judged.stdout)["judgements"]
+    assert len(verdicts) == 3
+    assert all(one["accepted"] for one in verdicts)
+    (tmp_path / "other.txt").write_text(f"oci:{SAMPLES}/layout:localhost:5000/shop/api:2.1 as {WEB.repository}:2.1\n")
+    assert (
+        here(
+            "export", tmp_path / "other.txt", "--out", tmp_path, "--stream", "shop", "--key", tmp_path / "keys/airgap.key", *state
+        ).returncode
+        == 0
+    )
+    assert here("verify", tmp_path / "shop-0002", "--policy", tmp_path / "policy.json", *state).returncode == REFUSED
 
 
 def closure(layout: LayoutStore, manifest: Manifest) -> list[Manifest]:

@@ -140,7 +140,7 @@ def test_machines_for_which_there_is_no_zfec_get_all_but_parity(kit, made: Made,
 def test_a_damaged_toolkit_is_not_installed(kit, tmp_path):
     copy = tmp_path / "kit"
     shutil.copytree(kit.path, copy)
-    flip(next((copy / "wheels").glob("airgap-*.whl")), 1000)
+    flip(next((copy / "wheels").glob("airgap_bundles-*.whl")), 1000)
     done = kit.install(copy, tmp_path / "venv")
     assert done.returncode == 4
     assert "damaged or missing" in done.stderr

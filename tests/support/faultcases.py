@@ -316,7 +316,7 @@ def _rows(path: Path, loose: str) -> Iterator[str]:
                 if table == "history" and re.search("'(refused|failed|interrupted|nothing to do)'", text):
                     continue
                 seen[text] += 1
-                if "'sealing'" in text and seen[text] > 1:  # every run that begins to seal says so
+                if "'finishing'" in text and seen[text] > 1:  # every run that begins to finish says so
                     continue
                 if "'id'" not in text:
                     yield f"{table} {text} #{seen[text]}"

@@ -277,7 +277,7 @@ def _remembered(state: Path, encrypted: bool) -> dict[str, Any]:
         "owners": "SELECT repository, source FROM owners",
         "intents": "SELECT name FROM memory WHERE name NOT IN ('id', 'floor') AND name NOT LIKE 'pruned %'",
         "history": "SELECT event, stream, serial, target FROM history WHERE event NOT IN"
-        " ('sealing', 'state', 'refused', 'failed', 'interrupted')"
+        " ('finishing', 'state', 'refused', 'failed', 'interrupted')"
         " AND outcome <> 'nothing to do'",
         "begun": "SELECT count(*) FROM history WHERE event = 'state'",
     }

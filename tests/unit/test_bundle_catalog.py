@@ -109,6 +109,30 @@ def test_what_is_held_and_patched_reads_as_it_was_written_and_takes_no_place(siz
     assert (facts["patched_blobs"], facts["patched_bytes"], facts["patch_bytes"]) == (4, 20, 4 * sizes[-1])
 
 
+UNKNOWN: dict[str, Any] = {"from-a-later-version": {"a": [1.5, None, {"held": False}]}, "another": "x"}
+
+
+def test_members_that_a_reader_does_not_know_are_ignored_at_every_level() -> None:
+    """format.md, "Unknown members": a later version may add what an older reader need not understand."""
+    catalog = saving([5, 0], ["quay.io/team/app"])
+    top = json.loads(catalog.to_bytes())
+    image = top["images"][0]
+    entries = [top, image, image["attachments"][0], *top["volumes"], *top["blobs"].values()]
+    entries += [blob["patch"] for blob in top["blobs"].values() if "patch" in blob]
+    assert len(entries) > 8
+    for entry in entries:
+        entry |= UNKNOWN
+    assert Catalog.from_bytes(json.dumps(top).encode()) == catalog
+
+
+@pytest.mark.parametrize("name", ["MediaType", "DIGEST", "artifacttype"])
+def test_members_of_a_descriptor_that_other_parsers_would_confuse_are_refused(name: str) -> None:
+    top = json.loads(make([5], None).to_bytes())
+    top["images"][0][name] = "x"
+    with pytest.raises(Damaged, match="other parsers would confuse"):
+        Catalog.from_bytes(json.dumps(top).encode())
+
+
 CARRIED = {"size": 0, "extents": [[1, 0, 0]]}
 WRONG_BLOBS: dict[str, dict[str, Any]] = {
     "nowhere": {"size": 5},

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airgap.bundle import companions
+from airgap.delta.bases import of_catalog
 from airgap.format import checktxt
 from airgap.format.catalog import Catalog
 from tests.support import images
@@ -46,6 +47,26 @@ def test_check_txt_names_everything_a_person_needs(bundle: Path) -> None:
         assert f"{volume.name}" in text
         assert volume.sha256 in text
     assert all(str(image.reference) in text for image in catalog.images)
+
+
+def test_check_txt_of_an_incremental_bundle_names_what_it_builds_on_and_promises_no_whole_layout(tmp_path: Path) -> None:
+    origin, sender = Origin(), Sender.make(tmp_path / "sender")
+    old = origin.push("docker.io/x/y:1", images.image([images.layer("old")]))
+    first = sender.bundle(origin, [old], tmp_path / "stick")
+    raw = (first / "catalog.json").read_bytes()
+    bases = [of_catalog("the first", raw, catalog_of(first), None)]
+    new = origin.push("docker.io/x/y:2", images.image([images.layer("old"), images.layer("new")]))
+    second = sender.bundle(origin, [old, new], tmp_path / "stick", serial=2, bases=bases, patch="never")
+    whole, part = ((one / "CHECK.txt").read_bytes().decode().replace("\r\n", "\n") for one in (first, second))
+    assert "which together hold one OCI image layout" in whole
+    assert "incremental" not in whole
+    assert "together hold one OCI image layout" not in part
+    assert "hold a part of one OCI image layout" in part
+    [row] = [line.strip() for line in whole.splitlines() if line.startswith("  catalog ")]
+    named = part.index("the bundle before serial 2 of stream prod")
+    assert row.removeprefix("catalog").strip() in part[named:]  # the line by which the base is found among several bundles
+    other = replace(catalog_of(second), previous=None)
+    assert "a receipt of the site, or a bundle of stream prod before serial 2" in checktxt.check_txt(other, b"").decode()
 
 
 def test_what_a_registry_called_a_platform_cannot_forge_lines_or_drive_a_terminal(bundle: Path) -> None:

@@ -135,6 +135,19 @@ def test_version_as_an_option_prints_what_the_command_prints() -> None:
     assert here("--version").stdout == here("version").stdout
 
 
+TEXT_ONLY = {"airgap help", "airgap man", "airgap completion"}
+
+
+def test_every_command_takes_json_but_the_three_that_docs_json_md_names() -> None:
+    ends = {name: command for name, command, _ in EVERY if not getattr(command, "commands", None)}
+    lacking = {name for name, command in ends.items() if not any("--json" in parameter.opts for parameter in command.params)}
+    assert ends.keys() > TEXT_ONLY
+    assert lacking == TEXT_ONLY
+    told = re.search(r"Only ((?:`\w+`(?:, | and )?)+) print nothing but text", (ROOT / "docs/json.md").read_text())
+    assert told is not None
+    assert {f"airgap {name}" for name in re.findall(r"`(\w+)`", told[1])} == TEXT_ONLY
+
+
 @pytest.mark.parametrize("command", ["help", "man", "completion"])
 def test_what_prints_text_says_so_where_json_is_wanted(command: str) -> None:
     done = here(command, "--json")

@@ -63,11 +63,25 @@ def test_history_keeps_every_decision(tmp_path: Path) -> None:
             ("import", "prod", 2, TWO, "oci:/a", "nothing to do", "signed by alice"),
             ("refused", "prod", 1, ONE, "oci:/a", "older", "got serial 1"),
             ("refused", "", 0, ONE, "oci:/a", "no signature", ""),
-            ("export", "lab", 5, ONE, "", "sealed", ""),
+            ("export", "lab", 5, ONE, "", "finished", ""),
         ]
         assert [e.serial for e in state.history(limit=2)] == [0, 5]
         assert [e.event for e in state.history("prod", limit=1)] == ["refused"]
         assert all(e.at.endswith("Z") for e in state.history())
+
+
+def test_the_history_of_an_earlier_version_is_told_in_the_words_of_today(tmp_path: Path) -> None:
+    with State(tmp_path / "state") as state:
+        state.record_export("prod", 1, ONE)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state/state.db")) as old:
+        old.execute("UPDATE history SET outcome = 'sealed'")
+        old.execute(
+            "INSERT INTO history (at, event, stream, serial, catalog, target, outcome, reason, code) SELECT"
+            " at, 'sealing', stream, serial, catalog, target, 'begun', reason, code FROM history"
+        )
+        old.commit()
+    with State(tmp_path / "state") as state:
+        assert [(one.event, one.outcome) for one in state.history()] == [("export", "finished"), ("finishing", "begun")]
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 4096])

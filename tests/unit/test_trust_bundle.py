@@ -129,6 +129,26 @@ def test_catalog_signed_by_a_stranger_is_refused_before_it_is_parsed(alice: Pers
             check(policy, signatures)
 
 
+def test_a_good_signature_by_a_key_that_the_policy_does_not_name_is_not_called_bad(alice: Person, bob: Person) -> None:
+    """Nobody can tell without its key; what is said is true of a good and of a bad one, and names the key that it may be by."""
+    policy = airgap_policy(any=[alice.wanted])
+    said = {}
+    for name, signatures in {
+        "by another": bob.signature(),
+        "by another, named after ours": {alice.file: bob.signature()[bob.file]},
+        "over other bytes": alice.signature(RAW + b" "),
+    }.items():
+        with pytest.raises(Refused) as caught:
+            check(policy, signatures)
+        said[name] = caught.value.got
+    assert (
+        said["by another"]
+        == f"{bob.file}: no accepted key made it: the file is named after another key, got key {bob.signer.key_id}"
+    )
+    ours = f"{alice.file}: not a signature of these bytes by the key that the file is named after, got key {alice.signer.key_id}"
+    assert said["by another, named after ours"] == said["over other bytes"] == ours
+
+
 def test_file_name_does_not_decide_who_signed(alice: Person) -> None:
     judge(airgap_policy(any=[alice.wanted]), {"catalog.json.0000000000000000.sig": alice.signature()[alice.file]})
 

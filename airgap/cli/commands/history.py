@@ -20,7 +20,7 @@ from airgap.state.generations import Brought
 from airgap.text import plural
 
 #: Recorded right before a bundle gets its name: of use only when the command was killed there.
-_FINISHING = "sealing"
+_FINISHING = "finishing"
 
 
 @grouped

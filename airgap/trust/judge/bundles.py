@@ -38,6 +38,7 @@ from airgap.trust.policy.scopes import Selected, requirements_for_stream, select
 from airgap.trust.policy.scopesyntax import AIRGAP
 
 _NAME = re.compile(r"catalog\.json\.([0-9a-f]{16}\.(sig|asc|sigstore\.json)|sigstore\.json)", re.ASCII)
+_SIGNER = re.compile(r"\.([0-9a-f]{16})\.(?:sig|sigstore\.json)\Z", re.ASCII)
 _SIGN_HINT = "sign the bundle with a key that the policy requires (airgap sign BUNDLE --key KEY), or correct the policy"
 _NONE = Revoked()
 _NO_SCOPE_HINT = "write a policy that names the key of your bundles: airgap policy init"
@@ -208,7 +209,7 @@ def find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mappin
     encoded = {name: content for name, content in files.items() if name.endswith((".sig", SUFFIX))}
     for name, content in encoded.items():
         try:
-            key = _maker(public, raw, _raw_signature(name, content, raw))
+            key = _maker(public, raw, _raw_signature(name, content, raw), name)
             if (why := revoked.reason(key.fingerprint, key.id)) is not None:
                 raise Refused(why, got=f"key {key.id}")
             signers[key.fingerprint] = f"{key.kind} key {key.id} ({name})"
@@ -227,11 +228,24 @@ def _raw_signature(name: str, content: bytes, raw: bytes) -> bytes:
     return signature
 
 
-def _maker(keys: Sequence[PublicKey], raw: bytes, signature: bytes) -> PublicKey:
+def _maker(keys: Sequence[PublicKey], raw: bytes, signature: bytes, name: str) -> PublicKey:
+    """The key that made a signature.
+
+    Without the key of another signer nobody can tell whether their signature is good, so the refusal does not call it bad: it says
+    after which key the file is named.
+
+    Raises:
+        Refused: none of these.
+    """
     key = next((key for key in keys if verify_by_curve(key, raw, signature)), None)
-    if key is None:
-        raise Refused("not a signature of these bytes by this key")
-    return key
+    if key is not None:
+        return key
+    named = _SIGNER.search(name)
+    if named is None:
+        raise Refused("no accepted key made it over these bytes")
+    if any(key.id == named[1] for key in keys):
+        raise Refused("not a signature of these bytes by the key that the file is named after", got=f"key {named[1]}")
+    raise Refused("no accepted key made it: the file is named after another key", got=f"key {named[1]}")
 
 
 def _ids(ids: Iterator[str]) -> str:

@@ -29,7 +29,7 @@ def copy_command(
         typer.Option(
             "--media",
             metavar="[Nx]SIZE",
-            help="Disks to plan for: 3x25GB, fat32:32GB, dvd, dvd-dl, bd25, bd50. With DEST: the disks that it stands for.",
+            help="Disks to plan for: 3x25GB, fat32:32GB, dvd, dvd-dl, bd25, bd50. With DEST: the disks that it is made for.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go where.")] = False,

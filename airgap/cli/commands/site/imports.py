@@ -86,7 +86,7 @@ def import_command(
     Interrupted? Run the same command again. Importing the same bundle again does nothing.
 
     Media that hold several bundles: they are imported one after the other, in the order of their serials. One that fails stops its
-    stream; other streams go on, and what was imported stays.
+    stream; other streams continue, and what was imported stays.
 
     Example: airgap import /mnt/usb --to docker://registry.site:5000/mirror --policy policy.json --map prefix=docker.io/library=base
     --dry-run

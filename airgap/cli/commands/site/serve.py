@@ -102,7 +102,7 @@ def serve_command(
 
     Images imported into a store while it is served appear at once. A bundle is served directly from its media: --policy decides
     whether the bundle and its images are trusted; without --policy nothing is verified. Of several bundles on the media all are
-    served: a name stands for what the latest one says, and incremental ones find in the others what they build on.
+    served: a name refers to what the latest one says, and incremental ones find in the others what they build on.
 
     Other endpoints: /status for browsers, /metrics for Prometheus, /healthz for probes. -v logs every request. Certificate, key
     and htpasswd file are reloaded when they change. With --json the first line on standard output says the URL and the bundles.

@@ -1,0 +1,1 @@
+0j/x0p+tIVfP0UaUwdFjVpmftCrxv4cNYqkMfEEtPgy0w8004wWQ7oDP4qv8nY2qDqhgOq5cRW7B3+hG6TmNBg==

@@ -1,0 +1,1 @@
+5HXqbEOp+sDIYTmYCO9p9c5zeC+AeHYFJH+MU7ahNt1KTa85oMjbDpb/az0fctEjFqQsLMVrDatYNtS9R+zeDg==

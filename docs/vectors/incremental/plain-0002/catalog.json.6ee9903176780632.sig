@@ -1,0 +1,1 @@
+8yIlXMkBIm4Bqd4+h15/2/zgUETZ7ychmDBdjSyoWosefrcbIGA0psaLTl85gikKKyyA1qEzeWInJHcZFQFmDg==
