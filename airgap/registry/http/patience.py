@@ -64,7 +64,8 @@ class Patience:
     def pause_after(self, error: BaseException, method: str, url: str, attempt: int) -> None:
         """As :meth:`pause`, after no answer; said of a place that was heard, which takes no connection or fails once more."""
         if origin(url) in self._options.heard and (attempt or is_unreached(error)):
-            self._say_away(url, network_failure(error, method, url).what.removeprefix("the registry "))
+            what = network_failure(error, method, url).what
+            self._say_away(url, what.removeprefix("the registry ") if what.startswith("the registry ") else f"is away ({what})")
         self.pause(attempt)
 
     def _say_away(self, url: str, how: str) -> None:
