@@ -12,6 +12,7 @@ from airgap import fsio
 from airgap.admission.door import Signed, UnverifiedBundle, Whole, open_bundle
 from airgap.admission.terms import Terms
 from airgap.archives import DockerArchive, ImageDirectory, PlacedImage, TarTree, copy_from_storage, save_from_daemon
+from airgap.archives.unpacking import compression, unpack
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotFound, Refused, UsageError
 from airgap.fsio import DirectoryTree, Tree
@@ -25,7 +26,10 @@ from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.verify import read_all
 from airgap.sources.partial import Inside
-from airgap.text import like, listing, printable
+from airgap.text import human_size, like, listing, printable
+
+#: Bytes that are left free where an archive is uncompressed.
+_KEPT_FREE = 64 * 1024 * 1024
 
 
 class OpenPlace(Protocol):
@@ -85,7 +89,8 @@ def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack)
     if place.transport == "docker-daemon":
         path = _scratch(place, options, stack) / "image.tar"
         save_from_daemon(place.name, path)
-    tree = TarTree(path)
+    kind = compression(path) if options.scratch is not None else ""
+    tree = TarTree(path, _uncompressed(place, kind, options, stack) if kind else None)
     stack.callback(tree.close)
     if place.transport == "oci-archive":
         return _layout(LayoutReader(path, tree), tree, place)
@@ -247,6 +252,14 @@ def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -
         directory = fsio.TemporaryDirectory(options.scratch / "images")
     options.say(f"copying {place} to {options.scratch}")
     return stack.enter_context(directory)
+
+
+def _uncompressed(place: Place, kind: str, options: PlaceOptions, stack: contextlib.ExitStack) -> Path:
+    """A copy of a compressed archive without compression, on a disk that must not get full of it."""
+    copy = _scratch(place, options, stack) / "archive.tar"
+    size = unpack(Path(place.path), kind, copy, max(0, fsio.free_bytes(copy.parent) - _KEPT_FREE))
+    options.say(f"{printable(place.path)}: uncompressed ({kind}), {human_size(size)} in {options.scratch} until the end")
+    return copy
 
 
 def _layout(layout: LayoutReader, tree: Tree, place: Place) -> OpenPlace:

@@ -147,6 +147,22 @@ def test_what_docker_saves_of_one_platform_is_the_image_that_its_manifest_json_n
     assert "--platform linux/amd64" in refused(f"oci-archive:{archive}", tmp_path)
 
 
+@pytest.mark.parametrize("program", ["gzip", "bzip2", "xz"])
+def test_compressed_archives_are_read_through_a_scratch_directory_that_is_empty_afterwards(tmp_path: Path, program: str) -> None:
+    path = layout(tmp_path / "layout", (WEB, {REF_NAME: "vendor.example/web:1"}))
+    config, *layers = [f"blobs/sha256/{blob.descriptor.digest.hex}" for blob in WEB.children[0].blobs]
+    (path / "manifest.json").write_text(json.dumps([{"Config": config, "RepoTags": ["vendor.example/web:1"], "Layers": layers}]))
+    archive = tmp_path / "archive"
+    subprocess.run(["tar", "--use-compress-program", program, "-cf", archive, "-C", path, "."], check=True)
+    assert "add --scratch DIR" in refused(f"oci-archive:{archive}", tmp_path)
+    for transport in ("oci-archive", "docker-archive"):
+        done = here("plan", f"{transport}:{archive}", "--scratch", tmp_path / "scratch", "--json")
+        assert done.returncode == 0, done.stderr
+        assert f"{archive}: uncompressed ({program}), " in done.stderr
+        assert [image["digest"] for image in json.loads(done.stdout)["images"]] == [WEB.digest]
+        assert list((tmp_path / "scratch").iterdir()) == []
+
+
 @pytest.mark.slow("starts a real containerd and a registry")
 def test_what_containerd_exports_is_read_whole_or_as_the_one_platform_that_it_has(tmp_path: Path) -> None:
     with LayoutStore(tmp_path / "origin") as store:
