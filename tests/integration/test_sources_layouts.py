@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import Mapping
@@ -12,11 +13,15 @@ import pytest
 
 from airgap.layout import LayoutStore
 from airgap.layout.index import REF_NAME
+from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
-from tests.support import images
+from tests.support import images, signing
+from tests.support.archives import skopeo
 from tests.support.cli import DAMAGED, USAGE, here
 from tests.support.containerd import ctr, own_containerd
 from tests.support.dockerregistry import DockerRegistry
+from tests.support.site import Site
+from tests.support.walk import walk
 
 ANY = Repository("localhost", "any")
 WEB = images.multi_arch("layouts")
@@ -184,3 +189,28 @@ def test_what_containerd_exports_is_read_whole_or_as_the_one_platform_that_it_ha
         assert (image["reference"], image["digest"]) == (name, digest)
     assert "--platform linux/amd64" in refused(f"oci-archive:{tmp_path}/one.tar", tmp_path)
     assert resolved(f"oci-archive:{tmp_path}/one.tar", tmp_path, "--platform", "linux/amd64")["digest"] == WEB.digest
+
+
+@pytest.mark.slow("runs a whole export and import against a real registry")
+def test_sigstore_signatures_of_a_skopeo_directory_are_judged_and_arrive_at_the_site(tmp_path: Path) -> None:
+    built, name, key = images.image([images.layer("signed")]), "vendor.example/shop/web:1", signing.Key()
+    with LayoutStore(tmp_path / "origin") as store:
+        images.publish(store, name, built)
+        store.commit()
+    skopeo("copy", "-q", f"oci:{tmp_path}/origin:{name}", f"dir:{tmp_path}/dir")
+    payload = signing.cosign_payload(built.manifest.raw, name)
+    annotations = {images.SIGNATURE_KEY: base64.b64encode(key.sign(payload)).decode()}
+    fields = {"mimeType": images.SIMPLE_SIGNING, "payload": base64.b64encode(payload).decode(), "annotations": annotations}
+    (tmp_path / "dir/signature-1").write_bytes(b"\0sigstore-json\n" + json.dumps(fields).encode())
+    site = Site.make(tmp_path / "machine")
+    (tmp_path / "vendor.pub").write_bytes(key.pem)
+    site.demand_signatures(tmp_path / "vendor.pub")
+    (tmp_path / "images.txt").write_text(f"dir:{tmp_path}/dir as {name}\n")
+    bundle = site.export(tmp_path / "images.txt", tmp_path / "usb")
+    with DockerRegistry(tmp_path / "registry") as registry:
+        site.import_(f"docker://{registry.address}", bundle)
+        arrived = walk(registry.address)
+    assert arrived.tags["vendor.example/shop/web:1"] == built.digest
+    signature = f"vendor.example/shop/web:sha256-{built.digest.hex}.sig"
+    assert signature in arrived.tags
+    assert any(one.endswith(str(Digest.of(payload))) for one in arrived.blobs)

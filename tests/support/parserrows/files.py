@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from airgap.archives.dirsigstore import parse_sigstore
 from airgap.archives.dockerarchive import DockerArchive
 from airgap.archives.tarindex import TarIndex
 from airgap.archives.tree import TarTree
@@ -62,6 +63,13 @@ def rows() -> Iterator[Parser]:
         (gzip.compress(b"a" * 900), bz2.compress(b"b" * 900), lzma.compress(b"c" * 900), zstd.compress(b"d" * 900, None, EFFORT)),
         {"streams of gzip": lambda n: gzip.compress(b"a") * n, "streams of bzip2": lambda n: bz2.compress(b"b") * n},
         ("airgap.archives.unpacking:unpack",),
+    )
+    yield Parser(
+        "Sigstore signature in a dir:",
+        lambda raw: parse_sigstore(raw, WHERE),
+        (b'\0sigstore-json\n{"mimeType":"a/b","payload":"e30=","annotations":{"c":"d"}}', b"\x90 GPG"),
+        {"annotations": lambda n: b"\0sigstore-json\n" + line_of({"annotations": {f"a{i}": "b" for i in range(n)}})},
+        ("airgap.archives.dirsigstore:parse_sigstore",),
     )
     yield Parser(
         "tar",
