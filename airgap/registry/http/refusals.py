@@ -17,7 +17,7 @@ _MAY_LACK = "; some registries also answer this for repositories that do not exi
 _HINTS = {
     407: "put the login into HTTP_PROXY: http://USER:PASSWORD@HOST:PORT",
     413: "the registry or a proxy in front of it limits the size of uploads: raise that limit",
-    429: "wait, or log in: registries allow more requests to authenticated users",
+    429: "log in (registries allow more requests to authenticated users), or wait longer with --registry-patience SECONDS",
     507: "free some space on the registry",
 }
 
