@@ -84,6 +84,10 @@ class DockerArchive:
         """All full names of the image that ``name`` picks. Raises as :meth:`pick`."""
         return self._items[self._find(name)].tags
 
+    def config(self, name: str) -> Digest:
+        """The digest of the config of the image that ``name`` picks. Raises as :meth:`pick`."""
+        return Digest.of(self._tree.read(self._items[self._find(name)].config, MAX_MANIFEST))
+
     def pick(self, name: str) -> Manifest:
         """The image of a name (``""``: the only one; ``@N``: the one at that place, from 0), with a manifest made for it.
 

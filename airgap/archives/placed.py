@@ -21,6 +21,11 @@ def no_signatures(repository: Repository, digest: Digest) -> tuple[bytes, ...]: 
     return ()
 
 
+def no_way_out() -> str:
+    """The advice of a place that has none."""
+    return ""
+
+
 @dataclass(frozen=True)
 class PlacedImage:
     """The source of one image.
@@ -31,6 +36,7 @@ class PlacedImage:
         root: the image.
         signatures: the GPG signatures that the place keeps for a manifest.
         where: the place, for messages.
+        way_out: tells what to do where a part of the image turns out to be missing; ``""`` for nothing special.
     """
 
     source: Source
@@ -38,6 +44,7 @@ class PlacedImage:
     root: Manifest
     where: str
     signatures: Signatures = no_signatures
+    way_out: Callable[[], str] = no_way_out
 
 
 class PlacedSource:
@@ -84,11 +91,12 @@ class PlacedSource:
         if self._from_registry(repository):
             return self._registry.manifest(repository, selector)
         if ":" in selector:  # somebody lists it, or it would not be asked for
+            ways = "; ".join(filter(None, dict.fromkeys(placed.way_out() for placed in self._images.get(repository, ()))))
             raise Damaged(
                 "a manifest is missing",
                 where=self._places(repository),
                 expected=selector,
-                hint="copy the image again from the original, or select only complete platforms with platforms:",
+                hint=ways or "copy the image again from the original",
             )
         raise Lacking("no such manifest", where=self._places(repository), expected=f"{repository}:{selector}")
 

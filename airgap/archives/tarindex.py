@@ -27,7 +27,8 @@ _LINKS = frozenset({b"1", b"2"})
 #: Directories, devices, FIFOs and labels: nothing that an image is made of.
 _IGNORED = frozenset({b"3", b"4", b"5", b"6", b"V"})
 _MAX_HOPS = 8
-_COMPRESSED = {b"\x1f\x8b": "gzip -dk", b"BZ": "bzip2 -dk", b"\xfd7": "xz -dk", b"(\xb5": "zstd -dk"}
+#: The first bytes of compressed files, and the program for them.
+COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,9 @@ class TarIndex:
 
     def _check_start(self) -> None:
         start = self._read(0, min(self.length, _BLOCK))
-        for magic, program in _COMPRESSED.items():
+        for magic, program in COMPRESSED.items():
             if start.startswith(magic):
-                hint = f"uncompress it first: {program} {command(self._where)}"
+                hint = f"add --scratch DIR, with room for it uncompressed; or first: {program} -dk {command(self._where)}"
                 raise UsageError("the archive is compressed", where=self._where, expected="an uncompressed tar archive", hint=hint)
         if len(start) < _BLOCK or (any(start) and not _sum_is_right(start)):
             raise UsageError("not a tar archive", where=self._where, expected="an archive written by skopeo copy or docker save")

@@ -18,6 +18,7 @@ class TarTree:
 
     Args:
         path: the archive; the user named it, so it may be a link.
+        content: where its bytes are, if not there: an uncompressed copy.
 
     Raises:
         UsageError: not there, not a regular file, not a tar, or a compressed one.
@@ -25,10 +26,10 @@ class TarTree:
         MediaError: the disk refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: Path | None = None) -> None:
         self.path = path
         self._where = printable(str(path))
-        self._fd = _open(path, self._where)
+        self._fd = _open(content or path, self._where)
         try:
             self._index = TarIndex(self._fd, self._where)
         except BaseException:

@@ -17,6 +17,7 @@ from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import DEFAULT_HOST
+from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference, Repository
 from airgap.text import like, listing, plural, printable
 
@@ -27,6 +28,12 @@ _PLAIN = re.compile(r"[^/:@]+")
 _ATTACHMENT = re.compile(r"sha(?:256|512)-[0-9a-f]{32,128}(?:\.|$)", re.ASCII)
 #: A host for plain names; podman calls local images so too.
 _LOCAL_HOST = "localhost"
+#: The repository of an image that has no name where it lies; nothing is ever looked for under it.
+NAMELESS = Repository(_LOCAL_HOST, "image")
+#: How `cosign save` and hauler tell what an entry is, which they give no name or that of the image, and the tag cosign has for it.
+_KIND = "kind"
+_KIND_PREFIXES = ("dev.cosignproject.cosign/", "dev.hauler/")
+_KIND_TAGS = {"sigs": ".sig", "atts": ".att", "sboms": ".sbom"}
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,13 @@ class IndexEntry:
         descriptor: what it points at.
         reference: its name, or None when it has none that can be read.
         plain: whether the name was only a tag, so that the repository is guessed from the directory.
+        attached: whether it says of itself that it is signatures, attestations or an SBOM of another entry.
     """
 
     descriptor: Descriptor
     reference: Reference | None
     plain: bool
+    attached: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Index:
             raise Damaged("not the index of an OCI image layout", where=where, expected="schemaVersion 2, an OCI image index")
         items = strictjson.array(value.get("manifests"), f"{where}: manifests")
         entries = (Descriptor.from_json(item, f"{where}: manifests[{i}]") for i, item in enumerate(items))
-        return cls(value, tuple(_entry(descriptor, directory) for descriptor in entries))
+        return cls(value, _with_attached([_entry(descriptor, directory) for descriptor in entries]))
 
     @classmethod
     def empty(cls) -> Index:
@@ -81,25 +90,25 @@ class Index:
         return self._names.get(name_of(reference))
 
     def images(self) -> tuple[IndexEntry, ...]:
-        """What an image list can mean: the entries that have a name and are no attachment, or all where none has a name."""
-        named = [entry for entry in self.entries if entry.reference is not None]
-        return tuple(entry for entry in named if not _is_attachment(entry)) if named else self.entries
+        """What an image list can mean: the entries that are no attachment and have a name, or all of them where none has one."""
+        images = tuple(entry for entry in self.entries if not _is_attachment(entry))
+        return tuple(entry for entry in images if entry.reference is not None) or images
 
     def pick(self, name: str, where: str) -> IndexEntry:
-        """The image of a name, as it stands in index.json or in full; ``""`` is the only one.
+        """The image of a name, as it stands in index.json or in full; ``""`` is the only one, ``@N`` the Nth entry, from 0.
 
         Raises:
             UsageError: there is none of that name, or a name is needed.
         """
         images = self.images()
-        found: Sequence[IndexEntry] = self._spelled.get(name, ()) if name else images
+        found: Sequence[IndexEntry] = self._found(name) if name else images
         if len({entry.descriptor.digest for entry in found}) != 1:
             names = [_spellings(entry)[0] for entry in images if _spellings(entry)]
             have = (like(name, names) if name else listing(names)) or plural(len(images), "image")
             raise UsageError(
                 "the layout has no such image" if name and not found else "the layout holds several images, or none",
                 where=where,
-                expected="the name of one of its images",
+                expected="the name of one of its images, or :@N for entry N of index.json (from 0)",
                 got=f"{printable(name, 200)}; it has {have}" if name else have,
             )
         return found[0]
@@ -130,6 +139,12 @@ class Index:
         new = {descriptor.digest: descriptor for descriptor in unnamed if descriptor.digest not in present}
         result += [_bare(new[digest]) for digest in sorted(new)]
         return strictjson.canonical({**self.value, "manifests": result})
+
+    def _found(self, name: str) -> Sequence[IndexEntry]:
+        number = name.removeprefix("@")
+        if number != name and number.isascii() and number.isdigit() and len(number) < 9:
+            return self.entries[int(number) : int(number) + 1]
+        return self._spelled.get(name, ())
 
     @cached_property
     def _spelled(self) -> dict[str, list[IndexEntry]]:
@@ -164,7 +179,7 @@ def named_entry(name: str, descriptor: Descriptor) -> dict[str, Any]:
 
 
 def _is_attachment(entry: IndexEntry) -> bool:
-    return entry.reference is not None and _ATTACHMENT.match(entry.reference.tag or "") is not None
+    return entry.attached or (entry.reference is not None and _ATTACHMENT.match(entry.reference.tag or "") is not None)
 
 
 def _spellings(entry: IndexEntry) -> list[str]:
@@ -188,6 +203,31 @@ def _entry(descriptor: Descriptor, directory: str) -> IndexEntry:
         return IndexEntry(descriptor, Reference.parse(name) if name else None, plain=False)
     except UsageError:  # a name in no grammar of ours: the entry stays, nameless for us
         return IndexEntry(descriptor, None, plain=False)
+
+
+def _with_attached(entries: list[IndexEntry]) -> tuple[IndexEntry, ...]:
+    """The entries; those that say that they are attached to another one get the tag that cosign has for that at a registry."""
+    images: dict[str, dict[Digest, IndexEntry]] = {}
+    for entry in entries:
+        if not _suffix(entry.descriptor):
+            images.setdefault(entry.descriptor.annotations.get(REF_NAME, ""), {})[entry.descriptor.digest] = entry
+    return tuple(_attached(entry, images) if _suffix(entry.descriptor) else entry for entry in entries)
+
+
+def _attached(entry: IndexEntry, images: Mapping[str, Mapping[Digest, IndexEntry]]) -> IndexEntry:
+    """Attached to the one image of the same name, or to the one that has none either; nameless where that is none or several."""
+    subjects = list(images.get(entry.descriptor.annotations.get(REF_NAME, ""), {}).values())
+    if len(subjects) != 1:
+        return IndexEntry(entry.descriptor, None, plain=False, attached=True)
+    repository = NAMELESS if subjects[0].reference is None else subjects[0].reference.repository
+    tag = digest_tag(subjects[0].descriptor.digest) + _suffix(entry.descriptor)
+    return IndexEntry(entry.descriptor, repository.tagged(tag), plain=False, attached=True)
+
+
+def _suffix(descriptor: Descriptor) -> str:
+    kind = descriptor.annotations.get(_KIND, "")
+    prefix = next((text for text in _KIND_PREFIXES if kind.startswith(text)), "")
+    return _KIND_TAGS.get(kind.removeprefix(prefix), "") if prefix else ""
 
 
 def _local(directory: str) -> Repository:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from airgap.errors import Damaged, Lacking, NotFound
+from airgap.errors import Damaged, Lacking, NotFound, UsageError
 from airgap.fsio import DirectoryTree, FileReader, Tree
-from airgap.layout.index import Index
+from airgap.layout.index import Index, IndexEntry
 from airgap.limits import MAX_INDEX, MAX_MANIFEST
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
@@ -60,6 +60,20 @@ class LayoutReader:
         if stamp is not None:
             self._cached = (stamp, index)
         return index
+
+    def pick(self, name: str) -> IndexEntry:
+        """The image of a name, as ``Index.pick``; ``@DIGEST`` is any manifest in the layout.
+
+        Where several entries have no name, those do not count that another one lists, or that refer to another one.
+        """
+        index = self.index()
+        if name.startswith("@") and ":" in name:
+            return self._by_digest(name)
+        unnamed = [entry for entry in index.images() if entry.reference is None]
+        if not name and len(unnamed) > 1:
+            below = self._below(unnamed)
+            index = Index(index.value, tuple(entry for entry in index.entries if entry.descriptor.digest not in below))
+        return index.pick(name, self._where)
 
     # Source
 
@@ -151,6 +165,25 @@ class LayoutReader:
                 got=f"{len(manifest.raw)} bytes",
             )
         return manifest
+
+    def _by_digest(self, name: str) -> IndexEntry:
+        try:
+            digest = Digest.parse(name[1:], self._where)
+            return IndexEntry(self.find_manifest(digest).descriptor, None, plain=False)
+        except (Damaged, NotFound) as error:
+            got = printable(name, 200)
+            raise UsageError("the layout has no such manifest", where=self._where, got=got, expected=error.expected) from error
+
+    def _below(self, entries: Iterable[IndexEntry]) -> set[Digest]:
+        """What is a part of another of these entries, or refers to something that is in the layout."""
+        found: set[Digest] = set()
+        for entry in entries:
+            if entry.descriptor.media_type in media.MANIFESTS:
+                manifest = self._described(entry.descriptor)
+                found |= {child.digest for child in manifest.children}
+                if manifest.subject is not None and self.find_blob(manifest.subject.digest) is not None:
+                    found.add(entry.descriptor.digest)
+        return found
 
     def _attachments(self) -> dict[Digest, list[Descriptor]]:
         """Subject -> what refers to it, from every manifest that index.json points at; read once."""

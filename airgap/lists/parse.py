@@ -25,6 +25,7 @@ MAX_INPUT = 16 * 1024 * 1024
 # Everything that a person cannot see or that some reader takes for a line end: it would hide what a list really asks for.
 _INVISIBLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _YAML_START = re.compile(r"---(\s|$)|%YAML|[\[{&*!|>]|-(\s|$)|(\"[^\"]*\"|'[^']*'|[^\s#\"']+?)\s*:(\s|$)|\?\s")
+_ADDRESS_START = re.compile(r"\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?/")  # an image of a host without a name: no YAML goes on like this
 _COMMENT = re.compile(r"(^|\s)#.*")
 
 _Parser = Callable[[Node, ListReader], Wishes]
@@ -130,7 +131,7 @@ def _looks_like_yaml(text: str) -> bool:
     for line in _lines(text):
         content = _COMMENT.sub("", line).strip()
         if content:
-            return _YAML_START.match(content) is not None
+            return _YAML_START.match(content) is not None and _ADDRESS_START.match(content) is None
     return False
 
 

@@ -7,18 +7,21 @@ scope for a place that the section does not name. This follows the code.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import UsageError
 from airgap.limits import MAX_SETTINGS
-from airgap.lookaside.registriesd import Section, parse_registries_file
+from airgap.lookaside.registriesd import RegistriesFile, Section, parse_registries_file
 from airgap.oci.hosts import name_scopes
 from airgap.oci.reference import Repository
 from airgap.text import printable
 
 _MAX_FILES = 1000
+_PORT = re.compile(r":[0-9]+$", re.ASCII)
 _USER_DIRECTORY = ".config/containers/registries.d"
 _SYSTEM_DIRECTORY = Path("/etc/containers/registries.d")
 _USER_BASE = ".local/share/containers/sigstore"
@@ -32,11 +35,23 @@ class LookasideConfig:
         scopes: sections by scope.
         default: the section for everything that no scope speaks of.
         built_in: the directory for what no section speaks of; where podman looks, when left out.
+        stray: keys that are no scopes, with what is wrong with them.
+        mistake: why nothing can be told about any repository.
     """
 
-    def __init__(self, scopes: Mapping[str, Section], default: Section | None = None, built_in: Path | None = None) -> None:
+    def __init__(
+        self,
+        scopes: Mapping[str, Section],
+        default: Section | None = None,
+        built_in: Path | None = None,
+        *,
+        stray: Sequence[tuple[str, UsageError]] = (),
+        mistake: UsageError | None = None,
+    ) -> None:
         self._scopes = scopes
         self._default = default
+        self._stray = stray
+        self._mistake = mistake
         self._built_in = built_in_directory() if built_in is None else built_in
 
     @classmethod
@@ -45,39 +60,67 @@ class LookasideConfig:
 
         Args:
             directories: those that the user named. When None (or empty): the user's own where there is one, else the system's,
-                and neither needs to exist.
+                and neither needs to exist; what is wrong there stops only who asks for a lookaside.
 
         Raises:
-            UsageError: a directory or file cannot be read, a file has a mistake, or two files speak of the same scope.
+            UsageError: a named directory or a file in it cannot be read, or a file has a mistake that is in no single section.
         """
-        scopes: dict[str, Section] = {}
-        default: Section | None = None
-        for path in _files(directories or _usual_directories()):
-            file = parse_registries_file(fsio.read_input(path, MAX_SETTINGS, "registries.d file"), str(path))
-            if default is not None and file.default is not None:
-                raise _twice("default-docker", default, file.default)
-            default = default or file.default
-            for scope, section in file.scopes.items():
-                if scope in scopes:
-                    raise _twice(scope, scopes[scope], section)
-                scopes[scope] = section
-        return cls(scopes, default)
+        merged = _Merged()
+        try:
+            for path in _files(directories or _usual_directories()):
+                merged.add(parse_registries_file(fsio.read_input(path, MAX_SETTINGS, "registries.d file"), str(path)))
+        except UsageError as error:
+            if directories:
+                raise
+            return cls({}, mistake=error)
+        return cls(merged.scopes, merged.default, stray=merged.stray)
 
     def read_base(self, repository: Repository) -> str:
         """The base URL (``file``, ``http`` or ``https``) below which a repository's signatures are read.
 
         Args:
             repository: the one that is really spoken to: the mirror, not the name it stands for.
+
+        Raises:
+            UsageError: a section that concerns the repository has a mistake, or two files have such a section.
         """
+        if self._mistake is not None:
+            raise self._mistake
+        name = _PORT.sub("", repository.host)
+        meant = next((mistake for key, mistake in self._stray if name in key), None)
+        if meant is not None:
+            raise meant
         found = (section.read for section in self._sections(repository))
         return next(filter(None, found), self._built_in.as_uri())
 
     def _sections(self, repository: Repository) -> Iterator[Section]:
-        for scope in name_scopes(str(repository)):
-            if scope in self._scopes:
-                yield self._scopes[scope]
-        if self._default is not None:
-            yield self._default
+        wider = (self._scopes.get(scope) for scope in name_scopes(str(repository)))
+        for section in (*wider, self._default):
+            if section is not None and section.mistake is not None:
+                raise section.mistake
+            if section is not None:
+                yield section
+
+
+@dataclass
+class _Merged:
+    """What the files say together."""
+
+    scopes: dict[str, Section] = field(default_factory=dict)
+    default: Section | None = None
+    stray: list[tuple[str, UsageError]] = field(default_factory=list)
+
+    def add(self, file: RegistriesFile) -> None:
+        """Add what one file says."""
+        self.stray += file.stray
+        if file.default is not None:
+            self.default = _joined("default-docker", self.default, file.default)
+        for scope, section in file.scopes.items():
+            self.scopes[scope] = _joined(scope, self.scopes.get(scope), section)
+
+
+def _joined(scope: str, first: Section | None, second: Section) -> Section:
+    return second if first is None else replace(first, mistake=first.mistake or second.mistake or _twice(scope, first, second))
 
 
 def built_in_directory() -> Path:

@@ -25,6 +25,7 @@ API_HOST = "registry-1.docker.io"
 _HUB = frozenset({DEFAULT_HOST, LEGACY_HOST, API_HOST})
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
+_FLAT_ADDRESS = "ip6."
 _FLAT = re.compile(r"(.+)-(\d{1,5})", re.ASCII)
 _EXPECTED = "HOST[:PORT] such as quay.io, localhost or registry:5000; [ADDRESS]:PORT for IPv6"
 
@@ -93,29 +94,42 @@ def _address(name: str) -> str | None:
     """IPv6 in its shortest form (RFC 5952); None for what only looks like an address."""
     try:
         if name.startswith("["):
-            return f"[{ipaddress.IPv6Address(name[1:-1])}]"
+            address = ipaddress.IPv6Address(name[1:-1])
+            mapped = address.ipv4_mapped  # newer Pythons write these with dots, which references cannot have
+            return f"[{address}]" if mapped is None else f"[::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}]"
         return str(ipaddress.IPv4Address(name)) if name.replace(".", "").isdigit() else name
     except ValueError:
         return None
 
 
 def flat_host(host: str) -> str:
-    """A host as one component of a path: a port's colon becomes ``-`` (``localhost:5000`` -> ``localhost-5000``)."""
-    return host.replace(":", "-").replace("[", "").replace("]", "")
+    """A host as one component of a path.
+
+    A port's colon becomes ``-`` (``localhost:5000`` -> ``localhost-5000``). IPv6 addresses get a form that no name has, because
+    names have no underscores: ``[2001:db8::1]:5000`` -> ``ip6.2001_db8__1-5000``, ``[::1]`` -> ``ip6.0__1``.
+    """
+    if not host.startswith("["):
+        return host.replace(":", "-")
+    address, _, port = host[1:].partition("]")
+    address = f"{'0' if address.startswith('::') else ''}{address}{'0' if address.endswith('::') else ''}"
+    return f"{_FLAT_ADDRESS}{address.replace(':', '_')}{port.replace(':', '-')}"
 
 
 def host_of_flat(text: str) -> str | None:
     """The host that a component of a path means; None when it means none.
 
     It is never another host than the one that :func:`flat_host` was given, unless that could not be told: hosts whose flat form
-    comes back as another one (``reg.corp-5000``, IPv6 addresses) must not be written flat where names are for good.
+    comes back as another one (``reg.corp-5000``) must not be written flat where names are for good.
     """
     port = _FLAT.fullmatch(text)
-    host = f"{port[1]}:{port[2]}" if port else text
+    name, end = (port[1], f":{port[2]}") if port else (text, "")
+    is_address = name.startswith(_FLAT_ADDRESS) and "_" in name
+    host = f"[{name.removeprefix(_FLAT_ADDRESS).replace('_', ':')}]{end}" if is_address else name + end
     try:
-        return host if canonical_host(host) == host else None
+        canonical = canonical_host(host)
     except UsageError:
         return None
+    return canonical if (flat_host(canonical) == text if is_address else canonical == host) else None
 
 
 def canonical_scope(text: str) -> str:

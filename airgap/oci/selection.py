@@ -71,6 +71,11 @@ class PlatformFilter:
         return child.media_type in media.IMAGES and self.takes(platform_of(child))
 
 
+def attested(child: Descriptor) -> str:
+    """The digest of the image that a child of an index is BuildKit's attestation of; ``""`` for anything else."""
+    return child.annotations.get(_BUILDKIT_SUBJECT, "")
+
+
 def config_of(manifest: Manifest, where: str, failure: type[AirgapError]) -> Descriptor | None:
     """The config that states the platform of an image (image-spec config.md); None when it has none of that kind.
 

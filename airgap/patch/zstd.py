@@ -78,6 +78,18 @@ def decompress(frame: bytes, prefix: Prefix | None, size: int) -> bytes | None:
     return data if whole else None
 
 
+def decompressor() -> Any:
+    """For one frame, as the library has it: with ``decompress(data, max_length)``, ``needs_input``, ``eof`` and ``unused_data``."""
+    zstd = _library()
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
+
+
+def failure() -> type[Exception]:
+    """What a decompressor raises for data that is no frame."""
+    kind: type[Exception] = _library().ZstdError
+    return kind
+
+
 class Prefix:
     """Bytes that both sides have and that a frame may refer to (zstd's ``--patch-from``); at least 8. It keeps a copy."""
 

@@ -20,6 +20,7 @@ from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK, skipped
 from airgap.registry.http.failures import NETWORK, network_failure
+from airgap.registry.http.patience import Waiting
 from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import PUSH, Call, Transport, redirect_target
 from airgap.registry.http.wire import Answer
@@ -107,7 +108,7 @@ class ChunkedUploader:
             AirgapError: whatever the reader raised.
         """
         session = session or Session(repository, descriptor, self._begin(repository))
-        furthest, failures = session.offset, 0
+        furthest, failures, waiting = session.offset, 0, Waiting()
         while True:
             last = failures >= self._transport.options.retries
             answer: Answer | None = None
@@ -118,14 +119,16 @@ class ChunkedUploader:
                 if answer.status == _TOO_LARGE and self._is_smaller_possible(session):
                     answer.finish()
                     continue
-                if last or answer.status not in LOST:
+                patient = self._transport.patience.allows(answer, waiting)
+                if not patient and (last or answer.status not in LOST):
                     raise refusal(answer, "the registry does not accept a blob")
             except NETWORK as error:
                 if last or not self._transport.patience.may_pass(error, session.url):
                     raise network_failure(error, "PATCH", session.url) from None
-            failures = 0 if session.offset > furthest else failures + 1
+            if not self._transport.patience.wait_out(answer, waiting):
+                failures = 0 if session.offset > furthest else failures + 1
+                self._before_next(session, answer, failures)
             furthest = max(furthest, session.offset)
-            self._before_next(session, answer, failures)
             # With nothing to lose the question is left out now and then: repeats must not keep step with a registry's failures.
             known = self.found(session) if session.offset or failures % 2 else None
             session = known or Session(repository, descriptor, self._begin(repository))

@@ -10,7 +10,7 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Outlook, Reader, Referring
 from airgap.registry.http.failures import NETWORK, network_failure, redact
-from airgap.registry.http.patience import PASSING
+from airgap.registry.http.patience import PASSING, Waiting
 from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import PUSH, Call
 from airgap.registry.http.wire import Answer
@@ -87,18 +87,21 @@ class RegistryWriter(RegistrySource):
             repeatable=False,
         )
         retries = self._transport.options.retries
-        for attempt in range(retries + 1):
+        attempt, waiting = -1, Waiting()
+        while (attempt := attempt + 1) <= retries + waiting.count:
             if attempt and arrived():
                 return
             try:
                 answer = self._transport.once(call)
             except NETWORK as error:
                 url = self._transport.url(call)
-                if attempt == retries or not self._transport.patience.may_pass(error, url):
+                if attempt == retries + waiting.count or not self._transport.patience.may_pass(error, url):
                     raise network_failure(error, "PUT", url) from None
                 self._transport.patience.pause_after(error, "PUT", url, attempt)
                 continue
-            if answer.status not in PASSING or attempt == retries:
+            if self._transport.patience.wait_out(answer, waiting):
+                continue
+            if answer.status not in PASSING or attempt == retries + waiting.count or (answer.status == 429 and waiting.count):
                 self._accept(repository, name, manifest, answer)
                 return
             self._transport.patience.pause(attempt, answer)

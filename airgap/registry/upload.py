@@ -19,6 +19,7 @@ from airgap.oci.verify import CHUNK
 from airgap.registry.chunks import LOST, PATIENCE, BodySizes, ChunkedUploader, Session, finishing
 from airgap.registry.http.auth import scope
 from airgap.registry.http.failures import NETWORK, network_failure, redact
+from airgap.registry.http.patience import Waiting
 from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import PUSH, Call, Transport, redirect_target
 from airgap.registry.http.wire import Answer
@@ -79,13 +80,14 @@ class Uploader:
             AirgapError: whatever the reader raised; nothing is stored then.
         """
         retries = self._transport.options.retries
-        for attempt in range(retries + 1):
+        attempt, waiting = -1, Waiting()
+        while (attempt := attempt + 1) <= retries + waiting.count:
             # Not before every repeat: with a fixed number of requests, who refuses each third would refuse the same one for ever.
             if attempt % 2 and arrived():
                 return
             with self._transport.slots.held(repository.host):
                 if self._sizes.fits(repository.host, descriptor.size):
-                    outcome = self._attempt(repository, descriptor, opener, attempt, last=attempt == retries)
+                    outcome = self._attempt(repository, descriptor, opener, attempt, waiting)
                 else:
                     outcome = None
                 if outcome is None or isinstance(outcome, RegistryError):
@@ -95,9 +97,10 @@ class Uploader:
                     return
 
     def _attempt(
-        self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader], attempt: int, *, last: bool
+        self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader], attempt: int, waiting: Waiting
     ) -> bool | RegistryError:
         """Send once; False when it should be tried again, after a pause that was made here, and an error when in smaller pieces."""
+        last = attempt == self._transport.options.retries + waiting.count
         reader = opener()
         try:
             session = self._start(repository)
@@ -121,7 +124,8 @@ class Uploader:
             too_large = refusal(answer, "the registry does not accept a blob")
             self._cancel(repository, session)
             return too_large
-        self._before_next(call, answer, attempt, last=last)
+        if not self._transport.patience.wait_out(answer, waiting):
+            self._before_next(call, answer, attempt, last=last or (answer.status == 429 and waiting.count > 0))
         return False
 
     def _in_pieces(

@@ -22,20 +22,24 @@ from airgap.archives import (
     file_artifact,
     save_from_daemon,
 )
+from airgap.archives.unpacking import compression, unpack
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotFound, Refused, UsageError
 from airgap.fsio import DirectoryTree, Tree
 from airgap.layout import LayoutReader
+from airgap.layout.index import NAMELESS
 from airgap.limits import MAX_SIGNATURE_BLOB
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
+from airgap.oci.manifest import Manifest
 from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.verify import read_all
-from airgap.text import like, listing, printable
+from airgap.sources.partial import Inside
+from airgap.text import human_size, like, listing, printable
 
-#: The repository of an image that has no name where it lies; nothing is ever looked for under it.
-NAMELESS = Repository("localhost", "image")
+#: Bytes that are left free where an archive is uncompressed.
+_KEPT_FREE = 64 * 1024 * 1024
 
 
 class OpenPlace(Protocol):
@@ -83,7 +87,7 @@ def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack)
     """
     path = Path(place.path)
     if place.transport == "oci":
-        return _layout(LayoutReader(path), DirectoryTree(path))
+        return _layout(LayoutReader(path), DirectoryTree(path), place)
     if place.transport in ("file", "chart"):
         return _MadePlace(file_artifact(path) if place.transport == "file" else chart_artifact(path), path)
     if place.transport == "dir":
@@ -97,18 +101,20 @@ def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack)
     if place.transport == "docker-daemon":
         path = _scratch(place, options, stack) / "image.tar"
         save_from_daemon(place.name, path)
-    tree = TarTree(path)
+    kind = compression(path) if options.scratch is not None else ""
+    tree = TarTree(path, _uncompressed(place, kind, options, stack) if kind else None)
     stack.callback(tree.close)
     if place.transport == "oci-archive":
-        return _layout(LayoutReader(path, tree), tree)
+        return _layout(LayoutReader(path, tree), tree, place)
     archive = DockerArchive(tree)
     layout = LayoutReader(path, tree) if _has_layout(tree) else None
-    return _ArchivePlace(archive, layout, str(place), single=place.transport == "docker-daemon")
+    return _ArchivePlace(archive, layout, place, options.say)
 
 
 class _LayoutPlace:
-    def __init__(self, layout: LayoutReader) -> None:
+    def __init__(self, layout: LayoutReader, place: Place) -> None:
         self._layout = layout
+        self._place = str(place.called(""))
         self._where = printable(str(layout.path))
 
     def names(self) -> list[str]:
@@ -116,21 +122,31 @@ class _LayoutPlace:
         return [str(entry.reference) for entry in images if entry.reference is not None and not entry.plain]
 
     def pick(self, name: str) -> PlacedImage:
-        entry = self._layout.index().pick(name, self._where)
+        entry = self._layout.pick(name)
         repository = entry.reference.repository if entry.reference is not None else NAMELESS
         with _missing_is_damage(self._where):
             root = self._layout.manifest(repository, entry.descriptor.digest)
-        return PlacedImage(self._layout, repository, root, self._where)
+        return self.placed(repository, root)
+
+    def placed(self, repository: Repository, root: Manifest) -> PlacedImage:
+
+        def way_out() -> str:
+            return Inside.of(self._layout, root).way_out(printable(self._place))
+
+        return PlacedImage(self._layout, repository, root, self._where, way_out=way_out)
 
 
 class _ArchivePlace:
     """A docker archive; an OCI layout in it is preferred because it keeps the original digests."""
 
-    def __init__(self, archive: DockerArchive, layout: LayoutReader | None, where: str, single: bool) -> None:
+    def __init__(self, archive: DockerArchive, layout: LayoutReader | None, place: Place, say: Callable[[str], None]) -> None:
         self._archive = archive
         self._layout = layout
-        self._where = printable(where)
-        self._single = single
+        self._place = place
+        self._where = printable(str(place))
+        self._single = place.transport == "docker-daemon"
+        self._say = say
+        self._said: set[Digest] = set()
 
     def names(self) -> list[str]:
         return self._archive.names()
@@ -140,10 +156,25 @@ class _ArchivePlace:
         tags = self._archive.tags(name)
         if self._layout is not None and tags:
             with contextlib.suppress(UsageError):  # not in the layout under this name: then as a plain archive
-                return _LayoutPlace(self._layout).pick(tags[0])
+                found = self._in_layout(self._layout, tags[0], self._archive.config(name))
+                if found is not None:
+                    return found
         root = self._archive.pick(name)
         repository = Reference.parse(tags[0]).repository if tags else NAMELESS
         return PlacedImage(self._archive, repository, root, self._where)
+
+    def _in_layout(self, layout: LayoutReader, tag: str, config: Digest) -> PlacedImage | None:
+        """What the layout has under a name; of an index that is not all there the image that manifest.json names, as skopeo."""
+        place = _LayoutPlace(layout, self._place)
+        whole = place.pick(tag)
+        inside = Inside.of(layout, whole.root)
+        if not inside.lacking:
+            return whole
+        one = inside.instance(config)
+        if one is not None and one.digest not in self._said:
+            self._said.add(one.digest)
+            self._say(f"{self._where}: {tag} is an index and {inside}: taking the image that manifest.json names, {one.digest}")
+        return None if one is None else place.placed(whole.repository, one)
 
 
 class _DirectoryPlace:
@@ -250,11 +281,19 @@ def _scratch(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -
     return stack.enter_context(directory)
 
 
-def _layout(layout: LayoutReader, tree: Tree) -> OpenPlace:
+def _uncompressed(place: Place, kind: str, options: PlaceOptions, stack: contextlib.ExitStack) -> Path:
+    """A copy of a compressed archive without compression, on a disk that must not get full of it."""
+    copy = _scratch(place, options, stack) / "archive.tar"
+    size = unpack(Path(place.path), kind, copy, max(0, fsio.free_bytes(copy.parent) - _KEPT_FREE))
+    options.say(f"{printable(place.path)}: uncompressed ({kind}), {human_size(size)} in {options.scratch} until the end")
+    return copy
+
+
+def _layout(layout: LayoutReader, tree: Tree, place: Place) -> OpenPlace:
     if not _has_layout(tree):
         where = printable(str(layout.path))
         raise UsageError("not an OCI image layout", where=where, expected="oci-layout and index.json in it", got="not both")
-    return _LayoutPlace(layout)
+    return _LayoutPlace(layout, place)
 
 
 def _has_layout(tree: Tree) -> bool:

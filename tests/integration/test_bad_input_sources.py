@@ -100,7 +100,9 @@ def test_a_member_that_leads_out_is_refused(site: Site, tmp_path: Path) -> None:
 
 def test_a_compressed_archive_is_refused_with_the_command_that_helps(site: Site, tmp_path: Path) -> None:
     subprocess.run(["tar", "-czf", tmp_path / "x.tar.gz", "-C", site.root / "origin", "."], check=True)
-    assert "gzip -dk" in refused(site, f"oci-archive:{tmp_path}/x.tar.gz {AS}", 2)
+    said = refused(site, f"oci-archive:{tmp_path}/x.tar.gz {AS}", 2)
+    assert "gzip -dk" in said
+    assert "--scratch DIR" in said
 
 
 def test_an_archive_that_gnu_tar_made_is_taken(site: Site, tmp_path: Path) -> None:

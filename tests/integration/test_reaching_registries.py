@@ -108,6 +108,22 @@ def helper(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
 
 
+def test_registries_at_ipv6_addresses_are_read_written_and_named_in_receipts(stock: Stock, site: Site, tmp_path: Path) -> None:
+    shutil.copytree(stock.data, tmp_path / "source/data")
+    with DockerRegistry(tmp_path / "source", at="[::1]") as source, DockerRegistry(tmp_path / "target", at="[::1]") as target:
+        port = source.address.rpartition(":")[2]
+        lists = image_list(site, f"[0:0::1]:{port}")  # another spelling of the same host
+        bundle = site.export(lists, tmp_path / "usb")
+        site.import_(f"docker://{target.address}/pre", bundle)
+        check_arrived(stock, target.address, f"pre/ip6.0__1-{port}/")
+        site.import_(f"oci:{tmp_path / 'store'}", bundle)
+        site.run("receipt", f"docker://{target.address}/pre", "-o", site.root / "receipt.json")
+        assert json.loads((site.root / "receipt.json").read_text())["target"] == f"docker://{target.address}/pre"
+    index = json.loads((tmp_path / "store/index.json").read_text())
+    names = {one.get("annotations", {}).get("org.opencontainers.image.ref.name") for one in index["manifests"]}
+    assert {f"{source.address}/{name}" for name in NAMES} <= names
+
+
 def test_basic_auth_on_both_sides_leaves_the_password_nowhere(
     stock: Stock, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,9 +35,12 @@ class DockerRegistry:
         tls: the fields of ``http.tls``, for instance ``certificate: FILE, key: FILE``.
         delete: whether manifests can be deleted.
         readonly: whether nothing can be pushed.
+        at: the address of this machine to listen at, as URLs have it.
     """
 
-    def __init__(self, root: Path, auth: str = "", tls: str = "", delete: bool = True, readonly: bool = False) -> None:
+    def __init__(
+        self, root: Path, auth: str = "", tls: str = "", delete: bool = True, readonly: bool = False, at: str = "127.0.0.1"
+    ) -> None:
         if BINARY is None:
             raise FileNotFoundError("docker-registry is not installed")
         self.root = root
@@ -47,7 +50,7 @@ class DockerRegistry:
         self._process: subprocess.Popen[bytes] | None = None
         root.mkdir(parents=True, exist_ok=True)
         for attempt in range(_ATTEMPTS):
-            self.address = f"127.0.0.1:{_free_port()}"
+            self.address = f"{at}:{_free_port()}"
             http = f", tls: {{{tls}}}" if tls else ""
             settings = {"root": root, "address": self.address, "auth": auth, "http": http}
             settings |= {"delete": str(delete).lower(), "readonly": str(readonly).lower()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from airgap.archives import ImageDirectory
 from airgap.errors import AirgapError, Damaged, NotFound, UsageError
+from airgap.oci import media
 from airgap.oci.reference import Repository
 from airgap.oci.verify import VerifiedReader, read_all
 from tests.support import images
@@ -54,10 +57,63 @@ def test_signatures_belong_to_their_manifest(tmp_path: Path) -> None:
     assert directory.signatures(BUILT.children[1].digest) == ()
 
 
-def test_a_signature_of_another_kind_is_never_dropped_silently(tmp_path: Path) -> None:
-    (write(tmp_path / "d") / "signature-1").write_bytes(b"\0sigstore-json\n{}")
-    with pytest.raises(UsageError, match="sigstore"):
-        ImageDirectory(tmp_path / "d").signatures(BUILT.digest)
+def sigstore(payload: bytes, **annotations: str) -> bytes:
+    """A signature file as containers/image writes it for anything but GPG."""
+    fields = {"mimeType": images.SIMPLE_SIGNING, "payload": base64.b64encode(payload).decode(), "annotations": annotations or None}
+    return b"\0sigstore-json\n" + json.dumps(fields).encode()
+
+
+def test_sigstore_signatures_are_what_cosign_has_under_the_tag_of_their_manifest(tmp_path: Path) -> None:
+    path = write(tmp_path / "d")
+    child = BUILT.children[0].digest
+    for name, content in (
+        ("signature-1", sigstore(b"first", signature="c2ln")),
+        ("signature-2", SIGNATURE),
+        ("signature-3", sigstore(b"second", signature="c2ln", bundle="b")),
+        ("signature-4", sigstore(b"first", signature="c2ln")),
+        (f"{child.hex}.signature-1", sigstore(b"child")),
+    ):
+        (path / name).write_bytes(content)
+    directory = ImageDirectory(path)
+    assert directory.signatures(BUILT.digest) == (SIGNATURE,)
+    attached = directory.manifest(HERE, f"sha256-{BUILT.digest.hex}.sig")
+    assert attached.media_type == media.OCI_MANIFEST
+    layers = list(attached.blobs())[1:]
+    assert [dict(layer.annotations) for layer in layers] == [{"signature": "c2ln"}, {"signature": "c2ln", "bundle": "b"}]
+    assert {layer.media_type for layer in layers} == {images.SIMPLE_SIGNING}
+    for blob in attached.blobs():
+        assert directory.has(HERE, blob)
+        assert read_all(VerifiedReader(directory.open(HERE, blob), blob, ""), 10**6, "")
+    assert [read_all(directory.open(HERE, layer), 10**6, "") for layer in layers] == [b"first", b"second"]
+    assert read_all(directory.open(HERE, attached.descriptor), 10**6, "") == attached.raw
+    assert directory.manifest(HERE, attached.digest) == attached
+    of_child = directory.manifest(HERE, f"sha256-{child.hex}.sig")
+    assert [layer.size for layer in list(of_child.blobs())[1:]] == [len(b"child")]
+    for tag in (f"sha256-{BUILT.children[1].digest.hex}.sig", f"sha256-{BUILT.digest.hex}.att", f"sha256-{'0' * 64}.sig", "x.sig"):
+        with pytest.raises(NotFound):
+            directory.manifest(HERE, tag)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"\0pgp2\n{}", UsageError),
+        (b"\0", UsageError),
+        (b"\0sigstore-json\n", Damaged),
+        (b"\0sigstore-json\n{}", Damaged),
+        (b"\0sigstore-json\n[]", Damaged),
+        (b'\0sigstore-json\n{"mimeType":"a/b","payload":"***"}', Damaged),
+        (b'\0sigstore-json\n{"mimeType":"a/b","payload":"","annotations":{"a":1}}', Damaged),
+    ],
+    ids=["unknown kind", "no kind", "nothing", "no fields", "a list", "not base64", "an annotation that is a number"],
+)
+def test_a_signature_that_cannot_be_carried_is_never_dropped_silently(
+    tmp_path: Path, content: bytes, error: type[AirgapError]
+) -> None:
+    (write(tmp_path / "d") / "signature-1").write_bytes(content)
+    directory = ImageDirectory(tmp_path / "d")
+    with pytest.raises(error):
+        directory.manifest(HERE, f"sha256-{BUILT.digest.hex}.sig")
 
 
 def test_too_many_signatures_are_damage(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_compressed_archive_says_how_to_uncompress_it(tmp_path: Path) -> None:
     tarfile.open(tmp_path / "x.tar.gz", "w:gz").close()
     with pytest.raises(UsageError) as caught:
         TarTree(tmp_path / "x.tar.gz")
-    assert caught.value.hint == f"uncompress it first: gzip -dk {tmp_path}/x.tar.gz"
+    assert caught.value.hint == f"add --scratch DIR, with room for it uncompressed; or first: gzip -dk {tmp_path}/x.tar.gz"
 
 
 def test_a_link_that_the_user_named_is_followed(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def asked(catalogue: Catalogue, repository: str, host: str) -> list[int]:
         ("reg.example:5000", "reg.example-5000/team/a"),
         ("[0:0:0:0:0:0:0:1]:5000", "team/b"),
         ("%5B::1%5D:5000", "team/b"),
+        ("[::1]:5000", "ip6.0__1-5000/team/b"),
     ],
 )
 def test_a_mirror_knows_its_registry_in_every_spelling_of_the_host(tmp_path, host, repository):

@@ -35,6 +35,11 @@ def entry(text: str, *platforms: Platform, origin: str = "") -> Entry:
     return Entry(Reference.parse(text), platforms, origin)
 
 
+@pytest.mark.parametrize("line", ["[::1]:5000/a/b:1", "[2001:DB8::1]/a/b:1", "docker://[::1]:5000/a/b:1"])
+def test_text_list_may_begin_with_an_ipv6_address(line: str) -> None:
+    assert references(f"# ours\n{line}\nquay.io/c/d:2\n") == [str(Reference.parse(line.removeprefix("docker://"))), "quay.io/c/d:2"]
+
+
 def test_text_list_takes_comments_blank_lines_and_transport_prefix() -> None:
     text = f"# ours\n\nnginx\n  docker://quay.io/a/b:1  # why\nlocalhost:5000/c@{ONE}\r\n"
     assert references(text) == ["docker.io/library/nginx:latest", "quay.io/a/b:1", f"localhost:5000/c@{ONE}"]

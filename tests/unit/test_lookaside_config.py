@@ -63,7 +63,7 @@ def test_several_directories_are_merged_and_other_files_left_alone(tmp_path: Pat
 @pytest.mark.parametrize("section", ["docker: {docker.io: {lookaside: file:///a}}", "default-docker: {lookaside: file:///a}"])
 def test_scope_in_two_files_is_a_mistake_naming_both(tmp_path: Path, section: str) -> None:
     with pytest.raises(UsageError) as caught:
-        load(tmp_path, section, "\n" + section)
+        load(tmp_path, section, "\n" + section).read_base(BUSYBOX)
     assert caught.value.where.endswith("1.yaml:2")
     assert "0.yaml:1" in caught.value.got
 
@@ -84,7 +84,6 @@ MISTAKES = {
     "url-is-a-list": ("default-docker:\n  lookaside: [file:///a]", "2:14"),
     "url-is-empty": ("default-docker:\n  lookaside:", "2:13"),
     "attachments-is-text": ("default-docker:\n  use-sigstore-attachments: maybe", "2:29"),
-    "number-as-scope": ("docker:\n  5000: {}", "2:3"),
     "scope-with-transport": ("docker:\n  docker://docker.io: {}", "2:3"),
     "scope-with-slash-at-the-end": ("docker:\n  docker.io/: {}", "2:3"),
     "not-yaml": ("docker: {", "1:10"),
@@ -108,13 +107,62 @@ MISTAKES = {
 def test_mistake_in_a_file_is_named_with_line_and_column(tmp_path: Path, name: str) -> None:
     text, place = MISTAKES[name]
     with pytest.raises(UsageError) as caught:
-        load(tmp_path, text)
+        load(tmp_path, text).read_base(BUSYBOX)
     assert caught.value.where == f"{tmp_path}/0.yaml:{place}"
+
+
+OF_OTHERS = {
+    "unknown-key": "docker:\n  quay.io:\n    look-aside: file:///a",
+    "scheme": "docker:\n  quay.io/team:\n    lookaside: s3://bucket/sigs",
+    "not-a-section": "docker:\n  quay.io: file:///a",
+    "twice": "docker:\n  quay.io: {lookaside: file:///a}\n  quay.io: {lookaside: file:///b}",
+    "twice-in-two-spellings": "docker:\n  quay.io: {lookaside: file:///a}\n  QUAY.IO: {lookaside: file:///b}",
+    "scope-with-transport": "docker:\n  docker://quay.io: {}",
+    "scope-with-slash-at-the-end": "docker:\n  quay.io/: {}",
+    "number-as-scope": "docker:\n  5000: {}",
+}
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_mistake_in_a_section_about_another_registry_stops_nobody_else(tmp_path: Path, name: str) -> None:
+    config = load(tmp_path, OF_OTHERS[name], "docker: {docker.io: {lookaside: file:///ours}}")
+    assert config.read_base(BUSYBOX) == "file:///ours"
+    if name != "number-as-scope":  # which can mean no registry
+        with pytest.raises(UsageError) as caught:
+            config.read_base(Repository("quay.io", "team/app"))
+        assert caught.value.where.startswith(f"{tmp_path}/0.yaml:")
+
+
+def test_scope_of_another_registry_in_two_files_stops_nobody_else(tmp_path: Path) -> None:
+    config = load(tmp_path, "docker: {quay.io: {lookaside: file:///a}}", "docker: {quay.io: {lookaside: file:///b}, docker.io: {}}")
+    assert config.read_base(BUSYBOX).startswith("file:///")
+    with pytest.raises(UsageError):
+        config.read_base(Repository("quay.io", "team/app"))
+
+
+def test_mistake_in_the_default_section_stops_who_has_no_section_with_a_place(tmp_path: Path) -> None:
+    config = load(tmp_path, "default-docker: {lookaside: nowhere}\ndocker: {docker.io: {lookaside: file:///ours}, quay.io: {}}")
+    assert config.read_base(BUSYBOX) == "file:///ours"
+    with pytest.raises(UsageError):
+        config.read_base(Repository("quay.io", "team/app"))
+
+
+def test_broken_file_of_the_system_stops_only_who_asks_for_a_lookaside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own = tmp_path / ".config/containers/registries.d"
+    own.mkdir(parents=True)
+    (own / "broken.yaml").write_text("docker: {", encoding="utf-8")
+    config = LookasideConfig.load()
+    with pytest.raises(UsageError) as caught:
+        config.read_base(BUSYBOX)
+    assert caught.value.where.startswith(str(own / "broken.yaml"))
+    with pytest.raises(UsageError):
+        LookasideConfig.load([own])
 
 
 def test_credentials_in_a_url_are_refused_and_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        load(tmp_path, "default-docker:\n  lookaside: https://me:canary@h/sigs?token=canary")
+        load(tmp_path, "default-docker:\n  lookaside: https://me:canary@h/sigs?token=canary").read_base(BUSYBOX)
     assert "canary" not in str(caught.value)
 
 

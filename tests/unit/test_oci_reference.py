@@ -134,7 +134,7 @@ def test_the_parts_that_the_flows_use() -> None:
     assert Reference.parse("a:1").selector == "1"
     assert str(reference.at(DIGEST)) == f"localhost:5000/a@{DIGEST}"
     assert reference.repository.flat_host == "localhost-5000"
-    assert Repository("[::1]:5000", "a").flat_host == "--1-5000"
+    assert Repository("[::1]:5000", "a").flat_host == "ip6.0__1-5000"
     assert str(reference.moved(Repository("h.io", "b"))) == f"h.io/b:1@{DIGEST}"
 
 

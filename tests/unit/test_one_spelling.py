@@ -20,8 +20,9 @@ from airgap.naming.renaming import parse_rules
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.hosts import flat_host, host_of_flat
 from airgap.oci.image import Image
-from airgap.oci.reference import Reference, Repository
+from airgap.oci.reference import Reference, Repository, is_path
 from airgap.planning.lock import Lock
 from airgap.registry import load_rules
 from airgap.registry.http.authfile import check_scope
@@ -116,8 +117,8 @@ def test_signatures_of_a_registry_are_looked_for_in_any_spelling_of_its_section(
     assert config.read_base(Repository("quay.io", "team/app")) == "file:///sigs"
     assert config.read_base(Repository("docker.io", "library/nginx")) == "file:///hub"
     file.write_text("docker: {QUAY.IO: {lookaside: file:///a}, quay.io: {lookaside: file:///b}}\n")
-    with pytest.raises(UsageError, match="in different spellings"):
-        LookasideConfig.load([tmp_path])
+    with pytest.raises(UsageError, match="a key is given twice"):
+        LookasideConfig.load([tmp_path]).read_base(Repository("quay.io", "team/app"))
 
 
 @pytest.mark.parametrize("signed", ["QUAY.IO/team/app:1", "Quay.io/team/app:1"])
@@ -150,12 +151,41 @@ def test_one_target_in_two_spellings_is_one_target_with_one_memory() -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "flat"),
+    [
+        ("[::1]:5000", "ip6.0__1-5000"),
+        ("[::1]", "ip6.0__1"),
+        ("[fe80::]", "ip6.fe80__0"),
+        ("[::]:1", "ip6.0__0-1"),
+        ("[2001:db8::1]:65535", "ip6.2001_db8__1-65535"),
+        ("[1:2:3:4:5:6:7:8]:5000", "ip6.1_2_3_4_5_6_7_8-5000"),
+        ("[::ffff:102:304]:5000", "ip6.0__ffff_102_304-5000"),
+        ("localhost:5000", "localhost-5000"),
+        ("ip6.example:5000", "ip6.example-5000"),
+        ("10.0.0.1", "10.0.0.1"),
+    ],
+)
+def test_a_host_as_part_of_a_path_is_a_path_and_comes_back(host: str, flat: str) -> None:
+    assert flat_host(host) == flat
+    assert host_of_flat(flat) == host
+    assert is_path(flat)
+    target = parse_target("docker://r.site/m")
+    assert isinstance(target, RegistryTarget)
+    assert str(target.destination(Reference.parse(f"{host}/a/b:1"))) == f"r.site/m/{flat}/a/b:1"
+
+
+@pytest.mark.parametrize(
+    "text", ["ip6.0_1", "ip6.1__2__3", "ip6.__1", "ip6.0__01", "ip6.0__1-0", "ip6._", "ip6.FE80__1", "--1-5000"]
+)
+def test_what_no_host_is_written_as_means_none(text: str) -> None:
+    assert host_of_flat(text) is None
+
+
+@pytest.mark.parametrize(
     ("source", "other"),
     [
         ("reg.corp-5000/x:1", "reg.corp:5000"),
-        ("[fe80::1]:5000/x:1", "fe80--1:5000"),
-        ("[::1]:5000/x:1", ""),
-        ("[fe80::1]/x:1", ""),
+        ("a.io-1/x:1", "a.io:1"),
     ],
 )
 def test_a_host_that_would_land_where_another_one_belongs_is_refused_with_a_way_out(source: str, other: str) -> None:

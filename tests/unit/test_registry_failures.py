@@ -58,7 +58,6 @@ def test_every_exception_of_the_libraries_is_mapped(kind: type[BaseException]) -
         (TimeoutError("x"), "in time", "network"),
         (ConnectionResetError(104, "Connection reset by peer"), "reset by peer", "same command"),
         (http.client.BadStatusLine("x"), "not HTTP", "TLS"),
-        (urllib3.exceptions.ProxyError("x", OSError()), "proxy", "HTTPS_PROXY"),
     ],
 )
 def test_cause_is_found_inside_what_the_libraries_wrap_around_it(error: Exception, what: str, hint: str) -> None:

@@ -78,7 +78,9 @@ class Asking:
     scratch: Annotated[
         Path | None,
         typer.Option(
-            "--scratch", metavar="DIR", help="Temporary directory for images from containers-storage: and docker-daemon:."
+            "--scratch",
+            metavar="DIR",
+            help="Temporary directory for images from containers-storage: and docker-daemon:, and for compressed archives.",
         ),
     ] = None
     bundle_policy: Annotated[

@@ -88,6 +88,16 @@ class Reach:
             help=f"Most requests at a time per registry, fewer while it refuses them (429); 0: {AT_A_TIME}, or --threads.",
         ),
     ] = 0
+    registry_patience: Annotated[
+        int,
+        typer.Option(
+            "--registry-patience",
+            min=0,
+            max=86400,
+            metavar="SECONDS",
+            help="How long to wait for a registry that refuses too many requests (429), with growing pauses.",
+        ),
+    ] = 180
     no_referrers_api: Annotated[
         list[str] | None,
         typer.Option(
@@ -133,6 +143,7 @@ class Reach:
             bucket=None if self.limit_rate is None else Bucket(parse_rate(self.limit_rate)),
             least_rate=parse_least_rate(self.min_rate),
             per_host=self.per_host or max(AT_A_TIME, threads),
+            patience=self.registry_patience,
             no_referrers_api=frozenset(_canonical(text) for text in self.no_referrers_api or ()),
             connections=AT_A_TIME + threads + 2,
             say=console.say,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import urllib3.exceptions
 
 from airgap.errors import AirgapError, RegistryError
 from airgap.pace import Endless, TooSlow
+from airgap.registry.http.proxies import Proxy, ProxyFailure
 from airgap.text import printable
 
 #: Everything that urllib3, http.client and the socket layer raise.
@@ -27,6 +29,10 @@ _TIMEOUT = (TimeoutError, urllib3.exceptions.TimeoutError)
 _HUNG_UP = (http.client.RemoteDisconnected,)
 _NOT_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
 _NOT_A_URL = (http.client.InvalidURL, urllib3.exceptions.LocationValueError)
+
+_NO_WAY = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+#: How http.client tells the status that a proxy answered CONNECT with.
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3} ?.*)", re.ASCII)
 
 #: How much of an error answer is read.
 MAX_ERROR_BODY = 64 * 1024
@@ -58,18 +64,28 @@ def is_transient(error: BaseException) -> bool:
         return False
     if any(isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN for cause in causes):
         return False
+    if _tunnel_refusal(causes).startswith("4"):
+        return False
     return not any(isinstance(cause, ssl.SSLError) and _reason(cause) in _NOT_TLS for cause in causes)
 
 
 def is_unreached(error: BaseException) -> bool:
     """Whether no connection came about at all: then the address may be wrong, and waiting for it is no use."""
-    kinds = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, socket.gaierror, ConnectionRefusedError)
+    kinds = (*_NO_WAY, ProxyFailure, socket.gaierror, ConnectionRefusedError)
     return any(isinstance(cause, kinds) for cause in _chain(error))
 
 
 def is_unresolved(error: BaseException) -> bool:
     """Whether nobody knows the host's name now."""
+    if any(isinstance(cause, ProxyFailure) for cause in _chain(error)):
+        return False
     return any(isinstance(cause, socket.gaierror) for cause in _chain(error))
+
+
+def failed_at_proxy(error: BaseException, proxy: Proxy) -> bool:
+    """Whether a call never got beyond its proxy; a SOCKS proxy makes the connection, and what fails before that is its failure."""
+    kinds = _NO_WAY if proxy.is_socks else _PROXY
+    return any(isinstance(cause, kinds) for cause in _chain(error))
 
 
 def is_too_slow(error: BaseException | None) -> bool:
@@ -80,7 +96,12 @@ def is_too_slow(error: BaseException | None) -> bool:
 def network_failure(error: BaseException, method: str, url: str) -> RegistryError:
     """The error for a call that got no complete answer."""
     causes = list(_chain(error))
-    what, hint = _explain(causes, urlsplit(url).netloc.rpartition("@")[2])
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    proxy = next((cause.proxy for cause in causes if isinstance(cause, ProxyFailure)), None)
+    if proxy is not None:
+        what, hint = _explain_proxy(causes, printable(host, 120), proxy)
+        return Unreached(what, where=f"{method} {redact(url)}", got=f"{proxy.setting}={proxy}", hint=hint)
+    what, hint = _explain(causes, host)
     kind = Unreached if is_unreached(error) else RegistryError
     trusted = next((note for cause in causes for note in getattr(cause, "__notes__", [])), "")
     untrusted = trusted and any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
@@ -123,6 +144,36 @@ def _explain(causes: list[BaseException], host: str) -> tuple[str, str]:
     return _explain_rest(causes, shown)
 
 
+def _explain_proxy(causes: list[BaseException], host: str, proxy: Proxy) -> tuple[str, str]:
+    """What failed at a proxy, which is not the registry's fault."""
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    hint = f"check {proxy.setting}; if {host} can be reached without a proxy, add {name} to NO_PROXY"
+    refused = _tunnel_refusal(causes)
+    if refused:
+        login = f"put the login into {proxy.setting}: {urlsplit(proxy.url).scheme}://USER:PASSWORD@HOST:PORT"
+        return f"the proxy refuses to connect to {host}: {printable(refused, 80)}", login if refused.startswith("407") else hint
+    said = [cause for cause in causes if type(cause).__module__ == "socks"]
+    itself = all(type(cause).__name__ == "ProxyConnectionError" for cause in said)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the proxy's certificate is not trusted: {printable(cause.verify_message or '', 200)}", hint
+        if isinstance(cause, socket.gaierror) and itself:
+            return "the proxy's host name cannot be resolved", hint
+        if isinstance(cause, socket.gaierror):
+            return "the registry's host name cannot be resolved here", f"let the proxy resolve it: socks5h:// in {proxy.setting}"
+        if isinstance(cause, ConnectionRefusedError) and itself:
+            return "the proxy refuses connections", hint
+        if isinstance(cause, TimeoutError):  # the system's: urllib3's are also for connections that were refused
+            return "the proxy did not answer in time", hint
+    return f"the proxy could not connect to {host}{f': {printable(str(said[0]), 120)}' if said else ''}", hint
+
+
+def _tunnel_refusal(causes: list[BaseException]) -> str:
+    """The status with which a proxy refused a tunnel, ``""`` where none did."""
+    found = (_TUNNEL.fullmatch(str(cause)) for cause in causes if type(cause) is OSError)
+    return next((match[1] for match in found if match), "")
+
+
 #: OpenSSL's codes for a certificate that is too old or not yet valid, and for one that is for other names or addresses.
 _OUTDATED, _OTHER_NAME = frozenset({9, 10}), frozenset({62, 64})
 
@@ -153,7 +204,6 @@ def _explain_rest(causes: list[BaseException], host: str) -> tuple[str, str]:
         if isinstance(cause, Endless):
             return str(cause), f"check that {host} is a registry"
     for kinds, what, hint in (
-        (_PROXY, "the proxy could not connect to the registry", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
         (_TIMEOUT, "the registry did not answer in time", f"check the network to {host}, then {again}"),
         (_HUNG_UP, "the registry closed the connection without an answer", again),
         (_NOT_HTTP, "the response is not HTTP", f"check that {host} is a registry, and whether it speaks TLS"),

@@ -6,6 +6,7 @@ import email.utils
 import random
 import threading
 import time
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from airgap.registry.http.failures import is_transient, is_unreached, is_unresolved, network_failure
@@ -17,6 +18,16 @@ from airgap.text import printable
 PASSING = frozenset({429, 500, 502, 503, 504})
 #: Seconds before the second attempt; each further one waits twice as long, up to the most.
 _FIRST_WAIT, _MAX_WAIT = 0.5, 120.0
+#: The longest pause, in seconds, before a registry that is asked too much is asked again without having said when.
+_MAX_REFUSED = 30.0
+
+
+@dataclass
+class Waiting:
+    """How often one call was refused with 429, and how many seconds that has cost."""
+
+    count: int = 0
+    seconds: float = 0.0
 
 
 class Patience:
@@ -26,6 +37,7 @@ class Patience:
         self._options = options
         self._lock = threading.Lock()
         self._away: set[tuple[str, str, int]] = set()
+        self._told: dict[str, float] = {}
 
     def answered(self, answer: Answer) -> None:
         """A place exists, so that it is waited for when it is away later."""
@@ -61,10 +73,35 @@ class Patience:
                 self._say_away(answer.url, f"answers {answer.status}")
         self._options.sleep(min(seconds, _MAX_WAIT))
 
+    def allows(self, answer: Answer | None, waiting: Waiting) -> bool:
+        """Whether this is a 429 that is waited out once more: ``options.patience`` says for how long, however often it comes."""
+        return answer is not None and answer.status == 429 and waiting.seconds < self._options.patience
+
+    def wait_out(self, answer: Answer | None, waiting: Waiting) -> bool:
+        """Wait where :meth:`allows` says so, longer each time or as long as the answer asks for; whether that was done."""
+        if answer is None or not self.allows(answer, waiting):
+            return False
+        growing = min(_FIRST_WAIT * 2 ** min(waiting.count, 20), _MAX_REFUSED) * random.uniform(0.75, 1.25)  # noqa: S311
+        left = self._options.patience - waiting.seconds
+        seconds = min(max(growing, retry_after(answer)), left)
+        answer.finish()
+        waiting.count, waiting.seconds = waiting.count + 1, waiting.seconds + seconds
+        host, now = _host(answer.url), time.monotonic()
+        with self._lock:
+            new = now >= self._told.get(host, now)
+            if new:
+                self._told[host] = now + seconds
+        if new:
+            what = f"registry {host} answered 429 (too many requests), waiting {seconds:.0f} s"
+            self._options.say(f"{what}; giving up after {left:.0f} s (--registry-patience)")
+        self._options.sleep(seconds)
+        return True
+
     def pause_after(self, error: BaseException, method: str, url: str, attempt: int) -> None:
         """As :meth:`pause`, after no answer; said of a place that was heard, which takes no connection or fails once more."""
         if origin(url) in self._options.heard and (attempt or is_unreached(error)):
-            self._say_away(url, network_failure(error, method, url).what.removeprefix("the registry "))
+            what = network_failure(error, method, url).what
+            self._say_away(url, what.removeprefix("the registry ") if what.startswith("the registry ") else f"is away ({what})")
         self.pause(attempt)
 
     def _say_away(self, url: str, how: str) -> None:

@@ -13,7 +13,7 @@ from airgap.oci.reference import Repository
 from airgap.registry.http.auth import Access, Authenticator, Challenge, scope
 from airgap.registry.http.endpoints import Endpoints
 from airgap.registry.http.failures import NETWORK, network_failure, redact
-from airgap.registry.http.patience import PASSING, Patience
+from airgap.registry.http.patience import PASSING, Patience, Waiting
 from airgap.registry.http.wire import Answer, Body, Wire
 from airgap.registry.settings.limits import Slots, read_quota
 from airgap.registry.settings.options import Endpoint, RegistryOptions, origin
@@ -219,8 +219,9 @@ class Transport:
 
     def _persist(self, method: str, url: str, send: Callable[[], Answer], repeatable: bool = True) -> Answer:
         """Send until there is an answer that will not pass by itself."""
-        for attempt in range(self.options.retries + 1):
-            last = attempt == self.options.retries or not repeatable
+        attempt, waiting = -1, Waiting()
+        while (attempt := attempt + 1) <= self.options.retries + waiting.count:
+            last = attempt == self.options.retries + waiting.count or not repeatable
             try:
                 answer = send()
             except NETWORK as error:
@@ -228,7 +229,9 @@ class Transport:
                     raise network_failure(error, method, url) from None
                 self.patience.pause_after(error, method, url, attempt)
                 continue
-            if answer.status not in PASSING or last:
+            if repeatable and self.patience.wait_out(answer, waiting):
+                continue
+            if answer.status not in PASSING or last or (answer.status == 429 and waiting.count):
                 return answer
             self.patience.pause(attempt, answer)
         raise AssertionError("the last attempt returns or raises")

@@ -5,15 +5,12 @@ urllib3 pools connections and speaks through proxies; redirects, repeats and cre
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import ipaddress
 import ssl
 import threading
-import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3
 import urllib3.connection
@@ -21,9 +18,10 @@ import urllib3.connection
 from airgap import __version__
 from airgap.errors import RegistryError
 from airgap.pace import Pace, PacedResponse, Pacing, send_all
-from airgap.registry.http.failures import MAX_ERROR_BODY, NETWORK, redact
+from airgap.registry.http.failures import MAX_ERROR_BODY, NETWORK, failed_at_proxy, redact
+from airgap.registry.http.proxies import Proxies, Proxy, ProxyFailure, connections
 from airgap.registry.settings.certificates import Certificates, unverified
-from airgap.registry.settings.options import Account, Endpoint, RegistryOptions, is_loopback, origin
+from airgap.registry.settings.options import Account, Endpoint, RegistryOptions, origin
 from airgap.text import printable
 
 #: Bytes asked for at once. Measured: faster than 64 KiB and 1 MiB, it stays in the processor's cache until it is hashed; and this
@@ -149,8 +147,8 @@ class Wire:
     def __init__(self, options: RegistryOptions) -> None:
         self._options = options
         self.certificates = Certificates(options.cert_dirs, options.cert_dir, options.certs_d)
-        self._managers: dict[str, urllib3.PoolManager] = {}
-        self._proxies = urllib.request.getproxies()
+        self._managers: dict[Proxy | None, urllib3.PoolManager] = {}
+        self._proxies = Proxies()
         self._lock = threading.Lock()
 
     def send(
@@ -170,15 +168,15 @@ class Wire:
             endpoint: the registry on whose behalf this is sent, wherever it goes: its CA is trusted there, too.
 
         Raises:
-            UsageError: the registry's certs.d directory cannot be used.
+            UsageError: the registry's certs.d directory, or the proxy, cannot be used.
             RegistryError: the answer is compressed although we said that it must not be.
             One of ``NETWORK``: no answer.
         """
         fixed = {"User-Agent": f"airgap/{__version__}", "Accept-Encoding": "identity"}
         sent: Any = body  # pieces of memory are sent as they are
         timeout = urllib3.Timeout(connect=self._options.connect_timeout, read=patience or self._options.timeout)
+        pool, target, proxy = self._pool(url, endpoint)
         try:
-            pool, target = self._pool(url, endpoint)
             response = pool.urlopen(method, target, sent, {**fixed, **headers}, timeout=timeout, **_ONCE)
         except urllib3.exceptions.SSLError as error:
             error.add_note(self.certificates.trusted(_netloc(url) if endpoint is None else endpoint.host))
@@ -187,6 +185,10 @@ class Wire:
             if isinstance(error, NETWORK):
                 raise
             raise OSError("a header that cannot be sent") from None
+        except NETWORK as error:
+            if proxy is not None and failed_at_proxy(error, proxy):
+                raise ProxyFailure(proxy) from error
+            raise
         answer = Answer(method, url, response)
         encoding = answer.header("Content-Encoding").strip().lower()
         if encoding not in ("", "identity"):
@@ -204,27 +206,23 @@ class Wire:
         for manager in self._managers.values():
             manager.clear()
 
-    def _pool(self, url: str, endpoint: Endpoint | None) -> tuple[urllib3.HTTPConnectionPool, str]:
-        """The connections for a URL, and what to ask for on one of them."""
+    def _pool(self, url: str, endpoint: Endpoint | None) -> tuple[urllib3.HTTPConnectionPool, str, Proxy | None]:
+        """The connections for a URL, what to ask for on one of them, and the proxy that they go through."""
         place = urllib3.util.parse_url(url)
-        proxy = "" if self._is_direct(place) else self._proxies.get(place.scheme or "") or self._proxies.get("all", "")
+        proxy = self._proxies.of(place)
         context = {"ssl_context": self._context(url, endpoint)} if place.scheme == "https" else {}
         with self._lock:
             if proxy not in self._managers:
                 self._managers[proxy] = self._manager(proxy)
             pool = self._managers[proxy].connection_from_host(place.host, place.port, place.scheme, pool_kwargs=context)
-        return pool, url if proxy and not context else place.request_uri
+        whole = proxy is not None and not proxy.is_socks and not context
+        return pool, url if whole else place.request_uri, proxy
 
-    def _manager(self, proxy: str) -> urllib3.PoolManager:
+    def _manager(self, proxy: Proxy | None) -> urllib3.PoolManager:
         """The connections through a proxy, or without one: all of them ours."""
         sizes: Any = {"num_pools": _POOLS, "maxsize": self._options.connections}
-        manager = urllib3.PoolManager(**sizes)
-        if proxy:
-            place = urllib3.util.parse_url(proxy if "://" in proxy else f"http://{proxy}")
-            headers = urllib3.make_headers(proxy_basic_auth=unquote(place.auth)) if place.auth else None
-            address, trusted = place._replace(auth=None).url, self.certificates.default
-            manager = urllib3.ProxyManager(address, proxy_headers=headers, proxy_ssl_context=trusted, **sizes)
-        plain, tls = (functools.partial(kind, self._options.pacing) for kind in (_Plain, _Tls))
+        manager = urllib3.PoolManager(**sizes) if proxy is None else proxy.manager(self.certificates.default, sizes)
+        plain, tls = (functools.partial(kind, self._options.pacing) for kind in connections(proxy, _Plain, _Tls))
         classes: Any = {
             "http": functools.partial(_pool, urllib3.HTTPConnectionPool, plain),
             "https": functools.partial(_pool, urllib3.HTTPSConnectionPool, tls),
@@ -240,16 +238,6 @@ class Wire:
         if endpoint.serves(url):
             return self.certificates.own(endpoint.host)
         return self.certificates.beside(_netloc(url), endpoint.host)
-
-    def _is_direct(self, place: urllib3.util.Url) -> bool:
-        """Whether no proxy is to be asked: ``no_proxy`` names hosts, their domains, and networks."""
-        host = place.netloc or ""
-        if not self._proxies or is_loopback(host) or urllib.request.proxy_bypass(host, self._proxies):
-            return True
-        with contextlib.suppress(ValueError):
-            address = ipaddress.ip_address((place.host or "").strip("[]"))
-            return any(address in network for network in _networks(self._proxies.get("no", "")))
-        return False
 
 
 class _Plain(urllib3.connection.HTTPConnection):
@@ -286,12 +274,6 @@ def _pool(kind: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:
     pool = kind(*args, **kwargs)
     pool.ConnectionCls = connection
     return pool
-
-
-def _networks(listed: str) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    for text in listed.split(","):
-        with contextlib.suppress(ValueError):
-            yield ipaddress.ip_network(text.strip(), strict=False)
 
 
 def _netloc(url: str) -> str:

@@ -26,6 +26,8 @@ _MAX_ANSWER = 64 * 1024
 _HELPER_SECONDS = 60.0
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _HUB_KEY = "https://index.docker.io/v1/"
+#: Docker's file before 2015: its entries at the top level, each for a whole registry.
+_LEGACY_NAME = ".dockercfg"
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ class CredentialStore:
             files.append(Path(env["DOCKER_CONFIG"]) / "config.json")
         elif env.get("HOME"):
             files.append(Path(env["HOME"]) / ".docker/config.json")
+        if env.get("HOME"):
+            files.append(Path(env["HOME"]) / _LEGACY_NAME)
         return cls(tuple(files), env)
 
     def login_command(self, scope: str) -> str:
@@ -145,17 +149,31 @@ class CredentialStore:
             self._documents = [(file, read_auth_file(file)) for file in self._files if _exists(file)]
         for file, document in self._documents:
             name = helper_of(document, host)
-            if name and (kept := run_helper(name, _server(host), self._environment)):
-                return replace(kept, origin=f"docker-credential-{name}, which {file} names", scope=host)
-            if found := _find_entry(document, host, path, str(file)):
+            found = self._from_helper(name, host, str(file)) if name else None
+            if found is None and not (name and name == _own_helper(document, host)):
+                found = _find_entry(document, host, path, str(file))
+            if found is not None:
                 return found
+        return None
+
+    def _from_helper(self, name: str, host: str, file: str) -> Credential | None:
+        """What a helper has for a registry; docker and podman call Docker Hub differently when they store a login there."""
+        for server in dict.fromkeys((_server(host), host)):
+            if kept := run_helper(name, server, self._environment):
+                return replace(kept, origin=f"docker-credential-{name}, which {file} names", scope=host)
         return None
 
 
 def helper_of(document: Mapping[str, Any], host: str) -> str:
     """The credential helper that an auth file names for a registry, ``""`` when it names none."""
-    helpers = {_registry_of(key): name for key, name in _object(document.get("credHelpers")).items()}
-    name = helpers.get(_normal(host)) or document.get("credsStore")
+    name = _own_helper(document, host) or document.get("credsStore")
+    return name if isinstance(name, str) else ""
+
+
+def _own_helper(document: Mapping[str, Any], host: str) -> str:
+    """The helper for this registry alone; where there is one, the file's entries for it do not count (containers-auth.json(5))."""
+    helpers = _object(document.get("credHelpers"))
+    name = helpers.get(host) or {entry_key(key): name for key, name in helpers.items()}.get(_normal(host))
     return name if isinstance(name, str) else ""
 
 
@@ -253,11 +271,14 @@ def _helper_failed(name: str, server: str, got: str) -> RegistryError:
 
 
 def read_auth_file(file: Path) -> dict[str, Any]:
-    """The document in an auth file. Raises ``UsageError``."""
+    """The document in an auth file; that of a ``.dockercfg`` in the form of the others. Raises ``UsageError``."""
     try:
-        return strictjson.parse_object(fsio.read_input(file, MAX_SETTINGS, "auth file"), printable(str(file)))
+        document = strictjson.parse_object(fsio.read_input(file, MAX_SETTINGS, "auth file"), printable(str(file)))
     except Damaged as error:
         raise UsageError(error.what, where=error.where, hint="correct the auth file, or log in again") from None
+    if file.name != _LEGACY_NAME:
+        return document
+    return {"auths": {key if "://" in key or "/" not in key else f"https://{key}": entry for key, entry in document.items()}}
 
 
 def _exists(file: Path) -> bool:
@@ -268,12 +289,26 @@ def _exists(file: Path) -> bool:
 
 
 def _find_entry(document: dict[str, Any], host: str, path: str, where: str) -> Credential | None:
+    """The entry of an auth file that counts for a repository; None when there is none, or when the one that counts is empty.
+
+    The order is that of containers/image: keys spelled as the reference is, the most specific first, and the first of them decides;
+    only then keys in other spellings, such as URLs.
+    """
     entries = _object(document.get("auths"))
-    for wanted in scopes(_normal(host), path):
+    wanted = list(scopes(_normal(host), path))
+    exact = next((name for name in wanted if name in entries), None)
+    if exact is not None:
+        return _read_found(entries[exact], exact, exact, where)
+    for name in wanted:
         for key, entry in entries.items():
-            if entry_key(key) == wanted and (found := _read_entry(_object(entry), f"{where}: auths: {printable(key)}")):
-                return replace(found, origin=where, scope=wanted)
+            if entry_key(key) == name and (found := _read_found(entry, key, name, where)):
+                return found
     return None
+
+
+def _read_found(entry: object, key: str, scope: str, where: str) -> Credential | None:
+    found = _read_entry(_object(entry), f"{where}: auths: {printable(key)}")
+    return None if found is None else replace(found, origin=where, scope=scope)
 
 
 def scopes(host: str, path: str) -> Iterator[str]:
@@ -290,10 +325,6 @@ def entry_key(key: str) -> str:
         return _normal(bare.partition("/")[0])
     host, slash, path = bare.rstrip("/").partition("/")
     return f"{_normal(host)}{slash}{path}"
-
-
-def _registry_of(key: str) -> str:
-    return _normal(re.sub(r"^https?://", "", key).partition("/")[0])
 
 
 def _normal(host: str) -> str:
@@ -314,7 +345,7 @@ def _read_entry(entry: dict[str, Any], where: str) -> Credential | None:
         colon = ""
     if not colon:
         raise UsageError("an entry of the auth file is not base64 of NAME:PASSWORD", where=where, hint="log in again")
-    return Credential(username, password.rstrip("\0"))
+    return Credential(username, password.strip("\0"))
 
 
 def _object(value: object) -> dict[str, Any]:

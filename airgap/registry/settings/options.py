@@ -42,6 +42,7 @@ class RegistryOptions:
         per_host: how many manifests and blobs may be under way at a time with one registry; 0 for no limit.
         connections: how many idle connections are kept per host, shared by all threads.
         retries: how often an idempotent call is repeated after a failure that may pass.
+        patience: seconds for which a call is repeated while the registry says it is asked too much (429); 0: as other failures.
         timeout: seconds without a byte after which a connection counts as broken.
         connect_timeout: seconds to wait for a new connection.
         document: seconds for a whole manifest, list or token, however it comes.
@@ -63,6 +64,7 @@ class RegistryOptions:
     per_host: int = 0
     connections: int = 8
     retries: int = 5
+    patience: float = 0.0
     timeout: float = 60.0
     connect_timeout: float = 10.0
     document: float = 120.0

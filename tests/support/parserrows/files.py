@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from airgap.archives.dirsigstore import parse_sigstore
 from airgap.archives.dockerarchive import DockerArchive
 from airgap.archives.tarindex import TarIndex
 from airgap.archives.tree import TarTree
+from airgap.archives.unpacking import compression, unpack
 from airgap.bundle import companions
 from airgap.exporter.journal import Journal
 from airgap.format import checktxt, names
 from airgap.oci.digest import Digest
 from airgap.oci.strictjson import canonical as line_of
+from airgap.patch import zstd
 from tests.support import parserseeds as seeds
 from tests.support.parserrow import WHERE, Parser, in_file
 from tests.support.parserseeds import numbered, repeated
+
+EFFORT = zstd.EFFORTS["fast"]
 
 
 def _tar(path: Path) -> None:
@@ -38,8 +46,31 @@ def _docker_archive(path: Path) -> None:
         tree.close()
 
 
+def _unpack(path: Path) -> None:
+    kind, target = compression(path), path.with_name("unpacked")
+    if kind:
+        try:
+            unpack(path, kind, target, 1024 * 1024)
+        finally:
+            target.unlink(missing_ok=True)
+
+
 def rows() -> Iterator[Parser]:
     """The rows."""
+    yield Parser(
+        "compressed archive",
+        in_file(_unpack),
+        (gzip.compress(b"a" * 900), bz2.compress(b"b" * 900), lzma.compress(b"c" * 900), zstd.compress(b"d" * 900, None, EFFORT)),
+        {"streams of gzip": lambda n: gzip.compress(b"a") * n, "streams of bzip2": lambda n: bz2.compress(b"b") * n},
+        ("airgap.archives.unpacking:unpack",),
+    )
+    yield Parser(
+        "Sigstore signature in a dir:",
+        lambda raw: parse_sigstore(raw, WHERE),
+        (b'\0sigstore-json\n{"mimeType":"a/b","payload":"e30=","annotations":{"c":"d"}}', b"\x90 GPG"),
+        {"annotations": lambda n: b"\0sigstore-json\n" + line_of({"annotations": {f"a{i}": "b" for i in range(n)}})},
+        ("airgap.archives.dirsigstore:parse_sigstore",),
+    )
     yield Parser(
         "tar",
         in_file(_tar),
