@@ -98,7 +98,7 @@ _SINGLE: dict[str, tuple[str, str]] = {
         " volume_numbers) volumes(name size) parity(name size) parity_bytes blob_count download bundle_bytes held_blobs held_bytes"
         " patches_tried patches_save remarks seconds? free?",
     ),
-    "policy-add": ("a changed policy", "CHANGES"),
+    "policy-add": ("a changed policy", "CHANGES unnamed_signatures"),
     "policy-check": (
         "what a policy requires",
         "policy scopes(transport scope requirements) advice(level where what next) hosts(host reads unread_fields)",

@@ -39,7 +39,7 @@ from airgap.trust.keys.keyfiles import called
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import Requirement
 from airgap.trust.policy.templates import site_policy
-from airgap.trust.policy.unnamed import NAME, UnnamedSignatures, asks_for_sigstore
+from airgap.trust.policy.unnamed import UnnamedSignatures
 from airgap.trust.policy.words import in_words
 
 policy = typer.Typer(no_args_is_help=True, help="Write, change, check and explain the trust policy.")
@@ -62,15 +62,7 @@ def init(
         typer.Option("--image-default", help="Images without a scope: accept on the bundle's signature, or reject."),
     ] = Otherwise.ACCEPT,
     by_path: policykeys.ByPathOption = False,
-    unnamed: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--unnamed",
-            metavar="SCOPE",
-            help="Also print what airgap.toml needs for Sigstore bundles (cosign 3) that name no image to count for images below "
-            "SCOPE: policy.json cannot say it. SCOPE=false excludes a narrower scope. May be repeated.",
-        ),
-    ] = None,
+    unnamed: policykeys.UnnamedOption = None,
     out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write; {HELP}")] = "-",
     said: Said = Said(),
 ) -> None:
@@ -109,10 +101,9 @@ def init(
         "unnamed_signatures": permitted.texts,
     }
     warnings = [*policykeys.remarks_of(keys, rules), *(one.what for one in portability(parsed, document) if not one.note)]
-    idle = [scope for scope, accepted in permitted.scopes.items() if accepted and not asks_for_sigstore(parsed, scope)]
-    warnings += [f"--unnamed {scope or '=true'} has no effect: the policy asks for no sigstore signature there" for scope in idle]
+    warnings += policykeys.idle_permissions(parsed, permitted)
     lines = [f"policy       {out}"] if not taken(output) else []
-    lines += [*_init_lines(bool(keys), image_default, images), *_unnamed_lines(permitted)]
+    lines += [*_init_lines(bool(keys), image_default, images), *policykeys.unnamed_lines(permitted)]
     said.console(taken(output)).result(facts | {"warnings": warnings}, [*lines, *(f"warning      {one}" for one in warnings)])
 
 
@@ -127,14 +118,6 @@ def _init_lines(has_key: bool, otherwise: Otherwise, images: Collection[str]) ->
     else:
         text, hint = "rejected", "" if images else ": name those to accept with --image"
     yield f"{label:<12} {text}{hint}"
-
-
-def _unnamed_lines(permitted: UnnamedSignatures) -> Iterator[str]:
-    """The table for ``airgap.toml``, ready to be copied."""
-    if permitted.scopes:
-        yield "unnamed      add these lines to airgap.toml at the site, or give the scopes with --unnamed-signatures:"
-        yield f"[site.{NAME}]"
-        yield from (f'"{scope}" = {"true" if accepted else "false"}' for scope, accepted in permitted.scopes.items())
 
 
 def _is_there(path: Path, text: str) -> bool:
