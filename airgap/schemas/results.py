@@ -61,7 +61,8 @@ _SINGLE: dict[str, tuple[str, str]] = {
     ),
     "history-generations": (
         "what targets hold, with --generations",
-        "generations(target stream serial catalog at in_force pruned moment unsure brought(name digest is_image roots source))",
+        "generations(target stream serial catalog at in_force pruned moment unsure"
+        " brought(name digest is_image roots source signed_as))",
     ),
     "import": ("a loaded bundle", "BUNDLE target IMPORTED remarks"),
     "import-dry-run": (
@@ -101,7 +102,8 @@ _SINGLE: dict[str, tuple[str, str]] = {
     "policy-add": ("a changed policy", "CHANGES unnamed_signatures"),
     "policy-check": (
         "what a policy requires",
-        "policy scopes(transport scope requirements) advice(level where what next) hosts(host reads unread_fields)",
+        "policy scopes(transport scope requirements) advice(level where what next)"
+        " hosts(host reads unread_fields unread_signatures)",
     ),
     "policy-explain": (
         "which scope of a policy applies to images",

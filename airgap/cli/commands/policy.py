@@ -33,7 +33,7 @@ from airgap.oci.reference import Reference
 from airgap.text import listing, plural, printable
 from airgap.trust.judge.advice import Advice, advise, portability
 from airgap.trust.judge.explain import explain
-from airgap.trust.judge.hosts import Host
+from airgap.trust.judge.hosts import TAGS_ALONE, Host, unread_forms
 from airgap.trust.judge.judging import Judgement
 from airgap.trust.keys.keyfiles import called
 from airgap.trust.policy.document import Policy, parse_policy
@@ -155,19 +155,24 @@ def check(
     parsed = parse_policy(raw, str(file))
     document = strictjson.parse_object(raw, str(file))
     remarks = advise(parsed, document, site.read_key)
-    unknown = {host: host.unknown(document) for host in readers}
+    unknown, unread = {host: host.unknown(document) for host in readers}, unread_forms(document)
     facts = {
         "policy": str(file),
         "scopes": list(_scope_facts(parsed)),
         "advice": [_remark_facts(remark) for remark in remarks],
-        "hosts": [{"host": str(host), "reads": not names, "unread_fields": names} for host, names in unknown.items()],
+        "hosts": [
+            {"host": str(host), "reads": not names, "unread_fields": names, "unread_signatures": unread}
+            for host, names in unknown.items()
+        ],
     }
-    said.console().result(facts, [*_scope_lines(parsed), "", *_host_lines(unknown), *_remark_lines(remarks)])
+    said.console().result(facts, [*_scope_lines(parsed), "", *_host_lines(unknown, unread), *_remark_lines(remarks)])
 
 
-def _host_lines(unknown: Mapping[Host, Sequence[str]]) -> Iterator[str]:
+def _host_lines(unknown: Mapping[Host, Sequence[str]], unread: Sequence[str]) -> Iterator[str]:
     for host, names in unknown.items():
         yield f"{host}: refuses the whole file: {'; '.join(map(host.reason, names))}" if names else f"{host}: reads the file"
+    if unknown and unread:
+        yield f"{TAGS_ALONE}: they do not find {' or '.join(unread)}"
 
 
 @policy.command("explain")

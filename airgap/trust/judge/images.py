@@ -17,7 +17,7 @@ from airgap.oci.reference import Reference
 from airgap.text import plural, printable
 from airgap.trust.judge.imagesignatures import check_gpg, check_sigstore
 from airgap.trust.judge.sigstorebundle import check_bundle
-from airgap.trust.keys.evidence import Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
+from airgap.trust.keys.evidence import Evidence, GpgSignature, SignatureForm, SigstoreBundle, SigstoreSignature
 from airgap.trust.keys.keystore import KeyStore, ReadKey
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.requirements import (
@@ -45,7 +45,8 @@ _ANYTHING = type_name(AcceptAnything())
 class Decision:
     """The decision of one requirement about an image, the reason in one sentence, and the deciding signature and key, if any.
 
-    ``unnamed_scope`` is the scope that let a signature count although it names no image; None if it names the image.
+    ``unnamed_scope`` is the scope that let a signature count although it names no image; None if it names the image. ``form`` says
+    how the deciding signature was found.
     """
 
     requirement: str
@@ -54,13 +55,15 @@ class Decision:
     signature: str = ""
     key: str = ""
     unnamed_scope: str | None = None
+    form: SignatureForm | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Good:
-    """A signature was good: by this key, and by which permission if it names no image."""
+    """A signature was good: by this key, in which form it was found, and by which permission if it names no image."""
 
     key: str
+    form: SignatureForm
     unnamed: Permission | None = None
 
 
@@ -86,6 +89,11 @@ class ImageVerdict:
     def unnamed_scopes(self) -> tuple[str, ...]:
         """The scopes that let signatures count which name no image."""
         return tuple(decision.unnamed_scope for decision in self.decisions if decision.unnamed_scope is not None)
+
+    @property
+    def forms(self) -> frozenset[SignatureForm]:
+        """The forms of the signatures that decided."""
+        return frozenset(decision.form for decision in self.decisions if decision.form is not None)
 
     @property
     def reason(self) -> str:
@@ -193,13 +201,14 @@ class ImageJudge:
         return _first_good(
             name,
             evidence.gpg[:MAX_SIGNATURES],
-            lambda found: _Good(check_gpg(requirement, reference, evidence, found, self._keys)),
+            lambda found: _Good(check_gpg(requirement, reference, evidence, found, self._keys), SignatureForm.GPG),
             f"no GPG signature exists ({plural(evidence.sigstore_count, 'sigstore signature')})",
         )
 
     def _check_sigstore(self, requirement: SigstoreSigned, reference: Reference, evidence: Evidence, found: _Sigstore) -> _Good:
         if isinstance(found, SigstoreSignature):
-            return _Good(check_sigstore(requirement, reference, evidence, found, self._keys, self._now))
+            key = check_sigstore(requirement, reference, evidence, found, self._keys, self._now)
+            return _Good(key, evidence.form_of(found))
         permission = self._unnamed.permission(reference)
         vouched = check_bundle(
             requirement,
@@ -210,7 +219,7 @@ class ImageJudge:
             accept_unnamed=permission.accepted,
             trusted_root=self._trusted_root,
         )
-        return _Good(vouched.key, None if vouched.named else permission)
+        return _Good(vouched.key, SignatureForm.BUNDLE, None if vouched.named else permission)
 
 
 def judged_name(reference: Reference) -> Reference:
@@ -232,7 +241,7 @@ def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_S
             reason, scope = f"{label} by {good.key}", None
             if good.unnamed is not None:
                 reason, scope = f"{reason}, names no image ({good.unnamed.label})", good.unnamed.scope
-            return Decision(name, accepted=True, reason=reason, signature=label, key=good.key, unnamed_scope=scope)
+            return Decision(name, True, reason, signature=label, key=good.key, unnamed_scope=scope, form=good.form)
     more = len(failures) - _MOST_REASONS
     shown = [*failures[:_MOST_REASONS], f"and {more} more"] if more > 0 else failures
     return Decision(name, accepted=False, reason="; ".join(shown) or none)

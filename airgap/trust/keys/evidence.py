@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,15 @@ SIGNATURE_REFERRER = "application/vnd.dev.cosign.artifact.sig.v1+json"
 
 #: The artifact and layer type of a cosign 3 bundle, which hangs off an image as a referrer.
 SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+class SignatureForm(enum.StrEnum):
+    """Where a signature was found and how it is written: not every program that judges images reads every form."""
+
+    GPG = "gpg"
+    TAG = "tag"
+    REFERRER = "referrer"
+    BUNDLE = "bundle"
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,14 @@ class Evidence:
     sigstore: tuple[SigstoreSignature, ...] = field(default=())
     bundles: tuple[SigstoreBundle, ...] = ()
     referred: tuple[SigstoreSignature, ...] = ()
+
+    def form_of(self, signature: GpgSignature | SigstoreSignature | SigstoreBundle) -> SignatureForm:
+        """The form of one of these signatures."""
+        if isinstance(signature, GpgSignature):
+            return SignatureForm.GPG
+        if isinstance(signature, SigstoreBundle):
+            return SignatureForm.BUNDLE
+        return SignatureForm.REFERRER if any(one is signature for one in self.referred) else SignatureForm.TAG
 
     @property
     def sigstore_count(self) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from airgap import fsio
-from airgap.cli.commands.site.mirrorpolicy import Maker, PolicyChoices, make_namespaced, make_objects, make_policy
+from airgap.cli.commands.site.mirrorpolicy import Imports, Maker, PolicyChoices, make_namespaced, make_objects, make_policy
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
@@ -34,7 +34,7 @@ from airgap.mirror.policy import Mode
 from airgap.mirror.routes import Placed, Routes, find_routes
 from airgap.naming.mapping import RegistryTarget, parse_target
 from airgap.oci.reference import Reference
-from airgap.state import State
+from airgap.state import Accepted, State
 from airgap.text import plural, printable
 
 _MAX_FILE = max(4 * MAX_POLICY, MAX_NAMES_FILE)
@@ -149,6 +149,10 @@ def mirror_command(
     def placed() -> list[Placed]:
         return _placed(target, names, scan, inputs.state_directory(state), reach, console)
 
+    imports = Imports(
+        routes=lambda: find_routes(placed(), exact=exact), accepted=lambda: _accepted(target, inputs.state_directory(state))
+    )
+
     choices = PolicyChoices(
         mode,
         lookaside,
@@ -162,7 +166,7 @@ def mirror_command(
     _check_choices(kind, choices)
     make = _BY_POLICY.get(kind)
     if make is not None:
-        made, more = make(target, choices, lambda: find_routes(placed(), exact=exact))
+        made, more = make(target, choices, imports)
         facts |= more
     else:
         found = placed()
@@ -222,6 +226,14 @@ def _placed(target: RegistryTarget, names: Path | None, scan: bool, state: Path,
             "the target holds no image to pull", where=str(target), hint="import first, or name the target as for import"
         )
     return found
+
+
+def _accepted(target: RegistryTarget, state: Path) -> list[Accepted]:
+    """By which signatures the imports of this machine accepted what is at the target, as far as it is recorded."""
+    if not State.exists(state):
+        return []
+    with State(state) as memory:
+        return memory.generations.accepted(str(target))
 
 
 def _write(out: Path, files: Mapping[str, str], force: bool) -> list[Path]:
