@@ -42,7 +42,7 @@ class ArchiveTarget(Collecting):
         docker: also write manifest.json. It has one image for each name, so of an index with several platforms one is chosen;
             index.json has all of them.
         platform: the one for manifest.json; needed only where an index has several.
-        attachments: name attachments in index.json. k3s and RKE2 take every name for an image that can run.
+        attachments: name attachments in index.json. k3s, RKE2 and ``ctr`` take every name for an image that can run.
     """
 
     def __init__(self, path: Path, *, docker: bool = False, platform: Platform | None = None, attachments: bool = True) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from airgap.mirror.engines import EngineAccess, for_containerd
 from airgap.mirror.routes import Placed, find_routes
 from airgap.oci.reference import Reference
 from tests.support import images
+from tests.support.containerd import Containerd, running_containerd
 from tests.support.dockerregistry import DockerRegistry
 
 pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
@@ -24,29 +21,12 @@ SOURCE = "docker.io/library/web"
 
 
 @pytest.fixture
-def containerd() -> Iterator[Path]:
-    """A containerd of one's own; its socket, in a place whose name is short enough for one."""
-    if shutil.which("containerd") is None or shutil.which("ctr") is None:
-        pytest.skip("containerd is not installed")
-    with tempfile.TemporaryDirectory(prefix="airgap-") as directory:
-        root = Path(directory)
-        settings = f'version = 2\nroot = "{root}/root"\nstate = "{root}/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
-        (root / "config.toml").write_text(f'{settings}[grpc]\naddress = "{root}/socket"\n')
-        process = subprocess.Popen(
-            ["containerd", "-c", root / "config.toml", "-l", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            while not (root / "socket").exists():
-                if process.poll() is not None:
-                    pytest.skip("containerd does not run here")
-                time.sleep(0.02)
-            yield root / "socket"
-        finally:
-            process.terminate()
-            process.wait()
+def containerd() -> Iterator[Containerd]:
+    with running_containerd() as running:
+        yield running
 
 
-def test_containerd_pulls_by_tag_and_digest(containerd: Path, module_registry: DockerRegistry, tmp_path: Path) -> None:
+def test_containerd_pulls_by_tag_and_digest(containerd: Containerd, module_registry: DockerRegistry, tmp_path: Path) -> None:
     built = images.multi_arch("web", platforms=("linux/amd64", "linux/arm64"))
     place = Reference.parse(f"{module_registry.address}/m/{SOURCE}:1")
     with LayoutStore(tmp_path / "layout") as layout:
@@ -60,7 +40,5 @@ def test_containerd_pulls_by_tag_and_digest(containerd: Path, module_registry: D
         (tmp_path / name).write_text(text)
     for name in (f"{SOURCE}:1", f"{SOURCE}@{built.digest}"):
         options = ["--all-platforms", "--hosts-dir", str(tmp_path / "certs.d")]
-        done = subprocess.run(
-            ["ctr", "-a", containerd, "content", "fetch", *options, name], capture_output=True, text=True, check=False
-        )
+        done = containerd.ctr("content", "fetch", *options, name)
         assert done.returncode == 0, done.stderr
