@@ -20,12 +20,12 @@ from airgap.bundle.volumes import Volumes
 from airgap.cipher.content import Pieces
 from airgap.delta.bases import Base
 from airgap.delta.candidates import open_base
-from airgap.errors import MediaError, Refused, RegistryError
+from airgap.errors import MediaError, Refused, RegistryError, UsageError
 from airgap.exporter.hooks import Ended, Hook, Runner, View
 from airgap.format import names
 from airgap.format.catalog import Catalog
 from airgap.oci import media
-from airgap.oci.descriptor import Descriptor
+from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.stores import Browsable, Reader, Source, Target
@@ -59,17 +59,23 @@ class Gates:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one command for one image; ``why`` is one line for people."""
+    """The outcome of one command for one image, or for one platform of it; ``why`` is one line for people."""
 
     image: str
     digest: Digest
     command: str
     ended: Ended
     why: str
+    platform: str = ""
+
+    @property
+    def label(self) -> str:
+        """What it is about, for people."""
+        return f"{self.image} {self.platform}".rstrip()
 
     def facts(self) -> dict[str, Any]:
         """The outcome as JSON."""
-        facts = {"image": self.image, "digest": self.digest, "command": self.command}
+        facts = {"image": self.image, "digest": self.digest, "platform": self.platform, "command": self.command}
         return facts | {"passed": self.ended.passed, "status": self.ended.status}
 
 
@@ -108,7 +114,7 @@ def run_gates(gates: Gates, store: BundleStore, lock: Lock, progress: Progress, 
     runner = Runner(gates.seconds)
     with gates.serve(store) as address:
         turn = _Turn(gates, store, lock, runner, address, progress)
-        workers = 1 if any(hook.wants_layout for hook in gates.hooks) else threads
+        workers = 1 if any(hook.wants_layout or hook.wants_platform_layout for hook in gates.hooks) else threads
         distinct = {(str(image.reference), image.root.digest): image for image in lock.images}
         progress.stage("running gates", 0, len(distinct))
         with Pool(workers, "gate", patient=True) as pool:  # until the commands are ended, too
@@ -133,13 +139,13 @@ def _require_passed(found: Sequence[Outcome], bundle: str) -> None:
         outcome = failed[0]
         raise Refused(
             "a gate refuses an image",
-            where=f"{outcome.image} ({outcome.digest})",
+            where=f"{outcome.label} ({outcome.digest})",
             expected=f"exit status 0 of: {printable(outcome.command, 200)}",
             got="\n  ".join([outcome.why, *outcome.ended.last_words()]),
             hint=hint,
         )
     lines = [
-        f"\n  {outcome.image}: {printable(outcome.command, 200)}: {outcome.why}"
+        f"\n  {outcome.label}: {printable(outcome.command, 200)}: {outcome.why}"
         + "".join(f"\n    {line}" for line in outcome.ended.last_words())
         for outcome in failed[:_SHOWN]
     ]
@@ -164,19 +170,35 @@ class _Turn:
         served = f"{self._address}/{repository.flat_host}/{repository.path}@{image.root.digest}"
         view = View(str(image.reference), image.root.digest, served)
         self._progress.at(view.image)
-        outcomes = [self._run(hook, image, view) for hook in self._gates.hooks]
+        outcomes = [
+            self._run(hook, one, seen)
+            for hook in self._gates.hooks
+            for one, seen in (self._platforms(image, view) if hook.is_for_platforms else [(image, view)])
+        ]
         self._progress.advance(0, 1)
         return outcomes
 
+    def _platforms(self, image: Image, view: View) -> Iterator[tuple[Image, View]]:
+        """Every platform of an image, as an image of its own; without any, all of it: a gate that never ran passes nothing."""
+        for found, platform in platforms_of(self._lock, image).items():
+            root = self._lock.manifests[found].descriptor
+            yield replace(image, root=root, attachments=()), replace(view, platform=platform, platform_digest=found)
+
     def _run(self, hook: Hook, image: Image, view: View) -> Outcome:
-        with self._layout(image) if hook.wants_layout else contextlib.nullcontext("") as directory:
-            ended = self._runner.run(hook, replace(view, layout=directory))
+        with contextlib.ExitStack() as copies:
+            if hook.wants_layout:
+                whole = replace(image, root=self._lock.manifests[Digest.parse(view.digest)].descriptor)
+                view = replace(view, layout=copies.enter_context(self._layout(whole)))
+            if hook.wants_platform_layout:
+                view = replace(view, platform_layout=copies.enter_context(self._layout(image)))
+            ended = self._runner.run(hook, view)
         why = ended.say(self._gates.seconds)
         tell = self._gates.detail if ended.passed else self._say  # a refusal is worth knowing before the last image is done
-        tell(f"gate {printable(hook.text, 200)}: {view.image}: {why}")
+        found = Outcome(view.image, Digest.parse(view.digest), hook.text, ended, why, view.platform)
+        tell(f"gate {printable(hook.text, 200)}: {found.label}: {why}")
         for line in ended.lines():
             self._gates.detail(f"  {line}")
-        return Outcome(view.image, image.root.digest, hook.text, ended, why)
+        return found
 
     @contextlib.contextmanager
     def _layout(self, image: Image) -> Iterator[str]:
@@ -184,6 +206,34 @@ class _Turn:
         with self._gates.layout() as (directory, target):
             copy_image(self._store, self._lock, image, directory, target, self._runner.check)
             yield str(directory)
+
+
+def platforms_of(lock: Lock, image: Image) -> dict[Digest, str]:
+    """The manifests of an image that can run, each with its platform (empty if it states none); its root if there are none.
+
+    What an index calls ``unknown/unknown`` is an attestation.
+
+    Raises:
+        Refused: a platform is no word that a command could be given.
+    """
+    found: dict[Digest, Platform | None] = {}
+    for node in lock.walk(replace(image, attachments=())):
+        carried = (child for child in node.children if child.digest not in image.omitted)
+        found |= {child.digest: found.get(child.digest) or child.platform for child in carried if child.media_type in media.IMAGES}
+    real = {digest: str(stated or "") for digest, stated in found.items() if stated is None or stated.os != "unknown"}
+    real = real or {image.root.digest: image.platforms[0] if len(image.platforms) == 1 else ""}
+    for text in filter(None, real.values()):
+        try:
+            Platform.parse(text)
+        except UsageError as error:
+            raise Refused(
+                "an image states a platform that is none",
+                where=str(image.reference),
+                expected=error.expected,
+                got=error.got,
+                hint="use gates without {platform...}, or leave the image out",
+            ) from error
+    return real
 
 
 def copy_image(store: BundleStore, lock: Lock, image: Image, directory: Path, target: Target, check: Callable[[], None]) -> None:

@@ -23,7 +23,8 @@ from airgap.text import printable
 
 #: So many bytes of what a command wrote last are kept.
 KEPT = 64 * 1024
-_PLACEHOLDERS = ("image", "digest", "registry", "layout")
+_PLATFORM = ("platform", "platform-digest", "platform-layout")
+_PLACEHOLDERS = ("image", "digest", "registry", "layout", *_PLATFORM)
 #: What says where credentials are, or holds them; everything of ours (``AIRGAP_...``) goes as well.
 _SECRET = frozenset({"REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "DOCKER_AUTH_CONFIG"})
 _LINES = 5
@@ -39,12 +40,18 @@ class View:
         digest: of its root.
         registry: the reference under which our loopback registry serves it.
         layout: the directory of an OCI layout with it; empty if no command asks for one.
+        platform: the platform that this run is about; empty if the image states none, or the command asks for none.
+        platform_digest: of that platform's manifest.
+        platform_layout: the directory of an OCI layout with that manifest alone.
     """
 
     image: str
     digest: str
     registry: str
     layout: str = ""
+    platform: str = ""
+    platform_digest: str = ""
+    platform_layout: str = ""
 
     def variables(self) -> dict[str, str]:
         """The environment variables with the values of the placeholders."""
@@ -53,6 +60,9 @@ class View:
             "AIRGAP_DIGEST": self.digest,
             "AIRGAP_REGISTRY_REFERENCE": self.registry,
             "AIRGAP_LAYOUT": self.layout,
+            "AIRGAP_PLATFORM": self.platform,
+            "AIRGAP_PLATFORM_DIGEST": self.platform_digest,
+            "AIRGAP_PLATFORM_LAYOUT": self.platform_layout,
         }
         return {name: value for name, value in named.items() if value}
 
@@ -90,8 +100,21 @@ class Hook:
 
     @property
     def wants_layout(self) -> bool:
-        """Whether it asks for a directory, which needs a copy."""
-        return any("{layout}" in word for word in self.words)
+        """Whether it asks for a directory with the image, which needs a copy."""
+        return self._asks_for("layout")
+
+    @property
+    def wants_platform_layout(self) -> bool:
+        """Whether it asks for a directory with one platform of the image."""
+        return self._asks_for("platform-layout")
+
+    @property
+    def is_for_platforms(self) -> bool:
+        """Whether it runs once for each platform of an image."""
+        return any(map(self._asks_for, _PLATFORM))
+
+    def _asks_for(self, name: str) -> bool:
+        return any(f"{{{name}}}" in word for word in self.words)
 
     def arguments(self, view: View) -> list[str]:
         """The words, with the placeholders filled in. Other braces are left alone."""
@@ -106,7 +129,7 @@ def _fill(word: str, view: View) -> str:
         name, closing, behind = after.partition("}")
         parts.append(before)
         if brace and closing and name in _PLACEHOLDERS:
-            parts.append(getattr(view, name))
+            parts.append(getattr(view, name.replace("-", "_")))
             rest = behind
         else:
             parts.append(brace)

@@ -12,11 +12,17 @@ from airgap.oci.image import REFERRER, digest_tag
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Target
 from airgap.state import Brought
+from airgap.trust.judge.judging import Judgement
 from airgap.work import Pool
 
 
 def brought(
-    closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target, signing: SiteSigning | None, threads: int
+    closures: Sequence[Closure],
+    names: Mapping[Reference, Reference],
+    judgements: Sequence[Judgement],
+    target: Target,
+    signing: SiteSigning | None,
+    threads: int,
 ) -> list[Brought]:
     """The images and attachments that this bundle has put at the target.
 
@@ -25,15 +31,19 @@ def brought(
     Args:
         closures: the images that were loaded.
         names: the destination of every image, by source reference.
+        judgements: the verdicts on the images.
         target: where they were loaded, with every name visible.
         signing: the signatures that the site has added.
         threads: requests at a time.
     """
     placed = [(closure, names[closure.image.reference]) for closure in closures]
     images: dict[str, Brought] = {}
+    forms: dict[Reference, set[str]] = {}
+    for one in judgements:
+        forms.setdefault(one.reference, set()).update(one.verdict.forms)
     for closure, name in placed:
-        source = str(closure.image.reference.repository)
-        images[tagged_name(name)] = Brought(tagged_name(name), closure.root.digest, image=True, source=source)
+        source, found = str(closure.image.reference.repository), tuple(sorted(forms.get(closure.image.reference, ())))
+        images[tagged_name(name)] = Brought(tagged_name(name), closure.root.digest, image=True, source=source, forms=found)
     roots: dict[Reference, dict[Digest, None]] = {}  # the images of every attachment
     for closure, name in placed:
         referrers = (name.at(one.descriptor.digest) for one in closure.attachments if one.kind == REFERRER)

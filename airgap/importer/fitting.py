@@ -14,6 +14,7 @@ from airgap.errors import UsageError
 from airgap.naming.mapping import FileTarget, Form, TargetSpec
 from airgap.oci import media
 from airgap.oci.descriptor import Platform
+from airgap.oci.digest import Digest
 from airgap.text import listing
 
 
@@ -27,7 +28,8 @@ def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]
         platforms: the requested platforms.
 
     Raises:
-        UsageError: several images for a ``dir:``, or several platforms of one for a docker archive or a container storage.
+        UsageError: several images for a ``dir:``; several platforms of one for a docker archive or, where skopeo cannot choose, for
+            a container storage.
     """
     if not isinstance(spec, FileTarget):
         return
@@ -46,11 +48,13 @@ def check_fits(spec: TargetSpec, store: BundleStore, closures: Sequence[Closure]
             got=listing([str(platform) for platform in platforms]),
             hint="choose one of them, or import into oci:, which holds them all",
         )
-    for closure in closures if spec.form is Form.DOCKER_ARCHIVE else ():
+    for closure in closures:
+        if spec.form is not Form.DOCKER_ARCHIVE and not (spec.form is Form.STORAGE and _is_nested(closure)):
+            continue
         found = _platforms(store, closure)
         if len(found) > 1:
             raise UsageError(
-                "a docker archive holds one platform of an image",
+                f"a {'docker archive' if spec.form is Form.DOCKER_ARCHIVE else 'container storage'} holds one platform of an image",
                 where=str(closure.image.reference),
                 expected="--platform",
                 got=listing([str(platform or "one without a platform") for platform in found]),
@@ -77,10 +81,14 @@ def check_room(directory: Path, needed: int) -> None:
 def _platforms(store: BundleStore, closure: Closure) -> list[Platform | None]:
     """The platforms of the real images among the parts; attestations (``unknown/unknown``) are none."""
     indexes = [part.digest for part in closure.parts if part.media_type in media.INDEXES]
-    found = [
-        child.platform
-        for digest in indexes
-        for child in (closure.rebuilt.get(digest) or store.find_manifest(digest)).children
-        if child.media_type in media.IMAGES and child.digest in closure.manifests
-    ]
-    return [platform for platform in found if platform is None or platform.os != "unknown"]
+    found: dict[Digest, Platform | None] = {}
+    for digest in indexes:
+        for child in (closure.rebuilt.get(digest) or store.find_manifest(digest)).children:
+            if child.media_type in media.IMAGES and child.digest in closure.manifests:
+                found[child.digest] = found.get(child.digest) or child.platform
+    return [platform for platform in found.values() if platform is None or platform.os != "unknown"]
+
+
+def _is_nested(closure: Closure) -> bool:
+    """Whether an index lies within the image's index."""
+    return sum(part.media_type in media.INDEXES for part in closure.parts) > 1

@@ -287,7 +287,7 @@ def _remember_generation(
     """A target that every import creates anew can be neither pruned nor rolled back."""
     if not isinstance(spec, FileTarget):
         catalog = found.opened.catalog
-        rows = brought(found.closures, found.names, target, signing, terms.threads)
+        rows = brought(found.closures, found.names, found.opened.judgements, target, signing, terms.threads)
         state.record_generation(str(spec), catalog.stream, catalog.serial, digest, rows)
 
 

@@ -21,6 +21,7 @@ from airgap.naming.renaming import RenameRule
 from airgap.oci.hosts import name_scopes
 from airgap.oci.reference import Repository
 from airgap.text import listing, printable
+from airgap.trust.judge.hosts import TAGS_ALONE
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.requirements import GPG_KEYS
 from airgap.trust.policy.scopeadvice import unmatched
@@ -341,6 +342,6 @@ def _unsigned(docker: Scopes) -> Iterator[str]:
 def _unread(rules: Scopes) -> Iterator[str]:
     if names := [scope for scope, found in rules.items() if any(one["type"] == "sigstoreSigned" for one in found)]:
         yield (
-            f"podman and skopeo find sigstore signatures only in .sig tags: below {listing(names, 8)} they refuse images whose "
+            f"{TAGS_ALONE}: below {listing(names, 8)} they refuse images whose "
             "signature is a referrer, which import accepts (sign with import's --sign-by and use mode site)"
         )

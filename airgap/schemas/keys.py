@@ -251,6 +251,11 @@ KEYS: Keys = {
     "signature_files": ("texts", "paths of the signature files that were written"),
     "signatures": ("texts", "names of signature files beside a catalog"),
     "signatures_lost": ("number", "signatures that only the first side has"),
+    "signed_as": (
+        "texts",
+        "forms of the signatures by which the policy accepted the image: `gpg`, `tag` (`.sig`), `referrer` (OCI 1.1 mode), "
+        "`bundle` (Sigstore bundle); empty without one, or if unknown",
+    ),
     "signers": ("texts", "the keys that the policy accepts the bundle by, in words"),
     "site": ("text", "name of the site"),
     "size": ("number", "size in bytes of a file or manifest"),
@@ -298,6 +303,10 @@ KEYS: Keys = {
     ),
     "unnamed_signatures": ("texts", "what airgap.toml must say in `[site.unnamed-signatures]`: SCOPE=true or SCOPE=false"),
     "unread_fields": ("texts", "what the host does not know, as TYPE or TYPE.FIELD of a requirement"),
+    "unread_signatures": (
+        "texts",
+        "signatures by which airgap judges and which the host does not find; empty if the policy asks for none",
+    ),
     "unreadable": ("objects", "files that could not be read"),
     "unreadable_blocks": ("numbers", "blocks of a copy that cannot be read, counted from 0"),
     "unresolved": ("objects", "places that may name an image that is not in the list"),

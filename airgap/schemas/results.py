@@ -25,7 +25,7 @@ _PARTS = {
     "DIFF": "a(SIDE) b(SIDE) same verified added(SHOWN) removed(SHOWN) moved(CHANGE) changed(CHANGE) unchanged_count"
     " compared_blobs(shared(BLOBS) only_a(BLOBS) only_b(BLOBS))",
     "EXPORTED": "bundle path stream serial image_count blob_count volume_count bytes parity_count parity_bytes SAVED key_ids"
-    " encrypted_to already_there unchanged created remarks judgements(DECIDED) gates(image digest command passed status)",
+    " encrypted_to already_there unchanged created remarks judgements(DECIDED) gates(image digest platform command passed status)",
     "IMPORTED": "names(source destination) rebuilt left_out not_held without"
     " repaired(file present rebuilt_blocks copied_blocks) judgements(DECIDED) already_there"
     " sent_bytes sent_blobs present_blobs mounted_blobs rebuilt_blobs dropped_signatures",
@@ -63,7 +63,8 @@ _SINGLE: dict[str, tuple[str, str]] = {
     "get": ("files taken out of an artifact", "image files(path bytes digest)"),
     "history-generations": (
         "what targets hold, with --generations",
-        "generations(target stream serial catalog at in_force pruned moment unsure brought(name digest is_image roots source))",
+        "generations(target stream serial catalog at in_force pruned moment unsure"
+        " brought(name digest is_image roots source signed_as))",
     ),
     "import": ("a loaded bundle", "BUNDLE target IMPORTED remarks"),
     "import-dry-run": (
@@ -100,10 +101,11 @@ _SINGLE: dict[str, tuple[str, str]] = {
         " volume_numbers) volumes(name size) parity(name size) parity_bytes blob_count download bundle_bytes held_blobs held_bytes"
         " patches_tried patches_save remarks seconds? free?",
     ),
-    "policy-add": ("a changed policy", "CHANGES"),
+    "policy-add": ("a changed policy", "CHANGES unnamed_signatures"),
     "policy-check": (
         "what a policy requires",
-        "policy scopes(transport scope requirements) advice(level where what next) hosts(host reads unread_fields)",
+        "policy scopes(transport scope requirements) advice(level where what next)"
+        " hosts(host reads unread_fields unread_signatures)",
     ),
     "policy-explain": (
         "which scope of a policy applies to images",

@@ -1,7 +1,7 @@
 """The state directory: what a site or exporter remembers."""
 
 from airgap.state.custody import Carried
-from airgap.state.generations import Brought, Generation
+from airgap.state.generations import Accepted, Brought, Generation
 from airgap.state.history import Event
 from airgap.state.intents import Sealing
 from airgap.state.memory import Known, KnownName, Remembered, State
@@ -10,6 +10,6 @@ from airgap.state.turns import Holder, Turn
 from airgap.state.underway import Beginning
 
 __all__ = [
-    "Beginning", "Brought", "Carried", "Event", "Generation", "Holder", "Known", "KnownName", "Remembered", "Sealing", "State",
-    "Stood", "Turn",
+    "Accepted", "Beginning", "Brought", "Carried", "Event", "Generation", "Holder", "Known", "KnownName", "Remembered", "Sealing",
+    "State", "Stood", "Turn",
 ]  # fmt: skip

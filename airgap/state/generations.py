@@ -29,6 +29,8 @@ class Brought:
         image: whether it is an image of the bundle's list, not an attachment.
         roots: for an attachment, the images that it belongs to; empty if unknown.
         source: the repository that an image came from; empty if unknown.
+        forms: the forms of the signatures by which the policy accepted an image (``SignatureForm``); empty without one, and for
+            imports by earlier versions.
     """
 
     name: str
@@ -36,6 +38,16 @@ class Brought:
     image: bool
     roots: tuple[Digest, ...] = ()
     source: str = field(default="", compare=False)
+    forms: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An image that a name at a target refers to: its source reference, and the forms of the signatures that let it in."""
+
+    name: str
+    source: str
+    forms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,7 @@ class Generations:
         """What was brought to all other targets, and the images of names there: two targets may be parts of one registry."""
         with self._place.errors():
             rows = self._connection.execute(
-                "SELECT DISTINCT name, digest, image, '', '' FROM brought WHERE target <> ?", (target,)
+                "SELECT DISTINCT name, digest, image, '', '', '' FROM brought WHERE target <> ?", (target,)
             ).fetchall()
         stood = (Brought(one.name, one.digest, image=True) for one in self.standing.read(other_than=target))
         return list(dict.fromkeys((*self._parsed(rows), *stood)))
@@ -123,7 +135,22 @@ class Generations:
         )
         with self._place.errors():
             rows = self._connection.execute(query, (target, target)).fetchall()
-        return [(one.name, one.digest) for one in self._parsed((name, digest, 0, "", "") for name, digest in rows)]
+        return [(one.name, one.digest) for one in self._parsed((name, digest, 0, "", "", "") for name, digest in rows)]
+
+    def accepted(self, target: str) -> list[Accepted]:
+        """The images at a target, and at the parts of it, that imports from here let in by signatures; sorted by name.
+
+        Args:
+            target: the recorded target, or a prefix of its path.
+        """
+        query = (
+            "SELECT name, names.source, forms FROM names JOIN brought USING (target, name, digest)"
+            " JOIN generations USING (target, stream, serial)"
+            " WHERE image AND forms <> '' AND (target = ? OR substr(target, 1, ?) = ?) ORDER BY name, moment"
+        )
+        with self._place.errors():
+            rows = self._connection.execute(query, (target, len(target) + 1, f"{target}/")).fetchall()
+        return list({name: Accepted(name, source, tuple(forms.split())) for name, source, forms in rows}.values())
 
     def knows(self, target: str, stream: str, serial: int) -> bool:
         """Whether this generation is recorded and complete."""
@@ -141,8 +168,11 @@ class Generations:
         self._connection.execute(
             "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0)", (*key, str(catalog), at, moment, moment)
         )
-        rows = ((*key, one.name, str(one.digest), int(one.image), " ".join(one.roots), one.source) for one in brought)
-        self._connection.executemany("INSERT OR REPLACE INTO brought VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        rows = (
+            (*key, one.name, str(one.digest), int(one.image), " ".join(one.roots), one.source, " ".join(one.forms))
+            for one in brought
+        )
+        self._connection.executemany("INSERT OR REPLACE INTO brought VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.standing.move(target, stream, {one.name: one.digest for one in brought if one.image}, moment)
         bound = self._connection.execute(
             "SELECT serial FROM generations WHERE target = ? AND stream = ? ORDER BY serial DESC LIMIT 1 OFFSET ?",
@@ -202,15 +232,18 @@ class Generations:
 
     def _brought(self, target: str, stream: str, serial: int) -> tuple[Brought, ...]:
         query = (
-            "SELECT name, digest, image, roots, source FROM brought WHERE target = ? AND stream = ? AND serial = ? ORDER BY name"
+            "SELECT name, digest, image, roots, source, forms FROM brought"
+            " WHERE target = ? AND stream = ? AND serial = ? ORDER BY name"
         )
         return tuple(self._parsed(self._connection.execute(query, (target, stream, serial)).fetchall()))
 
-    def _parsed(self, rows: Iterable[tuple[str, str, int, str, str]]) -> list[Brought]:
+    def _parsed(self, rows: Iterable[tuple[str, str, int, str, str, str]]) -> list[Brought]:
         try:
             return [
-                Brought(name, Digest.parse(digest), bool(image), tuple(Digest.parse(root) for root in roots.split()), source)
-                for name, digest, image, roots, source in rows
+                Brought(
+                    name, Digest.parse(digest), bool(image), tuple(map(Digest.parse, roots.split())), source, tuple(forms.split())
+                )
+                for name, digest, image, roots, source, forms in rows
             ]
         except Damaged as error:
             raise self._place.damaged("invalid digest of an imported manifest") from error

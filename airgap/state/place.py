@@ -24,7 +24,7 @@ from airgap.text import listing, printable
 
 _FILE = "state.db"
 _MARKER = ".airgap-state"
-_VERSION = 7
+_VERSION = 8
 _APPLICATION = 0x41475031  # "AGP1"
 _MOST_STREAMS = 1000
 _SHORT = 0.2  # seconds; somebody waits at a prompt
@@ -107,6 +107,7 @@ _STEPS = (
         "ALTER TABLE history ADD COLUMN code INTEGER NOT NULL DEFAULT 0",
         "UPDATE history SET code = iif(outcome LIKE 'the target lacks %', 4, 3) WHERE event = 'refused'",
     ),
+    ("ALTER TABLE brought ADD COLUMN forms TEXT NOT NULL DEFAULT ''",),
 )
 _BEGUN = (
     "INSERT INTO history (at, event, stream, serial, catalog, target, outcome, reason)"

@@ -22,10 +22,9 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.oci.stores import Reader
-from airgap.targets.collecting import Collecting, is_attachment, name_of, only_image
+from airgap.targets.collecting import Collecting, is_attachment, name_of
 from airgap.targets.contents import archive_contents, digest_of_all
 from airgap.targets.tarwriter import TarWriter
-from airgap.text import printable
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
@@ -42,7 +41,7 @@ class ArchiveTarget(Collecting):
         docker: also write manifest.json. It has one image for each name, so of an index with several platforms one is chosen;
             index.json has all of them.
         platform: the one for manifest.json; needed only where an index has several.
-        attachments: name attachments in index.json. k3s and RKE2 take every name for an image that can run.
+        attachments: name attachments in index.json. k3s, RKE2 and ``ctr`` take every name for an image that can run.
     """
 
     def __init__(self, path: Path, *, docker: bool = False, platform: Platform | None = None, attachments: bool = True) -> None:
@@ -142,19 +141,7 @@ class ArchiveTarget(Collecting):
             yield {"Config": _path(image.config.digest), "RepoTags": tags, "Layers": layers}
 
     def _chosen(self, reference: Reference, manifest: Manifest) -> Manifest:
-        found = manifest
-        while found.is_index:
-            child = only_image(found, self._platform)
-            if child is None or child.digest not in self._manifests:
-                raise UsageError(
-                    "a docker archive holds one platform of an image",
-                    where=str(reference),
-                    expected=str(self._platform or "--platform"),
-                    got=", ".join(printable(str(child.platform)) for child in found.children if child.platform) or "none of them",
-                    hint="choose one platform that the image has",
-                )
-            found = self._manifests[child.digest]
-        return found
+        return self._choose(manifest, self._platform, "a docker archive holds one platform of an image", str(reference))
 
 
 def _path(digest: Digest) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from airgap.errors import Damaged, Lacking
+from airgap.errors import Damaged, Lacking, UsageError
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
@@ -18,7 +18,7 @@ from airgap.oci.image import digest_tag
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referring
-from airgap.text import printable
+from airgap.text import listing, printable
 
 _ATTACHMENT = re.compile(r"sha(?:256|512)-[0-9a-f]{32,128}(?:\..*)?", re.ASCII)
 
@@ -143,12 +143,50 @@ class Collecting(abc.ABC):
         """The names that are images, in order; the others are attachments."""
         return {ref: self._names[ref] for ref in sorted(self._names, key=str) if not is_attachment(ref)}
 
-    def _closure(self, manifest: Manifest) -> Iterator[Manifest]:
-        """A manifest and all that was written of what is under it."""
-        yield manifest
-        for child in manifest.children:
-            if child.digest in self._manifests:
-                yield from self._closure(self._manifests[child.digest])
+    def _closure(self, root: Manifest) -> Iterator[Manifest]:
+        """A manifest and all that was written of what is under it, each once however often it is listed."""
+        seen, waiting = {root.digest}, [root]
+        while waiting:
+            manifest = waiting.pop()
+            yield manifest
+            for child in manifest.children:
+                if child.digest in self._manifests and child.digest not in seen:
+                    seen.add(child.digest)
+                    waiting.append(self._manifests[child.digest])
+
+    def _choose(self, root: Manifest, platform: Platform | None, what: str, where: str) -> Manifest:
+        """The one image that a manifest means for a platform, or without a choice, however deep in indexes it lies.
+
+        An image of which no index states the platform counts if no other one fits: the import has looked at its config.
+
+        Args:
+            root: an index, or the image itself.
+            platform: the one that is wanted.
+            what: the rule that several images would break, for people.
+            where: the name of the image.
+
+        Raises:
+            UsageError: there is none, or there are several.
+        """
+        if not root.is_index:
+            return root
+        found: dict[Digest, Platform | None] = {}
+        for index in self._closure(root):
+            for child in index.children:
+                if child.media_type in media.IMAGES and child.digest in self._manifests:
+                    found[child.digest] = found.get(child.digest) or child.platform
+        real = {digest: stated for digest, stated in found.items() if stated is None or stated.os != "unknown"}
+        fits = [digest for digest, stated in real.items() if platform is None or (stated and platform.covers(stated))]
+        fits = fits or [digest for digest, stated in real.items() if stated is None]
+        if len(fits) != 1:
+            raise UsageError(
+                what,
+                where=where,
+                expected=str(platform or "--platform"),
+                got=listing([printable(str(stated or "one without a platform")) for stated in real.values()]) or "none of them",
+                hint="choose one platform that the image has",
+            )
+        return self._manifests[fits[0]]
 
     def _drop_attachments(self) -> None:
         """Note everything that is neither an image nor a part of one."""
@@ -168,12 +206,3 @@ def name_of(reference: Reference) -> str:
 def is_attachment(reference: Reference) -> bool:
     """Whether a name is that of an attachment: ``sha256-HEX`` with or without cosign's suffix."""
     return reference.tag is not None and _ATTACHMENT.fullmatch(reference.tag) is not None
-
-
-def only_image(manifest: Manifest, platform: Platform | None) -> Descriptor | None:
-    """The one image that an index means for a platform, or without a choice; None when that does not tell."""
-    images = [child for child in manifest.children if child.media_type in media.IMAGES]
-    real = [child for child in images if child.platform is None or child.platform.os != "unknown"]
-    if platform is not None:
-        real = [child for child in real if child.platform is not None and platform.covers(child.platform)]
-    return real[0] if len(real) == 1 else None

@@ -11,13 +11,14 @@ from airgap.archives.imagedir import MANIFEST, VERSION, ImageDirectory
 from airgap.archives.placed import Signatures, no_signatures
 from airgap.errors import Damaged, MediaError, UsageError
 from airgap.limits import MAX_SAID
+from airgap.oci import media
 from airgap.oci.descriptor import Descriptor, Platform
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
-from airgap.targets.collecting import Collecting, name_of
+from airgap.targets.collecting import Collecting, is_attachment, name_of
 from airgap.targets.contents import digest_of_all, directory_contents
 from airgap.text import listing, printable
 
@@ -169,6 +170,7 @@ class StorageTarget(_Pool):
 
     Everything is put into a scratch directory first, for the storage takes images only unpacked. ``commit`` hands them over one by
     one: when one fails, those before it are there. Of an index the storage keeps the platform of this machine, or ``platform``.
+    skopeo does not look into an index within an index: of such an image it gets only the one that is wanted.
 
     Args:
         scratch: a directory with room for the images; what is put there is removed in the end.
@@ -187,17 +189,28 @@ class StorageTarget(_Pool):
             )
         self._skopeo = skopeo
 
+    def tag(self, reference: Reference, manifest: Manifest) -> None:
+        """As ``Target.tag``. Raises ``UsageError`` when an index within an index does not tell which image is wanted."""
+        super().tag(reference, manifest)
+        if not is_attachment(reference):
+            self._handed(reference, manifest)
+
     def commit(self) -> None:
         """As ``Target.commit``. Raises ``MediaError`` when the storage does not accept an image."""
         self._drop_attachments()
         for reference, root in self._images().items():
-            self._put_image(root, reference.repository, no_signatures)
+            self._put_image(self._handed(reference, root), reference.repository, no_signatures)
             name = name_of(reference)
             command = [*self._command(), f"dir:{self._pool}", f"containers-storage:{self._store_name}{name}"]
             done = programs.run(command, output=False)
             if done.returncode:
                 said = printable(done.stderr[-MAX_SAID:].decode("utf-8", "replace").strip(), MAX_SAID)
                 raise MediaError("the storage does not accept an image", where=f"{self._where}{name}", got=said)
+
+    def _handed(self, reference: Reference, root: Manifest) -> Manifest:
+        if not any(child.media_type in media.INDEXES for child in root.children):
+            return root
+        return self._choose(root, self._platform, "a container storage holds one platform of an image", str(reference))
 
     def _command(self) -> list[str]:
         podman = shutil.which("podman")

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ DOCKER = images.image([BASE], docker=True)
 SBOM = images.artifact(WEB, "application/spdx+json", b"{}")
 SIGNATURE = images.cosign_signature(images.simple_signing(HERE, WEB.digest), "c2ln")
 ARM = Platform.parse("linux/arm64")
+AMD = images.image([BASE, images.layer("nested amd64")], platform="linux/amd64")
+ARMS = [images.image([BASE, images.layer(f"nested {p}")], platform=p) for p in ("linux/arm64", "linux/arm/v7")]
+PROOF = images.image([images.layer("attestation")])
+PROOF = replace(PROOF, descriptor=replace(PROOF.descriptor, platform=Platform("unknown", "unknown")))
+#: An index in an index in an index, which also lists one image twice, has an empty part, and an attestation.
+NESTED = images.index([images.index([AMD, PROOF]), images.index([images.index([*ARMS]), images.index([AMD])]), images.index([])])
 
 
 def fill(target: Target, *named: tuple[str, images.Built]) -> None:
@@ -244,3 +251,59 @@ def test_a_storage_that_does_not_take_an_image_is_a_failure(tmp_path: Path) -> N
         fill(target, ("registry.example/single:1", SINGLE))
         target.commit()
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "built"), [("linux/amd64", AMD), ("linux/arm64", ARMS[0]), ("linux/arm", ARMS[1])], ids=["amd64", "arm64", "arm"]
+)
+def test_the_platform_is_chosen_through_indexes_within_indexes(tmp_path: Path, platform: str, built: images.Built) -> None:
+    with ArchiveTarget(tmp_path / "app.tar", docker=True, platform=Platform.parse(platform)) as target:
+        fill(target, (f"{HERE}:1", NESTED))
+        target.commit()
+    skopeo("copy", "-q", f"docker-archive:{tmp_path}/app.tar:{HERE}:1", f"dir:{tmp_path}/out")
+    config = built.blobs[0].descriptor.digest
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["config"]["digest"] == config
+    with own_storage() as storage:
+        with StorageTarget(tmp_path / "scratch", storage.name, Platform.parse(platform)) as stored:
+            fill(stored, (f"{HERE}:1", NESTED), ("registry.example/single:1", SINGLE))
+            stored.commit()
+        shown = storage.podman("images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}", "--no-trunc").splitlines()
+    ids = {f"{HERE}:1": str(config), "registry.example/single:1": str(SINGLE.blobs[0].descriptor.digest)}
+    assert dict(line.split() for line in shown) == ids
+
+
+def test_an_index_within_an_index_that_does_not_tell_is_a_mistake_before_anything_is_stored(tmp_path: Path) -> None:
+    for platform in (None, Platform.parse("windows/amd64")):
+        with (
+            ArchiveTarget(tmp_path / "app.tar", docker=True, platform=platform) as target,
+            pytest.raises(UsageError, match="a docker archive holds one platform") as caught,
+        ):
+            fill(target, (f"{HERE}:1", NESTED))
+        assert sorted(str(caught.value.got).split(", ")) == ["linux/amd64", "linux/arm/v7", "linux/arm64"]
+        with own_storage() as storage:
+            with StorageTarget(tmp_path / "scratch", storage.name, platform) as stored, pytest.raises(UsageError):
+                fill(stored, ("registry.example/single:1", SINGLE), (f"{HERE}:1", NESTED))
+            assert not storage.podman("images", "-q")
+    one = images.index([images.index([AMD, PROOF]), images.index([])])
+    with ArchiveTarget(tmp_path / "app.tar", docker=True) as target:
+        fill(target, (f"{HERE}:1", one))
+        target.commit()
+    with tarfile.open(tmp_path / "app.tar") as archive:
+        file = archive.extractfile("manifest.json")
+        assert file is not None
+        assert AMD.blobs[0].descriptor.digest.hex in json.loads(file.read())[0]["Config"]
+
+
+def test_an_index_that_lists_the_same_again_and_again_is_walked_once(tmp_path: Path) -> None:
+    """A hundred times a hundred times a hundred times a hundred: nobody could wait for it otherwise."""
+    parts = [AMD]
+    for _ in range(4):
+        parts.append(images.index([parts[-1]] * 100))
+    for target in (ArchiveTarget(tmp_path / "app.tar", docker=True), DirTarget(tmp_path / "d")):
+        with target:
+            fill(target)
+            for part in parts:
+                target.put_manifest(HERE, part.manifest)
+            target.tag(HERE.tagged("1"), parts[-1].manifest)
+            target.commit()
+    assert len(list((tmp_path / "d").glob("*manifest.json"))) == len(parts)

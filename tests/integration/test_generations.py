@@ -169,7 +169,8 @@ def test_a_registry_keeps_what_its_generations_stood_for(vendor: Vendor, tmp_pat
 
 _BEFORE = """
 DROP TABLE stood; ALTER TABLE generations DROP COLUMN moment; ALTER TABLE generations DROP COLUMN unsure;
-ALTER TABLE brought DROP COLUMN roots; ALTER TABLE brought DROP COLUMN source; DROP TABLE owners;
+ALTER TABLE brought DROP COLUMN roots; ALTER TABLE brought DROP COLUMN source;
+ALTER TABLE brought DROP COLUMN forms; DROP TABLE owners;
 ALTER TABLE history DROP COLUMN code; PRAGMA user_version = 4;
 """
 

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from airgap.archives import ImageDirectory
+from airgap.layout import LayoutStore
+from tests.support import images
 from tests.support.archives import own_storage, skopeo, skopeo_digest
 from tests.support.cli import USAGE, failed, here
 from tests.support.desks import TOOL, WEB, Made, SiteDesk
 from tests.support.pulling import PLATFORMS, Yard, yard
+from tests.support.site import Site
 from tests.support.tools import require
 
 pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
@@ -133,3 +136,34 @@ def test_a_directory_has_the_vendors_and_the_sites_signatures_which_skopeo_enfor
             out = f"dir:{tmp_path / f'{key}-{arch[-1]}'}"
             command: list[str | Path] = [require("skopeo"), "--policy", policy, *arch, "copy", "-q", f"dir:{tmp_path / 'd'}", out]
             subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> tuple[Site, Path]:
+    """A bundle with an index of indexes, one for each architecture, and the site that exported it."""
+    built = [images.image([images.layer(one)], platform=one) for one in ("linux/amd64", "linux/arm64")]
+    with LayoutStore(tmp_path / "layout") as layout:
+        images.publish(layout, "example.com/team/app:1", images.index([images.index([one]) for one in built]))
+        layout.commit()
+    site = Site.make(tmp_path / "site")
+    (tmp_path / "images.txt").write_text(f"oci:{tmp_path / 'layout'}\n")
+    return site, site.export(tmp_path / "images.txt", tmp_path / "out")
+
+
+@pytest.mark.parametrize("form", ["docker-archive", "containers-storage"])
+def test_of_indexes_within_an_index_the_import_takes_the_platform_that_is_asked_for(
+    nested: tuple[Site, Path], form: str, tmp_path: Path
+) -> None:
+    (site, bundle), archive = nested, tmp_path / "app.tar"
+    with own_storage() as storage:
+        to = f"docker-archive:{archive}" if form == "docker-archive" else f"containers-storage:{storage.name}"
+        several = site.run("import", bundle, "--to", to, "--policy", site.policy, "--scratch", tmp_path / "scratch", check=False)
+        assert several.returncode == USAGE
+        assert "holds one platform of an image" in several.stderr
+        assert not (tmp_path / "scratch").exists(), "said before anything is written"
+        site.import_(to, bundle, options=("--platform", "linux/arm64", "--scratch", tmp_path / "scratch"))
+        if form == "docker-archive":
+            storage.podman("load", "-q", "-i", archive)
+        assert storage.podman("images", "--format", "{{.Repository}}:{{.Tag}}").split() == ["example.com/team/app:1"]
+        shown = storage.podman("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", "example.com/team/app:1")
+    assert shown.strip() == "linux/arm64"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from airgap.mirror.engines import EngineAccess, for_containerd
 from airgap.mirror.routes import Placed, find_routes
 from airgap.oci.reference import Reference
 from tests.support import images
-from tests.support.containerd import own_containerd
+from tests.support.containerd import Containerd, running_containerd
 from tests.support.dockerregistry import DockerRegistry
 
 pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
@@ -22,12 +21,12 @@ SOURCE = "docker.io/library/web"
 
 
 @pytest.fixture
-def containerd() -> Iterator[Path]:
-    with own_containerd() as socket:
-        yield socket
+def containerd() -> Iterator[Containerd]:
+    with running_containerd() as running:
+        yield running
 
 
-def test_containerd_pulls_by_tag_and_digest(containerd: Path, module_registry: DockerRegistry, tmp_path: Path) -> None:
+def test_containerd_pulls_by_tag_and_digest(containerd: Containerd, module_registry: DockerRegistry, tmp_path: Path) -> None:
     built = images.multi_arch("web", platforms=("linux/amd64", "linux/arm64"))
     place = Reference.parse(f"{module_registry.address}/m/{SOURCE}:1")
     with LayoutStore(tmp_path / "layout") as layout:
@@ -41,7 +40,5 @@ def test_containerd_pulls_by_tag_and_digest(containerd: Path, module_registry: D
         (tmp_path / name).write_text(text)
     for name in (f"{SOURCE}:1", f"{SOURCE}@{built.digest}"):
         options = ["--all-platforms", "--hosts-dir", str(tmp_path / "certs.d")]
-        done = subprocess.run(
-            ["ctr", "-a", containerd, "content", "fetch", *options, name], capture_output=True, text=True, check=False
-        )
+        done = containerd.ctr("content", "fetch", *options, name)
         assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ from airgap.oci.reference import Repository
 from tests.support import images, signing
 from tests.support.archives import skopeo
 from tests.support.cli import DAMAGED, USAGE, here
-from tests.support.containerd import ctr, own_containerd
+from tests.support.containerd import running_containerd
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.site import Site
 from tests.support.walk import walk
@@ -173,13 +173,15 @@ def test_what_containerd_exports_is_read_whole_or_as_the_one_platform_that_it_ha
     with LayoutStore(tmp_path / "origin") as store:
         images.publish(store, "vendor.example/shop/web:1", WEB)
         store.commit()
-    with own_containerd() as socket, DockerRegistry(tmp_path / "registry") as registry:
+    with running_containerd() as containerd, DockerRegistry(tmp_path / "registry") as registry:
         with LayoutStore(tmp_path / "origin") as store:
             images.push_layout_to_registry(store, registry.address)
         name = f"{registry.address}/shop/web:1"
         for file, platforms in (("one", ("--platform", "linux/amd64")), ("all", ("--all-platforms",))):
-            ctr(socket, "content", "fetch", "--plain-http", *platforms, name)
-            ctr(socket, "images", "export", *platforms, tmp_path / f"{file}.tar", name)
+            for words in (("content", "fetch", "--plain-http"), ("images", "export")):
+                more = (tmp_path / f"{file}.tar",) if "export" in words else ()
+                done = containerd.ctr(*words, *platforms, *more, name)
+                assert done.returncode == 0, done.stderr
     for file, transport, digest in (
         ("one", "docker-archive", WEB.children[0].digest),
         ("all", "docker-archive", WEB.digest),

@@ -14,6 +14,7 @@ _EXTRAS = frozenset(
         "chromium",
         "systemd-analyze",
         "containerd",
+        "syft",
         "nginx",
         "mkfs.exfat",
         "mount.exfat-fuse",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,10 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from airgap import __version__
 from airgap.cli.application import application
 from airgap.cli.main import run
+from tests.support import cosignkeys
 from tests.support.cli import USAGE, failed, here
 
 COMMANDS = [
@@ -131,13 +134,44 @@ def test_keys_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "already" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["ecdsa", "ed25519", "x25519"])
+@pytest.mark.parametrize("phrase", ["", "correct horse"])
+def test_a_key_for_cosign_signs_with_its_passphrase_here_and_there(
+    tmp_path: Path, phrase: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", phrase)
+    asked = ["keys", "generate", "--for", "cosign", "--out", str(tmp_path), *([] if phrase else ["--no-passphrase"])]
+    assert run([*asked, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["type"], facts["encrypted"]) == ("ecdsa", bool(phrase))
+    content = (tmp_path / "airgap.key").read_bytes()
+    assert (tmp_path / "airgap.key").stat().st_mode & 0o777 == 0o600
+    key = serialization.load_der_private_key(cosignkeys.read(content, phrase.encode()), None)
+    assert key.public_key() == serialization.load_pem_public_key((tmp_path / "airgap.pub").read_bytes())
+    store, state = f"oci:{ROOT / 'samples/layout'}", str(tmp_path / "state")
+    export = ["export", store, "--out", str(tmp_path), "--stream", "prod", "--state", state, "--key", str(tmp_path / "airgap.key")]
+    if phrase:
+        monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "wrong")
+        assert run(export) == 2
+        assert "the passphrase does not decrypt the key" in capsys.readouterr().err
+        monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", phrase)
+    assert run(export) == 0
+    assert (tmp_path / "prod-0001" / f"catalog.json.{facts['key_id']}.sig").exists()
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "x25519"])
+def test_cosign_gets_no_key_whose_signatures_would_not_count(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["keys", "generate", "--for", "cosign", "--type", kind, "--no-passphrase", "--out", str(tmp_path / "k")]) == 2
+    assert "--type" in capsys.readouterr().err
+    assert not (tmp_path / "k").exists()
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "ed25519", "x25519", "ecdsa --for cosign"])
 @pytest.mark.parametrize("phrase", ["", "correct horse"])
 def test_a_run_that_was_killed_between_its_two_files_is_finished_by_the_same_command(
     tmp_path: Path, kind: str, phrase: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", phrase)
-    command = ["keys", "generate", "--type", kind, "--out", str(tmp_path), *([] if phrase else ["--no-passphrase"])]
+    command = ["keys", "generate", "--type", *kind.split(), "--out", str(tmp_path), *([] if phrase else ["--no-passphrase"])]
     assert run(command) == 0
     pair = {name: (tmp_path / name).read_bytes() for name in ("airgap.key", "airgap.pub")}
     (tmp_path / "airgap.pub").unlink()
@@ -154,6 +188,8 @@ def test_a_private_key_of_another_run_is_neither_written_over_nor_finished(
     before = (tmp_path / "airgap.key").read_bytes()
     (tmp_path / "airgap.pub").unlink()
     assert run([*command, "--type", "x25519"]) == 2
+    assert run([*command, "--type", "ed25519"]) == 2
+    assert run([*command, "--for", "cosign"]) == 2
     monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "another one")
     assert run(command) == 2
     assert "a private key already exists" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,25 @@ def run(text: str, environment: dict[str, str] | None = None, seconds: int = 60)
 )
 def test_placeholders_are_filled_in_once_and_nothing_else_is_touched(text: str, words: list[str]) -> None:
     assert Hook.parse(text).arguments(VIEW) == words
+
+
+def test_placeholders_of_a_platform_are_filled_in_too() -> None:
+    view = replace(VIEW, platform="linux/arm/v7", platform_digest="sha256:" + "1" * 64, platform_layout="/one")
+    text = "echo --platform={platform} oci-dir:{platform-layout} -o {digest}/{platform-digest} {platform_layout}"
+    assert Hook.parse(text).arguments(view)[1:] == [
+        "--platform=linux/arm/v7", "oci-dir:/one", "-o", f"{VIEW.digest}/{view.platform_digest}", "{platform_layout}",
+    ]  # fmt: skip
+    assert view.variables()["AIRGAP_PLATFORM"] == "linux/arm/v7"
+    assert "AIRGAP_PLATFORM" not in VIEW.variables()
+
+
+def test_a_command_runs_for_platforms_if_it_names_one_thing_of_them() -> None:
+    for word in ("{platform}", "{platform-digest}", "{platform-layout}"):
+        assert Hook.parse(f"ls a{word}").is_for_platforms
+    assert not Hook.parse("ls {layout} {image} {platforms}").is_for_platforms
+    assert Hook.parse("ls {platform-layout}").wants_platform_layout
+    assert not Hook.parse("ls {platform-layout}").wants_layout
+    assert not Hook.parse("ls {platform}").wants_platform_layout
 
 
 def test_only_a_command_that_asks_for_a_directory_wants_one() -> None:

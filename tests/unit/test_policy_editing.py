@@ -241,3 +241,25 @@ def test_a_mistake_in_the_policy_has_one_exit_code_in_every_command(tmp_path: Pa
         found = here(*command)
         assert (found.returncode, "an unknown requirement type" in found.stderr) == (USAGE, True), (command, found.stderr)
     assert not out.exists()
+
+
+def test_a_permission_for_signatures_without_a_name_is_printed_and_the_policy_gets_only_its_keys(policy: Path, keys: Keys) -> None:
+    before = policy.read_bytes()
+    table = '[site.unnamed-signatures]\n"quay.io/team" = true\n"quay.io/team/old" = false\n'
+    scopes = ("--unnamed", "quay.io/team", "--unnamed", "quay.io/team/old=false")
+    text = done("policy", "add", policy, *scopes)
+    assert table in text
+    assert "--unnamed quay.io/team has no effect" in text
+    assert "unchanged" in text
+    assert policy.read_bytes() == before
+    text = done("policy", "add", policy, "--image", f"quay.io/team={keys['two']}", *scopes)
+    assert table in text
+    assert "has no effect" not in text, "the policy as it is now asks for such a signature"
+    assert b"unnamed" not in policy.read_bytes()
+    facts = json.loads(done("policy", "add", policy, *scopes, "--json"))
+    assert (facts["unnamed_signatures"], facts["policy_changes"]) == (["quay.io/team=true", "quay.io/team/old=false"], [])
+    config = policy.with_name("airgap.toml")
+    config.write_text(table)
+    explained = json.loads(done("policy", "explain", "quay.io/team/app:1", "--policy", policy, "--config", config, "--json"))
+    assert explained["images"][0]["unnamed_scope"] == "quay.io/team"
+    failed(here("policy", "add", policy, "--unnamed", "Acme"), USAGE, "matches no image")

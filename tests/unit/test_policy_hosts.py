@@ -16,6 +16,7 @@ from tests.support.cli import USAGE, failed, here
 PAGE = Path(__file__).resolve().parents[2] / "docs/policy.md"
 KEY = {"type": "sigstoreSigned", "keyPath": "/k"}
 GPG = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k"}
+UNREAD = ["a cosign signature in a referrer (OCI 1.1 mode)", "a Sigstore bundle"]
 
 
 def policy(*requirements: dict[str, Any]) -> dict[str, Any]:
@@ -64,11 +65,22 @@ def test_check_says_which_hosts_read_the_file_and_what_the_others_do_not_know(tm
     assert "podman-5: reads the file" in done.stdout
     assert "skopeo-1.9: refuses the whole file: sigstoreSigned.rekorPublicKeyPath is known since skopeo 1.11" in done.stdout
     assert json.loads(here("policy", "check", path, "--for", "podman-5", "--for", "skopeo-1.9", "--json").stdout)["hosts"] == [
-        {"host": "podman-5", "reads": True, "unread_fields": []},
-        {"host": "skopeo-1.9", "reads": False, "unread_fields": ["sigstoreSigned.rekorPublicKeyPath"]},
+        {"host": "podman-5", "reads": True, "unread_fields": [], "unread_signatures": UNREAD},
+        {"host": "skopeo-1.9", "reads": False, "unread_fields": ["sigstoreSigned.rekorPublicKeyPath"], "unread_signatures": UNREAD},
     ]
     assert json.loads(here("policy", "check", path, "--json").stdout)["hosts"] == []
     failed(here("policy", "check", path, "--for", "docker-27"), USAGE, "not a host that reads policies")
+
+
+def test_a_host_that_reads_the_file_still_finds_no_signature_outside_of_sig_tags(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps(policy(KEY)))
+    said = "podman, skopeo and CRI-O find sigstore signatures only in .sig tags: they do not find a cosign signature in a referrer"
+    assert said in here("policy", "check", path, "--for", "podman-5").stdout
+    assert said not in here("policy", "check", path).stdout, "nobody asked for a host"
+    path.write_text(json.dumps(policy(GPG)))
+    assert said not in here("policy", "check", path, "--for", "podman-5").stdout
+    assert json.loads(here("policy", "check", path, "--for", "podman-5", "--json").stdout)["hosts"][0]["unread_signatures"] == []
 
 
 def test_the_page_has_the_table_that_counts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airgap.oci.digest import Digest
-from airgap.state import Brought, State, generations
+from airgap.state import Accepted, Brought, KnownName, State, generations
 from tests.support.cli import here
 
 ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
@@ -128,3 +129,34 @@ def test_what_no_generation_goes_back_to_is_forgotten_and_what_was_removed_is_ma
         }
         state.record_generation("oci:/a", "prod", 4, ONE, [image("old:1", ONE)])
         assert not any(one.taken for one in state.generations.standing.read("oci:/a")), "it came back"
+
+
+def test_how_an_image_was_accepted_belongs_to_what_its_name_refers_to_now(tmp_path: Path) -> None:
+    target, name = "docker://r.site/m", "r.site/m/web:1"
+    first = Brought(name, ONE, image=True, source="quay.io/a/web", forms=("bundle", "tag"))
+    second = Brought(name, TWO, image=True, source="quay.io/a/web", forms=("gpg",))
+    with State(tmp_path / "state") as state:
+        for serial, one in enumerate((first, second), 1):
+            state.record_generation(target, "prod", serial, ONE, [one, B])
+            known = KnownName(name, "quay.io/a/web:1", one.digest)
+            state.record_import("prod", serial, ONE, target, "loaded", names=[(target, known)])
+            assert state.generations.accepted(target) == [Accepted(name, "quay.io/a/web:1", one.forms)]
+        state.record_rollback(target, "prod", 1, [first], "moved 1 name")
+    with State(tmp_path / "state") as state:
+        assert state.generations.accepted("docker://r.site") == [Accepted(name, "quay.io/a/web:1", ("bundle", "tag"))]
+        assert state.generations.accepted("docker://r.sit") == []
+        state.record_generation(target, "prod", 3, ONE, [Brought(name, ONE, image=True)])
+        assert state.generations.accepted(target), "the last that says anything counts"
+
+
+def test_a_state_of_before_forms_were_recorded_knows_none(tmp_path: Path) -> None:
+    with State(tmp_path / "state") as state:
+        state.record_generation("docker://r.site", "prod", 1, ONE, [A])
+        state.record_import(
+            "prod", 1, ONE, "docker://r.site", "loaded", names=[("docker://r.site", KnownName(A.name, "x/a:1", ONE))]
+        )
+    with contextlib.closing(sqlite3.connect(tmp_path / "state/state.db")) as old:
+        old.executescript("ALTER TABLE brought DROP COLUMN forms; PRAGMA user_version = 7;")
+    with State(tmp_path / "state") as state:
+        assert state.generations.accepted("docker://r.site") == []
+        assert [one.brought for one in state.generations.read("docker://r.site")] == [(A,)]

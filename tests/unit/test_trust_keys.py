@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from airgap.errors import UsageError
 from airgap.trust.keys import cosignkey, signatures
 from airgap.trust.keys import signers as keys
+from tests.support import cosignkeys
 from tests.support.tools import require
 from tests.support.trustkit import GpgHome, cosign_private_key, gpg_home
 
@@ -148,6 +149,36 @@ def test_cosign_key_with_other_scrypt_cost_is_refused_without_computing_it() -> 
     with pytest.raises(UsageError) as caught:
         keys.KeySigner.load(pem, lambda: b"p", "cosign.key")
     assert "damaged" in caught.value.what
+
+
+def test_a_key_written_by_cosigns_own_library_opens() -> None:
+    secret = cosignkeys.MADE_BY_GO_PASSPHRASE
+    signer = keys.KeySigner.load(cosignkeys.MADE_BY_GO, lambda: secret, "cosign.key")
+    assert signer.public.fingerprint == cosignkeys.MADE_BY_GO_FINGERPRINT
+    assert cosignkeys.read(cosignkeys.MADE_BY_GO, secret), "the tests' own reader agrees"
+    with pytest.raises(UsageError):
+        keys.KeySigner.load(cosignkeys.MADE_BY_GO, lambda: secret.upper(), "cosign.key")
+
+
+@pytest.mark.parametrize("passphrase", [b"", b"correct horse", "pássphrase".encode()], ids=["empty", "ascii", "utf8"])
+def test_a_key_made_for_cosign_is_what_cosign_reads(passphrase: bytes) -> None:
+    pair = keys.generate("ecdsa", passphrase, for_cosign=True)
+    der = cosignkeys.read(pair.private_pem, passphrase)
+    key = serialization.load_der_private_key(der, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert key.curve.name == "secp256r1"
+    assert signatures.public_key(key.public_key()).pem == pair.public_pem
+    with pytest.raises(ValueError, match="decryption failed"):
+        cosignkeys.read(pair.private_pem, passphrase + b"x")
+    assert cosignkeys.shape(pair.private_pem) == cosignkeys.shape(cosignkeys.MADE_BY_GO), "as cosign writes it, to the letter"
+    signer = keys.KeySigner.load(pair.private_pem, lambda: passphrase, "key")
+    content = signer.sign(DATA)
+    assert signatures.verify(signatures.load_public_key(pair.public_pem), DATA, base64.b64decode(content))
+
+
+def test_two_keys_made_for_cosign_share_neither_salt_nor_nonce() -> None:
+    der = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-outform", "DER")
+    assert cosignkey.write_cosign_key(der, b"x") != cosignkey.write_cosign_key(der, b"x")
 
 
 def test_gpg_key_signs_what_gpg_verifies(tmp_path: Path, home: GpgHome, monkeypatch) -> None:

@@ -95,7 +95,7 @@ def _custody(directory: Path, stream: str) -> tuple[dict[str, Any], list[str]]:
 
 def _brought(one: Brought) -> dict[str, Any]:
     facts = asdict(one)
-    return {"is_image": facts.pop("image"), **facts}
+    return {"is_image": facts.pop("image"), "signed_as": facts.pop("forms"), **facts}
 
 
 def _carried(one: Carried) -> dict[str, Any]:

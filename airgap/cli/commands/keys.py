@@ -18,6 +18,7 @@ from airgap.errors import UsageError
 from airgap.limits import MAX_KEY
 from airgap.text import printable
 from airgap.trust.keys import signers as trust_keys
+from airgap.trust.keys.cosignkey import is_cosign_key
 from airgap.trust.keys.signatures import load_public_key
 
 keys = typer.Typer(no_args_is_help=True, help="Generate keys to sign bundles, or to encrypt them to a site.")
@@ -31,12 +32,21 @@ class KeyType(enum.StrEnum):
     x25519 = "x25519"
 
 
+class KeyReader(enum.StrEnum):
+    """The values of ``--for``: programs that read private keys in a form of their own."""
+
+    cosign = "cosign"
+
+
 @keys.command("generate")
 @grouped
 def generate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for airgap.key and airgap.pub.")],
     kind: Annotated[KeyType, typer.Option("--type", help="Kind of key.")] = KeyType.ecdsa,
     passphrase_file: inputs.PassphraseOption = None,
+    reader: Annotated[
+        KeyReader | None, typer.Option("--for", help="Write the private key as cosign does, so that cosign can sign with it, too.")
+    ] = None,
     no_passphrase: Annotated[bool, typer.Option("--no-passphrase", help="Leave the private key unencrypted.")] = False,
     said: Said = Said(),
 ) -> None:
@@ -49,9 +59,16 @@ def generate(
 
     Example: airgap keys generate --out keys
 
+    airgap signs with a key of either form. cosign reads only its own (--for cosign).
+
     Example: airgap keys generate --out site-keys --type x25519
+
+    Example: airgap keys generate --out keys --for cosign
     """
     console = said.console()
+    if reader is not None and kind is not KeyType.ecdsa:
+        expected = "ecdsa: cosign makes Ed25519 signatures that count for no bundle, and does not encrypt"
+        raise UsageError("keys for cosign are of one type", where="--type", expected=expected, got=kind.value)
     if no_passphrase and passphrase_file is not None:
         raise UsageError("--no-passphrase and --passphrase-file contradict each other", hint="give one of them")
     private, public = out / "airgap.key", out / "airgap.pub"
@@ -64,10 +81,10 @@ def generate(
     with fsio.exclusive_directory(out, busy):  # or one pair's private key could lie beside the other's public one
         if unfinished:
             _refuse_existing(public)
-            key_id = _finish(private, public, kind, secret)
+            key_id = _finish(private, public, kind, secret, reader)
         else:
             _refuse_existing(private, public)
-            key_id = _make(private, public, kind, secret)
+            key_id = _make(private, public, kind, secret, reader)
     facts = {"private": str(private), "public": str(public), "key_id": key_id, "type": kind.value, "encrypted": secret is not None}
     console.result(
         facts,
@@ -78,12 +95,12 @@ def generate(
     )
 
 
-def _make(private: Path, public: Path, kind: KeyType, secret: bytes | None) -> str:
+def _make(private: Path, public: Path, kind: KeyType, secret: bytes | None, reader: KeyReader | None) -> str:
     """Write a new pair; the key's id."""
     if kind is KeyType.x25519:
         private_pem, public_pem, key_id = sites.generate(secret)
     else:
-        pair = trust_keys.generate("ecdsa" if kind is KeyType.ecdsa else "ed25519", secret)
+        pair = trust_keys.generate("ecdsa" if kind is KeyType.ecdsa else "ed25519", secret, for_cosign=reader is not None)
         private_pem, public_pem, key_id = pair.private_pem, pair.public_pem, load_public_key(pair.public_pem).id
     try:
         fsio.write_durable(private, private_pem, 0o600)
@@ -96,21 +113,32 @@ def _make(private: Path, public: Path, kind: KeyType, secret: bytes | None) -> s
     return key_id
 
 
-def _finish(private: Path, public: Path, kind: KeyType, secret: bytes | None) -> str:
+def _finish(private: Path, public: Path, kind: KeyType, secret: bytes | None, reader: KeyReader | None) -> str:
     """Write the public key of a run that was killed after the private one; its id. Raises ``UsageError``: it was another run."""
+    made = f"{kind} for cosign" if reader else kind
     taken = UsageError(
         "a private key already exists",
         where=printable(str(private)),
-        expected=f"no key, or one of type {kind} with this passphrase, whose public key is missing",
+        expected=f"no key, or one of type {made} with this passphrase, whose public key is missing",
         hint="choose another --out; keys are never overwritten",
     )
     try:
-        pem = trust_keys.public_half(fsio.read_capped(private, MAX_KEY), secret)
-        key_id = sites.SiteKey.load(pem, str(public)).key_id if kind is KeyType.x25519 else load_public_key(pem).id
+        content = fsio.read_capped(private, MAX_KEY)
+        if is_cosign_key(content) != (reader is not None):
+            raise taken
+        pem = trust_keys.public_half(content, secret)
+        key_id = sites.SiteKey.load(pem, str(public)).key_id if kind is KeyType.x25519 else _signing_id(pem, kind)
     except UsageError as error:
         raise taken from error
     fsio.write_durable(public, pem)
     return key_id
+
+
+def _signing_id(pem: bytes, kind: KeyType) -> str:
+    key = load_public_key(pem)
+    if not key.kind.lower().startswith(kind.value):
+        raise UsageError("a key of another type", expected=kind.value, got=key.kind)
+    return key.id
 
 
 def _refuse_existing(*paths: Path) -> None:

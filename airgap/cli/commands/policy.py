@@ -34,13 +34,13 @@ from airgap.oci.reference import Reference
 from airgap.text import listing, plural, printable
 from airgap.trust.judge.advice import Advice, advise, portability
 from airgap.trust.judge.explain import explain
-from airgap.trust.judge.hosts import Host
+from airgap.trust.judge.hosts import TAGS_ALONE, Host, unread_forms
 from airgap.trust.judge.judging import Judgement
 from airgap.trust.keys.keyfiles import called
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import Requirement
 from airgap.trust.policy.templates import site_policy
-from airgap.trust.policy.unnamed import NAME, UnnamedSignatures, asks_for_sigstore
+from airgap.trust.policy.unnamed import UnnamedSignatures
 from airgap.trust.policy.words import in_words
 
 policy = typer.Typer(no_args_is_help=True, help="Write, change, check and explain the trust policy.")
@@ -63,15 +63,7 @@ def init(
         typer.Option("--image-default", help="Images without a scope: accept on the bundle's signature, or reject."),
     ] = Otherwise.ACCEPT,
     by_path: policykeys.ByPathOption = False,
-    unnamed: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--unnamed",
-            metavar="SCOPE",
-            help="Also print what airgap.toml needs for Sigstore bundles (cosign 3) that name no image to count for images below "
-            "SCOPE: policy.json cannot say it. SCOPE=false excludes a narrower scope. May be repeated.",
-        ),
-    ] = None,
+    unnamed: policykeys.UnnamedOption = None,
     out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help=f"File to write; {HELP}")] = "-",
     said: Said = Said(),
 ) -> None:
@@ -110,10 +102,9 @@ def init(
         "unnamed_signatures": permitted.texts,
     }
     warnings = [*policykeys.remarks_of(keys, rules), *(one.what for one in portability(parsed, document) if not one.note)]
-    idle = [scope for scope, accepted in permitted.scopes.items() if accepted and not asks_for_sigstore(parsed, scope)]
-    warnings += [f"--unnamed {scope or '=true'} has no effect: the policy asks for no sigstore signature there" for scope in idle]
+    warnings += policykeys.idle_permissions(parsed, permitted)
     lines = [f"policy       {out}"] if not taken(output) else []
-    lines += [*_init_lines(bool(keys), image_default, images), *_unnamed_lines(permitted)]
+    lines += [*_init_lines(bool(keys), image_default, images), *policykeys.unnamed_lines(permitted)]
     said.console(taken(output)).result(facts | {"warnings": warnings}, [*lines, *(f"warning      {one}" for one in warnings)])
 
 
@@ -128,14 +119,6 @@ def _init_lines(has_key: bool, otherwise: Otherwise, images: Collection[str]) ->
     else:
         text, hint = "rejected", "" if images else ": name those to accept with --image"
     yield f"{label:<12} {text}{hint}"
-
-
-def _unnamed_lines(permitted: UnnamedSignatures) -> Iterator[str]:
-    """The table for ``airgap.toml``, ready to be copied."""
-    if permitted.scopes:
-        yield "unnamed      add these lines to airgap.toml at the site, or give the scopes with --unnamed-signatures:"
-        yield f"[site.{NAME}]"
-        yield from (f'"{scope}" = {"true" if accepted else "false"}' for scope, accepted in permitted.scopes.items())
 
 
 def _is_there(path: Path, text: str) -> bool:
@@ -173,19 +156,24 @@ def check(
     parsed = parse_policy(raw, str(file))
     document = strictjson.parse_object(raw, str(file))
     remarks = advise(parsed, document, site.read_key)
-    unknown = {host: host.unknown(document) for host in readers}
+    unknown, unread = {host: host.unknown(document) for host in readers}, unread_forms(document)
     facts = {
         "policy": str(file),
         "scopes": list(_scope_facts(parsed)),
         "advice": [_remark_facts(remark) for remark in remarks],
-        "hosts": [{"host": str(host), "reads": not names, "unread_fields": names} for host, names in unknown.items()],
+        "hosts": [
+            {"host": str(host), "reads": not names, "unread_fields": names, "unread_signatures": unread}
+            for host, names in unknown.items()
+        ],
     }
-    said.console().result(facts, [*_scope_lines(parsed), "", *_host_lines(unknown), *_remark_lines(remarks)])
+    said.console().result(facts, [*_scope_lines(parsed), "", *_host_lines(unknown, unread), *_remark_lines(remarks)])
 
 
-def _host_lines(unknown: Mapping[Host, Sequence[str]]) -> Iterator[str]:
+def _host_lines(unknown: Mapping[Host, Sequence[str]], unread: Sequence[str]) -> Iterator[str]:
     for host, names in unknown.items():
         yield f"{host}: refuses the whole file: {'; '.join(map(host.reason, names))}" if names else f"{host}: reads the file"
+    if unknown and unread:
+        yield f"{TAGS_ALONE}: they do not find {' or '.join(unread)}"
 
 
 @policy.command("explain")

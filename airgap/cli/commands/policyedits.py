@@ -25,6 +25,7 @@ from airgap.text import listing, printable
 from airgap.trust.judge.advice import portability
 from airgap.trust.keys.keyfiles import called
 from airgap.trust.policy.changes import Change, changes
+from airgap.trust.policy.unnamed import UnnamedSignatures
 
 FileArgument = Annotated[Path, typer.Argument(help="The policy.json to change.", show_default=False)]
 
@@ -48,6 +49,7 @@ def add_command(
         typer.Option("--image-default", help="Images without a scope: accept on the bundle's signature, or reject."),
     ] = None,
     by_path: policykeys.ByPathOption = False,
+    unnamed: policykeys.UnnamedOption = None,
     said: Said = Said(),
 ) -> None:
     """Add keys and image scopes to a policy; everything else in the file stays as it is, byte for byte.
@@ -55,14 +57,17 @@ def add_command(
     Example: airgap policy add policy.json --image quay.io/team=team.pub
 
     Example: airgap policy add policy.json --public-key next.pub --any
+
+    Example: airgap policy add policy.json --image ghcr.io/acme=acme.pub --unnamed ghcr.io/acme
     """
     if stream:
         check_stream(stream)
-    if not (key or image or image_default):
-        raise UsageError("nothing to add", expected="--public-key, --image or --image-default")
+    if not (key or image or image_default or unnamed):
+        raise UsageError("nothing to add", expected="--public-key, --image, --image-default or --unnamed")
+    permitted = UnnamedSignatures.parse(unnamed or ())
     keys = policykeys.bundle_keys(key, by_path=by_path)
     rules = policykeys.image_rules(image, by_path=by_path)
-    with _edited(file, said, policykeys.remarks_of(keys, rules)) as edit:
+    with _edited(file, said, policykeys.remarks_of(keys, rules), permitted) as edit:
         if keys:
             edit.add_bundle_keys(stream, [one.key for one in keys], any_of=any_key)
         for scope, rule in rules.items():
@@ -139,8 +144,8 @@ def _remove_image(edit: PolicyEdit, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _edited(file: Path, said: Said, remarks: list[str]) -> Iterator[PolicyEdit]:
-    """The policy to change; when the block ends, it is written and the changes are said.
+def _edited(file: Path, said: Said, remarks: list[str], permitted: UnnamedSignatures | None = None) -> Iterator[PolicyEdit]:
+    """The policy to change; when the block ends, it is written and the changes are said, and what else airgap.toml must permit.
 
     The directory is locked meanwhile: of two commands at a time, neither loses what the other has changed.
     """
@@ -156,8 +161,12 @@ def _edited(file: Path, said: Said, remarks: list[str]) -> Iterator[PolicyEdit]:
             output.write(edit.text.encode())
     found = list(changes(edit.before, after, called))
     warnings = [*remarks, *(one.what for one in portability(after, json.loads(edit.text)) if not one.note)]
-    facts = {"policy": str(file), "policy_changes": [_facts(change) for change in found], "warnings": warnings}
+    facts: dict[str, object] = {"policy": str(file), "policy_changes": [_facts(change) for change in found], "warnings": warnings}
     lines = [f"{change.kind:<12} {change.sentence}" for change in found] or ["unchanged    the policy says all of this already"]
+    if permitted is not None:
+        facts["unnamed_signatures"] = permitted.texts
+        warnings += policykeys.idle_permissions(after, permitted)
+        lines += policykeys.unnamed_lines(permitted)
     said.console().result(facts, [f"policy       {file}", *lines, *(f"warning      {one}" for one in warnings)])
 
 

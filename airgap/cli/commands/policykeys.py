@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +16,10 @@ from airgap.errors import UsageError
 from airgap.limits import MAX_KEYRING
 from airgap.text import printable
 from airgap.trust.keys.keyfiles import check_key_file, read_key_file
+from airgap.trust.policy.document import Policy
 from airgap.trust.policy.scopeadvice import unmatched
 from airgap.trust.policy.templates import ACCEPT, REJECT, PolicyKey, Rule, image_rule
+from airgap.trust.policy.unnamed import NAME, UnnamedSignatures, asks_for_sigstore
 
 _GPG = "gpg:"
 _ID = re.compile(r"(?:0x)?([0-9a-f]{16}|[0-9a-f]{40}|[0-9a-f]{64})", re.ASCII)
@@ -51,6 +53,15 @@ ImagesOption = Annotated[
 ]
 ByPathOption = Annotated[
     bool, typer.Option("--by-path", help="Name the key files by path; by default their content goes into the policy.")
+]
+UnnamedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unnamed",
+        metavar="SCOPE",
+        help="Also print what airgap.toml needs for Sigstore bundles (cosign 3) that name no image to count for images below "
+        "SCOPE: policy.json cannot say it. SCOPE=false excludes a narrower scope. May be repeated.",
+    ),
 ]
 
 
@@ -108,6 +119,20 @@ def image_rules(given: Sequence[str] | None, *, by_path: bool) -> dict[str, Imag
             raise UsageError("two rules for one scope contradict each other", where="--image", got=printable(scope))
         found[scope] = rule
     return found
+
+
+def unnamed_lines(permitted: UnnamedSignatures) -> Iterator[str]:
+    """The table for ``airgap.toml`` that ``--unnamed`` asks for, ready to be copied."""
+    if permitted.scopes:
+        yield "unnamed      add these lines to airgap.toml at the site, or give the scopes with --unnamed-signatures:"
+        yield f"[site.{NAME}]"
+        yield from (f'"{scope}" = {"true" if accepted else "false"}' for scope, accepted in permitted.scopes.items())
+
+
+def idle_permissions(policy: Policy, permitted: UnnamedSignatures) -> list[str]:
+    """A warning for each scope where the policy, as it is written, gives a permission nothing to permit."""
+    idle = [scope for scope, accepted in permitted.scopes.items() if accepted and not asks_for_sigstore(policy, scope)]
+    return [f"--unnamed {scope or '=true'} has no effect: the policy asks for no sigstore signature there" for scope in idle]
 
 
 def named_keys(text: str) -> frozenset[str]:

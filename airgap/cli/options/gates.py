@@ -44,7 +44,7 @@ GateOption = Annotated[
         "--gate",
         metavar="CMD",
         help="Command to run for every image before the bundle is finished; it must exit with 0. Placeholders: {registry} {layout} "
-        "{image} {digest}. May be repeated.",
+        "{image} {digest}; with {platform} {platform-digest} {platform-layout} it runs for every platform. May be repeated.",
     ),
 ]
 GateTimeoutOption = Annotated[

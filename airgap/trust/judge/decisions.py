@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgap.errors import AirgapError
+from airgap.trust.keys.evidence import SignatureForm
 
 _MOST_REASONS = 8
 
@@ -41,6 +42,7 @@ class Decision:
         unnamed_scope: the scope that let a signature count although it names no image; None if it names the image.
         demand_scope: the scope that demanded an attestation, where the decision is about one; None: it is the policy's.
         attested: the attestation that met the demand.
+        form: how the deciding signature was found.
     """
 
     requirement: str
@@ -51,6 +53,7 @@ class Decision:
     unnamed_scope: str | None = None
     demand_scope: str | None = None
     attested: Attested | None = None
+    form: SignatureForm | None = None
 
 
 def facts_of(error: AirgapError) -> str:

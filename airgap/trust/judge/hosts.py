@@ -1,4 +1,4 @@
-"""Which hosts read a policy: since which release podman and skopeo know its fields (pure).
+"""Which hosts read a policy: since which release podman and skopeo know its fields, and which signatures none of them finds (pure).
 
 A program refuses the whole file because of one field that it does not know. The releases are those whose own copy of the library
 containers/image has the field; before the first one here, there were neither ``sigstoreSigned`` nor several keys in ``signedBy``.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from airgap.errors import UsageError
 from airgap.text import printable
+from airgap.trust.keys.evidence import SignatureForm
 
 _Version = tuple[int, ...]
 
@@ -31,6 +32,13 @@ _SINCE: Mapping[str, Mapping[str, _Version]] = {
     "sigstoreSigned.rekorPublicKeyDatas": _SEVERAL,
     "sigstoreSigned.pki": {"podman": (5, 4, 1), "skopeo": (1, 19)},
 }
+#: The forms of signatures that no release of podman, skopeo and CRI-O finds, whatever the policy says; airgap judges by them.
+_UNREAD: Mapping[str, str] = {
+    SignatureForm.REFERRER: "a cosign signature in a referrer (OCI 1.1 mode)",
+    SignatureForm.BUNDLE: "a Sigstore bundle",
+}
+#: The same as a sentence.
+TAGS_ALONE = "podman, skopeo and CRI-O find sigstore signatures only in .sig tags"
 _HOST = re.compile(rf"({'|'.join(_SIGSTORE)})-([0-9]{{1,4}}(?:\.[0-9]{{1,4}}){{0,2}})", re.ASCII)
 
 
@@ -64,6 +72,16 @@ class Host:
     def reason(self, name: str) -> str:
         """For people: since when the program knows this."""
         return f"{name} is known since {self.program} {_dotted(_SINCE[name][self.program])}"
+
+
+def unread_form(form: str) -> str | None:
+    """What a form of signatures is called that no host finds; None for one that hosts find, or that this version does not know."""
+    return _UNREAD.get(form)
+
+
+def unread_forms(document: object) -> list[str]:
+    """What is called so, for a policy, as plain JSON, that asks for such signatures anywhere."""
+    return list(_UNREAD.values()) if "sigstoreSigned" in _newer(document) else []
 
 
 def _dotted(version: _Version) -> str:

@@ -19,7 +19,7 @@ from airgap.trust.judge import attestations
 from airgap.trust.judge.decisions import Decision, facts_of, reasons
 from airgap.trust.judge.imagesignatures import check_gpg, check_sigstore, signed_envelope
 from airgap.trust.judge.sigstorebundle import SignedStatement, check_bundle, signed_statement
-from airgap.trust.keys.evidence import Attestation, Evidence, GpgSignature, SigstoreBundle, SigstoreSignature
+from airgap.trust.keys.evidence import Attestation, Evidence, GpgSignature, SignatureForm, SigstoreBundle, SigstoreSignature
 from airgap.trust.keys.keystore import KeyStore, ReadKey
 from airgap.trust.policy.demands import Demands
 from airgap.trust.policy.document import Policy
@@ -45,9 +45,10 @@ _ANYTHING = type_name(AcceptAnything())
 
 @dataclass(frozen=True, slots=True)
 class _Good:
-    """A signature was good: by this key, and by which permission if it names no image."""
+    """A signature was good: by this key, in which form it was found, and by which permission if it names no image."""
 
     key: str
+    form: SignatureForm
     unnamed: Permission | None = None
 
 
@@ -84,6 +85,11 @@ class ImageVerdict:
         """Whether nothing but a demand was not met: the policy itself accepts the image."""
         refused = [decision.demand_scope is not None for decision in self.decisions if not decision.accepted]
         return bool(refused) and all(refused)
+
+    @property
+    def forms(self) -> frozenset[SignatureForm]:
+        """The forms of the signatures that decided."""
+        return frozenset(decision.form for decision in self.decisions if decision.form is not None)
 
     @property
     def reason(self) -> str:
@@ -204,7 +210,7 @@ class ImageJudge:
         return _first_good(
             name,
             evidence.gpg[:MAX_SIGNATURES],
-            lambda found: _Good(check_gpg(requirement, reference, evidence, found, self._keys)),
+            lambda found: _Good(check_gpg(requirement, reference, evidence, found, self._keys), SignatureForm.GPG),
             f"no GPG signature exists ({plural(evidence.sigstore_count, 'sigstore signature')})",
         )
 
@@ -217,7 +223,8 @@ class ImageJudge:
 
     def _check_sigstore(self, requirement: SigstoreSigned, reference: Reference, evidence: Evidence, found: _Sigstore) -> _Good:
         if isinstance(found, SigstoreSignature):
-            return _Good(check_sigstore(requirement, reference, evidence, found, self._keys, self._now))
+            key = check_sigstore(requirement, reference, evidence, found, self._keys, self._now)
+            return _Good(key, evidence.form_of(found))
         permission = self._unnamed.permission(reference)
         vouched = check_bundle(
             requirement,
@@ -228,7 +235,7 @@ class ImageJudge:
             accept_unnamed=permission.accepted,
             trusted_root=self._trusted_root,
         )
-        return _Good(vouched.key, None if vouched.named else permission)
+        return _Good(vouched.key, SignatureForm.BUNDLE, None if vouched.named else permission)
 
 
 def judged_name(reference: Reference) -> Reference:
@@ -250,7 +257,7 @@ def _first_good(name: str, signatures: Sequence[_Signature], check: Callable[[_S
             reason, scope = f"{label} by {good.key}", None
             if good.unnamed is not None:
                 reason, scope = f"{reason}, names no image ({good.unnamed.label})", good.unnamed.scope
-            return Decision(name, accepted=True, reason=reason, signature=label, key=good.key, unnamed_scope=scope)
+            return Decision(name, accepted=True, reason=reason, signature=label, key=good.key, unnamed_scope=scope, form=good.form)
     return Decision(name, accepted=False, reason=reasons(failures) or none)
 
 

@@ -1,8 +1,14 @@
-"""Opening the encrypted private keys that cosign writes: scrypt, then NaCl secretbox (XSalsa20-Poly1305), then PKCS #8."""
+"""The encrypted private keys that cosign reads and writes: PKCS #8 in a NaCl secretbox (XSalsa20-Poly1305), its key by scrypt.
+
+The format is that of go-securesystemslib's package ``encrypted``: JSON, which cosign puts into PEM (its ``pkg/cosign/keys.go``).
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
+import os
 import re
 
 from airgap.errors import AirgapError, UsageError
@@ -10,9 +16,12 @@ from airgap.oci import strictjson
 from airgap.trust.policy.fields import decode_base64
 
 _PEM = re.compile(rb"\s*-----BEGIN (ENCRYPTED (?:SIGSTORE|COSIGN) PRIVATE KEY)-----\s([A-Za-z0-9+/=\s]+)-----END \1-----\s*")
-# Only what cosign has ever written: any other cost would let a key file take all memory.
+# Only what cosign has ever written: any other cost would let a key file take all memory. The first one is what it writes now.
 _COSTS = ((65536, 8, 1), (32768, 8, 1))
 _SCRYPT_MEMORY = 256 * 1024 * 1024
+_SALT, _NONCE = 32, 24
+_LABEL = "ENCRYPTED SIGSTORE PRIVATE KEY"
+_PEM_LINE = 64
 
 
 def is_cosign_key(pem: bytes) -> bool:
@@ -35,8 +44,37 @@ def open_cosign_key(pem: bytes, passphrase: bytes) -> bytes:
         cost, block, parallel = _cost(strictjson.parse_object(body, "cosign key"))
     except (AirgapError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError("a damaged cosign key", expected="scrypt with cosign's parameters and nacl/secretbox") from error
-    key = hashlib.scrypt(passphrase, salt=salt, n=cost, r=block, p=parallel, maxmem=_SCRYPT_MEMORY, dklen=32)
-    return _open_box(key, nonce, sealed)
+    return _open_box(_box_key(passphrase, salt, (cost, block, parallel)), nonce, sealed)
+
+
+def write_cosign_key(pkcs8: bytes, passphrase: bytes) -> bytes:
+    """A private key file that cosign reads with this passphrase, PEM.
+
+    Args:
+        pkcs8: the key, PKCS #8 DER.
+        passphrase: may be empty; cosign takes that as well, and then the key is a secret no longer than its file is.
+    """
+    from nacl.secret import SecretBox
+
+    cost, salt, nonce = _COSTS[0], os.urandom(_SALT), os.urandom(_NONCE)
+    box = SecretBox(_box_key(passphrase, salt, cost)).encrypt(pkcs8, nonce).ciphertext
+    body = {
+        "kdf": {"name": "scrypt", "params": dict(zip("Nrp", cost, strict=True)), "salt": _base64(salt)},
+        "cipher": {"name": "nacl/secretbox", "nonce": _base64(nonce)},
+        "ciphertext": _base64(box),
+    }
+    text = _base64(json.dumps(body, separators=(",", ":")).encode())
+    lines = [text[at : at + _PEM_LINE] for at in range(0, len(text), _PEM_LINE)]
+    return "\n".join([f"-----BEGIN {_LABEL}-----", *lines, f"-----END {_LABEL}-----", ""]).encode()
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _box_key(passphrase: bytes, salt: bytes, cost: tuple[int, int, int]) -> bytes:
+    n, r, p = cost
+    return hashlib.scrypt(passphrase, salt=salt, n=n, r=r, p=p, maxmem=_SCRYPT_MEMORY, dklen=32)
 
 
 def _read(value: dict[str, dict[str, str]]) -> tuple[bytes, bytes, bytes]:
@@ -46,7 +84,7 @@ def _read(value: dict[str, dict[str, str]]) -> tuple[bytes, bytes, bytes]:
     sealed = decode_base64(str(value["ciphertext"]))
     if names != ("scrypt", "nacl/secretbox") or salt is None or nonce is None or sealed is None:
         raise ValueError
-    if len(salt) != 32 or len(nonce) != 24 or not 16 < len(sealed) < 65536:
+    if len(salt) != _SALT or len(nonce) != _NONCE or not 16 < len(sealed) < 65536:
         raise ValueError
     return salt, nonce, sealed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,15 @@ DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 
 #: The artifact and layer type of a cosign 3 bundle, which hangs off an image as a referrer.
 SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+class SignatureForm(enum.StrEnum):
+    """Where a signature was found and how it is written: not every program that judges images reads every form."""
+
+    GPG = "gpg"
+    TAG = "tag"
+    REFERRER = "referrer"
+    BUNDLE = "bundle"
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,14 @@ class Evidence:
     attestations: tuple[Attestation, ...] = ()
     unread: int = 0
     of_index: int = 0
+
+    def form_of(self, signature: GpgSignature | SigstoreSignature | SigstoreBundle) -> SignatureForm:
+        """The form of one of these signatures."""
+        if isinstance(signature, GpgSignature):
+            return SignatureForm.GPG
+        if isinstance(signature, SigstoreBundle):
+            return SignatureForm.BUNDLE
+        return SignatureForm.REFERRER if any(one is signature for one in self.referred) else SignatureForm.TAG
 
     @property
     def sigstore_count(self) -> int:

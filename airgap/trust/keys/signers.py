@@ -46,19 +46,24 @@ class Signer(Protocol):
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A new key: PKCS #8 PEM and SPKI PEM, as openssl and cosign read them."""
+    """A new key: PKCS #8 PEM, as openssl reads it, or cosign's own form; and SPKI PEM, which both read."""
 
     private_pem: bytes
     public_pem: bytes
 
 
-def generate(kind: Literal["ecdsa", "ed25519"], passphrase: bytes | None) -> KeyPair:
+def generate(kind: Literal["ecdsa", "ed25519"], passphrase: bytes | None, *, for_cosign: bool = False) -> KeyPair:
     """Make a key pair: ECDSA on P-256 or Ed25519.
 
     Args:
         passphrase: encrypts the private key; None or empty leaves it plain.
+        for_cosign: write the private key as cosign does, which reads no other form. Without a passphrase, its form is encrypted
+            with the empty one.
     """
     key: PrivateKey = ec.generate_private_key(ec.SECP256R1()) if kind == "ecdsa" else ed25519.Ed25519PrivateKey.generate()
+    if for_cosign:
+        der = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return KeyPair(cosignkey.write_cosign_key(der, passphrase or b""), public_key(key.public_key()).pem)
     encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     return KeyPair(private, public_key(key.public_key()).pem)
@@ -68,10 +73,13 @@ def public_half(private_pem: bytes, passphrase: bytes | None) -> bytes:
     """The public key of a private one that :func:`generate` (or its counterpart for sites) made, SPKI PEM.
 
     Raises:
-        UsageError: not a private key in PKCS #8 PEM, or another passphrase.
+        UsageError: not a private key in PKCS #8 PEM or of cosign, or another passphrase.
     """
     try:
-        key = serialization.load_pem_private_key(private_pem, passphrase or None)
+        if cosignkey.is_cosign_key(private_pem):
+            key = serialization.load_der_private_key(cosignkey.open_cosign_key(private_pem, passphrase or b""), None)
+        else:
+            key = serialization.load_pem_private_key(private_pem, passphrase or None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UsageError("not a private key with this passphrase") from error
     return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from airgap import fsio
-from airgap.cli.commands.site.mirrorpolicy import Maker, PolicyChoices, make_namespaced, make_objects, make_policy
+from airgap.cli.commands.site.mirrorpolicy import Imports, Maker, PolicyChoices, make_namespaced, make_objects, make_policy
 from airgap.cli.options import inputs
 from airgap.cli.options.demanding import ToldOption
 from airgap.cli.options.groups import grouped
@@ -36,7 +36,7 @@ from airgap.mirror.policy import Mode
 from airgap.mirror.routes import Placed, Routes, find_routes
 from airgap.naming.mapping import RegistryTarget, parse_target
 from airgap.oci.reference import Reference
-from airgap.state import State
+from airgap.state import Accepted, State
 from airgap.text import plural, printable
 from airgap.trust.policy.demands import Demands
 
@@ -153,6 +153,10 @@ def mirror_command(
     def placed() -> list[Placed]:
         return _placed(target, names, scan, inputs.state_directory(state), reach, console)
 
+    imports = Imports(
+        routes=lambda: find_routes(placed(), exact=exact), accepted=lambda: _accepted(target, inputs.state_directory(state))
+    )
+
     choices = PolicyChoices(
         mode,
         lookaside,
@@ -167,7 +171,7 @@ def mirror_command(
     demands = Demands.parse(attestations or ())
     make = _BY_POLICY.get(kind)
     if make is not None:
-        made, more = make(target, choices, lambda: find_routes(placed(), exact=exact))
+        made, more = make(target, choices, imports)
         if demands.any:
             made = replace(made, warnings=(*made.warnings, _NOT_CARRIED))
         facts |= more
@@ -230,6 +234,14 @@ def _placed(target: RegistryTarget, names: Path | None, scan: bool, state: Path,
             "the target holds no image to pull", where=str(target), hint="import first, or name the target as for import"
         )
     return found
+
+
+def _accepted(target: RegistryTarget, state: Path) -> list[Accepted]:
+    """By which signatures the imports of this machine accepted what is at the target, as far as it is recorded."""
+    if not State.exists(state):
+        return []
+    with State(state) as memory:
+        return memory.generations.accepted(str(target))
 
 
 def _write(out: Path, files: Mapping[str, str], force: bool) -> list[Path]:

@@ -18,8 +18,10 @@ from airgap.mirror.engines import Written
 from airgap.mirror.policy import HostKey, HostRules, Mode, SiteMirror, SitePolicy, host_rules
 from airgap.mirror.policyfiles import mirror_config
 from airgap.mirror.routes import Routes
+from airgap.mirror.unread import unread_images
 from airgap.naming.mapping import RegistryTarget
 from airgap.oci import strictjson
+from airgap.state import Accepted
 from airgap.text import printable
 from airgap.trust.keys.keyfiles import check_key_file
 from airgap.trust.keys.keystore import KeyStore
@@ -27,8 +29,8 @@ from airgap.trust.keys.signatures import load_pem_key
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import KeySource, SigstoreSigned
 
-#: Makes files, and facts about them, when it is told the target, the choices, and whom to ask where images are.
-Maker: TypeAlias = Callable[[RegistryTarget, "PolicyChoices", Callable[[], Routes]], tuple[Written, dict[str, object]]]
+#: Makes files, and facts about them, when it is told the target, the choices, and whom to ask what is there.
+Maker: TypeAlias = Callable[[RegistryTarget, "PolicyChoices", "Imports"], tuple[Written, dict[str, object]]]
 
 _POLICY = {"policy.json": "/etc/containers/policy.json"}
 _PLACES = {
@@ -53,6 +55,20 @@ class PolicyChoices:
 
 
 @dataclass(frozen=True)
+class Imports:
+    """What was imported.
+
+    Attributes:
+        routes: asks the target where images are; only needed when their names do not follow from the sources' alone, or nothing
+            names the sources: then they are those of the images that are there.
+        accepted: reads in the state by which signatures the imports accepted the images.
+    """
+
+    routes: Callable[[], Routes]
+    accepted: Callable[[], Sequence[Accepted]]
+
+
+@dataclass(frozen=True)
 class _Asked:
     """What is pulled how, and what that requires."""
 
@@ -60,30 +76,23 @@ class _Asked:
     mirror: SiteMirror
     policy: SitePolicy
     rules: HostRules
-    unreachable: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
-def make_policy(target: RegistryTarget, choices: PolicyChoices, routes: Callable[[], Routes]) -> tuple[Written, dict[str, object]]:
-    """The files, and facts about them: one policy.json, or with namespaces one for each of them, as CRI-O reads them.
-
-    Args:
-        routes: asks the target where images are; only needed when their names do not follow from the sources' alone, or nothing
-            names the sources: then they are those of the images that are there.
-    """
+def make_policy(target: RegistryTarget, choices: PolicyChoices, imports: Imports) -> tuple[Written, dict[str, object]]:
+    """The files, and facts about them: one policy.json, or with namespaces one for each of them, as CRI-O reads them."""
     keys = [_site_key(path) for path in choices.site_keys]
-    asked = _asked(target, choices, choices.mode or (Mode.SITE if keys else Mode.ORIGINAL), keys, routes)
+    asked = _asked(target, choices, choices.mode or (Mode.SITE if keys else Mode.ORIGINAL), keys, imports)
     made = mirror_config(asked.mirror, asked.policy, asked.rules)
     _check_keys(parse_policy(made.policy.encode(), "policy.json"))
     places = {f"policies/{name}.json": f"/etc/crio/policies/{name}.json" for name in choices.namespaces} or _POLICY
     files = dict.fromkeys(places, made.policy)
     files |= {"registries.d/airgap.yaml": made.registries_d, "registries.conf": made.registries_conf}
     facts: dict[str, object] = {"mode": asked.mode.value, "key_files": list(made.key_files)}
-    return Written(files, {**places, **_PLACES}, (*made.warnings, *asked.unreachable)), facts
+    return Written(files, {**places, **_PLACES}, (*made.warnings, *asked.warnings)), facts
 
 
-def make_namespaced(
-    target: RegistryTarget, choices: PolicyChoices, routes: Callable[[], Routes]
-) -> tuple[Written, dict[str, object]]:
+def make_namespaced(target: RegistryTarget, choices: PolicyChoices, imports: Imports) -> tuple[Written, dict[str, object]]:
     """The same for CRI-O, which has a policy for each namespace."""
     if not choices.namespaces:
         raise UsageError(
@@ -93,35 +102,33 @@ def make_namespaced(
         if not _NAMESPACE.fullmatch(name):
             expected = "lower-case letters, digits and hyphens"
             raise UsageError("not a namespace", where="--namespace", got=printable(name), expected=expected)
-    return make_policy(target, choices, routes)
+    return make_policy(target, choices, imports)
 
 
 def make_objects(
-    enforcer: Enforcer, target: RegistryTarget, choices: PolicyChoices, routes: Callable[[], Routes]
+    enforcer: Enforcer, target: RegistryTarget, choices: PolicyChoices, imports: Imports
 ) -> tuple[Written, dict[str, object]]:
     """The objects for a cluster, and facts about them."""
     keys = [_site_key(path) for path in choices.site_keys]
-    asked = _asked(target, choices, choices.mode or default_mode(enforcer, signed=bool(keys)), keys, routes)
+    asked = _asked(target, choices, choices.mode or default_mode(enforcer, signed=bool(keys)), keys, imports)
     with contextlib.closing(KeyStore(site.read_key)) as store:
         unnamed = [asked.mirror.name(scope) for scope in choices.unnamed]
         made = for_cluster(enforcer, asked.mode, asked.rules, store, unnamed, insecure=choices.insecure)
-    return replace(made, warnings=(*made.warnings, *asked.unreachable)), {"mode": asked.mode.value}
+    return replace(made, warnings=(*made.warnings, *asked.warnings)), {"mode": asked.mode.value}
 
 
-def _asked(
-    target: RegistryTarget, choices: PolicyChoices, mode: Mode, keys: Sequence[HostKey], routes: Callable[[], Routes]
-) -> _Asked:
+def _asked(target: RegistryTarget, choices: PolicyChoices, mode: Mode, keys: Sequence[HostKey], imports: Imports) -> _Asked:
     policy, sources = _site_policy(choices.policy), choices.sources
     locations = None
-    unreachable: tuple[str, ...] = ()
+    warnings: list[str] = [] if mode is Mode.SITE else list(unread_images(policy.parsed, imports.accepted()))
     if mode is not Mode.SITE and not sources and not policy.names_sources:
-        sources = tuple(route.source for route in routes().routes)
+        sources = tuple(route.source for route in imports.routes().routes)
     if mode is Mode.ORIGINAL and not target.rules.is_plain:
-        found = routes()
+        found = imports.routes()
         locations = {route.source: route.location for route in found.routes}
-        unreachable = tuple(f"{one.source} cannot be pulled by its own name" for one in found.unreachable)
+        warnings += (f"{one.source} cannot be pulled by its own name" for one in found.unreachable)
     mirror = SiteMirror(target, _lookaside(choices.lookaside), choices.insecure)
-    return _Asked(mode, mirror, policy, host_rules(mode, mirror, policy, sources, keys, locations), unreachable)
+    return _Asked(mode, mirror, policy, host_rules(mode, mirror, policy, sources, keys, locations), tuple(warnings))
 
 
 def _lookaside(text: str) -> str:
