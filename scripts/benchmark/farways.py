@@ -64,7 +64,8 @@ class Ways:
         """Out of the registry that is far away."""
         images = self._listed(self._far.address)
         ways: dict[str, Way] = {
-            name: (lambda command=command: self._export(command)) for name, command in self._commands.items()  # type: ignore[misc]
+            name: (lambda command=command: self._export(command))
+            for name, command in self._commands.items()  # type: ignore[misc]
         }
         if not peers:
             return ways
@@ -81,7 +82,8 @@ class Ways:
         images = self._listed(self._source.address)
         self._make_bundle(next(iter(self._commands.values())), images)
         ways: dict[str, Way] = {
-            name: (lambda command=command: self._import(command)) for name, command in self._commands.items()  # type: ignore[misc]
+            name: (lambda command=command: self._import(command))
+            for name, command in self._commands.items()  # type: ignore[misc]
         }
         if peers:
             shutil.rmtree(self._work / "skopeo", ignore_errors=True)

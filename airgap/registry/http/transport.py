@@ -33,6 +33,7 @@ class Message:
     Args:
         patience: seconds to wait for the answer, where that is not the usual time.
         repeatable: whether it may be made again when it is not known what became of it.
+        retries: how often at most it is repeated after a failure that may pass, where that is less often than usual.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Message:
     body: Body = field(default=None, kw_only=True)
     patience: float | None = field(default=None, kw_only=True)
     repeatable: bool = field(default=True, kw_only=True)
+    retries: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -157,12 +159,7 @@ class Transport:
             RegistryError: no answer, or one that must not be followed or believed.
         """
 
-        def send() -> Answer:
-            answer = self.once(call)
-            self.slots.answered(call.host, refused=answer.status == 429)
-            return answer
-
-        return self._persist(call.method, self.url(call), send, call.repeatable)
+        return self._persist(call.method, self.url(call), lambda: self.once(call), self._retries(call))
 
     def fetch(self, call: AnyCall, limit: int) -> tuple[Answer, bytes]:
         """Make a call and read the small body of a status 200; of any other answer nothing is read yet.
@@ -171,15 +168,15 @@ class Transport:
             RegistryError: no complete answer, or one of more than ``limit`` bytes.
         """
         with self.slots.held(call.host):
-            return self._read_small(lambda: self.call(call), limit)
+            return self._read_small(lambda: self.call(call), limit, self._retries(call))
 
     def fetch_file(self, url: str, limit: int) -> tuple[Answer, bytes]:
         """As :meth:`fetch`, for a file of a static web server that is no registry: nobody's credentials go there."""
 
         def ask() -> Answer:
-            return self._persist("GET", url, lambda: self._follow(Message("GET"), None, url, ""))
+            return self._persist("GET", url, lambda: self._follow(Message("GET"), None, url, ""), self.options.retries)
 
-        return self._read_small(ask, limit)
+        return self._read_small(ask, limit, self.options.retries)
 
     def once(self, call: AnyCall) -> Answer:
         """Make a call a single time (twice when the registry wants a new token).
@@ -189,6 +186,7 @@ class Transport:
             One of ``NETWORK``: no answer.
         """
         answer = self._authorised(call, call.access(self.endpoint(call)))
+        self.slots.answered(call.host, refused=answer.status == 429)
         if answer.status in (401, 403) and answer.own:
             answer.account = self._auth.account(call.access(self.endpoint(call)))
         return answer
@@ -217,10 +215,14 @@ class Transport:
         answer.finish()
         self._auth.renew(access, answer.header("WWW-Authenticate"), self._auth.header(access))
 
-    def _persist(self, method: str, url: str, send: Callable[[], Answer], repeatable: bool = True) -> Answer:
+    def _retries(self, call: Message) -> int:
+        usual = self.options.retries if call.repeatable else 0
+        return usual if call.retries is None else min(usual, call.retries)
+
+    def _persist(self, method: str, url: str, send: Callable[[], Answer], retries: int) -> Answer:
         """Send until there is an answer that will not pass by itself."""
-        for attempt in range(self.options.retries + 1):
-            last = attempt == self.options.retries or not repeatable
+        for attempt in range(retries + 1):
+            last = attempt == retries
             try:
                 answer = send()
             except NETWORK as error:
@@ -233,16 +235,16 @@ class Transport:
             self.patience.pause(attempt, answer)
         raise AssertionError("the last attempt returns or raises")
 
-    def _read_small(self, ask: Callable[[], Answer], limit: int) -> tuple[Answer, bytes]:
+    def _read_small(self, ask: Callable[[], Answer], limit: int, retries: int) -> tuple[Answer, bytes]:
         """Ask until the small body of a status 200 is here completely."""
-        for attempt in range(self.options.retries + 1):
+        for attempt in range(retries + 1):
             answer = ask()
             if answer.status != 200:
                 return answer, b""
             try:
                 return answer, answer.read(limit)
             except NETWORK as error:
-                if attempt == self.options.retries:
+                if attempt == retries:
                     raise network_failure(error, answer.method, answer.url) from None
                 self.patience.pause_after(error, answer.method, answer.url, attempt)
         raise AssertionError("the last attempt returns or raises")
@@ -291,7 +293,7 @@ class Transport:
             self.patience.answered(answer)
             return answer
 
-        return self._persist(method, url, send)
+        return self._persist(method, url, send, self.options.retries)
 
 
 def redirect_target(answer: Answer) -> str:
