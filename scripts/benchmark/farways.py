@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmark.distance import Distance
@@ -63,10 +64,7 @@ class Ways:
     def exports(self, *, peers: bool) -> dict[str, Way]:
         """Out of the registry that is far away."""
         images = self._listed(self._far.address)
-        ways: dict[str, Way] = {
-            name: (lambda command=command: self._export(command))
-            for name, command in self._commands.items()  # type: ignore[misc]
-        }
+        ways: dict[str, Way] = {name: partial(self._export, command) for name, command in self._commands.items()}
         if not peers:
             return ways
         ways["skopeo"] = self._into("skopeo", lambda image: [*_SKOPEO, "--src-tls-verify=false", *self._to_layout(image)])
@@ -81,10 +79,7 @@ class Ways:
         """Into an empty registry that is far away, out of a bundle or a layout that is here."""
         images = self._listed(self._source.address)
         self._make_bundle(next(iter(self._commands.values())), images)
-        ways: dict[str, Way] = {
-            name: (lambda command=command: self._import(command))
-            for name, command in self._commands.items()  # type: ignore[misc]
-        }
+        ways: dict[str, Way] = {name: partial(self._import, command) for name, command in self._commands.items()}
         if peers:
             shutil.rmtree(self._work / "skopeo", ignore_errors=True)
             measure([[*_SKOPEO, "--src-tls-verify=false", *self._to_layout(f"{self._source.address}/{n}")] for n in self._names])

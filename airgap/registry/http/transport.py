@@ -33,7 +33,8 @@ class Message:
     Args:
         patience: seconds to wait for the answer, where that is not the usual time.
         repeatable: whether it may be made again when it is not known what became of it.
-        retries: how often at most it is repeated after a failure that may pass, where that is less often than usual.
+        retries: how often at most it is repeated after a failure that may pass, where that is less often than usual. Whoever only
+            asks to wait (429) is waited for as usual.
     """
 
     method: str
@@ -159,7 +160,7 @@ class Transport:
             RegistryError: no answer, or one that must not be followed or believed.
         """
 
-        return self._persist(call.method, self.url(call), lambda: self.once(call), self._retries(call))
+        return self._persist(call, self.url(call), lambda: self.once(call))
 
     def fetch(self, call: AnyCall, limit: int) -> tuple[Answer, bytes]:
         """Make a call and read the small body of a status 200; of any other answer nothing is read yet.
@@ -168,15 +169,17 @@ class Transport:
             RegistryError: no complete answer, or one of more than ``limit`` bytes.
         """
         with self.slots.held(call.host):
-            return self._read_small(lambda: self.call(call), limit, self._retries(call))
+            return self._read_small(call, lambda: self.call(call), limit)
 
     def fetch_file(self, url: str, limit: int) -> tuple[Answer, bytes]:
         """As :meth:`fetch`, for a file of a static web server that is no registry: nobody's credentials go there."""
 
-        def ask() -> Answer:
-            return self._persist("GET", url, lambda: self._follow(Message("GET"), None, url, ""), self.options.retries)
+        get = Message("GET")
 
-        return self._read_small(ask, limit, self.options.retries)
+        def ask() -> Answer:
+            return self._persist(get, url, lambda: self._follow(get, None, url, ""))
+
+        return self._read_small(get, ask, limit)
 
     def once(self, call: AnyCall) -> Answer:
         """Make a call a single time (twice when the registry wants a new token).
@@ -219,24 +222,25 @@ class Transport:
         usual = self.options.retries if call.repeatable else 0
         return usual if call.retries is None else min(usual, call.retries)
 
-    def _persist(self, method: str, url: str, send: Callable[[], Answer], retries: int) -> Answer:
+    def _persist(self, call: Message, url: str, send: Callable[[], Answer]) -> Answer:
         """Send until there is an answer that will not pass by itself."""
-        for attempt in range(retries + 1):
-            last = attempt == retries
+        most = self.options.retries if call.repeatable else 0
+        for attempt in range(most + 1):
             try:
                 answer = send()
             except NETWORK as error:
-                if last or not self.patience.is_worth_repeating(error, url, attempt):
-                    raise network_failure(error, method, url) from None
-                self.patience.pause_after(error, method, url, attempt)
+                if attempt >= self._retries(call) or not self.patience.is_worth_repeating(error, url, attempt):
+                    raise network_failure(error, call.method, url) from None
+                self.patience.pause_after(error, call.method, url, attempt)
                 continue
-            if answer.status not in PASSING or last:
+            if answer.status not in PASSING or attempt >= (most if answer.status == 429 else self._retries(call)):
                 return answer
             self.patience.pause(attempt, answer)
         raise AssertionError("the last attempt returns or raises")
 
-    def _read_small(self, ask: Callable[[], Answer], limit: int, retries: int) -> tuple[Answer, bytes]:
+    def _read_small(self, call: Message, ask: Callable[[], Answer], limit: int) -> tuple[Answer, bytes]:
         """Ask until the small body of a status 200 is here completely."""
+        retries = self._retries(call)
         for attempt in range(retries + 1):
             answer = ask()
             if answer.status != 200:
@@ -293,7 +297,7 @@ class Transport:
             self.patience.answered(answer)
             return answer
 
-        return self._persist(method, url, send, self.options.retries)
+        return self._persist(Message(method), url, send)
 
 
 def redirect_target(answer: Answer) -> str:
