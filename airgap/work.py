@@ -8,9 +8,10 @@ stopped the others is raised.
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -101,19 +102,21 @@ class Pool:
 
     def _results(self, work: Callable[[T], R], todo: list[Iterator[T]]) -> Iterator[R]:
         """Do what is in ``todo``, the last of it first; the caller may add to it."""
-        running: set[Future[R]] = set()
+        done = queue.SimpleQueue[Future[R]]()
+        running = 0
         while True:
-            while todo and len(running) < self._most:
+            while todo and running < self._most:
                 for item in todo[-1]:
-                    running.add(self._executor.submit(self._one, work, item))
+                    self._executor.submit(self._one, work, item).add_done_callback(done.put)
+                    running += 1
                     break
                 else:
                     todo.pop()
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for one in done:
-                yield one.result()
+            one = done.get()
+            running -= 1
+            yield one.result()
 
     def _one(self, work: Callable[[T], R], item: T) -> R:
         with self._changed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import ipaddress
+import re
 import ssl
 import threading
 import urllib.request
@@ -32,6 +33,8 @@ _SLICE = 256 * 1024
 _POOLS = 64
 #: One request, and its answer as it comes.
 _ONCE: Any = {"retries": False, "redirect": False, "assert_same_host": False, "preload_content": False, "decode_content": False}
+#: A URL that needs no normalising: where it leads, and what is asked for there.
+_PLAIN = re.compile(r"(https?://[a-z0-9.:-]+)(/[A-Za-z0-9/:?=&_~.-]*)", re.ASCII)
 #: OpenSSL takes what it is given as one write, and that has only so long.
 _TLS_PIECE = 16 * 1024
 _PLAIN_PIECE = 1024 * 1024
@@ -150,6 +153,7 @@ class Wire:
         self._options = options
         self.certificates = Certificates(options.cert_dirs, options.cert_dir, options.certs_d)
         self._managers: dict[str, urllib3.PoolManager] = {}
+        self._known: dict[tuple[str, Endpoint | None], tuple[urllib3.HTTPConnectionPool, bool]] = {}
         self._proxies = urllib.request.getproxies()
         self._lock = threading.Lock()
 
@@ -201,11 +205,27 @@ class Wire:
 
     def close(self) -> None:
         """Close all idle connections."""
+        self._known.clear()
         for manager in self._managers.values():
             manager.clear()
 
     def _pool(self, url: str, endpoint: Endpoint | None) -> tuple[urllib3.HTTPConnectionPool, str]:
         """The connections for a URL, and what to ask for on one of them."""
+        plain = _PLAIN.fullmatch(url)
+        if plain is None or "/." in plain[2]:
+            pool, target, is_proxied = self._find(url, endpoint)
+            return pool, url if is_proxied else target
+        key = plain[1], endpoint
+        known = self._known.get(key)
+        if known is None:
+            pool, _, is_proxied = self._find(url, endpoint)
+            if len(self._known) >= _POOLS // 2:  # so that the manager has not closed any of those that are known here
+                self._known.clear()
+            known = self._known[key] = pool, is_proxied
+        return known[0], url if known[1] else plain[2]
+
+    def _find(self, url: str, endpoint: Endpoint | None) -> tuple[urllib3.HTTPConnectionPool, str, bool]:
+        """The connections for a URL, its path with its query, and whether a proxy must be told all of the URL."""
         place = urllib3.util.parse_url(url)
         proxy = "" if self._is_direct(place) else self._proxies.get(place.scheme or "") or self._proxies.get("all", "")
         context = {"ssl_context": self._context(url, endpoint)} if place.scheme == "https" else {}
@@ -213,7 +233,7 @@ class Wire:
             if proxy not in self._managers:
                 self._managers[proxy] = self._manager(proxy)
             pool = self._managers[proxy].connection_from_host(place.host, place.port, place.scheme, pool_kwargs=context)
-        return pool, url if proxy and not context else place.request_uri
+        return pool, place.request_uri, bool(proxy and not context)
 
     def _manager(self, proxy: str) -> urllib3.PoolManager:
         """The connections through a proxy, or without one: all of them ours."""
