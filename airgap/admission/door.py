@@ -24,7 +24,7 @@ from airgap.admission.judge import judge_images
 from airgap.admission.terms import Terms
 from airgap.bundle import companions
 from airgap.bundle.media import Media
-from airgap.bundle.store import BundleStore
+from airgap.bundle.store import BundleStore, Kept
 from airgap.bundle.volumes import Volumes
 from airgap.cipher.sites import SiteSecret
 from airgap.errors import Damaged, Refused
@@ -143,7 +143,7 @@ class Admitted(Signed):
         _check_companions(self.media, self.catalog)
         volumes = self.media.locate(self.catalog, self.terms.partial)
         _check_frame(self.catalog, volumes)
-        store = BundleStore(self.catalog, volumes)
+        store = BundleStore(self.catalog, volumes, kept=Kept())
         complete = [image for image in self.catalog.images if set(volumes).issuperset(image.volumes)]
         if not complete:
             raise Damaged(
@@ -251,6 +251,8 @@ def open_bundle(paths: Sequence[Path], terms: Terms, upto: type[Rung]) -> Rung:
             break
         rung = climb(rung)
     assert isinstance(rung, upto)  # noqa: S101 - for the type checker
+    if isinstance(rung, Whole):
+        rung.store.kept = None  # whoever opens it this way may go on for days, and the media change
     return rung
 
 

@@ -33,7 +33,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import LOOKASIDE, counts
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Appearing, Limited, Target, width
+from airgap.oci.stores import Appearing, Limited, Reader, Target, width
 from airgap.progress import Progress
 from airgap.state import KnownName, State, Turn
 from airgap.text import listing, plural
@@ -317,9 +317,11 @@ def _hold(
 def _completed(opened: Whole, held: Mapping[Digest, Repository], target: Target) -> BundleStore:
     """The bundle's content; what it does not carry is read at the destination."""
     blobs = opened.catalog.blobs
-    return BundleStore(
-        opened.catalog, opened.volumes, lambda digest: target.open(held[digest], Descriptor("", digest, blobs[digest].size))
-    )
+
+    def outside(digest: Digest) -> Reader:
+        return target.open(held[digest], Descriptor("", digest, blobs[digest].size))
+
+    return BundleStore(opened.catalog, opened.volumes, outside, opened.store.kept)
 
 
 def _progress_so_far(catalog: Catalog, state: State) -> str:
