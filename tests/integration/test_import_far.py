@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from airgap.format import frame
 from airgap.layout import LayoutStore
+from airgap.oci.manifest import Manifest
 from tests.support import images
+from tests.support.cli import here
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.gateway import Gateway
 from tests.support.hostile import Reply, Request
@@ -164,3 +169,32 @@ def test_what_an_interrupted_import_has_sent_is_asked_for_and_not_sent_again(sta
     assert stage.asked("PUT", "/uploads/") == []
     again = stage.take()
     assert again["already_there"]
+
+
+@pytest.mark.parametrize("command", ["verify", "import"])
+def test_a_manifest_is_parsed_once_and_the_frame_is_walked_once(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    parsed, headers = Counter[str](), Counter[str]()
+    parse, header = Manifest.parse.__func__, frame._header  # type: ignore[attr-defined]
+
+    def parsing(cls: type[Manifest], raw: bytes, media_type: str, where: str, algorithm: str = "sha256") -> Manifest:
+        parsed[where] += 1
+        found: Manifest = parse(cls, raw, media_type, where, algorithm)
+        return found
+
+    def heading(member: frame.Member) -> bytes:
+        headers[member.name] += 1
+        return header(member)
+
+    monkeypatch.setattr(Manifest, "parse", classmethod(parsing))
+    monkeypatch.setattr(frame, "_header", heading)
+    target = ("--to", f"docker://{stage.registry.address}/far") if command == "import" else ()
+    done = here(command, stage.bundle, *target, "--policy", stage.site.policy, "--state", tmp_path / "state")
+    assert done.returncode == 0, done.stderr
+    read = {where: count for where, count in parsed.items() if where.startswith(f"{stage.bundle.name}: manifest")}
+    assert len(read) == 5 * COUNT, "an index, three images, a signature"
+    assert set(read.values()) == {1}
+    assert len(headers) == 2 + len(json.loads((stage.bundle / "catalog.json").read_bytes())["blobs"])
+    assert set(headers.values()) == {1}
