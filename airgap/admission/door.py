@@ -144,7 +144,8 @@ class Admitted(Signed):
         volumes = self.media.locate(self.catalog, self.terms.partial)
         _check_frame(self.catalog, volumes)
         store = BundleStore(self.catalog, volumes, kept=Kept())
-        complete = [image for image in self.catalog.images if set(volumes).issuperset(image.volumes)]
+        there = set(volumes)
+        complete = [image for image in self.catalog.images if there.issuperset(image.volumes)]
         if not complete:
             raise Damaged(
                 "no image is complete",

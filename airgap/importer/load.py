@@ -227,7 +227,7 @@ class _Loader:
         repository, digest, closure = item
         self._progress.at(str(repository))
         manifest = self._read(digest, closure)
-        with _optional(_kind_of(digest, closure), manifest, closure):
+        with _optional(lambda: _kind_of(digest, closure), manifest, closure):
             self._target.put_manifest(repository, manifest)
         self._progress.advance(0, 1)
 
@@ -246,7 +246,7 @@ class _Loader:
         def link(item: tuple[tuple[Repository, Digest], tuple[Closure, Reference]]) -> None:
             (repository, subject), (closure, destination) = item
             self._progress.at(str(destination))
-            with _optional(REFERRER, subject, closure):
+            with _optional(lambda: REFERRER, subject, closure):
                 self._link(closure, repository, subject, (repository, digest_tag(subject)) not in names)
             self._progress.advance(0, 1)
 
@@ -288,14 +288,14 @@ class _Loader:
 
         def merge(item: tuple[Reference, tuple[Manifest | None, list[CosignSignature]]]) -> None:
             reference, (ours, site) = item
-            with _optional(kinds.get(reference), reference):
+            with _optional(lambda: kinds.get(reference), reference):
                 found = put_signature_tag(self._target, reference, ours, site)
                 self.loaded.attached |= {reference: found} if found else {}
             self._progress.advance(0, 1)
 
         def put(item: tuple[Reference, Manifest]) -> None:
             reference, manifest = item
-            with _optional(kinds.get(reference), reference):
+            with _optional(lambda: kinds.get(reference), reference):
                 self._target.tag(reference, manifest)
             self.loaded.attached[reference] = manifest.digest
             self._progress.advance(0, 1)
@@ -360,12 +360,14 @@ def _kind_of(digest: Digest, closure: Closure) -> str | None:
 
 
 @contextlib.contextmanager
-def _optional(kind: str | None, what: Manifest | Digest | Reference, closure: Closure | None = None) -> Iterator[None]:
+def _optional(
+    kind_of: Callable[[], str | None], what: Manifest | Digest | Reference, closure: Closure | None = None
+) -> Iterator[None]:
     """Whatever the target does not take of an attachment, the images can be loaded without it: say how."""
     try:
         yield
     except NotTaken as error:
-        if kind is not None:
+        if (kind := kind_of()) is not None:
             shown = f"{what.digest} ({what.descriptor.artifact_type})" if isinstance(what, Manifest) else str(what)
             owner = f" of {closure.image.reference}" if closure is not None else ""
             error.where = f"{kind} {printable(shown, 300)}{owner}: {error.where}"
