@@ -18,6 +18,9 @@ from typing import Self, TypeVar
 from airgap.errors import Interrupted, Stopped
 from airgap.progress import Progress
 
+#: Seconds after which who waits for the threads looks up: a signal that came right before the wait does not end it.
+_GLANCE = 1.0
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,10 +39,11 @@ class Pool:
     Args:
         threads: how many; at least one.
         name: how they are called.
-        patient: wait for them even when interrupted, because they have something to end or to close.
+        patient: seconds to wait for them even when interrupted, because they have something to end or to close; None: as long as
+            it takes.
     """
 
-    def __init__(self, threads: int, name: str, *, patient: bool = False) -> None:
+    def __init__(self, threads: int, name: str, *, patient: float | None = 0.0) -> None:
         threads = max(1, threads)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._most = 2 * threads
@@ -55,8 +59,8 @@ class Pool:
         interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
         with self._changed:
             self._stopped = True
-            if self._patient:  # counted here: of a thread in whose start the signal struck, the executor does not know
-                self._changed.wait_for(lambda: not self._at_work)
+            if self._patient != 0:  # counted here: of a thread in whose start the signal struck, the executor does not know
+                self._changed.wait_for(lambda: not self._at_work, self._patient)
         self._executor.shutdown(wait=not interrupted, cancel_futures=True)
 
     def check(self) -> None:
@@ -114,7 +118,10 @@ class Pool:
                     todo.pop()
             if not running:
                 return
-            one = done.get()
+            try:
+                one = done.get(timeout=_GLANCE)
+            except queue.Empty:
+                continue
             running -= 1
             yield one.result()
 

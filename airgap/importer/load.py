@@ -40,6 +40,9 @@ from airgap.progress import Progress
 from airgap.text import printable
 from airgap.work import Pool, cores
 
+#: Seconds for names that are being set when the command is interrupted; a registry that does not answer is not waited for longer.
+_LAST_NAMES = 10.0
+
 
 @dataclass
 class Loaded:
@@ -102,8 +105,8 @@ def load(
         loader.blobs(placed)
         loader.manifests(placed)
     still()
-    # who is interrupted waits for the names that are being set: nobody else may have the turn before
-    with Pool(width(target, 1), "names", patient=True) as pool:
+    # who is interrupted waits for the names that are being set: nobody else should have the turn before
+    with Pool(width(target, 1), "names", patient=_LAST_NAMES) as pool:
         loader.pool = pool
         loader.links(placed)
         loader.signatures(placed)
