@@ -8,14 +8,18 @@ stopped the others is raised.
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
 from airgap.errors import Interrupted, Stopped
 from airgap.progress import Progress
+
+#: Seconds after which who waits for the threads looks up: a signal that came right before the wait does not end it.
+_GLANCE = 1.0
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,10 +39,11 @@ class Pool:
     Args:
         threads: how many; at least one.
         name: how they are called.
-        patient: wait for them even when interrupted, because they have something to end or to close.
+        patient: seconds to wait for them even when interrupted, because they have something to end or to close; None: as long as
+            it takes.
     """
 
-    def __init__(self, threads: int, name: str, *, patient: bool = False) -> None:
+    def __init__(self, threads: int, name: str, *, patient: float | None = 0.0) -> None:
         threads = max(1, threads)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._most = 2 * threads
@@ -54,8 +59,8 @@ class Pool:
         interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
         with self._changed:
             self._stopped = True
-            if self._patient:  # counted here: of a thread in whose start the signal struck, the executor does not know
-                self._changed.wait_for(lambda: not self._at_work)
+            if self._patient != 0:  # counted here: of a thread in whose start the signal struck, the executor does not know
+                self._changed.wait_for(lambda: not self._at_work, self._patient)
         self._executor.shutdown(wait=not interrupted, cancel_futures=True)
 
     def check(self) -> None:
@@ -101,19 +106,24 @@ class Pool:
 
     def _results(self, work: Callable[[T], R], todo: list[Iterator[T]]) -> Iterator[R]:
         """Do what is in ``todo``, the last of it first; the caller may add to it."""
-        running: set[Future[R]] = set()
+        done = queue.SimpleQueue[Future[R]]()
+        running = 0
         while True:
-            while todo and len(running) < self._most:
+            while todo and running < self._most:
                 for item in todo[-1]:
-                    running.add(self._executor.submit(self._one, work, item))
+                    self._executor.submit(self._one, work, item).add_done_callback(done.put)
+                    running += 1
                     break
                 else:
                     todo.pop()
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for one in done:
-                yield one.result()
+            try:
+                one = done.get(timeout=_GLANCE)
+            except queue.Empty:
+                continue
+            running -= 1
+            yield one.result()
 
     def _one(self, work: Callable[[T], R], item: T) -> R:
         with self._changed:

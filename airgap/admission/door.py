@@ -24,7 +24,7 @@ from airgap.admission.judge import judge_images
 from airgap.admission.terms import Terms
 from airgap.bundle import companions
 from airgap.bundle.media import Media
-from airgap.bundle.store import BundleStore
+from airgap.bundle.store import BundleStore, Kept
 from airgap.bundle.volumes import Volumes
 from airgap.cipher.sites import SiteSecret
 from airgap.errors import Damaged, Refused
@@ -142,10 +142,10 @@ class Admitted(Signed):
         """
         _check_companions(self.media, self.catalog)
         volumes = self.media.locate(self.catalog, self.terms.partial)
-        self.catalog.check_frame()
-        _check_frame_bytes(self.catalog, volumes)
-        store = BundleStore(self.catalog, volumes)
-        complete = [image for image in self.catalog.images if set(volumes).issuperset(image.volumes)]
+        _check_frame(self.catalog, volumes)
+        store = BundleStore(self.catalog, volumes, kept=Kept())
+        there = set(volumes)
+        complete = [image for image in self.catalog.images if there.issuperset(image.volumes)]
         if not complete:
             raise Damaged(
                 "no image is complete",
@@ -252,6 +252,8 @@ def open_bundle(paths: Sequence[Path], terms: Terms, upto: type[Rung]) -> Rung:
             break
         rung = climb(rung)
     assert isinstance(rung, upto)  # noqa: S101 - for the type checker
+    if isinstance(rung, Whole):
+        rung.store.kept = None  # whoever opens it this way may go on for days, and the media change
     return rung
 
 
@@ -266,13 +268,27 @@ def _check_companions(media: Media, catalog: Catalog) -> None:
             )
 
 
-def _check_frame_bytes(catalog: Catalog, volumes: Volumes) -> None:
+def _check_frame(catalog: Catalog, volumes: Volumes) -> None:
+    """Walk the frame once: the catalog must agree with it, and so must every byte between the blobs.
+
+    A catalog that contradicts itself is told first: then nothing can be said about bytes.
+    """
+    wrong: list[Extent | Damaged] = []
+
+    def compare(step: frame.Step) -> None:
+        at = step.extent
+        if step.content is None or wrong or at.volume not in volumes or at.offset + at.length > catalog.volumes[at.volume - 1].size:
+            return
+        try:
+            if peek.read(at) != step.content:
+                wrong.append(at)
+        except Damaged as error:
+            wrong.append(error)
+
     with volumes.peek() as peek:
-        for step in frame.walk(catalog.members(), catalog.volume_size):
-            if step.content is None or step.extent.volume not in volumes:
-                continue
-            if peek.read(step.extent) != step.content:
-                raise _frame_damage(volumes, step.extent)
+        catalog.check_frame(compare)
+    for one in wrong:
+        raise one if isinstance(one, Damaged) else _frame_damage(volumes, one)
 
 
 def _frame_damage(volumes: Volumes, extent: Extent) -> Damaged:

@@ -185,7 +185,7 @@ class _Work:
         """Check all blocks. Raises what a thread ran into."""
         if not threads:
             return
-        with Pool(threads, "check", patient=True) as pool:  # nobody may close the file as long as a thread reads it
+        with Pool(threads, "check", patient=None) as pool:  # nobody may close the file as long as a thread reads it
             self._progress = pool.watched(self._progress)
             pool.each(self._check, range(threads))
 

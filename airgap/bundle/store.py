@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,32 @@ from airgap.oci.stores import Named, Reader, Referrers
 from airgap.oci.verify import CHUNK, VerifiedReader, read_all, skipped
 from airgap.patch.codec import rebuild
 
+#: Manifests that are kept, and bytes of them: about 20 MB of memory.
+_MOST_KEPT, _MOST_BYTES = 4096, 8 * 1024 * 1024
+
+
+class Kept:
+    """The manifests that one verification has read: what is walked, judged and loaded is read and parsed once, and is the same.
+
+    The first ones are kept, as many as there is room for; a bundle with more is read again for the rest. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[Digest, Manifest] = {}
+        self._bytes = 0
+
+    def find(self, digest: Digest, read: Callable[[], Manifest]) -> Manifest:
+        """A manifest, and what ``read`` raises."""
+        found = self._found.get(digest)
+        if found is None:
+            found = read()
+            with self._lock:
+                if len(self._found) < _MOST_KEPT and self._bytes + len(found.raw) <= _MOST_BYTES and digest not in self._found:
+                    self._found[digest] = found
+                    self._bytes += len(found.raw)
+        return found
+
 
 class BundleStore:
     """Reads the content of one bundle whose catalog has been verified.
@@ -27,10 +54,18 @@ class BundleStore:
         catalog: the catalog.
         volumes: the volumes at hand (``Media.locate``), or the file of every one by number.
         outside: opens a blob that the site holds; None where nobody knows where.
+        kept: keeps manifests; without it every one is read each time, as who goes on for days wants it.
     """
 
-    def __init__(self, catalog: Catalog, volumes: Mapping[int, Path], outside: Callable[[Digest], Reader] | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        volumes: Mapping[int, Path],
+        outside: Callable[[Digest], Reader] | None = None,
+        kept: Kept | None = None,
+    ) -> None:
         self.catalog = catalog
+        self.kept = kept
         self._outside = outside
         self._volumes = volumes if isinstance(volumes, Volumes) else Volumes(volumes, pieces=catalog.pieces)
         self._names = {(n.path, n.tag or n.descriptor.digest): n.descriptor for n in self.names()}
@@ -74,6 +109,9 @@ class BundleStore:
 
     def find_manifest(self, digest: Digest) -> Manifest:
         """As ``Browsable.find_manifest``: read, hashed, parsed. Raises ``NotFound`` or ``Damaged``."""
+        return self._read_manifest(digest) if self.kept is None else self.kept.find(digest, lambda: self._read_manifest(digest))
+
+    def _read_manifest(self, digest: Digest) -> Manifest:
         size = self.find_blob(digest)
         if size is None:
             raise Lacking("no such manifest in the bundle", where=self.catalog.name, got=str(digest))

@@ -117,7 +117,7 @@ def run_gates(gates: Gates, store: BundleStore, lock: Lock, progress: Progress, 
         workers = 1 if any(hook.wants_layout or hook.wants_platform_layout for hook in gates.hooks) else threads
         distinct = {(str(image.reference), image.root.digest): image for image in lock.images}
         progress.stage("running gates", 0, len(distinct))
-        with Pool(workers, "gate", patient=True) as pool:  # until the commands are ended, too
+        with Pool(workers, "gate", patient=None) as pool:  # until the commands are ended, too
             try:
                 found = list(chain.from_iterable(pool.map(turn.image, distinct.values())))
             finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,13 +49,16 @@ class Catalog(Outline):
         carried = [(blob.extents[0], digest, blob.size) for digest, blob in self.blobs.items() if blob.extents]
         return layout_members(self.images, [(digest, size) for _, digest, size in sorted(carried)])
 
-    def check_frame(self) -> None:
+    def check_frame(self, seen: Callable[[frame.Step], object] | None = None) -> None:
         """Recompute the tar frame and compare: extents and volume sizes must be the canonical ones.
+
+        Args:
+            seen: told every stretch of the frame on the way, before it is known whether the catalog agrees.
 
         Raises:
             Damaged: the catalog contradicts the format.
         """
-        computed = frame.measure(self.members(), self.volume_size)
+        computed = frame.measure(self.members(), self.volume_size, seen)
         for digest, blob in self.blobs.items():
             expected = computed.extents.get(names.blob_path(digest), ())
             if expected != blob.extents:

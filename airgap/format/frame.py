@@ -8,12 +8,13 @@ frame; the importer computes it again and compares, so every byte that is not a 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 RECORD = 512
 _END = bytes(2 * RECORD)
 _NAME_FIELD = 100
+_ANY = bytes(RECORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,18 @@ def walk(members: Iterable[Member], volume_size: int | None) -> Iterator[Step]:
         members: the files in their order.
         volume_size: the most bytes a volume may have (rounded down to whole tar records), or None for one volume.
     """
+    return _walk(members, volume_size, _header, _continuation)
+
+
+def _walk(
+    members: Iterable[Member],
+    volume_size: int | None,
+    header: Callable[[Member], bytes],
+    continuation: Callable[[Member, int], bytes],
+) -> Iterator[Step]:
     cursor = _Cursor(volume_size)
     for member in members:
-        head = _header(member)
+        head = header(member)
         cursor.reserve(len(head) + (RECORD if member.size else 0))
         yield cursor.put(head, member)
         if member.size == 0 and member.content is None:
@@ -64,7 +74,7 @@ def walk(members: Iterable[Member], volume_size: int | None) -> Iterator[Step]:
         while done < member.size:
             if cursor.room == 0:
                 cursor.next_volume()
-                yield cursor.put(_continuation(member, done), member)
+                yield cursor.put(continuation(member, done), member)
             length = min(member.size - done, cursor.room)
             if member.content is None:
                 yield cursor.skip(length, member)
@@ -85,11 +95,19 @@ class Frame:
     sizes: tuple[int, ...]
 
 
-def measure(members: Iterable[Member], volume_size: int | None) -> Frame:
-    """Lay members out and keep only where blobs lie and how large the volumes are."""
+def measure(members: Iterable[Member], volume_size: int | None, seen: Callable[[Step], object] | None = None) -> Frame:
+    """Lay members out and keep only where blobs lie and how large the volumes are.
+
+    Args:
+        members, volume_size: as of :func:`walk`.
+        seen: told every stretch on the way. Without it no header is made, only its length counts.
+    """
     extents: dict[str, list[Extent]] = {}
     sizes: dict[int, int] = {}
-    for step in walk(members, volume_size):
+    steps = walk(members, volume_size) if seen else _walk(members, volume_size, _blank, lambda _, __: _ANY)
+    for step in steps:
+        if seen:
+            seen(step)
         sizes[step.extent.volume] = step.extent.offset + step.extent.length
         if step.content is None:
             extents.setdefault(step.member.name, []).append(step.extent)
@@ -135,6 +153,11 @@ def _info(member: Member) -> tarfile.TarInfo:
 
 def _header(member: Member) -> bytes:
     return _info(member).tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+
+
+def _blank(member: Member) -> bytes:
+    """Something as long as the header of a member."""
+    return _ANY if len(member.name) <= _NAME_FIELD and member.name.isascii() else _header(member)
 
 
 def _continuation(member: Member, done: int) -> bytes:

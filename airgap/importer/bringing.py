@@ -10,7 +10,7 @@ from airgap.naming.mapping import tagged_name
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, digest_tag
 from airgap.oci.reference import Reference
-from airgap.oci.stores import Target
+from airgap.oci.stores import Target, width
 from airgap.state import Brought
 from airgap.trust.judge.judging import Judgement
 from airgap.work import Pool
@@ -23,6 +23,7 @@ def brought(
     target: Target,
     signing: SiteSigning | None,
     threads: int,
+    attached: Mapping[Reference, Digest],
 ) -> list[Brought]:
     """The images and attachments that this bundle has put at the target.
 
@@ -35,6 +36,7 @@ def brought(
         target: where they were loaded, with every name visible.
         signing: the signatures that the site has added.
         threads: requests at a time.
+        attached: the tags of attachments that have just been set.
     """
     placed = [(closure, names[closure.image.reference]) for closure in closures]
     images: dict[str, Brought] = {}
@@ -42,15 +44,16 @@ def brought(
     for one in judgements:
         forms.setdefault(one.reference, set()).update(one.verdict.forms)
     for closure, name in placed:
-        source, found = str(closure.image.reference.repository), tuple(sorted(forms.get(closure.image.reference, ())))
-        images[tagged_name(name)] = Brought(tagged_name(name), closure.root.digest, image=True, source=source, forms=found)
+        source, used = str(closure.image.reference.repository), tuple(sorted(forms.get(closure.image.reference, ())))
+        images[tagged_name(name)] = Brought(tagged_name(name), closure.root.digest, image=True, source=source, forms=used)
     roots: dict[Reference, dict[Digest, None]] = {}  # the images of every attachment
     for closure, name in placed:
         referrers = (name.at(one.descriptor.digest) for one in closure.attachments if one.kind == REFERRER)
         for reference in (*referrers, *_tags(closure, name, bool(signing and signing.cosign))):
             roots.setdefault(reference, {})[closure.root.digest] = None
-    with Pool(threads, "brought") as pool:
-        digests = dict(zip(roots, pool.map(lambda one: one.digest or target.resolve(one), roots), strict=True))
+    with Pool(width(target, threads), "brought") as pool:
+        found = pool.map(lambda one: one.digest or attached.get(one) or target.resolve(one), roots)
+        digests = dict(zip(roots, found, strict=True))
     attachments = {
         str(reference): Brought(str(reference), digest, image=False, roots=tuple(roots[reference]))
         for reference, digest in digests.items()

@@ -12,7 +12,7 @@ from airgap.naming.mapping import FileTarget, RegistryTarget, TargetSpec
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Target
+from airgap.oci.stores import Target, width
 from airgap.patch import zstd
 from airgap.text import listing, plural, printable
 from airgap.work import Pool
@@ -52,7 +52,7 @@ def locate(
             expected="a registry or oci: store into which the earlier bundles were imported",
             hint="first merge it with the bundles that it builds on: airgap merge",
         )
-    with Pool(threads, "held") as pool:
+    with Pool(width(target, threads), "held") as pool:
         found = dict(zip(wanted, pool.map(lambda item: _find(catalog, spec, target, *item), wanted.items()), strict=True))
     missing = [digest for digest, repository in found.items() if repository is None]
     if missing:

@@ -2,13 +2,16 @@
 
 No name is set before all content of every image is at the target. Every blob is hashed while it is sent; blobs that the target
 already has are not read.
+
+A registry may be 100 ms away. So what is small is sent in width (``limits.AT_A_TIME``), large blobs a few at a time, and names are
+set in width too, all of them after everything else. In stores on this machine names are set one after the other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from airgap.admission.closure import Closure, referrers_index
@@ -24,24 +27,29 @@ from airgap.importer.signing import (
     site_signatures,
     write_lookaside,
 )
+from airgap.limits import SMALL_BLOB
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import REFERRER, REFERRERS_TAG, digest_tag, without_option
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Reader, Referring, Target
+from airgap.oci.stores import Foretelling, Reader, Referring, Target, width
 from airgap.oci.verify import VerifiedReader, WatchedReader
 from airgap.progress import Progress
 from airgap.text import printable
 from airgap.work import Pool, cores
+
+#: Seconds for names that are being set when the command is interrupted; a registry that does not answer is not waited for longer.
+_LAST_NAMES = 10.0
 
 
 @dataclass
 class Loaded:
     """What a load did, in bytes and blobs. ``mounted`` blobs came from another repository; ``rebuilt`` ones were sent, too.
 
-    ``dropped_signatures`` were carried but are not signatures: they would have spoiled the good ones beside them.
+    ``dropped_signatures`` were carried but are not signatures: they would have spoiled the good ones beside them. ``attached`` has
+    the tags of attachments that were set or found to be right.
     """
 
     sent: int = 0
@@ -50,6 +58,7 @@ class Loaded:
     mounted_blobs: int = 0
     rebuilt_blobs: int = 0
     dropped_signatures: int = 0
+    attached: dict[Reference, Digest] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, name: str, size: int = 0) -> None:
@@ -69,6 +78,7 @@ def load(
     threads: int = 4,
     signing: SiteSigning | None = None,
     held: Mapping[Digest, Repository] | None = None,
+    new: Collection[Repository] = (),
 ) -> Loaded:
     """Load every image, then set the names.
 
@@ -82,21 +92,26 @@ def load(
         threads: blobs sent at a time.
         signing: the signatures that the site adds.
         held: where at the target the blobs are that the bundle does not carry (``held.locate``).
+        new: repositories into which nobody has imported before: what is small is sent there unasked.
 
     Raises:
         Damaged: a blob on the media does not match the catalog; no name was changed.
         RegistryError, MediaError: the target failed; no name was changed unless it failed while names were being set.
     """
     placed = [(closure, destinations[closure.image.reference]) for closure in closures]
-    with Pool(threads, "load") as pool:
-        loader = _Loader(store, target, progress, pool, threads, signing or SiteSigning(), held or {})
+    far = isinstance(target, Foretelling)
+    with Pool(width(target, threads), "load") as pool:
+        loader = _Loader(store, target, progress, pool, threads, signing or SiteSigning(), held or {}, frozenset(new), far)
         loader.blobs(placed)
         loader.manifests(placed)
     still()
-    loader.links(placed)
-    loader.signatures(placed)
-    still()
-    loader.tags(placed)
+    # who is interrupted waits for the names that are being set: nobody else should have the turn before
+    with Pool(width(target, 1), "names", patient=_LAST_NAMES) as pool:
+        loader.pool = pool
+        loader.links(placed)
+        loader.signatures(placed)
+        still()
+        loader.tags(placed)
     target.commit()
     return loader.loaded
 
@@ -106,12 +121,15 @@ class _Loader:
     _store: BundleStore
     _target: Target
     _progress: Progress
-    _pool: Pool
+    pool: Pool
     _threads: int
     _signing: SiteSigning
     _held: Mapping[Digest, Repository]
+    _new: Collection[Repository]
+    _far: bool
 
     def __post_init__(self) -> None:
+        self._streams = threading.Semaphore(max(1, self._threads))
         # rebuilding takes a core and memory, sending takes neither
         self._rebuilding = threading.Semaphore(max(1, min(self._threads, cores())))
         self._owners: dict[Digest, Reference] = {}  # an image that each blob is for
@@ -125,34 +143,51 @@ class _Loader:
                 self._owners.setdefault(blob.digest, destination)
         self._progress.stage("loading", sum(blob.size for blob, _ in wanted.values()), len(wanted), "blob")
         in_media_order = sorted(wanted.values(), key=lambda item: self._place(item[0].digest))
-        self._pool.each(self._blob, in_media_order)
+        tasks = (_Task(blob, tuple(places), _Told(self._progress, blob.size, len(places))) for blob, places in in_media_order)
+        self.pool.walk(self._blob, tasks)
 
     def _place(self, digest: Digest) -> tuple[Extent, ...]:
         """The place of the bytes that a blob is read from (its patch if patched), for media order; held blobs come first."""
         blob = self._store.catalog.blobs[digest]
         return self._store.catalog.blobs[blob.patch.blob].extents if blob.patch else blob.extents
 
-    def _blob(self, item: tuple[Descriptor, Iterable[Repository]]) -> None:
-        """One blob into every repository that needs it: there already, mounted from one that has it, or sent."""
-        blob, repositories = item
+    def _blob(self, task: _Task) -> list[_Task]:
+        """One blob into the first repository that needs it; the others can be done at the same time once one has it."""
+        blob = task.blob
         extents = self._place(blob.digest)
         volume = f"volume {extents[0].volume} of {len(self._store.catalog.volumes)}" if extents else ""
         self._progress.at(str(self._owners[blob.digest]), volume)
-        told = _Told(self._progress, blob.size)
-        holder = self._held.get(blob.digest)
-        for repository in repositories:
-            if self._target.has(repository, blob):
-                self.loaded.count("present_blobs")
-            elif holder is not None and self._target.mount(repository, blob, holder):
-                self.loaded.count("mounted_blobs")
-            else:
-                self._send(repository, blob, told)
-            holder = holder or repository
-        told.rest()
+        holder = task.holder or self._held.get(blob.digest)
+        first, *others = task.repositories
+        self._provide(first, blob, holder, task.told)
+        task.told.placed()
+        return [replace(task, repositories=(one,), holder=holder or first) for one in others]
+
+    def _provide(self, repository: Repository, blob: Descriptor, holder: Repository | None, told: _Told) -> None:
+        """There already, mounted from a repository that has it, or sent."""
+        if self._is_there(repository, blob, holder):
+            self.loaded.count("present_blobs")
+        elif holder is not None and self._target.mount(repository, blob, holder):
+            self.loaded.count("mounted_blobs")
+        else:
+            self._send(repository, blob, told)
+
+    def _is_there(self, repository: Repository, blob: Descriptor, holder: Repository | None) -> bool:
+        """Whether a blob is known to be there; elsewhere that is not asked where the answer would spare nothing."""
+        if self._far and holder is not None:
+            return repository == holder  # what has it elsewhere is asked to mount it, which is no more than a question
+        if self._far and blob.size <= SMALL_BLOB and repository in self._new:
+            return False
+        return self._target.has(repository, blob)
 
     def _send(self, repository: Repository, blob: Descriptor, told: _Told) -> None:
         rebuilt = self._store.catalog.blobs[blob.digest].patch is not None
-        with self._rebuilding if rebuilt else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            if blob.size > SMALL_BLOB:
+                stack.enter_context(self._streams)
+                self.pool.check()
+            if rebuilt:
+                stack.enter_context(self._rebuilding)
             self._target.write(repository, blob, lambda: self._open(blob, told))
         self.loaded.count("sent_blobs", blob.size)
         if rebuilt:
@@ -162,7 +197,7 @@ class _Loader:
         reader = VerifiedReader(self._store.open_blob(blob.digest), blob, self._store.place(blob.digest))
 
         def watch(count: int) -> None:
-            self._pool.check()
+            self.pool.check()
             told.read(count)
 
         return WatchedReader(reader, watch)
@@ -180,7 +215,7 @@ class _Loader:
             height = self._height(digest, closure, heights)
             by_height.setdefault(height, []).append((repository, digest, closure))
         for height in sorted(by_height):
-            self._pool.each(self._manifest, by_height[height])
+            self.pool.each(self._manifest, by_height[height])
 
     def _height(self, digest: Digest, closure: Closure, known: dict[Digest, int]) -> int:
         """0 for an image, one more than the highest child for an index."""
@@ -195,7 +230,7 @@ class _Loader:
         repository, digest, closure = item
         self._progress.at(str(repository))
         manifest = self._read(digest, closure)
-        with _optional(_kind_of(digest, closure), manifest, closure):
+        with _optional(lambda: _kind_of(digest, closure), manifest, closure):
             self._target.put_manifest(repository, manifest)
         self._progress.advance(0, 1)
 
@@ -204,18 +239,21 @@ class _Loader:
 
     def links(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """Link referrers to their subjects, in every repository they were loaded into."""
-        self._progress.stage("linking referrers", 0, len(placed))
-        done: set[tuple[Repository, Digest]] = set()
         names = {(destination.repository, destination.tag) for _, destination in placed}
+        wanted: dict[tuple[Repository, Digest], tuple[Closure, Reference]] = {}
         for closure, destination in placed:
-            self._progress.at(str(destination))
             for subject in dict.fromkeys(a.subject for a in closure.attachments if a.kind in (REFERRER, REFERRERS_TAG)):
-                if (destination.repository, subject) not in done:
-                    done.add((destination.repository, subject))
-                    is_free = (destination.repository, digest_tag(subject)) not in names
-                    with _optional(REFERRER, subject, closure):
-                        self._link(closure, destination.repository, subject, is_free)
+                wanted.setdefault((destination.repository, subject), (closure, destination))
+        self._progress.stage("linking referrers", 0, len(wanted), "manifest")
+
+        def link(item: tuple[tuple[Repository, Digest], tuple[Closure, Reference]]) -> None:
+            (repository, subject), (closure, destination) = item
+            self._progress.at(str(destination))
+            with _optional(lambda: REFERRER, subject, closure):
+                self._link(closure, repository, subject, (repository, digest_tag(subject)) not in names)
             self._progress.advance(0, 1)
+
+        self.pool.each(link, wanted.items())
 
     def _link(self, closure: Closure, repository: Repository, subject: Digest, is_free: bool) -> None:
         found = [a.descriptor.digest for a in closure.attachments if a.kind == REFERRER and a.subject == subject]
@@ -250,40 +288,71 @@ class _Loader:
                 merged.setdefault(signature_tag(destination, digest), (None, []))[1].extend(added)
             self.loaded.dropped_signatures += write_lookaside(self._store, closure, destination, self._signing)
         self._progress.stage("writing signatures", 0, len(merged) + len(plain), "tag")
-        for reference, (ours, site) in merged.items():
-            with _optional(kinds.get(reference), reference):
-                put_signature_tag(self._target, reference, ours, site)
+
+        def merge(item: tuple[Reference, tuple[Manifest | None, list[CosignSignature]]]) -> None:
+            reference, (ours, site) = item
+            with _optional(lambda: kinds.get(reference), reference):
+                found = put_signature_tag(self._target, reference, ours, site)
+                self.loaded.attached |= {reference: found} if found else {}
             self._progress.advance(0, 1)
-        for reference, manifest in plain.items():
-            with _optional(kinds.get(reference), reference):
+
+        def put(item: tuple[Reference, Manifest]) -> None:
+            reference, manifest = item
+            with _optional(lambda: kinds.get(reference), reference):
                 self._target.tag(reference, manifest)
+            self.loaded.attached[reference] = manifest.digest
             self._progress.advance(0, 1)
+
+        self.pool.each(merge, merged.items())
+        self.pool.each(put, plain.items())
 
     def tags(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         """Set the names of the images, last."""
         self._progress.stage("tagging", 0, len(placed))
-        for closure, destination in placed:
+
+        def tag(item: tuple[Closure, Reference]) -> None:
+            closure, destination = item
             self._progress.at(str(destination))
             self._target.tag(destination, self._read(closure.root.digest, closure))
             self._progress.advance(0, 1)
+
+        self.pool.each(tag, placed)
 
 
 class _Told:
     """What the progress knows of one blob: each byte as it is sent, once, in however many tries and to however many places."""
 
-    def __init__(self, progress: Progress, size: int) -> None:
+    def __init__(self, progress: Progress, size: int, places: int) -> None:
         self._progress = progress
+        self._guard = threading.Lock()
         self._left = size
+        self._places = places
 
     def read(self, count: int) -> None:
         """Some bytes were read."""
-        count = min(count, self._left)
-        self._left -= count
+        with self._guard:
+            count = min(count, self._left)
+            self._left -= count
         self._progress.advance(count)
 
-    def rest(self) -> None:
-        """The blob is there."""
-        self._progress.advance(self._left, 1)
+    def placed(self) -> None:
+        """The blob is in one more place."""
+        with self._guard:
+            self._places -= 1
+            left, ended = (0, 0) if self._places else (self._left, 1)
+            self._left -= left
+        if ended:
+            self._progress.advance(left, ended)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A blob, the repositories that still need it, and one that has it by now."""
+
+    blob: Descriptor
+    repositories: tuple[Repository, ...]
+    told: _Told
+    holder: Repository | None = None
 
 
 def _kind_of(digest: Digest, closure: Closure) -> str | None:
@@ -294,12 +363,14 @@ def _kind_of(digest: Digest, closure: Closure) -> str | None:
 
 
 @contextlib.contextmanager
-def _optional(kind: str | None, what: Manifest | Digest | Reference, closure: Closure | None = None) -> Iterator[None]:
+def _optional(
+    kind_of: Callable[[], str | None], what: Manifest | Digest | Reference, closure: Closure | None = None
+) -> Iterator[None]:
     """Whatever the target does not take of an attachment, the images can be loaded without it: say how."""
     try:
         yield
     except NotTaken as error:
-        if kind is not None:
+        if (kind := kind_of()) is not None:
             shown = f"{what.digest} ({what.descriptor.artifact_type})" if isinstance(what, Manifest) else str(what)
             owner = f" of {closure.image.reference}" if closure is not None else ""
             error.where = f"{kind} {printable(shown, 300)}{owner}: {error.where}"

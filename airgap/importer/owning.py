@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from airgap.admission.closure import Closure
 from airgap.errors import UsageError
 from airgap.naming.mapping import RegistryTarget, TargetSpec
-from airgap.oci.reference import Reference
-from airgap.oci.stores import Target
+from airgap.oci.reference import Reference, Repository
+from airgap.oci.stores import Target, width
 from airgap.state import State
 from airgap.text import listing
 from airgap.work import Pool
@@ -53,6 +53,13 @@ def claim_places(names: Mapping[Reference, Reference], spec: TargetSpec, state: 
         raise _belongs({place: (owner, wanted[place]) for place, owner in owners.items()})
 
 
+def unclaimed(names: Mapping[Reference, Reference], spec: TargetSpec, state: State) -> frozenset[Repository]:
+    """The repositories at the target into which no import of this site has begun to write anything."""
+    wanted = _places(names, spec)
+    free = wanted.keys() - state.owners(wanted).keys()
+    return frozenset(one.repository for one in names.values() if str(one.repository) in free)
+
+
 def check_keeping_tags(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target, threads: int) -> None:
     """Refuse to move a tag for an image that is listed by digest alone, if the tag already refers to another image.
 
@@ -61,7 +68,7 @@ def check_keeping_tags(closures: Sequence[Closure], names: Mapping[Reference, Re
     """
     made = [(names[c.image.reference], c.root.digest) for c in closures if c.image.reference.tag is None]
     tagged = [(name, root) for name, root in made if name.tag is not None]
-    with Pool(threads, "tags") as pool:
+    with Pool(width(target, threads), "tags") as pool:
         standing = pool.map(lambda item: target.resolve(item[0]), tagged)
     for (name, root), now in zip(tagged, standing, strict=True):
         if now not in (None, root):

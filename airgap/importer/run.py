@@ -25,7 +25,7 @@ from airgap.importer.deep import Rebuilt, rebuild_all
 from airgap.importer.fitting import check_fits
 from airgap.importer.held import locate, require_codecs
 from airgap.importer.load import Loaded, load
-from airgap.importer.owning import check_keeping_tags, check_places, claim_places
+from airgap.importer.owning import check_keeping_tags, check_places, claim_places, unclaimed
 from airgap.importer.signing import SiteSigning
 from airgap.naming.mapping import FileTarget, TargetSpec, destinations, tagged_name, visible
 from airgap.oci import strictjson
@@ -33,7 +33,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.image import LOOKASIDE, counts
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Appearing, Limited, Target
+from airgap.oci.stores import Appearing, Limited, Reader, Target, width
 from airgap.progress import Progress
 from airgap.state import KnownName, State, Turn
 from airgap.text import listing, plural
@@ -177,7 +177,7 @@ def load_bundle(
             state.keep_expiry(digest, catalog.expires)
             state.record_repeat(catalog.stream, catalog.serial, digest, memory, reason, floor)
             if not state.generations.knows(str(spec), catalog.stream, catalog.serial):
-                _remember_generation(found, spec, target, terms, state, digest, signing)
+                _remember_generation(found, spec, target, terms, state, digest, signing, None)
             return done
         work = _work(catalog, digest, memory, closures, names)
         if _is_done(target, state, work):  # by a run that died before it was remembered
@@ -185,11 +185,13 @@ def load_bundle(
         else:
             held = _hold(opened, closures, names, spec, target, terms, state)
             check_keeping_tags(closures, names, target, terms.threads)
+            new = unclaimed(names, spec, state)
             claim_places(names, spec, state, replace=terms.replace_names)
             still = partial(turn.check, spec.exclusive_place)
-            loaded = load(_completed(opened, held, target), closures, names, target, progress, still, terms.threads, signing, held)
+            store = _completed(opened, held, target)
+            loaded = load(store, closures, names, target, progress, still, terms.threads, signing, held, new)
             not_held = tuple(target.left_out) if isinstance(target, Limited) else ()
-        _remember_generation(found, spec, target, terms, state, digest, signing)
+        _remember_generation(found, spec, target, terms, state, digest, signing, loaded)
     outcome = f"loaded {plural(len(closures), 'image')}"
     tagged = sum(source.tag is None and name.tag is not None for source, name in names.items())
     outcome += f", {tagged} by digest alone with a tag" if tagged else ""
@@ -283,11 +285,13 @@ def _remember_generation(
     state: State,
     digest: Digest,
     signing: SiteSigning | None,
+    loaded: Loaded | None,
 ) -> None:
     """A target that every import creates anew can be neither pruned nor rolled back."""
     if not isinstance(spec, FileTarget):
         catalog = found.opened.catalog
-        rows = brought(found.closures, found.names, found.opened.judgements, target, signing, terms.threads)
+        attached = loaded.attached if loaded else {}
+        rows = brought(found.closures, found.names, found.opened.judgements, target, signing, terms.threads, attached)
         state.record_generation(str(spec), catalog.stream, catalog.serial, digest, rows)
 
 
@@ -313,9 +317,11 @@ def _hold(
 def _completed(opened: Whole, held: Mapping[Digest, Repository], target: Target) -> BundleStore:
     """The bundle's content; what it does not carry is read at the destination."""
     blobs = opened.catalog.blobs
-    return BundleStore(
-        opened.catalog, opened.volumes, lambda digest: target.open(held[digest], Descriptor("", digest, blobs[digest].size))
-    )
+
+    def outside(digest: Digest) -> Reader:
+        return target.open(held[digest], Descriptor("", digest, blobs[digest].size))
+
+    return BundleStore(opened.catalog, opened.volumes, outside, opened.store.kept)
 
 
 def _progress_so_far(catalog: Catalog, state: State) -> str:
@@ -352,12 +358,13 @@ def memory_key(spec: TargetSpec, terms: Terms, signing: SiteSigning | None) -> s
 
 def _all_there(closures: Sequence[Closure], names: Mapping[Reference, Reference], target: Target, threads: int) -> bool:
     """Whether every name at the target already refers to this bundle's image, and no blob has been lost there."""
-    if any(target.resolve(visible(names[closure.image.reference])) != closure.root.digest for closure in closures):
-        return False
-    if isinstance(target, Limited):  # these appear whole or not at all, and do not look into what an earlier run made
-        return True
-    wanted = {(names[closure.image.reference].repository, blob) for closure in closures for blob in closure.blobs.values()}
-    with Pool(threads, "there") as pool:
+    roots = {visible(names[closure.image.reference]): closure.root.digest for closure in closures}
+    with Pool(width(target, threads), "there") as pool:
+        if not all(pool.unordered(lambda item: target.resolve(item[0]) == item[1], roots.items())):
+            return False
+        if isinstance(target, Limited):  # these appear whole or not at all, and do not look into what an earlier run made
+            return True
+        wanted = {(names[closure.image.reference].repository, blob) for closure in closures for blob in closure.blobs.values()}
         return all(pool.unordered(lambda item: target.has(*item), wanted))
 
 

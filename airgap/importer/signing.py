@@ -82,10 +82,15 @@ def site_signatures(
     return made
 
 
-def put_signature_tag(target: Target, reference: Reference, ours: Manifest | None, added: Sequence[cosign.CosignSignature]) -> None:
+def put_signature_tag(
+    target: Target, reference: Reference, ours: Manifest | None, added: Sequence[cosign.CosignSignature]
+) -> Digest | None:
     """Merge into a signature tag what it has, what the bundle brings (``ours``, already stored) and what the site adds.
 
     If the tag is new and the site adds nothing, the bundle's manifest is tagged unchanged, with its own digest.
+
+    Returns:
+        What the tag refers to in the end.
 
     Raises:
         NotTaken: the tag exists and is not a list of signatures; it is not replaced.
@@ -99,12 +104,14 @@ def put_signature_tag(target: Target, reference: Reference, ours: Manifest | Non
     site = cosign.missing([*brought, *found], (signature.descriptor for signature in added))
     if ours is not None and not site and not cosign.missing(brought, found):
         target.tag(reference, ours)
-    elif fresh := [*cosign.missing(found, brought), *site]:
+        return ours.digest
+    if fresh := [*cosign.missing(found, brought), *site]:
         contents = {signature.descriptor.digest: signature.payload for signature in added}
-        _put_merged(target, reference, [*found, *fresh], contents)
+        return _put_merged(target, reference, [*found, *fresh], contents)
+    return now
 
 
-def _put_merged(target: Target, reference: Reference, layers: Sequence[Descriptor], contents: dict[Digest, bytes]) -> None:
+def _put_merged(target: Target, reference: Reference, layers: Sequence[Descriptor], contents: dict[Digest, bytes]) -> Digest:
     """Rewrite the whole list; payloads that are not at the target yet are in ``contents``."""
     manifest, config = cosign.manifest(layers)
     written = {manifest.config.digest: config, **contents} if manifest.config else contents
@@ -114,6 +121,7 @@ def _put_merged(target: Target, reference: Reference, layers: Sequence[Descripto
             _write(target, reference, descriptor, content)
     target.put_manifest(reference.repository, manifest)
     target.tag(reference, manifest)
+    return manifest.digest
 
 
 def signature_tag(destination: Reference, digest: Digest) -> Reference:

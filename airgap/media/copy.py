@@ -86,7 +86,7 @@ def copy(one: Survey, tasks: Sequence[Task], progress: Progress) -> list[Copied]
         devices.setdefault(task.dest.stat().st_dev, []).append(task)
     documents_of = _Documents(one)
 
-    with Pool(len(devices), "disk", patient=True) as pool:  # what they hold open on a disk is closed
+    with Pool(len(devices), "disk", patient=None) as pool:  # what they hold open on a disk is closed
         watched = pool.watched(progress)
 
         def work(queue: Sequence[Task]) -> list[Copied] | AirgapError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from airgap.errors import AirgapError, Damaged
+from airgap.limits import AT_A_TIME
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
@@ -99,7 +100,10 @@ class Target(Protocol):
         """As ``Source.open``: what is there already, from which other blobs can be made."""
 
     def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:
-        """Make a blob of ``origin`` visible in ``repository`` without sending it; False when it must be sent."""
+        """Make a blob of ``origin`` visible in ``repository`` without sending it; True also if it is there already.
+
+        False when it must be sent, by ``write`` and next: a registry may have begun to wait for it.
+        """
 
     def write(self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader]) -> None:
         """Store one blob; ``opener`` gives a verifying reader and may be called again for a retry."""
@@ -166,6 +170,11 @@ class Foretelling(Protocol):
 
     def foretell(self, reference: Reference) -> Outlook:
         """Predict what writing an image under this name would do."""
+
+
+def width(target: Target, threads: int) -> int:
+    """How many questions a target is asked at a time: one elsewhere takes its time for each, one here takes ours."""
+    return max(threads, AT_A_TIME) if isinstance(target, Foretelling) else threads
 
 
 @runtime_checkable

@@ -29,6 +29,8 @@ PAGE = 1000
 MAX_PAGES = 10_000
 MAX_NAMES = 1_000_000
 MAX_PAGE = 32 * 1024 * 1024
+#: A first page with fewer names and without a link is all there is: who cuts lists silently does it at 50 names or more.
+_SHORT = 25
 _MAX_LINK = 8192
 # RFC 8288 section 3: each target in angle brackets, then its parameters.
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
@@ -90,15 +92,19 @@ class Listing:
             yield name
 
     def few_tags(self, repository: Repository) -> frozenset[str] | None:
-        """All tags, as the registry spells them; None when they take more than two pages. Raises ``RegistryError``."""
-        return self._pages_of_tags(repository).few(2)
+        """All tags, as the registry spells them; None when they take more than two pages. Raises ``RegistryError``, and soon: this
+        list spares questions, and waiting for it may take longer than they do."""
+        return self._pages_of_tags(repository, retries=1).few(2)
 
     def first_tags(self, repository: Repository) -> tuple[str, ...]:
         """As ``RegistryStore.first_tags``."""
         return self._pages_of_tags(repository).first()
 
-    def _pages_of_tags(self, repository: Repository) -> _Pages:
-        return _Pages(self._transport, lambda path: Call("GET", repository, path), "tags/list", "tags", str(repository))
+    def _pages_of_tags(self, repository: Repository, retries: int | None = None) -> _Pages:
+        def call(path: str) -> Call:
+            return Call("GET", repository, path, retries=retries)
+
+        return _Pages(self._transport, call, "tags/list", "tags", str(repository))
 
 
 @dataclass(frozen=True)
@@ -145,8 +151,11 @@ class _Pages:
 
     def few(self, pages: int) -> frozenset[str] | None:
         """All names if they stand on so many pages; None if there are more."""
+        first = self._first()
+        if first.following is None and len(first.names) < _SHORT:
+            return frozenset(first.names)
         found: set[str] = set()
-        page: _Page | None = self._first()
+        page: _Page | None = first
         while page is not None:
             pages -= bool(page.names)
             if pages < 0:

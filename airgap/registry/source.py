@@ -173,11 +173,12 @@ class RegistrySource:
     def _ask(self, call: Call) -> Answer:
         """A question that needs no more than the right to pull; where even that is refused, ask as somebody who may push:
         a repository that does not exist yet is nothing that anybody could have the right to pull from."""
-        answer = self._transport.call(call)
-        if answer.status in (401, 403) and answer.own:
-            answer.finish()
-            answer = self._transport.call(replace(call, actions=PUSH))
-        return answer
+        with self._transport.slots.held(call.host):
+            answer = self._transport.call(call)
+            if answer.status in (401, 403) and answer.own:
+                answer.finish()
+                answer = self._transport.call(replace(call, actions=PUSH))
+            return answer
 
     def _head_manifest(self, repository: Repository, selector: str) -> Digest | None:
         call = Call("HEAD", repository, f"manifests/{selector}", headers=_ACCEPT)

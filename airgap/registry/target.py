@@ -32,10 +32,26 @@ class RegistryWriter(RegistrySource):
         super().__init__(options)
         self._uploader = Uploader(self._transport)
         self._links = Links(self, self.tag)
+        self._reluctant: set[str] = set()
 
     def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:
-        """As ``Target.mount``; only within one registry."""
-        return self._uploader.mount(repository, descriptor.digest, origin)
+        """As ``Target.mount``; only within one registry.
+
+        Whether the blob is there already is asked only of a registry that did not mount: first the attempt, which mostly is all
+        it takes, and the question first at a host that has refused an attempt before.
+        """
+        if origin.host != repository.host or origin == repository:
+            return False
+        reluctant = repository.host in self._reluctant
+        if reluctant and self.has(repository, descriptor):
+            return True
+        if self._uploader.mount(repository, descriptor, origin):
+            return True
+        self._reluctant.add(repository.host)
+        if reluctant or not self.has(repository, descriptor):
+            return False
+        self._uploader.forget(repository, descriptor)
+        return True
 
     def write(self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader]) -> None:
         """As ``Target.write``: streamed in one piece; nothing is stored when the reader raises.
@@ -51,13 +67,15 @@ class RegistryWriter(RegistrySource):
         Raises:
             RegistryError: the registry does not take it, with its own words.
         """
-        self._put(repository, manifest.digest, manifest, lambda: self.has_manifest(repository, manifest.digest))
+        with self._transport.slots.held(repository.host):
+            self._put(repository, manifest.digest, manifest, lambda: self.has_manifest(repository, manifest.digest))
 
     def tag(self, reference: Reference, manifest: Manifest) -> None:
         """As ``Target.tag``; nothing to do for a reference without a tag."""
         if reference.tag is not None:
             tagged = reference.repository.tagged(reference.tag)
-            self._put(reference.repository, reference.tag, manifest, lambda: self.resolve(tagged) == manifest.digest)
+            with self._transport.slots.held(tagged.repository.host):
+                self._put(tagged.repository, reference.tag, manifest, lambda: self.resolve(tagged) == manifest.digest)
 
     def commit(self) -> None:
         """As ``Target.commit``: tags are visible at once in a registry."""

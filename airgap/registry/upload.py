@@ -36,35 +36,40 @@ class Uploader:
         self._transport = transport
         self._sizes = BodySizes()
         self._chunks = ChunkedUploader(transport, self._sizes, self._start)
+        self._begun: dict[tuple[Repository, Digest], str] = {}
 
-    def mount(self, repository: Repository, digest: Digest, origin: Repository) -> bool:
+    def mount(self, repository: Repository, descriptor: Descriptor, origin: Repository) -> bool:
         """Ask the registry to link a blob of another of its repositories; False when it must be sent.
+
+        Whoever does not link it has opened an upload session in place of that, which :meth:`write` then uses, or :meth:`forget`
+        gives back.
 
         Raises:
             RegistryError: the network failed.
         """
-        if origin.host != repository.host or origin == repository:
-            return False
-        query = urlencode({"mount": digest, "from": origin.path})
-        answer = self._transport.call(
-            Call(
-                "POST",
-                repository,
-                f"blobs/uploads/?{query}",
-                PUSH,
-                headers={"Content-Length": "0"},
-                also=(scope(origin.path, "pull"),),
-            )
+        query = urlencode({"mount": descriptor.digest, "from": origin.path})
+        call = Call(
+            "POST",
+            repository,
+            f"blobs/uploads/?{query}",
+            PUSH,
+            headers={"Content-Length": "0"},
+            also=(scope(origin.path, "pull"),),
         )
-        if answer.status == 202:
-            session = redirect_target(answer)
+        with self._transport.slots.held(repository.host):
+            answer = self._transport.call(call)
+            if answer.status == 202:
+                self._begun[repository, descriptor.digest] = self._session(repository, answer)
+                return False
+            if answer.status >= 500:
+                raise refusal(answer)
             answer.finish()
+            return answer.status == 201
+
+    def forget(self, repository: Repository, descriptor: Descriptor) -> None:
+        """A blob need not be sent after all."""
+        if session := self._begun.pop((repository, descriptor.digest), None):
             self._cancel(repository, session)
-            return False
-        if answer.status >= 500:
-            raise refusal(answer)
-        answer.finish()
-        return answer.status == 201
 
     def write(
         self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader], arrived: Callable[[], bool]
@@ -103,7 +108,7 @@ class Uploader:
         last = attempt == self._transport.options.retries + waiting.count
         reader = opener()
         try:
-            session = self._start(repository)
+            session = self._begun.pop((repository, descriptor.digest), None) or self._start(repository)
             call = self._put(repository, descriptor, session)
             try:
                 answer = self._transport.once(replace(call, body=_Body(reader, descriptor, self._transport.options.bucket)))
@@ -132,6 +137,7 @@ class Uploader:
         self, repository: Repository, descriptor: Descriptor, opener: Callable[[], Reader], why: RegistryError | None
     ) -> None:
         """Send a blob for which one request is not enough; ``why`` is what the registry said to that."""
+        self.forget(repository, descriptor)
         if why is not None:
             self._transport.options.say(
                 f"registry {repository.host} refuses requests of {human_size(descriptor.size)}: sending smaller pieces"
@@ -167,6 +173,9 @@ class Uploader:
         answer = self._transport.call(Call("POST", repository, "blobs/uploads/", PUSH, headers={"Content-Length": "0"}))
         if answer.status not in (201, 202):
             raise refusal(answer, "the registry does not accept an upload")
+        return self._session(repository, answer)
+
+    def _session(self, repository: Repository, answer: Answer) -> str:
         session = redirect_target(answer)
         self._sizes.at_least(repository.host, answer.header("OCI-Chunk-Min-Length"))
         answer.finish()

@@ -140,7 +140,7 @@ KEYS: Keys = {
     "message": ("text", "the event in words"),
     "mode": ("text", "by whose signatures hosts pull"),
     "moment": ("number", "order of a generation among the imports and rollbacks of its target"),
-    "mounted_blobs": ("number", "blobs that the registry took from another repository of its own"),
+    "mounted_blobs": ("number", "blobs that the registry took from another of its repositories, or had there already"),
     "moved": ("objects", "images whose digest differs"),
     "moved_names": ("objects", "names that the rollback moved"),
     "name": ("text", "name of what the object is about: a file, a name at the target, a side of a comparison, a schema"),

@@ -19,28 +19,30 @@ class Measured:
         peak_rss: bytes; the largest of its processes. Never below this process's own size (about 25 MB): a child counts its
             parent's resident pages at the moment of exec.
         written: bytes that its processes handed to file systems.
+        cpu: seconds that its processes computed, their own children included.
     """
 
     wall: float
     settle: float
     peak_rss: int
     written: int
+    cpu: float
 
 
 def measure(commands: list[list[str]], environment: dict[str, str] | None = None) -> Measured:
     """Run commands and stop the benchmark with their words when one fails. The disks are quiet before and after."""
     os.sync()
-    peak = written = 0
+    peak, written, cpu = 0, 0, 0.0
     start = time.monotonic()
     for command in commands:
-        rss, size = _run(command, {**os.environ, **(environment or {})})
-        peak, written = max(peak, rss), written + size
+        rss, size, seconds = _run(command, {**os.environ, **(environment or {})})
+        peak, written, cpu = max(peak, rss), written + size, cpu + seconds
     wall = time.monotonic() - start
     os.sync()
-    return Measured(wall, time.monotonic() - start - wall, peak, written)
+    return Measured(wall, time.monotonic() - start - wall, peak, written, cpu)
 
 
-def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
+def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int, float]:
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     written = _written(process.pid)
@@ -48,7 +50,7 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"bench: exit code {process.returncode} from: {' '.join(command)}")
-    return usage.ru_maxrss * 1024, written
+    return usage.ru_maxrss * 1024, written, usage.ru_utime + usage.ru_stime
 
 
 def _written(pid: int) -> int:

@@ -140,12 +140,14 @@ def test_blob_is_mounted_from_another_repository(store: RegistryStore, repositor
     assert store.has(other, descriptor)
 
 
-def test_missing_blob_is_not_mounted_and_leaves_no_session(
+def test_missing_blob_is_not_mounted_and_its_session_takes_the_blob(
     store: RegistryStore, repository: Repository, registry: DockerRegistry
 ) -> None:
     other = Repository(repository.host, f"{repository.path}/other")
     assert store.mount(other, blob(b"nowhere"), repository) is False
     assert not store.has(other, blob(b"nowhere"))
+    store.write(other, blob(b"nowhere"), lambda: BytesReader(b"nowhere", 0))
+    assert store.has(other, blob(b"nowhere"))
     assert list((registry.root / "data" / "docker/registry/v2/repositories" / other.path).rglob("_uploads/*/data")) == []
 
 

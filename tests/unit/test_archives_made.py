@@ -10,6 +10,7 @@ import pytest
 
 from airgap.archives.made import CHART_CONFIG, CHART_LAYER, CHART_PROVENANCE, FILE_TYPE, TITLE, chart_artifact, file_artifact
 from airgap.errors import Lacking, Refused, UsageError
+from airgap.layout.index import NAMELESS
 from airgap.lists import parse_list
 from airgap.lists.placed import by_name
 from airgap.oci import media
@@ -17,7 +18,6 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.oci.verify import read_all
-from airgap.sources.places import NAMELESS
 from airgap.sources.taking import named_files
 
 CHART_YAML = b"apiVersion: v2\nname: web\nversion: 1.4.0\ndeprecated: false\nkeywords: [a, '1']\nannotations: {x: null}\n"

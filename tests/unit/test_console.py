@@ -158,8 +158,8 @@ def test_a_log_has_a_line_at_least_every_half_minute_while_work_is_done(
             silent_work()
             shown = terminal.shown()
     lines = shown.splitlines()
-    assert len(lines) == 15
-    assert lines[0] == "airgap: resolving: 2 %, 20 of 1000 images, 1.0/s, 16:20 left, quay.io/team/app:19"
+    assert len(lines) == 20
+    assert lines[0] == "airgap: resolving: 1 %, 15 of 1000 images, 1.0/s, 16:25 left, quay.io/team/app:14"
     assert "\x1b" not in shown
     assert "\r" not in shown
 
@@ -171,8 +171,21 @@ def test_a_step_that_tells_nothing_is_not_silent_either(capsys: pytest.CaptureFi
     for _ in range(60):
         clock.now += 1
         console.tick()
-    times = ("0:20", "0:40", "1:00")
+    times = ("0:15", "0:30", "0:45", "1:00")
     assert capsys.readouterr().err.splitlines() == [f"airgap: flushing to the disk: for {time}" for time in times]
+
+
+def test_many_short_steps_are_not_silent_either(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    console = Console(clock=clock)
+    for number in range(20):
+        console.stage(f"step {number}", 0)
+        for _ in range(5):
+            clock.now += 1
+            console.tick()
+    assert [line.partition(": for")[0] for line in capsys.readouterr().err.splitlines()] == [
+        f"airgap: step {number}" for number in (2, 5, 8, 11, 14, 17)
+    ]
 
 
 def test_quiet_leaves_out_progress_and_what_is_about_each_image(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,8 +40,8 @@ def registry(tags: Callable[[Request], Reply]) -> Callable[[Request], Reply]:
     return answer
 
 
-def source_of() -> MirroredSource:
-    return MirroredSource(RegistryOptions(sleep=lambda _: None, credentials=CredentialStore(), timeout=10.0))
+def source_of(sleep: Callable[[float], None] = lambda _: None) -> MirroredSource:
+    return MirroredSource(RegistryOptions(sleep=sleep, credentials=CredentialStore(), timeout=10.0))
 
 
 def listed(*names: str) -> Callable[[Request], Reply]:
@@ -73,13 +73,45 @@ def test_a_tag_of_a_digest_that_the_list_lacks_is_not_asked_for() -> None:
             with pytest.raises(NotFound):
                 source.manifest(place, f"{TAG}{suffix}")
         assert source.referrers(place, SUBJECT).tagged == ()
-        assert (asked(server, "/manifests/"), asked(server, "/tags/list"), asked(server, "/referrers/")) == (0, 2, 1)
+        assert (asked(server, "/manifests/"), asked(server, "/tags/list"), asked(server, "/referrers/")) == (0, 1, 1)
         assert source.manifest(place, "never-listed").raw == RAW, "of other tags the registry is asked whatever its list says"
 
 
 def test_a_tag_that_the_list_has_is_asked_for() -> None:
     with Hostile(registry(listed("1", SIGNED))) as server, source_of() as source:
         assert source.manifest(Repository(server.address, "a"), SIGNED).raw == RAW
+
+
+def cutting(page: int) -> Callable[[Request], Reply]:
+    """Has 60 tags and one of a digest, of which it shows so many at a time, without a link."""
+    names = [*(f"a{number:03d}" for number in range(60)), SIGNED]
+
+    def answer(request: Request) -> Reply:
+        last = request.query.get("last", [""])[0]
+        return Reply(200, json.dumps({"tags": [name for name in names if name > last][:page]}).encode())
+
+    return answer
+
+
+def test_a_longer_list_without_a_link_is_asked_for_its_rest() -> None:
+    with Hostile(registry(cutting(50))) as server, source_of() as source:
+        place = Repository(server.address, "a")
+        assert source.manifest(place, SIGNED).raw == RAW, "it is on the second page"
+        with pytest.raises(NotFound):
+            source.manifest(place, f"{TAG}.att")
+        assert asked(server, "/tags/list") == 3
+
+
+@pytest.mark.parametrize(("status", "lists"), [(500, 2), (503, 2), (429, 6)])
+def test_a_list_that_fails_is_given_up_soon_and_one_that_is_refused_for_now_is_waited_for(status: int, lists: int) -> None:
+    waits: list[float] = []
+    with Hostile(registry(lambda _: Reply(status))) as server, source_of(waits.append) as source:
+        place = Repository(server.address, "a")
+        for _ in range(2):
+            assert source.manifest(place, SIGNED).raw == RAW
+        assert asked(server, "/tags/list") == lists
+        assert len(waits) == lists - 1
+        assert sum(waits) < 1 or status == 429
 
 
 def paged(pages: int) -> Callable[[Request], Reply]:

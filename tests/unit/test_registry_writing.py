@@ -183,10 +183,35 @@ def test_sha512_blob_may_be_answered_with_its_sha256(store: RegistryStore) -> No
 @pytest.mark.parametrize(("status", "mounted"), [(201, True), (202, False), (400, False), (403, False), (404, False), (405, False)])
 def test_mount_says_whether_the_blob_must_be_sent(store: RegistryStore, status: int, mounted: bool) -> None:
     with Receiver() as there:
-        there.server.app = lambda request: Reply(status, headers={"Location": "/up/7"}) if request.method == "POST" else Reply(204)
+        there.server.app = lambda request: (
+            Reply(status, headers={"Location": "/up/7"}) if request.method == "POST" else there.answer(request)
+        )
         assert store.mount(there.repository, BLOB, Repository(there.server.address, "c/d")) is mounted
         assert there.server.requests[0].query == {"mount": [BLOB.digest], "from": ["c/d"]}
-        assert there.server.seen("DELETE") == (["/up/7"] if status == 202 else [])
+        assert [one.method for one in there.server.requests] == (["POST"] if mounted else ["POST", "HEAD"])
+
+
+def test_a_session_that_was_opened_in_place_of_a_mount_takes_the_blob(store: RegistryStore) -> None:
+    with Receiver(location="/up/7") as there:
+        assert store.mount(there.repository, BLOB, Repository(there.server.address, "c/d")) is False
+        store.write(there.repository, BLOB, lambda: BytesReader(DATA, 0))
+        assert [one.method for one in there.server.requests] == ["POST", "HEAD", "PUT"]
+        assert there.held == {BLOB.digest: DATA}
+
+
+def test_where_a_mount_was_refused_it_is_asked_first_whether_the_blob_is_there(store: RegistryStore) -> None:
+    with Receiver(location="/up/7") as there:
+        origin = Repository(there.server.address, "c/d")
+        there.held[BLOB.digest] = DATA
+        assert store.mount(there.repository, BLOB, origin) is True, "nothing is sent that is there"
+        assert [one.method for one in there.server.requests] == ["POST", "HEAD", "DELETE"]
+        there.server.requests.clear()
+        assert store.mount(there.repository, BLOB, origin) is True
+        assert [one.method for one in there.server.requests] == ["HEAD"]
+        there.held.clear()
+        there.server.requests.clear()
+        assert store.mount(there.repository, BLOB, origin) is False
+        assert [one.method for one in there.server.requests] == ["HEAD", "POST"]
 
 
 def test_nothing_is_mounted_across_registries(store: RegistryStore) -> None:

@@ -161,9 +161,22 @@ def test_who_is_patient_waits_for_those_that_have_something_to_close(interruptin
             time.sleep(0.1)
             closed.set()
 
-    with pytest.raises(Interrupted), Pool(1, "test", patient=True) as pool:
+    with pytest.raises(Interrupted), Pool(1, "test", patient=None) as pool:
         pool.each(work, range(1000))
     assert closed.is_set()
+
+
+def test_patience_has_an_end_where_it_is_given_one(interrupting: Callable[[], None]) -> None:
+    released = threading.Event()
+
+    def work(_: int) -> None:
+        interrupting()
+        assert released.wait(60)
+
+    with pytest.raises(Interrupted), Pool(1, "test", patient=0.1) as pool:
+        pool.each(work, range(1000))
+    assert not released.is_set(), "it has not waited for the work"
+    released.set()
 
 
 def test_an_interruption_that_a_thread_meets_is_passed_on() -> None:

@@ -31,7 +31,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors an
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more detail.")]
 
 _REFRESH = 0.2  # seconds between two live lines
-_SILENCE = 20  # seconds without a line, where there is no terminal
+_SILENCE = 15  # seconds without a line, where there is no terminal
 _COLUMNS = 80  # of a terminal that does not tell
 
 #: What to do when an error does not say it itself.
@@ -140,8 +140,9 @@ class Console:
             return
         with self._lock:
             self._wipe()
+            if self._meter is None:  # many short stages one after the other are one long silence
+                self._spoken = self._clock()
             self._meter = meter = Meter(printable(name), total, items, noun, self._clock)
-            self._spoken = self._clock()
             if not self._live and (total or self._verbose):
                 self._line(meter.opening())
             if self._ticks and self._ended is None:

@@ -33,6 +33,8 @@ class Message:
     Args:
         patience: seconds to wait for the answer, where that is not the usual time.
         repeatable: whether it may be made again when it is not known what became of it.
+        retries: how often at most it is repeated after a failure that may pass, where that is less often than usual. Whoever only
+            asks to wait (429) is waited for as usual.
     """
 
     method: str
@@ -40,6 +42,7 @@ class Message:
     body: Body = field(default=None, kw_only=True)
     patience: float | None = field(default=None, kw_only=True)
     repeatable: bool = field(default=True, kw_only=True)
+    retries: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -157,12 +160,7 @@ class Transport:
             RegistryError: no answer, or one that must not be followed or believed.
         """
 
-        def send() -> Answer:
-            answer = self.once(call)
-            self.slots.answered(call.host, refused=answer.status == 429)
-            return answer
-
-        return self._persist(call.method, self.url(call), send, call.repeatable)
+        return self._persist(call, self.url(call), lambda: self.once(call))
 
     def fetch(self, call: AnyCall, limit: int) -> tuple[Answer, bytes]:
         """Make a call and read the small body of a status 200; of any other answer nothing is read yet.
@@ -171,15 +169,17 @@ class Transport:
             RegistryError: no complete answer, or one of more than ``limit`` bytes.
         """
         with self.slots.held(call.host):
-            return self._read_small(lambda: self.call(call), limit)
+            return self._read_small(call, lambda: self.call(call), limit)
 
     def fetch_file(self, url: str, limit: int) -> tuple[Answer, bytes]:
         """As :meth:`fetch`, for a file of a static web server that is no registry: nobody's credentials go there."""
 
-        def ask() -> Answer:
-            return self._persist("GET", url, lambda: self._follow(Message("GET"), None, url, ""))
+        get = Message("GET")
 
-        return self._read_small(ask, limit)
+        def ask() -> Answer:
+            return self._persist(get, url, lambda: self._follow(get, None, url, ""))
+
+        return self._read_small(get, ask, limit)
 
     def once(self, call: AnyCall) -> Answer:
         """Make a call a single time (twice when the registry wants a new token).
@@ -189,6 +189,7 @@ class Transport:
             One of ``NETWORK``: no answer.
         """
         answer = self._authorised(call, call.access(self.endpoint(call)))
+        self.slots.answered(call.host, refused=answer.status == 429)
         if answer.status in (401, 403) and answer.own:
             answer.account = self._auth.account(call.access(self.endpoint(call)))
         return answer
@@ -217,35 +218,41 @@ class Transport:
         answer.finish()
         self._auth.renew(access, answer.header("WWW-Authenticate"), self._auth.header(access))
 
-    def _persist(self, method: str, url: str, send: Callable[[], Answer], repeatable: bool = True) -> Answer:
+    def _retries(self, call: Message) -> int:
+        usual = self.options.retries if call.repeatable else 0
+        return usual if call.retries is None else min(usual, call.retries)
+
+    def _persist(self, call: Message, url: str, send: Callable[[], Answer]) -> Answer:
         """Send until there is an answer that will not pass by itself."""
+        most, fewer = (self.options.retries if call.repeatable else 0), self._retries(call)
         attempt, waiting = -1, Waiting()
-        while (attempt := attempt + 1) <= self.options.retries + waiting.count:
-            last = attempt == self.options.retries + waiting.count or not repeatable
+        while (attempt := attempt + 1) <= most + waiting.count:
             try:
                 answer = send()
             except NETWORK as error:
-                if last or not self.patience.is_worth_repeating(error, url, attempt):
-                    raise network_failure(error, method, url) from None
-                self.patience.pause_after(error, method, url, attempt)
+                if attempt >= fewer + waiting.count or not self.patience.is_worth_repeating(error, url, attempt):
+                    raise network_failure(error, call.method, url) from None
+                self.patience.pause_after(error, call.method, url, attempt)
                 continue
-            if repeatable and self.patience.wait_out(answer, waiting):
+            if call.repeatable and self.patience.wait_out(answer, waiting):
                 continue
-            if answer.status not in PASSING or last or (answer.status == 429 and waiting.count):
+            limit = (most if answer.status == 429 else fewer) + waiting.count
+            if answer.status not in PASSING or attempt >= limit or (answer.status == 429 and waiting.count):
                 return answer
             self.patience.pause(attempt, answer)
         raise AssertionError("the last attempt returns or raises")
 
-    def _read_small(self, ask: Callable[[], Answer], limit: int) -> tuple[Answer, bytes]:
+    def _read_small(self, call: Message, ask: Callable[[], Answer], limit: int) -> tuple[Answer, bytes]:
         """Ask until the small body of a status 200 is here completely."""
-        for attempt in range(self.options.retries + 1):
+        retries = self._retries(call)
+        for attempt in range(retries + 1):
             answer = ask()
             if answer.status != 200:
                 return answer, b""
             try:
                 return answer, answer.read(limit)
             except NETWORK as error:
-                if attempt == self.options.retries:
+                if attempt == retries:
                     raise network_failure(error, answer.method, answer.url) from None
                 self.patience.pause_after(error, answer.method, answer.url, attempt)
         raise AssertionError("the last attempt returns or raises")
@@ -294,7 +301,7 @@ class Transport:
             self.patience.answered(answer)
             return answer
 
-        return self._persist(method, url, send)
+        return self._persist(Message(method), url, send)
 
 
 def redirect_target(answer: Answer) -> str:

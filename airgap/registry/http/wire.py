@@ -6,6 +6,7 @@ urllib3 pools connections and speaks through proxies; redirects, repeats and cre
 from __future__ import annotations
 
 import functools
+import re
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,8 @@ _SLICE = 256 * 1024
 _POOLS = 64
 #: One request, and its answer as it comes.
 _ONCE: Any = {"retries": False, "redirect": False, "assert_same_host": False, "preload_content": False, "decode_content": False}
+#: A URL that needs no normalising: where it leads, and what is asked for there.
+_PLAIN = re.compile(r"(https?://[a-z0-9.:-]+)(/[A-Za-z0-9/:?=&_~.-]*)", re.ASCII)
 #: OpenSSL takes what it is given as one write, and that has only so long.
 _TLS_PIECE = 16 * 1024
 _PLAIN_PIECE = 1024 * 1024
@@ -149,6 +152,7 @@ class Wire:
         self.certificates = Certificates(options.cert_dirs, options.cert_dir, options.certs_d)
         self._managers: dict[Proxy | None, urllib3.PoolManager] = {}
         self._proxies = Proxies()
+        self._known: dict[tuple[str, Endpoint | None], tuple[urllib3.HTTPConnectionPool, bool, Proxy | None]] = {}
         self._lock = threading.Lock()
 
     def send(
@@ -203,11 +207,27 @@ class Wire:
 
     def close(self) -> None:
         """Close all idle connections."""
+        self._known.clear()
         for manager in self._managers.values():
             manager.clear()
 
     def _pool(self, url: str, endpoint: Endpoint | None) -> tuple[urllib3.HTTPConnectionPool, str, Proxy | None]:
         """The connections for a URL, what to ask for on one of them, and the proxy that they go through."""
+        plain = _PLAIN.fullmatch(url)
+        if plain is None or "/." in plain[2]:
+            pool, target, whole, proxy = self._find(url, endpoint)
+            return pool, url if whole else target, proxy
+        key = plain[1], endpoint
+        known = self._known.get(key)
+        if known is None:
+            pool, _, whole, proxy = self._find(url, endpoint)
+            if len(self._known) >= _POOLS // 2:  # so that the manager has not closed any of those that are known here
+                self._known.clear()
+            known = self._known[key] = pool, whole, proxy
+        return known[0], url if known[1] else plain[2], known[2]
+
+    def _find(self, url: str, endpoint: Endpoint | None) -> tuple[urllib3.HTTPConnectionPool, str, bool, Proxy | None]:
+        """The connections for a URL, its path with its query, whether a proxy must be told all of the URL, and the proxy."""
         place = urllib3.util.parse_url(url)
         proxy = self._proxies.of(place)
         context = {"ssl_context": self._context(url, endpoint)} if place.scheme == "https" else {}
@@ -216,7 +236,7 @@ class Wire:
                 self._managers[proxy] = self._manager(proxy)
             pool = self._managers[proxy].connection_from_host(place.host, place.port, place.scheme, pool_kwargs=context)
         whole = proxy is not None and not proxy.is_socks and not context
-        return pool, url if whole else place.request_uri, proxy
+        return pool, place.request_uri, whole, proxy
 
     def _manager(self, proxy: Proxy | None) -> urllib3.PoolManager:
         """The connections through a proxy, or without one: all of them ours."""

@@ -58,7 +58,7 @@ class Slots:
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._hosts: dict[str, _Host] = {}
         self._mine = threading.local()
 
@@ -68,36 +68,39 @@ class Slots:
             return _nothing
         holders: set[object] = self._mine.__dict__.setdefault(host, set())
         mine = object()
-        with self._changed:
+        with self._lock:
             one = self._host(host)
             if not holders:
-                self._changed.wait_for(lambda: one.used < one.limit)
+                one.free.wait_for(lambda: one.used < one.limit)
                 one.used += 1
             holders.add(mine)
 
         def release() -> None:
-            with self._changed:
+            with self._lock:
                 if holders == {mine}:
                     one.used -= 1
-                    self._changed.notify_all()
+                    one.free.notify()  # one thread for one slot: all that wait would wake up to wait again
                 holders.discard(mine)
 
         return release
 
     def answered(self, host: str, *, refused: bool) -> None:
         """Take notice of an answer: whether the registry says that it is asked too much (status 429)."""
-        with self._changed:
+        with self._lock:
             one, now = self._host(host), self._clock()
             if not refused:
                 one.good += 1
                 if one.good >= 2 * one.limit and one.limit < self._limit:
                     one.limit, one.good = one.limit + 1, 0
-                    self._changed.notify_all()
+                    one.free.notify()
             elif now - one.refused >= _ONE_REFUSAL:
                 one.limit, one.good, one.refused = max(1, one.limit // 2), 0, now
 
     def _host(self, host: str) -> _Host:
-        return self._hosts.setdefault(host, _Host(self._limit))
+        found = self._hosts.get(host)
+        if found is None:
+            found = self._hosts[host] = _Host(self._limit, threading.Condition(self._lock))
+        return found
 
     @contextlib.contextmanager
     def held(self, host: str) -> Iterator[None]:
@@ -111,9 +114,11 @@ class Slots:
 
 @dataclass
 class _Host:
-    """How many slots a registry has at the moment, and uses; answers since that changed; when it refused last (clock)."""
+    """How many slots a registry has at the moment, who waits for one, and how many are used; answers since the number changed;
+    when it refused last (clock)."""
 
     limit: int
+    free: threading.Condition
     used: int = 0
     good: int = 0
     refused: float = -_ONE_REFUSAL

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +18,8 @@ from airgap.registry.settings.limits import Bucket
 from airgap.registry.settings.rules import Rules
 from airgap.text import printable
 
+#: What most URLs begin with: up to the path, spelled as everybody spells it.
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.:-]+(?=/)", re.ASCII)
 #: Docker Hub's name in references is not the name of its API host.
 _API_HOSTS = {DEFAULT_HOST: API_HOST}
 
@@ -153,11 +157,17 @@ class Endpoint:
 
     def serves(self, url: str) -> bool:
         """Whether a URL has this registry's own scheme, host and port: the only place its credentials may go to."""
-        return origin(url) == origin(self.base)
+        return url.startswith(f"{self.base}/") or origin(url) == origin(self.base)
 
 
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, lower-case host and port of a URL. Raises ``ValueError`` when the port is not a number."""
+    plain = _PLAIN.match(url)
+    return _origin(plain[0] if plain else url)
+
+
+@functools.lru_cache(maxsize=256)
+def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     port = parts.port or (80 if parts.scheme == "http" else 443)
     return parts.scheme, (parts.hostname or "").lower(), port
