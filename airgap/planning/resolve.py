@@ -122,6 +122,10 @@ def _refuse_moved_tags(images: Iterable[Image]) -> None:
             )
 
 
+#: The way on where what hangs off an image cannot be had.
+_WITHOUT = "leave referrers out with --without referrers, or those of this image with attachments: in the list"
+
+
 @dataclass
 class _ImageWalk:
     """The walk over one image."""
@@ -208,7 +212,7 @@ class _ImageWalk:
         if platform is not None and platform.is_stated and platform.os != "unknown":
             self.platforms.append(str(platform))
 
-    def _fetch(self, descriptor: Descriptor, where: str, place: Repository) -> Manifest:
+    def _fetch(self, descriptor: Descriptor, where: str, place: Repository, *, hanging: bool = False) -> Manifest:
         if descriptor.media_type not in media.MANIFESTS:
             raise self._blame(place)(
                 "a manifest has an unsupported media type", where=f"{where}: {descriptor.digest}", got=descriptor.media_type
@@ -217,12 +221,13 @@ class _ImageWalk:
             found = self.source.manifest(place, descriptor.digest)
         except NotFound as error:
             blame = self._blame(place)
+            what = "the registry lacks a part of an image" if blame is RegistryError else "a part of an image is missing"
             raise blame(
-                "the registry lacks a part of an image" if blame is RegistryError else "a part of an image is missing",
+                "a listed referrer is missing there" if hanging else what,
                 where=where,
                 expected=f"manifest {descriptor.digest}{f' ({descriptor.platform})' if descriptor.platform else ''}",
                 got=error.got,
-                hint="have it pushed there again, or select complete platforms with platforms: in the list",
+                hint=_WITHOUT if hanging else "have it pushed again, or select complete platforms with platforms: in the list",
             ) from error
         if len(found.raw) != descriptor.size or found.media_type != descriptor.media_type:
             raise self._blame(place)(
@@ -329,7 +334,7 @@ class _ImageWalk:
         own, strangers, lost = 0, 0, list[RegistryError]()
         for child in index.children:
             try:
-                found = self._fetch(child, f"{self.entry.reference}: referrer of {subject}", place)
+                found = self._fetch(child, f"{self.entry.reference}: referrer of {subject}", place, hanging=True)
             except RegistryError as error:
                 if child.media_type in media.MANIFESTS and not isinstance(error.__cause__, NotFound):
                     raise
@@ -365,13 +370,14 @@ class _ImageWalk:
                     yield LookasideSignature.of(digest, content)
 
     def _attach_referrer(self, descriptor: Descriptor, subject: Digest, depth: int, place: Repository) -> None:
-        found = self._fetch(descriptor, f"{self.entry.reference}: referrer of {subject}", place)
+        found = self._fetch(descriptor, f"{self.entry.reference}: referrer of {subject}", place, hanging=True)
         if found.subject is None or found.subject.digest != subject:
             raise self._blame(place)(
                 "a listed referrer does not refer to its subject",
                 where=f"{self.entry.reference}: {descriptor.digest}",
                 expected=f"subject {subject}",
                 got=str(found.subject.digest) if found.subject else "no subject",
+                hint=_WITHOUT,
             )
         self._attach(Attachment(REFERRER, subject, found.descriptor), found, depth, place)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airgap.errors import NotTaken, RegistryError
+from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
@@ -19,10 +20,12 @@ from airgap.registry.outlook import foretell
 from airgap.registry.settings.options import RegistryOptions
 from airgap.registry.source import RegistrySource
 from airgap.registry.upload import Uploader
-from airgap.text import printable
+from airgap.text import listing, printable
 
 #: Refusals that have nothing to do with what is there.
 _NOT_NOW = frozenset({401, 404, 429})
+#: How registries answer a manifest with a layer that they do not find, or with URLs that they do not allow.
+_CHECKED = frozenset({400, 404, 500})
 
 
 class RegistryWriter(RegistrySource):
@@ -147,6 +150,8 @@ class RegistryWriter(RegistrySource):
             NotTaken: it is neither there nor taken.
             RegistryError: it may be later.
         """
+        if status in _CHECKED and any(word in error.got for word in ("UNKNOWN", "INVALID", "url")):
+            _refuse_foreign(manifest, f"{repository}:{name}", error.got)
         if status in _NOT_NOW or status >= 500:
             raise error
         error = NotTaken(error.what, where=error.where, got=error.got, hint=error.hint)
@@ -163,3 +168,21 @@ class RegistryWriter(RegistrySource):
             error.expected, error.got = manifest.digest, f"{there}; {error.got}"
             error.hint = "import under another name (--map image=SOURCE:TAG=PATH:TAG), or make tags mutable in the registry"
         raise error
+
+
+def _refuse_foreign(manifest: Manifest, where: str, got: str) -> None:
+    """Some registries look for foreign layers, which nobody may send them, or at their URLs (Windows images before 2022).
+
+    Raises:
+        NotTaken: there are such layers.
+    """
+    foreign = [str(layer.digest) for layer in manifest.layers if media.is_foreign(layer.media_type)]
+    if foreign:
+        raise NotTaken(
+            "the registry checks foreign layers and does not accept an image that has some",
+            where=where,
+            expected=f"foreign layers that it allows: {listing(foreign, 5)}",
+            got=got,
+            hint="allow their URLs in the registry (validation.manifests.urls.allow of distribution), or leave out the platforms "
+            "that have them with --platform, such as --platform linux/amd64",
+        )

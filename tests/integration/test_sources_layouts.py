@@ -135,6 +135,17 @@ def test_advice_about_an_index_without_its_attestations_works(tmp_path: Path) ->
     assert resolved(f"{place} as vendor.example/web:1", tmp_path)["digest"] == one.digest
 
 
+def test_damage_of_a_source_is_not_told_as_that_of_a_bundle(tmp_path: Path) -> None:
+    path = layout(tmp_path / "layout", (WEB, {}))
+    blob = path / "blobs/sha256" / WEB.digest.hex
+    harms: tuple[tuple[Path, bytes], ...] = ((blob, blob.read_bytes() + b" "), (path / "index.json", b"{"))
+    for file, raw in harms:
+        file.write_bytes(raw)
+        said = refused(f"oci:{path} as vendor.example/web:1", tmp_path)
+        assert "bundle" not in said
+        assert "again from the original" in said
+
+
 def test_what_docker_saves_of_one_platform_is_the_image_that_its_manifest_json_names(tmp_path: Path) -> None:
     path = partial(tmp_path / "part", *WEB.children[1:])
     one, name = WEB.children[0], "vendor.example/shop/web:1"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from airgap.oci import media
 from airgap.oci.image import digest_tag
 from airgap.oci.manifest import Manifest
 from airgap.state import State
@@ -182,3 +183,38 @@ def test_a_watched_directory_leaves_out_what_it_was_told_to(desk: Desk) -> None:
     assert desk.loaded() == {"1": WEB.digest, digest_tag(WEB.digest, ".sig"): SIGNATURE.digest}
     result = json.loads((desk.root / "drop/prod-0001.result.json").read_text())
     assert result["without"] == {"referrer": 1}
+
+
+@pytest.mark.parametrize("way", ["api", "tag"])
+def test_referrer_that_the_source_lists_and_lacks_is_told_with_what_leaves_it_out(desk: Desk, way: str) -> None:
+    if way == "tag":
+        desk.source.without_api = {"web"}
+        desk.source.push("web", images.fallback_index([SBOM]), digest_tag(WEB.digest))
+    else:
+        index = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [SBOM.descriptor.to_json()]}
+        listed = Reply(200, json.dumps(index).encode(), headers={"Content-Type": media.OCI_INDEX})
+        desk.source.special[f"GET /v2/web/referrers/{WEB.digest}"] = listed
+    del desk.source.manifests["web", SBOM.digest]
+    done = desk.export()
+    failed(done, NETWORK, "a listed referrer is missing there", SBOM.digest, "--without referrers", "attachments: in the list")
+    assert "bundle" not in done.stderr
+    facts(desk.export("--without", "referrers", "--json"))
+    desk.list.write_text(f"images:\n- {{name: '{desk.source.address}/web:1', attachments: [cosign-signature]}}\n")
+    facts(desk.export("--json", serial=2))
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_registry_that_checks_foreign_layers_is_told_with_the_layers_and_the_ways_out(desk: Desk, status: int) -> None:
+    foreign = images.content(b"windows", "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")
+    windows = images.image([foreign, images.layer("windows")], platform="windows/amd64")
+    both = images.index([images.image([images.layer("linux")]), windows])
+    desk.source.push("web", both, "2")
+    desk.list.write_text(f"{desk.source.address}/web:2\n")
+    facts(desk.export("--json"))
+    unknown = Reply(status, b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}')
+    desk.target.refuse = lambda key, manifest: unknown if manifest.digest == windows.digest else None
+    layer = foreign.descriptor.digest
+    failed(desk.import_(), NETWORK, "checks foreign layers", layer, "validation.manifests.urls.allow", "--platform linux/amd64")
+    assert desk.loaded() == {}
+    facts(desk.import_("--platform", "linux/amd64", "--json"))
+    assert list(desk.loaded()) == ["2"]

@@ -190,7 +190,8 @@ def test_list_whose_entry_is_gone_is_an_error_and_not_a_shorter_list(replica: Re
         del replica.manifests["app", gone.digest]
         with pytest.raises(RegistryError) as caught:
             lock_of(replica, "app")
-        assert caught.value.what == "the registry lacks a part of an image"
+        assert caught.value.what == "a listed referrer is missing there"
+        assert "--without referrers" in caught.value.hint
 
 
 def test_entry_that_fails_is_an_error_although_others_are_strangers(replica: Replica) -> None:

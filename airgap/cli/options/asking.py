@@ -19,6 +19,7 @@ from airgap.bundle.diagnosis import diagnosing
 from airgap.cli.options import inputs
 from airgap.cli.options.stores import Reach
 from airgap.cli.terminal.console import Console
+from airgap.errors import Damaged
 from airgap.exporter.request import Cargo
 from airgap.limits import MAX_SETTINGS
 from airgap.lists import RegistrySettings, Wish
@@ -124,7 +125,7 @@ class Asking:
             UsageError: a mistake in a list, or a place that is not what its name says.
             Damaged, Refused, MediaError: as ``open_place``.
         """
-        with diagnosing(console, threads), OpenPlaces(self.places(console)) as places:
+        with diagnosing(console, threads), _of_sources(), OpenPlaces(self.places(console)) as places:
             without = kinds_without(self.without or ())
             given = None
             if self.values is not None:
@@ -148,6 +149,16 @@ class Asking:
         """What is wanted, from its places and the registries; GPG signatures are where registries.d says. Raises ``UsageError``."""
         lookaside = LookasideConfig.load([self.registries_d] if self.registries_d else None)
         return places.source(store, LookasideReader(lookaside, store.fetch_file).signatures, wanted)
+
+
+@contextlib.contextmanager
+def _of_sources() -> Iterator[None]:
+    """What is damaged while images are gathered is where they come from, and no bundle."""
+    try:
+        yield
+    except Damaged as error:
+        error.hint = error.hint or "copy it again from the original, or list the image by its registry"
+        raise
 
 
 @dataclass(frozen=True)
