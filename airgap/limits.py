@@ -42,6 +42,8 @@ MAX_SIGNATURES = 128
 MAX_KEY = 64 * _KIB
 #: A file that a policy names: a keyring of many keys.
 MAX_KEYRING = 4 * _MIB
+#: A trusted root of Sigstore: that of the public instance has 7 KiB.
+MAX_TRUSTED_ROOT = _MIB
 
 # What people write.
 

@@ -20,6 +20,7 @@ from airgap.trust.judge.images import ImageJudge
 from airgap.trust.judge.judging import Case, Instances, Judgement, gather, instances_of, judge_instance, require_all
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.unnamed import UnnamedSignatures
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 from airgap.work import Pool
 
 #: So many instances a thread are looked at before the next ones are fetched: their signatures are in memory until then.
@@ -36,6 +37,7 @@ class ImageTerms:
         now: the time at which certificates of the operator's CA must be valid.
         require_signed: refuse images that the policy would accept unsigned.
         unnamed: for which images a cosign 3 bundle that names no image counts if its key and digest are right.
+        trusted_root: the Sigstore instance whose keyless signatures the operator believes; None: none.
     """
 
     policy: Policy
@@ -43,6 +45,7 @@ class ImageTerms:
     now: datetime
     require_signed: bool = False
     unnamed: UnnamedSignatures = field(default_factory=UnnamedSignatures)
+    trusted_root: TrustedRoot | None = None
 
 
 def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progress, threads: int = 4) -> list[Judgement]:
@@ -65,7 +68,12 @@ def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progre
     with (
         Pool(threads, "judge") as pool,
         ImageJudge(
-            terms.policy, terms.read_key, require_signed=terms.require_signed, now=terms.now, unnamed=terms.unnamed
+            terms.policy,
+            terms.read_key,
+            require_signed=terms.require_signed,
+            now=terms.now,
+            unnamed=terms.unnamed,
+            trusted_root=terms.trusted_root,
         ) as judge,
     ):
         while part := list(islice(asked, threads * _AHEAD)):

@@ -271,6 +271,7 @@ KEYS: Keys = {
     "toolkit": ("text", "path of the toolkit"),
     "transport": ("text or null", "transport of the policy; null: its default"),
     "trouble": ("text", "what is wrong with a copy, in words; empty if it is good"),
+    "trusted_root": ("text or null", "what is trusted of a Sigstore instance: path of a trusted_root.json; null: nothing"),
     "type": ("text", "type of a key"),
     "unchanged": (
         "yes or no",

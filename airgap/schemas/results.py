@@ -105,7 +105,7 @@ _SINGLE: dict[str, tuple[str, str]] = {
     ),
     "policy-explain": (
         "which scope of a policy applies to images",
-        "policy remarks images(reference scope scopes_tried requirements unnamed_accepted unnamed_scope accepted?"
+        "policy trusted_root remarks images(reference scope scopes_tried requirements unnamed_accepted unnamed_scope accepted?"
         " instances(DECIDED)?)",
     ),
     "policy-init": (

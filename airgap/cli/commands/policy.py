@@ -23,6 +23,7 @@ from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
+from airgap.cli.options.rooted import Rooted
 from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal.console import Said
 from airgap.errors import Damaged, UsageError
@@ -197,6 +198,7 @@ def explain_command(
         typer.Option("--bundle", help="Also judge the signatures in this bundle (directory or media); may be repeated."),
     ] = None,
     unnamed: Unnamed = Unnamed(),
+    rooted: Rooted = Rooted(),
     revoked: inputs.RevokedOption = None,
     state: inputs.StateOption = None,
     decrypt_key: DecryptOption = None,
@@ -209,7 +211,7 @@ def explain_command(
 
     Example: airgap policy explain docker.io/library/nginx:1.27 --policy policy.json --bundle /mnt/usb
     """
-    permitted = unnamed.unnamed
+    permitted, root = unnamed.unnamed, rooted.read()
     parsed, name = site.read_policy(file)
     references = [Reference.parse(image) for image in images]
     judged: _Judged = {}
@@ -217,13 +219,19 @@ def explain_command(
     if bundle:
         secrets = site_secrets(decrypt_key, passphrase_file)
         asked = Terms.of_site(inputs.state_directory(state), file, revoked=revoked, secrets=secrets)
-        terms = replace(asked, unnamed=permitted)
+        terms = replace(asked, unnamed=permitted, trusted_root=root)
         with diagnosing(said.console()):
             judged, remarks = _judged(terms, bundle, references)
     found = [explain(parsed, reference, judged.get(reference), permitted) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
-    facts = {"policy": name, "remarks": list(remarks), "images": [explanation.facts for explanation in found]}
-    said.console().result(facts, [f"policy {name}", *(f"note   {remark}" for remark in remarks), *lines])
+    facts = {
+        "policy": name,
+        "trusted_root": None if rooted.trusted_root is None else str(rooted.trusted_root),
+        "remarks": list(remarks),
+        "images": [explanation.facts for explanation in found],
+    }
+    head = [f"policy {name}", f"root   {rooted.trusted_root or 'none: no keyless signature is believed'}"]
+    said.console().result(facts, [*head, *(f"note   {remark}" for remark in remarks), *lines])
 
 
 def _judged(terms: Terms, bundle: list[Path], references: list[Reference]) -> tuple[_Judged, tuple[str, ...]]:

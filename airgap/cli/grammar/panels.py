@@ -12,7 +12,7 @@ _PANELS = {
     "The bundle": "again serial volume-size parity created expires encrypt-to restart",
     "Trust": "key no-passphrase public-key passphrase-file policy bundle-policy accept-unverified-bundles allow-expired-bundles "
     "revoked decrypt-key sign-by site-key since-key custody-key require-custody require-signed accept-unnamed-sigstore-bundles "
-    "unnamed-signatures unnamed ignore-signed-name verify-images max-age image "
+    "unnamed-signatures unnamed trusted-root ignore-signed-name verify-images max-age image "
     "image-default by-path allow-no-key allow-expired allow-clock-behind allow-fork allow-jump allow-older",
     "Gates": "gate gate-timeout",
     "Custody": "who where at note",

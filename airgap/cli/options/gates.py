@@ -13,6 +13,7 @@ import typer
 
 from airgap import fsio
 from airgap.admission import site
+from airgap.cli.options.rooted import Rooted
 from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal.console import Console
 from airgap.cli.terminal.outcome import unnamed_lines
@@ -59,24 +60,26 @@ AttachOption = Annotated[
 ]
 
 
-def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed) -> ImageTerms | None:
+def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed, rooted: Rooted) -> ImageTerms | None:
     """By what images are judged, when they are.
 
     Raises:
         UsageError: the file is no policy, or an option has no meaning without it.
+        Refused: as ``Rooted.read``.
     """
     if verify is None:
         given = {
             "--require-signed": require_signed,
             "--unnamed-signatures": unnamed.unnamed_signatures,
             "--accept-unnamed-sigstore-bundles": unnamed.accept_unnamed_bundles,
+            "--trusted-root": rooted.trusted_root,
         }
         if option := next((name for name, value in given.items() if value), ""):
             raise UsageError(f"{option} needs a policy", expected="--verify-images POLICY")
         return None
     permitted = unnamed.unnamed
     policy = site.read_policy(verify)[0]
-    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, permitted)
+    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, permitted, rooted.read())
 
 
 def gates_of(commands: Sequence[str], seconds: int, scratch: Path | None, console: Console) -> Gates | None:

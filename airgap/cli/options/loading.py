@@ -14,6 +14,7 @@ from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.maps import MapOption
+from airgap.cli.options.rooted import Rooted, TrustedRootOption
 from airgap.cli.options.stores import ThreadsOption
 from airgap.cli.options.targets import FileOptions, ScratchOption
 from airgap.cli.options.turns import WAIT, NoLeaseOption, WaitOption
@@ -59,6 +60,7 @@ class Trusting:
     ] = False
     unnamed_signatures: ScopesOption = None
     accept_unnamed_bundles: EverywhereOption = False
+    trusted_root: TrustedRootOption = None
     max_age: inputs.MaxAgeOption = None
     revoked: inputs.RevokedOption = None
     decrypt_key: DecryptOption = None
@@ -79,7 +81,8 @@ class Trusting:
         """The site's terms, with ``more`` of their fields. Raises as ``Terms.of_site``."""
         age, unnamed = inputs.max_age(self.max_age), Unnamed(self.unnamed_signatures, self.accept_unnamed_bundles).unnamed
         asked = Terms.of_site(self.directory, self.policy, revoked=self.revoked, secrets=self.secrets, max_age=age)
-        return replace(asked, require_signed=self.require_signed, unnamed=unnamed, **more)
+        root = Rooted(self.trusted_root).read()
+        return replace(asked, require_signed=self.require_signed, unnamed=unnamed, trusted_root=root, **more)
 
 
 @dataclass(frozen=True)

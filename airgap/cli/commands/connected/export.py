@@ -16,6 +16,7 @@ from airgap.cli.options.asking import Asking, OptionalLists, remark_lines
 from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
 from airgap.cli.options.decrypting import EncryptOption
 from airgap.cli.options.groups import grouped
+from airgap.cli.options.rooted import Rooted
 from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.options.unnamed import Unnamed
@@ -47,6 +48,7 @@ def export_command(
     verify_images: gates.VerifyOption = None,
     require_signed: gates.RequireSignedOption = False,
     unnamed: Unnamed = Unnamed(),
+    rooted: Rooted = Rooted(),
     gate: gates.GateOption = None,
     gate_timeout: gates.GateTimeoutOption = 3600,
     attach: gates.AttachOption = None,
@@ -100,7 +102,7 @@ def export_command(
     with asking.read(lists, reach, threads, console) as asked:
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
         attached = gates.attached_by(attach or ())
-        terms = gates.terms_of(verify_images, require_signed, unnamed)
+        terms = gates.terms_of(verify_images, require_signed, unnamed, rooted)
         demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, asking.scratch, console))
         signers = inputs.signers(key, passphrase_file)
         with (

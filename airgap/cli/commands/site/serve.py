@@ -23,6 +23,7 @@ from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import grouped
+from airgap.cli.options.rooted import Rooted
 from airgap.cli.options.stores import is_layout
 from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal import signals
@@ -73,6 +74,7 @@ def serve_command(
     allow_clock_behind: inputs.ClockOption = False,
     revoked: inputs.RevokedOption = None,
     unnamed: Unnamed = Unnamed(),
+    rooted: Rooted = Rooted(),
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="Use TLS with this certificate (PEM, with its chain).")
     ] = None,
@@ -116,7 +118,10 @@ def serve_command(
     terms = None
     if policy is not None:
         asked = Terms.of_site(inputs.state_directory(state), policy, revoked=revoked, secrets=secrets)
-        terms = replace(asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, unnamed=unnamed.unnamed)
+        permitted, root = unnamed.unnamed, rooted.read()
+        terms = replace(
+            asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, unnamed=permitted, trusted_root=root
+        )
     content = _content(paths, terms, secrets, state, console)
     watched: list[Watched[Any]] = []
     catalogue = _watch(watched, "the store", lambda: Catalogue(content.browsable, hashing=content.hashing), content.stamp)
