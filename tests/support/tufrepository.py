@@ -20,7 +20,7 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
 )
 from tuf.api.serialization.json import JSONSerializer
 
-from airgap.trust.sigstore.tufchain import TARGET, TIMESTAMP, Trust, root_name
+from airgap.trust.sigstore.tuftrust import TARGET, TIMESTAMP, Trust, root_name
 from tests.support import trustedroots
 
 ROLES = ("root", "timestamp", "snapshot", "targets")

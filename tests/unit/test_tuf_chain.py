@@ -9,7 +9,8 @@ import pytest
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, TargetFile, Targets  # type: ignore[attr-defined]
 
 from airgap.errors import Damaged, Refused
-from airgap.trust.sigstore.tufchain import TARGET, TIMESTAMP, Followed, Trust, follow, root_facts, root_name
+from airgap.trust.sigstore.tufchain import follow, root_facts
+from airgap.trust.sigstore.tuftrust import TARGET, TIMESTAMP, Followed, Trust, root_name
 from tests.support import trustedroots
 from tests.support.tufrepository import TufRepository
 

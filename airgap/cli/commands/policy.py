@@ -211,27 +211,29 @@ def explain_command(
 
     Example: airgap policy explain docker.io/library/nginx:1.27 --policy policy.json --bundle /mnt/usb
     """
-    permitted, root = unnamed.unnamed, rooted.read()
+    permitted, console = unnamed.unnamed, said.console()
     parsed, name = site.read_policy(file)
+    directory = inputs.state_directory(state)
+    root = rooted.in_use(directory, parsed, console.say)
     references = [Reference.parse(image) for image in images]
     judged: _Judged = {}
     remarks: tuple[str, ...] = ()
     if bundle:
         secrets = site_secrets(decrypt_key, passphrase_file)
-        asked = Terms.of_site(inputs.state_directory(state), file, revoked=revoked, secrets=secrets)
-        terms = replace(asked, unnamed=permitted, trusted_root=root)
-        with diagnosing(said.console()):
+        asked = Terms.of_site(directory, file, revoked=revoked, secrets=secrets)
+        terms = replace(asked, unnamed=permitted, trusted_root=None if root is None else root.root)
+        with diagnosing(console):
             judged, remarks = _judged(terms, bundle, references)
     found = [explain(parsed, reference, judged.get(reference), permitted) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
     facts = {
         "policy": name,
-        "trusted_root": None if rooted.trusted_root is None else str(rooted.trusted_root),
+        "trusted_root": None if root is None else root.name,
         "remarks": list(remarks),
         "images": [explanation.facts for explanation in found],
     }
-    head = [f"policy {name}", f"root   {rooted.trusted_root or 'none: no keyless signature is believed'}"]
-    said.console().result(facts, [*head, *(f"note   {remark}" for remark in remarks), *lines])
+    head = [f"policy {name}", f"root   {'none: no keyless signature is believed' if root is None else root.name}"]
+    console.result(facts, [*head, *(f"note   {remark}" for remark in remarks), *lines])
 
 
 def _judged(terms: Terms, bundle: list[Path], references: list[Reference]) -> tuple[_Judged, tuple[str, ...]]:

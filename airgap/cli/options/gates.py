@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,12 +60,14 @@ AttachOption = Annotated[
 ]
 
 
-def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed, rooted: Rooted) -> ImageTerms | None:
+def terms_of(
+    verify: Path | None, require_signed: bool, unnamed: Unnamed, rooted: Rooted, state: Path, say: Callable[[str], None]
+) -> ImageTerms | None:
     """By what images are judged, when they are.
 
     Raises:
         UsageError: the file is no policy, or an option has no meaning without it.
-        Refused: as ``Rooted.read``.
+        Refused: as ``Rooted.read``, which looks into ``state``.
     """
     if verify is None:
         given = {
@@ -79,7 +81,7 @@ def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed, rooted
         return None
     permitted = unnamed.unnamed
     policy = site.read_policy(verify)[0]
-    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, permitted, rooted.read())
+    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, permitted, rooted.read(state, policy, say))
 
 
 def gates_of(commands: Sequence[str], seconds: int, scratch: Path | None, console: Console) -> Gates | None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 from tuf.api import exceptions
 from tuf.api.metadata import Metadata
@@ -23,64 +22,10 @@ from airgap.limits import MAX_TUF_ROOTS
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.text import printable
+from airgap.trust.sigstore.tuftrust import TARGET, TIMESTAMP, Fetch, Followed, RootFacts, Trust, root_name
 
-TARGET = "trusted_root.json"
-#: The newest state of the repository: it says which snapshot counts.
-TIMESTAMP = "timestamp.json"
 _MOST_DELEGATIONS = 32  # as python-tuf has it
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
-
-#: Gives a file of the repository by name, or None if it is not there; knows how large it may be.
-Fetch: TypeAlias = Callable[[str], bytes | None]
-
-
-@dataclass(frozen=True)
-class Trust:
-    """What is trusted before anything is fetched.
-
-    Attributes:
-        root: the newest root that is trusted.
-        roots: of every version that was ever trusted, the digest of what was signed.
-        timestamp, snapshot: those of the last time, which nothing older may follow; None the first time.
-    """
-
-    root: bytes
-    roots: Mapping[int, Digest] = field(default_factory=dict)
-    timestamp: bytes | None = None
-    snapshot: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Followed:
-    """Where it leads: what is trusted from now on, with the target.
-
-    Attributes:
-        trust: as of before, further on.
-        target: the exact bytes of ``trusted_root.json``.
-        version: of the newest root.
-        expires: when that root expires, UTC.
-    """
-
-    trust: Trust
-    target: bytes
-    version: int
-    expires: dt.datetime
-
-
-@dataclass(frozen=True)
-class RootFacts:
-    """A root by itself: its version, when it expires (UTC), how many of its keys must sign the next one, and its digest."""
-
-    version: int
-    expires: dt.datetime
-    threshold: int
-    keys: int
-    digest: Digest
-
-
-def root_name(version: int) -> str:
-    """The file of a root."""
-    return f"{version}.root.json"
 
 
 def root_facts(raw: bytes, where: str) -> RootFacts:

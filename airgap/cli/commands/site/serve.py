@@ -117,8 +117,9 @@ def serve_command(
     console.stage("reading and checking", 0)
     terms = None
     if policy is not None:
-        asked = Terms.of_site(inputs.state_directory(state), policy, revoked=revoked, secrets=secrets)
-        permitted, root = unnamed.unnamed, rooted.read()
+        directory = inputs.state_directory(state)
+        asked = Terms.of_site(directory, policy, revoked=revoked, secrets=secrets)
+        permitted, root = unnamed.unnamed, rooted.read(directory, asked.policy, console.say)
         terms = replace(
             asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, unnamed=permitted, trusted_root=root
         )
