@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support import trustedroots
 from tests.support.cli import REFUSED, USAGE, failed, here
+from tests.support.crash import crasher
 from tests.support.rootworld import World
 
 
@@ -104,3 +106,26 @@ def test_a_damaged_installation_is_refused_and_can_be_replaced(world: World) -> 
     failed(world.update(world.bundle(serial=2)), REFUSED, "damaged")
     assert world.pin(1, "--replace").returncode == 0
     assert world.updated(world.bundle(serial=3))["installed"]
+
+
+def test_an_update_that_is_killed_anywhere_leaves_the_former_root_or_the_new_one(world: World) -> None:
+    world.pin()
+    world.updated(world.bundle())
+    before = world.shown()
+    world.instance.rotate()
+    world.instance.publish(trustedroots.root([trustedroots.log("rekor2.example")]))
+    bundle = world.bundle(serial=2)
+    kept = shutil.copytree(world.state, world.work / "kept")
+    command = ("trust", "update", bundle, "--policy", world.sender.policy, "--state", world.state, "--yes")
+    with crasher(world.work / "home") as driver:
+        points = driver.crash("", *command).points
+        assert {"before record_sigstore_root #1", "after history #1"} <= set(points)
+        for point in points:
+            shutil.rmtree(world.state)
+            shutil.copytree(kept, world.state)
+            assert driver.crash(point, *command).killed
+            done = point == "after record_sigstore_root #1"
+            assert world.shown()["root_version"] == (2 if done else 1), point
+            assert done or world.shown() == before
+            assert driver.run(*command).returncode == 0
+            assert world.shown()["root_version"] == 2

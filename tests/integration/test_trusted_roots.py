@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import sqlite3
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -17,12 +18,15 @@ from airgap.documents.tufrepository import CarriedRepository
 from airgap.exporter.seal import write_signatures
 from airgap.format import names
 from airgap.format.catalog import Catalog
+from airgap.limits import MAX_TUF_FILE
 from airgap.oci.digest import Digest
 from airgap.trust.sigstore.tuftrust import TIMESTAMP
 from tests.support import trustedroots
 from tests.support.bundles import Sender
-from tests.support.cli import DAMAGED, REFUSED, USAGE, failed, here, tree
+from tests.support.cli import DAMAGED, NETWORK, REFUSED, USAGE, failed, here, tree
 from tests.support.confidential import Reader
+from tests.support.hostile import Hostile, Reply, Request
+from tests.support.privateca import PrivateCa
 from tests.support.rootworld import World
 from tests.support.tufrepository import TufRepository, written
 
@@ -295,6 +299,32 @@ def test_a_write_that_fails_leaves_the_former_root(world: World) -> None:
     database.close()
     assert world.shown() == before
     assert world.updated(bundle)["root_version"] == 2
+
+
+@pytest.mark.parametrize("absent", [403, 404])
+def test_a_repository_on_the_web_is_carried_and_nobody_is_logged_in_there(world: World, absent: int) -> None:
+    ca, files = PrivateCa(world.work / "ca"), world.instance.files
+    world.instance.rotate()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*ca.issue("server"))
+    (world.work / "certs").mkdir()
+    (world.work / "certs/ca.crt").write_bytes(ca.file.read_bytes())
+
+    def app(request: Request) -> Reply:
+        raw = files.get(request.path.removeprefix("/tuf/"))
+        return Reply(absent) if raw is None else Reply(200, raw)
+
+    with Hostile(app, tls) as server:
+        certs = ("--cert-dir", f"{server.address}={world.work / 'certs'}")
+        done = world.export(*certs, "--json", root=f"{server.url}/tuf/")
+        assert done.returncode == 0, done.stderr
+        assert not [one for one in server.requests if "authorization" in {name.lower() for name in one.headers}]
+        files["3.root.json"] = b" " * (MAX_TUF_FILE + 1)
+        failed(world.export(*certs, root=f"{server.url}/tuf"), NETWORK)
+        failed(world.export(root=f"{server.url}/tuf"), NETWORK, "certificate")
+    world.pin()
+    facts = world.updated(json.loads(done.stdout)["path"])
+    assert (facts["root_version"], facts["source"]) == (2, f"prod-0001, which has it from {server.url}/tuf")
 
 
 def test_an_exporter_is_told_what_does_not_fit_together_before_media_travel(world: World) -> None:

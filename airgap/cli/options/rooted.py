@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -50,10 +50,11 @@ CarryOption = Annotated[
         "directory with a copy of it.",
     ),
 ]
+_ABSENT = (403, 404)  #: stores that let nobody list them do not say of a file that there is none
 WARN, STOP = (f"{age.days}d" for age in (Ages.warn, Ages.stop))
 
 
-def carried_from(source: str, fetch_file: Callable[[str, int], bytes | None]) -> CarriedRoot | None:
+def carried_from(source: str, fetch_file: Callable[[str, int, Collection[int]], bytes | None]) -> CarriedRoot | None:
     """What ``--carry-root`` names, verified; None for nothing. ``fetch_file`` reads from the web. Raises as ``collect``."""
     if not source:
         return None
@@ -65,7 +66,7 @@ def carried_from(source: str, fetch_file: Callable[[str, int], bytes | None]) ->
             "not an https URL", where="--carry-root", got=printable(source), expected="https://HOST/PATH, or a directory"
         )
     base = source.rstrip("/")
-    return collect(lambda name: fetch_file(f"{base}/{name}", MAX_TUF_FILE), 1, base, now)
+    return collect(lambda name: fetch_file(f"{base}/{name}", MAX_TUF_FILE, _ABSENT), 1, base, now)
 
 
 @dataclass(frozen=True)
