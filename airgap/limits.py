@@ -47,6 +47,14 @@ MAX_ATTESTATIONS = 64 * _MIB
 MAX_KEY = 64 * _KIB
 #: A file that a policy names: a keyring of many keys.
 MAX_KEYRING = 4 * _MIB
+#: A trusted root of Sigstore: that of the public instance has 7 KiB.
+MAX_TRUSTED_ROOT = _MIB
+#: A file of a TUF repository: as much as python-tuf takes of a root; targets of Sigstore have 10 KiB.
+MAX_TUF_FILE = 512 * _KIB
+#: Roots of a TUF repository one after the other. The public instance has had 13 in five years.
+MAX_TUF_ROOTS = 256
+#: What a bundle carries of a TUF repository, and what a site keeps of it.
+MAX_TUF_REPOSITORY = 8 * _MIB
 
 # What people write.
 

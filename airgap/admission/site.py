@@ -6,9 +6,12 @@ from pathlib import Path
 
 from airgap import fsio
 from airgap.errors import Refused, UsageError
-from airgap.limits import MAX_KEYRING, MAX_POLICY, MAX_SETTINGS
+from airgap.format import names
+from airgap.limits import MAX_KEYRING, MAX_POLICY, MAX_SETTINGS, MAX_TRUSTED_ROOT
+from airgap.text import printable
 from airgap.trust.keys.revoked import Revoked
 from airgap.trust.policy.document import Policy, parse_policy
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 #: The list of revoked keys in a state directory.
 REVOKED = "revoked.txt"
@@ -55,6 +58,27 @@ def read_revoked(path: Path | None, state: Path) -> Revoked:
     for file in files:
         found = found.joined(Revoked.parse(fsio.read_input(file, MAX_SETTINGS, "list of revoked keys"), str(file)))
     return found
+
+
+def read_trusted_root(path: Path) -> TrustedRoot:
+    """The Sigstore instance that the site trusts, from a ``trusted_root.json`` of its own.
+
+    Raises:
+        UsageError: it cannot be read or has a mistake in it.
+        Refused: it lies with a bundle, which must not bring what it is judged by.
+    """
+    with fsio.disk_errors("cannot read the trusted root", path):
+        place = path.resolve().parent
+    for directory in (place, *place.parents):
+        if fsio.is_there(directory / names.CATALOG):
+            raise Refused(
+                "a trusted root that lies with a bundle is not used",
+                where=printable(str(path)),
+                expected="a file of the site's own",
+                got=f"a bundle: {printable(str(directory))}",
+                hint="copy it to a place of the site's own, if you trust it",
+            )
+    return TrustedRoot.parse(fsio.read_input(path, MAX_TRUSTED_ROOT, "trusted root"), printable(str(path)))
 
 
 def home() -> Path:

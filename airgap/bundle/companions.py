@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from airgap import fsio
 from airgap.bundle import piecewise
 from airgap.errors import Damaged
 from airgap.format import checktxt, names
 from airgap.format.catalog import Catalog
 from airgap.format.outline import Outline
+from airgap.limits import MAX_TUF_REPOSITORY
+from airgap.oci.digest import Digest
 
 #: Bytes of a line of ``SHA256SUMS``: none of ours is longer.
 _LONGEST = 1024
@@ -45,7 +48,18 @@ def contradicting(directory: Path, catalog: Outline, raw: bytes) -> dict[Path, s
             continue
         if not good:
             wrong[path] = f"{name} does not agree with the signed catalog"
-    return wrong
+    return wrong | _wrong_root(directory / names.TRUSTED_ROOT, catalog)
+
+
+def _wrong_root(path: Path, catalog: Outline) -> dict[Path, str]:
+    if not isinstance(catalog, Catalog) or catalog.trusted_root is None:
+        return {}
+    try:
+        raw = fsio.read_if_there(path, MAX_TUF_REPOSITORY)
+    except Damaged as error:
+        return {path: error.what}
+    good = raw is None or Digest.of(raw) == catalog.trusted_root
+    return {} if good else {path: f"{path.name} does not agree with the signed catalog"}
 
 
 def _is_of_script(line: bytes) -> bool:

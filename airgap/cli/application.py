@@ -22,6 +22,7 @@ _TABLE: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Keys and trust": {
         "keys": ("keys:keys", "Generate keys to sign bundles, or to encrypt them to a site"),
         "policy": ("policy:policy", "Write, change, check and explain the trust policy"),
+        "trust": ("trust:trust", "Pin, update and show what is trusted of a Sigstore instance"),
     },
     "Make bundles": {
         "discover": ("connected.discover:discover_command", "Find the images that deployment files name"),

@@ -165,7 +165,7 @@ def _write(
         sites = request.packing.recipients
         shown = sealed.close(catalog, key, sites, filled.tags) if key else catalog
         state.record_sealing(catalog.stream, Sealing(paths.serial, Digest.of(shown.to_bytes()), request.asked))
-        seal(paths.partial, shown, request.signers)
+        seal(paths.partial, shown, request.signers, request.root)
         path = publish(state, paths.partial)
         state.catalogs.note(catalog.stream, catalog.serial, request.inputs)
         return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in sites], lock.remarks, held=held.pop_all())

@@ -21,6 +21,7 @@ from airgap.trust.judge.judging import Case, Instances, Judgement, gather, insta
 from airgap.trust.policy.demands import Demands
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.unnamed import UnnamedSignatures
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 from airgap.work import Pool
 
 #: So many instances a thread are looked at before the next ones are fetched: their signatures are in memory until then.
@@ -38,6 +39,7 @@ class ImageTerms:
         require_signed: refuse images that the policy would accept unsigned.
         unnamed: for which images a cosign 3 bundle that names no image counts if its key and digest are right.
         demands: the attestations that images must have besides.
+        trusted_root: the Sigstore instance whose keyless signatures the operator believes; None: none.
     """
 
     policy: Policy
@@ -46,6 +48,7 @@ class ImageTerms:
     require_signed: bool = False
     unnamed: UnnamedSignatures = field(default_factory=UnnamedSignatures)
     demands: Demands = field(default_factory=Demands)
+    trusted_root: TrustedRoot | None = None
 
 
 def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progress, threads: int = 4) -> list[Judgement]:
@@ -74,6 +77,7 @@ def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progre
             now=terms.now,
             unnamed=terms.unnamed,
             demands=terms.demands,
+            trusted_root=terms.trusted_root,
         ) as judge,
     ):
         while part := list(islice(asked, threads * _AHEAD)):

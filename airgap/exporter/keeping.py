@@ -159,6 +159,8 @@ def unchanged(request: ExportRequest, paths: Paths, lock: Lock, state: State) ->
     there = _lying(Paths.of(request, last.serial, state), last.catalog)
     if there is None or _expires_soon(request, there.catalog) or not _is_complete(request, there):
         return None
+    if not _carries_the_same(request, there.catalog):
+        return None
     if isinstance(there.catalog, Sealed):  # no gate can look into it again, and nobody can tell what it builds on
         if request.demands.gates or state.catalogs.noted(label.stream, last.serial) != request.inputs:
             return None
@@ -174,6 +176,8 @@ def same_content(request: ExportRequest, there: There, state: State, resolve: Ca
     base = () if isinstance(catalog, Sealed) else catalog.base
     if base != tuple(base.digest for base in request.far_side.bases) or len(catalog.parity) != packing.parity:
         return None
+    if isinstance(catalog, Catalog) and (catalog.trusted_root is None) != (request.root is None):
+        return None
     lock, same_size = resolve(), packing.volume_size == catalog.volume_size
     if isinstance(catalog, Sealed):  # what is inside is known here from its lock alone
         same = same_size and {one.key_id for one in catalog.recipients} == {site.key_id for site in packing.recipients}
@@ -186,6 +190,13 @@ def same_content(request: ExportRequest, there: There, state: State, resolve: Ca
         return lock if packing.patch != "never" and same_size and found == bare else None
     same = catalog.images == plan.images and tuple(volume.size for volume in catalog.volumes) == plan.sizes
     return lock if same else None
+
+
+def _carries_the_same(request: ExportRequest, catalog: Catalog | Sealed) -> bool:
+    """Whether a new bundle would bring nothing new of a TUF repository. Of an encrypted one nobody can tell here."""
+    if isinstance(catalog, Sealed):
+        return request.root is None
+    return catalog.trusted_root == (None if request.root is None else request.root.digest)
 
 
 def _lying(paths: Paths, digest: Digest) -> There | None:

@@ -14,6 +14,7 @@ from airgap.cipher.sites import SiteKey
 from airgap.delta.bases import Base, held_by
 from airgap.exporter.gates import Gates
 from airgap.exporter.judge import ImageTerms
+from airgap.exporter.roots import CarriedRoot
 from airgap.format.times import format_time
 from airgap.lists import Wish
 from airgap.oci import strictjson
@@ -125,6 +126,7 @@ class ExportRequest:
         restart: discard an unfinished bundle instead of going on with it.
         wait: seconds to wait for another command that makes a bundle of the stream.
         again: make the bundle even if the stream's latest one lies in ``out`` and has just that content.
+        root: what is carried of a TUF repository. Its bytes change every day, so only whether there is one makes another request.
     """
 
     label: Label
@@ -138,6 +140,7 @@ class ExportRequest:
     restart: bool = False
     wait: float = 0.0
     again: bool = True
+    root: CarriedRoot | None = None
 
     def lock(self, progress: Progress) -> Lock:
         """As ``Cargo.lock``."""
@@ -165,6 +168,8 @@ class ExportRequest:
             facts.append({"recipients": sorted(site.key_id for site in packing.recipients)})
         if packing.parity:
             facts.append({"parity": packing.parity})
+        if self.root:
+            facts.append({"root": self.root.source})
         return hashlib.sha256(strictjson.canonical(facts)).hexdigest()
 
     @cached_property

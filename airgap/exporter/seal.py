@@ -15,11 +15,12 @@ from airgap.errors import Damaged
 from airgap.exporter.fill import Filled
 from airgap.exporter.journal import LOCK
 from airgap.exporter.request import ExportRequest
+from airgap.exporter.roots import CarriedRoot
 from airgap.format import checktxt, names
 from airgap.format.catalog import Catalog, Volume
 from airgap.format.outer import Sealed, Unverified
 from airgap.format.outline import Outline
-from airgap.limits import MAX_CATALOG
+from airgap.limits import MAX_CATALOG, MAX_TUF_REPOSITORY
 from airgap.oci.digest import Digest
 from airgap.planning.plan import Plan
 from airgap.progress import Progress
@@ -47,17 +48,20 @@ def make_catalog(
         images=tuple(replace(one, signatures=tuple(replace(s, content=None) for s in one.signatures)) for one in plan.images),
         blobs=plan.catalog_blobs,
         volumes=volumes,
+        trusted_root=request.root.digest if request.root else None,
     )
 
 
-def seal(partial: Path, catalog: Catalog | Sealed, signers: Sequence[Signer]) -> None:
-    """Write catalog, signatures and companion files.
+def seal(partial: Path, catalog: Catalog | Sealed, signers: Sequence[Signer], root: CarriedRoot | None = None) -> None:
+    """Write catalog, signatures and companion files, and what is carried of a TUF repository.
 
     The volumes are already on the disk. ``CHECK.txt`` is written last: if it exists, the bundle is complete and lacks only the
     rename (:func:`finish`).
     """
     raw = catalog.to_bytes()
     _drop_signatures(partial)
+    if root is not None:
+        fsio.write_durable(partial / names.TRUSTED_ROOT, root.raw)
     fsio.write_durable(partial / names.CATALOG, raw)
     write_signatures(partial, raw, signers)
     for name, content in _companions(catalog, raw).items():
@@ -113,7 +117,7 @@ def is_whole(partial: Path, progress: Progress) -> bool:
         catalog = Unverified.read(raw).claims
         small = _companions(catalog, raw).items()
         same = all(fsio.read_capped(partial / name, len(content)) == content for name, content in small)
-        if same and _are_good(partial, catalog, progress):
+        if same and _has_root(partial, catalog) and _are_good(partial, catalog, progress):
             return True
     except Damaged:
         pass
@@ -121,6 +125,12 @@ def is_whole(partial: Path, progress: Progress) -> bool:
     with fsio.disk_errors("cannot remove", check):
         check.unlink()
     return False
+
+
+def _has_root(partial: Path, catalog: Outline) -> bool:
+    """Whether the carried root is there that the catalog names; of an encrypted one only the site can tell."""
+    wanted = catalog.trusted_root if isinstance(catalog, Catalog) else None
+    return wanted is None or Digest.of(fsio.read_capped(partial / names.TRUSTED_ROOT, MAX_TUF_REPOSITORY)) == wanted
 
 
 def _are_good(partial: Path, catalog: Outline, progress: Progress) -> bool:

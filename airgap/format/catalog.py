@@ -32,13 +32,14 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog(Outline):
-    """Everything in a bundle."""
+    """Everything in a bundle; ``trusted_root`` is the digest of the file that carries a TUF repository beside it."""
 
     tool: str
     previous: Digest | None
     base: tuple[Digest, ...]
     images: tuple[Image, ...]
     blobs: Mapping[Digest, Blob]
+    trusted_root: Digest | None = None
 
     def images_on(self, volumes: Collection[int]) -> list[str]:
         """The images that need one of these volumes, by number from 1."""
@@ -84,6 +85,8 @@ class Catalog(Outline):
             "blobs": {digest: blob_json(blob) for digest, blob in self.blobs.items()},
             "volumes": [file_json(file) for file in self.volumes],
         }
+        if self.trusted_root is not None:
+            top["trusted_root"] = self.trusted_root
         return document(top)
 
     @classmethod
@@ -112,7 +115,7 @@ class Catalog(Outline):
                 got=printable(str(top.get("schema")), 60),
                 hint="the bundle was made by a newer airgap: bring that version to this site first",
             )
-        previous = top.get("previous")
+        previous, root = top.get("previous"), top.get("trusted_root")
         known = header(top)
         return cls(
             **known,
@@ -121,6 +124,7 @@ class Catalog(Outline):
             base=tuple(Digest.parse(item, f"{where}: base") for item in strictjson.array(top.get("base"), where)),
             images=_images(strictjson.array(top.get("images"), where), len(known["volumes"])),
             blobs=check_blobs(blobs, known["volumes"]),
+            trusted_root=None if root is None else Digest.parse(root, f"{where}: trusted_root"),
         )
 
 

@@ -16,6 +16,8 @@ CHECK = "CHECK.txt"
 SCRIPTS = ("check.sh", "check.ps1", "check.cmd")
 SUPPLEMENT = "supplement.json"
 CUSTODY = "custody.jsonl"
+#: What a bundle carries of a TUF repository.
+TRUSTED_ROOT = "trusted-root.json"
 PARTIAL = ".partial"
 JOURNAL = "journal.jsonl"
 

@@ -18,12 +18,13 @@ from airgap.bundle.check import damaged_blocks
 from airgap.bundle.media import entries
 from airgap.errors import AirgapError, Damaged, MediaError, UsageError, disk_error
 from airgap.format import checktxt, names
-from airgap.format.catalog import Volume
+from airgap.format.catalog import Catalog, Volume
 from airgap.format.names import BLOCK_SIZE
-from airgap.limits import MAX_SIGNATURE
+from airgap.limits import MAX_SIGNATURE, MAX_TUF_REPOSITORY
 from airgap.media import disks
 from airgap.media.disks import Disks
 from airgap.media.survey import Survey
+from airgap.oci.digest import Digest
 from airgap.progress import Progress, Silent
 from airgap.text import listing, printable
 from airgap.work import Pool
@@ -111,7 +112,7 @@ class _Documents:
     def __init__(self, one: Survey) -> None:
         self._one = one
         self._same = {names.CATALOG: one.raw, **_signatures(one), names.CHECK: checktxt.check_txt(one.catalog, one.raw)}
-        self._same |= checktxt.scripts()
+        self._same |= checktxt.scripts() | _trusted_root(one)
 
     def on(self, task: Task) -> dict[str, bytes]:
         """Name and content. The list of disks comes first: it says whose directory this is."""
@@ -130,6 +131,16 @@ def _signatures(one: Survey) -> dict[str, bytes]:
         for name in filter(names.is_signature, entries(medium.path)):
             found.setdefault(name, fsio.read_capped(medium.path / name, MAX_SIGNATURE))
     return found
+
+
+def _trusted_root(one: Survey) -> dict[str, bytes]:
+    """What the bundle carries of a TUF repository; of several copies the one that the catalog names."""
+    wanted = one.catalog.trusted_root if isinstance(one.catalog, Catalog) else None
+    for medium in one.media:
+        raw = fsio.read_if_there(medium.path / names.TRUSTED_ROOT, MAX_TUF_REPOSITORY)
+        if raw is not None and wanted in (None, Digest.of(raw)):
+            return {names.TRUSTED_ROOT: raw}
+    return {}
 
 
 class _Disk:

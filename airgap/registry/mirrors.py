@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
@@ -133,9 +133,9 @@ class MirroredSource:
         """As ``RegistryStore.repositories``: of that very registry, whatever its mirrors."""
         return self._store.repositories(host)
 
-    def fetch_file(self, url: str, limit: int) -> bytes | None:
+    def fetch_file(self, url: str, limit: int, absent: Collection[int] = (404,)) -> bytes | None:
         """As ``RegistryStore.fetch_file``."""
-        return self._store.fetch_file(url, limit)
+        return self._store.fetch_file(url, limit, absent)
 
     def close(self) -> None:
         """Close idle connections. Open readers stay usable."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -28,7 +28,7 @@ class RegistryStore(RegistryWriter):
         super().__init__(RegistryOptions() if options is None else options)
         self._listing = Listing(self._transport)
 
-    def fetch_file(self, url: str, limit: int) -> bytes | None:
+    def fetch_file(self, url: str, limit: int, absent: Collection[int] = (404,)) -> bytes | None:
         """A small file of a static web server that the operator named, such as a lookaside; None when it answers 404.
 
         It goes the way of all calls (TLS trust, proxies, redirects, repeats), but nobody's credentials are sent, and plain HTTP is
@@ -37,14 +37,15 @@ class RegistryStore(RegistryWriter):
         Args:
             url: absolute, ``http`` or ``https``.
             limit: the most bytes it may have.
+            absent: answers by which the server says that there is none.
 
         Raises:
-            RegistryError: the server does not deliver it and does not answer 404 either, or it is larger.
+            RegistryError: the server does not deliver it and does not say either that there is none, or it is larger.
             UsageError: not such a URL.
         """
         _check_url(url)
         answer, raw = self._transport.fetch_file(url, limit)
-        if answer.status == 404:
+        if answer.status in absent:
             answer.finish()
             return None
         if answer.status != 200:

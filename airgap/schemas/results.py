@@ -25,11 +25,13 @@ _PARTS = {
     "DIFF": "a(SIDE) b(SIDE) same verified added(SHOWN) removed(SHOWN) moved(CHANGE) changed(CHANGE) unchanged_count"
     " compared_blobs(shared(BLOBS) only_a(BLOBS) only_b(BLOBS))",
     "EXPORTED": "bundle path stream serial image_count blob_count volume_count bytes parity_count parity_bytes SAVED key_ids"
-    " encrypted_to already_there unchanged created remarks judgements(DECIDED) gates(image digest platform command passed status)",
+    " encrypted_to already_there unchanged created remarks carries_root judgements(DECIDED)"
+    " gates(image digest command passed status)",
     "IMPORTED": "names(source destination) rebuilt left_out not_held without"
     " repaired(file present rebuilt_blocks copied_blocks) judgements(DECIDED) already_there"
     " sent_bytes sent_blobs present_blobs mounted_blobs rebuilt_blobs dropped_signatures",
     "FILE": "name size sha256",
+    "TRUSTED": "part name id begins ends",
     "FOUND": "reference places(file line inside?) remarks",
     "PLACED": "file line inside? what got next",
     "DISCOVERED": "images(FOUND) possible(FOUND) unresolved(PLACED) noted(PLACED) file_count list",
@@ -76,7 +78,7 @@ _SINGLE: dict[str, tuple[str, str]] = {
     "inspect": (
         "what a bundle says about itself, not verified",
         "bundle stream serial created expires tool previous images(IMAGE) blob_count volumes(FILE present)"
-        " parity(FILE present) bytes signatures encrypted_to verified",
+        " parity(FILE present) bytes signatures encrypted_to carries_root verified",
     ),
     "keys-generate": ("a new pair of keys", "private public key_id type encrypted"),
     "login": ("a stored login", "registry user stored_in password_checked"),
@@ -109,8 +111,8 @@ _SINGLE: dict[str, tuple[str, str]] = {
     ),
     "policy-explain": (
         "which scope of a policy applies to images",
-        "policy remarks images(reference scope scopes_tried requirements unnamed_accepted unnamed_scope demand_scope demands"
-        " accepted? instances(DECIDED)?)",
+        "policy trusted_root remarks images(reference scope scopes_tried requirements unnamed_accepted unnamed_scope demand_scope"
+        " demands accepted? instances(DECIDED)?)",
     ),
     "policy-init": (
         "a new policy",
@@ -144,6 +146,15 @@ _SINGLE: dict[str, tuple[str, str]] = {
     "sign": ("another signature of a bundle", "bundle signatures"),
     "toolkit": ("a written toolkit", "toolkit bytes machines lacking wheels(file sha256)"),
     "toolkit-checker": ("a written checker, with --check-only", "checker"),
+    "trust-pin": ("a pinned root of a Sigstore instance", "root_version root_digest already_there"),
+    "trust-show": (
+        "what is installed of a Sigstore instance",
+        "installed root_version root_digest current source age_days parts(TRUSTED) warnings",
+    ),
+    "trust-update": (
+        "a newer trusted root of a Sigstore instance, installed or only shown",
+        "installed source root_version_before root_version root_digest current root_changes(change TRUSTED) remarks",
+    ),
     "verify": ("a verified bundle", "BUNDLE verified judgements(DECIDED) rebuilt_blobs? not_rebuilt?"),
     "version": ("the version", "version"),
     "watch-event": (

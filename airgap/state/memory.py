@@ -15,12 +15,13 @@ from airgap.state.custody import Carried, Custodians
 from airgap.state.generations import Brought, Generations
 from airgap.state.history import Event, History
 from airgap.state.intents import Intents, Sealing
-from airgap.state.owners import Owners
+from airgap.state.owners import KnownName, Owners
 from airgap.state.place import Database
 from airgap.state.turns import Turn, identity, take
 from airgap.state.underway import Underway
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_SIGSTORE_ROOT = "sigstore-root"
 _KILLED = exit_code(Interrupted())
 
 
@@ -30,21 +31,6 @@ class Remembered:
 
     serial: int
     catalog: Digest
-
-
-@dataclass(frozen=True)
-class KnownName:
-    """The image that a name at a target refers to since the last import that moved it.
-
-    Attributes:
-        name: the destination, by tag if there is one.
-        source: the source reference that it was mapped from.
-        digest: of the image.
-    """
-
-    name: str
-    source: str
-    digest: Digest
 
 
 @dataclass(frozen=True)
@@ -321,6 +307,17 @@ class State:
         with self._writing():
             if self.custody.keep(stream, serial, catalog, _now(), entries) or problems:
                 self._history("custody", stream, serial, catalog, "", outcome, problems)
+
+    @property
+    def sigstore_root(self) -> str | None:
+        """What is installed of a Sigstore instance, as ``record_sigstore_root`` was given it; None: nothing."""
+        return self._memory(_SIGSTORE_ROOT)
+
+    def record_sigstore_root(self, document: str, outcome: str, reason: str) -> None:
+        """Replace what is installed, and say so in the history: both, or neither."""
+        with self._writing():
+            self._connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?)", (_SIGSTORE_ROOT, document))
+            self._history("trust", "", 0, "", "", outcome, reason)
 
     def record_failure(self, event: Event, *, again: bool = False) -> None:
         """Record that an import did not succeed, and why. ``event.at`` is filled in here.

@@ -1,11 +1,28 @@
-"""The owner of each repository at a target: the source repository of the first import into it."""
+"""What a name at a target refers to, and the owner of each repository: the source repository of the first import into it."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from airgap.oci.digest import Digest
 from airgap.state.place import Database
+
+
+@dataclass(frozen=True)
+class KnownName:
+    """The image that a name at a target refers to since the last import that moved it.
+
+    Attributes:
+        name: the destination, by tag if there is one.
+        source: the source reference that it was mapped from.
+        digest: of the image.
+    """
+
+    name: str
+    source: str
+    digest: Digest
 
 
 class Owners:

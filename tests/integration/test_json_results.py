@@ -22,6 +22,7 @@ from tests.support.bundles import CREATED, flip
 from tests.support.cli import here
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.schemas import checked, checked_output, documents_of
+from tests.support.tufrepository import TufRepository
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUT = f"oci:{ROOT}/samples/layout:localhost:5000"
@@ -134,6 +135,10 @@ def test_every_command_prints_what_its_schema_says(month: Month, module_registry
     month.run("logout", "--all", *authfile)
     several(month)
     configured(month)
+    instance = TufRepository().write(work / "tuf")
+    month.run("trust", "pin", instance / "1.root.json", *state)
+    month.run("trust", "update", instance, *state)
+    month.run("trust", "show", *state)
     month.seen |= set(served(work, state))
 
     assert set(RESULTS) - month.seen == {"toolkit"}, "test_toolkit makes one, for it needs packages"

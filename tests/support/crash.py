@@ -59,6 +59,7 @@ _RECORDS = (
     "record_generation",
     "record_prune",
     "record_rollback",
+    "record_sigstore_root",
     "_history",
 )
 

@@ -24,6 +24,7 @@ from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.demanding import AttestationsOption, demands_of
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
+from airgap.cli.options.rooted import Rooted
 from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal.console import Said
 from airgap.errors import Damaged, UsageError
@@ -187,6 +188,7 @@ def explain_command(
     ] = None,
     unnamed: Unnamed = Unnamed(),
     attestations: AttestationsOption = None,
+    rooted: Rooted = Rooted(),
     revoked: inputs.RevokedOption = None,
     state: inputs.StateOption = None,
     decrypt_key: DecryptOption = None,
@@ -200,22 +202,30 @@ def explain_command(
 
     Example: airgap policy explain docker.io/library/nginx:1.27 --policy policy.json --bundle /mnt/usb
     """
-    permitted = unnamed.unnamed
+    permitted, console = unnamed.unnamed, said.console()
     parsed, name = site.read_policy(file)
     demands = demands_of(attestations, parsed)
+    directory = inputs.state_directory(state)
+    root = rooted.in_use(directory, parsed, console.say)
     references = [Reference.parse(image) for image in images]
     judged: _Judged = {}
     remarks: tuple[str, ...] = ()
     if bundle:
         secrets = site_secrets(decrypt_key, passphrase_file)
-        asked = Terms.of_site(inputs.state_directory(state), file, revoked=revoked, secrets=secrets)
-        terms = replace(asked, unnamed=permitted, demands=demands)
-        with diagnosing(said.console()):
+        asked = Terms.of_site(directory, file, revoked=revoked, secrets=secrets)
+        terms = replace(asked, unnamed=permitted, demands=demands, trusted_root=None if root is None else root.root)
+        with diagnosing(console):
             judged, remarks = _judged(terms, bundle, references)
     found = [explain(parsed, reference, judged.get(reference), permitted, demands) for reference in references]
     lines = [line for explanation in found for line in ("", *explanation.lines)]
-    facts = {"policy": name, "remarks": list(remarks), "images": [explanation.facts for explanation in found]}
-    said.console().result(facts, [f"policy {name}", *(f"note   {remark}" for remark in remarks), *lines])
+    facts = {
+        "policy": name,
+        "trusted_root": None if root is None else root.name,
+        "remarks": list(remarks),
+        "images": [explanation.facts for explanation in found],
+    }
+    head = [f"policy {name}", f"root   {'none: no keyless signature is believed' if root is None else root.name}"]
+    console.result(facts, [*head, *(f"note   {remark}" for remark in remarks), *lines])
 
 
 def _judged(terms: Terms, bundle: list[Path], references: list[Reference]) -> tuple[_Judged, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from airgap.text import listing, printable
 __all__ = ["Defaults", "chosen", "keys_of", "plain"]
 
 #: Commands of a group that read ``[site]``, because they say what the site's commands would decide.
-_OF_SITE = ("policy explain",)
+_OF_SITE = ("policy explain", "trust update", "trust show")
 
 #: With the option on the left, these do not hold that the environment or the file gives: the command takes one or the other.
 _INSTEAD = {"apply": ("keep", "stream", "also_unlisted", "plan"), "resend": ("lists",)}

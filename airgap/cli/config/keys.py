@@ -29,8 +29,8 @@ RESERVED = frozenset({"AIRGAP_IMAGE", "AIRGAP_DIGEST", "AIRGAP_REGISTRY_REFERENC
 _ONE_RUN = frozenset(
     {
         "again", "apply", "break-lease", "created", "custody", "dry-run", "force", "generations", "image", "init-state", "json",
-        "once", "partial", "plan", "remove-new", "replace-names", "resend", "restart", "serial", "show", "stream", "unlisted",
-        "update",
+        "once", "partial", "plan", "remove-new", "replace", "replace-names", "resend", "restart", "serial", "show", "stream",
+        "unlisted", "update", "yes",
     }
 )  # fmt: skip
 _Read = TypeVar("_Read")

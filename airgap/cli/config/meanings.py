@@ -79,6 +79,12 @@ def _host_with_path(text: str) -> None:
     _host(text.strip("/").partition("/")[0])
 
 
+def _root_age(text: str) -> None:
+    from airgap.cli.options.inputs import days_of
+
+    days_of(text, "")
+
+
 _READERS: Mapping[str, Callable[[str], object]] = {
     "expires": _expiry,
     "held-at": _store,
@@ -90,6 +96,8 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "no-referrers-api": _host_with_path,
     "platform": _platform,
     "rate": parse_rate,
+    "root-max-age": _root_age,
+    "root-warn-age": _root_age,
     "stream": check_stream,
     "to": _target,
     "volume-size": volume_size,

@@ -13,7 +13,7 @@ LISTS = frozenset({"lists", "since"})
 TARGETS = frozenset({"to", "held-at"})
 KEYS = frozenset({"key", "public-key", "sign-by"})
 FILES = frozenset({"lock", "out", "output"})
-OTHERS = frozenset({"map", "cert-dir", "attach", "gate", "lookaside"})
+OTHERS = frozenset({"map", "cert-dir", "attach", "gate", "lookaside", "carry-root"})
 
 
 def rebased(key: str, is_path: bool, text: str, base: Path) -> str:
@@ -30,7 +30,7 @@ def rebased(key: str, is_path: bool, text: str, base: Path) -> str:
 def _other(key: str, text: str, base: Path) -> str:
     if key == "map":
         return text if "=" in text or text in _RULES else _below(base, text)
-    if key == "lookaside":
+    if key in ("lookaside", "carry-root"):
         return text if "://" in text else _below(base, text)
     if key == "gate":
         program, space, rest = text.partition(" ")

@@ -6,15 +6,15 @@ from __future__ import annotations
 _PANELS = {
     "What": "stream platform without attach resend lock update allow-lost-signatures strict include-possible ignore apply keep "
     "values allow-left-out "
-    "unlisted remove-new partial repair dry-run names scan source repository trust-manifests deep held-at subset custody "
-    "generations limit show list format mode exact site type check-only python glibc all user password-stdin bundle any media rate "
-    "namespace for",
+    "unlisted remove-new partial repair dry-run yes replace names scan source repository trust-manifests deep held-at "
+    "subset custody carry-root generations limit show list format mode exact site type check-only python glibc all user "
+    "password-stdin bundle any media rate namespace for",
     "Where to": "out bundles to plan request result results in-place map replace-names digest-tags lookaside scratch force ca",
     "The bundle": "again serial volume-size parity created expires encrypt-to restart",
     "Trust": "key no-passphrase public-key passphrase-file policy bundle-policy accept-unverified-bundles allow-expired-bundles "
     "revoked decrypt-key sign-by site-key since-key custody-key require-custody require-signed accept-unnamed-sigstore-bundles "
-    "unnamed-signatures unnamed attestations ignore-signed-name verify-images max-age image "
-    "image-default by-path allow-no-key allow-expired allow-clock-behind allow-fork allow-jump allow-older",
+    "unnamed-signatures unnamed attestations trusted-root root-warn-age root-max-age ignore-signed-name verify-images max-age "
+    "image image-default by-path allow-no-key allow-expired allow-clock-behind allow-fork allow-jump allow-older",
     "Gates": "gate gate-timeout",
     "Custody": "who where at note",
     "Incremental": "since patch patch-level",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ import typer
 from airgap import fsio
 from airgap.admission import site
 from airgap.cli.options.demanding import demands_of
+from airgap.cli.options.rooted import Rooted
 from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal.console import Console
 from airgap.cli.terminal.outcome import attested_lines, unnamed_lines
@@ -60,11 +61,20 @@ AttachOption = Annotated[
 ]
 
 
-def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed, attestations: Sequence[str] | None) -> ImageTerms | None:
+def terms_of(
+    verify: Path | None,
+    require_signed: bool,
+    unnamed: Unnamed,
+    attestations: Sequence[str] | None,
+    rooted: Rooted,
+    state: Path,
+    say: Callable[[str], None],
+) -> ImageTerms | None:
     """By what images are judged, when they are.
 
     Raises:
         UsageError: the file is no policy, or an option has no meaning without it.
+        Refused: as ``Rooted.read``, which looks into ``state``.
     """
     if verify is None:
         given = {
@@ -72,14 +82,15 @@ def terms_of(verify: Path | None, require_signed: bool, unnamed: Unnamed, attest
             "--unnamed-signatures": unnamed.unnamed_signatures,
             "--accept-unnamed-sigstore-bundles": unnamed.accept_unnamed_bundles,
             "--attestations": attestations,
+            "--trusted-root": rooted.trusted_root,
         }
         if option := next((name for name, value in given.items() if value), ""):
             raise UsageError(f"{option} needs a policy", expected="--verify-images POLICY")
         return None
     permitted = unnamed.unnamed
     policy = site.read_policy(verify)[0]
-    demands = demands_of(attestations, policy)
-    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, permitted, demands)
+    demands, root = demands_of(attestations, policy), rooted.read(state, policy, say)
+    return ImageTerms(policy, site.read_key, dt.datetime.now(dt.UTC), require_signed, permitted, demands, root)
 
 
 def gates_of(commands: Sequence[str], seconds: int, scratch: Path | None, console: Console) -> Gates | None:

@@ -117,10 +117,15 @@ def _read(name: str) -> tuple[bytes, str]:
 
 def max_age(text: str | None) -> dt.timedelta | None:
     """``--max-age``. Raises ``UsageError``."""
-    days = _DAYS.fullmatch(text) if text is not None else None
-    if text is not None and days is None:
-        raise UsageError("not an age", where="--max-age", expected="days, such as 90d", got=printable(text))
-    return dt.timedelta(days=int(days[1])) if days else None
+    return None if text is None else days_of(text, "--max-age")
+
+
+def days_of(text: str, where: str) -> dt.timedelta:
+    """An age in days. Raises ``UsageError``."""
+    days = _DAYS.fullmatch(text)
+    if days is None:
+        raise UsageError("not an age", where=where, expected="days, such as 90d", got=printable(text))
+    return dt.timedelta(days=int(days[1]))
 
 
 def passphrase(file: Path | None, prompt: str) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.demanding import AttestationsOption, demands_of
 from airgap.cli.options.maps import MapOption
+from airgap.cli.options.rooted import STOP, WARN, Rooted, StopOption, TrustedRootOption, WarnOption
 from airgap.cli.options.stores import ThreadsOption
 from airgap.cli.options.targets import FileOptions, ScratchOption
 from airgap.cli.options.turns import WAIT, NoLeaseOption, WaitOption
@@ -61,6 +63,9 @@ class Trusting:
     unnamed_signatures: ScopesOption = None
     accept_unnamed_bundles: EverywhereOption = False
     attestations: AttestationsOption = None
+    trusted_root: TrustedRootOption = None
+    root_warn_age: WarnOption = WARN
+    root_max_age: StopOption = STOP
     max_age: inputs.MaxAgeOption = None
     revoked: inputs.RevokedOption = None
     decrypt_key: DecryptOption = None
@@ -77,12 +82,23 @@ class Trusting:
         """The keys that open encrypted bundles."""
         return site_secrets(self.decrypt_key, self.passphrase_file)
 
-    def terms(self, **more: Any) -> Terms:
-        """The site's terms, with ``more`` of their fields. Raises as ``Terms.of_site``."""
+    def terms(self, say: Callable[[str], None] | None = None, **more: Any) -> Terms:
+        """The site's terms, with ``more`` of their fields.
+
+        Args:
+            say: hears if the trusted root grows old; None: it was said before.
+            more: fields of the terms.
+
+        Raises:
+            UsageError, Refused: as ``Terms.of_site`` and ``Rooted.read``.
+        """
         age, unnamed = inputs.max_age(self.max_age), Unnamed(self.unnamed_signatures, self.accept_unnamed_bundles).unnamed
         asked = Terms.of_site(self.directory, self.policy, revoked=self.revoked, secrets=self.secrets, max_age=age)
         demands = demands_of(self.attestations, asked.policy)
-        return replace(asked, require_signed=self.require_signed, unnamed=unnamed, demands=demands, **more)
+        rooted = Rooted(self.trusted_root, self.root_warn_age, self.root_max_age)
+        root = rooted.read(self.directory, asked.policy, say or (lambda _: None))
+        asked = replace(asked, require_signed=self.require_signed, unnamed=unnamed)
+        return replace(asked, demands=demands, trusted_root=root, **more)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class TrustedRoot:
         except Damaged as error:
             raise UsageError(
                 f"not a trusted root: {error.what}",
-                where=where,
+                where=where if error.where in ("", where) else f"{where}: {error.where}",
                 expected=error.expected or "trusted_root.json of a Sigstore instance",
                 got=error.got,
             ) from error

@@ -8,6 +8,7 @@ from airgap.bundle.supplement import Supplement
 from airgap.documents.custody import Log, read_result
 from airgap.documents.receipt import Receipt
 from airgap.documents.request import ResendRequest
+from airgap.documents.tufrepository import CarriedRepository
 from airgap.format import names, outer
 from airgap.format.catalog import Catalog, savings
 from airgap.layout.index import Index
@@ -19,9 +20,10 @@ from airgap.oci.manifest import Manifest, sniff_media_type
 from airgap.oci.strictjson import canonical as line_of
 from airgap.planning.lock import Lock, is_lock
 from airgap.report.sbom import summarize
+from airgap.trust.sigstore.installed import Installed
 from airgap.watch.attempts import Attempts
 from tests.support import parserseeds as seeds
-from tests.support.parserrow import CATALOG, WHERE, Parser, document, in_file
+from tests.support.parserrow import CATALOG, WHERE, Parser, document, in_file, text
 from tests.support.parserseeds import numbered, repeated
 
 
@@ -76,6 +78,35 @@ def rows() -> Iterator[Parser]:
         "airgap.oci.descriptor:Platform.from_json",
         "airgap.oci.digest:Digest.parse",
         grow=seeds.CATALOG,
+    )
+    files = {"1.root.json": "{}", "targets/0a.trusted_root.json": "{}"}
+    repository = {"schema": "airgap.tuf-repository/1", "source": "https://tuf.example", "files": files}
+    yield document(
+        "TUF repository in a bundle",
+        CarriedRepository.parse,
+        line_of(repository),
+        "airgap.documents.tufrepository:CarriedRepository.parse",
+        grow={"files": seeds.of_value(lambda n: {**repository, "files": {f"{i}.root.json": "{}" for i in range(n)}})},
+        most=8 << 20,
+    )
+    installed = {
+        "schema": "airgap.installed-root/1",
+        "root": "{}",
+        "roots": {"1": seeds.digest(1)},
+        "timestamp": None,
+        "snapshot": None,
+        "target": None,
+        "current": None,
+        "installed": "2026-01-31T12:00:00Z",
+        "source": "root.json",
+    }
+    yield document(
+        "installed trusted root",
+        text(Installed.parse),
+        line_of(installed),
+        "airgap.trust.sigstore.installed:Installed.parse",
+        grow={"roots": seeds.of_value(lambda n: {**installed, "roots": {str(i): seeds.digest(i) for i in range(n)}})},
+        most=8 << 20,
     )
     yield document(
         "receipt",

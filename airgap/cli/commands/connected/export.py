@@ -17,6 +17,7 @@ from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, Since
 from airgap.cli.options.decrypting import EncryptOption
 from airgap.cli.options.demanding import AttestationsOption
 from airgap.cli.options.groups import grouped
+from airgap.cli.options.rooted import CarryOption, Rooted, carried_from
 from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.options.turns import WAIT, StreamWaitOption
 from airgap.cli.options.unnamed import Unnamed
@@ -49,9 +50,11 @@ def export_command(
     require_signed: gates.RequireSignedOption = False,
     unnamed: Unnamed = Unnamed(),
     attestations: AttestationsOption = None,
+    rooted: Rooted = Rooted(),
     gate: gates.GateOption = None,
     gate_timeout: gates.GateTimeoutOption = 3600,
     attach: gates.AttachOption = None,
+    carry_root: CarryOption = "",
     threads: ThreadsOption = 4,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished bundle with different content.")] = False,
     again: Annotated[
@@ -102,7 +105,7 @@ def export_command(
     with asking.read(lists, reach, threads, console) as asked:
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
         attached = gates.attached_by(attach or ())
-        terms = gates.terms_of(verify_images, require_signed, unnamed, attestations)
+        terms = gates.terms_of(verify_images, require_signed, unnamed, attestations, rooted, asking.directory, console.say)
         demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, asking.scratch, console))
         signers = inputs.signers(key, passphrase_file)
         with (
@@ -112,7 +115,8 @@ def export_command(
         ):
             cargo = asked.cargo(store, attached)  # last: opening the places of a lock may take long
             far_side = FarSide(bases)
-            request = ExportRequest(label, cargo, out, signers, packing, far_side, demands, threads, restart, wait, again)
+            carried = carried_from(carry_root, store.fetch_file)
+            request = ExportRequest(label, cargo, out, signers, packing, far_side, demands, threads, restart, wait, again, carried)
             done = export(request, memory, console)
             tell(console, memory, done, *export_result(done, signers))
 
@@ -150,6 +154,7 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         "unchanged": done.unchanged,
         "created": catalog.created,
         "remarks": list(done.remarks),
+        "carries_root": readable is not None and readable.trusted_root is not None,
         **gates.outcome_facts(done),
     }
     inside = plural(len(readable.images), "image") if readable else "encrypted"
@@ -161,6 +166,7 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         *parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
         *_savings_lines(facts),
         *gates.outcome_lines(done),
+        *([f"carries      {names.TRUSTED_ROOT}: airgap trust update at the site"] if facts["carries_root"] else []),
         *remark_lines(done.remarks),
         *(f"encrypted    to key {key_id}: only its site can read this bundle" for key_id in done.encrypted_to),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",

@@ -96,8 +96,9 @@ def import_command(
     where, threads = trusting.directory, loading.threads
     custody_keys = tuple(site.read_key(str(key)) for key in custody_key or ())
 
-    def terms() -> Terms:
+    def terms(say: Callable[[str], None] | None = None) -> Terms:
         return trusting.terms(
+            say,
             allow_expired=allow_expired,
             allow_older=allow_older,
             allow_jump=allow_jump,
@@ -110,7 +111,7 @@ def import_command(
             **loading.asked,
         )
 
-    asked = terms()  # a mistake is said now, not after others are done
+    asked = terms(console.say)  # a mistake is said now, not after others are done
     found: list[OnMedia] = []
     with contextlib.suppress(Damaged):  # which the import itself says, and keeps in the history
         found = several(paths, believed_by(asked), console.say)

@@ -16,6 +16,7 @@ from airgap.cli.options.groups import PassphraseOption, grouped
 from airgap.cli.terminal.batch import Batch, Told
 from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.format.catalog import Catalog, Volume
+from airgap.format.names import TRUSTED_ROOT
 from airgap.format.outer import Sealed, Unverified
 from airgap.text import human_size, plural
 
@@ -69,9 +70,11 @@ def _inspect(directories: Sequence[Path], secrets: Sequence[SiteSecret]) -> Told
         "bytes": catalog.total_size,
         "signatures": sorted(media.signatures),
         "encrypted_to": recipients,
+        "carries_root": readable is not None and readable.trusted_root is not None,
         "verified": False,
     }
-    return facts, [*_inspect_lines(catalog, media, here), *(f"encrypted    to key {key_id}" for key_id in recipients)]
+    carries = [f"carries      {TRUSTED_ROOT} (not checked here): airgap trust update"] if facts["carries_root"] else []
+    return facts, [*_inspect_lines(catalog, media, here), *(f"encrypted    to key {key_id}" for key_id in recipients), *carries]
 
 
 def _file(file: Volume, here: Collection[str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.demanding import AttestationsOption, demands_of
 from airgap.cli.options.groups import grouped
+from airgap.cli.options.rooted import Rooted
 from airgap.cli.options.stores import is_layout
 from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal import signals
@@ -75,6 +76,7 @@ def serve_command(
     revoked: inputs.RevokedOption = None,
     unnamed: Unnamed = Unnamed(),
     attestations: AttestationsOption = None,
+    rooted: Rooted = Rooted(),
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="Use TLS with this certificate (PEM, with its chain).")
     ] = None,
@@ -117,10 +119,11 @@ def serve_command(
     console.stage("reading and checking", 0)
     terms = None
     if policy is not None:
-        asked = Terms.of_site(inputs.state_directory(state), policy, revoked=revoked, secrets=secrets)
-        demands = demands_of(attestations, asked.policy)
+        directory = inputs.state_directory(state)
+        asked = Terms.of_site(directory, policy, revoked=revoked, secrets=secrets)
+        demands, root = demands_of(attestations, asked.policy), rooted.read(directory, asked.policy, console.say)
         asked = replace(asked, allow_expired=allow_expired, allow_clock_behind=allow_clock_behind)
-        terms = replace(asked, unnamed=unnamed.unnamed, demands=demands)
+        terms = replace(asked, unnamed=unnamed.unnamed, demands=demands, trusted_root=root)
     content = _content(paths, terms, secrets, state, console)
     watched: list[Watched[Any]] = []
     catalogue = _watch(watched, "the store", lambda: Catalogue(content.browsable, hashing=content.hashing), content.stamp)

@@ -47,7 +47,8 @@ def verify_command(
     Example: airgap verify /mnt/usb1 /mnt/usb2 --policy policy.json
     """
     console = said.console()
-    terms = trusting.terms(allow_expired=allow_expired, allow_clock_behind=allow_clock_behind, threads=threads)
+    more = {"allow_expired": allow_expired, "allow_clock_behind": allow_clock_behind, "threads": threads}
+    terms = trusting.terms(console.say, **more)
     spec = parse_store(held_at) if held_at else None
     destination = Destination(spec, target_builder(spec, reach, threads, console)) if spec else None
 

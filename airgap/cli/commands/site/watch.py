@@ -85,7 +85,7 @@ def watch_command(
     spec = _target(to, loading.rules)
     where = trusting.directory
     signing = loading.signing(trusting.passphrase_file, needs_place=True)
-    asked = trusting.terms(**loading.asked)  # a mistake in the policy is said now
+    asked = trusting.terms(console.say, **loading.asked)  # a mistake in the policy is said now
     platforms = [str(one) for one in asked.platforms]
     plain = [] if loading.digest_tags else ["no digest tags"]
     leasing = Leasing(reach.options(loading.threads, console), not loading.no_lease)
