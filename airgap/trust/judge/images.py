@@ -209,6 +209,7 @@ class ImageJudge:
             self._keys,
             accept_unnamed=permission.accepted,
             trusted_root=self._trusted_root,
+            now=self._now,
         )
         return _Good(vouched.key, None if vouched.named else permission)
 

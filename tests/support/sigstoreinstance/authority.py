@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from tests.support.sigstoreinstance.parts import START, Pair, Signer
+from tests.support.sigstoreinstance.parts import START, Pair, Signer, b64, stamp
 
 ISSUER_V1 = ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
 ISSUER_V2 = ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
@@ -157,3 +157,10 @@ def _length(size: int) -> bytes:
         return bytes((size,))
     raw = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((0x80 | len(raw),)) + raw
+
+
+def authority_entry(uri: str, *chain: x509.Certificate) -> dict[str, Any]:
+    """An authority as a trusted root names it."""
+    ders = [{"rawBytes": b64(one.public_bytes(serialization.Encoding.DER))} for one in chain]
+    subject = {"organization": "test", "commonName": "test"}
+    return {"subject": subject, "uri": uri, "certChain": {"certificates": ders}, "validFor": {"start": stamp(START)}}

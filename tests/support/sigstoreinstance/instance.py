@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
-from tests.support.sigstoreinstance.authority import Fulcio
+from tests.support.sigstoreinstance.authority import Fulcio, authority_entry
 from tests.support.sigstoreinstance.logs import Rekor1, Rekor2
 from tests.support.sigstoreinstance.parts import START, Pair, Signed, Signer, b64, stamp
 from tests.support.sigstoreinstance.tsa import Tsa
@@ -47,9 +46,9 @@ class Instance:
         return {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
             "tlogs": logs,
-            "certificateAuthorities": [_authority("https://fulcio.test", self.fulcio.intermediate, self.fulcio.root)],
+            "certificateAuthorities": [authority_entry("https://fulcio.test", self.fulcio.intermediate, self.fulcio.root)],
             "ctlogs": [_log("https://ct.test", self.fulcio.ct.pair, self.fulcio.ct.id)],
-            "timestampAuthorities": [_authority("https://tsa.test", self.tsa.certificate, self.tsa.root)],
+            "timestampAuthorities": [self.tsa.entry()],
         }
 
     def trusted_root_json(self) -> bytes:
@@ -105,9 +104,3 @@ def _signer(signer: Signer, version: str) -> dict[str, Any]:
 def _log(url: str, pair: Pair, log_id: bytes) -> dict[str, Any]:
     key = {"rawBytes": b64(pair.spki), "keyDetails": pair.details, "validFor": {"start": stamp(START)}}
     return {"baseUrl": url, "hashAlgorithm": "SHA2_256", "publicKey": key, "logId": {"keyId": b64(log_id)}}
-
-
-def _authority(uri: str, *chain: x509.Certificate) -> dict[str, Any]:
-    ders = [{"rawBytes": b64(one.public_bytes(serialization.Encoding.DER))} for one in chain]
-    subject = {"organization": "test", "commonName": "test"}
-    return {"subject": subject, "uri": uri, "certChain": {"certificates": ders}, "validFor": {"start": stamp(START)}}

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.support.sigstoreinstance.authority import ca_certificate, key_usage
+from tests.support.sigstoreinstance.authority import authority_entry, ca_certificate, key_usage
 from tests.support.sigstoreinstance.parts import START, Pair
 
 _YEARS = timedelta(days=3650)
@@ -38,6 +38,10 @@ class Tsa:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.root_pair.private.public_key()), critical=False)
             .sign(self.root_pair.private, hashes.SHA256())
         )
+
+    def entry(self) -> dict[str, Any]:
+        """The authority as a trusted root names it."""
+        return authority_entry("https://tsa.test", self.certificate, self.root)
 
     def reply(self, data: bytes, when: datetime, *, embed: bool = True, hash_name: str = "sha256", status: int = 0) -> bytes:
         """A response that says that these bytes existed then; ``embed`` puts the certificate into it."""
