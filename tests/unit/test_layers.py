@@ -43,7 +43,7 @@ HOMES = {
     "urllib3": ("registry",), "certifi": ("registry",),
     "typer": ("cli",), "click": ("cli",), "rich": ("cli",),
     "yaml": ("yamlnodes",),
-    "cryptography": ("trust", "cipher"), "nacl": ("trust",), "tuf": ("trust",),
+    "cryptography": ("trust", "cipher"), "nacl": ("trust",), "tuf": ("trust",), "rfc3161_client": ("trust",),
     "backports": ("patch",),
     "re2": ("lists",),
     "zfec": ("format",), "segno": ("html",),

@@ -18,10 +18,10 @@ from airgap.trust.judge import provenance
 from airgap.trust.judge.decisions import Decision
 from airgap.trust.judge.explain import explain
 from airgap.trust.judge.images import ImageJudge, ImageVerdict
-from airgap.trust.judge.sigstorebundle import read_bundle
 from airgap.trust.keys import evidence as ev
 from airgap.trust.policy.demands import Demands
 from airgap.trust.policy.document import Policy, parse_policy
+from airgap.trust.sigstore.bundle import read_bundle
 from tests.support import attesting, signing
 from tests.support.attesting import BUILDER, SLSA_V02, SOURCE, SPDX, classic, github, in_bundle
 

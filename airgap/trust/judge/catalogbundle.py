@@ -12,7 +12,7 @@ from typing import Any
 from airgap.errors import Damaged, Refused
 from airgap.oci import strictjson
 from airgap.text import printable
-from airgap.trust.judge.sigstorebundle import MEDIA_TYPES, data_of, fields_of
+from airgap.trust.sigstore.bundle import MEDIA_TYPES, data_of, fields_of
 
 #: How the names of such files end.
 SUFFIX = ".sigstore.json"

@@ -218,7 +218,7 @@ class ImageJudge:
         self._keys.prepare(requirement)
         found = attestation.content
         if isinstance(found, SigstoreBundle):
-            return signed_statement(requirement, found, self._keys, self._trusted_root)
+            return signed_statement(requirement, found, self._keys, self._trusted_root, self._now)
         return signed_envelope(requirement, found, self._keys, self._now)
 
     def _check_sigstore(self, requirement: SigstoreSigned, reference: Reference, evidence: Evidence, found: _Sigstore) -> _Good:
@@ -234,6 +234,7 @@ class ImageJudge:
             self._keys,
             accept_unnamed=permission.accepted,
             trusted_root=self._trusted_root,
+            now=self._now,
         )
         return _Good(vouched.key, SignatureForm.BUNDLE, None if vouched.named else permission)
 

@@ -15,7 +15,7 @@ from airgap.errors import Refused
 from airgap.limits import MAX_SIGNATURE
 from airgap.oci.reference import Reference
 from airgap.text import printable
-from airgap.trust.judge.sigstorebundle import PAYLOAD_TYPE, SignedStatement, pae, read_envelope
+from airgap.trust.judge.sigstorebundle import SignedStatement
 from airgap.trust.keys import evidence as ev
 from airgap.trust.keys import payload
 from airgap.trust.keys.certificates import fulcio_key, pki_key
@@ -25,6 +25,7 @@ from airgap.trust.keys.signatures import PublicKey, verify, verify_by_curve
 from airgap.trust.policy.fields import decode_base64
 from airgap.trust.policy.identity import accepts
 from airgap.trust.policy.requirements import Fulcio, Pki, SignedBy, SignedIdentity, SigstoreSigned
+from airgap.trust.sigstore.bundle import PAYLOAD_TYPE, pae, read_envelope
 
 
 def check_gpg(
@@ -89,7 +90,7 @@ def signed_envelope(
     """
     envelope = read_envelope(attestation.payload)
     signed = pae(PAYLOAD_TYPE, envelope.payload)
-    logged = Logged(b"", envelope.signature, envelope.payload, attestation.payload)
+    logged = Logged(b"", envelope.signature, envelope.payload, envelope=attestation.payload)
     candidates = _candidates(requirement, attestation, logged, keys, now)
     key = next((key for key in candidates if verify_by_curve(key, signed, envelope.signature)), None)
     if key is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,6 +95,19 @@ def _parsed(der: bytes) -> x509.Certificate:
     return certificate
 
 
+def read_certificate(der: bytes) -> x509.Certificate:
+    """One certificate, DER, all of which can be read. Raises ``Refused``: malformed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # the library only warns of serial numbers below one
+            certificate = _parsed(der)
+        _ = certificate.issuer, certificate.subject, certificate.serial_number, certificate.not_valid_after_utc
+        list(certificate.extensions)
+        return certificate
+    except (ValueError, Warning, UnsupportedAlgorithm) as error:
+        raise Refused("a malformed certificate", got=printable(str(error), 120)) from error
+
+
 def fulcio_key(rule: Fulcio, trusted: Roots, certificate: str, chain: str, when: datetime) -> PublicKey:
     """The key of a keyless signer whose certificate was valid when the log recorded the signature.
 
@@ -101,13 +115,43 @@ def fulcio_key(rule: Fulcio, trusted: Roots, certificate: str, chain: str, when:
         Refused: no chain to the site's Fulcio root, or another person or issuer than the policy names.
     """
     leaf = _verified(trusted, certificate, chain, when)
-    emails = _names(leaf, x509.RFC822Name)
-    if rule.subject_email not in emails:
-        raise Refused("the certificate is for another subject", expected=rule.subject_email, got=printable(", ".join(emails)))
+    check_identity(rule, leaf)
+    return public_key(leaf.public_key())
+
+
+def check_identity(rule: Fulcio, leaf: x509.Certificate, *, uris: bool = False) -> None:
+    """Check whom a certificate of Fulcio names.
+
+    Args:
+        rule: whom the policy wants.
+        leaf: the certificate.
+        uris: the policy may name a URI instead of an e-mail address, such as a workflow's. Podman and skopeo know addresses only.
+
+    Raises:
+        Refused: another person, or one whom another issuer has authenticated.
+    """
+    names = _names(leaf, x509.RFC822Name) + (_names(leaf, x509.UniformResourceIdentifier) if uris else [])
+    if rule.subject_email not in names:
+        raise Refused("the certificate is for another subject", expected=rule.subject_email, got=printable(", ".join(names)))
     issuer = _oidc_issuer(leaf)
     if issuer != rule.oidc_issuer:
         raise Refused("the certificate's identity comes from another issuer", expected=rule.oidc_issuer, got=printable(issuer))
-    return public_key(leaf.public_key())
+
+
+def check_profile(leaf: x509.Certificate) -> None:
+    """Check that a certificate says itself that it is for signing code, as all of Fulcio's do. Raises ``Refused``."""
+    usage = _extension(leaf, x509.KeyUsage)
+    uses = _extension(leaf, x509.ExtendedKeyUsage)
+    if usage is None or not usage.digital_signature or uses is None or ExtendedKeyUsageOID.CODE_SIGNING not in uses:
+        raise Refused("the certificate does not say that it is meant for code signing")
+    if is_authority(leaf):
+        raise Refused("the signing certificate is a CA certificate")
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether it is a CA's."""
+    constraints = _extension(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
 
 
 def pki_key(rule: Pki, trusted: Roots, certificate: str, chain: str, when: datetime) -> PublicKey:
@@ -116,7 +160,16 @@ def pki_key(rule: Pki, trusted: Roots, certificate: str, chain: str, when: datet
     Raises:
         Refused: no chain to the roots, or another subject than the policy names.
     """
-    leaf = _verified(trusted, certificate, chain, when)
+    return _pki_key_of(rule, _verified(trusted, certificate, chain, when))
+
+
+def pki_key_of(rule: Pki, trusted: Roots, leaf: x509.Certificate, carried: Sequence[x509.Certificate], when: datetime) -> PublicKey:
+    """The same for certificates that have been read; ``carried`` are those that came with it. Raises ``Refused``."""
+    issuers_of(leaf, trusted, carried, when)
+    return _pki_key_of(rule, leaf)
+
+
+def _pki_key_of(rule: Pki, leaf: x509.Certificate) -> PublicKey:
     emails = _names(leaf, x509.RFC822Name)
     if rule.subject_email and rule.subject_email not in emails:
         raise Refused("the certificate is for another subject", expected=rule.subject_email, got=printable(", ".join(emails)))
@@ -132,15 +185,31 @@ def _verified(trusted: Roots, certificate: str, chain: str, when: datetime) -> x
         raise Refused("not exactly one signing certificate", got=str(len(leaves)))
     # cosign ends a chain with its root, which only the policy can vouch for: the last one never helps (containers/image, too)
     carried = load_certificates(chain.encode("utf-8"), alone=True)[:-1] if chain.strip() else ()
+    issuers_of(leaves[0], trusted, carried, when)
+    return leaves[0]
+
+
+def issuers_of(
+    leaf: x509.Certificate, trusted: Roots, carried: Sequence[x509.Certificate], when: datetime
+) -> tuple[x509.Certificate, ...]:
+    """The certificates from a signer's issuer to a root, each valid at a time; none if the signer's is itself a root.
+
+    Args:
+        leaf: the signer's.
+        trusted: the roots, and what helps to reach them.
+        carried: what came with the signature, which may help, too.
+        when: the time.
+
+    Raises:
+        Refused: there is no such chain, or a certificate of it is not meant for this.
+    """
     if len(carried) > _MAX_DEPTH:
         raise Refused("too many certificates in the chain", expected=f"at most {_MAX_DEPTH}")
-    leaf = leaves[0]
     try:
         _check_leaf(leaf, when)
-        _Search(trusted.roots, (*trusted.intermediates, *carried), when).climb(leaf, 0)
+        return _Search(trusted.roots, (*trusted.intermediates, *carried), when).climb(leaf)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Refused("a malformed certificate", got=printable(str(error), 120)) from error
-    return leaf
 
 
 def _check_leaf(leaf: x509.Certificate, when: datetime) -> None:
@@ -172,23 +241,26 @@ class _Search:
         self._tries = 0
         self._reason = Refused("no chain leads from the certificate to a root that the policy names")
 
-    def climb(self, certificate: x509.Certificate, below: int) -> None:
-        """Find issuers up to a root; ``below`` counts the intermediates already passed. Raises ``Refused``."""
+    def climb(self, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
+        """The issuers up to a root. Raises ``Refused``: there is no way."""
         if certificate in self._roots:
-            return
-        if not self._found(certificate, below):
+            return ()
+        found = self._found(certificate, 0)
+        if not found:
             raise self._reason
+        return found
 
-    def _found(self, certificate: x509.Certificate, below: int) -> bool:
-        if any(self._issues(root, certificate, below) for root in self._roots):
-            return True
+    def _found(self, certificate: x509.Certificate, below: int) -> tuple[x509.Certificate, ...]:
+        """The same, nothing where there is no way; ``below`` counts the intermediates already passed."""
+        root = next((root for root in self._roots if self._issues(root, certificate, below)), None)
+        if root is not None:
+            return (root,)
         if below >= _MAX_DEPTH:
-            return False
-        return any(
-            self._issues(issuer, certificate, below) and self._found(issuer, below + 1)
-            for issuer in self._intermediates
-            if issuer != certificate
-        )
+            return ()
+        for issuer in self._intermediates:
+            if issuer != certificate and self._issues(issuer, certificate, below) and (above := self._found(issuer, below + 1)):
+                return (issuer, *above)
+        return ()
 
     def _issues(self, issuer: x509.Certificate, certificate: x509.Certificate, below: int) -> bool:
         if issuer.subject != certificate.issuer:
@@ -236,7 +308,9 @@ def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extens
         return None
 
 
-def _names(certificate: x509.Certificate, kind: type[x509.RFC822Name] | type[x509.DNSName]) -> list[str]:
+def _names(
+    certificate: x509.Certificate, kind: type[x509.RFC822Name] | type[x509.DNSName] | type[x509.UniformResourceIdentifier]
+) -> list[str]:
     names = _extension(certificate, x509.SubjectAlternativeName)
     return [] if names is None else list(names.get_values_for_type(kind))
 

@@ -64,7 +64,7 @@ class KeyStore:
         return self._public[source]
 
     def log_keys(self, source: KeySource) -> tuple[PublicKey, ...]:
-        """These keys of a transparency log, all of them ECDSA. Raises ``AirgapError``."""
+        """These keys of a transparency log for ``.sig`` signatures, all of them ECDSA. Raises ``AirgapError``."""
         keys = self.public(source)
         other = next((key for key in keys if not key.kind.startswith("ECDSA")), None)
         if other is not None:
@@ -89,7 +89,7 @@ class KeyStore:
         if requirement.keys is not None:
             self.public(requirement.keys)
         if requirement.rekor is not None:
-            self.log_keys(requirement.rekor)
+            self.public(requirement.rekor)  # of any kind: what may be in a bundle's log may be unfit for other signatures
         if requirement.fulcio is not None:
             self.roots(requirement.fulcio.ca)
         if requirement.pki is not None:

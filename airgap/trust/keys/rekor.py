@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,8 @@ from airgap.trust.keys.pem import Block, read_pem
 from airgap.trust.keys.signatures import PublicKey, verify
 from airgap.trust.policy.fields import decode_base64
 
+#: The hashes that Rekor's entries know.
+HASHES = ("sha256", "sha384", "sha512")
 _LOG_ID = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
 
 
@@ -41,12 +43,14 @@ class _Entry:
 class Logged:
     """What must have been logged: the signer's key or certificate (PEM), the raw signature, and the payload it is over.
 
+    ``verbatim``: the entry holds the PEM byte for byte, as every log makes it; else another wrapping of its text is the same.
     ``envelope``: the whole DSSE envelope that the payload is in, of which the log has entries of their own; ``b""``: there is none.
     """
 
     signer_pem: bytes
     signature: bytes
     payload: bytes
+    verbatim: bool = False
     envelope: bytes = b""
 
 
@@ -61,78 +65,103 @@ def check_set(annotation: str, rekor_keys: Sequence[PublicKey], logged: Logged) 
         Refused: malformed, not signed by the log, or about another signature.
     """
     try:
-        bundle = _exact(strictjson.parse_object(annotation.encode("utf-8"), "SET"), "SignedEntryTimestamp", "Payload")
-        entry = _exact(bundle["Payload"], "body", "integratedTime", "logIndex", "logID")
-        canonical = _canonical(entry)
-        promise = _data(bundle["SignedEntryTimestamp"])
-        if not any(isinstance(key.key, ec.EllipticCurvePublicKey) and verify(key, canonical, promise) for key in rekor_keys):
+        bundle = exact(strictjson.parse_object(annotation.encode("utf-8"), "SET"), "SignedEntryTimestamp", "Payload")
+        entry = exact(bundle["Payload"], "body", "integratedTime", "logIndex", "logID")
+        body = data(entry["body"])
+        if not _LOG_ID.fullmatch(strictjson.string(entry["logID"], "logID")):
+            raise Damaged("not a log ID")
+        seconds = strictjson.integer(entry["integratedTime"], "integratedTime")
+        signed = promised(body, entry["logID"], strictjson.integer(entry["logIndex"], "logIndex"), seconds)
+        promise = data(bundle["SignedEntryTimestamp"])
+        if not any(isinstance(key.key, ec.EllipticCurvePublicKey) and verify(key, signed, promise) for key in rekor_keys):
             raise Refused("the transparency log's inclusion promise is not signed by the policy's Rekor key")
-        _check_entry(_data(entry["body"]), logged)
-        return datetime.fromtimestamp(entry["integratedTime"], UTC)
+        (_check_enveloped if logged.envelope else check_entry)(body, logged)
+        return datetime.fromtimestamp(seconds, UTC)
     except (Damaged, OverflowError, ValueError) as error:
         what = error.what if isinstance(error, Damaged) else str(error)
         raise Refused(f"the transparency log's inclusion promise is malformed: {what}") from error
 
 
-def _canonical(entry: dict[str, Any]) -> bytes:
-    """RFC 8785 form. With base64, hex and whole numbers only, sorted keys without spaces are that form."""
-    _data(entry["body"])
-    if not _LOG_ID.fullmatch(strictjson.string(entry["logID"], "logID")):
-        raise Damaged("not a log ID")
-    strictjson.integer(entry["integratedTime"], "integratedTime")
-    strictjson.integer(entry["logIndex"], "logIndex")
-    return strictjson.canonical(entry)
+def promised(body: bytes, log_id: str, index: int, seconds: int) -> bytes:
+    """What a log signs as its promise, in RFC 8785 form: of base64, hex and whole numbers, sorted keys without spaces are that.
+
+    Args:
+        body: the entry's canonical body.
+        log_id: the log's id, in hex.
+        index: the entry's number in the log.
+        seconds: when it was taken in, since 1970.
+    """
+    encoded = base64.b64encode(body).decode("ascii")
+    return strictjson.canonical({"body": encoded, "integratedTime": seconds, "logID": log_id, "logIndex": index})
 
 
-def _check_entry(body: bytes, logged: Logged) -> None:
-    entry = _exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
-    readers = _ENVELOPED if logged.envelope else _PLAIN
-    read = readers.get(f"{entry['kind']} {entry['apiVersion']}")
+def check_entry(body: bytes, logged: Logged, algorithms: Collection[str] = HASHES[:1]) -> None:
+    """Check that the body of an entry, ``hashedrekord`` 0.0.1, is about this signature.
+
+    Args:
+        body: the entry's body.
+        logged: what it must be about.
+        algorithms: the hashes that it may have the payload's by; podman and skopeo know SHA-256 only.
+
+    Raises:
+        Refused: it is about another one.
+        Damaged: it cannot be read.
+    """
+    entry = exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
+    if (entry["kind"], entry["apiVersion"]) != ("hashedrekord", "0.0.1"):
+        raise Refused("the log entry has another kind", expected="hashedrekord 0.0.1")
+    spec = exact(entry["spec"], "signature", "data")
+    signature = exact(spec["signature"], "content", "publicKey")
+    signer = exact(signature["publicKey"], "content")
+    digest = exact(exact(spec["data"], "hash")["hash"], "algorithm", "value")
+    check_value(data(signature["content"]), logged.signature, "signature")
+    if logged.verbatim:
+        check_value(data(signer["content"]), logged.signer_pem, "key")
+    check_signer(data(signer["content"]), logged.signer_pem)
+    check_hash(digest, logged.payload, algorithms)
+
+
+def _check_enveloped(body: bytes, logged: Logged) -> None:
+    """The same for an envelope with a payload: ``dsse`` 0.0.1, ``intoto`` 0.0.1 and 0.0.2."""
+    entry = exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
+    read = _ENVELOPED.get(f"{entry['kind']} {entry['apiVersion']}")
     if read is None:
-        raise Refused("the log entry has another kind", expected=" or ".join(readers))
+        raise Refused("the log entry has another kind", expected=" or ".join(_ENVELOPED))
     found = read(entry["spec"])
-    same = found.signature == logged.signature if found.envelope is None else _is_hash_of(logged.envelope, found.envelope)
-    if not same:
+    if found.envelope is None:
+        check_value(found.signature, logged.signature, "signature")
+    elif not _is_hash_of(logged.envelope, found.envelope):
         raise Refused("the log entry is for another signature")
-    if _block(found.signer) != _block(logged.signer_pem):
-        raise Refused("the log entry is for another key")
-    if not _is_hash_of(logged.payload, found.payload):
-        raise Refused("the log entry is for another payload")
+    check_signer(found.signer, logged.signer_pem)
+    check_hash(exact(found.payload, "algorithm", "value"), logged.payload, HASHES[:1])
 
 
 def _is_hash_of(content: bytes, value: object) -> bool:
-    digest = _exact(value, "algorithm", "value")
+    digest = exact(value, "algorithm", "value")
     return (digest["algorithm"], digest["value"]) == ("sha256", hashlib.sha256(content).hexdigest())
-
-
-def _hashedrekord(value: object) -> _Entry:
-    spec = _exact(value, "signature", "data")
-    signature = _exact(spec["signature"], "content", "publicKey")
-    signer = _exact(signature["publicKey"], "content")
-    return _Entry(_data(signer["content"]), _exact(spec["data"], "hash")["hash"], _data(signature["content"]))
 
 
 def _dsse(value: object) -> _Entry:
     """What Rekor keeps of an envelope since 1.1 (``dsse_v0_0_1_schema.json``), when its own bytes are taken away."""
-    spec = _exact(value, "envelopeHash", "payloadHash", "signatures")
-    signature = _exact(_only(spec["signatures"]), "signature", "verifier")
-    return _Entry(_data(signature["verifier"]), spec["payloadHash"], _data(signature["signature"]))
+    spec = exact(value, "envelopeHash", "payloadHash", "signatures")
+    signature = exact(_only(spec["signatures"]), "signature", "verifier")
+    return _Entry(data(signature["verifier"]), spec["payloadHash"], data(signature["signature"]))
 
 
 def _intoto_1(value: object) -> _Entry:
     """What cosign asked for before (``intoto_v0_0_1_schema.json``): no signature, but the hash of the envelope that has it."""
-    spec = _exact(value, "content", "publicKey")
-    content = _exact(spec["content"], "hash", "payloadHash")
-    return _Entry(_data(spec["publicKey"]), content["payloadHash"], envelope=strictjson.mapping(content["hash"], "hash"))
+    spec = exact(value, "content", "publicKey")
+    content = exact(spec["content"], "hash", "payloadHash")
+    return _Entry(data(spec["publicKey"]), content["payloadHash"], envelope=strictjson.mapping(content["hash"], "hash"))
 
 
 def _intoto_2(value: object) -> _Entry:
     """The next version (``intoto_v0_0_2_schema.json``): the envelope without payload, its signature in base64 once more."""
-    content = _exact(_exact(value, "content")["content"], "envelope", "hash", "payloadHash")
-    envelope = _exact(content["envelope"], "payloadType", "signatures")
-    signature = _exact(_only(envelope["signatures"]), "publicKey", "sig")
-    inner = _data(signature["sig"]).decode("ascii")
-    return _Entry(_data(signature["publicKey"]), content["payloadHash"], _data(inner))
+    content = exact(exact(value, "content")["content"], "envelope", "hash", "payloadHash")
+    envelope = exact(content["envelope"], "payloadType", "signatures")
+    signature = exact(_only(envelope["signatures"]), "publicKey", "sig")
+    inner = data(signature["sig"]).decode("ascii")
+    return _Entry(data(signature["publicKey"]), content["payloadHash"], data(inner))
 
 
 def _only(value: object) -> object:
@@ -140,6 +169,37 @@ def _only(value: object) -> object:
     if len(signatures) != 1:
         raise Damaged("not exactly one signature")
     return signatures[0]
+
+
+_ENVELOPED: dict[str, Callable[[object], _Entry]] = {
+    "dsse 0.0.1": _dsse,
+    "intoto 0.0.1": _intoto_1,
+    "intoto 0.0.2": _intoto_2,
+}
+
+
+def check_hash(digest: Mapping[str, Any], payload: bytes, algorithms: Collection[str]) -> None:
+    """Check the payload's hash in an entry. Raises ``Refused``."""
+    name = digest["algorithm"]
+    if name not in algorithms or digest["value"] != hashlib.new(name, payload).hexdigest():
+        raise Refused("the log entry is for another payload")
+
+
+def check_signer(pem: bytes, expected: bytes) -> None:
+    """Check the signer's key or certificate in an entry; the same in another wrapping of its text is the same.
+
+    Raises:
+        Refused: it is another one.
+        Damaged: it is not one PEM block.
+    """
+    if _block(pem) != _block(expected):
+        raise Refused("the log entry is for another key")
+
+
+def check_value(found: bytes, expected: bytes, what: str) -> None:
+    """Check a value in an entry. Raises ``Refused``: it is another one."""
+    if found != expected:
+        raise Refused(f"the log entry is for another {what}")
 
 
 def _block(pem: bytes) -> Block:
@@ -150,24 +210,18 @@ def _block(pem: bytes) -> Block:
     return found.blocks[0]
 
 
-_PLAIN: dict[str, Callable[[object], _Entry]] = {"hashedrekord 0.0.1": _hashedrekord}
-_ENVELOPED: dict[str, Callable[[object], _Entry]] = {
-    "dsse 0.0.1": _dsse,
-    "intoto 0.0.1": _intoto_1,
-    "intoto 0.0.2": _intoto_2,
-}
-
-
-def _exact(value: object, *names: str) -> dict[str, Any]:
+def exact(value: object, *names: str) -> dict[str, Any]:
+    """An object with exactly these fields. Raises ``Damaged``."""
     fields = strictjson.mapping(value, "log entry")
     if fields.keys() != set(names):
         raise Damaged("the log entry has the wrong fields")
     return fields
 
 
-def _data(value: object) -> bytes:
+def data(value: object) -> bytes:
+    """Bytes, in the one way to write them in base64. Raises ``Damaged``."""
     text = strictjson.string(value, "log entry")
-    data = decode_base64(text)
-    if data is None or base64.b64encode(data).decode("ascii") != text:
+    found = decode_base64(text)
+    if found is None or base64.b64encode(found).decode("ascii") != text:
         raise Damaged("not base64")
-    return data
+    return found

@@ -12,7 +12,7 @@ from airgap.cipher.sites import SiteKey, SiteSecret
 from airgap.oci.strictjson import canonical as line_of
 from airgap.trust.judge.catalogbundle import read_signature
 from airgap.trust.judge.provenance import read_attestation
-from airgap.trust.judge.sigstorebundle import read_bundle, read_envelope, read_statement
+from airgap.trust.judge.sigstorebundle import read_statement
 from airgap.trust.keys.certificates import load_certificates
 from airgap.trust.keys.cosignkey import is_cosign_key, open_cosign_key
 from airgap.trust.keys.keyfiles import read_key_file
@@ -25,6 +25,7 @@ from airgap.trust.keys.signatures import decode_signature, load_pem_key, load_pu
 from airgap.trust.keys.signers import KeySigner
 from airgap.trust.policy.document import parse_policy
 from airgap.trust.policy.fields import decode_base64
+from airgap.trust.sigstore.bundle import read_bundle, read_envelope
 from airgap.trust.sigstore.trustedroot import TrustedRoot
 from tests.support import parserseeds as seeds
 from tests.support import trustedroots
@@ -223,7 +224,7 @@ def rows() -> Iterator[Parser]:
         "sigstore bundle",
         read_bundle,
         seeds.sigstore_bundle(),
-        "airgap.trust.judge.sigstorebundle:read_bundle",
+        "airgap.trust.sigstore.bundle:read_bundle",
         most=4 << 20,
         grow={
             "signatures": seeds.sigstore_bundle,
