@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from airgap import fsio
+from airgap.admission import site
 from airgap.cli.commands.site.mirrorpolicy import Maker, PolicyChoices, make_namespaced, make_objects, make_policy
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
+from airgap.cli.options.rooted import Rooted
 from airgap.cli.options.stores import Reach, registry
 from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
@@ -36,6 +38,7 @@ from airgap.naming.mapping import RegistryTarget, parse_target
 from airgap.oci.reference import Reference
 from airgap.state import State
 from airgap.text import plural, printable
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 _MAX_FILE = max(4 * MAX_POLICY, MAX_NAMES_FILE)
 
@@ -123,6 +126,7 @@ def mirror_command(
             "whatever name was signed; may be repeated.",
         ),
     ] = None,
+    rooted: Rooted = Rooted(),
     state: inputs.StateOption = None,
     reach: Reach = Reach(),
     said: Said = Said(),
@@ -149,6 +153,9 @@ def mirror_command(
     def placed() -> list[Placed]:
         return _placed(target, names, scan, inputs.state_directory(state), reach, console)
 
+    def root() -> TrustedRoot | None:
+        return rooted.read(inputs.state_directory(state), site.read_policy(policy)[0], console.say)
+
     choices = PolicyChoices(
         mode,
         lookaside,
@@ -158,6 +165,7 @@ def mirror_command(
         plain,
         tuple(namespace or ()),
         tuple(ignore_signed_name or ()),
+        cache(root),
     )
     _check_choices(kind, choices)
     make = _BY_POLICY.get(kind)
