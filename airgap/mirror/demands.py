@@ -27,6 +27,7 @@ class Demand:
         keys: one of these public keys has signed (PEM); empty for certificates.
         logs: one of these transparency logs has recorded it (PEM); empty if none needs to.
         trusted: the authorities of ``fulcio`` or ``pki``.
+        ct_logs: one of these logs has recorded a certificate of ``fulcio`` (PEM); empty if nobody says which.
         identity: which name the signature must be made for; the same demand may stand under different names.
     """
 
@@ -35,6 +36,7 @@ class Demand:
     trusted: Roots | None
     fulcio: Fulcio | None
     pki: Pki | None
+    ct_logs: tuple[str, ...]
     identity: SignedIdentity | None = field(compare=False)
 
 

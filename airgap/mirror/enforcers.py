@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airgap.errors import Refused, UsageError
 from airgap.mirror import kyverno, openshift, policycontroller
@@ -19,11 +19,13 @@ from airgap.mirror.policy import DOCKER, HostRules, Mode
 from airgap.mirror.yamltext import yaml_text
 from airgap.oci.hosts import name_scopes
 from airgap.text import listing, printable
+from airgap.trust.keys.certificates import Roots
 from airgap.trust.keys.keystore import KeyStore
 from airgap.trust.policy.document import parse_policy
 from airgap.trust.policy.requirements import AcceptAnything, KeySource, Requirements, SignedBy, SigstoreSigned
 from airgap.trust.policy.scopes import scope_name
 from airgap.trust.policy.templates import REJECT
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 
 class Enforcer(enum.StrEnum):
@@ -76,6 +78,7 @@ def for_cluster(
     unnamed: Collection[str] = (),
     *,
     insecure: bool = False,
+    root: Callable[[], TrustedRoot | None] = lambda: None,
 ) -> Written:
     """The objects.
 
@@ -86,8 +89,10 @@ def for_cluster(
         store: reads the keys that the requirements name.
         unnamed: scopes in which a key and a digest are enough, whatever name a vendor signed.
         insecure: whether the target is reached over plain HTTP.
+        root: reads what the site trusts of a Sigstore instance; asked if a requirement is about certificates of one.
 
     Raises:
+        Refused: as ``root``.
         UsageError: they cannot express what the policy requires, or a key cannot be read.
     """
     found = _FORMATS[enforcer]
@@ -100,7 +105,7 @@ def for_cluster(
         )
     document = json.dumps({"default": REJECT, "transports": {DOCKER: rules.docker}}).encode()
     docker = parse_policy(document, "the policy for the cluster").transports[DOCKER]
-    scopes = _apart(found, [_read(found, name, requirements, store) for name, requirements in docker.items()])
+    scopes = _apart(found, [_read(found, name, requirements, store, root) for name, requirements in docker.items()])
     if not any(scope.demands for scope in scopes):
         raise UsageError(
             "no scope requires a signature", hint="sign at the site (import --sign-by KEY) and give --site-key KEY.pub"
@@ -112,7 +117,7 @@ def for_cluster(
     return Written({name: text}, {name: f"the cluster: {found.apply}"}, (*warnings, *made.notes))
 
 
-def _read(found: _Format, name: str, requirements: Requirements, store: KeyStore) -> Scope:
+def _read(found: _Format, name: str, requirements: Requirements, store: KeyStore, root: Callable[[], TrustedRoot | None]) -> Scope:
     """One scope with its keys. Several requirements must all be satisfied: one that accepts anything adds nothing."""
     if any(isinstance(one, SignedBy) for one in requirements):
         hint = "sign at the site with a key file (import --sign-by KEY) and give --site-key KEY.pub"
@@ -123,24 +128,33 @@ def _read(found: _Format, name: str, requirements: Requirements, store: KeyStore
         raise cannot(
             found.title, name, "tell a tag or a digest from the rest of its repository", "give the policy whole repositories"
         )
-    return Scope(name, () if rejects else tuple(_demand(name, one, store) for one in signed), rejects)
+    return Scope(name, () if rejects else tuple(_demand(name, one, store, root) for one in signed), rejects)
 
 
-def _demand(name: str, wanted: SigstoreSigned, store: KeyStore) -> Demand:
+def _demand(name: str, wanted: SigstoreSigned, store: KeyStore, root: Callable[[], TrustedRoot | None]) -> Demand:
+    instance = root() if wanted.fulcio else None
     roots = wanted.fulcio.ca if wanted.fulcio else wanted.pki.roots if wanted.pki else None
     try:
         trusted = store.roots(roots, wanted.pki.intermediates if wanted.pki else KeySource()) if roots else None
         return Demand(
             keys=tuple(key.pem.decode() for key in store.public(wanted.keys)) if wanted.keys else (),
             logs=tuple(key.pem.decode() for key in store.log_keys(wanted.rekor)) if wanted.rekor else (),
-            trusted=trusted,
+            trusted=_with_intermediates(trusted, instance) if trusted and instance else trusted,
             fulcio=wanted.fulcio,
             pki=wanted.pki,
+            ct_logs=tuple(log.key.pem.decode() for log in instance.ct_logs) if instance else (),
             identity=wanted.identity,
         )
     except (Refused, UsageError) as error:
         what, hint = f"a key of this scope cannot be read: {error.what}", error.hint
         raise UsageError(what, where=printable(name), expected=error.expected, got=error.got, hint=hint) from error
+
+
+def _with_intermediates(policy: Roots, instance: TrustedRoot) -> Roots:
+    """The policy's authorities, with what leads up to them at the instance. No root is added: the policy says whom it believes."""
+    chains = (one.chain for one in instance.authorities if one.chain[-1] in policy.roots)
+    found = [one for chain in chains for one in chain[:-1] if one.subject != one.issuer]  # else it would be taken for a root
+    return replace(policy, intermediates=tuple(dict.fromkeys(found)))
 
 
 def _apart(found: _Format, scopes: Sequence[Scope]) -> list[Scope]:

@@ -90,5 +90,6 @@ def _entries(scope: str, demand: Demand) -> Iterator[Value]:
             "issuerRegExp": f"^{re.escape(demand.fulcio.oidc_issuer)}$",
             "roots": "".join(written(one).decode() for one in demand.trusted.roots),
         }
-        yield from ({"keyless": {**who, "rekor": log, "ctlog": times}} for log in logs)
+        seen: list[Value] = [{"pubkey": pem} for pem in demand.ct_logs] or [times]  # without keys it cannot tell
+        yield from ({"keyless": {**who, "rekor": log, "ctlog": one}} for log, one in product(logs, seen))
     yield from ({"keys": {"publicKeys": pem, "rekor": log, "ctlog": times}} for pem, log in product(demand.keys, logs))

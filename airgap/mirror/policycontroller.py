@@ -6,7 +6,7 @@ Every policy whose glob matches must be satisfied, by one of its authorities: a 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from airgap.mirror.demands import NOWHERE, Demand, Objects, Scope, Wanted, cannot, metadata
 from airgap.mirror.yamltext import Value
@@ -27,6 +27,8 @@ _REJECT: Value = {"name": "reject", "static": {"action": "fail", "message": "The
 def policies(wanted: Wanted) -> Objects:
     """The policies, the roots that they need, and that an image without a policy is denied. Raises ``UsageError``."""
     notes = [f'policy-controller judges only in namespaces with the label {_GROUP}/include: "true"']
+    if any(demand.fulcio for scope in wanted.scopes for demand in scope.demands):
+        notes.append("policy-controller takes a time stamp only in place of a log, so it is told of no timestamp authority")
     if wanted.insecure:
         notes.append("policy-controller asks registries over HTTPS, unless their address is private: it may refuse every image")
     return Objects([_OTHERS, *(one for scope in wanted.scopes for one in _of_scope(scope))], tuple(notes))
@@ -65,7 +67,7 @@ def _authorities(scope: Scope, number: int, demand: Demand) -> Iterator[Value]:
         keyless: Value = {
             "url": NOWHERE,
             "trustRootRef": root,
-            "insecureIgnoreSCT": True,  # nor does podman or the import ask for one
+            **({} if demand.ct_logs else {"insecureIgnoreSCT": True}),  # without keys it cannot tell
             "identities": [{"issuer": demand.fulcio.oidc_issuer, "subject": demand.fulcio.subject_email}],
         }
         yield {"name": "keyless", "keyless": keyless, "ctlog": {"url": NOWHERE, "trustRootRef": root}}
@@ -73,17 +75,20 @@ def _authorities(scope: Scope, number: int, demand: Demand) -> Iterator[Value]:
 
 def _root(scope: Scope, number: int, demand: Demand) -> Mapping[str, Value]:
     authorities: list[Value] = []
-    for one in demand.trusted.roots if demand.trusted else ():
+    for one in (*demand.trusted.roots, *demand.trusted.intermediates) if demand.trusted else ():
         organization, common = subject(one)
         called: Value = {"organization": organization or "-", "commonName": common or "-"}  # shown, never compared
         authorities.append({"subject": called, "uri": NOWHERE, "certChain": base64.b64encode(written(one)).decode()})
-    logs: list[Value] = [
-        {"baseURL": NOWHERE, "hashAlgorithm": "sha-256", "publicKey": base64.b64encode(pem.encode()).decode()}
-        for pem in demand.logs
-    ]
+    keys: dict[str, Value] = {"certificateAuthorities": authorities, "tLogs": _logs(demand.logs)}
+    if demand.ct_logs:
+        keys["ctLogs"] = _logs(demand.ct_logs)
     return {
         "apiVersion": f"{_GROUP}/v1alpha1",
         "kind": "TrustRoot",
         "metadata": metadata(scope.name, number),
-        "spec": {"sigstoreKeys": {"certificateAuthorities": authorities, "tLogs": logs}},
+        "spec": {"sigstoreKeys": keys},
     }
+
+
+def _logs(pems: Sequence[str]) -> list[Value]:
+    return [{"baseURL": NOWHERE, "hashAlgorithm": "sha-256", "publicKey": base64.b64encode(pem.encode()).decode()} for pem in pems]

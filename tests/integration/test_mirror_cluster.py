@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,9 @@ import yaml
 from airgap.cli.main import run
 from airgap.trust.keys.signers import generate
 from airgap.trust.policy.document import parse_policy
+from tests.support import trustedroots
 from tests.support.clusters import check_form
+from tests.support.sigstorekeys import EMAIL, ISSUER, open_vault
 
 TARGET = "docker://reg.site:5000/mirror"
 ROOT = "reg.site:5000/mirror"
@@ -125,3 +128,20 @@ def test_the_examples_of_the_documentation_are_what_clusters_read() -> None:
     assert {one["kind"] for one in found} == {"ClusterPolicy", "ConfigMap", "ClusterImagePolicy"}
     for one in found:
         check_form(one)
+
+
+def test_the_sites_trusted_root_comes_with_the_options_and_must_be_one(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk.root / "root.json").write_bytes(trustedroots.root(ct_logs=[trustedroots.log("ct.example")]))
+    with open_vault() as vault:
+        authority, log = (base64.b64encode(pem).decode() for pem in (vault.root_pem, vault.key("log").pem))
+    fulcio = {"caData": authority, "oidcIssuer": ISSUER, "subjectEmail": EMAIL}
+    document = json.loads((desk.root / "policy.json").read_text())
+    document["transports"]["docker"] = {"quay.io/team": [{"type": "sigstoreSigned", "fulcio": fulcio, "rekorPublicKeyData": log}]}
+    (desk.root / "policy.json").write_text(json.dumps(document))
+    code, _ = desk.run("policy-controller", "--ignore-signed-name", "quay.io/team", "--trusted-root", desk.root / "root.json")
+    assert code == 0
+    (root,) = (one for one in desk.objects("policy-controller") if one["kind"] == "TrustRoot")
+    assert len(root["spec"]["sigstoreKeys"]["ctLogs"]) == 1
+    (desk.root / "root.json").write_text("{}")
+    code, facts = desk.run("kyverno", "--ignore-signed-name", "quay.io/team", "--trusted-root", desk.root / "root.json")
+    assert (code, "not a trusted root" in facts["error"]) == (2, True)

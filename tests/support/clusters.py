@@ -183,7 +183,9 @@ _CONDITIONS = _closed(any=_list(_closed(key=_TEXT, operator={"enum": ["Equals", 
 _REKOR = _closed(url=_TEXT, pubkey_=_PUBLIC, ignoreTlog_=_FLAG)
 _ENTRY = _closed(
     keys_=_closed(publicKeys=_PUBLIC, rekor=_REKOR, ctlog=_closed(ignoreSCT=_FLAG)),
-    keyless_=_closed(issuerRegExp=_TEXT, subjectRegExp=_TEXT, roots=_TEXT, rekor=_REKOR, ctlog=_closed(ignoreSCT=_FLAG)),
+    keyless_=_closed(
+        issuerRegExp=_TEXT, subjectRegExp=_TEXT, roots=_TEXT, rekor=_REKOR, ctlog=_closed(ignoreSCT_=_FLAG, pubkey_=_PUBLIC)
+    ),
 )
 _VERIFY = _closed(
     type={"enum": ["Cosign", "SigstoreBundle", "Notary"]},
@@ -211,17 +213,19 @@ _AUTHORITY = _closed(
     name=_TEXT,
     key_=_closed(data=_PUBLIC, hashAlgorithm={"enum": ["sha256", "sha384", "sha512"]}),
     keyless_=_closed(
-        url=_TEXT, trustRootRef=_TEXT, insecureIgnoreSCT=_FLAG, identities=_list(_closed(issuer=_TEXT, subject=_TEXT))
+        url=_TEXT, trustRootRef=_TEXT, insecureIgnoreSCT_=_FLAG, identities=_list(_closed(issuer=_TEXT, subject=_TEXT))
     ),
     ctlog_=_closed(url=_TEXT, trustRootRef=_TEXT),
     static_=_closed(action={"enum": ["pass", "fail"]}, message_=_TEXT),
 )
 _GLOB = {"type": "string", "pattern": r"^[a-zA-Z0-9-_:/*.@]+$"}
 _CONTROLLER = _closed(mode={"const": "enforce"}, images=_list(_closed(glob=_GLOB)), authorities=_list(_AUTHORITY))
+_LOG = _closed(baseURL=_TEXT, hashAlgorithm={"enum": ["sha-256", "sha-384", "sha-512"]}, publicKey=_TEXT)
 _TRUST_ROOT = _closed(
     sigstoreKeys=_closed(
         certificateAuthorities=_list(_closed(subject=_closed(organization=_TEXT, commonName=_TEXT), uri=_TEXT, certChain=_TEXT)),
-        tLogs=_list(_closed(baseURL=_TEXT, hashAlgorithm={"enum": ["sha-256", "sha-384", "sha-512"]}, publicKey=_TEXT)),
+        tLogs=_list(_LOG),
+        ctLogs_=_list(_LOG),
     )
 )
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"

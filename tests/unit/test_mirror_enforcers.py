@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from airgap.admission import site
 from airgap.errors import UsageError
@@ -21,6 +23,8 @@ from airgap.mirror.yamltext import yaml_text
 from airgap.trust.keys.keystore import KeyStore
 from airgap.trust.keys.signers import generate
 from airgap.trust.policy.document import parse_policy
+from airgap.trust.sigstore.trustedroot import TrustedRoot
+from tests.support import trustedroots
 from tests.support.clusters import (
     Signed,
     check_form,
@@ -144,6 +148,62 @@ def test_a_trust_root_has_the_sites_authorities_and_logs(vault: Vault) -> None:
     keys = root["spec"]["sigstoreKeys"]
     assert [base64.b64decode(one["certChain"]) for one in keys["certificateAuthorities"]] == [vault.root_pem]
     assert [base64.b64decode(one["publicKey"]) for one in keys["tLogs"]] == [vault.key("log").pem]
+
+
+def instance(vault: Vault, *ct_logs: str) -> TrustedRoot:
+    """A Sigstore instance whose CA is that of the policy, through an intermediate; and a CA that the policy does not name."""
+    own = [vault.authority("middle"), vault.authority("root")]
+    authorities = [_authority(own), _authority([vault.authority("stranger")])]
+    logs = [trustedroots.log(name) for name in ct_logs]
+    return TrustedRoot.parse(trustedroots.root([trustedroots.log("rekor")], authorities, ct_logs=logs), "root.json")
+
+
+def _authority(chain: list[x509.Certificate]) -> dict[str, Any]:
+    ders = [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in chain]
+    certificates = [{"rawBytes": der} for der in ders]
+    return {"uri": "", "certChain": {"certificates": certificates}, "validFor": {"start": trustedroots.START}}
+
+
+def test_a_trust_root_gets_the_instances_ct_logs_and_intermediates_and_no_other_authority_or_log(vault: Vault) -> None:
+    root = instance(vault, "ct-1", "ct-2")
+    found = objects(Enforcer.CONTROLLER, {ROOT: [keyless(vault)]}, root=lambda: root)
+    (keys,) = (one["spec"]["sigstoreKeys"] for one in found if one["kind"] == "TrustRoot")
+    assert [base64.b64decode(one["certChain"]) for one in keys["certificateAuthorities"]] == [
+        vault.root_pem,
+        vault.certificates["middle"],
+    ]
+    assert [base64.b64decode(one["publicKey"]) for one in keys["tLogs"]] == [vault.key("log").pem]
+    assert [base64.b64decode(one["publicKey"]) for one in keys["ctLogs"]] == [log.key.pem for log in root.ct_logs]
+    ((authority,),) = (one["spec"]["authorities"] for one in found if one["kind"] == "ClusterImagePolicy")
+    assert "insecureIgnoreSCT" not in authority["keyless"]
+    assert "rfc3161timestamp" not in authority  # with it, policy-controller asks for no log any more
+
+
+def test_kyverno_asks_for_a_certificate_that_one_of_the_instances_ct_logs_has_recorded(vault: Vault) -> None:
+    root = instance(vault, "ct-1", "ct-2")
+    (policy,) = objects(Enforcer.KYVERNO, {ROOT: [keyless(vault)]}, root=lambda: root)
+    (verify,) = policy["spec"]["rules"][-1]["verifyImages"]
+    entries = [one["keyless"] for one in verify["attestors"][0]["entries"]]
+    assert [one["ctlog"] for one in entries] == [{"pubkey": log.key.pem.decode()} for log in root.ct_logs]
+    assert {one["roots"] for one in entries} == {vault.root_pem.decode()}
+    assert verify["attestors"][0]["count"] == 1
+
+
+@pytest.mark.parametrize("enforcer", ADMISSION)
+def test_without_an_instance_or_its_ct_logs_nobody_can_tell_whether_a_certificate_was_recorded(
+    enforcer: Enforcer, vault: Vault
+) -> None:
+    bare = instance(vault)
+    texts = [made(enforcer, {ROOT: [keyless(vault)]}, root=lambda one=one: one).files for one in (None, bare)]
+    assert all("gnoreSCT" in text for one in texts for text in one.values())
+
+
+@pytest.mark.parametrize("enforcer", list(Enforcer))
+def test_an_instance_is_asked_for_only_if_a_requirement_is_about_its_certificates(enforcer: Enforcer) -> None:
+    def never() -> TrustedRoot | None:
+        raise AssertionError("asked for a trusted root")
+
+    assert made(enforcer, {ROOT: [signed(ONE)]}, root=never).files
 
 
 def test_openshift_gets_certificates_and_logs_as_the_policy_has_them(vault: Vault) -> None:

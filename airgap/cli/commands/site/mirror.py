@@ -5,18 +5,20 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from airgap import fsio
+from airgap.admission import site
 from airgap.cli.commands.site.mirrorpolicy import Imports, Maker, PolicyChoices, make_namespaced, make_objects, make_policy
 from airgap.cli.options import inputs
 from airgap.cli.options.demanding import ToldOption
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
+from airgap.cli.options.rooted import Rooted
 from airgap.cli.options.stores import Reach, registry
 from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError
@@ -39,6 +41,7 @@ from airgap.oci.reference import Reference
 from airgap.state import Accepted, State
 from airgap.text import plural, printable
 from airgap.trust.policy.demands import Demands
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 _MAX_FILE = max(4 * MAX_POLICY, MAX_NAMES_FILE)
 
@@ -127,6 +130,7 @@ def mirror_command(
         ),
     ] = None,
     attestations: ToldOption = None,
+    rooted: Rooted = Rooted(),
     state: inputs.StateOption = None,
     reach: Reach = Reach(),
     said: Said = Said(),
@@ -157,6 +161,9 @@ def mirror_command(
         routes=lambda: find_routes(placed(), exact=exact), accepted=lambda: _accepted(target, inputs.state_directory(state))
     )
 
+    def root() -> TrustedRoot | None:
+        return rooted.read(inputs.state_directory(state), site.read_policy(policy)[0], console.say)
+
     choices = PolicyChoices(
         mode,
         lookaside,
@@ -166,6 +173,7 @@ def mirror_command(
         plain,
         tuple(namespace or ()),
         tuple(ignore_signed_name or ()),
+        cache(root),
     )
     _check_choices(kind, choices)
     demands = Demands.parse(attestations or ())

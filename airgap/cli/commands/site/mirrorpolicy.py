@@ -28,6 +28,7 @@ from airgap.trust.keys.keystore import KeyStore
 from airgap.trust.keys.signatures import load_pem_key
 from airgap.trust.policy.document import Policy, parse_policy
 from airgap.trust.policy.requirements import KeySource, SigstoreSigned
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 #: Makes files, and facts about them, when it is told the target, the choices, and whom to ask what is there.
 Maker: TypeAlias = Callable[[RegistryTarget, "PolicyChoices", "Imports"], tuple[Written, dict[str, object]]]
@@ -52,6 +53,7 @@ class PolicyChoices:
     insecure: bool
     namespaces: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
+    root: Callable[[], TrustedRoot | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def make_objects(
     asked = _asked(target, choices, choices.mode or default_mode(enforcer, signed=bool(keys)), keys, imports)
     with contextlib.closing(KeyStore(site.read_key)) as store:
         unnamed = [asked.mirror.name(scope) for scope in choices.unnamed]
-        made = for_cluster(enforcer, asked.mode, asked.rules, store, unnamed, insecure=choices.insecure)
+        made = for_cluster(enforcer, asked.mode, asked.rules, store, unnamed, insecure=choices.insecure, root=choices.root)
     return replace(made, warnings=(*made.warnings, *asked.warnings)), {"mode": asked.mode.value}
 
 
