@@ -17,7 +17,7 @@ from airgap.yamlnodes.reader import NodeReader
 # No alias, and no deep nesting: people write this, and a small file should stay small.
 _BOUNDS = Bounds(depth=16, nodes=300_000, lenient=False)
 _LENIENT = Bounds(depth=32, nodes=300_000)
-_GO_ON = "--allow-left-out goes on without it"
+_GO_ON = "--allow-left-out continues without it"
 _NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
 

@@ -53,7 +53,7 @@ def sample(key: Key, number: int) -> str:
     if key.is_switch:
         return ("true", "false")[number % 2]
     if issubclass(key.kind, enum.Enum):
-        return str(list(key.kind)[-1 - number].value)
+        return str(list(key.kind)[-1 - number % len(key.kind)].value)
     if key.kind in (int, float):
         return str(number + 2)
     word = ("one", "two", "three")[number]

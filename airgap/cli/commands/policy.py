@@ -21,11 +21,10 @@ from airgap.cli.commands.policyedits import add_command, remove_command
 from airgap.cli.commands.policykeys import Otherwise
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
-from airgap.cli.options.demanding import AttestationsOption, demands_of
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, taken
 from airgap.cli.options.rooted import Rooted
-from airgap.cli.options.unnamed import Unnamed
+from airgap.cli.options.scoped import AttestationsOption, Unnamed, demands_of
 from airgap.cli.terminal.console import Said
 from airgap.errors import Damaged, UsageError
 from airgap.format.names import check_stream

@@ -69,7 +69,7 @@ class Asking:
         bool,
         typer.Option(
             "--allow-left-out",
-            help="Go on without what a list of another tool asks for and airgap does not carry; each is named.",
+            help="Continue without what a list of another tool asks for and airgap does not carry; each is named.",
         ),
     ] = False
     registries_d: Annotated[

@@ -13,9 +13,8 @@ import typer
 
 from airgap import fsio
 from airgap.admission import site
-from airgap.cli.options.demanding import demands_of
 from airgap.cli.options.rooted import Rooted
-from airgap.cli.options.unnamed import Unnamed
+from airgap.cli.options.scoped import Unnamed, demands_of
 from airgap.cli.terminal.console import Console
 from airgap.cli.terminal.outcome import attested_lines, unnamed_lines
 from airgap.errors import UsageError

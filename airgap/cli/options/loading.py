@@ -14,13 +14,12 @@ from airgap.admission.terms import Terms
 from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
-from airgap.cli.options.demanding import AttestationsOption, demands_of
 from airgap.cli.options.maps import MapOption
 from airgap.cli.options.rooted import STOP, WARN, Rooted, StopOption, TrustedRootOption, WarnOption
+from airgap.cli.options.scoped import AttestationsOption, EverywhereOption, ScopesOption, Unnamed, demands_of
 from airgap.cli.options.stores import ThreadsOption
 from airgap.cli.options.targets import FileOptions, ScratchOption
 from airgap.cli.options.turns import WAIT, NoLeaseOption, WaitOption
-from airgap.cli.options.unnamed import EverywhereOption, ScopesOption, Unnamed
 from airgap.errors import UsageError
 from airgap.importer.signing import SiteSigning
 from airgap.oci.descriptor import Platform

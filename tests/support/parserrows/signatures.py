@@ -251,7 +251,7 @@ def rows() -> Iterator[Parser]:
         "envelope",
         read_envelope,
         seeds.sigstore_envelope(),
-        "airgap.trust.judge.sigstorebundle:read_envelope",
+        "airgap.trust.sigstore.bundle:read_envelope",
         most=12 << 20,
         grow={"signatures": seeds.sigstore_envelope, "payload": lambda n: seeds.sigstore_envelope(1, n)},
     )

@@ -15,12 +15,11 @@ from airgap.cli.options import gates, inputs
 from airgap.cli.options.asking import Asking, OptionalLists, remark_lines
 from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
 from airgap.cli.options.decrypting import EncryptOption
-from airgap.cli.options.demanding import AttestationsOption
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.rooted import CarryOption, Rooted, carried_from
+from airgap.cli.options.scoped import AttestationsOption, Unnamed
 from airgap.cli.options.stores import Reach, ThreadsOption, registries
 from airgap.cli.options.turns import WAIT, StreamWaitOption
-from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal.console import Console, Said
 from airgap.exporter.export import Exported, export
 from airgap.exporter.request import Demands, ExportRequest, FarSide

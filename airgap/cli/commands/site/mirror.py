@@ -15,10 +15,10 @@ from airgap import fsio
 from airgap.admission import site
 from airgap.cli.commands.site.mirrorpolicy import Imports, Maker, PolicyChoices, make_namespaced, make_objects, make_policy
 from airgap.cli.options import inputs
-from airgap.cli.options.demanding import ToldOption
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.maps import MapOption, read_map
 from airgap.cli.options.rooted import Rooted
+from airgap.cli.options.scoped import ToldOption
 from airgap.cli.options.stores import Reach, registry
 from airgap.cli.terminal.console import Console, Said
 from airgap.errors import UsageError

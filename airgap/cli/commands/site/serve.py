@@ -22,11 +22,10 @@ from airgap.bundle.several import OnMedia, several, unverified
 from airgap.cipher.sites import SiteSecret
 from airgap.cli.options import inputs
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
-from airgap.cli.options.demanding import AttestationsOption, demands_of
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.rooted import Rooted
+from airgap.cli.options.scoped import AttestationsOption, Unnamed, demands_of
 from airgap.cli.options.stores import is_layout
-from airgap.cli.options.unnamed import Unnamed
 from airgap.cli.terminal import signals
 from airgap.cli.terminal.console import Console, Quiet, Verbose, report_error
 from airgap.errors import AirgapError, MediaError, UsageError
