@@ -54,6 +54,7 @@ def carried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
         yield Carried(site, work, bundle, f"{registry.address}/mirror")
 
 
+@pytest.mark.smoke("get")
 def test_what_was_carried_is_taken_out_byte_for_byte(carried: Carried, tmp_path: Path) -> None:
     carried.get(f"{carried.registry}/airgap.local/files/install.sh:latest", "-o", tmp_path / "x")
     carried.get(f"docker://{carried.registry}/airgap.local/files/tools/tool:2", "-o", tmp_path)
