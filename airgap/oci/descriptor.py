@@ -32,10 +32,11 @@ class Platform:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Platform:
-        """Read the ``platform`` object of a descriptor."""
+        """Read the ``platform`` object of a descriptor; ``null`` says nothing, as to Go's readers."""
         fields = strictjson.mapping(value, where)
         strictjson.refuse_lookalikes(fields, PLATFORM_FIELDS, where)
-        return cls(*(strictjson.string(fields.get(name, ""), where) for name in ("os", "architecture", "variant", "os.version")))
+        named = {name: fields.get(name) for name in ("os", "architecture", "variant", "os.version")}
+        return cls(*("" if value is None else strictjson.string(value, f"{where}: {name}") for name, value in named.items()))
 
     @classmethod
     def parse(cls, text: str) -> Platform:

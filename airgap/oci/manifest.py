@@ -123,5 +123,7 @@ def _check_kind(value: dict[str, Any], media_type: str, where: str) -> None:
 
 
 def _descriptors(value: dict[str, Any], name: str, where: str) -> tuple[Descriptor, ...]:
-    items = strictjson.array(value.get(name, []), f"{where}: {name}")
+    # Go's clients write and read null for no layers. An index is different: what has none must say so itself.
+    none = name == "layers" and value.get(name) is None
+    items = [] if none else strictjson.array(value.get(name, []), f"{where}: {name}")
     return tuple(Descriptor.from_json(item, f"{where}: {name}[{i}]") for i, item in enumerate(items))

@@ -97,7 +97,9 @@ def config_of(manifest: Manifest, where: str, failure: type[AirgapError]) -> Des
 
 
 def platform_in(config: bytes, where: str) -> Platform | None:
-    """What the config of an image states; None when it states nothing. Raises ``Damaged``."""
+    """What the config of an image states; None when it states nothing, as those of no bytes or ``null``. Raises ``Damaged``."""
+    if config.strip() in (b"", b"null"):  # of artifacts, which some tools give the type of an image's
+        return None
     fields = strictjson.parse_object(config, where)
     strictjson.refuse_lookalikes(fields, PLATFORM_FIELDS, where)
     found = Platform.from_json({name: fields[name] for name in PLATFORM_FIELDS if name in fields}, where)

@@ -13,7 +13,9 @@ import pytest
 
 from airgap.layout import LayoutStore
 from airgap.layout.index import REF_NAME
+from airgap.oci import media
 from airgap.oci.digest import Digest
+from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 from tests.support import images, signing
 from tests.support.archives import skopeo
@@ -133,6 +135,28 @@ def test_advice_about_an_index_without_its_attestations_works(tmp_path: Path) ->
     place = f"oci:{path}:@{one.digest}"
     assert f"{place} as NAME" in said
     assert resolved(f"{place} as vendor.example/web:1", tmp_path)["digest"] == one.digest
+
+
+def test_odd_documents_that_tools_leave_are_carried_byte_for_byte(tmp_path: Path) -> None:
+    """An artifact without layers whose config has no bytes, and an index that knows nothing of a platform."""
+    nothing = images.content(b"", media.OCI_CONFIG)
+    raw = json.dumps({"schemaVersion": 2, "config": nothing.descriptor.to_json(), "layers": None, "annotations": None}).encode()
+    artifact = Manifest.parse(raw, media.OCI_MANIFEST, "test")
+    listed = {**artifact.descriptor.to_json(), "platform": {"os": None, "architecture": None}}
+    del listed["artifactType"]
+    strange = {**WEB.children[0].descriptor.to_json(), "platform": {"os": "plan9", "architecture": "z80"}}
+    root = json.dumps({"schemaVersion": 2, "manifests": [listed, strange]}).encode()
+    path = layout(tmp_path / "layout", (WEB.children[0], {}))
+    for one in (b"", raw, root):
+        (path / "blobs/sha256" / Digest.of(one).hex).write_bytes(one)
+    entry = {"mediaType": media.OCI_INDEX, "digest": Digest.of(root), "size": len(root)}
+    entry["annotations"] = {REF_NAME: "vendor.example/odd:1"}
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    site = Site.make(tmp_path / "machine")
+    (tmp_path / "images.txt").write_text(f"oci:{path}\n")
+    site.import_(f"oci:{tmp_path}/store", site.export(tmp_path / "images.txt", tmp_path / "usb"))
+    for one in (b"", raw, root):
+        assert (tmp_path / "store/blobs/sha256" / Digest.of(one).hex).read_bytes() == one
 
 
 def test_damage_of_a_source_is_not_told_as_that_of_a_bundle(tmp_path: Path) -> None:

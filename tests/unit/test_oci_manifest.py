@@ -34,6 +34,39 @@ def test_a_manifest_is_kept_byte_for_byte() -> None:
     assert Manifest.parse(raw, media.OCI_MANIFEST, "here", "sha512").digest == Digest.of(raw, "sha512")
 
 
+def test_what_go_reads_as_nothing_is_nothing_where_nothing_is_at_stake() -> None:
+    found = parse({**IMAGE, "layers": None, "subject": None, "artifactType": None, "annotations": None})
+    assert (found.layers, found.subject, found.artifact_type, found.annotations) == ((), None, "", {})
+    platform = {"os": None, "architecture": None, "variant": None}
+    (child,) = parse(
+        {**INDEX, "manifests": [{**LAYER, "mediaType": media.OCI_MANIFEST, "platform": platform}]}, media.OCI_INDEX
+    ).children
+    assert child.platform is not None
+    assert not child.platform.is_stated
+    (child,) = parse(
+        {**INDEX, "manifests": [{**LAYER, "mediaType": media.OCI_MANIFEST, "platform": {"os": "plan9", "architecture": "z80"}}]},
+        media.OCI_INDEX,
+    ).children
+    assert str(child.platform) == "plan9/z80"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "field"),
+    [
+        ({**INDEX, "manifests": None}, media.OCI_INDEX, "manifests"),
+        ({**IMAGE, "layers": [{**LAYER, "size": None}]}, media.OCI_MANIFEST, "layers[0]: size"),
+        ({**IMAGE, "layers": [{**LAYER, "mediaType": None}]}, media.OCI_MANIFEST, "layers[0]: mediaType"),
+        ({**IMAGE, "config": {**CONFIG, "annotations": {"a": None}}}, media.OCI_MANIFEST, "config: annotations"),
+        ({**INDEX, "manifests": [{**LAYER, "platform": {"os": 1}}]}, media.OCI_INDEX, "manifests[0]: os"),
+    ],
+    ids=["index without a list", "size", "media type", "annotation", "platform that is a number"],
+)
+def test_what_is_at_stake_is_refused_with_its_field(value: Any, kind: str, field: str) -> None:
+    with pytest.raises(Damaged) as caught:
+        parse(value, kind)
+    assert caught.value.where == f"here: {field}"
+
+
 @pytest.mark.parametrize("field", ["manifests", "fsLayers", "history", "blobs", "Layers", "CONFIG", "mediatype", "Subject"])
 def test_an_image_that_could_be_read_as_something_else_is_refused(field: str) -> None:
     with pytest.raises(Damaged):

@@ -131,7 +131,7 @@ def test_a_config_that_states_half_of_a_platform_states_one() -> None:
     assert not Platform.parse("linux/arm64").covers(found)
 
 
-@pytest.mark.parametrize("config", [b"", b"[]", b'{"os":1}', b'{"os":"linux","os":"linux"}', b'{"OS":"linux"}', b"{" * 99])
+@pytest.mark.parametrize("config", [b"nul", b"[]", b'{"os":1}', b'{"os":"linux","os":"linux"}', b'{"OS":"linux"}', b"{" * 99])
 def test_a_config_that_can_be_read_differently_is_damage(config: bytes) -> None:
     with pytest.raises(Damaged):
         platform_in(config, "here")
@@ -147,3 +147,8 @@ def test_a_config_that_is_too_large_to_read_is_not_taken_for_one_that_states_not
     assert config_of(built, "here", UsageError) == built.config
     chart = images.artifact(None, "application/vnd.cncf.helm.chart", b"chart").manifest
     assert config_of(chart, "here", UsageError) is None
+
+
+@pytest.mark.parametrize("config", [b"", b" \n", b"null", b"{}", b'{"os":null,"architecture":null}'])
+def test_a_config_that_says_nothing_states_no_platform(config: bytes) -> None:
+    assert platform_in(config, "here") is None

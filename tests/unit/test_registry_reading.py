@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -149,6 +150,20 @@ def test_compressed_answer_is_refused(store: RegistryStore) -> None:
             store.open(repository(server), BLOB)
         assert server.requests[0].headers["Accept-Encoding"] == "identity"
     assert caught.value.got == "gzip"
+
+
+def test_compressed_error_page_is_the_status_that_it_has(store: RegistryStore) -> None:
+    page = gzip.compress(b"<html>not here</html>")
+    with Hostile(lambda _: Reply(404, page, {"Content-Encoding": "gzip"})) as server:
+        with pytest.raises(NotFound) as caught:
+            store.open(repository(server), BLOB)
+        assert caught.value.got == "404 Not Found"
+        assert store.has(repository(server), BLOB) is False
+
+
+def test_bytes_that_are_right_are_right_whatever_the_storage_says_of_their_upload(store: RegistryStore) -> None:
+    with Hostile(lambda _: Reply(200, DATA, {"Content-Encoding": "aws-chunked"})) as server:
+        assert read(store.open(repository(server), BLOB)) == DATA
 
 
 def test_missing_blob_is_not_found(store: RegistryStore) -> None:

@@ -79,7 +79,8 @@ def read_errors(answer: Answer) -> tuple[list[str], str]:
 
 def _error_body(answer: Answer) -> bytes:
     try:
-        return answer.read(MAX_ERROR_BODY, truncate=True, seconds=_ERROR_BODY_SECONDS)
+        body = answer.read(MAX_ERROR_BODY, truncate=True, seconds=_ERROR_BODY_SECONDS)
+        return body if answer.encoding in ("", "identity", "aws-chunked") else b""  # an error page of a proxy, which compresses all
     except NETWORK:
         return b""
 
