@@ -85,6 +85,14 @@ def installed_in(memory: State) -> Installed | None:
         raise Refused(f"the installed trusted root is damaged: {error.what}", where=error.where, hint=hint) from error
 
 
+def stamp(state: Path) -> str:
+    """What changes when something else is installed. Raises ``Refused``, ``MediaError``: the state cannot be read."""
+    if not State.begun(state):
+        return ""
+    with State(state) as memory:
+        return str(Digest.of((memory.sigstore_root or "").encode()))
+
+
 def in_use(path: Path | None, state: Path, policy: Policy, ages: Ages, now: dt.datetime) -> InUse | None:
     """The trusted root by which signatures are judged: the one that is named, else the one that is installed.
 

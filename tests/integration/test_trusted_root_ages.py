@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.support import trustedroots
 from tests.support.cli import REFUSED, USAGE, failed, here
 from tests.support.crash import crasher
-from tests.support.rootworld import World
+from tests.support.rootworld import KEYLESS, World
 
 
 @pytest.fixture
@@ -129,3 +130,24 @@ def test_an_update_that_is_killed_anywhere_leaves_the_former_root_or_the_new_one
             assert done or world.shown() == before
             assert driver.run(*command).returncode == 0
             assert world.shown()["root_version"] == 2
+
+
+def test_watch_looks_again_at_what_it_refused_when_something_else_is_trusted(world: World) -> None:
+    bundle, own = world.bundle(), world.work / "own.json"
+    document = json.loads(world.sender.policy.read_text())
+    document["transports"]["docker"] = {"": [KEYLESS]}
+    world.sender.policy.write_text(json.dumps(document))
+    own.write_bytes(trustedroots.plain())
+
+    def events(*options: object) -> list[str]:
+        fixed = ("--to", f"oci:{world.work / 'store'}", "--policy", world.sender.policy, "--state", world.state)
+        done = here("watch", bundle.parent, *fixed, "--once", "--settle", 0, "--json", *options)
+        return [one["event"] for one in map(json.loads, done.stdout.splitlines()) if one["event"] in ("refused", "unchanged")]
+
+    assert (events(), events()) == (["refused"], ["unchanged"])
+    world.pin()
+    world.updated(bundle)
+    assert (events(), events()) == (["refused"], ["unchanged"])
+    assert (events("--trusted-root", own), events("--trusted-root", own)) == (["refused"], ["unchanged"])
+    own.write_bytes(trustedroots.root([trustedroots.log("rekor2.example")]))
+    assert events("--trusted-root", own) == ["refused"]

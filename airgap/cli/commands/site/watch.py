@@ -14,6 +14,7 @@ import typer
 
 from airgap import fsio
 from airgap.admission import site
+from airgap.admission.roots import stamp
 from airgap.cli.commands.site.repairing import mender
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.loading import Loading, Trusting
@@ -98,7 +99,7 @@ def watch_command(
         terms=lambda: trusting.terms(**loading.asked),
         conditions=_Conditions(
             Path(site.read_policy(trusting.policy)[1]),
-            (where / site.REVOKED, *([trusting.revoked] if trusting.revoked else [])),
+            (where / site.REVOKED, *(path for path in (trusting.revoked, trusting.trusted_root) if path)),
             (
                 asked.require_signed,
                 asked.unnamed.texts,
@@ -107,6 +108,7 @@ def watch_command(
                 loading.repair,
                 *(s.key_id for s in asked.secrets),
             ),
+            lambda: stamp(where),
         ),
         describe=lambda done: _described(done, str(spec), verbose),
         mend=mender(loading.repair, loading.scratch, where, console),
@@ -171,11 +173,12 @@ def _target(to: str, rules: list[str] | None) -> TargetSpec:
 
 @dataclass(frozen=True)
 class _Conditions:
-    """A stamp that changes with the policy, a key file in it, the revoked keys or the options, as far as stat shows."""
+    """A stamp that changes with the policy, a key file in it, revoked keys, trusted root or options, as far as stat shows."""
 
     policy: Path
     others: tuple[Path, ...]
     options: tuple[object, ...]
+    installed: Callable[[], str]
 
     def __call__(self) -> str:
         raw = fsio.read_input(self.policy, MAX_POLICY, "policy")
@@ -183,7 +186,9 @@ class _Conditions:
             keys = sorted(set(_key_files(json.loads(raw))))
         except (ValueError, RecursionError):  # whoever reads the policy next says what is wrong with it
             keys = []
-        return json.dumps([self.options, [_stamp(file) for file in (self.policy, *self.others, *map(Path, keys))]])
+        return json.dumps(
+            [self.options, self.installed(), [_stamp(file) for file in (self.policy, *self.others, *map(Path, keys))]]
+        )
 
 
 def _key_files(value: Any) -> Iterator[str]:
