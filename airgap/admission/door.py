@@ -92,7 +92,9 @@ class Found:
 
     def _judge(self, terms: Terms) -> tuple[Catalog | outer.Sealed, Verdict]:
         raw = self.media.catalog_raw
-        found = check_catalog_signatures(raw, self.media.signatures, terms.policy, terms.read_key, terms.revoked)
+        found = check_catalog_signatures(
+            raw, self.media.signatures, terms.policy, terms.read_key, terms.revoked, terms.trusted_root
+        )
         outside = outer.read(raw)
         return outside, judge_stream(found, terms.policy, outside.stream)
 

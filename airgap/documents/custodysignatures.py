@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airgap.trust.judge.bundles import find_openpgp, find_raw
+from airgap.trust.judge.findings import find_openpgp, find_raw
 from airgap.trust.keys.gpg import is_openpgp, listed_keys
 from airgap.trust.keys.revoked import Revoked
 from airgap.trust.policy.requirements import KeySource

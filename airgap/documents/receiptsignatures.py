@@ -10,7 +10,7 @@ from airgap import fsio
 from airgap.errors import Damaged, Refused
 from airgap.limits import MAX_SIGNATURE, MAX_SIGNATURES
 from airgap.text import listing, printable
-from airgap.trust.judge.bundles import Finding, find_openpgp, find_raw
+from airgap.trust.judge.findings import Finding, find_openpgp, find_raw
 from airgap.trust.keys.gpg import is_openpgp, listed_keys
 from airgap.trust.keys.revoked import Revoked
 from airgap.trust.policy.requirements import KeySource

@@ -22,6 +22,7 @@ from tests.support import signing
 from tests.support.sigstoreinstance.authority import CtLog, key_usage
 from tests.support.sigstoreinstance.instance import IDENTITY, ISSUER, WHEN, Instance
 from tests.support.sigstoreinstance.parts import Pair, Signed, Signer, b64, stamp
+from tests.support.sigstoreinstance.verdicts import pems
 
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'
 IMAGE = "vendor.example/shop/web:1.0"
@@ -37,13 +38,9 @@ ONE, OTHER = Instance(), Instance()
 WORKFLOW = "https://github.com/acme/web/.github/workflows/release.yml@refs/tags/v1"
 
 
-def pem(*certificates: x509.Certificate) -> str:
-    return base64.b64encode(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates)).decode()
-
-
 def keyless(*ca: x509.Certificate, rekor: Pair | None = None, **fields: Any) -> dict[str, Any]:
     """A requirement with fulcio; the CA is the instance's root and the log its first, unless said."""
-    fulcio = {"caData": pem(*ca or (ONE.fulcio.root,)), "oidcIssuer": ISSUER, "subjectEmail": IDENTITY, **fields}
+    fulcio = {"caData": b64(pems(*ca or (ONE.fulcio.root,))), "oidcIssuer": ISSUER, "subjectEmail": IDENTITY, **fields}
     return {"type": "sigstoreSigned", "fulcio": fulcio, "rekorPublicKeyData": b64((rekor or ONE.rekor1.pair).pem)}
 
 

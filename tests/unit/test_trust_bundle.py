@@ -266,11 +266,9 @@ def test_empty_key_sources_are_never_satisfied(home, carol) -> None:
     "extra",
     [
         {"signedIdentity": {"type": "matchRepository"}},
-        {"rekorPublicKeyPath": "/r"},
-        {"keyPath": None, "fulcio": {"caPath": "/c", "oidcIssuer": "i", "subjectEmail": "e"}, "rekorPublicKeyPath": "/r"},
         {"keyPath": None, "pki": {"caRootsPath": "/c", "subjectEmail": "e"}},
     ],
-    ids=["signedIdentity", "rekor", "fulcio", "pki"],
+    ids=["signedIdentity", "pki"],
 )
 def test_requirements_without_meaning_for_bundles_are_refused_and_say_why(alice: Person, extra) -> None:
     wanted = {name: value for name, value in {**alice.wanted, **extra}.items() if value is not None}

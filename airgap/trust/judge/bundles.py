@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from airgap.errors import AirgapError, MediaError, Refused
 from airgap.limits import MAX_SIGNATURE, MAX_SIGNATURES
 from airgap.text import listing, plural, printable
-from airgap.trust.judge.catalogbundle import SUFFIX, read_signature
-from airgap.trust.keys import gpg
+from airgap.trust.judge.findings import Finding, find_openpgp, find_proved, find_raw, sentence
 from airgap.trust.keys.keystore import ReadKey, known_openpgp_keys, read_keys
-from airgap.trust.keys.numbers import all_numbers, names_of, number_of, people
+from airgap.trust.keys.numbers import people
 from airgap.trust.keys.revoked import Revoked
-from airgap.trust.keys.signatures import PublicKey, decode_signature, load_public_key, verify_by_curve
 from airgap.trust.policy.document import Policy
 from airgap.trust.policy.requirements import (
     GPG_KEYS,
     AcceptAnything,
-    KeySource,
     Reject,
     Requirement,
     SignedBaseLayer,
@@ -36,29 +33,12 @@ from airgap.trust.policy.requirements import (
 )
 from airgap.trust.policy.scopes import Selected, requirements_for_stream, select
 from airgap.trust.policy.scopesyntax import AIRGAP
+from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 _NAME = re.compile(r"catalog\.json\.([0-9a-f]{16}\.(sig|asc|sigstore\.json)|sigstore\.json)", re.ASCII)
-_SIGNER = re.compile(r"\.([0-9a-f]{16})\.(?:sig|sigstore\.json)\Z", re.ASCII)
 _SIGN_HINT = "sign the bundle with a key that the policy requires (airgap sign BUNDLE --key KEY), or correct the policy"
 _NONE = Revoked()
 _NO_SCOPE_HINT = "write a policy that names the key of your bundles: airgap policy init"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The signatures found for one requirement.
-
-    ``signers`` are the keys that satisfied it (full fingerprint -> description), ``numbers`` their public numbers, subkeys too, and
-    ``good`` the files their signatures are in; ``failures`` says for each other signature file why it did not count, ``obstacle``
-    why nothing can satisfy the requirement.
-    """
-
-    wanted: str
-    signers: Mapping[str, str] = field(default_factory=dict)
-    numbers: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    good: frozenset[str] = frozenset()
-    failures: Mapping[str, str] = field(default_factory=dict)
-    obstacle: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +60,12 @@ class Verdict:
 
 
 def check_catalog_signatures(
-    raw: bytes, signatures: Mapping[str, bytes], policy: Policy, read_key: ReadKey, revoked: Revoked = _NONE
+    raw: bytes,
+    signatures: Mapping[str, bytes],
+    policy: Policy,
+    read_key: ReadKey,
+    revoked: Revoked = _NONE,
+    trusted_root: TrustedRoot | None = None,
 ) -> CatalogSignatures:
     """Step 1: check all signatures over the raw bytes of the catalog.
 
@@ -90,6 +75,7 @@ def check_catalog_signatures(
         policy: the site's policy.
         read_key: reads the key files that the policy names.
         revoked: keys whose signatures count as none, whatever the policy says.
+        trusted_root: what the site trusts of a Sigstore instance; None: nothing.
 
     Raises:
         Refused: no scope for bundles could be satisfied by these signatures, or there are more than 128.
@@ -101,7 +87,7 @@ def check_catalog_signatures(
     requirements = dict.fromkeys(requirement for scope in scopes for requirement in scope.requirements)
     if revoked.keys:
         revoked = revoked.in_every_form(known_openpgp_keys(policy, read_key))
-    findings = {requirement: _find(requirement, raw, usable, read_key, revoked) for requirement in requirements}
+    findings = {requirement: _find(requirement, raw, usable, read_key, revoked, trusted_root) for requirement in requirements}
     found = CatalogSignatures(tuple(sorted(signatures)), findings, broken)
     if not any(_is_satisfied(found, scope.requirements) for scope in scopes):
         raise _nothing_satisfied(found, scopes, policy)
@@ -143,22 +129,30 @@ def _bundle_scopes(policy: Policy) -> Iterator[Selected]:
     yield select(policy, AIRGAP, ())
 
 
-def _find(requirement: Requirement, raw: bytes, files: Mapping[str, bytes], read_key: ReadKey, revoked: Revoked) -> Finding:
+def _find(
+    requirement: Requirement,
+    raw: bytes,
+    files: Mapping[str, bytes],
+    read_key: ReadKey,
+    revoked: Revoked,
+    trusted_root: TrustedRoot | None,
+) -> Finding:
     if isinstance(requirement, AcceptAnything | Reject | SignedBaseLayer):
         return Finding(type_name(requirement))
     wanted = describe(requirement)
     hindrance = obstacle(requirement)
-    if hindrance or requirement.keys is None:
+    if hindrance:
         return Finding(wanted, obstacle=hindrance)
     try:
-        keys = read_keys(requirement.keys, read_key)
         if isinstance(requirement, SignedBy):
-            return find_openpgp(wanted, keys, raw, files, revoked)
-        return find_raw(keys, requirement.keys, raw, files, revoked)
+            return find_openpgp(wanted, read_keys(requirement.keys, read_key), raw, files, revoked)
+        if requirement.keys is None or requirement.rekor is not None:
+            return find_proved(requirement, raw, files, read_key, revoked, trusted_root)
+        return find_raw(read_keys(requirement.keys, read_key), requirement.keys, raw, files, revoked)
     except MediaError:  # the disk fails: nothing is known about the signature
         raise
     except AirgapError as error:
-        return Finding(wanted, obstacle=_sentence(error))
+        return Finding(wanted, obstacle=sentence(error))
 
 
 def obstacle(requirement: SignedBy | SigstoreSigned) -> str:
@@ -167,96 +161,7 @@ def obstacle(requirement: SignedBy | SigstoreSigned) -> str:
         return "signedIdentity does not apply to bundles: remove it from the policy"
     if isinstance(requirement, SignedBy):
         return "" if requirement.key_type == GPG_KEYS else f"keyType {requirement.key_type} is never satisfied: use {GPG_KEYS}"
-    if requirement.keys is None:
-        return "fulcio and pki do not apply to bundles: name a key instead"
-    return "Rekor keys do not apply to bundles: remove them from the policy" if requirement.rekor else ""
-
-
-def find_openpgp(wanted: str, keys: Sequence[bytes], raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
-    """Verify the detached OpenPGP signatures among ``files`` with these keys. Raises ``AirgapError``: a key is invalid."""
-    signers: dict[str, str] = {}
-    failures: dict[str, str] = {}
-    armored = {name: content for name, content in files.items() if name.endswith(".asc")}
-    if not armored:
-        return Finding(wanted)
-    with gpg.open_keyring(keys) as ring:
-        known = {key.primary: key for key in ring.listed()}
-        revoked = revoked.in_every_form(known.values())
-        for name, content in armored.items():
-            try:
-                good = ring.verify_detached(raw, content)
-                key = known[good.primary]
-                why = revoked.reason(*names_of(key, good.primary), *names_of(key, good.signer))
-                if why is not None:
-                    raise Refused(why, got=f"key {good.id}")
-                signers[f"openpgp:{good.primary}"] = f"OpenPGP key {good.id} ({name})"
-            except Refused as error:
-                failures[name] = _sentence(error)
-        wanted = f"{wanted} ({_ids(gpg.key_id(primary) for primary in ring.primaries)})"
-    numbers = {f"openpgp:{primary}": found for primary, found in all_numbers(known.values()).items()}
-    return Finding(wanted, signers, numbers, frozenset(armored.keys() - failures.keys()), failures)
-
-
-def find_raw(keys: Sequence[bytes], source: KeySource, raw: bytes, files: Mapping[str, bytes], revoked: Revoked) -> Finding:
-    """Verify the raw signatures among ``files``, in base64 or a Sigstore bundle, with these keys.
-
-    Raises:
-        AirgapError: a key is invalid.
-    """
-    public = [load_public_key(data) for data in keys]
-    signers: dict[str, str] = {}
-    failures: dict[str, str] = {}
-    encoded = {name: content for name, content in files.items() if name.endswith((".sig", SUFFIX))}
-    for name, content in encoded.items():
-        try:
-            key = _maker(public, raw, _raw_signature(name, content, raw), name)
-            if (why := revoked.reason(key.fingerprint, key.id)) is not None:
-                raise Refused(why, got=f"key {key.id}")
-            signers[key.fingerprint] = f"{key.kind} key {key.id} ({name})"
-        except Refused as error:
-            failures[name] = _sentence(error)
-    wanted = f"sigstoreSigned {source.describe()} ({_ids(key.id for key in public)})"
-    numbers = {key.fingerprint: frozenset((number_of(key),)) for key in public}
-    return Finding(wanted, signers, numbers, frozenset(encoded.keys() - failures.keys()), failures)
-
-
-def _raw_signature(name: str, content: bytes, raw: bytes) -> bytes:
-    """The signature's own bytes. Raises ``Refused``: there are none."""
-    signature = read_signature(content, raw) if name.endswith(SUFFIX) else decode_signature(content)
-    if signature is None:
-        raise Refused("not base64")
-    return signature
-
-
-def _maker(keys: Sequence[PublicKey], raw: bytes, signature: bytes, name: str) -> PublicKey:
-    """The key that made a signature.
-
-    Without the key of another signer nobody can tell whether their signature is good, so the refusal does not call it bad: it says
-    after which key the file is named.
-
-    Raises:
-        Refused: none of these.
-    """
-    key = next((key for key in keys if verify_by_curve(key, raw, signature)), None)
-    if key is not None:
-        return key
-    named = _SIGNER.search(name)
-    if named is None:
-        raise Refused("no accepted key made it over these bytes")
-    if any(key.id == named[1] for key in keys):
-        raise Refused("not a signature of these bytes by the key that the file is named after", got=f"key {named[1]}")
-    raise Refused("no accepted key made it: the file is named after another key", got=f"key {named[1]}")
-
-
-def _ids(ids: Iterator[str]) -> str:
-    found = sorted(ids)
-    return f"{'key' if len(found) == 1 else 'one of the keys'} {', '.join(found)}"
-
-
-def _sentence(error: AirgapError) -> str:
-    facts = [error.what]
-    facts += [f"{name} {value}" for name, value in (("in", error.where), ("expected", error.expected), ("got", error.got)) if value]
-    return ", ".join(facts) + (f" ({error.hint})" if error.hint else "")
+    return "pki does not apply to bundles: name a key, or fulcio, instead" if requirement.pki is not None else ""
 
 
 def _assign(found: CatalogSignatures, requirements: Sequence[Requirement]) -> dict[int, str]:

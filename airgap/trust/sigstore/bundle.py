@@ -79,8 +79,12 @@ def reading() -> Iterator[None]:
         raise Refused(what, where=error.where, expected=error.expected, got=error.got) from error
 
 
-def read(raw: bytes) -> Bundle:
+def read(raw: bytes, *, bare: bool = False) -> Bundle:
     """Read a bundle of version 0.1 to 0.3.
+
+    Args:
+        raw: the bundle.
+        bare: it may lack the field for what proves it: a signature by a known key needs no more.
 
     Raises:
         Refused: it is malformed, too large, or of an unknown version.
@@ -93,7 +97,10 @@ def read(raw: bytes) -> Bundle:
         if media_type not in MEDIA_TYPES:
             raise Damaged("unsupported version or type", expected=MEDIA_TYPES[0], got=printable(media_type, 120))
         version = _VERSIONS[MEDIA_TYPES.index(media_type)]
-        return Bundle(version, _content(fields), _material(fields.get("verificationMaterial"), version))
+        content = _content(fields)
+        if bare and "verificationMaterial" not in fields:
+            return Bundle(version, content, {})
+        return Bundle(version, content, _material(fields.get("verificationMaterial"), version))
 
 
 def read_bundle(raw: bytes) -> Envelope:

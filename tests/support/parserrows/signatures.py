@@ -236,6 +236,7 @@ def rows() -> Iterator[Parser]:
         lambda raw: read_signature(raw, b""),
         seeds.blob_bundle(),
         "airgap.trust.judge.catalogbundle:read_signature",
+        "airgap.trust.judge.catalogbundle:read_message",
         most=64 << 10,
         grow={"signature": seeds.blob_bundle},
     )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from airgap.errors import AirgapError, Refused
@@ -26,8 +27,13 @@ def requirement(root: bytes, identity: str = IDENTITY, issuer: str = ISSUER, key
     logs = KeySource(datas=tuple(log.key.pem for log in trusted.logs))
     if key is not None:
         return SigstoreSigned(KeySource(datas=(key,)), rekor=logs)
-    pems = [one.public_bytes(serialization.Encoding.PEM) for authority in trusted.authorities for one in authority.chain]
-    return SigstoreSigned(None, fulcio=Fulcio(KeySource(datas=(b"".join(pems),)), issuer, identity), rekor=logs)
+    ca = pems(*(one for authority in trusted.authorities for one in authority.chain))
+    return SigstoreSigned(None, fulcio=Fulcio(KeySource(datas=(ca,)), issuer, identity), rekor=logs)
+
+
+def pems(*certificates: x509.Certificate) -> bytes:
+    """Certificates as a policy has them."""
+    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates)
 
 
 def ours(bundle: bytes, artifact: bytes, root: bytes, wanted: SigstoreSigned | None = None) -> str:
