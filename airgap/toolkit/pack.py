@@ -12,7 +12,7 @@ from pathlib import Path
 from airgap import __version__, fsio
 from airgap.errors import UsageError
 from airgap.progress import Progress
-from airgap.text import command, human_size, listing, plural, printable
+from airgap.text import command, human_size, plural, printable
 from airgap.toolkit.checker import CHECKER, checker
 from airgap.toolkit.packages import OPTIONAL, Machine, Wheel, download
 from airgap.toolkit.wheel import own_wheel, running_package
@@ -126,8 +126,7 @@ def _write_rest(work: Path, machines: Sequence[Machine], lacking: Sequence[str],
     fsio.write_durable(work / INSTALLER, (folder / INSTALLER).read_bytes(), 0o755)
     text = (folder / README).read_text("utf-8")
     listed = "".join(f"  {machine.title} (glibc 2.{machine.glibc} or newer)\n" for machine in machines)
-    if lacking:
-        listed += f"There is no {listing(list(lacking))}: parity cannot be computed or used there; everything else works.\n"
+    listed += "".join(f"There is no {one}: {_without(one)}; everything else works.\n" for one in lacking)
     text = text.replace("@VERSION@", __version__).replace("@MACHINES@", listed.rstrip("\n"))
     fsio.write_durable(work / README, text.replace("\n", "\r\n").encode())
     write_checker(work, entry)
@@ -144,11 +143,16 @@ def _write_sums(work: Path) -> int:
     return size
 
 
+def _without(lacking: str) -> str:
+    """What cannot be done for want of a package, which is named before the machine."""
+    return OPTIONAL[lacking.partition(" ")[0]]
+
+
 def describe(kit: Toolkit) -> list[str]:
     """For people."""
     return [
         f"toolkit      {kit.path}: {plural(len(kit.wheels), 'wheel')}, {human_size(kit.size)}",
-        *(f"without      {one}: no package for it; parity cannot be computed or used there" for one in kit.lacking),
+        *(f"without      {one}: no package for it; {_without(one)}" for one in kit.lacking),
         f"install      {command('sh', kit.path / INSTALLER)} DIR, on the offline machine",
         f"check        {command('python3', kit.path / CHECKER)} PATH..., anywhere",
     ]

@@ -28,8 +28,11 @@ _OLDEST_PYTHON = 11
 _WHEEL = re.compile(r"([A-Za-z0-9_.]+)-([A-Za-z0-9_.!+]+)(?:-\d[A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl")
 _BY_VERSION = re.compile(r"([^;]+);\s*python_version\s*(<=|>=|<|>|==|!=)\s*[\"']3\.([0-9]{1,2})[\"']\s*", re.ASCII)
 _MAX_WHEEL = 1024 * 1024 * 1024
-#: What airgap runs without, but for some of its work; there are no wheels of it for every machine.
-OPTIONAL = ("zfec",)
+#: What airgap runs without, and what it then cannot do; there are no wheels of these for every machine.
+OPTIONAL = {
+    "zfec": "parity cannot be computed or used there",
+    "rfc3161-client": "Sigstore bundles that need a timestamp are refused there",
+}
 _TAIL = 6  # lines of pip's that are shown
 
 
@@ -116,15 +119,21 @@ def download(requires: Sequence[str], machine: Machine, directory: Path) -> list
     """
     wanted = [requirement for one in requires if (requirement := _for_python(one, machine.python))]
     complete, complaints = _pip(wanted, machine, directory)
-    lost = [name for name in OPTIONAL if re.search(rf"No matching distribution found for {name}\b", complaints)]
-    if not complete and lost:
-        complete, complaints = _pip([one for one in wanted if re.split(r"[^A-Za-z0-9._-]", one)[0] not in lost], machine, directory)
+    while not complete and len(left := [one for one in wanted if not _is_lost(one, complaints)]) < len(wanted):
+        wanted = left  # pip names one at a time
+        complete, complaints = _pip(wanted, machine, directory)
     if not complete:
         raise _failure(complaints, machine)
     found = [Wheel.of(path) for path in sorted(directory.iterdir())]
     if not found:
         raise RegistryError("pip fetched nothing", where=machine.title, hint="run pip download by hand to find out why")
     return found
+
+
+def _is_lost(requirement: str, complaints: str) -> bool:
+    """Whether something optional is not to be had, by what pip says."""
+    name = re.split(r"[^A-Za-z0-9._-]", requirement)[0]
+    return name in OPTIONAL and re.search(rf"No matching distribution found for {name}(?![\w-])", complaints) is not None
 
 
 def _pip(wanted: Sequence[str], machine: Machine, directory: Path) -> tuple[bool, str]:

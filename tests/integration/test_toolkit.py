@@ -121,12 +121,14 @@ def test_an_installed_airgap_makes_the_same_toolkit(kit, installed, tmp_path):
     assert (tmp_path / "kit/SHA256SUMS").read_bytes() == (kit.path / "SHA256SUMS").read_bytes()
 
 
-def test_machines_for_which_there_is_no_zfec_get_all_but_parity(kit, made: Made, tmp_path):
+def test_machines_for_which_there_is_no_zfec_and_no_rfc3161_client_get_all_but_parity_and_timestamps(kit, made: Made, tmp_path):
     house = tmp_path / "house"
-    shutil.copytree(kit.house, house, ignore=shutil.ignore_patterns("zfec-*"))
+    shutil.copytree(kit.house, house, ignore=shutil.ignore_patterns("zfec-*", "rfc3161_client-*"))
     done = toolkit(tmp_path / "kit", kit.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(house)), "--json")
-    assert json.loads(done.stdout)["lacking"] == [f"zfec on linux/amd64, Python {THIS}"]
-    assert "parity cannot be computed or used" in (tmp_path / "kit/README.txt").read_text()
+    assert json.loads(done.stdout)["lacking"] == [f"{name} on linux/amd64, Python {THIS}" for name in ("zfec", "rfc3161-client")]
+    said = (tmp_path / "kit/README.txt").read_text()
+    assert "parity cannot be computed or used" in said
+    assert "Sigstore bundles that need a timestamp are refused" in said
     assert kit.install(tmp_path / "kit", tmp_path / "venv").returncode == 0
     command = [str(tmp_path / "venv/bin/airgap"), "media", "check", str(made.bundle)]
     checked = subprocess.run(command, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False)
@@ -135,6 +137,10 @@ def test_machines_for_which_there_is_no_zfec_get_all_but_parity(kit, made: Made,
     command = [str(tmp_path / "venv/bin/python"), "-c", code]
     refused = subprocess.run(command, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False)
     assert "UsageError: this airgap cannot compute parity" in refused.stderr
+    code = "from airgap.trust.sigstore.timestamps import stamped; stamped([b'x'], b'y', [None])"
+    command = [str(tmp_path / "venv/bin/python"), "-c", code]
+    refused = subprocess.run(command, capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False)
+    assert "Refused: this airgap cannot check timestamps" in refused.stderr
 
 
 def test_a_damaged_toolkit_is_not_installed(kit, tmp_path):
