@@ -109,7 +109,11 @@ def test_what_is_no_packaged_chart_is_a_mistake(tmp_path: Path, members: list[tu
         chart_artifact(chart(tmp_path / "web-1.4.0.tgz", *members))
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"no tar" * 200), gzip.compress(b"x" * 2000)[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no gzip", gzip.compress(b"no tar" * 200), gzip.compress(b"x" * 2000)[:-9]],
+    ids=["empty", "no-gzip", "no-tar", "cut-off"],
+)
 def test_a_file_that_is_no_archive_is_no_chart(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x-1.0.0.tgz").write_bytes(content)
     with pytest.raises(UsageError, match="not a packaged chart"):
