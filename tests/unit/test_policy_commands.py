@@ -18,6 +18,7 @@ from airgap.trust.judge.judging import Judgement
 from airgap.trust.keys import signers as trust_keys
 from airgap.trust.policy.document import parse_policy
 from airgap.trust.policy.scopeadvice import unmatched
+from tests.support import signing
 from tests.support.cli import USAGE, failed, here
 from tests.support.schemas import checked
 
@@ -225,6 +226,24 @@ def test_keys_that_cannot_be_used_are_named_one_by_one(tmp_path: Path, key: str)
     assert f'docker["c.example"][0]: {bad}: not a PEM certificate' in found
     assert 'docker["d.example"][0]: no key: nothing' in found
     assert f"{key}:" not in found
+
+
+def test_what_only_sigstore_bundles_can_satisfy_is_said(tmp_path: Path) -> None:
+    root, log = signing.authority("root"), tmp_path / "log.pub"
+    (tmp_path / "ca.pem").write_bytes(root.pem)
+    log.write_bytes(signing.Key("ed25519").pem)
+    fulcio = {"caPath": str(tmp_path / "ca.pem"), "oidcIssuer": "https://issuer.example"}
+    people = {"a.example": "https://git.example/acme/web/release.yml@refs/heads/main", "b.example": "dev@acme.example"}
+    scopes = {
+        scope: [{"type": "sigstoreSigned", "fulcio": {**fulcio, "subjectEmail": who}, "rekorPublicKeyPath": str(log)}]
+        for scope, who in people.items()
+    }
+    path = written(tmp_path, {"docker": scopes, "airgap": {"prod": scopes["a.example"]}})
+    found = [(remark["where"], remark["what"]) for remark in remarks(path) if "Sigstore bundles only" in remark["what"]]
+    assert [where for where, _ in found] == ['transports.docker["a.example"][0]']
+    assert "unsupported Rekor key type" in warnings(path)
+    assert 'airgap["prod"]' not in warnings(path)
+    assert here("policy", "check", path).stdout.count("it counts for Sigstore bundles only") == 2
 
 
 def test_policy_that_accepts_anything_or_forgets_bundles_is_warned_about(tmp_path: Path, key: str) -> None:

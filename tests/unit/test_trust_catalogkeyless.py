@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from airgap.errors import Refused
 from airgap.trust.judge.bundles import Verdict, check_catalog_signatures, judge_stream
@@ -96,3 +97,21 @@ def test_a_revoked_key_of_a_certificate_counts_for_nothing() -> None:
     signer = ONE.signer()
     revoked = Revoked({load_public_key(signer.pair.pem).id: "stolen"})
     assert "revoked" in refusal({NAME: ONE.message_bundle(RAW, signer)}, revoked=revoked)
+
+
+def test_one_key_is_one_person_whether_it_is_known_or_certified() -> None:
+    pair = Pair.make()
+    known = {"type": "sigstoreSigned", "keyData": b64(pair.pem)}
+    raw = f"catalog.json.{load_public_key(pair.pem).id}.sig"
+    files: Files = {raw: b64(pair.sign(RAW)).encode(), NAME: ONE.message_bundle(RAW, ONE.signer(pair=pair))}
+    with pytest.raises(Refused, match="too few different keys"):
+        judge(files, known, keyless())
+    files[SECOND] = ONE.message_bundle(RAW, ONE.signer(BOB))
+    assert len(judge(files, known, keyless(BOB)).signers) == 2
+
+
+def test_a_bundle_with_a_key_of_an_unknown_kind_spoils_no_good_one() -> None:
+    odd = ONE.signer(pair=Pair("P-256", ec.generate_private_key(ec.SECP224R1())))
+    bad = ONE.message_bundle(RAW, odd)
+    assert "the certificate's key: unsupported curve" in refusal({NAME: bad})
+    assert judge({NAME: bad, SECOND: ONE.message_bundle(RAW)}).signers

@@ -149,6 +149,11 @@ def portability(policy: Policy, document: dict[str, object]) -> Iterator[Advice]
         if isinstance(requirement, SigstoreSigned) and transport != AIRGAP:
             what = f"{_OLD} reject every image here: sigstore is disabled in their library"
             yield Advice(where, what, "require GPG signatures (signedBy) for images that such hosts pull", note=True)
+            if requirement.fulcio is not None and "@" not in requirement.fulcio.subject_email.partition("://")[0]:
+                what = (
+                    "a subjectEmail that is no e-mail address counts for Sigstore bundles only: podman and skopeo compare addresses"
+                )
+                yield Advice(where, what, "give hosts that pull such images a separate file", note=True)
 
 
 def _keys(policy: Policy, read_key: ReadKey) -> Iterator[Advice]:
@@ -198,9 +203,10 @@ def _sources(
     if not isinstance(requirement, SigstoreSigned):
         return
     if requirement.keys is not None:
-        yield requirement.keys, partial(_bundle_keys, read_key=read_key) if transport == AIRGAP else store.public
+        alone = transport == AIRGAP and requirement.rekor is None
+        yield requirement.keys, partial(_bundle_keys, read_key=read_key) if alone else store.public
     if requirement.rekor is not None:
-        yield requirement.rekor, store.log_keys
+        yield requirement.rekor, store.public if transport == AIRGAP else store.log_keys
     for source in _authorities(requirement.fulcio, requirement.pki):
         yield source, store.roots
 

@@ -144,7 +144,8 @@ def find_proved(
                 signer = signer_of(requirement, read_message(content, raw), raw, keys, trusted_root)
                 if (why := revoked.reason(signer.key.fingerprint, signer.key.id)) is not None:
                     raise Refused(why, got=f"key {signer.key.id}")
-                signers[signer.id], numbers[signer.id] = f"{signer.text} ({name})", frozenset((signer.number,))
+                signers[signer.id] = f"{signer.text} ({name})"
+                numbers[signer.id] = numbers.get(signer.id, frozenset()) | signer.numbers
             except Refused as error:
                 failures[name] = sentence(error)
     return Finding(describe(requirement), signers, numbers, frozenset(bundles.keys() - failures.keys()), failures)

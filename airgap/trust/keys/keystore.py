@@ -68,7 +68,8 @@ class KeyStore:
         keys = self.public(source)
         other = next((key for key in keys if not key.kind.startswith("ECDSA")), None)
         if other is not None:
-            raise Refused("unsupported Rekor key type", expected="ECDSA", got=other.kind)
+            hint = "it counts for Sigstore bundles only: in .sig signatures, podman and skopeo know ECDSA keys of logs"
+            raise Refused("unsupported Rekor key type", expected="ECDSA", got=other.kind, hint=hint)
         return keys
 
     def roots(self, source: KeySource, intermediates: KeySource | None = None) -> Roots:

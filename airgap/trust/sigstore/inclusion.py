@@ -115,6 +115,11 @@ def _is_named(name: str, origin: str, log: Log, *, first: bool) -> bool:
 
 
 def _names(url: str) -> Sequence[str]:
-    parts = urlsplit(url)
+    """What a log that is reached there may be called."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return ()
     path = parts.path.rstrip("/")
-    return (f"{parts.hostname or ''}{path}", f"{parts.netloc}{path}")
+    return (f"{host}{path}", f"{parts.netloc}{path}")

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from airgap.errors import Refused
+from airgap.errors import Refused, UsageError
 from airgap.text import printable
 from airgap.trust.keys import certificates
 from airgap.trust.keys.certificates import Roots
@@ -43,13 +43,13 @@ class Signer:
     Args:
         text: for people.
         id: what tells signers apart: a key's fingerprint, or whom a certificate names; the key of a certificate lives minutes.
-        number: the same in whatever form a key comes.
+        numbers: what shows that two signers are one, in whatever form they come: the same key, or the same name in certificates.
         key: the key that made the signature.
     """
 
     text: str
     id: str
-    number: str
+    numbers: frozenset[str]
     key: PublicKey
 
 
@@ -99,7 +99,7 @@ def _by_key(requirement: SigstoreSigned, bundle: Bundle, signed: bytes, keys: Ke
         _check_log_time(log, times)
         spki = key.key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         _check_about(entry, bundle, signed, (key, key.pem, spki, False))
-    return Signer(f"{key.kind} key {key.id}", key.fingerprint, number_of(key), key)
+    return Signer(f"{key.kind} key {key.id}", key.fingerprint, frozenset((number_of(key),)), key)
 
 
 def _by_pki(rule: Pki, bundle: Bundle, signed: bytes, keys: KeyStore, now: datetime) -> Signer:
@@ -108,7 +108,7 @@ def _by_pki(rule: Pki, bundle: Bundle, signed: bytes, keys: KeyStore, now: datet
     key = certificates.pki_key_of(rule, keys.roots(rule.roots, rule.intermediates), leaf, carried, now)
     _check_made(key, signed, bundle)
     name = " and ".join(printable(name) for name in (rule.subject_email, rule.subject_hostname) if name)
-    return Signer(f"{key.kind} key {key.id}", f"pki:{name}", number_of(key), key)
+    return Signer(f"{key.kind} key {key.id}", f"pki:{name}", frozenset((number_of(key),)), key)
 
 
 def _by_fulcio(
@@ -136,12 +136,13 @@ def _by_fulcio(
     check_sct(leaf, issuers[0], root.ct_logs)
     certificates.check_profile(leaf)
     certificates.check_identity(rule, leaf, uris=True)
-    key = public_key(leaf.public_key())
+    key = _key_of(leaf)
     _check_made(key, signed, bundle)
     der = leaf.public_bytes(serialization.Encoding.DER)
     _check_about(entry, bundle, signed, (key, certificates.written(leaf), der, True))
     who = f"{printable(rule.subject_email)} as authenticated by {printable(rule.oidc_issuer)}"
-    return Signer(f"{who}, {min(times):%Y-%m-%dT%H:%M:%SZ}", f"keyless:{rule.oidc_issuer} {rule.subject_email}", who, key)
+    person = f"keyless:{rule.oidc_issuer} {rule.subject_email}"
+    return Signer(f"{who}, {min(times):%Y-%m-%dT%H:%M:%SZ}", person, frozenset((person, number_of(key))), key)
 
 
 _TIMES = "a promise of a Rekor 1 log, or a timestamp by an authority of the trusted root (Rekor 2 knows no time)"
@@ -153,6 +154,13 @@ def _certificates(bundle: Bundle) -> tuple[x509.Certificate, tuple[x509.Certific
     if not found:
         raise Refused("the Sigstore bundle holds no certificate", got="a hint for a key")
     return found[0], tuple(found[1:])
+
+
+def _key_of(leaf: x509.Certificate) -> PublicKey:
+    try:
+        return public_key(leaf.public_key())
+    except UsageError as error:  # not the operator's mistake here
+        raise Refused(f"the certificate's key: {error.what}", expected=error.expected, got=error.got) from error
 
 
 def _logs(keys: Sequence[PublicKey] | None, root: TrustedRoot | None) -> tuple[Log, ...]:

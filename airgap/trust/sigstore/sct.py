@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.certificate_transparency import LogEntryType, SignedCertificateTimestamp, Version
 
@@ -48,9 +49,10 @@ def _only(certificate: x509.Certificate) -> SignedCertificateTimestamp:
     try:
         found = certificate.extensions.get_extension_for_class(x509.PrecertificateSignedCertificateTimestamps).value
         scts: list[SignedCertificateTimestamp] = list(found)
+        _ = [(sct.timestamp, sct.signature_hash_algorithm, sct.version, sct.entry_type) for sct in scts]  # the library reads late
     except x509.ExtensionNotFound:
         scts = []
-    except ValueError as error:
+    except (ValueError, LookupError, OverflowError, UnsupportedAlgorithm) as error:
         raise Refused("the certificate's SCT is malformed", got=printable(str(error), 120)) from error
     if len(scts) != 1:
         raise Refused("not exactly one SCT in the certificate", expected="1", got=str(len(scts)))

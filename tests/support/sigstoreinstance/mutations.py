@@ -48,7 +48,7 @@ def changes(seed: Seed, instance: Instance, others: list[Seed]) -> Iterator[tupl
             yield f"{label} twice", _twice(seed.bundle, path)
         for other_seed in others:
             taken = _at(other_seed.bundle, path)
-            if taken is not None:
+            if taken is not None and taken != value:
                 yield f"{label} of {other_seed.name}", _written(_with(seed.bundle, path, taken))
     yield from _logged(seed, instance)
     raw = _written(seed.bundle)
