@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,11 +14,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from airgap.errors import Refused
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.trust.judge.images import ImageJudge, ImageVerdict
 from airgap.trust.keys import evidence as ev
+from airgap.trust.keys.certificates import read_certificate
 from airgap.trust.policy.document import parse_policy
+from airgap.trust.sigstore.timestamps import stamped
 from airgap.trust.sigstore.trustedroot import TrustedRoot
 from tests.support import signing
 from tests.support.sigstoreinstance.authority import CtLog, key_usage
@@ -326,3 +331,20 @@ def test_intermediates_of_the_sites_own_ca_may_come_in_a_bundle_of_an_older_vers
     der = between.certificate.public_bytes(serialization.Encoding.DER)
     bundle["verificationMaterial"]["x509CertificateChain"]["certificates"].append({"rawBytes": b64(der)})
     assert judged(bundle, wanted, rootless=True).accepted
+
+
+@pytest.mark.parametrize("embed", [True, False], ids=["with its certificate", "without"])
+def test_a_timestamp_with_any_byte_changed_ends_in_a_verdict(embed: bool) -> None:
+    reply = ONE.tsa.reply(b"a signature", WHEN, embed=embed)
+    authorities = TrustedRoot.parse(ONE.trusted_root_json(), "root").timestamp_authorities
+    assert stamped([reply], b"a signature", authorities) == (WHEN,)
+    for at, bit in product(range(len(reply)), (1, 128)):
+        with contextlib.suppress(Refused):
+            assert stamped([reply[:at] + bytes((reply[at] ^ bit,)) + reply[at + 1 :]], b"a signature", authorities) in ((), (WHEN,))
+
+
+def test_a_certificate_with_any_byte_changed_is_read_or_refused() -> None:
+    der = ONE.signer().der
+    for at, bit in product(range(len(der)), (1, 128)):
+        with contextlib.suppress(Refused):
+            read_certificate(der[:at] + bytes((der[at] ^ bit,)) + der[at + 1 :])

@@ -5,10 +5,11 @@ Anything not understood is refused: critical extensions, name constraints, and c
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -24,6 +25,15 @@ from airgap.trust.keys.pem import read_pem
 from airgap.trust.keys.signatures import PublicKey, public_key
 from airgap.trust.policy.requirements import Fulcio, Pki
 
+#: What the library raises for certificates that are not as they should be.
+_MALFORMED = (
+    ValueError,
+    LookupError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _MAX_DEPTH = 8
 _MAX_TRIES = 64
 _KNOWN_CRITICAL = (
@@ -68,7 +78,7 @@ def load_certificates(text: bytes, *, alone: bool = False) -> tuple[x509.Certifi
         raise Refused("there is text after a PEM certificate")
     try:
         return tuple(_parsed(block.der) for block in blocks)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _MALFORMED as error:
         raise Refused("a malformed certificate", got=printable(str(error), 120)) from error
 
 
@@ -95,16 +105,23 @@ def _parsed(der: bytes) -> x509.Certificate:
     return certificate
 
 
+@contextlib.contextmanager
+def strictly() -> Iterator[None]:
+    """What the library only warns of, such as serial numbers below one and odd names, it raises here (``Warning``)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
 def read_certificate(der: bytes) -> x509.Certificate:
     """One certificate, DER, all of which can be read. Raises ``Refused``: malformed."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # the library only warns of serial numbers below one
+        with strictly():
             certificate = _parsed(der)
-        _ = certificate.issuer, certificate.subject, certificate.serial_number, certificate.not_valid_after_utc
-        list(certificate.extensions)
+            _ = certificate.issuer, certificate.subject, certificate.serial_number, certificate.not_valid_after_utc
+            list(certificate.extensions)
         return certificate
-    except (ValueError, Warning, UnsupportedAlgorithm) as error:
+    except (Warning, *_MALFORMED) as error:
         raise Refused("a malformed certificate", got=printable(str(error), 120)) from error
 
 
@@ -208,7 +225,7 @@ def issuers_of(
     try:
         _check_leaf(leaf, when)
         return _Search(trusted.roots, (*trusted.intermediates, *carried), when).climb(leaf)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _MALFORMED as error:
         raise Refused("a malformed certificate", got=printable(str(error), 120)) from error
 
 

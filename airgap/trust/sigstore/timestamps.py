@@ -15,13 +15,11 @@ from cryptography import x509
 
 from airgap.errors import Refused
 from airgap.text import printable
+from airgap.trust.keys.certificates import strictly
 from airgap.trust.sigstore.trustedroot import Authority
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
-
-#: What the library raises for replies that are not as they should be: it reads most parts late, as ``cryptography`` does.
-_BAD = (ValueError, LookupError, TypeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +55,16 @@ def _read(der: bytes) -> _Reply:
     except ImportError as error:  # a toolkit for machines that it is not made for leaves it out
         raise Refused("this airgap cannot check timestamps", expected="the package rfc3161-client", got="not installed") from error
     try:
-        found = decode_timestamp_response(der)
-        signers = tuple((signer.issuer, signer.serial_number) for signer in found.signed_data.signer_infos)
-        return _Reply(found, found.tst_info.gen_time, signers)
-    except _BAD as error:
+        with strictly():
+            found = decode_timestamp_response(der)
+            signers = tuple((signer.issuer, signer.serial_number) for signer in found.signed_data.signer_infos)
+            return _Reply(found, found.tst_info.gen_time, signers)
+    except Exception as error:  # the library lets through what its parsers raise, which is all sorts of things
         raise Refused("a timestamp of the Sigstore bundle is malformed", got=printable(repr(error), 120)) from error
 
 
 def _vouches(authority: Authority, reply: _Reply, signature: bytes) -> bool:
-    from rfc3161_client import VerificationError, VerifierBuilder
+    from rfc3161_client import VerifierBuilder
 
     if len(authority.chain) < 2 or not authority.valid.covers(reply.when):
         return False
@@ -75,7 +74,8 @@ def _vouches(authority: Authority, reply: _Reply, signature: bytes) -> bool:
     if reply.signers != ((own.issuer, own.serial_number),):
         return False
     try:
-        VerifierBuilder(tsa_certificate=own, intermediates=between, roots=[root]).build().verify_message(reply.raw, signature)
-    except (VerificationError, *_BAD):
+        with strictly():
+            VerifierBuilder(tsa_certificate=own, intermediates=between, roots=[root]).build().verify_message(reply.raw, signature)
+    except Exception:  # noqa: BLE001 - as above, and its own VerificationError: whatever stops it, nothing is proved
         return False
     return True
