@@ -25,6 +25,7 @@ from airgap.trust.keys.signatures import PublicKey, verify, verify_by_curve
 from airgap.trust.policy.fields import decode_base64
 from airgap.trust.policy.identity import accepts
 from airgap.trust.policy.requirements import Fulcio, Pki, SignedBy, SignedIdentity, SigstoreSigned
+from airgap.trust.sigstore.bodies import check_envelope
 from airgap.trust.sigstore.bundle import PAYLOAD_TYPE, pae, read_envelope
 
 
@@ -111,7 +112,7 @@ def _candidates(
         return (_by_certificate(requirement.pki, signature, keys, now),)
     if requirement.fulcio is not None:
         pem = _annotation(signature, ev.CERTIFICATE).encode("utf-8")
-        when = check_set(_annotation(signature, ev.BUNDLE), log, replace(logged, signer_pem=pem))
+        when = _proved(signature, log, replace(logged, signer_pem=pem))
         return (_by_certificate(requirement.fulcio, signature, keys, when),)
     if requirement.keys is None:
         raise Refused("the requirement names no key")
@@ -133,16 +134,20 @@ def _logged(
     public: tuple[PublicKey, ...], log: tuple[PublicKey, ...], signature: ev.SigstoreSignature, logged: Logged
 ) -> PublicKey:
     """The one of several keys whose signature was logged."""
-    promise = _annotation(signature, ev.BUNDLE)
     reason = Refused("the requirement names no key")
     for key in public:
         try:
-            check_set(promise, log, replace(logged, signer_pem=key.pem))
+            _proved(signature, log, replace(logged, signer_pem=key.pem))
         except Refused as error:
             reason = error
         else:
             return key
     raise reason
+
+
+def _proved(signature: ev.SigstoreSignature, log: tuple[PublicKey, ...], logged: Logged) -> datetime:
+    """When the log took the signature in, by the promise in its annotation."""
+    return check_set(_annotation(signature, ev.BUNDLE), log, logged, check_envelope if logged.envelope else None)
 
 
 def _annotation(signature: ev.SigstoreSignature, name: str) -> str:

@@ -27,19 +27,6 @@ _LOG_ID = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """What an entry says: the key or certificate (PEM), the payload's hash as it is written there, and the signature.
-
-    ``envelope``: in place of the signature, the hash of the envelope, which has it.
-    """
-
-    signer: bytes
-    payload: object
-    signature: bytes = b""
-    envelope: object = None
-
-
-@dataclass(frozen=True)
 class Logged:
     """What must have been logged: the signer's key or certificate (PEM), the raw signature, and the payload it is over.
 
@@ -54,12 +41,19 @@ class Logged:
     envelope: bytes = b""
 
 
-def check_set(annotation: str, rekor_keys: Sequence[PublicKey], logged: Logged) -> datetime:
+def check_set(
+    annotation: str,
+    rekor_keys: Sequence[PublicKey],
+    logged: Logged,
+    check: Callable[[bytes, Logged], None] | None = None,
+) -> datetime:
     """Check the promise; when the entry was integrated into the log.
 
     Args:
         annotation: the JSON text of ``dev.sigstore.cosign/bundle``.
         rekor_keys: the log's keys; any one may have signed.
+        logged: what the entry must be about.
+        check: checks that its body is; None: :func:`check_entry`. Raises ``Refused`` or ``Damaged``.
 
     Raises:
         Refused: malformed, not signed by the log, or about another signature.
@@ -75,7 +69,7 @@ def check_set(annotation: str, rekor_keys: Sequence[PublicKey], logged: Logged) 
         promise = data(bundle["SignedEntryTimestamp"])
         if not any(isinstance(key.key, ec.EllipticCurvePublicKey) and verify(key, signed, promise) for key in rekor_keys):
             raise Refused("the transparency log's inclusion promise is not signed by the policy's Rekor key")
-        (_check_enveloped if logged.envelope else check_entry)(body, logged)
+        (check or check_entry)(body, logged)
         return datetime.fromtimestamp(seconds, UTC)
     except (Damaged, OverflowError, ValueError) as error:
         what = error.what if isinstance(error, Damaged) else str(error)
@@ -119,63 +113,6 @@ def check_entry(body: bytes, logged: Logged, algorithms: Collection[str] = HASHE
         check_value(data(signer["content"]), logged.signer_pem, "key")
     check_signer(data(signer["content"]), logged.signer_pem)
     check_hash(digest, logged.payload, algorithms)
-
-
-def _check_enveloped(body: bytes, logged: Logged) -> None:
-    """The same for an envelope with a payload: ``dsse`` 0.0.1, ``intoto`` 0.0.1 and 0.0.2."""
-    entry = exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
-    read = _ENVELOPED.get(f"{entry['kind']} {entry['apiVersion']}")
-    if read is None:
-        raise Refused("the log entry has another kind", expected=" or ".join(_ENVELOPED))
-    found = read(entry["spec"])
-    if found.envelope is None:
-        check_value(found.signature, logged.signature, "signature")
-    elif not _is_hash_of(logged.envelope, found.envelope):
-        raise Refused("the log entry is for another signature")
-    check_signer(found.signer, logged.signer_pem)
-    check_hash(exact(found.payload, "algorithm", "value"), logged.payload, HASHES[:1])
-
-
-def _is_hash_of(content: bytes, value: object) -> bool:
-    digest = exact(value, "algorithm", "value")
-    return (digest["algorithm"], digest["value"]) == ("sha256", hashlib.sha256(content).hexdigest())
-
-
-def _dsse(value: object) -> _Entry:
-    """What Rekor keeps of an envelope since 1.1 (``dsse_v0_0_1_schema.json``), when its own bytes are taken away."""
-    spec = exact(value, "envelopeHash", "payloadHash", "signatures")
-    signature = exact(_only(spec["signatures"]), "signature", "verifier")
-    return _Entry(data(signature["verifier"]), spec["payloadHash"], data(signature["signature"]))
-
-
-def _intoto_1(value: object) -> _Entry:
-    """What cosign asked for before (``intoto_v0_0_1_schema.json``): no signature, but the hash of the envelope that has it."""
-    spec = exact(value, "content", "publicKey")
-    content = exact(spec["content"], "hash", "payloadHash")
-    return _Entry(data(spec["publicKey"]), content["payloadHash"], envelope=strictjson.mapping(content["hash"], "hash"))
-
-
-def _intoto_2(value: object) -> _Entry:
-    """The next version (``intoto_v0_0_2_schema.json``): the envelope without payload, its signature in base64 once more."""
-    content = exact(exact(value, "content")["content"], "envelope", "hash", "payloadHash")
-    envelope = exact(content["envelope"], "payloadType", "signatures")
-    signature = exact(_only(envelope["signatures"]), "publicKey", "sig")
-    inner = data(signature["sig"]).decode("ascii")
-    return _Entry(data(signature["publicKey"]), content["payloadHash"], data(inner))
-
-
-def _only(value: object) -> object:
-    signatures = strictjson.array(value, "signatures")
-    if len(signatures) != 1:
-        raise Damaged("not exactly one signature")
-    return signatures[0]
-
-
-_ENVELOPED: dict[str, Callable[[object], _Entry]] = {
-    "dsse 0.0.1": _dsse,
-    "intoto 0.0.1": _intoto_1,
-    "intoto 0.0.2": _intoto_2,
-}
 
 
 def check_hash(digest: Mapping[str, Any], payload: bytes, algorithms: Collection[str]) -> None:

@@ -71,33 +71,68 @@ def check_body(kind: str, version: str, body: bytes, signed: Signed) -> None:
     entry = exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
     if (entry["kind"], entry["apiVersion"]) != (kind, version):
         raise Refused("the log entry has another kind", expected=printable(f"{kind} {version}", 80))
-    _CHECKS[kind, version](entry["spec"], signed)
+    if (kind, version) in _FIRST:
+        _FIRST[kind, version](entry["spec"], Logged(signed.pem, signed.signature, signed.payload or b"", verbatim=True))
+    else:
+        _SECOND[kind, version](entry["spec"], signed)
 
 
-def _first_envelope(spec: object, signed: Signed) -> None:
+def check_envelope(body: bytes, logged: Logged) -> None:
+    """Check that the body of an entry of Rekor 1 is about an envelope that is here whole, as cosign keeps it under ``.att`` tags.
+
+    Args:
+        body: the entry's body: ``dsse`` 0.0.1, ``intoto`` 0.0.1 or 0.0.2.
+        logged: what it must be about; ``envelope`` is the envelope's own bytes.
+
+    Raises:
+        Refused: it is about another one.
+        Damaged: it cannot be read.
+    """
+    entry = exact(strictjson.parse_object(body, "entry"), "kind", "apiVersion", "spec")
+    checks = {**_FIRST, ("intoto", "0.0.1"): _first_intoto}
+    check = checks.get((str(entry["kind"]), str(entry["apiVersion"])))
+    if check is None:
+        raise Refused("the log entry has another kind", expected=" or ".join(map(" ".join, checks)))
+    check(entry["spec"], logged)
+
+
+def _first_envelope(spec: object, logged: Logged) -> None:
     """``dsse`` 0.0.1."""
     fields = exact(spec, "envelopeHash", "payloadHash", "signatures")
     _check_form(fields["envelopeHash"])
-    _check_payload(fields["payloadHash"], signed)
+    _check_payload(fields["payloadHash"], logged)
     signature = exact(_only(fields["signatures"]), "signature", "verifier")
-    check_value(data(signature["signature"]), signed.signature, "signature")
-    check_value(data(signature["verifier"]), signed.pem, "key")
+    check_value(data(signature["signature"]), logged.signature, "signature")
+    if logged.verbatim:
+        check_value(data(signature["verifier"]), logged.signer_pem, "key")
+    check_signer(data(signature["verifier"]), logged.signer_pem)
 
 
-def _second_intoto(spec: object, signed: Signed) -> None:
+def _first_intoto(spec: object, logged: Logged) -> None:
+    """``intoto`` 0.0.1, which has no signature, but the hash of the envelope that has it."""
+    fields = exact(spec, "content", "publicKey")
+    content = exact(fields["content"], "hash", "payloadHash")
+    _check_payload(content["payloadHash"], logged)
+    digest = exact(content["hash"], "algorithm", "value")
+    if (digest["algorithm"], digest["value"]) != ("sha256", hashlib.sha256(logged.envelope).hexdigest()):
+        raise Refused("the log entry is for another signature")
+    check_signer(data(fields["publicKey"]), logged.signer_pem)
+
+
+def _second_intoto(spec: object, logged: Logged) -> None:
     """``intoto`` 0.0.2, which writes signatures in base64 twice, and sometimes holds the payload, likewise."""
     content = exact(exact(spec, "content")["content"], "envelope", "hash", "payloadHash")
     _check_form(content["hash"])
-    _check_payload(content["payloadHash"], signed)
+    _check_payload(content["payloadHash"], logged)
     envelope = strictjson.mapping(content["envelope"], "envelope")
     if "payload" in envelope:
-        check_value(_twice(envelope["payload"]), signed.payload or b"", "payload")
+        check_value(_twice(envelope["payload"]), logged.payload, "payload")
     fields = exact({name: value for name, value in envelope.items() if name != "payload"}, "payloadType", "signatures")
     check_value(strictjson.string(fields["payloadType"], "payloadType").encode(), PAYLOAD_TYPE.encode(), "payload")
     signature = strictjson.mapping(_only(fields["signatures"]), "signature")
     signature = exact({name: value for name, value in signature.items() if name != "keyid"}, "publicKey", "sig")
-    check_value(_twice(signature["sig"]), signed.signature, "signature")
-    check_signer(data(signature["publicKey"]), signed.pem)
+    check_value(_twice(signature["sig"]), logged.signature, "signature")
+    check_signer(data(signature["publicKey"]), logged.signer_pem)
 
 
 def _second_record(spec: object, signed: Signed) -> None:
@@ -114,19 +149,23 @@ def _second_envelope(spec: object, signed: Signed) -> None:
     _check_second(_only(fields["signatures"]), signed)
 
 
-#: What is not here is ``hashedrekord`` 0.0.1, which is read where annotations of ``.sig`` tags are.
-_CHECKS: dict[tuple[str, str], Callable[[object, Signed], None]] = {
+#: Entries of Rekor 1 about statements. What is not here is ``hashedrekord`` 0.0.1, which is read where annotations of tags are.
+_FIRST: dict[tuple[str, str], Callable[[object, Logged], None]] = {
     ("dsse", "0.0.1"): _first_envelope,
     ("intoto", "0.0.2"): _second_intoto,
+}
+#: Entries of Rekor 2.
+_SECOND: dict[tuple[str, str], Callable[[object, Signed], None]] = {
     ("hashedrekord", "0.0.2"): _second_record,
     ("dsse", "0.0.2"): _second_envelope,
 }
+_CHECKS = (*_FIRST, *_SECOND)
 _OF_MESSAGES = (("hashedrekord", "0.0.1"), ("hashedrekord", "0.0.2"))
-_OF_STATEMENTS = tuple(_CHECKS)
+_OF_STATEMENTS = _CHECKS
 
 
-def _check_payload(value: object, signed: Signed) -> None:
-    check_hash(exact(value, "algorithm", "value"), signed.payload or b"", ("sha256",))
+def _check_payload(value: object, logged: Logged) -> None:
+    check_hash(exact(value, "algorithm", "value"), logged.payload, ("sha256",))
 
 
 def _check_form(value: object) -> None:
