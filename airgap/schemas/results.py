@@ -26,7 +26,7 @@ _PARTS = {
     " compared_blobs(shared(BLOBS) only_a(BLOBS) only_b(BLOBS))",
     "EXPORTED": "bundle path stream serial image_count blob_count volume_count bytes parity_count parity_bytes SAVED key_ids"
     " encrypted_to already_there unchanged created remarks carries_root judgements(DECIDED)"
-    " gates(image digest command passed status)",
+    " gates(image digest platform command passed status)",
     "IMPORTED": "names(source destination) rebuilt left_out not_held without"
     " repaired(file present rebuilt_blocks copied_blocks) judgements(DECIDED) already_there"
     " sent_bytes sent_blobs present_blobs mounted_blobs rebuilt_blobs dropped_signatures",

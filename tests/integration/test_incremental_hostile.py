@@ -16,7 +16,7 @@ from airgap.oci.image import digest_tag
 from airgap.planning import plan
 from tests.support import images
 from tests.support.bundles import Sender, catalog_of
-from tests.support.cli import DAMAGED, failed, here, tree
+from tests.support.cli import DAMAGED, REFUSED, failed, here, tree
 from tests.support.origin import Origin
 
 pytestmark = pytest.mark.slow("runs whole exports and imports against real registries")
@@ -96,12 +96,15 @@ def test_a_manifest_that_is_only_held_is_refused(desk: Desk, part: str) -> None:
 
 
 def test_a_signature_that_is_only_held_does_not_count(desk: Desk) -> None:
-    """What is at the destination was not judged with this bundle, and is not asked before it was."""
+    """What is at the destination was not judged with this bundle, and is not asked before it was: it counts as not there."""
     bundle = desk.second(desk.signature.blobs[1].descriptor.digest)
     key = {"type": "sigstoreSigned", "keyPath": str(desk.sender.root / "sender.pub")}
     scopes = {"airgap": {"": [{"type": "insecureAcceptAnything"}]}, "docker": {"": [key]}}
     policy = {"default": [{"type": "reject"}], "transports": scopes}
-    desk.refuses(bundle, "the bundle does not carry a blob that is needed", policy=policy)
+    (desk.work / "policy.json").write_text(json.dumps(policy))
+    before = tree(desk.store)
+    failed(here(*desk.command(bundle)), REFUSED, "the policy does not accept the image", "no sigstore signature exists")
+    assert tree(desk.store) == before
 
 
 def test_a_layer_that_is_only_held_is_taken(desk: Desk) -> None:

@@ -254,7 +254,7 @@ def test_a_listed_referrer_that_is_not_there_is_an_error() -> None:
     with pytest.raises(RegistryError) as caught:
         resolved(origin, entry(f"{NAME}:1"))
     assert not isinstance(caught.value, NotFound)
-    assert "lacks a part" in caught.value.what
+    assert "a listed referrer is missing" in caught.value.what
 
 
 def test_foreign_layers_are_named_when_the_registry_lacks_them_and_carried_when_not(origin: Origin) -> None:

@@ -157,7 +157,7 @@ def _of_sources() -> Iterator[None]:
     try:
         yield
     except Damaged as error:
-        error.hint = error.hint or "copy it again from the original, or list the image by its registry"
+        error.hint = error.hint or "copy it again from the original"
         raise
 
 
