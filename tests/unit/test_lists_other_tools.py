@@ -156,6 +156,22 @@ def test_zarf_fills_templates_and_narrows_to_the_architecture_of_the_component()
     assert shown(parsed(text, V="7")) == wanted
 
 
+def test_zarfs_second_version_names_images_and_charts_by_mappings() -> None:
+    text = (
+        "apiVersion: zarf.dev/v1beta1\nkind: ZarfPackageConfig\ncomponents:\n- name: a\n  optional: true\n"
+        "  selector: {architecture: arm64}\n  images: [{name: a/b:1}, {name: a/c:1, source: daemon}]\n"
+        "  charts:\n  - {name: x, oci: {url: 'oci://r.example/x', ref: {tag: 1.0.0+1}}}\n"
+        "  - {name: y, helmRepository: {url: 'https://c.example', version: 1.0.0}}\n  repositories: [{url: 'https://g.example'}]\n"
+    )
+    found = without(text)
+    assert shown(found) == ["docker.io/a/b:1 linux/arm64", "r.example/x:1.0.0_1"]
+    assert found.left_out == (
+        "list:11: left out: repositories: of a component",
+        "list:7: left out: a/c:1 of the local engine",
+        "list:10: left out: chart y (helmRepository:)",
+    )
+
+
 def test_values_come_from_a_flat_file_or_zarfs_own_configuration() -> None:
     assert parse_values(b"V: 1\nweb: '2'\n", "v") == {"V": "1", "web": "2", "WEB": "2"}
     assert parse_values(b"package: {create: {set: {v: 1.10}}}\n", "v") == {"v": "1.10", "V": "1.10"}

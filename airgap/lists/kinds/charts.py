@@ -27,7 +27,8 @@ _INSIDE = Bounds(depth=8, nodes=20_000)
 _TEMPLATE = "{{"
 _EXACT = re.compile(r"v?[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}([-_][A-Za-z0-9._-]{1,100})?", re.ASCII)
 _CHART_YAML = frozenset({"apiVersion", "name", "version"})
-_BY_OTHER_MEANS = "carry the chart by other means, or push it to a registry and list it as oci://HOST/PATH/NAME:VERSION"
+#: What to do with a chart that is in no registry.
+BY_OTHER_MEANS = "carry the chart by other means, or push it to a registry and list it as oci://HOST/PATH/NAME:VERSION"
 
 
 def wished_chart(node: Node, where: str, version: str, reader: ListReader) -> Iterator[Wish]:
@@ -39,7 +40,7 @@ def wished_chart(node: Node, where: str, version: str, reader: ListReader) -> It
         version: a version, a range, or ``""`` for the newest release.
     """
     if not where.startswith(OCI) or _TEMPLATE in where + version:
-        reader.leave_out(node, f"chart {where} {version}".rstrip(), _BY_OTHER_MEANS)
+        reader.leave_out(node, f"chart {where} {version}".rstrip(), BY_OTHER_MEANS)
         return
     name = where.removeprefix(OCI)
     tag = version.replace("+", "_")

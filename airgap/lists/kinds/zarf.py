@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from airgap.errors import UsageError
 from airgap.lists.entry import Entry, Wish, Wishes
-from airgap.lists.kinds.charts import wished_chart
+from airgap.lists.kinds.charts import BY_OTHER_MEANS, wished_chart
 from airgap.lists.values import wished_reference
 from airgap.lists.yamltree import ListReader, is_empty, peek, spot_of
 from airgap.oci.descriptor import Platform
@@ -24,13 +24,16 @@ KINDS = ("ZarfPackageConfig", "ZarfInitConfig")
 _TOP_SETTINGS = ("apiVersion", "kind", "build", "constants", "variables", "documentation")
 _SETTINGS = (
     *("name", "description", "default", "required", "group", "healthChecks", "stateAccess", "actions", "scripts"),
-    "cosignKeyPath",
+    *("cosignKeyPath", "optional", "service", "target"),
 )
-_CONTENT = ("files", "repos", "imageArchives", "dataInjections")
+_CONTENT = ("files", "repos", "repositories", "imageArchives", "dataInjections")
 _CHART_SETTINGS = (
     *("namespace", "releaseName", "noWait", "valuesFiles", "templatedValuesFiles", "variables", "values", "schemaValidation"),
-    "serverSideApply",
+    *("serverSideApply", "skipWait", "skipSchemaValidation"),
 )
+#: Where charts of v1beta1 may be that are in no registry.
+_ELSEWHERE = ("helmRepository", "git", "local")
+_CHOICES = ("only", "selector", "import", "manifests")
 _TEMPLATE = re.compile(r"###ZARF_(?:PKG_TMPL_|PKG_VAR_)?([A-Z0-9_]{1,80})###", re.ASCII)
 _ARCHITECTURE = "PKG_ARCH"
 
@@ -50,15 +53,19 @@ def parse_zarf(root: Node, reader: ListReader) -> Wishes:
 
 
 def _component(node: Node, architecture: str, reader: ListReader) -> Iterator[Wish]:
-    fields = reader.taken(node, "a component", ("images", "charts", "only", "import", "manifests"), _SETTINGS, _CONTENT)
+    fields = reader.taken(node, "a component", ("images", "charts", *_CHOICES), _SETTINGS, _CONTENT)
     if "import" in fields and not is_empty(fields["import"]):
         reader.leave_out(fields["import"], "import: (components of another package)", "list that package, too")
     if "manifests" in fields and not is_empty(fields["manifests"]):
         # what they name as images stands in images:, too, for Zarf carries no other
         reader.notices.append(f"{reader.origin(fields['manifests'])}: manifests: are not carried; their images are under images:")
-    only = text_of(peek(peek(fields.get("only")).get("cluster")).get("architecture")) or architecture
+    only = _architecture(fields) or architecture
     platforms = _platforms(only, node, reader)
-    for image in reader.items(fields["images"], "images") if _given(fields, "images") else []:
+    for item in reader.items(fields["images"], "images") if _given(fields, "images") else []:
+        image = peek(item).get("name", item)  # in v1beta1 each is a mapping
+        if text_of(peek(item).get("source")) == "daemon":
+            reader.leave_out(image, f"{text_of(image)} of the local engine", "list it as docker-daemon:NAME")
+            continue
         text = _filled(image, only, reader)
         reference = wished_reference(text, spot_of(image), reader.mistakes, "", reader.expand) if text else None
         if reference is not None:
@@ -69,16 +76,41 @@ def _component(node: Node, architecture: str, reader: ListReader) -> Iterator[Wi
 
 def _chart(node: Node, architecture: str, reader: ListReader) -> Iterator[Wish]:
     known = ("name", "version", "url", "repoName", "gitPath", "localPath")
+    place = peek(node)
+    if "oci" in place:
+        yield from _artifact(place["oci"], architecture, reader)
+        return
+    elsewhere = next((name for name in _ELSEWHERE if name in place), None)
+    if elsewhere is not None:
+        reader.leave_out(node, f"chart {text_of(place.get('name'))} ({elsewhere}:)", BY_OTHER_MEANS)
+        return
     fields = reader.taken(node, "a chart", known, _CHART_SETTINGS)
     if not isinstance(node, Fields):
         return
     said = {name: _filled(fields[name], architecture, reader) for name in known if name in fields}
     url = said.get("url", "")
-    if url.startswith("oci://") and any(name in fields for name in ("version",)):
-        yield from wished_chart(fields["url"], url, said.get("version", ""), reader)
+    where = url or said.get("localPath", "") or said.get("name", "")
+    yield from wished_chart(fields.get("url", node), where, said.get("version", ""), reader)
+
+
+def _artifact(node: Node, architecture: str, reader: ListReader) -> Iterator[Entry]:
+    """A chart of v1beta1 in a registry: its address, and a tag or a digest."""
+    said, version = peek(node), peek(peek(node).get("ref"))
+    if "url" not in said or not version.keys() & {"tag", "digest"}:
+        reader.wrong(node, "a chart in a registry has no address or version", "url:, and ref: with tag: or digest:")
         return
-    place = url or said.get("localPath", "") or said.get("name", "")
-    yield from wished_chart(node, place.removeprefix("oci://"), said.get("version", ""), reader)
+    name = "tag" if "tag" in version else "digest"
+    mark = ":" if name == "tag" else "@"
+    text = f"{_filled(said['url'], architecture, reader)}{mark}{_filled(version[name], architecture, reader)}"
+    reference = wished_reference(text, spot_of(node), reader.mistakes)
+    if reference is not None:
+        yield Entry(reference, (), reader.origin(node))
+
+
+def _architecture(fields: dict[str, Node]) -> str:
+    """The one that a component is for: ``only.cluster`` in v1alpha1, ``selector`` in v1beta1."""
+    places = (peek(peek(fields.get("only")).get("cluster")), peek(fields.get("selector")))
+    return next((text for place in places if (text := text_of(place.get("architecture")))), "")
 
 
 def _given(fields: dict[str, Node], name: str) -> bool:
