@@ -35,15 +35,7 @@ def verdicts(store: BundleStore, closures: Sequence[Closure], terms: Terms) -> l
     """The verdict on every instance, accepted or not; the arguments are those of :func:`judge_images`."""
     content = _Carried(store)
     cases = [Case(closure.image, closure.instances, content) for closure in closures]
-    with ImageJudge(
-        terms.policy,
-        terms.read_key,
-        require_signed=terms.require_signed,
-        now=terms.now,
-        unnamed=terms.unnamed,
-        trusted_root=terms.trusted_root,
-        demands=terms.demands,
-    ) as judge:
+    with ImageJudge.of(terms) as judge:
         return [
             judge_instance(case, one, gather(case, one.digest, attested=judge.demands_any(case.image.reference)), judge)
             for case in cases

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,28 +13,18 @@ from airgap.cipher.sites import SiteSecret
 from airgap.errors import Refused
 from airgap.oci.descriptor import Platform
 from airgap.state import State
+from airgap.trust.judge.terms import ImageTerms
 from airgap.trust.keys.revoked import Revoked
-from airgap.trust.policy.demands import Demands
-from airgap.trust.policy.document import Policy
-from airgap.trust.policy.unnamed import UnnamedSignatures
-from airgap.trust.sigstore.trustedroot import TrustedRoot
 
 
 @dataclass(frozen=True)
-class Terms:
-    """The site's terms for a bundle.
+class Terms(ImageTerms):
+    """The site's terms for a bundle, and for the images in it.
 
     Attributes:
-        policy: the site's containers-policy.json.
-        read_key: reads a key file that the policy names.
-        now: the current time, UTC.
         revoked: keys whose signatures on a bundle do not count.
         floor: the latest time that the site has seen; None if unknown.
         max_age: refuse bundles created longer ago than this.
-        require_signed: refuse images that the policy would accept unsigned.
-        unnamed: for which images a cosign 3 bundle that names no image counts if its key and digest are right.
-        demands: the attestations that images must have besides.
-        trusted_root: the Sigstore instance whose keyless signatures the site believes; None: none.
         allow_expired, allow_older, allow_jump, allow_fork, allow_clock_behind: accept such a bundle.
         replace_names: take over repositories at the target that belong to other sources.
         digest_tags: give images that are listed by digest alone a tag at a registry.
@@ -48,16 +38,9 @@ class Terms:
         threads: blobs transferred at a time.
     """
 
-    policy: Policy
-    read_key: Callable[[str], bytes]
-    now: dt.datetime
     revoked: Revoked = field(default_factory=Revoked)
     floor: dt.datetime | None = None
     max_age: dt.timedelta | None = None
-    require_signed: bool = False
-    unnamed: UnnamedSignatures = field(default_factory=UnnamedSignatures)
-    demands: Demands = field(default_factory=Demands)
-    trusted_root: TrustedRoot | None = None
     allow_expired: bool = False
     allow_older: bool = False
     allow_jump: bool = False

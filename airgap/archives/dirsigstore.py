@@ -1,10 +1,10 @@
-"""Sigstore signatures in skopeo's ``dir:``, as the attachment that skopeo makes of them at a registry.
+"""Sigstore signatures in skopeo's ``dir:``, as an attachment in the form that cosign and skopeo give them at a registry.
 
     \\0 sigstore-json \\n {"mimeType": ..., "payload": BASE64, "annotations": {...}}
 
 The manifest for the tag ``sha256-HEX.sig`` has a layer for each signature: its payload, with its annotations. What is said in the
-signature is carried byte for byte; the manifest around it says just that and nothing else. (containers/image, internal/signature;
-cosign, "Signature Specification".)
+signature is carried byte for byte. The manifest around it is ours: no skopeo that makes one was at hand to compare it with.
+(containers/image, internal/signature; cosign, "Signature Specification".)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OTHER = b"\0"
 
 
 @dataclass(frozen=True)
-class SigstoreSignature:
+class DirectorySignature:
     """One signature: what is signed, its media type, and what belongs to it (the signature itself, certificates, a promise)."""
 
     media_type: str
@@ -44,7 +44,7 @@ class SignatureImage:
     blobs: Mapping[Digest, bytes]
 
     @classmethod
-    def of(cls, signatures: Sequence[SigstoreSignature], where: str) -> SignatureImage:
+    def of(cls, signatures: Sequence[DirectorySignature], where: str) -> SignatureImage:
         """Make it of signatures in their order, each once. Raises ``Damaged`` for a media type that is none."""
         blobs: dict[Digest, bytes] = {}
         layers = []
@@ -61,7 +61,7 @@ class SignatureImage:
         return cls(manifest, {**blobs, manifest.digest: manifest.raw})
 
 
-def parse_sigstore(blob: bytes, where: str) -> SigstoreSignature | None:
+def parse_sigstore(blob: bytes, where: str) -> DirectorySignature | None:
     """Read a signature file; None for a GPG signature.
 
     Raises:
@@ -86,7 +86,7 @@ def parse_sigstore(blob: bytes, where: str) -> SigstoreSignature | None:
         payload = base64.b64decode(strictjson.string(fields.get("payload"), f"{where}: payload"), validate=True)
     except ValueError:
         raise Damaged("a signature is malformed", where=f"{where}: payload", expected="base64") from None
-    return SigstoreSignature(
+    return DirectorySignature(
         strictjson.string(fields.get("mimeType"), f"{where}: mimeType"),
         payload,
         {key: strictjson.string(value, f"{where}: annotations") for key, value in annotations.items()},

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from airgap.archives.dirsigstore import SignatureImage, SigstoreSignature, parse_sigstore
+from airgap.archives.dirsigstore import DirectorySignature, SignatureImage, parse_sigstore
 from airgap.errors import Damaged, Lacking, UsageError
 from airgap.fsio import DirectoryTree, Tree
 from airgap.limits import MAX_MANIFEST, MAX_SIGNATURE_BLOB, MAX_SIGNATURES
@@ -106,9 +106,9 @@ class ImageDirectory:
         """
         return tuple(blob for blob, sigstore in self._signatures(digest) if sigstore is None)
 
-    def _signatures(self, digest: Digest) -> list[tuple[bytes, SigstoreSignature | None]]:
+    def _signatures(self, digest: Digest) -> list[tuple[bytes, DirectorySignature | None]]:
         prefix = "" if digest == self._root.digest else f"{digest.hex}."
-        found: list[tuple[bytes, SigstoreSignature | None]] = []
+        found: list[tuple[bytes, DirectorySignature | None]] = []
         while self._tree.size(name := f"{prefix}signature-{len(found) + 1}") is not None:
             if len(found) == MAX_SIGNATURES:
                 raise Damaged("too many signatures of one manifest", where=self._where, expected=f"at most {MAX_SIGNATURES}")

@@ -33,9 +33,7 @@ FILE_TYPE = "application/vnd.airgap.file.v1"
 CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 CHART_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 CHART_PROVENANCE = "application/vnd.cncf.helm.chart.provenance.v1.prov"
-TITLE = "org.opencontainers.image.title"
 
-_EMPTY = b"{}"
 _PROVENANCE = ".prov"
 #: Members of a chart's archive that are looked at before its ``Chart.yaml``; ``helm package`` writes it first.
 _MOST_MEMBERS = 10_000
@@ -93,7 +91,7 @@ def file_artifact(path: Path) -> MadeArtifact:
         MediaError: it cannot be read.
     """
     layer = _layer(path, _file_type(path.name))
-    return _made(path.parent, FILE_TYPE, (media.OCI_EMPTY, _EMPTY), [layer])
+    return _made(path.parent, FILE_TYPE, (media.OCI_EMPTY, media.EMPTY), [layer])
 
 
 def chart_artifact(path: Path) -> MadeArtifact:
@@ -122,7 +120,7 @@ def _made(folder: Path, artifact_type: str, config: tuple[str, bytes], layers: l
         "layers": [layer.to_json() for layer in layers],
     }
     manifest = Manifest.parse(strictjson.canonical(value), media.OCI_MANIFEST, printable(str(folder)))
-    files = {layer.digest: layer.annotations[TITLE] for layer in layers}
+    files = {layer.digest: layer.annotations[media.TITLE] for layer in layers}
     return MadeArtifact(manifest, files, {Digest.of(content): content}, folder)
 
 
@@ -136,7 +134,7 @@ def _layer(path: Path, media_type: str) -> Descriptor:
     size = path.stat().st_size
     reader = DirectoryTree(path.parent).open(path.name, size, 0)
     try:
-        return Descriptor(media_type, digest_of(reader), size, annotations={TITLE: path.name})
+        return Descriptor(media_type, digest_of(reader), size, annotations={media.TITLE: path.name})
     finally:
         reader.close()
 

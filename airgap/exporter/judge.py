@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from airgap.oci.descriptor import Descriptor
@@ -18,37 +17,11 @@ from airgap.planning.lock import Lock
 from airgap.progress import Progress
 from airgap.trust.judge.images import ImageJudge
 from airgap.trust.judge.judging import Case, Instances, Judgement, gather, instances_of, judge_instance, require_all
-from airgap.trust.policy.demands import Demands
-from airgap.trust.policy.document import Policy
-from airgap.trust.policy.unnamed import UnnamedSignatures
-from airgap.trust.sigstore.trustedroot import TrustedRoot
+from airgap.trust.judge.terms import ImageTerms
 from airgap.work import Pool
 
 #: So many instances a thread are looked at before the next ones are fetched: their signatures are in memory until then.
 _AHEAD = 4
-
-
-@dataclass(frozen=True)
-class ImageTerms:
-    """What the operator requires of images.
-
-    Attributes:
-        policy: its ``docker`` transport judges, with scopes by source reference.
-        read_key: reads a key file that the policy names.
-        now: the time at which certificates of the operator's CA must be valid.
-        require_signed: refuse images that the policy would accept unsigned.
-        unnamed: for which images a cosign 3 bundle that names no image counts if its key and digest are right.
-        demands: the attestations that images must have besides.
-        trusted_root: the Sigstore instance whose keyless signatures the operator believes; None: none.
-    """
-
-    policy: Policy
-    read_key: Callable[[str], bytes]
-    now: datetime
-    require_signed: bool = False
-    unnamed: UnnamedSignatures = field(default_factory=UnnamedSignatures)
-    demands: Demands = field(default_factory=Demands)
-    trusted_root: TrustedRoot | None = None
 
 
 def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progress, threads: int = 4) -> list[Judgement]:
@@ -70,15 +43,7 @@ def judge_images(lock: Lock, source: Source, terms: ImageTerms, progress: Progre
     found: list[Judgement] = []
     with (
         Pool(threads, "judge") as pool,
-        ImageJudge(
-            terms.policy,
-            terms.read_key,
-            require_signed=terms.require_signed,
-            now=terms.now,
-            unnamed=terms.unnamed,
-            demands=terms.demands,
-            trusted_root=terms.trusted_root,
-        ) as judge,
+        ImageJudge.of(terms) as judge,
     ):
         while part := list(islice(asked, threads * _AHEAD)):
             evidence = pool.map(lambda one: gather(one[0], one[1].digest, attested=judge.demands_any(one[0].image.reference)), part)

@@ -13,7 +13,6 @@ from typing import Any
 from airgap.cipher.sites import SiteKey
 from airgap.delta.bases import Base, held_by
 from airgap.exporter.gates import Gates
-from airgap.exporter.judge import ImageTerms
 from airgap.exporter.roots import CarriedRoot
 from airgap.format.times import format_time
 from airgap.lists import Wish
@@ -28,6 +27,7 @@ from airgap.planning.resolve import Lookaside, resolve
 from airgap.planning.selecting import Tags, expand
 from airgap.progress import Progress
 from airgap.state import Remembered
+from airgap.trust.judge.terms import ImageTerms
 from airgap.trust.keys.signers import Signer
 
 

@@ -7,6 +7,10 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+#: What stands where nothing is needed, with its media type above (image-spec, ``manifest.md``, "Guidance for an Empty Descriptor").
+EMPTY = b"{}"
+#: The annotation that names a file in an artifact (image-spec, ``annotations.md``).
+TITLE = "org.opencontainers.image.title"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"

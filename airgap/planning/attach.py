@@ -30,8 +30,6 @@ KINDS = {
 #: Bytes of all files together: they are kept in memory and in the lock.
 MAX_ALL = 128 * 1024 * 1024
 
-_EMPTY = b"{}"
-_TITLE = "org.opencontainers.image.title"
 _CREATED = "org.opencontainers.image.created"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}", re.ASCII)  # RFC 6838, section 4.2
@@ -104,7 +102,7 @@ def attach(lock: Lock, attached: Sequence[Attached], created: str | None = None)
     for one in attached:
         for number in _positions(images, one):
             manifest = artifact(images[number].root, one, created)
-            parts = {manifest.digest: manifest.raw, Digest.of(one.content): one.content, Digest.of(_EMPTY): _EMPTY}
+            parts = {manifest.digest: manifest.raw, Digest.of(one.content): one.content, Digest.of(media.EMPTY): media.EMPTY}
             attachment = Attachment(REFERRER, images[number].root.digest, manifest.descriptor)
             if attachment not in images[number].attachments:
                 images[number] = replace(images[number], attachments=(*images[number].attachments, attachment))
@@ -115,12 +113,12 @@ def attach(lock: Lock, attached: Sequence[Attached], created: str | None = None)
 
 def artifact(subject: Descriptor, one: Attached, created: str | None = None) -> Manifest:
     """The manifest of one attachment. Pure."""
-    layer = Descriptor(one.media_type, Digest.of(one.content), len(one.content), annotations={_TITLE: one.title})
+    layer = Descriptor(one.media_type, Digest.of(one.content), len(one.content), annotations={media.TITLE: one.title})
     value = {
         "schemaVersion": 2,
         "mediaType": media.OCI_MANIFEST,
         "artifactType": one.media_type,
-        "config": Descriptor(media.OCI_EMPTY, Digest.of(_EMPTY), len(_EMPTY)).to_json(),
+        "config": Descriptor(media.OCI_EMPTY, Digest.of(media.EMPTY), len(media.EMPTY)).to_json(),
         "layers": [layer.to_json()],
         "subject": Descriptor(subject.media_type, subject.digest, subject.size).to_json(),
         **({"annotations": {_CREATED: created}} if created else {}),

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.archives.made import CHART_LAYER, CHART_PROVENANCE, TITLE
+from airgap.archives.made import CHART_LAYER, CHART_PROVENANCE
 from airgap.errors import Refused, UsageError
+from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
@@ -23,7 +24,7 @@ _LONGEST = 255  # bytes; no file system has longer names
 
 
 @dataclass(frozen=True)
-class Taken:
+class WrittenFile:
     """A file that was written: where, and the layer that it was."""
 
     path: Path
@@ -39,7 +40,7 @@ def named_files(manifest: Manifest, reference: Reference) -> dict[str, Descripto
     """
     found: dict[str, Descriptor] = {}
     for layer in manifest.layers:
-        name = layer.annotations.get(TITLE, "") or _chart_name(layer, reference)
+        name = layer.annotations.get(media.TITLE, "") or _chart_name(layer, reference)
         if not name:
             continue
         if name in (".", "..") or "/" in name or "\0" in name or printable(name) != name or len(name.encode()) > _LONGEST:
@@ -58,7 +59,7 @@ def named_files(manifest: Manifest, reference: Reference) -> dict[str, Descripto
 
 def take(
     source: Source, repository: Repository, manifest: Manifest, reference: Reference, out: Path | None, *, force: bool = False
-) -> Sequence[Taken]:
+) -> Sequence[WrittenFile]:
     """Write the files of an artifact; each appears whole and verified, or not at all.
 
     Args:
@@ -88,7 +89,7 @@ def take(
     if there:
         where = printable(str(there[0]))
         raise UsageError("the file is there already", where=where, hint="give another name with -o, or replace it with --force")
-    return [Taken(path, _written(source, repository, layer, path)) for path, layer in targets.items()]
+    return [WrittenFile(path, _written(source, repository, layer, path)) for path, layer in targets.items()]
 
 
 def _written(source: Source, repository: Repository, layer: Descriptor, path: Path) -> Descriptor:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from airgap.errors import Refused
-from airgap.exporter.judge import ImageTerms
 from airgap.oci.descriptor import Platform
 from airgap.oci.image import digest_tag
 from airgap.trust.judge.judging import instances_of, require_all
+from airgap.trust.judge.terms import ImageTerms
 from airgap.trust.policy.document import parse_policy
 from tests.support import images
 from tests.support.cli import DAMAGED, REFUSED, failed, here, tree

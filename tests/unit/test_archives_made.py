@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.archives.made import CHART_CONFIG, CHART_LAYER, CHART_PROVENANCE, FILE_TYPE, TITLE, chart_artifact, file_artifact
+from airgap.archives.made import CHART_CONFIG, CHART_LAYER, CHART_PROVENANCE, FILE_TYPE, chart_artifact, file_artifact
 from airgap.errors import Lacking, Refused, UsageError
 from airgap.layout.index import NAMELESS
 from airgap.lists import parse_list
@@ -40,7 +40,12 @@ def test_a_file_is_one_layer_with_its_name_as_title(tmp_path: Path, name: str, m
     (tmp_path / name).write_bytes(b"content")
     made = file_artifact(tmp_path / name)
     layer = made.root.layers[0]
-    assert (made.root.artifact_type, layer.media_type, layer.annotations, layer.size) == (FILE_TYPE, media_type, {TITLE: name}, 7)
+    assert (made.root.artifact_type, layer.media_type, layer.annotations, layer.size) == (
+        FILE_TYPE,
+        media_type,
+        {media.TITLE: name},
+        7,
+    )
     assert read_all(made.open(NAMELESS, layer), 100, "a") == b"content"
     assert made.root.config is not None
     assert read_all(made.open(NAMELESS, made.root.config), 100, "a") == b"{}"
@@ -158,7 +163,7 @@ def artifact(*titles: str | None) -> Manifest:
             "mediaType": media.OCTETS,
             "digest": Digest.of(bytes([i])),
             "size": 1,
-            "annotations": {} if title is None else {TITLE: title},
+            "annotations": {} if title is None else {media.TITLE: title},
         }
         for i, title in enumerate(titles)
     ]

@@ -21,13 +21,13 @@ from airgap.errors import UsageError
 from airgap.exporter.export import Exported
 from airgap.exporter.gates import Gates
 from airgap.exporter.hooks import Hook
-from airgap.exporter.judge import ImageTerms
 from airgap.layout import LayoutStore
 from airgap.limits import MAX_ATTACHED_FILE
 from airgap.oci.stores import Browsable, Target
 from airgap.planning.attach import Attached, Wanted, check_sizes
 from airgap.server import Catalogue, RegistryServer
 from airgap.text import plural, printable
+from airgap.trust.judge.terms import ImageTerms
 
 VerifyOption = Annotated[
     Path | None,

@@ -19,6 +19,7 @@ from airgap.trust.judge import attestations
 from airgap.trust.judge.decisions import Decision, facts_of, reasons
 from airgap.trust.judge.imagesignatures import check_gpg, check_sigstore, signed_envelope
 from airgap.trust.judge.sigstorebundle import SignedStatement, check_bundle, signed_statement
+from airgap.trust.judge.terms import ImageTerms
 from airgap.trust.keys.evidence import Attestation, Evidence, GpgSignature, SignatureForm, SigstoreBundle, SigstoreSignature
 from airgap.trust.keys.keystore import KeyStore, ReadKey
 from airgap.trust.policy.demands import Demands
@@ -150,6 +151,19 @@ class ImageJudge:
         self._demands = demands or Demands()
         self._now = now or datetime.now(UTC)
         self._keys = KeyStore(read_key or _no_keys)
+
+    @classmethod
+    def of(cls, terms: ImageTerms) -> ImageJudge:
+        """The judge for some terms: all that they hold counts."""
+        return cls(
+            terms.policy,
+            terms.read_key,
+            require_signed=terms.require_signed,
+            now=terms.now,
+            unnamed=terms.unnamed,
+            trusted_root=terms.trusted_root,
+            demands=terms.demands,
+        )
 
     def __enter__(self) -> ImageJudge:
         return self

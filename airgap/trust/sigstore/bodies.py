@@ -33,7 +33,7 @@ _RSA_DETAILS = "PKIX_RSA_PKCS1V15_{}_SHA256"
 
 
 @dataclass(frozen=True)
-class Signed:
+class LoggedSignature:
     """A signature that must have been logged.
 
     Args:
@@ -55,7 +55,7 @@ class Signed:
     payload: bytes | None = None
 
 
-def check_body(kind: str, version: str, body: bytes, signed: Signed) -> None:
+def check_body(kind: str, version: str, body: bytes, signed: LoggedSignature) -> None:
     """Check that an entry's body is about a signature.
 
     Raises:
@@ -135,14 +135,14 @@ def _second_intoto(spec: object, logged: Logged) -> None:
     check_signer(data(signature["publicKey"]), logged.signer_pem)
 
 
-def _second_record(spec: object, signed: Signed) -> None:
+def _second_record(spec: object, signed: LoggedSignature) -> None:
     """``hashedrekord`` 0.0.2; for a statement, of its encoding."""
     fields = exact(exact(spec, "hashedRekordV002")["hashedRekordV002"], "data", "signature")
     _check_digest(fields["data"], signed.data)
     _check_second(fields["signature"], signed)
 
 
-def _second_envelope(spec: object, signed: Signed) -> None:
+def _second_envelope(spec: object, signed: LoggedSignature) -> None:
     """``dsse`` 0.0.2."""
     fields = exact(exact(spec, "dsseV002")["dsseV002"], "payloadHash", "signatures")
     _check_digest(fields["payloadHash"], signed.payload or b"")
@@ -155,7 +155,7 @@ _FIRST: dict[tuple[str, str], Callable[[object, Logged], None]] = {
     ("intoto", "0.0.2"): _second_intoto,
 }
 #: Entries of Rekor 2.
-_SECOND: dict[tuple[str, str], Callable[[object, Signed], None]] = {
+_SECOND: dict[tuple[str, str], Callable[[object, LoggedSignature], None]] = {
     ("hashedrekord", "0.0.2"): _second_record,
     ("dsse", "0.0.2"): _second_envelope,
 }
@@ -184,7 +184,7 @@ def _check_digest(value: object, content: bytes) -> None:
     check_value(data(fields["digest"]), hashlib.new(name, content).digest(), "payload")
 
 
-def _check_second(value: object, signed: Signed) -> None:
+def _check_second(value: object, signed: LoggedSignature) -> None:
     """A signature as Rekor 2 writes it."""
     fields = exact(value, "content", "verifier")
     check_value(data(fields["content"]), signed.signature, "signature")

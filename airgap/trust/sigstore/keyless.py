@@ -22,7 +22,7 @@ from airgap.trust.keys.keystore import KeyStore
 from airgap.trust.keys.numbers import number_of
 from airgap.trust.keys.signatures import PublicKey, public_key, verify_by_curve
 from airgap.trust.policy.requirements import Fulcio, Pki, SigstoreSigned
-from airgap.trust.sigstore.bodies import Signed, check_body
+from airgap.trust.sigstore.bodies import LoggedSignature, check_body
 from airgap.trust.sigstore.bundle import Bundle, Envelope, certificates_of, reading
 from airgap.trust.sigstore.inclusion import check_included
 from airgap.trust.sigstore.material import Entry, entry_of, timestamps_of
@@ -37,7 +37,7 @@ _ALWAYS = Span(datetime.min.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True)
-class Signer:
+class ProvedSigner:
     """Who has signed.
 
     Args:
@@ -60,7 +60,7 @@ def signer_of(
     keys: KeyStore,
     root: TrustedRoot | None = None,
     now: datetime | None = None,
-) -> Signer:
+) -> ProvedSigner:
     """Who has signed a bundle, if they satisfy a requirement.
 
     Args:
@@ -83,7 +83,7 @@ def signer_of(
         return _by_key(requirement, bundle, signed, keys, root)
 
 
-def _by_key(requirement: SigstoreSigned, bundle: Bundle, signed: bytes, keys: KeyStore, root: TrustedRoot | None) -> Signer:
+def _by_key(requirement: SigstoreSigned, bundle: Bundle, signed: bytes, keys: KeyStore, root: TrustedRoot | None) -> ProvedSigner:
     """By a key that the policy names; what else the bundle holds is looked at only where the policy wants it logged."""
     if requirement.keys is None:
         raise Refused("the requirement names no key")
@@ -99,21 +99,21 @@ def _by_key(requirement: SigstoreSigned, bundle: Bundle, signed: bytes, keys: Ke
         _check_log_time(log, times)
         spki = key.key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         _check_about(entry, bundle, signed, (key, key.pem, spki, False))
-    return Signer(f"{key.kind} key {key.id}", key.fingerprint, frozenset((number_of(key),)), key)
+    return ProvedSigner(f"{key.kind} key {key.id}", key.fingerprint, frozenset((number_of(key),)), key)
 
 
-def _by_pki(rule: Pki, bundle: Bundle, signed: bytes, keys: KeyStore, now: datetime) -> Signer:
+def _by_pki(rule: Pki, bundle: Bundle, signed: bytes, keys: KeyStore, now: datetime) -> ProvedSigner:
     """By a certificate of the site's own CA, as in annotations: valid now, whatever a log says."""
     leaf, carried = _certificates(bundle)
     key = certificates.pki_key_of(rule, keys.roots(rule.roots, rule.intermediates), leaf, carried, now)
     _check_made(key, signed, bundle)
     name = " and ".join(printable(name) for name in (rule.subject_email, rule.subject_hostname) if name)
-    return Signer(f"{key.kind} key {key.id}", f"pki:{name}", frozenset((number_of(key),)), key)
+    return ProvedSigner(f"{key.kind} key {key.id}", f"pki:{name}", frozenset((number_of(key),)), key)
 
 
 def _by_fulcio(
     rule: Fulcio, requirement: SigstoreSigned, bundle: Bundle, signed: bytes, keys: KeyStore, root: TrustedRoot | None
-) -> Signer:
+) -> ProvedSigner:
     """By a certificate that lived minutes, and was good then."""
     if root is None:
         raise Refused(
@@ -142,7 +142,7 @@ def _by_fulcio(
     _check_about(entry, bundle, signed, (key, certificates.written(leaf), der, True))
     who = f"{printable(rule.subject_email)} as authenticated by {printable(rule.oidc_issuer)}"
     person = f"keyless:{rule.oidc_issuer} {rule.subject_email}"
-    return Signer(f"{who}, {min(times):%Y-%m-%dT%H:%M:%SZ}", person, frozenset((person, number_of(key))), key)
+    return ProvedSigner(f"{who}, {min(times):%Y-%m-%dT%H:%M:%SZ}", person, frozenset((person, number_of(key))), key)
 
 
 _TIMES = "a promise of a Rekor 1 log, or a timestamp by an authority of the trusted root (Rekor 2 knows no time)"
@@ -248,4 +248,4 @@ def _check_made(key: PublicKey, signed: bytes, bundle: Bundle) -> None:
 def _check_about(entry: Entry, bundle: Bundle, signed: bytes, signer: _Logged) -> None:
     """The log entry must be about this signature."""
     payload = bundle.content.payload if isinstance(bundle.content, Envelope) else None
-    check_body(entry.kind, entry.version, entry.body, Signed(*signer, bundle.content.signature, signed, payload))
+    check_body(entry.kind, entry.version, entry.body, LoggedSignature(*signer, bundle.content.signature, signed, payload))

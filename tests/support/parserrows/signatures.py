@@ -26,9 +26,7 @@ from airgap.trust.keys.signers import KeySigner
 from airgap.trust.policy.document import parse_policy
 from airgap.trust.policy.fields import decode_base64
 from airgap.trust.sigstore.bundle import read_bundle, read_envelope
-from airgap.trust.sigstore.trustedroot import TrustedRoot
 from tests.support import parserseeds as seeds
-from tests.support import trustedroots
 from tests.support.parserrow import WHERE, Parser, document, text
 from tests.support.parserseeds import numbered, repeated
 
@@ -196,14 +194,6 @@ def rows() -> Iterator[Parser]:
         {"text": repeated("AAAA"), "lines": repeated("\n"), "a wrong end": repeated("AAAA", b"", b"!")},
         ("airgap.trust.policy.fields:decode_base64",),
         most=4 << 20,
-    )
-    yield document(
-        "trusted root",
-        lambda raw: TrustedRoot.parse(raw, WHERE),
-        trustedroots.plain(),
-        "airgap.trust.sigstore.trustedroot:TrustedRoot.parse",
-        grow={"logs": lambda n: trustedroots.root([trustedroots.log("rekor.example")] * n)},
-        most=1 << 20,
     )
     yield document(
         "payload of GPG",

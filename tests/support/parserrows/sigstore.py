@@ -73,4 +73,5 @@ def rows() -> Iterator[Parser]:
         root,
         "airgap.trust.sigstore.trustedroot:TrustedRoot.parse",
         grow={"logs": of_value(lambda n: instance.trusted_root() | {"tlogs": instance.trusted_root()["tlogs"] * n})},
+        most=1 << 20,
     )

@@ -17,7 +17,7 @@ from airgap.oci.places import Place, is_place
 from airgap.oci.reference import Reference
 from airgap.sources.opened import OpenPlaces
 from airgap.sources.places import PlaceOptions
-from airgap.sources.taking import Taken, take
+from airgap.sources.taking import WrittenFile, take
 from airgap.text import human_size, printable
 
 
@@ -67,5 +67,5 @@ def get_command(
     console.result(facts, [Each(_line(one)) for one in found])
 
 
-def _line(one: Taken) -> str:
+def _line(one: WrittenFile) -> str:
     return f"wrote        {printable(str(one.path))} ({human_size(one.layer.size)}, {one.layer.digest})"
