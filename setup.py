@@ -1,4 +1,4 @@
-"""The C extensions, which pyproject.toml cannot name yet, and archives that are the same each time; all else is said there."""
+"""What pyproject.toml cannot say: C extensions, documents in directories of any depth, and archives that are the same each time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,26 @@ def again(packed: bytes, moment: int) -> bytes:
     return made.getvalue()
 
 
+def data_files() -> list[tuple[str, list[str]]]:
+    """Man pages and completion (made by scripts/make-manual), documents, samples, and the site if share/site is there."""
+    places = {
+        "share/man": "share/man",
+        "share/bash-completion": "share/bash-completion",
+        "share/zsh": "share/zsh",
+        "share/fish": "share/fish",
+    }
+    places |= {name: f"share/doc/airgap/{name}" for name in ("docs", "samples", "manifests")} | {
+        "share/site": "share/doc/airgap/site"
+    }
+    found = {"share/doc/airgap": ["README.md", "CHANGELOG.md", "LICENSE"]}
+    for source, place in places.items():
+        for path in sorted(path for path in Path(source).rglob("*") if path.is_file()):
+            found.setdefault(f"{place}/{path.parent.relative_to(source)}".removesuffix("/."), []).append(str(path))
+    return list(found.items())
+
+
 setup(
+    data_files=data_files(),
     cmdclass={"sdist": SameEachTime},
     ext_modules=[
         Extension(

@@ -61,6 +61,7 @@ _TABLE: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "help": ("about:help_command", "Show the help of a command"),
         "version": ("about:version_command", "Print the version"),
         "schema": ("schema:schema_command", "Print the JSON Schema of a result or document"),
+        "docs": ("docs:docs_command", "Show where the documents are, or copy them"),
         "completion": ("about:completion_command", "Print the script that completes airgap's commands in a shell"),
         "man": ("about:man_command", "Print the man page of airgap or of a command"),
     },

@@ -51,6 +51,7 @@ _SINGLE: dict[str, tuple[str, str]] = {
     ),
     "diff": ("what differs between two bundles, catalogs, locks or receipts", "DIFF"),
     "discover": ("images named in deployment files; with --strict also why it failed", "DISCOVERED ERROR? exit_code?"),
+    "docs": ("where the documents are", "documents page"),
     "error": ("what every command prints when it does not succeed", "ERROR exit_code"),
     "export": ("a finished bundle", "EXPORTED"),
     "export-resend": ("a supplement made with --resend", "supplement bundle file_names blocks bytes already_there"),
