@@ -17,6 +17,7 @@ from reference.pages import pages
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ +(.+?) *#*$", re.MULTILINE)
+_SHIM = re.compile(r'<script src="https://unpkg.com/iframe-worker/shim"[^>]*></script>')
 #: Documents beside docs/, and what they are called in the site.
 _BESIDE = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security-reports.md"}
 
@@ -63,9 +64,25 @@ def build(root: Path, pages_in: Path, out: Path) -> int:
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "--config-file", str(work / "mkdocs.yml")]
     done = subprocess.run(command, cwd=work, check=False)
     if done.returncode == 0:
+        _bring_the_worker(work / "site")
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(work / "site", out)
     return done.returncode
+
+
+def _bring_the_worker(site: Path) -> None:
+    """Take the search's shim from the site itself: Zensical's offline mode names another host for it.
+
+    Raises:
+        ValueError: a page does not ask for the shim, so that nobody knows whether its search works.
+    """
+    shutil.copy(Path(__file__).with_name("worker.js"), site / "assets/worker.js")
+    for page in site.rglob("*.html"):
+        up = "../" * (len(page.relative_to(site).parts) - 1)
+        text, count = _SHIM.subn(f'<script src="{up}assets/worker.js"></script>', page.read_text())
+        if count != 1 and page.name != "404.html":
+            raise ValueError(f"{page}: expected one shim for the search, got {count}")
+        page.write_text(text)
 
 
 def _footer(configuration: dict[str, str]) -> str:
