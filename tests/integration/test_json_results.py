@@ -68,6 +68,7 @@ def test_every_command_prints_what_its_schema_says(month: Month, module_registry
     month.run("schema")
     month.run("schema", "nothing", code=2)
     month.run("version")
+    month.run("docs")
     month.run("policy", "check", work / "policy.json")
     month.run("discover", ROOT / "samples/discover")
     month.run("discover", work / "policy.json", code=2)
