@@ -11,7 +11,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
-from airgap.oci.stores import Reader, Referrers, Source
+from airgap.oci.stores import Reader, Referrers, Source, Tagging
 
 Signatures = Callable[[Repository, Digest], tuple[bytes, ...]]
 
@@ -102,17 +102,30 @@ class PlacedSource:
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
         """As ``Source.referrers``: what all the places of the repository know together."""
+        return self._gathered(repository, lambda source, inside: source.referrers(inside, subject))
+
+    def tagged_referrers(self, repository: Repository, subject: Digest) -> Referrers:
+        """As ``Tagging.tagged_referrers``; places that make no such difference are asked as usual."""
+
+        def ask(source: Source, inside: Repository) -> Referrers:
+            return source.tagged_referrers(inside, subject) if isinstance(source, Tagging) else source.referrers(inside, subject)
+
+        return self._gathered(repository, ask)
+
+    def _gathered(self, repository: Repository, ask: Callable[[Source, Repository], Referrers]) -> Referrers:
         found: dict[Digest, Descriptor] = {}
         tagged: dict[Digest, Manifest] = {}
-        listed, remarks = False, dict[str, None]()
+        listed, remarks, unserved = False, dict[str, None](), list[bool]()
         for source, inside in self._all(repository):
-            known = source.referrers(inside, subject)
+            known = ask(source, inside)
             tagged |= {manifest.digest: manifest for manifest in known.tagged}
             listed = listed or known.listed
+            unserved += [known.unserved] if isinstance(source, Tagging) else []
             remarks |= {known.remark: None} if known.remark else {}
             for descriptor in known.descriptors:
                 found.setdefault(descriptor.digest, descriptor)
-        return Referrers(tuple(found.values()), tuple(tagged.values()), listed, "; ".join(remarks))
+        nowhere = bool(unserved) and all(unserved)
+        return Referrers(tuple(found.values()), tuple(tagged.values()), listed, "; ".join(remarks), nowhere)
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:
         """As ``Source.has``."""

@@ -49,12 +49,14 @@ class Referrers:
             From several places there may be several.
         listed: whether the store has a list of its own for this subject; where not, the fallback tag is all there is.
         remark: what a person must know about how this was found, ``""`` for nothing.
+        unserved: whether the store said, in words that are about no manifest, that it serves no such lists.
     """
 
     descriptors: tuple[Descriptor, ...]
     tagged: tuple[Manifest, ...] = ()
     listed: bool = True
     remark: str = ""
+    unserved: bool = False
 
 
 class Source(Protocol):
@@ -71,6 +73,14 @@ class Source(Protocol):
 
     def open(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> Reader:
         """Stream a blob or manifest from ``offset`` on. Bytes are not verified here: wrap it in ``VerifiedReader``."""
+
+
+@runtime_checkable
+class Tagging(Protocol):
+    """A ``Source`` whose lists of referrers are at two places, of which it need not be asked for the first."""
+
+    def tagged_referrers(self, repository: Repository, subject: Digest) -> Referrers:
+        """As ``Source.referrers`` where the store serves no lists itself (``Referrers.unserved``): only the fallback tag."""
 
 
 class Referring(NamedTuple):

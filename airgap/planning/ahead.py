@@ -20,7 +20,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
-from airgap.oci.stores import Reader, Referrers, Source
+from airgap.oci.stores import Reader, Referrers, Source, Tagging
 from airgap.work import Pool
 
 
@@ -67,6 +67,7 @@ class Ahead:
 
     def __init__(self, source: Source, width: Width) -> None:
         self._source = source
+        self._by_tag = source.tagged_referrers if isinstance(source, Tagging) else source.referrers
         self._width = width
         self._wanted: deque[_Question] = deque()
         self._asked: dict[_Question, Future[Any]] = {}
@@ -81,6 +82,11 @@ class Ahead:
         found: Referrers = self._take(_Question(self._source.referrers, repository, subject))
         return found
 
+    def tagged_referrers(self, repository: Repository, subject: Digest) -> Referrers:
+        """As ``Tagging.tagged_referrers``; of a source that makes no such difference as ``Source.referrers``."""
+        found: Referrers = self._take(_Question(self._by_tag, repository, subject))
+        return found
+
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:
         """As ``Source.has``."""
         return self._source.has(repository, descriptor)
@@ -93,9 +99,10 @@ class Ahead:
         """The walk will ask for these, in about this order."""
         self._expect(_Question(self._source.manifest, repository, selector) for selector in selectors)
 
-    def expect_referrers(self, repository: Repository, subjects: Iterable[Digest]) -> None:
-        """The walk will ask for the referrers of these, in about this order."""
-        self._expect(_Question(self._source.referrers, repository, subject) for subject in subjects)
+    def expect_referrers(self, repository: Repository, subjects: Iterable[Digest], *, served: bool = True) -> None:
+        """The walk will ask for the referrers of these, in about this order; for fallback tags alone if not ``served``."""
+        ask = self._source.referrers if served else self._by_tag
+        self._expect(_Question(ask, repository, subject) for subject in subjects)
 
     def close(self) -> None:
         """Forget what was asked and is not wanted any more."""

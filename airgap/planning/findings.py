@@ -26,6 +26,7 @@ class Strays:
         listed: repositories whose own API listed the referrers of some manifest.
         unlisted: manifests for which no list of referrers exists, by repository.
         words: notes by the stores themselves.
+        held: repositories whose API was not asked about what hangs off the image, as it serves no lists of referrers.
         is_artifact: platforms were requested of something that has none.
     """
 
@@ -33,6 +34,7 @@ class Strays:
     listed: set[Repository] = field(default_factory=set)
     unlisted: dict[Repository, dict[Digest, None]] = field(default_factory=dict)
     words: dict[str, None] = field(default_factory=dict)
+    held: set[Repository] = field(default_factory=set)
     is_artifact: bool = False
 
     def answered(self, place: Repository, subject: Digest, referrers: Referrers) -> None:

@@ -1,11 +1,12 @@
-"""Collect everything in a list that could not be resolved into one error."""
+"""Collect everything in a list that could not be resolved into one error, and refuse a list that contradicts itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from airgap.errors import AirgapError, Damaged, MediaError, Refused, RegistryError, UsageError
 from airgap.lists import Entry
+from airgap.oci.image import Image
 
 
 def raise_gaps(failures: Sequence[tuple[Entry, AirgapError]], count: int) -> None:
@@ -34,3 +35,21 @@ def raise_gaps(failures: Sequence[tuple[Entry, AirgapError]], count: int) -> Non
 
 def _summary(error: AirgapError) -> str:
     return ": ".join(fact for fact in (error.what, error.expected and f"expected {error.expected}", error.got) if fact)
+
+
+def refuse_moved_tags(images: Iterable[Image]) -> None:
+    """A tag that is listed both plain and pinned to a digest must be one image: the site can hold only one."""
+    seen: dict[str, Image] = {}
+    for image in images:
+        if image.reference.tag is None:
+            continue
+        name = str(image.reference.repository.tagged(image.reference.tag))
+        other = seen.setdefault(name, image)
+        if other.root.digest != image.root.digest:
+            raise UsageError(
+                "two entries of the list give one name to different images",
+                where=name,
+                expected="one digest per tag",
+                got=f"{other.reference} is {other.root.digest}, {image.reference} is {image.root.digest}",
+                hint="remove one of the two entries, or pin both to the same digest",
+            )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from airgap.errors import AirgapError, Damaged, NotFound, RegistryError, UsageError
 from airgap.limits import AT_A_TIME, MAX_ATTACHMENTS, MAX_LEVELS, MAX_MANIFESTS
@@ -34,7 +34,8 @@ from airgap.oci.stores import Source
 from airgap.oci.verify import VerifiedReader, read_all
 from airgap.planning.ahead import Ahead, Width
 from airgap.planning.findings import Strays, remarks
-from airgap.planning.gaps import raise_gaps
+from airgap.planning.gaps import raise_gaps, refuse_moved_tags
+from airgap.planning.hanging import Hanging, held_wrongly
 from airgap.planning.lock import Lock, Node
 from airgap.progress import Progress
 from airgap.text import listing
@@ -46,6 +47,9 @@ class Lookaside(Protocol):
 
     def signatures(self, repository: Repository, digest: Digest) -> tuple[bytes, ...]:
         """All signatures of one manifest. Raises ``AirgapError`` if they cannot be read."""
+
+
+_Walked: TypeAlias = tuple[Image, dict[Digest, Node], Strays]
 
 
 def resolve(
@@ -66,7 +70,14 @@ def resolve(
     progress.stage("resolving", 0, len(entries))
     with Pool(max(threads, AT_A_TIME), "resolve") as pool, Pool(AT_A_TIME, "ahead") as questions:
         width = Width(questions)
-        walks = pool.map(lambda entry: _attempt(entry, Ahead(source, width), lookaside, near, progress), entries)
+
+        def walk(entry: Entry, *, thorough: bool = False) -> _Walked | AirgapError:
+            return _attempt(_ImageWalk(entry, Ahead(source, width), lookaside, near, thorough), progress)
+
+        walks = pool.map(walk, entries)
+        while again := held_wrongly((n, one[2]) for n, one in enumerate(walks) if not isinstance(one, AirgapError)):
+            for number, better in zip(again, pool.map(lambda n: walk(entries[n], thorough=True), again), strict=True):
+                walks[number] = better
     walked = [walk for walk in walks if not isinstance(walk, AirgapError)]
     raise_gaps([(e, walk) for e, walk in zip(entries, walks, strict=True) if isinstance(walk, AirgapError)], len(entries))
     images: list[Image] = []
@@ -80,18 +91,17 @@ def resolve(
         for digest, node in nodes.items():
             if node.repository is not None or digest not in manifests:  # a place that is named holds for every image
                 manifests[digest] = node
-    _refuse_moved_tags(images)
+    refuse_moved_tags(images)
     places = {str(entry.reference): entry.source for entry in entries if entry.source}
     return Lock(tuple(images), manifests, places, remarks=remarks(findings, entries))
 
 
-def _attempt(
-    entry: Entry, source: Ahead, lookaside: Lookaside | None, near: Callable[[Reference], str] | None, progress: Progress
-) -> tuple[Image, dict[Digest, Node], Strays] | AirgapError:
+def _attempt(walk: _ImageWalk, progress: Progress) -> _Walked | AirgapError:
     """An image, or what keeps it from being resolved: all gaps are named, so one does not end the others."""
+    entry = walk.entry
     progress.at(str(entry.reference))
     try:
-        return _ImageWalk(entry, source, lookaside, near).run()
+        return walk.run()
     except Damaged as error:
         if entry.source:
             return error
@@ -100,26 +110,8 @@ def _attempt(
     except AirgapError as error:
         return error
     finally:
-        source.close()
-        progress.advance(0, 1)
-
-
-def _refuse_moved_tags(images: Iterable[Image]) -> None:
-    """A tag that is listed both plain and pinned to a digest must be one image: the site can hold only one."""
-    seen: dict[str, Image] = {}
-    for image in images:
-        if image.reference.tag is None:
-            continue
-        name = str(image.reference.repository.tagged(image.reference.tag))
-        other = seen.setdefault(name, image)
-        if other.root.digest != image.root.digest:
-            raise UsageError(
-                "two entries of the list give one name to different images",
-                where=name,
-                expected="one digest per tag",
-                got=f"{other.reference} is {other.root.digest}, {image.reference} is {image.root.digest}",
-                hint="remove one of the two entries, or pin both to the same digest",
-            )
+        walk.source.close()
+        progress.advance(0, 0 if walk.thorough else 1)
 
 
 #: The way on where what hangs off an image cannot be had.
@@ -134,6 +126,7 @@ class _ImageWalk:
     source: Ahead
     lookaside: Lookaside | None
     near: Callable[[Reference], str] | None
+    thorough: bool = False
     nodes: dict[Digest, Node] = field(default_factory=dict)
     filter: PlatformFilter = field(init=False)
     platforms: list[str] = field(default_factory=list)
@@ -141,8 +134,10 @@ class _ImageWalk:
     foreign: dict[Digest, None] = field(default_factory=dict)
     attachments: dict[tuple[Digest, str | None], Attachment] = field(default_factory=dict)
     findings: Strays = field(default_factory=Strays)
+    hanging: Hanging = field(init=False)
 
     def __post_init__(self) -> None:
+        self.hanging = Hanging(self.source, self.findings, thorough=self.thorough)
         self.filter = PlatformFilter(self.entry.platforms)
 
     @property
@@ -153,7 +148,7 @@ class _ImageWalk:
         """The kind of error that a mistake in what was read is: an image's own repository may be an archive or a bundle."""
         return Damaged if self.entry.source and place == self.repository else RegistryError
 
-    def run(self) -> tuple[Image, dict[Digest, Node], Strays]:
+    def run(self) -> _Walked:
         """The image, all its manifests, and notes for people on how they were found."""
         root = self._root()
         self._descend(root, 0, root.digest, self.repository)
@@ -288,7 +283,7 @@ class _ImageWalk:
         places = (self.repository, *self.entry.attachment_repositories)
         wanted = [suffix for suffix, kind in TAG_KINDS.items() if self.entry.wants(kind)]
         for place in places:
-            self.source.expect_referrers(place, subjects if self.entry.wants(REFERRER) else ())
+            self.hanging.expect(place, subjects if self.entry.wants(REFERRER) else (), depth)
             self.source.expect_manifests(place, [digest_tag(subject, suffix) for subject in subjects for suffix in wanted])
         for subject in subjects:
             for place in places:
@@ -308,8 +303,7 @@ class _ImageWalk:
 
     def _find_referrers(self, subject: Digest, depth: int, place: Repository) -> None:
         """What the place lists, and what its fallback tag lists beside that."""
-        referrers = self.source.referrers(place, subject)
-        self.findings.answered(place, subject, referrers)
+        referrers = self.hanging.of(place, subject, depth)
         self.source.expect_manifests(place, [found.digest for found in referrers.descriptors])
         for descriptor in referrers.descriptors:
             self._attach_referrer(descriptor, subject, depth, place)

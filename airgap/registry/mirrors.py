@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
@@ -77,12 +78,25 @@ class MirroredSource:
         Raises:
             As :meth:`manifest`.
         """
+        return self._referrers(repository, subject)
+
+    def tagged_referrers(self, repository: Repository, subject: Digest) -> Referrers:
+        """As ``Tagging.tagged_referrers``.
+
+        Raises:
+            As :meth:`manifest`.
+        """
+        return self._referrers(repository, subject, served=False)
+
+    def _referrers(self, repository: Repository, subject: Digest, *, served: bool = True) -> Referrers:
         places = self._rules.places(repository, True)
         if not places[-1].is_mirror:
+            place = places[-1].repository
             tagged = not self._tags.lacks(repository, digest_tag(subject))
-            return self._authoritative(places, lambda: self._store.referrers(places[-1].repository, subject, tagged=tagged))
+            return self._authoritative(places, lambda: self._store.referrers(place, subject, tagged=tagged, served=served))
         answers = (self._store.referrers(place.repository, subject) for place in places)
-        return next((found for found in answers if found.descriptors or found.tagged), Referrers((), listed=False))
+        found = next((found for found in answers if found.descriptors or found.tagged), Referrers((), listed=False))
+        return replace(found, unserved=False)  # one of several mirrors speaks for none of the others
 
     def has(self, repository: Repository, descriptor: Descriptor) -> bool:
         """As ``Source.has``.

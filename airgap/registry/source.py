@@ -16,7 +16,7 @@ from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Reader, Referrers
 from airgap.oci.verify import BytesReader
 from airgap.registry.http.failures import redact, unbelievable
-from airgap.registry.http.refusals import refusal
+from airgap.registry.http.refusals import error_body, refusal
 from airgap.registry.http.transport import PUSH, Call, Transport
 from airgap.registry.http.wire import Answer
 from airgap.registry.listing import next_page
@@ -30,6 +30,10 @@ _MAX_PAGES = 100
 _UNKNOWN = frozenset({401, 403, 405})
 #: Answers of registries that do not know the referrers API; 406 is Artifactory's.
 _NO_API = frozenset({404, 405, 406, 501})
+#: What the router of distribution (docker-registry, GitLab) says of a path for which it has no program, whatever follows in it. Of
+#: a manifest that it does not have it says so in JSON, and a file server or a proxy does not call itself a registry.
+_NO_ROUTE = b"404 page not found\n"
+_ITSELF = ("Docker-Distribution-Api-Version", "registry/2.0")
 _TOTAL = re.compile(r"bytes (?:\d{1,18}-\d{1,18}|\*)/(\d{1,18})", re.ASCII)
 
 
@@ -51,20 +55,21 @@ class RegistrySource:
             raise refusal(answer, "no such manifest" if answer.status == 404 else "")
         return _checked_manifest(raw, answer.media_type, repository, selector)
 
-    def referrers(self, repository: Repository, subject: Digest, *, tagged: bool = True) -> Referrers:
+    def referrers(self, repository: Repository, subject: Digest, *, tagged: bool = True, served: bool = True) -> Referrers:
         """As ``Source.referrers``: what the API lists, and what is under the fallback tag, which may hold what the API does not.
 
         Args:
             tagged: False if it is known that there is no such tag.
+            served: False if it is known that the registry serves no lists: then the API is not asked.
 
         Raises:
             RegistryError: one of the ways gives no believable answer.
         """
-        listed = self.listed_referrers(repository, subject)
+        listed, unserved = self._list(repository, subject) if served else (None, True)
         index, remark = self.under_tag(repository, subject) if tagged else (None, "")
         if self._transport.options.lacks_referrers(repository):
             remark = f"the referrers API of {repository} was not used (--no-referrers-api)"
-        return Referrers(listed or (), () if index is None else (index,), listed is not None, remark)
+        return Referrers(listed or (), () if index is None else (index,), listed is not None, remark, unserved)
 
     def listed_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...] | None:
         """What the referrers API lists; None when it says that there is no such API: then they are under the fallback tag.
@@ -75,22 +80,25 @@ class RegistrySource:
         Raises:
             RegistryError: the response is neither a list nor a clear statement that there is no such API.
         """
+        return self._list(repository, subject)[0]
+
+    def _list(self, repository: Repository, subject: Digest) -> tuple[tuple[Descriptor, ...] | None, bool]:
+        """As :meth:`listed_referrers`, and whether the registry said that it serves no such lists of anything."""
         if self._transport.options.lacks_referrers(repository):
-            return None
+            return None, False
         found: dict[Digest, Descriptor] = {}
         where: str | None = f"referrers/{subject}"
         for number in range(_MAX_PAGES):
             call = Call("GET", repository, where or "", headers={"Accept": media.OCI_INDEX})
             answer, raw = self._transport.fetch(call, MAX_MANIFEST)
             if answer.status != 200 or _is_web_page(answer):
-                self._check_no_api(repository, subject, answer, first=number == 0)
-                return None
+                return None, self._check_no_api(repository, subject, answer, first=number == 0)
             page, where = self._referrers_page(repository, answer, raw)
             for descriptor in page:
                 found.setdefault(descriptor.digest, descriptor)
             _check_count(len(found), f"{repository}@{subject}")
             if where is None:
-                return tuple(found.values())
+                return tuple(found.values()), False
         raise RegistryError(
             "the list of referrers does not end", where=f"{repository}@{subject}", expected=f"at most {_MAX_PAGES} pages"
         )
@@ -225,19 +233,20 @@ class RegistrySource:
             raise unbelievable(error) from error
         return page, next_page(self._transport.endpoint(Call("GET", repository, "")), answer, "the list of referrers")
 
-    def _check_no_api(self, repository: Repository, subject: Digest, answer: Answer, *, first: bool) -> None:
-        """Accept an answer that clearly says that there is no such API for this subject (distribution-spec "Listing Referrers").
+    def _check_no_api(self, repository: Repository, subject: Digest, answer: Answer, *, first: bool) -> bool:
+        """Accept an answer that clearly says that there is no such API for this subject (distribution-spec "Listing Referrers");
+        whether it is about no subject at all.
 
         Raises:
             RegistryError: it says something else.
         """
         if first and (answer.status in _NO_API or _is_web_page(answer)):
-            answer.close()
-            return
+            said = error_body(answer)
+            return (answer.status, said, answer.own) == (404, _NO_ROUTE, True) and answer.header(_ITSELF[0]) == _ITSELF[1]
         status = answer.status
         error = refusal(answer, "the registry does not list the referrers of a manifest")
         if first and status == 400 and "UNSUPPORTED" in error.got:
-            return
+            return False
         error.hint = (
             f"run the same command again; if it has no such API, use --no-referrers-api {repository.host} to rely on fallback "
             "tags alone; or leave referrers out: --without referrers"

@@ -18,8 +18,8 @@ from tests.support.gateway import Gateway
 from tests.support.hostile import Reply, Request
 
 IMAGES, PLATFORMS = 6, 3
-#: Of an image: index and platforms, signature; the referrers of each; one list of the tags; config and layers of each.
-MANIFESTS, REFERRERS, TAGS = PLATFORMS + 2, PLATFORMS + 2, 1
+#: Of an image: index and platforms, signature; the referrers of each but the signature; one list of the tags; config and layers.
+MANIFESTS, REFERRERS, TAGS = PLATFORMS + 2, PLATFORMS + 1, 1
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from types import TracebackType
 from tests.support.hostile import HANG_UP, Hostile, Reply, Request
 
 _PASSED_ON = (
-    "Content-Type", "Content-Range", "Docker-Content-Digest", "Docker-Upload-UUID", "Location", "Range", "OCI-Subject",
-    "WWW-Authenticate",
+    "Content-Type", "Content-Range", "Docker-Content-Digest", "Docker-Distribution-Api-Version", "Docker-Upload-UUID", "Location",
+    "Range", "OCI-Subject", "WWW-Authenticate",
 )  # fmt: skip
 _SENT_ON = ("Accept", "Authorization", "Content-Type", "Content-Range", "Range", "Host")
 

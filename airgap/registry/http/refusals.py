@@ -66,7 +66,7 @@ def _denied(answer: Answer, what: str) -> tuple[str, str, str]:
 
 def read_errors(answer: Answer) -> tuple[list[str], str]:
     """The registry's error codes and what it said, made printable (distribution-spec "Error Codes")."""
-    body = _error_body(answer)
+    body = error_body(answer)
     try:
         errors = json.loads(body)["errors"][:3]
         codes = [str(error["code"]) for error in errors]
@@ -77,7 +77,8 @@ def read_errors(answer: Answer) -> tuple[list[str], str]:
     return codes, printable(said, 400)
 
 
-def _error_body(answer: Answer) -> bytes:
+def error_body(answer: Answer) -> bytes:
+    """The beginning of what a registry says beside a refusal, empty if it cannot be read. The connection can be used again."""
     try:
         body = answer.read(MAX_ERROR_BODY, truncate=True, seconds=_ERROR_BODY_SECONDS)
         return body if answer.encoding in ("", "identity", "aws-chunked") else b""  # an error page of a proxy, which compresses all
