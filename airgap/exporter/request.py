@@ -126,6 +126,7 @@ class ExportRequest:
         restart: discard an unfinished bundle instead of going on with it.
         wait: seconds to wait for another command that makes a bundle of the stream.
         again: make the bundle even if the stream's latest one lies in ``out`` and has just that content.
+        taken: serials that bundles of the stream have in a place that is not on this machine.
         root: what is carried of a TUF repository. Its bytes change every day, so only whether there is one makes another request.
     """
 
@@ -141,6 +142,7 @@ class ExportRequest:
     wait: float = 0.0
     again: bool = True
     root: CarriedRoot | None = None
+    taken: frozenset[int] = frozenset()
 
     def lock(self, progress: Progress) -> Lock:
         """As ``Cargo.lock``."""

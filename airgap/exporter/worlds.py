@@ -139,4 +139,4 @@ def _next_serial(request: ExportRequest, state: State) -> int:
     if unfinished:
         return max(unfinished)
     known = (state.last_exported(stream), request.far_side.follows, *state.intents.sealings(stream))
-    return 1 + max([*(int(match[1]) for match in found), *(one.serial for one in known if one)], default=0)
+    return 1 + max([*request.taken, *(int(match[1]) for match in found), *(one.serial for one in known if one)], default=0)

@@ -17,7 +17,7 @@ OTHERS = frozenset({"map", "cert-dir", "attach", "gate", "lookaside", "carry-roo
 
 
 def rebased(key: str, is_path: bool, text: str, base: Path) -> str:
-    """The value with its path below ``base``, unless it is absolute, ``-`` or no path; ``~/`` is the user's home directory."""
+    """The value, its path below ``base``, unless it is absolute, in a bucket, ``-`` or no path; ``~/`` is the home directory."""
     if is_path or key in FILES:
         return _below(base, text)
     if key in KEYS:
@@ -50,7 +50,7 @@ def _place(text: str, base: Path, *, plain_is_path: bool) -> str:
 
 
 def _below(base: Path, text: str) -> str:
-    return text if text in ("", "-") else str(base / _home(text))
+    return text if text in ("", "-") or text.startswith("s3://") else str(base / _home(text))
 
 
 def _home(text: str) -> Path:

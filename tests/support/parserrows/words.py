@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from airgap.buckets.place import BucketPlace
 from airgap.exporter.hooks import Hook
 from airgap.format import names
 from airgap.lists.renames import Substitution
@@ -60,6 +61,7 @@ def rows() -> Iterator[Parser]:
         "digest": (Digest.parse, (seeds.digest(0).encode(),), ("oci.digest:Digest.parse",)),
         "platform": (Platform.parse, (b"linux/arm/v7",), ("oci.descriptor:Platform.parse",)),
         "place": (Place.parse, (b"oci:dir:name", b"docker-archive:file@0", b"containers-storage:a"), ("oci.places:Place.parse",)),
+        "bucket": (BucketPlace.parse, (b"s3://bucket/prefix/of", b"s3:/b"), ("buckets.place:BucketPlace.parse",)),
         "size": (parse_size, (b"4GiB", b"1.5 GB"), ("text:parse_size",)),
         "rate": (parse_least_rate, (b"10MB/s", b"0"), ("text:parse_rate", "text:parse_least_rate")),
         "stream": (names.check_stream, (b"prod-site",), ()),

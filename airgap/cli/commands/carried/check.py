@@ -16,6 +16,7 @@ from airgap import __version__
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.outputs import HELP, Output, check_replaceable, taken, write_signed
+from airgap.cli.terminal.buckets import from_buckets
 from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
 from airgap.format.times import format_time
@@ -27,6 +28,7 @@ SCHEMA = "airgap.check/1"
 
 
 @grouped
+@from_buckets("paths")
 def check_command(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Bundle directories or mount points, on one or several disks.")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from airgap.cli.commands.connected.away import Out
 from airgap.cli.commands.connected.making import Making, parity_lines
 from airgap.cli.commands.connected.resend import Resending, ResendOption, require
 from airgap.cli.options import gates, inputs
@@ -34,7 +35,7 @@ from airgap.trust.keys.signers import Signer
 
 @grouped
 def export_command(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory to create the bundle's directory in.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory to create the bundle's directory in, or s3://BUCKET/PREFIX.")],
     lists: OptionalLists = None,
     stream: Annotated[str | None, typer.Option("--stream", help="The named series that the bundle belongs to.")] = None,
     key: inputs.OptionalKeys = None,
@@ -103,6 +104,7 @@ def export_command(
     known = Since(since or (), since_key or (), threads, asking.directory, asking.no_longer_believed)
     with asking.read(lists, reach, threads, console) as asked:
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
+        to = Out.of(out, stream, label.serial, asking.scratch or asking.directory, console)
         attached = gates.attached_by(attach or ())
         terms = gates.terms_of(verify_images, require_signed, unnamed, attestations, rooted, asking.directory, console.say)
         demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, asking.scratch, console))
@@ -115,9 +117,12 @@ def export_command(
             cargo = asked.cargo(store, attached)  # last: opening the places of a lock may take long
             far_side = FarSide(bases)
             carried = carried_from(carry_root, store.fetch_file)
-            request = ExportRequest(label, cargo, out, signers, packing, far_side, demands, threads, restart, wait, again, carried)
+            request = ExportRequest(
+                label, cargo, to.directory, signers, packing, far_side, demands, threads, restart, wait, again, carried, to.taken
+            )
             done = export(request, memory, console)
-            tell(console, memory, done, *export_result(done, signers))
+            with to.shipped(done, console) as path:
+                tell(console, memory, done, *export_result(done, signers, path))
 
 
 def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any], lines: list[str]) -> None:
@@ -131,13 +136,13 @@ def tell(console: Console, memory: State, done: Exported, facts: dict[str, Any],
         memory.intents.settle(done.catalog.stream, done.catalog.serial)
 
 
-def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, Any], list[str]]:
-    """The result of an export, as facts and as lines for people."""
-    catalog = done.catalog
+def export_result(done: Exported, signers: Sequence[Signer], path: str = "") -> tuple[dict[str, Any], list[str]]:
+    """The result of an export, as facts and as lines for people; ``path``: where the bundle is, if not where it was made."""
+    catalog, path = done.catalog, path or str(done.path)
     readable = catalog if isinstance(catalog, Catalog) else None
     facts = {
         "bundle": catalog.name,
-        "path": str(done.path),
+        "path": path,
         "stream": catalog.stream,
         "serial": catalog.serial,
         "image_count": len(readable.images) if readable else 0,
@@ -159,7 +164,7 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
     inside = plural(len(readable.images), "image") if readable else "encrypted"
     size = f"{inside}, {plural(len(catalog.volumes), 'volume')}, {human_size(catalog.total_size)}"
     lines = [
-        f"{'finished' if done.fresh else 'exists':<12} {done.path}",
+        f"{'finished' if done.fresh else 'exists':<12} {path}",
         *([_unchanged_line(catalog)] if done.unchanged else []),
         f"content      {size}",
         *parity_lines(len(catalog.volumes), [file.size for file in catalog.parity]),
@@ -169,9 +174,13 @@ def export_result(done: Exported, signers: Sequence[Signer]) -> tuple[dict[str, 
         *remark_lines(done.remarks),
         *(f"encrypted    to key {key_id}: only its site can read this bundle" for key_id in done.encrypted_to),
         f"signed by    {', '.join(signer.describe() for signer in signers)}",
-        f"check        {command('cd', done.path)} && sha256sum -c {names.SUMS}",
+        f"check        {_check_command(path)}",
     ]
     return facts, lines
+
+
+def _check_command(path: str) -> str:
+    return command("airgap media check", path) if path.startswith("s3:") else f"{command('cd', path)} && sha256sum -c {names.SUMS}"
 
 
 def _unchanged_line(catalog: Outline) -> str:

@@ -23,6 +23,7 @@ from airgap.cli.options.stores import Reach, target_builder
 from airgap.cli.options.targets import takes_signatures, with_signatures
 from airgap.cli.options.turns import BreakLeaseOption, Leasing, writing
 from airgap.cli.terminal.batch import Batch, PassedOver, Told
+from airgap.cli.terminal.buckets import from_buckets
 from airgap.cli.terminal.console import Console, Said
 from airgap.cli.terminal.outcome import import_result, preview_result
 from airgap.errors import BaseMissing, Damaged, SeveralBundles
@@ -47,6 +48,7 @@ CustodyKey = Annotated[
 
 
 @grouped
+@from_buckets("paths")
 def import_command(
     paths: Paths,
     to: Annotated[

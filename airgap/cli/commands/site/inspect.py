@@ -14,6 +14,7 @@ from airgap.bundle.several import several, unverified
 from airgap.cli.options.decrypting import DecryptOption, site_secrets
 from airgap.cli.options.groups import PassphraseOption, grouped
 from airgap.cli.terminal.batch import Batch, Told
+from airgap.cli.terminal.buckets import from_buckets
 from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.format.catalog import Catalog, Volume
 from airgap.format.names import TRUSTED_ROOT
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 @grouped
+@from_buckets("bundle", whole=False)
 def inspect_command(
     bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundle's directory or media.")],
     decrypt_key: DecryptOption = None,

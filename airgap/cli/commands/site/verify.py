@@ -15,6 +15,7 @@ from airgap.cli.options.groups import grouped
 from airgap.cli.options.loading import AllowExpired, Paths, Trusting
 from airgap.cli.options.stores import Reach, ThreadsOption, target_builder
 from airgap.cli.terminal.batch import Batch, Told
+from airgap.cli.terminal.buckets import from_buckets
 from airgap.cli.terminal.console import Said
 from airgap.cli.terminal.outcome import bundle_facts, judgement_lines, trust_lines
 from airgap.importer import run
@@ -24,6 +25,7 @@ from airgap.text import plural
 
 
 @grouped
+@from_buckets("paths")
 def verify_command(
     paths: Paths,
     trusting: Trusting = Trusting(),
