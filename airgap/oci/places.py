@@ -12,10 +12,12 @@ _PATH_AND_NAME = frozenset({"oci", "oci-archive", "docker-archive", "bundle"})
 _PATH = frozenset({"dir", "file", "chart"})
 _NAME = frozenset({"containers-storage", "docker-daemon"})
 TRANSPORTS = _PATH_AND_NAME | _PATH | _NAME
+#: How the address of a chart begins that is in a repository on a web server.
+WEB = ("https://", "http://")
 #: What a person may write, for messages.
 EXPECTED = (
     "docker://REF, oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF|:@INDEX], dir:DIR, containers-storage:REF, "
-    "docker-daemon:REF, bundle:DIR[:REF], file:FILE or chart:FILE"
+    "docker-daemon:REF, bundle:DIR[:REF], file:FILE, chart:FILE or chart:https://HOST/PATH/NAME:VERSION"
 )
 
 
@@ -52,6 +54,11 @@ class Place:
         if not (path or name) or (transport not in _NAME and not path) or "\0" in rest:
             raise UsageError("the transport is not followed by a location", got=printable(text), expected=EXPECTED)
         return cls(transport, path, name)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is on a web server."""
+        return self.transport == "chart" and self.path.startswith(WEB)
 
     def called(self, name: str) -> Place:
         """The same place, with an image in it."""

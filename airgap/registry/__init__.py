@@ -10,8 +10,9 @@ from airgap.registry.settings.options import RegistryOptions
 from airgap.registry.settings.rulefiles import load_rules
 from airgap.registry.settings.rules import Rules
 from airgap.registry.store import RegistryStore
+from airgap.registry.web import WebFiles
 
 __all__ = [
     "Bucket", "Credential", "CredentialStore", "Lease", "Login", "MirroredSource", "PrunableRegistry", "RegistryOptions",
-    "RegistryStore", "Rules", "certs_directories", "leased", "load_rules",
+    "RegistryStore", "Rules", "WebFiles", "certs_directories", "leased", "load_rules",
 ]  # fmt: skip

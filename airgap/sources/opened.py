@@ -11,15 +11,18 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from airgap.archives import PlacedImage, PlacedSource
+from airgap.archives import MadeArtifact, PlacedImage, PlacedSource
 from airgap.archives.placed import Signatures
-from airgap.errors import UsageError
+from airgap.errors import Damaged, UsageError
 from airgap.lists import Entry, Selection, Wish
+from airgap.oci.digest import Digest
 from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Source
 from airgap.planning.lock import Lock
-from airgap.sources.places import OpenPlace, PlaceOptions, open_place
+from airgap.sources.chartaddress import ChartAddress
+from airgap.sources.chartrepo import ChartRepositories, RemoteChart
+from airgap.sources.places import MadePlace, OpenPlace, PlaceOptions, open_place
 from airgap.text import listing, printable
 
 #: Stores that hold many images and tell the one that is meant in the name itself.
@@ -38,6 +41,7 @@ class OpenPlaces:
         self._stack = contextlib.ExitStack()
         self._opened: dict[str, OpenPlace] = {}
         self._placed: dict[str, PlacedImage] = {}
+        self._charts: ChartRepositories | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -54,10 +58,15 @@ class OpenPlaces:
 
         Raises:
             UsageError: an image has no full name, or one name is given to several.
+            NotFound, RegistryError, Refused: as ``ChartRepositories.find``.
         """
         if reference is not None:
+            place = self._found(place)
             self._image(place, reference)
             return [(reference, place)]
+        if place.is_remote:
+            chart = self._chart(place)
+            return [(chart.reference, _place_of(chart))]
         if place.name:
             return [(self._own_name(place), place)]
         found = self._open(place).names()
@@ -88,6 +97,7 @@ class OpenPlaces:
 
         Raises:
             UsageError: a place does not hold a requested image.
+            Damaged: a file or chart is no longer what the lock says.
         """
         if isinstance(wanted, Lock):
             placed = {image.reference: wanted.places.get(str(image.reference), "") for image in wanted.images}
@@ -96,7 +106,23 @@ class OpenPlaces:
             placed = {wish.reference: wish.source for wish in wanted if isinstance(wish, Entry)}
             asked = {_repository(wish) for wish in wanted if isinstance(wish, Selection) or not wish.source}
         images = {reference: self._image(Place.parse(place), reference) for reference, place in placed.items() if place}
+        if isinstance(wanted, Lock):
+            for image in wanted.images:
+                if image.reference in images:
+                    _check_locked(images[image.reference], image.root.digest)
         return PlacedSource(registry, lookaside, images, asked)
+
+    def _found(self, place: Place) -> Place:
+        """The place itself, or of a chart on a web server the version that was found for the range."""
+        return _place_of(self._chart(place)) if place.is_remote else place
+
+    def _chart(self, place: Place) -> RemoteChart:
+        if self._charts is None:
+            if self._options.web is None:
+                raise UsageError("charts on web servers are not read here", where=printable(str(place)))
+            files = self._stack.enter_context(contextlib.closing(self._options.web()))
+            self._charts = ChartRepositories(files, self._options.say)
+        return self._charts.find(ChartAddress.parse(place.path))
 
     def _own_name(self, place: Place) -> Reference:
         """The reference that a name in a place is by itself."""
@@ -120,6 +146,8 @@ class OpenPlaces:
 
     def _open(self, place: Place) -> OpenPlace:
         key = str(place if place.transport in _ENGINES else place.called(""))
+        if place.is_remote:
+            return MadePlace(self._chart(place).artifact, str(place))
         if key not in self._opened:
             self._opened[key] = open_place(place, self._options, self._stack)
         return self._opened[key]
@@ -137,6 +165,22 @@ class OpenPlaces:
                 got=found.root.digest,
             )
         return found
+
+
+def _place_of(chart: RemoteChart) -> Place:
+    return Place("chart", str(chart.address), "")
+
+
+def _check_locked(found: PlacedImage, locked: Digest) -> None:
+    """Artifacts are made of what is there now, so that one of other files is another one."""
+    if isinstance(found.source, MadeArtifact) and found.root.digest != locked:
+        raise Damaged(
+            "a file or chart is no longer what the lock says",
+            where=found.where,
+            expected=locked,
+            got=found.root.digest,
+            hint="find out why; airgap resolve --lock FILE --update takes it as it is now",
+        )
 
 
 def _repository(wish: Wish) -> Repository:

@@ -35,6 +35,7 @@ from airgap.oci.manifest import Manifest
 from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.verify import read_all
+from airgap.registry import WebFiles
 from airgap.sources.partial import Inside
 from airgap.text import human_size, like, listing, printable
 
@@ -62,6 +63,7 @@ class PlaceOptions:
         accept_unverified: take bundles for which nobody vouches.
         allow_expired: take bundles that have expired.
         say: tells the operator something.
+        web: opens what reads web servers; None where the command reads none.
     """
 
     scratch: Path | None = None
@@ -69,6 +71,7 @@ class PlaceOptions:
     accept_unverified: bool = False
     allow_expired: bool = False
     say: Callable[[str], None] = lambda _: None
+    web: Callable[[], WebFiles] | None = None
 
 
 def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack) -> OpenPlace:
@@ -89,7 +92,7 @@ def open_place(place: Place, options: PlaceOptions, stack: contextlib.ExitStack)
     if place.transport == "oci":
         return _layout(LayoutReader(path), DirectoryTree(path), place)
     if place.transport in ("file", "chart"):
-        return _MadePlace(file_artifact(path) if place.transport == "file" else chart_artifact(path), path)
+        return MadePlace(file_artifact(path) if place.transport == "file" else chart_artifact(path), str(path))
     if place.transport == "dir":
         return _DirectoryPlace(ImageDirectory(path))
     if place.transport == "bundle":
@@ -194,12 +197,12 @@ class _DirectoryPlace:
         return PlacedImage(self._directory, NAMELESS, root, printable(str(self._directory.path)), signatures)
 
 
-class _MadePlace:
+class MadePlace:
     """A plain file or a chart: one artifact, whose name the list says."""
 
-    def __init__(self, artifact: MadeArtifact, path: Path) -> None:
+    def __init__(self, artifact: MadeArtifact, where: str) -> None:
         self._artifact = artifact
-        self._where = printable(str(path))
+        self._where = printable(where)
 
     def names(self) -> list[str]:
         return []

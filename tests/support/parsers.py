@@ -7,8 +7,8 @@ look at each part a fixed number of times, four times the input is more than fou
 from __future__ import annotations
 
 from tests.support.parserrow import Parser
-from tests.support.parserrows import deployments, documents, files, lists, network, signatures, sigstore, words
+from tests.support.parserrows import charts, deployments, documents, files, lists, network, signatures, sigstore, words
 
 PARSERS: tuple[Parser, ...] = tuple(
-    row for module in (documents, files, lists, deployments, signatures, sigstore, network, words) for row in module.rows()
+    row for module in (documents, files, lists, charts, deployments, signatures, sigstore, network, words) for row in module.rows()
 )

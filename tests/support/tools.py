@@ -15,6 +15,7 @@ _EXTRAS = frozenset(
         "systemd-analyze",
         "containerd",
         "syft",
+        "helm",
         "nginx",
         "mkfs.exfat",
         "mount.exfat-fuse",

@@ -46,8 +46,8 @@ def shown(wishes: Wishes) -> list[str]:
         ),
         (
             f"{HAULER % 'Images'}  images: [{{name: a/b:1}}]\n---\n{HAULER % 'Charts'}"
-            "  charts: [{name: x, repoURL: 'https://c.example', version: 1.0.0}]\n",
-            "list:9: left out: chart https://c.example/x 1.0.0",
+            "  charts: [{name: ./x, version: 1.0.0}]\n",
+            "list:9: left out: chart ./x 1.0.0",
         ),
         (f"{HAULER % 'Images'}  images: [{{name: a/b:1}}, {{name: c, local: true}}]\n", "list:4: left out: c of the local engine"),
         (ZARF + "  images: [a/b:1]\n  repos: [https://git.example/x]\n", "list:5: left out: repos: of a component"),
@@ -161,14 +161,14 @@ def test_zarfs_second_version_names_images_and_charts_by_mappings() -> None:
         "apiVersion: zarf.dev/v1beta1\nkind: ZarfPackageConfig\ncomponents:\n- name: a\n  optional: true\n"
         "  selector: {architecture: arm64}\n  images: [{name: a/b:1}, {name: a/c:1, source: daemon}]\n"
         "  charts:\n  - {name: x, oci: {url: 'oci://r.example/x', ref: {tag: 1.0.0+1}}}\n"
-        "  - {name: y, helmRepository: {url: 'https://c.example', version: 1.0.0}}\n  repositories: [{url: 'https://g.example'}]\n"
+        "  - {name: y, git: {url: 'https://c.example'}}\n  repositories: [{url: 'https://g.example'}]\n"
     )
     found = without(text)
     assert shown(found) == ["docker.io/a/b:1 linux/arm64", "r.example/x:1.0.0_1"]
     assert found.left_out == (
         "list:11: left out: repositories: of a component",
         "list:7: left out: a/c:1 of the local engine",
-        "list:10: left out: chart y (helmRepository:)",
+        "list:10: left out: chart y (git:)",
     )
 
 

@@ -28,7 +28,7 @@ from airgap.lookaside import LookasideConfig, LookasideReader
 from airgap.oci.image import kinds_without
 from airgap.planning.attach import Attached
 from airgap.planning.lock import Lock
-from airgap.registry import MirroredSource
+from airgap.registry import MirroredSource, WebFiles
 from airgap.sources.opened import OpenPlaces
 from airgap.sources.places import PlaceOptions
 from airgap.text import printable
@@ -108,12 +108,16 @@ class Asking:
         """The keys that count for nothing. Raises ``UsageError``."""
         return read_revoked(self.revoked, self.directory)
 
-    def places(self, console: Console) -> PlaceOptions:
+    def places(self, console: Console, reach: Reach, threads: int) -> PlaceOptions:
         """What is allowed of places other than registries."""
+
+        def web() -> WebFiles:
+            return WebFiles(reach.options(threads, console))
+
         terms = (
             None if self.bundle_policy is None else partial(Terms.of_site, self.directory, self.bundle_policy, revoked=self.revoked)
         )
-        return PlaceOptions(self.scratch, terms, self.accept_unverified, self.allow_expired_bundles, console.say)
+        return PlaceOptions(self.scratch, terms, self.accept_unverified, self.allow_expired_bundles, console.say, web)
 
     @contextlib.contextmanager
     def read(self, lists: Sequence[str], reach: Reach, threads: int, console: Console) -> Iterator[Asked]:
@@ -125,7 +129,7 @@ class Asking:
             UsageError: a mistake in a list, or a place that is not what its name says.
             Damaged, Refused, MediaError: as ``open_place``.
         """
-        with diagnosing(console, threads), _of_sources(), OpenPlaces(self.places(console)) as places:
+        with diagnosing(console, threads), _of_sources(), OpenPlaces(self.places(console, reach, threads)) as places:
             without = kinds_without(self.without or ())
             given = None
             if self.values is not None:

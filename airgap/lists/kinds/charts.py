@@ -1,4 +1,4 @@
-"""Helm charts as other tools' lists name them: one in a registry is carried like an image, any other is left out and named.
+"""Helm charts as other tools' lists name them: in a registry like an image, on a web server fetched, else left out and named.
 
 A chart in a registry lies under ``oci://HOST/PATH/NAME``, its version as the tag, in which ``_`` stands for ``+`` (helm.sh, "Use
 OCI-based registries"). A range of versions, or no version, means the newest one in it, as with ``helm pull``.
@@ -18,6 +18,8 @@ from airgap.lists.tags import TagRule
 from airgap.lists.values import OCI, read_platform, wished_reference, wished_repository
 from airgap.lists.yamltree import ListReader, peek, spot_of
 from airgap.oci.descriptor import Platform
+from airgap.oci.places import WEB, Place
+from airgap.text import printable
 from airgap.yamlnodes import nodes
 from airgap.yamlnodes.nodes import Bounds, Fields, Items, Node, Scalar, is_null, text_of
 
@@ -28,17 +30,24 @@ _TEMPLATE = "{{"
 _EXACT = re.compile(r"v?[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}([-_][A-Za-z0-9._-]{1,100})?", re.ASCII)
 _CHART_YAML = frozenset({"apiVersion", "name", "version"})
 #: What to do with a chart that is in no registry.
-BY_OTHER_MEANS = "carry the chart by other means, or push it to a registry and list it as oci://HOST/PATH/NAME:VERSION"
+BY_OTHER_MEANS = (
+    "carry the chart by other means: as a file, chart:FILE in a list, or pushed to a registry, oci://HOST/PATH/NAME:VERSION"
+)
 
 
-def wished_chart(node: Node, where: str, version: str, reader: ListReader) -> Iterator[Wish]:
+def wished_chart(node: Node, where: str, version: str, reader: ListReader, keyring: str = "") -> Iterator[Wish]:
     """What is carried of a chart.
 
     Args:
         node: names it, for messages.
-        where: its address without the version; carried if it begins with ``oci://``, else left out.
+        where: its address without the version: ``oci://HOST/PATH/NAME`` in a registry, ``https://HOST/PATH/NAME`` in a chart
+            repository on a web server; any other is left out.
         version: a version, a range, or ``""`` for the newest release.
+        keyring: the file of keys of which one must have signed it; ``""`` when nobody asks.
     """
+    if where.startswith(WEB) and _TEMPLATE not in where + version:
+        yield from _on_web(node, where, version, keyring, reader)
+        return
     if not where.startswith(OCI) or _TEMPLATE in where + version:
         reader.leave_out(node, f"chart {where} {version}".rstrip(), BY_OTHER_MEANS)
         return
@@ -59,6 +68,16 @@ def wished_chart(node: Node, where: str, version: str, reader: ListReader) -> It
         yield Selection(repository, rule, (), reader.origin(node))
 
 
+def _on_web(node: Node, where: str, version: str, keyring: str, reader: ListReader) -> Iterator[Entry]:
+    path = f"{where}:{version}" if version else where
+    try:
+        found = reader.places(Place("chart", f"{path}#keyring={keyring}" if keyring else path, ""), None)
+    except UsageError as error:
+        reader.mistakes.add_error(spot_of(node), error)
+        return
+    yield from (Entry(reference, (), reader.origin(node), source=str(place)) for reference, place in found)
+
+
 def is_chart(root: Node) -> bool:
     """Whether a document is a ``Chart.yaml``."""
     fields = peek(root)
@@ -66,14 +85,26 @@ def is_chart(root: Node) -> bool:
 
 
 def parse_chart(root: Node, reader: ListReader) -> Wishes:
-    """The images that the annotations of a ``Chart.yaml`` name; what is wrong goes into the reader's mistakes."""
+    """The images that a ``Chart.yaml`` names, and the charts it depends on; what is wrong goes into the reader's mistakes."""
     annotations = peek(peek(root).get("annotations"))
     found = [name for name in IMAGE_ANNOTATIONS if name in annotations]
-    if not found:
+    dependencies = [wish for item in _items(peek(root).get("dependencies")) for wish in _dependency(item, reader)]
+    if not found and not dependencies:
         expected = f"annotations: with {' or '.join(IMAGE_ANNOTATIONS)}"
         hint = "render it: helm template CHART | airgap discover -"
         reader.wrong(root, "the chart names no images", expected, got=", ".join(annotations) or "no annotations", hint=hint)
-    return Wishes(tuple(entry for name in found for entry in _annotated(annotations[name], name, reader)))
+    images = (entry for name in found for entry in _annotated(annotations[name], name, reader))
+    return Wishes((*images, *dependencies))
+
+
+def _dependency(node: Node, reader: ListReader) -> Iterator[Wish]:
+    """What a chart depends on in a repository; what lies beside it or in it is no other place's."""
+    fields = peek(node)
+    name, repository = text_of(fields.get("name")), text_of(fields.get("repository")).rstrip("/")
+    if repository.startswith((OCI, *WEB)):
+        yield from wished_chart(node, f"{repository}/{name}", text_of(fields.get("version")), reader)
+    else:
+        reader.notices.append(f"{reader.origin(node)}: dependency {printable(name, 200)} is in no repository that the file names")
 
 
 def _annotated(node: Node, name: str, reader: ListReader) -> Iterator[Entry]:

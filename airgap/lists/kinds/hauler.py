@@ -4,8 +4,8 @@
     metadata: {name: x, annotations: {hauler.dev/registry: quay.io, hauler.dev/platform: linux/amd64}}
     spec: {images: [{name: busybox:stable, platform: linux/amd64, key: cosign.pub}]}
 
-Names, platforms and the default registry are taken as they are; what verifies or renames is answered with a notice. Of charts,
-those in a registry are carried; files, and the images that Hauler would find inside charts, are left out.
+Names, platforms and the default registry are taken as they are; what verifies or renames is answered with a notice. Charts in
+registries and on web servers are carried; files, and the images that Hauler would find inside charts, are left out.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ _CHART_SETTINGS = (
         "platform",
         "add-dependencies",
         "exclude-extras",
-        "verify",
-        "keyring",
         "usernameEnv",
         "passwordEnv",
     ),
@@ -84,7 +82,7 @@ def _charts(root: Node, reader: ListReader) -> Wishes:
         return Wishes()
     wanted: list[Wish] = []
     for node in reader.items(spec["charts"], "charts"):
-        chart = reader.taken(node, "a chart", ("name", "repoURL", "version", "add-images"), _CHART_SETTINGS)
+        chart = reader.taken(node, "a chart", ("name", "repoURL", "version", "add-images", "verify", "keyring"), _CHART_SETTINGS)
         name, url = text_of(chart.get("name")), text_of(chart.get("repoURL")).rstrip("/")
         if not name:
             if isinstance(node, Fields):
@@ -92,7 +90,8 @@ def _charts(root: Node, reader: ListReader) -> Wishes:
             continue
         if text_of(chart.get("add-images")).lower() == "true":
             reader.leave_out(chart["add-images"], f"the images of chart {name}", "list them: airgap discover finds them")
-        wanted += wished_chart(chart["name"], f"{url}/{name}" if url else name, text_of(chart.get("version")), reader)
+        keyring = text_of(chart.get("keyring")) if text_of(chart.get("verify")).lower() == "true" else ""
+        wanted += wished_chart(chart["name"], f"{url}/{name}" if url else name, text_of(chart.get("version")), reader, keyring)
     return Wishes(tuple(wanted))
 
 

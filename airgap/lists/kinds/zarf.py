@@ -18,6 +18,7 @@ from airgap.lists.kinds.charts import BY_OTHER_MEANS, wished_chart
 from airgap.lists.values import wished_reference
 from airgap.lists.yamltree import ListReader, is_empty, peek, spot_of
 from airgap.oci.descriptor import Platform
+from airgap.oci.places import WEB
 from airgap.yamlnodes.nodes import Fields, Node, text_of
 
 KINDS = ("ZarfPackageConfig", "ZarfInitConfig")
@@ -32,7 +33,7 @@ _CHART_SETTINGS = (
     *("serverSideApply", "skipWait", "skipSchemaValidation"),
 )
 #: Where charts of v1beta1 may be that are in no registry.
-_ELSEWHERE = ("helmRepository", "git", "local")
+_ELSEWHERE = ("git", "local")
 _CHOICES = ("only", "selector", "import", "manifests")
 _TEMPLATE = re.compile(r"###ZARF_(?:PKG_TMPL_|PKG_VAR_)?([A-Z0-9_]{1,80})###", re.ASCII)
 _ARCHITECTURE = "PKG_ARCH"
@@ -80,6 +81,11 @@ def _chart(node: Node, architecture: str, reader: ListReader) -> Iterator[Wish]:
     if "oci" in place:
         yield from _artifact(place["oci"], architecture, reader)
         return
+    if "helmRepository" in place:
+        said = {name: _filled(value, architecture, reader) for name, value in peek(place["helmRepository"]).items()}
+        name = said.get("name", "") or text_of(place.get("name"))
+        yield from wished_chart(node, f"{said.get('url', '').rstrip('/')}/{name}", said.get("version", ""), reader)
+        return
     elsewhere = next((name for name in _ELSEWHERE if name in place), None)
     if elsewhere is not None:
         reader.leave_out(node, f"chart {text_of(place.get('name'))} ({elsewhere}:)", BY_OTHER_MEANS)
@@ -90,6 +96,11 @@ def _chart(node: Node, architecture: str, reader: ListReader) -> Iterator[Wish]:
     said = {name: _filled(fields[name], architecture, reader) for name in known if name in fields}
     url = said.get("url", "")
     where = url or said.get("localPath", "") or said.get("name", "")
+    if where.startswith(WEB) and "gitPath" not in said and not url.endswith(".git"):
+        where = f"{url.rstrip('/')}/{said.get('repoName', '') or said.get('name', '')}"
+    elif where.startswith(WEB):
+        reader.leave_out(fields["url"], f"chart {where} in git", BY_OTHER_MEANS)
+        return
     yield from wished_chart(fields.get("url", node), where, said.get("version", ""), reader)
 
 

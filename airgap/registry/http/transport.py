@@ -171,15 +171,23 @@ class Transport:
         with self.slots.held(call.host):
             return self._read_small(call, lambda: self.call(call), limit)
 
-    def fetch_file(self, url: str, limit: int) -> tuple[Answer, bytes]:
-        """As :meth:`fetch`, for a file of a static web server that is no registry: nobody's credentials go there."""
+    def fetch_file(
+        self, url: str, limit: int, endpoint: Endpoint | None = None, authorization: str = "", seconds: float | None = None
+    ) -> tuple[Answer, bytes]:
+        """As :meth:`fetch`, for a file of a static web server that is no registry: nobody's credentials go there but those given.
+
+        Args:
+            endpoint: how the server is spoken to; None: as TLS has it by itself.
+            authorization: goes to the URL's own scheme, host and port, and not where it redirects to.
+            seconds: for all of the body; None: what is usual for a document.
+        """
 
         get = Message("GET")
 
         def ask() -> Answer:
-            return self._persist(get, url, lambda: self._follow(get, None, url, ""))
+            return self._persist(get, url, lambda: self._follow(get, endpoint, url, authorization))
 
-        return self._read_small(get, ask, limit)
+        return self._read_small(get, ask, limit, seconds)
 
     def once(self, call: AnyCall) -> Answer:
         """Make a call a single time (twice when the registry wants a new token).
@@ -242,7 +250,9 @@ class Transport:
             self.patience.pause(attempt, answer)
         raise AssertionError("the last attempt returns or raises")
 
-    def _read_small(self, call: Message, ask: Callable[[], Answer], limit: int) -> tuple[Answer, bytes]:
+    def _read_small(
+        self, call: Message, ask: Callable[[], Answer], limit: int, seconds: float | None = None
+    ) -> tuple[Answer, bytes]:
         """Ask until the small body of a status 200 is here completely."""
         retries = self._retries(call)
         for attempt in range(retries + 1):
@@ -250,7 +260,7 @@ class Transport:
             if answer.status != 200:
                 return answer, b""
             try:
-                return answer, answer.read(limit)
+                return answer, answer.read(limit, seconds=seconds)
             except NETWORK as error:
                 if attempt == retries:
                     raise network_failure(error, answer.method, answer.url) from None

@@ -53,7 +53,7 @@ _NEVER = {
 # Which of several bad words explains best what happened.
 _REASONS = ("REVKEYSIG", "EXPKEYSIG", "EXPSIG", "BADSIG", "NO_PUBKEY", *_NEVER)
 _STRONG_HASHES = ("8", "9", "10", "11", "12", "14")  # SHA-2 and SHA-3 (RFC 4880 section 9.4, RFC 9580)
-_BINARY = "00"
+_BINARY, _TEXT = "00", "01"
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}", re.ASCII)
 
 
@@ -142,6 +142,24 @@ class Keyring:
         good = self._judge(status, (*_ONCE, "PLAINTEXT"))
         return good, fsio.read_capped(output, openpgp.MAX_PAYLOAD)
 
+    def open_clear_signed(self, message: bytes, limit: int) -> tuple[GoodSignature, bytes]:
+        """Check a clear-signed text (RFC 4880, section 7) and give what was signed, as gpg read it.
+
+        Args:
+            message: it, and nothing around it that counts: only what gpg gives back is signed.
+            limit: the most bytes of the text.
+
+        Raises:
+            Refused: anything but one text with one good signature by a key of this keyring.
+        """
+        if len(message) > limit:
+            raise Refused("a signed text is too large", expected=f"at most {limit} bytes")
+        output = self._home / "text"
+        output.unlink(missing_ok=True)
+        status = self._run(("--max-output", str(limit), "--output", str(output), "--decrypt"), message)
+        good = self._judge(status, (*_ONCE, "PLAINTEXT"), kind=_TEXT)
+        return good, fsio.read_capped(output, limit)
+
     def _run(self, arguments: Sequence[str], data: bytes) -> list[tuple[str, list[str]]]:
         return _status(self._output(arguments, data))
 
@@ -151,7 +169,7 @@ class Keyring:
         command = ("gpg", "--homedir", home, *_VERIFY_OPTIONS, *arguments)
         return _run_gpg(command, data, environment, self._seconds).stdout
 
-    def _judge(self, status: list[tuple[str, list[str]]], once: Sequence[str]) -> GoodSignature:
+    def _judge(self, status: list[tuple[str, list[str]]], once: Sequence[str], kind: str = _BINARY) -> GoodSignature:
         names = [name for name, _ in status]
         for name in _REASONS:
             if name in names:
@@ -160,14 +178,15 @@ class Keyring:
             if names.count(name) != 1:
                 raise Refused("not exactly one good signature", expected=f"one {name}", got=str(names.count(name)))
         words = next(words for name, words in status if name == "VALIDSIG")
-        return self._valid(words)
+        return self._valid(words, kind)
 
-    def _valid(self, words: list[str]) -> GoodSignature:
+    def _valid(self, words: list[str], kind: str) -> GoodSignature:
         # fingerprint, date, timestamp, expiry, version, reserved, key algorithm, hash algorithm, class, primary fingerprint
         if len(words) != 10 or not words[2].isdecimal():
             raise Refused("gpg returned unexpected output", got=printable(" ".join(words)))
-        if words[8] != _BINARY:
-            raise Refused("the signature is not over binary data", expected="class 00", got=f"class {printable(words[8], 8)}")
+        if words[8] != kind:
+            what = "binary data" if kind == _BINARY else "text"
+            raise Refused(f"the signature is not over {what}", expected=f"class {kind}", got=f"class {printable(words[8], 8)}")
         if words[7] not in _STRONG_HASHES:
             raise Refused(
                 "the signature uses a weak hash", expected="SHA-256 or better", got=f"hash algorithm {printable(words[7], 8)}"

@@ -167,7 +167,8 @@ class Resending:
             Entry(replace(image.reference, digest=image.root.digest)) for image in catalog.images if numbers & set(image.volumes)
         ]
         wanted = Lock.from_bytes(lock, "the lock in the state") if lock else entries
-        with OpenPlaces(self.asking.places(self.console)) as places, registries(self.reach, self.threads, self.console) as store:
+        options = self.asking.places(self.console, self.reach, self.threads)
+        with OpenPlaces(options) as places, registries(self.reach, self.threads, self.console) as store:
             source = self.asking.source(places, store, wanted)
             found = wanted if isinstance(wanted, Lock) else resolve(entries, source, self.console, self.threads, source)
             with SourceBlocks(catalog, found, source) as blocks:

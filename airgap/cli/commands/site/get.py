@@ -15,6 +15,7 @@ from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Each, Said
 from airgap.oci.places import Place, is_place
 from airgap.oci.reference import Reference
+from airgap.registry import WebFiles
 from airgap.sources.opened import OpenPlaces
 from airgap.sources.places import PlaceOptions
 from airgap.sources.taking import WrittenFile, take
@@ -52,7 +53,7 @@ def get_command(
     console = said.console()
     if is_place(what):
         terms = partial(Terms.of_site, inputs.state_directory(state), policy, revoked=revoked)
-        with OpenPlaces(PlaceOptions(terms=terms, say=console.say)) as places:
+        with OpenPlaces(PlaceOptions(terms=terms, say=console.say, web=lambda: WebFiles(reach.options(1, console)))) as places:
             reference, placed = places.image(Place.parse(what))
             found = take(placed.source, placed.repository, placed.root, reference, out, force=force)
     else:

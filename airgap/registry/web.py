@@ -1,0 +1,106 @@
+"""Web servers that the operator named for what is no registry, such as chart repositories: read with the settings of registries.
+
+TLS trust, proxies, repeats and redirects are those of registries, and so are the credentials: those of ``HOST[:PORT]`` or a path
+there, sent as Basic (RFC 7617) to the same scheme, host and port as the repository's, and never on to another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from urllib.parse import SplitResult, urlsplit
+
+from airgap.errors import NotFound, Refused, UsageError
+from airgap.oci.hosts import canonical_host
+from airgap.registry.http.failures import redact
+from airgap.registry.http.refusals import refusal
+from airgap.registry.http.transport import Transport
+from airgap.registry.settings.options import Endpoint, RegistryOptions, is_loopback, origin
+
+#: Seconds for one file, however slowly it comes: ten megabytes over a line of a village are no failure.
+_SECONDS = 1800.0
+
+
+class WebFiles:
+    """Files of web servers, read whole. Close it at the end.
+
+    Args:
+        options: how registries, and so these servers, are spoken to.
+    """
+
+    def __init__(self, options: RegistryOptions) -> None:
+        self._options = options
+        self._transport = Transport(options)
+
+    def fetch(self, url: str, limit: int, home: str) -> bytes:
+        """A file. As :meth:`find`, and raises ``NotFound`` (a ``RegistryError``) where there is none."""
+        raw = self.find(url, limit, home)
+        if raw is None:
+            raise NotFound("the web server has no such file", where=redact(url))
+        return raw
+
+    def find(self, url: str, limit: int, home: str, absent: Collection[int] = (404, 410)) -> bytes | None:
+        """A file; None when the server says that there is none.
+
+        Args:
+            url: absolute.
+            limit: the most bytes it may have.
+            home: the URL whose credentials may go along, where ``url`` has the same scheme, host and port.
+            absent: statuses by which the server says that there is none.
+
+        Raises:
+            UsageError: not such a URL, or ``home`` is spoken to without TLS and the operator has not allowed it.
+            Refused: ``url`` leads from TLS to no TLS.
+            RegistryError: the server does not deliver the file, or it is larger.
+        """
+        at, parts = web_url(home), web_url(url)
+        same = origin(url) == origin(home)
+        if not same and at.scheme == "https" and parts.scheme == "http":
+            raise Refused("a web server names a file without TLS", where=redact(home), expected="an https:// URL", got=redact(url))
+        endpoint = self._endpoint(parts)
+        credential = self._options.credential(endpoint.host, at.path.strip("/")) if same else None
+        authorization = credential.basic() if credential is not None and credential.username else ""
+        answer, raw = self._transport.fetch_file(url, limit, endpoint, authorization, _SECONDS)
+        if answer.status in absent:
+            answer.finish()
+            return None
+        if answer.status != 200:
+            raise refusal(answer, "the web server does not return the file")
+        return raw
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def _endpoint(self, parts: SplitResult) -> Endpoint:
+        host = canonical_host(parts.netloc)
+        self._options.rules.check_open(host, parts.path.strip("/"))
+        insecure = self._options.is_insecure(host, parts.path.strip("/"))
+        if parts.scheme == "http" and not insecure and not is_loopback(host):
+            raise UsageError(
+                "a web server would be read without TLS",
+                where=redact(parts.geturl()),
+                expected="https://",
+                hint=f"write https://, or allow it with --insecure-registry {host}",
+            )
+        return Endpoint(host, f"{parts.scheme}://{parts.netloc}", verified=not insecure)
+
+
+def web_url(url: str) -> SplitResult:
+    """The parts of an absolute ``http`` or ``https`` URL without credentials.
+
+    Raises:
+        UsageError: it is none.
+    """
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        plain = url.isascii() and url.isprintable() and " " not in url
+        if plain and parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and origin(url):
+            canonical_host(parts.netloc)
+            return parts
+    raise UsageError(
+        "not a valid URL of a web server",
+        expected="http(s)://HOST[:PORT]/PATH",
+        got=redact(url),
+        hint="credentials belong in the auth file, as for a registry: airgap login HOST" if "@" in url.partition("/")[2] else "",
+    )
