@@ -93,7 +93,36 @@ Volumes:
     text += _rows(catalog.volumes) + ("\nParity files:\n" + _rows(catalog.parity) if catalog.parity else "")
     text += _images(open_to_all) if open_to_all else ""
     text += "\nScripts:\n" + "".join(f"  {name}  {hashlib.sha256(content).hexdigest()}\n" for name, content in scripts().items())
+    text += _in_chinese(catalog, secret=open_to_all is None)
     return text.replace("\n", "\r\n").encode()
+
+
+def _in_chinese(catalog: Outline, *, secret: bool) -> str:
+    """The same for readers of Chinese; the tables above are for both. UTF-8, as names of images may be as well."""
+    inside = "内容已加密：只有指定的站点能够读取。" if secret else "各卷是普通的 tar 归档，合起来是一个 OCI 镜像目录。"
+    repair = f"\n本数据包带有 {len(catalog.parity)} 个校验文件，也可以用软件重建：airgap media repair" if catalog.parity else ""
+    return f"""
+------------------------------------------------------------------------
+中文说明
+
+这是一个由 airgap 制作的容器镜像数据包：{catalog.name}（流 {catalog.stream}，序号 {catalog.serial}），共 {len(catalog.volumes)} 卷。
+{inside}
+
+不需要密钥，也不需要安装软件，就能检查它是否齐全、完好。文件可以在一块或多块磁盘上，请在每块磁盘上分别检查。
+
+Linux、macOS：  sh check.sh --lang zh
+Windows：       双击 check.cmd，或运行
+                powershell -NoProfile -ExecutionPolicy Bypass -File check.ps1 -Lang zh
+
+文件分在多块磁盘上时：sh check.sh --subset，check.cmd --subset，check.ps1 -Subset
+手工检查，Linux：    sha256sum -c {names.SUMS}（多块磁盘之一：加 --ignore-missing）
+手工检查，macOS：    shasum -a 256 -c {names.SUMS}
+手工检查，Windows：  certutil -hashfile {catalog.volumes[0].name} SHA256，与上面表中的值比较；其余文件相同
+
+缺少或不一致的文件，从原件重新复制即可，其他文件不必重做。{repair}
+
+检查只能发现损坏，不能证明是谁制作的；那要用发送方的公钥验证签名，命令见上文。
+"""
 
 
 def _content(catalog: Outline, *, secret: bool) -> str:

@@ -79,6 +79,9 @@ This disk: {self.own}
 All of them are needed on the other side. Check this one alone:
   Linux, macOS   sh check.sh --subset
   Windows        check.cmd --subset
+
+{self.bundle} 分在 {len(self.files)} 块磁盘上，这是 {self.own} 盘。全部磁盘都要交到对方。
+单独检查这块盘：sh check.sh --subset，Windows：check.cmd --subset
 """
         return text.replace("\n", "\r\n").encode()
 

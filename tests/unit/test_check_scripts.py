@@ -204,11 +204,62 @@ def test_every_bundle_has_the_scripts_and_their_digests(made: Path) -> None:
     assert all(name in (made / "CHECK.txt").read_text() for name in SCRIPTS)
 
 
-def test_windows_scripts_have_the_line_ends_of_windows_and_plain_ascii() -> None:
+def test_scripts_have_the_line_ends_and_the_encoding_that_their_shells_read() -> None:
     for name, content in checktxt.scripts().items():
-        content.decode("ascii")
+        if name == "check.cmd":  # read in the code page of the machine
+            content.decode("ascii")
+        # Windows PowerShell takes a file without this mark for one in that code page, too
+        assert content.startswith(b"\xef\xbb\xbf") == (name == "check.ps1")
         wanted = 0 if name == "check.sh" else content.count(b"\n")
         assert content.count(b"\r\n") == wanted, name
+
+
+def test_in_chinese_by_the_language_of_the_machine_or_when_asked(bundle: Path, run: Run) -> None:
+    flip(bundle / "volume-0002.tar", 600)
+    (bundle / "volume-0003.tar").unlink()
+    code, text = run(bundle, "--lang", "zh")
+    assert code == 4
+    assert "损坏   第 2 卷，共 6 卷（volume-0002.tar） 已损坏：请把这块盘带回" in text
+    assert "缺少   第 3 卷，共 6 卷（volume-0003.tar） 不在这块盘上" in text
+    assert "有问题：损坏 1 个，缺少 1 个，完好 9 个。" in text
+    assert run(bundle, "--lang=zh", "--subset")[1].count("在别处") == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "chinese"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, True),
+        ({"LANG": "zh_TW.utf8"}, True),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, False),
+        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_CN.UTF-8"}, True),
+        ({"LANG": "zh_CN.GBK"}, False),  # what we would print is not in that encoding
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_the_language_is_that_of_the_machine(variables: dict[str, str], chinese: bool, bundle: Path) -> None:
+    done = subprocess.run(
+        ["sh", bundle / "check.sh"], env={"PATH": os.environ["PATH"], **variables}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].startswith("完好：" if chinese else "GOOD: ")
+
+
+def test_a_language_that_it_does_not_have_is_a_mistake(bundle: Path, run: Run) -> None:
+    assert run(bundle, "--lang", "fr")[0] == 2
+    assert run(bundle, "--lang")[0] == 2
+
+
+def test_every_sentence_of_a_script_is_there_in_both_languages() -> None:
+    sh = checktxt.scripts()["check.sh"].decode()
+    chinese, english = re.split(r"^else\n", sh.partition("# What is said")[2].partition("\nfi\n")[0], flags=re.MULTILINE)
+    names = [re.findall(r"(\w+)='", part) for part in (chinese, english)]
+    assert set(names[0]) == set(names[1])
+    ps1 = checktxt.scripts()["check.ps1"].decode("utf-8-sig")
+    chinese, english = ps1.partition("# What is said")[2].partition("\r\n}\r\n\r\n")[0].split("} else {")
+    keys = [set(re.findall(r"(\w+) = '", part)) for part in (chinese, english)]
+    assert keys[0] == keys[1]
+    assert set(re.findall(r"\$said\.(\w+)", ps1)) == keys[0]
 
 
 def nodes(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:

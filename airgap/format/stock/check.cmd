@@ -3,6 +3,7 @@ rem Checks the files of an airgap bundle on this disk, with what every Windows h
 rem
 rem   check.cmd            everything that SHA256SUMS lists must be here and undamaged
 rem   check.cmd --subset   what is not here is on other disks
+rem   --lang en, --lang zh   in English or in Chinese; Chinese is said by check.ps1, which is started for it
 rem
 rem Exit codes: 0 good, 2 cannot check, 4 damaged or incomplete.
 rem It proves that the files are those that SHA256SUMS lists. Who made them, only the signatures of the catalog prove.
@@ -12,7 +13,27 @@ set "NoDefaultCurrentDirectoryInExePath=1"
 set "PATH=%SystemRoot%\System32"
 cd /d "%~dp0"
 set "subset=no"
-if "%~1"=="--subset" set "subset=yes"
+set "lang="
+:option
+if "%~1"=="--subset" (
+  set "subset=yes"
+  shift
+  goto option
+)
+if "%~1"=="--lang" (
+  set "lang=%~2"
+  shift
+  shift
+  goto option
+)
+rem The language of this machine, if it has PowerShell to say it.
+if not defined lang for /f "tokens=3" %%L in ('reg query "HKCU\Control Panel\International" /v LocaleName 2^>nul') do set "lang=%%L"
+if not defined lang set "lang=en"
+set "shell=%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe"
+if "%lang:~0,2%"=="zh" if exist "%shell%" if exist check.ps1 (
+  if "%subset%"=="yes" ("%shell%" -NoProfile -ExecutionPolicy Bypass -File check.ps1 -Lang zh -Subset) else ("%shell%" -NoProfile -ExecutionPolicy Bypass -File check.ps1 -Lang zh)
+  goto said
+)
 if not exist SHA256SUMS (
   echo SHA256SUMS is not here: there is nothing to check against. Copy it again from the original.
   call :hold
@@ -69,6 +90,11 @@ if %good%==0 (
 echo GOOD: everything that is on this disk is undamaged, %good% files.
 call :hold
 exit /b 0
+
+:said
+set "code=%errorlevel%"
+call :hold
+exit /b %code%
 
 :count
 set "name=%~1"
