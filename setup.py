@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import runpy
 import tarfile
 from pathlib import Path
 
@@ -41,20 +42,10 @@ def again(packed: bytes, moment: int) -> bytes:
 
 
 def data_files() -> list[tuple[str, list[str]]]:
-    """Man pages and completion (made by scripts/make-manual), documents, samples, and the site if share/site is there."""
-    places = {
-        "share/man": "share/man",
-        "share/bash-completion": "share/bash-completion",
-        "share/zsh": "share/zsh",
-        "share/fish": "share/fish",
-    }
-    places |= {name: f"share/doc/airgap/{name}" for name in ("docs", "samples", "manifests")} | {
-        "share/site": "share/doc/airgap/site"
-    }
-    found = {"share/doc/airgap": ["README.md", "CHANGELOG.md", "LICENSE"]}
-    for source, place in places.items():
-        for path in sorted(path for path in Path(source).rglob("*") if path.is_file()):
-            found.setdefault(f"{place}/{path.parent.relative_to(source)}".removesuffix("/."), []).append(str(path))
+    """What is installed below share/, by directory."""
+    found: dict[str, list[str]] = {}
+    for name, path in runpy.run_path("airgap/toolkit/shared.py")["of_checkout"](Path()).items():
+        found.setdefault(str(Path(name).parent), []).append(str(path))
     return list(found.items())
 
 

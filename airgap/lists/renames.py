@@ -8,14 +8,11 @@ strip-host                               - strip-host
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
-from typing import Any
-
-import re2  # type: ignore[import-untyped] # it comes without types
 
 from airgap.errors import UsageError
+from airgap.lists.expressions import compiled, engine
 from airgap.lists.mistakes import Mistakes, Spot
 from airgap.lists.tags import MAX_PATTERN, Pattern
 from airgap.lists.yamltree import ListReader, compose, spot_of
@@ -50,8 +47,8 @@ class Substitution:
             raise UsageError("the replacement is too long", expected=f"at most {MAX_PATTERN} characters")
         made = cls(pattern, template)
         try:
-            re2.compile(rf"(?:{pattern})?(?s:.*)", _OPTIONS).fullmatch("").expand(template)
-        except (IndexError, KeyError, ValueError, re2.error) as error:
+            compiled(rf"(?:{pattern})?(?s:.*)").fullmatch("").expand(template)
+        except (IndexError, KeyError, ValueError, engine().error) as error:
             reason = printable(str(error), 100)
             raise UsageError("the replacement does not fit its expression", expected="\\1 to \\9 or \\g<name> of a group in it",
                              got=f"{printable(template, 100)}: {reason}") from None  # fmt: skip
@@ -59,17 +56,8 @@ class Substitution:
 
     def apply(self, name: str) -> str | None:
         """What a name becomes; None when it does not match."""
-        match = _compiled(self.pattern).fullmatch(name)
+        match = compiled(self.pattern).fullmatch(name)
         return None if match is None else str(match.expand(self.template))
-
-
-_OPTIONS = re2.Options()
-_OPTIONS.log_errors = False
-
-
-@functools.lru_cache(maxsize=1024)
-def _compiled(text: str) -> Any:
-    return re2.compile(text, _OPTIONS)
 
 
 def read_rules(raw: bytes, name: str) -> list[tuple[str, str]]:

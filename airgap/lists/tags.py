@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import re2  # type: ignore[import-untyped] # it comes without types
-
 from airgap.errors import UsageError
+from airgap.lists.expressions import compiled, engine
 from airgap.lists.semver import Range, Version
 from airgap.text import printable
 
@@ -21,8 +19,6 @@ MAX_CHOSEN = 100_000
 #: Tags that stand for a digest hold what hangs off an image (cosign, referrers fallback): they travel with their image only.
 _DIGEST_TAG = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64,128})(?:\..*)?", re.ASCII)
 _DIGITS = re.compile(r"(\d+)", re.ASCII)
-_OPTIONS = re2.Options()
-_OPTIONS.log_errors = False
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,8 @@ class Pattern:
         try:
             if len(text) > MAX_PATTERN:
                 raise UsageError("the regular expression is too long", expected=expected, got=printable(text, 100))
-            _compiled(text)
-        except re2.error as error:
+            compiled(text)
+        except engine().error as error:
             reason = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
             raise UsageError("not a valid regular expression", expected=expected, got=printable(reason, 200)) from None
         except UnicodeEncodeError:
@@ -52,12 +48,7 @@ class Pattern:
 
     def found_in(self, tag: str) -> bool:
         """Whether it matches anywhere in the tag; ``^`` and ``$`` bind it to the ends."""
-        return _compiled(self.text).search(tag) is not None
-
-
-@functools.lru_cache(maxsize=1024)
-def _compiled(text: str) -> Any:
-    return re2.compile(text, _OPTIONS)
+        return compiled(self.text).search(tag) is not None
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _write_rest(work: Path, machines: Sequence[Machine], lacking: Sequence[str],
     folder = resources.files("airgap.toolkit") / "kit"
     fsio.write_durable(work / INSTALLER, (folder / INSTALLER).read_bytes(), 0o755)
     text = (folder / README).read_text("utf-8")
-    listed = "".join(f"  {machine.title} (glibc 2.{machine.glibc} or newer)\n" for machine in machines)
+    listed = "".join(f"  {machine.title} ({machine.floor} or newer)\n" for machine in machines)
     listed += "".join(f"There is no {one}: {_without(one)}; everything else works.\n" for one in lacking)
     text = text.replace("@VERSION@", __version__).replace("@MACHINES@", listed.rstrip("\n"))
     fsio.write_durable(work / README, text.replace("\n", "\r\n").encode())

@@ -22,8 +22,11 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le", "s390x
 #: Names of glibc floors before PEP 600.
 _LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _FIRST_GLIBC = 5
+#: musl 1.1 is the oldest for which there are wheels (PEP 656).
+_FIRST_MUSL = 1
 _PYTHON = re.compile(r"3\.([0-9]{1,2})", re.ASCII)
 _GLIBC = re.compile(r"2\.([0-9]{1,2})", re.ASCII)
+_MUSL = re.compile(r"1\.([0-9]{1,2})", re.ASCII)
 _OLDEST_PYTHON = 11
 _WHEEL = re.compile(r"([A-Za-z0-9_.]+)-([A-Za-z0-9_.!+]+)(?:-\d[A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl")
 _BY_VERSION = re.compile(r"([^;]+);\s*python_version\s*(<=|>=|<|>|==|!=)\s*[\"']3\.([0-9]{1,2})[\"']\s*", re.ASCII)
@@ -32,6 +35,7 @@ _MAX_WHEEL = 1024 * 1024 * 1024
 OPTIONAL = {
     "zfec": "parity cannot be computed or used there",
     "rfc3161-client": "Sigstore bundles that need a timestamp are refused there",
+    "google-re2": "lists with regular expressions cannot be read there",
 }
 _TAIL = 6  # lines of pip's that are shown
 
@@ -43,16 +47,18 @@ class Machine:
     Attributes:
         platform: as images name it.
         python: the minor version of CPython 3.
-        glibc: the minor version of glibc 2 at least.
+        libc: the minor version of glibc 2 or musl 1 at least.
+        musl: which of the two it is.
     """
 
     platform: Platform
     python: int
-    glibc: int
+    libc: int
+    musl: bool = False
 
     @classmethod
-    def parse(cls, platform: str, python: str, glibc: str) -> Machine:
-        """From what a person writes: ``linux/arm64``, ``3.12``, ``2.28``. Raises ``UsageError``."""
+    def parse(cls, platform: str, python: str, glibc: str, musl: str = "") -> Machine:
+        """From what a person writes: ``linux/arm64``, ``3.12``, ``2.28``, and for musl in its place ``1.2``. Raises ``UsageError``."""
         found, version, floor = Platform.parse(platform), _PYTHON.fullmatch(python), _GLIBC.fullmatch(glibc)
         if found.os != "linux" or found.architecture not in _MACHINES:
             expected = f"linux and one of {', '.join(_MACHINES)}"
@@ -63,23 +69,33 @@ class Machine:
             )
         if floor is None or int(floor[1]) < _FIRST_GLIBC:
             raise UsageError("not a valid glibc version", where="--glibc", expected="such as 2.28", got=printable(glibc))
-        return cls(found, int(version[1]), int(floor[1]))
+        if musl:
+            floor = _MUSL.fullmatch(musl)
+            if floor is None or int(floor[1]) < _FIRST_MUSL:
+                raise UsageError("not a valid musl version", where="--musl", expected="such as 1.2", got=printable(musl))
+        return cls(found, int(version[1]), int(floor[1]), bool(musl))
 
     @property
     def name(self) -> str:
-        """As the install script asks for it: ``3.11-x86_64``."""
-        return f"3.{self.python}-{_MACHINES[self.platform.architecture]}"
+        """As the install script asks for it: ``3.11-x86_64``, ``3.12-aarch64-musl``."""
+        return f"3.{self.python}-{_MACHINES[self.platform.architecture]}{'-musl' if self.musl else ''}"
 
     @property
     def title(self) -> str:
         """For people."""
-        return f"{self.platform}, Python 3.{self.python}"
+        return f"{self.platform}, Python 3.{self.python}{', musl' if self.musl else ''}"
+
+    @property
+    def floor(self) -> str:
+        """The oldest C library, for people."""
+        return f"musl 1.{self.libc}" if self.musl else f"glibc 2.{self.libc}"
 
     def options(self) -> list[str]:
         """What tells pip about it."""
         machine = _MACHINES[self.platform.architecture]
-        floors = range(self.glibc, _FIRST_GLIBC - 1, -1)
-        tags = [f"manylinux_2_{minor}" for minor in floors] + [_LEGACY[minor] for minor in floors if minor in _LEGACY]
+        floors = range(self.libc, (_FIRST_MUSL if self.musl else _FIRST_GLIBC) - 1, -1)
+        tags = [f"musllinux_1_{minor}" if self.musl else f"manylinux_2_{minor}" for minor in floors]
+        tags += [] if self.musl else [_LEGACY[minor] for minor in floors if minor in _LEGACY]
         abis = [f"cp3{self.python}", "abi3", "none"]
         told = ["--python-version", f"3.{self.python}", "--implementation", "cp"]
         told += [word for abi in abis for word in ("--abi", abi)]

@@ -21,11 +21,10 @@ import airgap
 from airgap import fsio
 from airgap.errors import UsageError
 from airgap.text import printable
+from airgap.toolkit.shared import DISTRIBUTION, shared_files
 
 #: The package that is imported, and the command.
 NAME = "airgap"
-#: What pip calls it. ``airgap`` is somebody else's program there.
-DISTRIBUTION = "airgap-bundles"
 _FILE_NAME = DISTRIBUTION.replace("-", "_")
 _TAG = "py3-none-any"
 _MAX_FILE = 64 * 1024 * 1024
@@ -70,13 +69,16 @@ def running_package() -> Package:
 
 
 def own_wheel(directory: Path, package: Package) -> Path:
-    """Write the wheel into a directory; its path. The same files always give the same bytes."""
+    """Write the wheel, with man pages and documents, into a directory; its path. The same files always give the same bytes."""
     root = package_directory()
     files = {
         f"{NAME}/{path.relative_to(root).as_posix()}": fsio.read_input(path, _MAX_FILE, "package file")
         for path in sorted(root.rglob("*"))
         if path.is_file() and path.suffix not in _LEFT_OUT and "__pycache__" not in path.parts
     }
+    shared = f"{_FILE_NAME}-{airgap.__version__}.data/data"
+    for name, source in sorted(shared_files(root).items()):
+        files[f"{shared}/{name}"] = fsio.read_input(source, _MAX_FILE, "package file")
     path = directory / f"{_FILE_NAME}-{airgap.__version__}-{_TAG}.whl"
     fsio.write_durable(path, pack(_FILE_NAME, airgap.__version__, files, package.metadata, [_TAG]))
     return path

@@ -287,6 +287,46 @@ def test_a_toolkit_for_other_machines_says_so(kit, tmp_path):
     assert "one of 3.99-riscv64" in done.stderr
 
 
+def test_man_pages_documents_and_samples_come_along(kit, installed, tmp_path):
+    assert (installed / "share/man/man1/airgap-import.1").is_file()
+    assert (installed / "share/bash-completion/completions/airgap").is_file()
+    done = subprocess.run(
+        [installed / "bin/airgap", "docs"], capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=True
+    )
+    documents = Path(done.stdout.strip())
+    assert documents.is_relative_to(installed)
+    assert (documents / "docs/tutorials/site.md").is_file()
+    assert (documents / "samples/layout/oci-layout").is_file()
+
+
+def test_a_toolkit_for_machines_with_musl_takes_their_wheels_and_is_not_installed_here(kit, tmp_path):
+    house = tmp_path / "house"
+    house.mkdir()
+    for wheel in kit.house.iterdir():
+        *name, tags = wheel.stem.split("-")
+        if "manylinux" in tags:
+            tags = "musllinux_1_2_x86_64"
+        if not wheel.name.startswith("google_re2"):
+            shutil.copyfile(wheel, house / f"{'-'.join([*name, tags])}.whl")
+    environment = kit.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(house))
+    done = toolkit(tmp_path / "kit", environment, "--musl", "1.2", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["machines"] == [f"{THIS}-x86_64-musl"]
+    assert facts["lacking"] == [f"google-re2 on linux/amd64, Python {THIS}, musl"]
+    refused = kit.install(tmp_path / "kit", tmp_path / "venv")
+    assert refused.returncode == 2
+    assert f"one of {THIS}-x86_64-musl" in refused.stderr
+
+
+def test_without_re2_only_regular_expressions_are_refused(kit, tmp_path):
+    code = "import sys; sys.modules['re2'] = None\nfrom airgap.lists.tags import Pattern; Pattern.parse('^1')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=False
+    )
+    assert "UsageError: this airgap cannot evaluate regular expressions" in done.stderr
+
+
 def test_the_script_changes_nothing_that_is_not_its_own(kit, tmp_path):
     target = tmp_path / "documents"
     target.mkdir()
@@ -312,6 +352,7 @@ def test_an_index_that_cannot_be_reached_is_a_network_error_and_leaves_nothing(k
         (("--python", "2.7"), "unsupported Python version"),
         (("--python", "3.9"), "unsupported Python version"),
         (("--glibc", "musl"), "not a valid glibc version"),
+        (("--musl", "2.28"), "not a valid musl version"),
     ],
 )
 def test_mistakes_have_messages(kit, tmp_path, options, says):

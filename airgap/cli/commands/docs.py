@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-import airgap
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Said
 from airgap.errors import UsageError
 from airgap.fsio.reading import disk_errors
-
-_DISTRIBUTION = "airgap-bundles"
-_INSTALLED = "share/doc/airgap/README.md"
-#: What a copy contains, where it is there.
-_PARTS = ("README.md", "CHANGELOG.md", "LICENSE", "docs", "samples", "manifests", "site")
+from airgap.toolkit.shared import DOCUMENTS, shared_files
+from airgap.toolkit.wheel import package_directory
 
 
 @grouped
@@ -36,42 +31,28 @@ def docs_command(
 
     Example: airgap docs --out airgap-docs
     """
-    documents = _documents()
+    files = {
+        name.removeprefix(f"{DOCUMENTS}/"): path for name, path in shared_files(package_directory()).items() if DOCUMENTS in name
+    }
+    if "README.md" not in files:
+        hint = "install the wheel with pip, or copy them on another machine: airgap docs --out DIR"
+        raise UsageError("this airgap was installed without its documents", hint=hint)
+    documents = files["README.md"].parent
     if out is not None:
-        _copy(documents, out)
+        _copy(files, out)
         documents = out
-    page = documents / "site/index.html"
+    page = out / "site/index.html" if out is not None else files.get("site/index.html", Path())
     facts = {"documents": str(documents), "page": str(page) if page.is_file() else None}
     said.console().result(facts, [str(documents)])
 
 
-def _documents() -> Path:
-    """The directory with README.md, docs/ and samples/: of the installed package, or of the checkout."""
-    checkout = Path(airgap.__file__).resolve().parent.parent
-    if (checkout / "pyproject.toml").is_file() and (checkout / "docs").is_dir():
-        return checkout
-    try:
-        files = importlib.metadata.files(_DISTRIBUTION) or ()
-    except importlib.metadata.PackageNotFoundError:
-        files = ()
-    for file in files:
-        if file.as_posix().endswith(_INSTALLED):
-            return Path(str(file.locate())).resolve().parent
-    hint = "install the wheel with pip, or read them on another machine: airgap docs --out DIR"
-    raise UsageError("this airgap was installed without its documents", hint=hint)
-
-
-def _copy(documents: Path, out: Path) -> None:
+def _copy(files: Mapping[str, Path], out: Path) -> None:
     if out.exists():
         raise UsageError("the directory is there already", where=str(out), expected="a new one")
-    with disk_errors("write the documents", out), _undone(out):
-        out.mkdir(parents=True)
-        for name in _PARTS:
-            source = documents / name
-            if source.is_dir():
-                shutil.copytree(source, out / name)
-            elif source.is_file():
-                shutil.copyfile(source, out / name)
+    with disk_errors("cannot write the documents", out), _undone(out):
+        for name, source in files.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, out / name)
 
 
 @contextlib.contextmanager

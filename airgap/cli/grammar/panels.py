@@ -7,7 +7,7 @@ _PANELS = {
     "What": "stream platform without attach resend lock update allow-lost-signatures strict include-possible ignore apply keep "
     "values allow-left-out "
     "unlisted remove-new partial repair dry-run yes replace names scan source repository trust-manifests deep held-at "
-    "subset custody carry-root generations limit show list format mode exact site type check-only python glibc all user "
+    "subset custody carry-root generations limit show list format mode exact site type check-only python glibc musl all user "
     "password-stdin bundle any media rate namespace for",
     "Where to": "out bundles to plan request result results in-place map replace-names digest-tags lookaside scratch force ca",
     "The bundle": "again serial volume-size parity created expires encrypt-to restart",

@@ -49,7 +49,7 @@ trap 'exit 130' HUP INT TERM
 
 # Isolated, so that no module lying here is imported. What is run or read later is copied to a place of its own as it is checked.
 "$python" -I - "$here" "$work" <<'END' || exit
-import hashlib, os, platform, re, stat, sys
+import hashlib, os, platform, re, stat, sys, sysconfig
 
 here, work = sys.argv[1:]
 
@@ -98,7 +98,9 @@ for root, folders, files in os.walk(here):
 if others:
     damaged("this directory has a file that SHA256SUMS does not name", "got: %s" % ", ".join(map(ascii, sorted(others)[:10])))
 
-needed = "requirements-%d.%d-%s.txt" % (sys.version_info[0], sys.version_info[1], platform.machine())
+# what Python was built for tells which C library it has: x86_64-linux-gnu, x86_64-linux-musl
+musl = "-musl" if "musl" in "%s %s" % (sysconfig.get_config_var("HOST_GNU_TYPE"), sysconfig.get_config_var("SOABI")) else ""
+needed = "requirements-%d.%d-%s%s.txt" % (sys.version_info[0], sys.version_info[1], platform.machine(), musl)
 pip = min([name for name in sums if re.match(r"wheels/pip-[^/]*\.whl\Z", name)] or [""])
 copies = {needed: "requirements.txt", pip: "pip.whl"}
 for name in sorted(sums):

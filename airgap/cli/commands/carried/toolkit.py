@@ -33,6 +33,12 @@ def toolkit_command(
         typer.Option("--python", metavar="VERSION", help="Their Python version; may be repeated.", show_default="the running one"),
     ] = None,
     glibc: Annotated[str, typer.Option("--glibc", metavar="VERSION", help="The oldest C library to support.")] = "2.28",
+    musl: Annotated[
+        str,
+        typer.Option(
+            "--musl", metavar="VERSION", help="For machines with this musl or newer (Alpine) in place of glibc.", show_default=False
+        ),
+    ] = "",
     check_only: Annotated[
         bool, typer.Option("--check-only", help="Write only airgap-check.pyz, which checks media; any directory will do.")
     ] = False,
@@ -54,7 +60,7 @@ def toolkit_command(
         console.result({"checker": str(path)}, [line], "toolkit-checker")
         return
     machines = [
-        Machine.parse(one, version, glibc)
+        Machine.parse(one, version, glibc, musl)
         for one in dict.fromkeys(platform or [_this_platform()])
         for version in dict.fromkeys(python or [f"{sys.version_info.major}.{sys.version_info.minor}"])
     ]
