@@ -58,7 +58,7 @@ class Machine:
 
     @classmethod
     def parse(cls, platform: str, python: str, glibc: str, musl: str = "") -> Machine:
-        """From what a person writes: ``linux/arm64``, ``3.12``, ``2.28``, and for musl in its place ``1.2``. Raises ``UsageError``."""
+        """From what a person writes: ``linux/arm64``, ``3.12``, ``2.28``, for musl also ``1.2``. Raises ``UsageError``."""
         found, version, floor = Platform.parse(platform), _PYTHON.fullmatch(python), _GLIBC.fullmatch(glibc)
         if found.os != "linux" or found.architecture not in _MACHINES:
             expected = f"linux and one of {', '.join(_MACHINES)}"
@@ -154,6 +154,9 @@ def _is_lost(requirement: str, complaints: str) -> bool:
 
 def _pip(wanted: Sequence[str], machine: Machine, directory: Path) -> tuple[bool, str]:
     """Whether pip got all of it, and what it complained about."""
+    if getattr(sys, "frozen", False):  # a build with its interpreter inside: sys.executable is airgap itself
+        hint = "make the toolkit with an airgap that pip or pipx installed"
+        raise UsageError("this airgap has no pip", where=printable(sys.executable), expected="Python with pip", hint=hint)
     command = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet"]
     command += ["--only-binary", ":all:", "--dest", str(directory), *machine.options(), *wanted]
     done = programs.run(command, output=False)

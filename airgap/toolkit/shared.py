@@ -40,6 +40,8 @@ def shared_files(package: Path) -> dict[str, Path]:
     root = package.parent
     if (root / "pyproject.toml").is_file() and (root / "docs").is_dir():
         return of_checkout(root)
+    if (root / DOCUMENTS).is_dir():  # a build with the interpreter inside
+        return {path.relative_to(root).as_posix(): path for path in sorted((root / "share").rglob("*")) if path.is_file()}
     try:
         files = importlib.metadata.files(DISTRIBUTION) or ()
     except importlib.metadata.PackageNotFoundError:

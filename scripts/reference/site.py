@@ -19,7 +19,7 @@ _FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ +(.+?) *#*$", re.MULTILINE)
 _SHIM = re.compile(r'<script src="https://unpkg.com/iframe-worker/shim"[^>]*></script>')
 #: Documents beside docs/, and what they are called in the site.
-_BESIDE = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security-reports.md"}
+_BESIDE = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
 
 
 def write_pages(root: Path, into: Path) -> list[str]:
@@ -35,7 +35,8 @@ def write_pages(root: Path, into: Path) -> list[str]:
     shutil.rmtree(into, ignore_errors=True)
     shutil.copytree(root / "docs", into)
     for name, beside in _BESIDE.items():
-        shutil.copy(root / name, into / beside)
+        if not (into / beside).exists():  # SECURITY.md only points into docs/
+            shutil.copy(root / name, into / beside)
     for name in ("samples", "manifests"):
         shutil.copytree(root / name, into / name)
     for name, text in pages(root):
