@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import airgap
-from airgap.toolkit.wheel import DISTRIBUTION
+from airgap.toolkit.shared import DISTRIBUTION
 from tests.support import images
 
 ROOT = Path(__file__).parents[2]
