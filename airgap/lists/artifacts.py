@@ -12,8 +12,8 @@ charts:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import PurePath
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePath
 
 from airgap.errors import UsageError
 from airgap.lists.entry import Entry, Wish
@@ -28,10 +28,18 @@ from airgap.yamlnodes.nodes import Fields, Node
 HOST = "airgap.local"
 _CHART = re.compile(r"(.+)-(v?[0-9]+\.[0-9]+\.[0-9]+(?:[-+].*)?)\.tgz", re.ASCII)
 _LATEST = "latest"
+_DISCOVER = "discover"
 
 
-def wished_artifacts(node: Node, kind: str, reader: ListReader) -> Iterator[Wish]:
-    """The entries of ``files:`` (kind ``file``) or ``charts:`` (kind ``chart``); what is wrong goes into the mistakes."""
+def wished_artifacts(node: Node, kind: str, reader: ListReader, image: Callable[[Reference, str], Entry]) -> Iterator[Wish]:
+    """The entries of ``files:`` or ``charts:``; what is wrong goes into the mistakes.
+
+    Args:
+        node: the list.
+        kind: ``file`` or ``chart``.
+        reader: reads it.
+        image: the entry for an image that a chart names, and where it was asked for, with the list's choices for all images.
+    """
     for item in reader.items(node, f"{kind}s"):
         if kind == "chart" and not isinstance(item, Fields):
             text = reader.text(item, "a chart") or ""
@@ -44,20 +52,50 @@ def wished_artifacts(node: Node, kind: str, reader: ListReader) -> Iterator[Wish
         fields = {"path": item}
         if isinstance(item, Fields):
             chart = kind == "chart"
-            fields = reader.fields(item, f"a {kind}", ("path", "name", "version", *(("repo", "keyring") if chart else ())))
+            fields = reader.fields(
+                item, f"a {kind}", ("path", "name", "version", *(("repo", "keyring", "images", "values") if chart else ()))
+            )
             if "repo" in fields:
-                yield from _in_repository(item, fields, reader)
+                yield from _with_images(item, fields, list(_in_repository(item, fields, reader)), reader, image)
                 continue
         path = reader.text(fields["path"], "a path") if "path" in fields else None
         if path is None:
             if "path" not in fields:
                 reader.wrong(item, f"a {kind} has no path", "path: and a file", got=", ".join(fields) or "nothing")
             continue
-        yield from _entry(item, kind, path, fields, reader)
+        yield from _with_images(item, fields, list(_entry(item, kind, path, fields, reader)), reader, image)
+
+
+def _with_images(
+    item: Node, fields: dict[str, Node], charts: Sequence[Wish], reader: ListReader, image: Callable[[Reference, str], Entry]
+) -> Iterator[Wish]:
+    """A chart, and with ``images: discover`` the images that it names."""
+    yield from charts
+    if "images" not in fields:
+        if "values" in fields:
+            reader.wrong(fields["values"], "values: has nothing to be for", "images: discover beside it", got="no images:")
+        return
+    if reader.text(fields["images"], "images") != _DISCOVER:
+        reader.wrong(fields["images"], "not a valid value of images:", _DISCOVER)
+        return
+    nodes = reader.items(fields["values"], "values", few=True) if "values" in fields else []
+    values = [Path(text) for text in (reader.text(node, "a file of values") for node in nodes) if text]
+    for chart in charts:
+        if not isinstance(chart, Entry) or not chart.source:
+            hint = "pull it (helm pull) and list the file: {path: FILE, images: discover}"
+            reader.wrong(item, "images: discover is for charts on disk and on web servers", "path: or repo: https://", hint=hint)
+            return
+        try:
+            found = reader.chart_images(Place.parse(chart.source), values)
+        except UsageError as error:
+            reader.mistakes.add_error(spot_of(item), error)
+            return
+        yield from (image(reference, reader.origin(item)) for reference in found)
 
 
 def _in_repository(item: Node, fields: dict[str, Node], reader: ListReader) -> Iterator[Wish]:
-    said = {name: reader.text(node, name, numbers=name == "version") or "" for name, node in fields.items()}
+    named = ((name, fields[name]) for name in ("repo", "name", "version", "keyring") if name in fields)
+    said = {name: reader.text(node, name, numbers=name == "version") or "" for name, node in named}
     repo, name = said["repo"].rstrip("/"), said.get("name", "")
     if "path" in fields or not name or not repo.startswith((OCI, *WEB)):
         expected = "repo: https://HOST/PATH or oci://HOST/PATH, name: and version:"

@@ -12,7 +12,7 @@ from airgap.lists.entry import Entry, Wishes, merge_wishes
 from airgap.lists.kinds import charts, gitlabci, hauler, imgpkg, ocmirror, regsync, zarf
 from airgap.lists.kinds.skopeosync import is_skopeo_sync, parse_skopeo_sync
 from airgap.lists.mistakes import Mistakes, Spot
-from airgap.lists.placed import Places, by_name, placed_images
+from airgap.lists.placed import ChartImages, Places, by_name, images_unknown, placed_images
 from airgap.lists.values import MAX_ENTRIES, too_many, wished_reference
 from airgap.lists.yamllist import parse_yaml_list
 from airgap.lists.yamltree import ListReader, compose, peek
@@ -53,6 +53,7 @@ def parse_list(
     *,
     values: Mapping[str, str] | None = None,
     allows_left_out: bool = False,
+    chart_images: ChartImages = images_unknown,
 ) -> Wishes:
     """Read an image list of any kind that docs/lists.md names.
 
@@ -62,6 +63,7 @@ def parse_list(
         places: tells which images a place means that is not a registry.
         expand: what a short name is an alias of (containers-registries.conf(5), "aliases").
         values: what templates in the lists of other tools stand for.
+        chart_images: tells which images a chart names.
         allows_left_out: leave out what such a list asks for and airgap does not carry, and say so (``Wishes.left_out``).
 
     Raises:
@@ -72,7 +74,14 @@ def parse_list(
         raise UsageError("the image list is too large", where=mistakes.name, expected=f"at most {MAX_INPUT} bytes")
     text = _decode(data, mistakes)
     if _looks_like_yaml(text):
-        reader = ListReader(mistakes, places=places, expand=expand, values=values or {}, allows_left_out=allows_left_out)
+        reader = ListReader(
+            mistakes,
+            places=places,
+            expand=expand,
+            values=values or {},
+            allows_left_out=allows_left_out,
+            chart_images=chart_images,
+        )
         wishes = _parse_yaml(text, reader)
         wishes = replace(wishes, notices=(*wishes.notices, *reader.notices), left_out=tuple(reader.left_out))
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from airgap.errors import UsageError
 from airgap.lists.mistakes import Mistakes, Spot
@@ -16,6 +17,9 @@ from airgap.oci.reference import Reference
 #: Which images a place means: each by the reference it will be known by, and with its name in the place. Raises ``UsageError``.
 Places = Callable[[Place, Reference | None], Sequence[tuple[Reference, Place]]]
 
+#: The images that the chart in a place names, rendered with files of values. Raises ``UsageError``.
+ChartImages = Callable[[Place, Sequence[Path]], Sequence[Reference]]
+
 _AS = re.compile(r"\s+as\s+(\S+)$", re.IGNORECASE)
 
 
@@ -24,6 +28,11 @@ def by_name(place: Place, reference: Reference | None) -> Sequence[tuple[Referen
     if reference is None:
         raise UsageError("an image without a name", got=str(place), expected=f"{place} as registry.example/app:1.0")
     return [(reference, place)]
+
+
+def images_unknown(place: Place, values: Sequence[Path]) -> Sequence[Reference]:  # noqa: ARG001
+    """A ``ChartImages`` that looks nowhere."""
+    raise UsageError("the images of a chart are not looked for here", got=str(place))
 
 
 def placed_images(text: str, places: Places, spot: Spot, mistakes: Mistakes) -> list[tuple[Reference, str]]:

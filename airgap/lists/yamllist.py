@@ -28,7 +28,7 @@ from airgap.lists.values import read_images, read_platform, read_repository, wis
 from airgap.lists.yamltree import ListReader, spot_of
 from airgap.oci.descriptor import Platform
 from airgap.oci.image import LOOKASIDE, REFERRER, REFERRERS_TAG, TAG_KINDS
-from airgap.oci.reference import Repository
+from airgap.oci.reference import Reference, Repository
 from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 #: The kinds of attachments a list can ask for; the tag that lists referrers belongs to the referrers.
@@ -48,6 +48,10 @@ class _Choices:
     attachments: frozenset[str] | None = None
     attachment_repositories: tuple[Repository, ...] = ()
 
+    def entry(self, reference: Reference, origin: str, source: str = "") -> Entry:
+        """The entry for an image for which nothing else was said."""
+        return Entry(reference, self.platforms, origin, self.attachments, self.attachment_repositories, source)
+
 
 def parse_yaml_list(root: Node, reader: ListReader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes."""
@@ -60,7 +64,7 @@ def parse_yaml_list(root: Node, reader: ListReader) -> Wishes:
     images = reader.items(fields["images"], "images") if "images" in fields else []
     wanted = [wish for node in images for wish in _wishes(node, defaults, reader)]
     for name in ("files", "charts"):
-        wanted += wished_artifacts(fields[name], name.removesuffix("s"), reader) if name in fields else ()
+        wanted += wished_artifacts(fields[name], name.removesuffix("s"), reader, defaults.entry) if name in fields else ()
     return Wishes(tuple(wanted))
 
 
@@ -94,8 +98,7 @@ def _wishes(node: Node, defaults: _Choices, reader: ListReader) -> Iterator[Wish
 
 def _entry(name: Node, choices: _Choices, reader: ListReader) -> Iterator[Entry]:
     for reference, source in read_images(reader, name, choices.registry):
-        origin = reader.origin(name)
-        yield Entry(reference, choices.platforms, origin, choices.attachments, choices.attachment_repositories, source)
+        yield choices.entry(reference, reader.origin(name), source)
 
 
 def _tagged(name: Node, tags: Node, choices: _Choices, reader: ListReader) -> Iterator[Entry]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from airgap.errors import UsageError
 from airgap.lists.mistakes import Mistakes, Spot
-from airgap.lists.placed import Places, by_name
+from airgap.lists.placed import ChartImages, Places, by_name, images_unknown
 from airgap.text import printable
 from airgap.yamlnodes import nodes
 from airgap.yamlnodes.nodes import Bounds, Fields, Items, Node, is_null
@@ -59,6 +59,7 @@ class ListReader(NodeReader):
         expand: what a short name is an alias of.
         values: what templates in lists of other tools stand for, by name.
         allows_left_out: what such a list asks for and airgap does not carry is left out and told; else it is a mistake.
+        chart_images: tells which images a chart names.
 
     Attributes:
         notices: what is done in another way, a line each.
@@ -74,10 +75,12 @@ class ListReader(NodeReader):
         expand: Callable[[str], str] = str,
         values: Mapping[str, str] = _NO_VALUES,
         allows_left_out: bool = False,
+        chart_images: ChartImages = images_unknown,
     ) -> None:
         super().__init__(self._add, shows_values=shows_values)
         self.mistakes = mistakes
         self.places = places
+        self.chart_images = chart_images
         self.expand = expand
         self.values = values
         self.notices: list[str] = []

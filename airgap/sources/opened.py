@@ -7,20 +7,27 @@ A :class:`OpenPlaces` serves one command: it opens each place once, tells which 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from airgap import fsio
 from airgap.archives import MadeArtifact, PlacedImage, PlacedSource
+from airgap.archives.made import CHART_LAYER
 from airgap.archives.placed import Signatures
 from airgap.errors import Damaged, UsageError
+from airgap.limits import MAX_CHART
 from airgap.lists import Entry, Selection, Wish
 from airgap.oci.digest import Digest
 from airgap.oci.places import Place
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Source
+from airgap.oci.verify import read_all
 from airgap.planning.lock import Lock
 from airgap.sources.chartaddress import ChartAddress
+from airgap.sources.chartimages import chart_images
 from airgap.sources.chartrepo import ChartRepositories, RemoteChart
 from airgap.sources.places import MadePlace, OpenPlace, PlaceOptions, open_place
 from airgap.text import listing, printable
@@ -73,6 +80,17 @@ class OpenPlaces:
         if not found:
             raise _nameless(place)
         return [(Reference.parse(name), place.called(name)) for name in found]
+
+    def chart_images(self, place: Place, values: Sequence[Path]) -> list[Reference]:
+        """The images that the chart in a place names, as ``chart_images`` of ``chartimages``. Raises as that."""
+        found = self._open(place).pick("")
+        config, where = found.root.config, printable(str(place))
+        layer = next((one for one in found.root.layers if one.media_type == CHART_LAYER), None)
+        if config is None or layer is None:
+            raise UsageError("not a chart", where=where)
+        read = [read_all(found.source.open(found.repository, one), MAX_CHART, where) for one in (layer, config)]
+        with fsio.TemporaryDirectory((self._options.scratch or Path(tempfile.gettempdir())) / "charts") as scratch:
+            return chart_images(read[0], read[1], values, where, scratch, self._options.say)
 
     def image(self, place: Place) -> tuple[Reference, PlacedImage]:
         """The one image that a place means, and its own reference. Raises as :meth:`images`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from airgap.layout import LayoutStore
+from airgap.oci.reference import Reference
+from airgap.registry import RegistryStore
+from tests.support import images
 from tests.support.chartyard import WebFolder, helm, web_folder
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.site import Site
@@ -82,6 +87,43 @@ def test_helm_installs_from_the_sites_registry_what_its_publisher_signed(publish
         site.run("get", what, "-o", tmp_path / "got", state="site-state")
         said = publisher.helm("verify", "--keyring", publisher.keyring, tmp_path / "got" / packed.name)
         assert "Chart Hash Verified" in said
+
+
+def test_a_platform_of_a_chart_its_image_and_two_files_is_installed_from_the_registry_alone(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    site = Site.make(tmp_path / "machine")
+    built = images.image([images.layer("web")])
+    with DockerRegistry(tmp_path / "vendor") as vendor, DockerRegistry(tmp_path / "registry") as registry:
+        image = f"{vendor.address}/shop/web:1"
+        with contextlib.closing(LayoutStore(tmp_path / "layout")) as layout:
+            images.publish(layout, "registry.example/shop/web:1", built)
+            layout.commit()
+            images.push_layout_to_registry(layout, vendor.address)
+        packed = publisher.publish("1.4.0", f"image: {image}\n")
+        (tmp_path / "install.sh").write_text("#!/bin/sh\necho installed\n")
+        (tmp_path / "tool.bin").write_bytes(bytes(range(256)) * 40)
+        wanted = tmp_path / "list.yaml"
+        wanted.write_text(
+            f"files: ['{tmp_path}/install.sh', '{tmp_path}/tool.bin']\n"
+            f"charts: [{{repo: '{publisher.web.url}', name: web, keyring: '{publisher.keyring}', images: discover}}]\n"
+        )
+        bundle = site.export(wanted, tmp_path / "usb")
+        site.import_(f"docker://{registry.address}/mirror", bundle)
+        mirror = f"{registry.address}/mirror"
+        (tmp_path / "got").mkdir()
+        for name in ("install.sh", "tool.bin"):
+            site.run("get", f"{mirror}/airgap.local/files/{name}:latest", "-o", tmp_path / "got", state="site-state")
+            assert (tmp_path / "got" / name).read_bytes() == (tmp_path / name).read_bytes()
+        there = f"{mirror}/{vendor.address.replace(':', '-')}/shop/web:1"
+        where = f"oci://{mirror}/{publisher.web.address.replace(':', '-')}/web"
+        said = publisher.helm("template", "x", where, "--plain-http", "--set", f"image={there}")
+        assert f"image: '{there}'" in said
+        with RegistryStore() as store:
+            assert store.manifest(Reference.parse(there).repository, "1").digest == built.digest
+        pull = ("pull", where, "--plain-http", "-d", tmp_path / "got", "--verify", "--keyring", publisher.keyring)
+        publisher.helm(*pull)
+        assert (tmp_path / "got" / packed.name).read_bytes() == packed.read_bytes()
 
 
 def test_the_next_version_of_a_chart_is_a_small_bundle(publisher: Publisher, tmp_path: Path) -> None:

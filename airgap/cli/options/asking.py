@@ -142,6 +142,7 @@ class Asking:
                 without,
                 values=given,
                 allows_left_out=self.allow_left_out,
+                chart_images=places.chart_images,
             )
             wanted, settings = (found, ()) if isinstance(found, Lock) else (found.wanted, found.registries)
             left_out = () if isinstance(found, Lock) else found.left_out

@@ -20,7 +20,7 @@ from airgap.cli.options.groups import PassphraseOption as PassphraseOption
 from airgap.errors import UsageError
 from airgap.format.times import format_time, parse_time
 from airgap.lists import Wishes, merge_wishes, parse_list, together
-from airgap.lists.placed import Places
+from airgap.lists.placed import ChartImages, Places, images_unknown
 from airgap.naming.meant import meant_image
 from airgap.oci.descriptor import Platform
 from airgap.oci.places import is_place
@@ -68,12 +68,13 @@ def read_lists(
     *,
     values: Mapping[str, str] | None = None,
     allows_left_out: bool = False,
+    chart_images: ChartImages = images_unknown,
 ) -> Wishes | Lock:
     """Read one lock, or one or several lists of any kind; ``-`` is standard input.
 
     A place such as ``oci-archive:FILE`` counts as a list with one line. ``places`` tells which images a place means, ``expand``
     what a short name is an alias of; ``without`` names kinds of attachments to leave out, whatever a list says. ``values`` and
-    ``allows_left_out`` are for the lists of other tools, as in ``parse_list``.
+    ``allows_left_out`` are for the lists of other tools, ``chart_images`` for charts, as in ``parse_list``.
 
     Raises:
         UsageError: a mistake in a list, lists that contradict each other, or a lock among several inputs.
@@ -89,7 +90,9 @@ def read_lists(
                 raise UsageError("a lock cannot be combined with anything else", where=shown, expected=expected)
             return Lock.from_bytes(data, shown)
         try:
-            wishes = parse_list(data, shown, places, expand, values=values, allows_left_out=allows_left_out)
+            wishes = parse_list(
+                data, shown, places, expand, values=values, allows_left_out=allows_left_out, chart_images=chart_images
+            )
             found.append(wishes.for_platforms(wanted).without(without))
         except UsageError as error:
             mistakes.append(error)
