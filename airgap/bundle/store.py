@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from airgap.bundle.volumes import Volumes
@@ -13,7 +14,7 @@ from airgap.format.catalog import Catalog, Patch
 from airgap.limits import MAX_MANIFEST
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.image import REFERRERS_TAG
+from airgap.oci.image import REFERRERS_TAG, Attachment
 from airgap.oci.manifest import Manifest, sniff_media_type
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Named, Reader, Referrers
@@ -71,6 +72,15 @@ class BundleStore:
         self._names = {(n.path, n.tag or n.descriptor.digest): n.descriptor for n in self.names()}
         self._kinds = {n.descriptor.digest: n.descriptor.media_type for n in self.names()}
 
+    @cached_property
+    def _attached(self) -> dict[tuple[Repository, Digest], list[Attachment]]:
+        """What hangs off each manifest."""
+        found: dict[tuple[Repository, Digest], list[Attachment]] = {}
+        for image in self.catalog.images:
+            for attachment in image.attachments:
+                found.setdefault((image.reference.repository, attachment.subject), []).append(attachment)
+        return found
+
     def manifest(self, repository: Repository, selector: str) -> Manifest:
         """As ``Source.manifest``."""
         named = self._names.get((str(repository), selector))
@@ -80,13 +90,7 @@ class BundleStore:
 
     def referrers(self, repository: Repository, subject: Digest) -> Referrers:
         """As ``Source.referrers``, from the catalog."""
-        found = [
-            attachment
-            for image in self.catalog.images
-            if image.reference.repository == repository
-            for attachment in image.attachments
-            if attachment.subject == subject
-        ]
+        found = self._attached.get((repository, subject), [])
         lists = [a.descriptor for a in found if a.kind == REFERRERS_TAG]
         others = {a.descriptor.digest: a.descriptor for a in found if a.kind == "referrer"}
         return Referrers(tuple(others.values()), (self.find_manifest(lists[0].digest),) if lists else ())

@@ -20,7 +20,8 @@ from airgap.limits import AT_A_TIME, SMALL_BLOB
 from airgap.oci.digest import Digest
 from airgap.oci.stores import Reader, Source
 from airgap.oci.verify import CHUNK, BytesReader, VerifiedReader
-from airgap.planning.plan import PlacedMember, Plan
+from airgap.planning.placed import PlacedMember
+from airgap.planning.plan import Plan
 from airgap.progress import Progress
 from airgap.work import Pool
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airgap.errors import Damaged, Refused
 from airgap.format import frame, names
+from airgap.format.blobtable import BlobTable, memory_of, table_of
 from airgap.format.entries import Blob as Blob  # the entries under the catalog's own name
 from airgap.format.entries import Patch as Patch
 from airgap.format.entries import Volume as Volume
@@ -47,8 +49,7 @@ class Catalog(Outline):
 
     def members(self) -> list[Member]:
         """The files of the layout in the order of the media."""
-        carried = [(blob.extents[0], digest, blob.size) for digest, blob in self.blobs.items() if blob.extents]
-        return layout_members(self.images, [(digest, size) for _, digest, size in sorted(carried)])
+        return list(layout_members(self.images, ((digest, blob.size) for digest, blob in table_of(self.blobs).in_media_order())))
 
     def check_frame(self, seen: Callable[[frame.Step], object] | None = None) -> None:
         """Recompute the tar frame and compare: extents and volume sizes must be the canonical ones.
@@ -59,12 +60,22 @@ class Catalog(Outline):
         Raises:
             Damaged: the catalog contradicts the format.
         """
-        computed = frame.measure(self.members(), self.volume_size, seen)
-        for digest, blob in self.blobs.items():
-            expected = computed.extents.get(names.blob_path(digest), ())
-            if expected != blob.extents:
-                raise Damaged("the catalog's extents contradict the format", where=f"{names.CATALOG}: blob {digest}")
-        if computed.sizes != tuple(volume.size for volume in self.volumes):
+        current: list[tuple[Digest, Blob]] = []  # whose member is being measured, and those before it that are not compared yet
+        wrong: Digest | None = None
+        sizes: list[int] = []
+
+        def sized() -> Iterator[tuple[Digest, int]]:
+            for digest, blob in table_of(self.blobs).in_media_order():
+                current.append((digest, blob))
+                yield digest, blob.size
+
+        for _, extents in frame.measured(layout_members(self.images, sized()), self.volume_size, sizes, seen):
+            digest, blob = current.pop(0)
+            if extents != blob.extents:
+                wrong = wrong or digest
+        if wrong is not None:
+            raise Damaged("the catalog's extents contradict the format", where=f"{names.CATALOG}: blob {wrong}")
+        if tuple(sizes) != tuple(volume.size for volume in self.volumes):
             raise Damaged("the catalog's volume sizes contradict the format", where=names.CATALOG)
 
     def to_bytes(self) -> bytes:
@@ -80,14 +91,17 @@ class Catalog(Outline):
             "base": list(self.base),
             "block_size": names.BLOCK_SIZE,
             "volume_size": self.volume_size,
-            "parity": [file_json(file) for file in self.parity],
-            "images": [image.to_json() for image in self.images],
-            "blobs": {digest: blob_json(blob) for digest, blob in self.blobs.items()},
-            "volumes": [file_json(file) for file in self.volumes],
+            "parity": (file_json(file) for file in self.parity),
+            "images": (image.to_json() for image in self.images),
+            "blobs": self._blob_lines(),
+            "volumes": (file_json(file) for file in self.volumes),
         }
         if self.trusted_root is not None:
             top["trusted_root"] = self.trusted_root
         return document(top)
+
+    def _blob_lines(self) -> Iterator[tuple[str, Any]]:
+        yield from ((digest, blob_json(self.blobs[digest])) for digest in sorted(self.blobs))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Catalog:
@@ -128,7 +142,7 @@ class Catalog(Outline):
         )
 
 
-def _read(raw: bytes) -> tuple[dict[str, Any], dict[Digest, Blob]]:
+def _read(raw: bytes) -> tuple[dict[str, Any], BlobTable]:
     """The entries of a catalog, with blobs, images and files as what they are: as JSON they would take several times the memory.
 
     What is wrong with a part is told at the end, after an unknown schema.
@@ -136,7 +150,7 @@ def _read(raw: bytes) -> tuple[dict[str, Any], dict[Digest, Blob]]:
     where = names.CATALOG
     memory = jsonparts.Memory(MAX_CATALOG_MEMORY)
     top: dict[str, Any] = {}
-    blobs: dict[Digest, Blob] = {}
+    blobs = BlobTable()
     wrong: Damaged | None = None
     for key, name, value in jsonparts.parts(raw, where, _IN_PARTS, memory):
         if name is None:
@@ -156,14 +170,15 @@ def _read(raw: bytes) -> tuple[dict[str, Any], dict[Digest, Blob]]:
     return top, blobs
 
 
-def _part(top: dict[str, Any], blobs: dict[Digest, Blob], key: str, name: str | int, value: object) -> int:
+def _part(top: dict[str, Any], blobs: BlobTable, key: str, name: str | int, value: object) -> int:
     """Keep one blob, image or file; the memory that it takes, in bytes. Raises ``Damaged``."""
     if key == "blobs":
         digest, blob = blob_of(name, value)
-        if digest in blobs:
-            raise Damaged(f"not acceptable JSON: duplicate key '{digest}'", where=names.CATALOG)
-        blobs[digest] = blob
-        return _blob_memory(blob)
+        try:
+            blobs.add(digest, blob)
+        except ValueError as error:
+            raise Damaged(f"not acceptable JSON: {error}", where=names.CATALOG) from error
+        return memory_of(blob)
     if not isinstance(name, int):
         raise Damaged("not a list", where=f"{names.CATALOG}: {key}")
     if key == "images":
@@ -175,13 +190,9 @@ def _part(top: dict[str, Any], blobs: dict[Digest, Blob], key: str, name: str | 
     return 512 + 136 * len(file.blocks)
 
 
-def memory_needed(images: Iterable[Image], blobs: Iterable[Blob]) -> int:
+def memory_needed(images: Iterable[Image], blobs: Mapping[Digest, Blob]) -> int:
     """What a reader counts for images and blobs, in bytes: no more than ``MAX_CATALOG_MEMORY``."""
-    return sum(_image_memory(image.to_json()) for image in images) + sum(map(_blob_memory, blobs))
-
-
-def _blob_memory(blob: Blob) -> int:
-    return 360 + 64 * len(blob.extents) + 128 * len(blob.repositories) + 256 * (blob.patch is not None)
+    return sum(_image_memory(image.to_json()) for image in images) + sum(map(memory_of, blobs.values()))
 
 
 def _image_memory(value: object) -> int:
@@ -206,16 +217,39 @@ def savings(blobs: Mapping[Digest, Blob]) -> dict[str, int]:
 
 
 def document(top: Mapping[str, Any]) -> bytes:
-    """A catalog's exact bytes: sorted keys, one top-level entry a line."""
-    lines = (f"{json.dumps(key)}:{strictjson.canonical(top[key]).decode()}" for key in sorted(top))
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    """A catalog's exact bytes: sorted keys, one top-level entry a line.
+
+    Args:
+        top: the entries. One may be an iterator over the parts of a list, or over the keys (sorted) and values of an object, which
+            are written one by one: all of them together would take many times the memory of their text.
+    """
+    out = io.BytesIO()
+    for number, key in enumerate(sorted(top)):
+        out.write((",\n" if number else "{\n").encode() + f"{json.dumps(key)}:".encode())
+        for part in _parts_of(key, top[key]):
+            out.write(part)
+    out.write(b"\n}\n")
+    return out.getvalue()
 
 
-def layout_members(images: Iterable[Image], blobs: Iterable[tuple[Digest, int]]) -> list[Member]:
+def _parts_of(key: str, value: Any) -> Iterator[bytes]:
+    if not isinstance(value, Iterator):
+        yield strictjson.canonical(value)
+        return
+    keyed = key == "blobs"
+    yield b"{" if keyed else b"["
+    for number, part in enumerate(value):
+        name, inside = (f"{json.dumps(part[0])}:", part[1]) if keyed else ("", part)
+        yield ("," if number else "").encode() + name.encode() + strictjson.canonical(inside)
+    yield b"}" if keyed else b"]"
+
+
+def layout_members(images: Iterable[Image], blobs: Iterable[tuple[Digest, int]]) -> Iterator[Member]:
     """The members of the layout: ``oci-layout``, ``index.json``, then the given blobs in their order."""
     index = index_json(images)
-    head = [Member("oci-layout", len(OCI_LAYOUT), OCI_LAYOUT), Member("index.json", len(index), index)]
-    return head + [Member(names.blob_path(digest), size) for digest, size in blobs]
+    yield Member("oci-layout", len(OCI_LAYOUT), OCI_LAYOUT)
+    yield Member("index.json", len(index), index)
+    yield from (Member(names.blob_path(digest), size) for digest, size in blobs)
 
 
 def index_json(images: Iterable[Image]) -> bytes:

@@ -123,7 +123,7 @@ def blob_of(name: object, value: object) -> tuple[Digest, Blob]:
     return digest, _blob(value, f"{names.CATALOG}: blob {digest}")
 
 
-def check_blobs(blobs: dict[Digest, Blob], volumes: tuple[Volume, ...]) -> dict[Digest, Blob]:
+def check_blobs(blobs: Mapping[Digest, Blob], volumes: tuple[Volume, ...]) -> Mapping[Digest, Blob]:
     """All blobs, when they lie within these volumes and patches have what they apply to. Raises ``Damaged``."""
     where = names.CATALOG
     for digest, blob in blobs.items():

@@ -102,17 +102,39 @@ def measure(members: Iterable[Member], volume_size: int | None, seen: Callable[[
         members, volume_size: as of :func:`walk`.
         seen: told every stretch on the way. Without it no header is made, only its length counts.
     """
-    extents: dict[str, list[Extent]] = {}
-    sizes: dict[int, int] = {}
-    steps = walk(members, volume_size) if seen else _walk(members, volume_size, _blank, lambda _, __: _ANY)
-    for step in steps:
+    sizes: list[int] = []
+    found = {member.name: extents for member, extents in measured(members, volume_size, sizes, seen)}
+    return Frame(found, tuple(sizes))
+
+
+def measured(
+    members: Iterable[Member], volume_size: int | None, sizes: list[int], seen: Callable[[Step], object] | None = None
+) -> Iterator[tuple[Member, tuple[Extent, ...]]]:
+    """As :func:`measure`, one blob after the other: nothing is kept of those that came before.
+
+    Args:
+        members, volume_size, seen: as of :func:`measure`.
+        sizes: filled with the bytes of every volume, and complete at the end.
+
+    Yields:
+        Every member without content, and where it lies.
+    """
+    last: Member | None = None
+    extents: list[Extent] = []
+    for step in walk(members, volume_size) if seen else _walk(members, volume_size, _blank, lambda _, __: _ANY):
         if seen:
             seen(step)
-        sizes[step.extent.volume] = step.extent.offset + step.extent.length
+        if len(sizes) < step.extent.volume:
+            sizes.append(0)
+        sizes[-1] = step.extent.offset + step.extent.length
         if step.content is None:
-            extents.setdefault(step.member.name, []).append(step.extent)
-    found = {name: tuple(places) for name, places in extents.items()}
-    return Frame(found, tuple(sizes[volume] for volume in sorted(sizes)))
+            if last is not None and step.member is not last:
+                yield last, tuple(extents)
+                extents = []
+            last = step.member
+            extents.append(step.extent)
+    if last is not None:
+        yield last, tuple(extents)
 
 
 class _Cursor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -75,7 +76,7 @@ def open_with(key: ContentKey, outer: Sealed) -> Catalog:
     counts = [-(-size // PIECE) * TAG_SIZE for size in sizes]
     if sum(counts) != len(joined):
         raise Damaged("the encrypted catalog lacks a tag for every piece", where=names.CATALOG, expected=f"{sum(counts)} bytes")
-    starts = [sum(counts[:i]) for i in range(len(counts))]
+    starts = itertools.accumulate(counts[:-1], initial=0)
     tags = tuple(joined[start : start + count] for start, count in zip(starts, counts, strict=True))
     return replace(inner, pieces=Pieces(key, sizes, tags))
 

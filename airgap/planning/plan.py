@@ -10,8 +10,9 @@ from typing import Any
 from airgap.documents.holdings import Held
 from airgap.errors import RegistryError, UsageError
 from airgap.format import frame, names
+from airgap.format.blobtable import BlobTable
 from airgap.format.catalog import Blob, Patch, layout_members, memory_needed
-from airgap.format.frame import Extent, Step
+from airgap.format.frame import Step
 from airgap.limits import MAX_ATTESTATION, MAX_CATALOG_MEMORY, MAX_SHARES, MAX_SIGNATURE_BLOB
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
@@ -19,21 +20,12 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import Image
 from airgap.oci.reference import Repository
 from airgap.planning.lock import Lock, placed_blobs
+from airgap.planning.placed import PlacedBlobs
 from airgap.text import plural
 from airgap.trust.keys.evidence import DSSE_ENVELOPE, SIGSTORE_BUNDLE
 
 #: A base layer may be in hundreds of repositories: so many are named, and where the image goes is looked at anyway.
 _MAX_HINTS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedMember:
-    """One blob to fetch: its source, its descriptor, and its place."""
-
-    repository: Repository
-    descriptor: Descriptor
-    extents: tuple[Extent, ...]
-    metadata: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +58,7 @@ class Plan:
     lock: Lock
     volume_size: int | None
     images: tuple[Image, ...]
-    blobs: dict[Digest, PlacedMember]
+    blobs: PlacedBlobs
     sizes: tuple[int, ...]
     held: Mapping[Digest, Held] = field(default_factory=dict)
     patched: Mapping[Digest, tuple[Descriptor, Made]] = field(default_factory=dict)
@@ -74,8 +66,7 @@ class Plan:
 
     def steps(self) -> Iterator[Step]:
         """Every section of every volume in order (``frame.walk``)."""
-        blobs = [(digest, placed.descriptor.size) for digest, placed in self.blobs.items()]
-        return frame.walk(layout_members(self.lock.images, blobs), self.volume_size)
+        return frame.walk(layout_members(self.lock.images, self.blobs.sized()), self.volume_size)
 
     @property
     def contents(self) -> dict[Digest, bytes]:
@@ -88,16 +79,21 @@ class Plan:
         return {made.patch.blob: made.path for _, made in self.patched.values() if made.path is not None}
 
     @property
-    def catalog_blobs(self) -> dict[Digest, Blob]:
+    def catalog_blobs(self) -> BlobTable:
         """The catalog's entries for all blobs."""
-        found = {digest: Blob(placed.descriptor.size, placed.extents) for digest, placed in self.blobs.items()}
-        found |= {d: Blob(held.size, held=True, repositories=held.repositories[:_MAX_HINTS]) for d, held in self.held.items()}
-        return found | {digest: Blob(one.size, patch=made.patch) for digest, (one, made) in self.patched.items()}
+        if not self.held and not self.patched:
+            return self.blobs.table
+        found = BlobTable(self.blobs.table.items())
+        for digest, held in self.held.items():
+            found.add(digest, Blob(held.size, held=True, repositories=held.repositories[:_MAX_HINTS]))
+        for digest, (one, made) in self.patched.items():
+            found.add(digest, Blob(one.size, patch=made.patch))
+        return found
 
     @property
     def download(self) -> int:
         """Bytes to fetch."""
-        return sum(placed.descriptor.size for placed in self.blobs.values())
+        return sum(size for _, size in self.blobs.sized())
 
     @property
     def written(self) -> int:
@@ -135,26 +131,23 @@ def lay_out(
     absent = {digest: held[digest] for digest in free & held.keys()}
     order: dict[Digest, tuple[Repository, Descriptor, bool]] = {}
     patched: dict[Digest, tuple[Descriptor, Made]] = {}
-    sizes: dict[Digest, int] = {}
     for repository, _, descriptor, metadata in placed_blobs(lock):
-        sizes[descriptor.digest] = descriptor.size
         if descriptor.digest in absent:
             continue
         if descriptor.digest in free and (made := patches.get(descriptor.digest)):
             patched[descriptor.digest] = descriptor, made
             descriptor, metadata = Descriptor(media.OCTETS, made.patch.blob, made.size), False
         order[descriptor.digest] = (repository, descriptor, metadata)
-    _check_sizes(lock, sizes)
+    _check_sizes(lock, order, patched)
     bases = {made.patch.base for _, made in patched.values() if made.patch.base}
     absent |= {digest: held[digest] for digest in (bases & held.keys()) - order.keys()}  # a base may be carried as well
-    sized = [(digest, descriptor.size) for digest, (_, descriptor, _) in order.items()]
-    computed = frame.measure(layout_members(lock.images, sized), volume_size)
-    blobs = {
-        digest: PlacedMember(repository, descriptor, computed.extents[names.blob_path(digest)], metadata)
-        for digest, (repository, descriptor, metadata) in order.items()
-    }
-    images = tuple(replace(image, volumes=_volumes(lock, blobs, patched, image)) for image in lock.images)
-    plan = Plan(lock, volume_size, images, blobs, computed.sizes, absent, patched, parity)
+    blobs = PlacedBlobs(order, BlobTable())
+    volumes: list[int] = []
+    members = frame.measured(layout_members(lock.images, blobs.sized()), volume_size, volumes)
+    for (digest, size), (_, extents) in zip(blobs.sized(), members, strict=True):
+        blobs.table.add(digest, Blob(size, extents))
+    images = tuple(replace(image, volumes=_volumes(lock, blobs.table, patched, image)) for image in lock.images)
+    plan = Plan(lock, volume_size, images, blobs, tuple(volumes), absent, patched, parity)
     _check_parity(plan)
     _check_readable(plan)
     return plan
@@ -185,11 +178,17 @@ def _most(media_type: str) -> int:
     return MAX_ATTESTATION if media_type in (DSSE_ENVELOPE, SIGSTORE_BUNDLE) else MAX_SIGNATURE_BLOB
 
 
-def _check_sizes(lock: Lock, sizes: dict[Digest, int]) -> None:
+def _check_sizes(
+    lock: Lock,
+    order: Mapping[Digest, tuple[Repository, Descriptor, bool]],
+    patched: Mapping[Digest, tuple[Descriptor, Made]],
+) -> None:
+    sizes = {digest: one.size for digest, (one, _) in patched.items()}  # of what is not in the order
     for image in lock.images:
         for node in lock.walk(image):
             for descriptor in (node.descriptor, *node.blobs, *node.children):
-                size = sizes.get(descriptor.digest, descriptor.size)
+                found = order.get(descriptor.digest)
+                size = found[1].size if found else sizes.setdefault(descriptor.digest, descriptor.size)
                 if size != descriptor.size:
                     raise RegistryError(
                         "two descriptors of one blob state different sizes",
@@ -201,12 +200,13 @@ def _check_sizes(lock: Lock, sizes: dict[Digest, int]) -> None:
 
 def _check_readable(plan: Plan) -> None:
     """Nobody could open a bundle with more in its catalog than readers take."""
-    needed = memory_needed(plan.images, plan.catalog_blobs.values())
+    blobs = plan.catalog_blobs
+    needed = memory_needed(plan.images, blobs)
     if needed > MAX_CATALOG_MEMORY:
         raise UsageError(
             "there are more images and blobs than one bundle can hold",
             expected=f"what takes {MAX_CATALOG_MEMORY >> 20} MiB to read, such as 250,000 blobs in 5,000 images",
-            got=f"{plural(len(plan.images), 'image')} and {plural(len(plan.catalog_blobs), 'blob')}, {needed >> 20} MiB",
+            got=f"{plural(len(plan.images), 'image')} and {plural(len(blobs), 'blob')}, {needed >> 20} MiB",
             hint="split the list and export each part as its own stream",
         )
 
@@ -222,9 +222,7 @@ def _check_parity(plan: Plan) -> None:
         )
 
 
-def _volumes(
-    lock: Lock, blobs: Mapping[Digest, PlacedMember], patched: Mapping[Digest, tuple[Descriptor, Made]], image: Image
-) -> tuple[int, ...]:
+def _volumes(lock: Lock, blobs: BlobTable, patched: Mapping[Digest, tuple[Descriptor, Made]], image: Image) -> tuple[int, ...]:
     """The volumes an image needs; volume 1 always, for its index."""
     found = {1}
     needed = [d.digest for node in lock.walk(image) for d in (node.descriptor, *node.blobs)]

@@ -8,7 +8,7 @@ import statistics
 import sys
 from dataclasses import asdict
 
-from benchmark import corpus, far, incremental, media, parity, patches, serving, stage, startup
+from benchmark import corpus, far, incremental, media, parity, patches, scale, serving, stage, startup
 from benchmark.contest import Contest, Round
 from benchmark.registry import Registry
 
@@ -32,6 +32,7 @@ other parts, each with --help:
   scripts/bench patches       speed and memory of patches, beside gzip -dc of the same layers
   scripts/bench media         media check beside sha256sum of the same volume
   scripts/bench parity        media repair beside sha256sum of the files that it reads
+  scripts/bench scale         memory and time of bundles of very many blobs, planned, read, compared, and import-planned
   scripts/bench serve         64 parallel pulls from airgap serve, beside nginx with the same files
   scripts/bench startup       the start of small commands, beside the import of typer
 """
@@ -42,6 +43,7 @@ _PARTS = {
     "media": media.main,
     "parity": parity.main,
     "patches": patches.main,
+    "scale": scale.main,
     "serve": serving.main,
     "startup": startup.main,
 }
