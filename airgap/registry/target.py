@@ -122,7 +122,8 @@ class RegistryWriter(RegistrySource):
                 continue
             if self._transport.patience.wait_out(answer, waiting):
                 continue
-            if answer.status not in PASSING or attempt == retries + waiting.count or (answer.status == 429 and waiting.count):
+            hopeless = self._transport.patience.is_hopeless(answer, waiting)
+            if answer.status not in PASSING or attempt == retries + waiting.count or hopeless:
                 self._accept(repository, name, manifest, answer)
                 return
             self._transport.patience.pause(attempt, answer)

@@ -130,7 +130,7 @@ class Uploader:
             self._cancel(repository, session)
             return too_large
         if not self._transport.patience.wait_out(answer, waiting):
-            self._before_next(call, answer, attempt, last=last or (answer.status == 429 and waiting.count > 0))
+            self._before_next(call, answer, attempt, last=last or self._transport.patience.is_hopeless(answer, waiting))
         return False
 
     def _in_pieces(

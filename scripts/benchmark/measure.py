@@ -31,11 +31,12 @@ class Measured:
 
 def measure(commands: list[list[str]], environment: dict[str, str] | None = None) -> Measured:
     """Run commands and stop the benchmark with their words when one fails. The disks are quiet before and after."""
+    compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as pip installs it
     os.sync()
     peak, written, cpu = 0, 0, 0.0
     start = time.monotonic()
     for command in commands:
-        rss, size, seconds = _run(command, {**os.environ, **(environment or {})})
+        rss, size, seconds = _run(command, {**compiled, **(environment or {})})
         peak, written, cpu = max(peak, rss), written + size, cpu + seconds
     wall = time.monotonic() - start
     os.sync()

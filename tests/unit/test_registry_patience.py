@@ -184,10 +184,14 @@ def test_patience_ends_with_an_error_that_names_it() -> None:
     assert "--registry-patience SECONDS" in caught.value.hint
 
 
-def test_what_the_registry_asks_for_counts_as_long_as_patience_lasts() -> None:
+def test_what_the_registry_asks_for_is_waited_for_wholly_or_not_at_all() -> None:
     waits: list[float] = []
-    left = [Reply(429, headers={"Retry-After": "20"})] * 2
-    store = client(sleep=waits.append, patience=30)
-    with Hostile(lambda request: left.pop() if left else ranged(DATA, request)) as server, store:
-        assert store.has(Repository(server.address, "a"), BLOB)
-    assert waits == [20, 10]
+    left = [Reply(429, headers={"Retry-After": "20"})] * 4
+    with Hostile(lambda request: left.pop() if left else ranged(DATA, request)) as server:
+        with client(sleep=waits.append, patience=30) as store, pytest.raises(RegistryError) as caught:
+            store.has(Repository(server.address, "a"), BLOB)
+        assert (waits, len(server.requests)) == ([20], 2), "ten seconds more would have been for nothing"
+        assert "in 20 s" in caught.value.hint
+        with client(sleep=waits.append, patience=45) as store:
+            assert store.has(Repository(server.address, "a"), BLOB)
+    assert waits == [20, 20, 20]

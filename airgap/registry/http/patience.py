@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from airgap.registry.http.failures import is_transient, is_unreached, is_unresolved, network_failure
+from airgap.registry.http.gate import Gate
 from airgap.registry.http.wire import Answer
 from airgap.registry.settings.options import RegistryOptions, origin
 from airgap.text import printable
@@ -38,6 +39,7 @@ class Patience:
         self._lock = threading.Lock()
         self._away: set[tuple[str, str, int]] = set()
         self._told: dict[str, float] = {}
+        self.gate = Gate()
 
     def answered(self, answer: Answer) -> None:
         """A place exists, so that it is waited for when it is away later."""
@@ -49,6 +51,8 @@ class Patience:
                 self._away.discard(place)
         if back:
             self._options.say(f"registry {_host(answer.url)} is answering again")
+        if answer.status != 429:
+            self.gate.answered(place)
 
     def may_pass(self, error: BaseException, url: str) -> bool:
         """Whether the same call may succeed later: a name that was known a moment ago is likely to be known again."""
@@ -75,15 +79,33 @@ class Patience:
 
     def allows(self, answer: Answer | None, waiting: Waiting) -> bool:
         """Whether this is a 429 that is waited out once more: ``options.patience`` says for how long, however often it comes."""
-        return answer is not None and answer.status == 429 and waiting.seconds < self._options.patience
+        if answer is None or answer.status != 429:
+            return False
+        left = self._options.patience - waiting.seconds
+        return 0 < left >= retry_after(answer) and not self.gate.is_given_up(origin(answer.url))
+
+    def is_hopeless(self, answer: Answer, waiting: Waiting) -> bool:
+        """Whether it is a 429 that was waited out long enough, or that asks for a longer wait than there is patience."""
+        return answer.status == 429 and (waiting.count > 0 or 0 < self._options.patience < retry_after(answer))
 
     def wait_out(self, answer: Answer | None, waiting: Waiting) -> bool:
         """Wait where :meth:`allows` says so, longer each time or as long as the answer asks for; whether that was done."""
-        if answer is None or not self.allows(answer, waiting):
+        if answer is None or answer.status != 429 or not self._options.patience:
+            return False
+        place = origin(answer.url)
+        if not self.allows(answer, waiting):
+            self.gate.give_up(place, retry_after(answer))
             return False
         growing = min(_FIRST_WAIT * 2 ** min(waiting.count, 20), _MAX_REFUSED) * random.uniform(0.75, 1.25)  # noqa: S311
         left = self._options.patience - waiting.seconds
         seconds = min(max(growing, retry_after(answer)), left)
+        began = time.monotonic()
+        if not self.gate.shut(place, seconds):
+            waiting.count, waiting.seconds = waiting.count + 1, waiting.seconds + time.monotonic() - began
+            if self.gate.is_given_up(place):
+                return False
+            answer.finish()
+            return True
         answer.finish()
         waiting.count, waiting.seconds = waiting.count + 1, waiting.seconds + seconds
         host, now = _host(answer.url), time.monotonic()
@@ -117,12 +139,12 @@ def retry_after(answer: Answer) -> float:
     """How many seconds the answer asks us to wait; 0 when it does not (RFC 9110 section 10.2.3)."""
     text = answer.header("Retry-After").strip()
     if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), _MAX_WAIT))
+        return float(int(text[:9]))
     try:
         moment = email.utils.parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
         return 0.0
-    return min(max(moment - time.time(), 0.0), _MAX_WAIT)
+    return max(moment - time.time(), 0.0)
 
 
 def _host(url: str) -> str:

@@ -14,10 +14,11 @@ from airgap.text import printable
 
 _ERROR_BODY_SECONDS = 20.0
 _MAY_LACK = "; some registries also answer this for repositories that do not exist"
+_LOG_IN = "log in (registries allow more requests to authenticated users)"
 _HINTS = {
     407: "put the login into HTTP_PROXY: http://USER:PASSWORD@HOST:PORT",
     413: "the registry or a proxy in front of it limits the size of uploads: raise that limit",
-    429: "log in (registries allow more requests to authenticated users), or wait longer with --registry-patience SECONDS",
+    429: f"{_LOG_IN}, or wait longer with --registry-patience SECONDS",
     507: "free some space on the registry",
 }
 
@@ -41,6 +42,8 @@ def refusal(answer: Answer, what: str = "") -> RegistryError:
     expected = ""
     if answer.status in (401, 403) and (answer.own or answer.account):
         what, expected, hint = _denied(answer, what)
+    if answer.status == 429 and (seconds := answer.header("Retry-After").strip()[:9]).isdecimal():
+        hint = f"run the same command again in {int(seconds)} s, or wait with --registry-patience {int(seconds)}; {_LOG_IN}"
     if answer.status == 407:
         what = "the proxy requires a login"
     kind = NotFound if answer.status == 404 and answer.own and "DENIED" not in codes else RegistryError

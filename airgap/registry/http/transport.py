@@ -245,7 +245,7 @@ class Transport:
             if call.repeatable and self.patience.wait_out(answer, waiting):
                 continue
             limit = (most if answer.status == 429 else fewer) + waiting.count
-            if answer.status not in PASSING or attempt >= limit or (answer.status == 429 and waiting.count):
+            if answer.status not in PASSING or attempt >= limit or self.patience.is_hopeless(answer, waiting):
                 return answer
             self.patience.pause(attempt, answer)
         raise AssertionError("the last attempt returns or raises")
@@ -270,6 +270,7 @@ class Transport:
     def _follow(self, call: Message, endpoint: Endpoint | None, url: str, authorization: str) -> Answer:
         for _ in range(_MAX_REDIRECTS + 1):
             headers = {**call.headers, "Authorization": authorization} if authorization else call.headers
+            self.patience.gate.enter(origin(url))
             answer = self._wire.send(call.method, url, headers, call.body, call.patience, endpoint)
             answer.own = endpoint is not None and endpoint.serves(url)
             if answer.own:
@@ -306,6 +307,7 @@ class Transport:
         """Ask a token server; its redirects are not followed, they could only lead the credentials away."""
 
         def send() -> Answer:
+            self.patience.gate.enter(origin(url))
             answer = self._wire.send(method, url, headers, body, endpoint=endpoint)
             answer.own = False
             self.patience.answered(answer)
