@@ -69,6 +69,13 @@ setup(
             py_limited_api=True,
             optional=True,
         ),
+        Extension(
+            "airgap.native._sha256",
+            ["airgap/native/_sha256.c"],
+            extra_compile_args=FLAGS,
+            py_limited_api=True,
+            optional=True,  # without it files and their blocks are hashed one after the other
+        ),
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -2,7 +2,8 @@
 
 Several threads hash, but only one of them reads at a time, and in order: discs, sticks and cables are slow when they are asked
 for two places at once, and hashing is what takes the time anyway. Blocks say all there is to know about the bytes, and can be
-hashed in parallel. Whether the catalog tells stock tools the same (``Volume.sha256``) is asked by those who judge the catalog.
+hashed in parallel; who asks for the digest of the file, too, has both in one pass where the processor can. Whether the catalog
+tells stock tools the same (``Volume.sha256``) is asked by those who judge the catalog.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from airgap.errors import Damaged
 from airgap.format.catalog import Volume
 from airgap.format.names import BLOCK_SIZE
 from airgap.format.outline import Outline
+from airgap.fsio.hashes import file_hash
 from airgap.oci.verify import CHUNK
 from airgap.progress import Progress
 from airgap.work import Pool
@@ -36,7 +38,7 @@ class Checked:
     Attributes:
         damaged: the blocks that differ from the catalog; in a file that is too long, the last block counts as damaged.
         unreadable: those of them that the disk would not give.
-        sha256: of the whole file, when it was asked for.
+        sha256: of the whole file, when it was asked for; means nothing if a block is damaged.
     """
 
     damaged: tuple[int, ...]
@@ -172,7 +174,7 @@ class _Work:
     """The blocks of one open file, taken one after another by the threads that hash them."""
 
     def __init__(self, fd: int, volume: Volume, progress: Progress, whole: bool) -> None:
-        self.whole = hashlib.sha256() if whole else None
+        self.whole = file_hash() if whole else None
         self._fd = fd
         self._volume = volume
         self._progress = progress
@@ -192,13 +194,13 @@ class _Work:
     def _check(self, _: int) -> None:
         buffer = memoryview(bytearray(min(BLOCK_SIZE, self._volume.size)))
         while (taken := self._take(buffer)) is not None:
-            number, count = taken
-            if hashlib.sha256(buffer[:count]).hexdigest() != self._volume.blocks[number]:
+            number, count, digest = taken
+            if (digest or hashlib.sha256(buffer[:count]).hexdigest()) != self._volume.blocks[number]:
                 self.damaged.add(number)
             self._progress.advance(min(BLOCK_SIZE, self._volume.size - number * BLOCK_SIZE))
 
-    def _take(self, buffer: memoryview) -> tuple[int, int] | None:
-        """Read the next block; its number and how many bytes there were, or None when no block is left."""
+    def _take(self, buffer: memoryview) -> tuple[int, int, str] | None:
+        """Read the next block: its number, how many bytes there were, its digest if that cost nothing. None if none is left."""
         with self._turn:
             number = self._next
             if number >= len(self._volume.blocks):
@@ -214,10 +216,10 @@ class _Work:
                 except OSError:  # a bad place on the disk: the blocks behind it may be good
                     self.unreadable.add(number)
                     self.damaged.add(number)
-                    return number, done
+                    return number, done, ""
                 done += count
                 if count < len(part):
                     break
-            if self.whole is not None:  # in the order of the file, while other threads hash the blocks before
-                self.whole.update(buffer[:done])
-            return number, done
+            if self.whole is None or done < wanted:
+                return number, done, ""
+            return number, done, self.whole.block([buffer[:done]])  # in the order of the file, while others hash the blocks before

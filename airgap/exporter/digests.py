@@ -1,7 +1,8 @@
 """Block and volume digests, computed from the disk right behind the writers, while the bytes are still in the page cache.
 
-Three threads follow the writers, because one could not keep up: one hashes blocks in the order of their completion, one hashes
-volumes from front to back, one flushes the bytes to the disk.
+Threads follow the writers. One hashes volumes from front to back, and their blocks in the same pass where the processor can; one
+flushes the bytes to the disk. Where it cannot, another one hashes blocks in the order of their completion, because one could not
+keep up; it also takes the tags of encrypted pieces.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from airgap import fsio
 from airgap.cipher.content import ContentKey
 from airgap.cipher.forms import PIECE, TAG_SIZE
 from airgap.format.names import BLOCK_SIZE
+from airgap.fsio.hashes import file_hash, in_one_pass
 from airgap.oci.verify import CHUNK
 
 #: How many whole blocks make a request to flush worthwhile (256 MiB).
@@ -43,7 +45,10 @@ class Digester:
         self.blocks: list[list[str]] = [[""] * len(left) for left in self._left]
         self.volumes: list[str] = []
         self.tags = [bytearray(-(-size // PIECE) * TAG_SIZE) for size in sizes] if key else []
-        workers: tuple[Callable[[], None], ...] = (self._hash_blocks, self._hash_volumes, self._flush)
+        self._apart = not in_one_pass()
+        workers: list[Callable[[], None]] = [self._hash_volumes, self._flush]
+        if self._apart or key is not None:
+            workers.append(self._go_through_blocks)
         self._threads = [
             threading.Thread(target=self._run, args=(worker,), name=worker.__name__, daemon=True) for worker in workers
         ]
@@ -100,7 +105,7 @@ class Digester:
             self._changed.wait_for(lambda: self._stopped or ready())
             return not self._stopped
 
-    def _hash_blocks(self) -> None:
+    def _go_through_blocks(self) -> None:
         buffer = memoryview(bytearray(PIECE))
         for done in range(self._total):
             if not self._wait(lambda done=done: len(self._whole) > done):  # type: ignore[misc]
@@ -108,21 +113,24 @@ class Digester:
             number, block = self._whole[done]
             hasher = hashlib.sha256()
             for i, part in enumerate(self._read_block(number, block, buffer)):
-                hasher.update(part)
+                if self._apart:
+                    hasher.update(part)
                 if self._key is not None:
                     piece = block * (BLOCK_SIZE // PIECE) + i
                     self.tags[number][piece * TAG_SIZE : (piece + 1) * TAG_SIZE] = self._key.tag(number + 1, piece, part)
-            self.blocks[number][block] = hasher.hexdigest()
+            if self._apart:
+                self.blocks[number][block] = hasher.hexdigest()
 
     def _hash_volumes(self) -> None:
         buffer = memoryview(bytearray(CHUNK))
         for number, left in enumerate(self._left):
-            hasher = hashlib.sha256()
+            hasher = file_hash()
             for block in range(len(left)):
                 if not self._wait(lambda left=left, block=block: left[block] == 0):  # type: ignore[misc]
                     return
-                for part in self._read_block(number, block, buffer):
-                    hasher.update(part)
+                digest = hasher.block(self._read_block(number, block, buffer))
+                if not self._apart:
+                    self.blocks[number][block] = digest
             self.volumes.append(hasher.hexdigest())
 
     def _flush(self) -> None:

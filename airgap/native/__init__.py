@@ -1,1 +1,1 @@
-"""The compiled codecs of patches; without a compiler patch/ does the same in Python, slowly."""
+"""The compiled codecs of patches, and two digests in one pass; without a compiler Python does the same, slowly."""

@@ -8,7 +8,7 @@ import statistics
 import sys
 from dataclasses import asdict
 
-from benchmark import corpus, far, incremental, media, parity, patches, scale, serving, stage, startup
+from benchmark import bare, corpus, far, incremental, media, parity, patches, scale, serving, stage, startup
 from benchmark.contest import Contest, Round
 from benchmark.registry import Registry
 
@@ -27,6 +27,7 @@ _EPILOG = """\
 needs: docker-registry, skopeo, dpkg-deb, apt-get (Debian), pip, Python 3.11; 8 GB of disk. Example:
   scripts/bench --runs 5 --json result.json
 other parts, each with --help:
+  scripts/bench bare          export, verify and import beside a loop that hashes each byte once
   scripts/bench far           export of small images from a registry that is 50 ms away, beside skopeo and regctl
   scripts/bench incremental   bytes that a bundle of v2 carries to a site with v1, checked with skopeo as the witness
   scripts/bench patches       speed and memory of patches, beside gzip -dc of the same layers
@@ -38,6 +39,7 @@ other parts, each with --help:
 """
 
 _PARTS = {
+    "bare": bare.main,
     "far": far.main,
     "incremental": incremental.main,
     "media": media.main,

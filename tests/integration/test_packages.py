@@ -82,7 +82,8 @@ def test_the_same_source_gives_the_same_bytes_in_another_directory(built: Built,
 def test_one_wheel_with_the_compiled_codec_is_for_every_python_of_this_kind_of_machine(built: Built) -> None:
     assert re.fullmatch(rf"airgap_bundles-{re.escape(airgap.__version__)}-cp311-abi3-\w+\.whl", built.wheel.name)
     names = zipfile.ZipFile(built.wheel).namelist()
-    assert [name for name in names if name.endswith(".so")] == ["airgap/native/_columns.abi3.so", "airgap/native/_deflate.abi3.so"]
+    compiled = [f"airgap/native/{name}.abi3.so" for name in ("_columns", "_deflate", "_sha256")]
+    assert [name for name in names if name.endswith(".so")] == compiled
     assert [name for name in names if name.endswith((".c", ".h"))] == []
 
 
