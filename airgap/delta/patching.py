@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap import fsio
+from airgap.delta.again import Again
 from airgap.delta.candidates import PatchAttempt
 from airgap.errors import AirgapError, Damaged, MediaError, RegistryError
 from airgap.format.catalog import Patch
@@ -101,28 +102,30 @@ class _Patcher:
 
     def _try(self, attempt: PatchAttempt) -> Made | None:
         path = self._path(attempt)
-        try:
-            path.with_suffix(".json").unlink(missing_ok=True)  # of a run that was killed
-            with fsio.new_file(path) as fd:
-                size, digest = self._write(attempt, fd)
-            made = Made(Patch(attempt.codec, attempt.base.digest if attempt.base else None, digest), size, path)
-            self._prove(attempt, made)
-        except _NotWorthIt:
-            return None
-        except Unrepresentable as error:
-            self._progress.say(f"carried whole: {attempt.new.digest.short}: {error.got}")
-            return None
-        except _BaseUnavailable as error:
-            self._progress.say(f"carried whole: {attempt.new.digest.short}: its base cannot be read: {error.what}")
-            return None
+        with contextlib.ExitStack() as stack:
+            new, base = self._opener(stack, attempt, attempt.new, lambda: self._new(attempt)), None
+            if attempt.base:
+                base = self._base(stack, attempt, attempt.base)
+            try:
+                path.with_suffix(".json").unlink(missing_ok=True)  # of a run that was killed
+                with fsio.new_file(path) as fd:
+                    size, digest = self._write(attempt, new, base, fd)
+                made = Made(Patch(attempt.codec, attempt.base.digest if attempt.base else None, digest), size, path)
+                self._prove(attempt, made, base)
+            except _NotWorthIt:
+                return None
+            except Unrepresentable as error:
+                self._progress.say(f"carried whole: {attempt.new.digest.short}: {error.got}")
+                return None
+            except _BaseUnavailable as error:
+                self._progress.say(f"carried whole: {attempt.new.digest.short}: its base cannot be read: {error.what}")
+                return None
         return made
 
-    def _write(self, attempt: PatchAttempt, fd: int) -> tuple[int, Digest]:
+    def _write(self, attempt: PatchAttempt, new: codec.Opener, base: codec.Opener | None, fd: int) -> tuple[int, Digest]:
         limit, size = int(attempt.new.size * _WORTH), 0
         hasher = hashlib.sha256()
-        scale = attempt.base.size / attempt.new.size if attempt.base else 1.0
-        base = self._base(attempt)
-        for piece in codec.make(lambda: self._new(attempt), base, scale, attempt.codec, self._effort):
+        for piece in codec.make(new, base, attempt.codec, self._effort):
             size += len(piece)
             if size > limit:
                 raise _NotWorthIt
@@ -131,12 +134,12 @@ class _Patcher:
                 fsio.write_at(fd, piece, size - len(piece))
         return size, Digest.sealed(hasher)
 
-    def _prove(self, attempt: PatchAttempt, made: Made) -> None:
+    def _prove(self, attempt: PatchAttempt, made: Made, base: codec.Opener | None) -> None:
         """Rebuild, as the importer will, and compare."""
         where = f"patch of {attempt.new.digest}"
         path = self._path(attempt)
         patch = fsio.FileReader(fsio.open_regular(path), 0, made.size, str(path))
-        rebuilt = codec.rebuild(patch, self._base(attempt), attempt.codec, where)
+        rebuilt = codec.rebuild(patch, base, attempt.codec, where)
         try:
             for _ in _chunks(VerifiedReader(rebuilt, attempt.new, where)):
                 self._check()
@@ -146,16 +149,19 @@ class _Patcher:
             self._progress.say(f"carried whole: {attempt.new.digest.short}: its patch does not rebuild it: {error.what}")
             raise _NotWorthIt from error
 
-    def _new(self, attempt: PatchAttempt) -> Reader:
-        where = f"{attempt.repository}: blob {attempt.new.digest}"
-        reader = self._sources.new(attempt.repository, attempt.new)
-        return WatchedReader(VerifiedReader(reader, attempt.new, where), self._progress.advance)
+    def _opener(self, stack: contextlib.ExitStack, attempt: PatchAttempt, blob: Descriptor, opener: codec.Opener) -> codec.Opener:
+        """Opens a blob as often as making and proving want it; until the stack ends, a large one is copied."""
+        again = Again(opener, blob, self._scratch, f"{attempt.repository}: blob {blob.digest}")
+        stack.callback(again.close)
+        return lambda: WatchedReader(again.open(), lambda _: self._check())
 
-    def _base(self, attempt: PatchAttempt) -> Callable[[], Reader] | None:
-        base = attempt.base
-        if base is None:
-            return None
-        return lambda: _BaseReader(lambda: self._sources.base(attempt.origin or attempt.repository, base), base)
+    def _new(self, attempt: PatchAttempt) -> Reader:
+        return WatchedReader(self._sources.new(attempt.repository, attempt.new), self._progress.advance)
+
+    def _base(self, stack: contextlib.ExitStack, attempt: PatchAttempt, base: Descriptor) -> codec.Opener:
+        origin = attempt.origin or attempt.repository
+        opener = self._opener(stack, attempt, base, lambda: self._sources.base(origin, base))
+        return lambda: _BaseReader(opener)
 
     def _path(self, attempt: PatchAttempt) -> Path:
         return self._scratch / f"{attempt.new.digest.hex}.patch"
@@ -193,9 +199,9 @@ class _NotWorthIt(Exception):
 class _BaseReader:
     """The reader of a base: its errors concern the base, not the new layer."""
 
-    def __init__(self, opener: Callable[[], Reader], base: Descriptor) -> None:
+    def __init__(self, opener: codec.Opener) -> None:
         with _base_errors():
-            self._reader = VerifiedReader(opener(), base, f"base {base.digest}")
+            self._reader = opener()
 
     def readinto(self, buffer: memoryview, /) -> int:
         with _base_errors():

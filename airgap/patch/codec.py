@@ -10,14 +10,16 @@ Nothing here is trusted: a rebuilt blob is checked by whoever reads it, as any b
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import struct
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from airgap.errors import Damaged
 from airgap.oci.stores import Reader
 from airgap.oci.verify import CHUNK
-from airgap.patch import columns, zstd
+from airgap.patch import columns, windows, zstd
 from airgap.patch.columns import Columns
 from airgap.patch.kinds import DEFLATE
 from airgap.patch.tokens import GzipReader, TokenReader
@@ -40,13 +42,12 @@ _COLUMN = struct.Struct("<II")
 Opener = Callable[[], Reader]
 
 
-def make(new: Opener, base: Opener | None, scale: float, codec: str, effort: Effort) -> Generator[bytes, None, None]:
+def make(new: Opener, base: Opener | None, codec: str, effort: Effort) -> Generator[bytes, None, None]:
     """The pieces of a patch, in order.
 
     Args:
-        new: opens the blob to be made.
-        base: opens the blob it will be made from, or None.
-        scale: the base's size by the new one's.
+        new: opens the blob to be made; twice if the base is larger than a window.
+        base: opens the blob it will be made from, likewise, or None.
         codec: one of ``kinds.CODECS``.
         effort: how hard to try.
 
@@ -55,21 +56,52 @@ def make(new: Opener, base: Opener | None, scale: float, codec: str, effort: Eff
         AirgapError: whatever reading them raises.
     """
     yield MAGIC
-    stream = _Pieces(new, codec)
-    window = _Window(_Pieces(base, codec)) if base else None
-    try:
-        done = 0
-        while segment := stream.read(effort.segment):
-            if window:
-                window.around(int((done + len(segment) / 2) * scale), effort.window)
-            done += len(segment)
+    with contextlib.ExitStack() as stack:
+        places: Sequence[windows.Place] | None = None
+        window = _opened(stack, base, codec) if base else None
+        if base and window and not window.is_whole(effort.window):
+            window.close()  # and its memory with it
+            places = _places(new, base, codec, effort)
+            window = _opened(stack, base, codec)
+        stream = stack.enter_context(contextlib.closing(_Pieces(new, codec)))
+        for number in itertools.count():
+            segment = stream.read(effort.segment)
+            if not segment:
+                break
+            if window and places:
+                window.to(*places[number])
             yield from _pack(segment, window, effort)
             segment.clear()  # before the next one is read
         yield _WINDOW.pack(0, 0) + _COLUMN.pack(0, 0) * _width(codec)
-    finally:
-        stream.close()
-        if window:
-            window.close()
+
+
+def _opened(stack: contextlib.ExitStack, base: Opener, codec: str) -> _Window:
+    return stack.enter_context(contextlib.closing(_Window(_Pieces(base, codec), _width(codec))))
+
+
+def _places(new: Opener, base: Opener, codec: str, effort: Effort) -> list[windows.Place]:
+    """The window of every segment; reads both blobs once."""
+    samples = windows.Samples()
+    for piece in _streamed(base, codec):
+        samples.add(piece)
+    votes: list[Counter[int]] = []
+    for number, piece in enumerate(_streamed(new, codec)):
+        if number % effort.segment == 0:
+            votes.append(Counter())
+        votes[-1].update(samples.votes(piece))
+    return windows.chosen(votes, samples.pieces, effort.window)
+
+
+def _streamed(opener: Opener, codec: str) -> Iterator[bytes]:
+    """A blob's stream in pieces."""
+    with contextlib.closing(_stream(opener, codec, "")) as reader:
+        while piece := _read_up_to(reader, PIECE):
+            yield piece
+
+
+def _stream(opener: Opener, codec: str, where: str) -> Reader:
+    reader = opener()
+    return TokenReader(reader, where) if codec == DEFLATE else reader
 
 
 def rebuild(patch: Reader, base: Opener | None, codec: str, where: str) -> Reader:
@@ -111,7 +143,7 @@ class _Pieces:
 
     def read(self, count: int) -> list[tuple[bytes, ...]]:
         """The next pieces, less only at the end."""
-        reader = self._reader = self._reader or self._open()
+        reader = self._reader = self._reader or _stream(self._opener, self._codec, self._where)
         found: list[tuple[bytes, ...]] = []
         while len(found) < count and (data := _read_up_to(reader, PIECE)):
             found.append(self._columns.split(data))
@@ -121,56 +153,90 @@ class _Pieces:
         if self._reader:
             self._reader.close()
 
-    def _open(self) -> Reader:
-        reader = self._opener()
-        return TokenReader(reader, self._where) if self._codec == DEFLATE else reader
+
+class _Column:
+    """One column of a window: its pieces, or what has been made of them; never both, for they may be large."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[bytes] = deque()
+        self._sizes: list[int] = []
+        self._prefix: Prefix | None = None
+
+    def prefix(self) -> Prefix | None:
+        """Made once for as long as the window stands still: a patch may have a hundred segments for one window."""
+        if self._prefix is None and sum(map(len, self._pieces)) >= MIN_PREFIX:
+            self._sizes = [len(piece) for piece in self._pieces]
+            self._prefix = Prefix(b"".join(self._pieces))
+            self._pieces.clear()
+        return self._prefix
+
+    def append(self, piece: bytes) -> None:
+        self._part()
+        self._pieces.append(piece)
+
+    def drop(self) -> None:
+        """The first piece."""
+        self._part()
+        self._pieces.popleft()
+
+    def _part(self) -> None:
+        if self._prefix is not None:
+            content, at = memoryview(self._prefix.content), 0
+            self._prefix = None
+            for size in self._sizes:
+                self._pieces.append(bytes(content[at : at + size]))
+                at += size
 
 
 class _Window:
     """Some pieces of the base's stream that follow each other; it moves forward."""
 
-    def __init__(self, pieces: _Pieces) -> None:
+    def __init__(self, pieces: _Pieces, width: int) -> None:
         self._source = pieces
-        self._pieces: deque[tuple[bytes, ...]] = deque()
-        self._first = 0
+        self._columns = [_Column() for _ in range(width)]
+        self._first = self._count = 0
         self._ended = False
 
     @property
-    def place(self) -> tuple[int, int]:
+    def place(self) -> windows.Place:
         """The first piece and how many there are."""
-        return self._first, len(self._pieces)
+        return self._first, self._count
 
-    def around(self, middle: int, count: int) -> None:
-        """Move to ``count`` pieces around a place, or as near to it as the stream and the way already gone permit."""
-        while self._first + len(self._pieces) < middle + (count + 1) // 2 and self._advance():
-            if len(self._pieces) > count:
-                self._drop()
+    def is_whole(self, count: int) -> bool:
+        """Whether the stream has no more than ``count`` pieces; if so, the window is all of them."""
+        while self._count <= count and self._advance():
+            pass
+        return self._count <= count
 
     def to(self, first: int, count: int) -> bool:
         """Move to exactly these pieces; False when the stream has no such, or has gone past them."""
-        while self._first < first and (self._pieces or self._advance()):
+        while self._first < first and (self._count or self._advance()):
             self._drop()
-        while len(self._pieces) < count and self._advance():
+        while self._count < count and self._advance():
             pass
         return self.place == (first, count)
 
     def prefix(self, column: int) -> Prefix | None:
         """One column of the window."""
-        data = b"".join(piece[column] for piece in self._pieces)
-        return Prefix(data) if len(data) >= MIN_PREFIX else None
+        return self._columns[column].prefix()
 
     def close(self) -> None:
         self._source.close()
+        self._columns.clear()
 
     def _drop(self) -> None:
-        self._pieces.popleft()
+        for column in self._columns:
+            column.drop()
         self._first += 1
+        self._count -= 1
 
     def _advance(self) -> bool:
-        if not self._ended:
-            found = self._source.read(1)
-            self._pieces.extend(found)
-            self._ended = not found
+        found = [] if self._ended else self._source.read(1)
+        self._ended = not found
+        for piece in found:
+            for column, part in zip(self._columns, piece, strict=True):
+                column.append(part)
+            self._count += 1
         return not self._ended
 
 
@@ -179,7 +245,7 @@ class _Rebuilt:
 
     def __init__(self, patch: Reader, base: Opener | None, codec: str, where: str) -> None:
         self._patch = patch
-        self._window = _Window(_Pieces(base, codec, where)) if base else None
+        self._window = _Window(_Pieces(base, codec, where), _width(codec)) if base else None
         self._columns = _columns(codec)
         self._width = _width(codec)
         self._where = where

@@ -94,7 +94,14 @@ class Prefix:
     """Bytes that both sides have and that a frame may refer to (zstd's ``--patch-from``); at least 8. It keeps a copy."""
 
     def __init__(self, data: bytes) -> None:
-        self.value = _library().ZstdDict(data, is_raw=True).as_prefix
+        self._kept = _library().ZstdDict(data, is_raw=True)
+        self.value = self._kept.as_prefix
+
+    @property
+    def content(self) -> bytes:
+        """The bytes, as another copy."""
+        content: bytes = self._kept.dict_content
+        return content
 
 
 def require() -> None:

@@ -64,9 +64,8 @@ def _encode(job: Job) -> Callable[[], None]:
 
 def _make(job: Job) -> Callable[[], None]:
     def work() -> None:
-        scale = job.base.stat().st_size / job.new.stat().st_size
         with job.patch.open("wb") as file:
-            file.writelines(codec.make(lambda: _open(job.new), lambda: _open(job.base), scale, kinds.DEFLATE, job.effort))
+            file.writelines(codec.make(lambda: _open(job.new), lambda: _open(job.base), kinds.DEFLATE, job.effort))
         _prove(job)
 
     return work

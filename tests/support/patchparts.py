@@ -64,8 +64,7 @@ def put_together(parts: list[Segment], kind: str) -> bytes:
 
 def make(new: bytes, base: bytes | None, kind: str, effort: Effort = SMALL) -> bytes:
     """The patch."""
-    scale = len(base) / len(new) if base and new else 1.0
-    return b"".join(codec.make(lambda: BytesReader(new), opener(base), scale, kind, effort))
+    return b"".join(codec.make(lambda: BytesReader(new), opener(base), kind, effort))
 
 
 def rebuild(patch: bytes, base: bytes | None, kind: str) -> bytes:

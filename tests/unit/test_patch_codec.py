@@ -177,8 +177,8 @@ def test_sizes_of_reads_change_nothing():
     def dripping(content: bytes) -> codec.Opener:
         return lambda: Counted(content)
 
-    patch = b"".join(codec.make(dripping(new), dripping(base), 1.0, DEFLATE, SMALL))
-    assert patch == b"".join(codec.make(lambda: BytesReader(new), lambda: BytesReader(base), 1.0, DEFLATE, SMALL))
+    patch = b"".join(codec.make(dripping(new), dripping(base), DEFLATE, SMALL))
+    assert patch == b"".join(codec.make(lambda: BytesReader(new), lambda: BytesReader(base), DEFLATE, SMALL))
     reader = codec.rebuild(dripping(patch)(), dripping(base), DEFLATE, "")
     made = bytearray()
     buffer = memoryview(bytearray(333))
@@ -224,13 +224,13 @@ def test_a_base_that_cannot_be_opened_or_read_leaves_nothing_open(rebuilding):
                 finally:
                     reader.close()
             else:
-                list(codec.make(lambda: Counted(new), base, 1.0, DEFLATE, SMALL))
+                list(codec.make(lambda: Counted(new), base, DEFLATE, SMALL))
         assert Counted.opened == 0
 
 
 def test_a_patch_that_is_not_made_to_its_end_leaves_nothing_open():
     new = deflated(b"new " * 99)
-    pieces = codec.make(lambda: Counted(new), lambda: Counted(new), 1.0, DEFLATE, SMALL)
+    pieces = codec.make(lambda: Counted(new), lambda: Counted(new), DEFLATE, SMALL)
     assert next(pieces) == b"AGPATCH1"
     next(pieces)
     pieces.close()
