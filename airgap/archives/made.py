@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from airgap import fsio
+from airgap.archives.titles import CHART_LAYER, CHART_PROVENANCE
 from airgap.errors import Lacking, UsageError
 from airgap.fsio import DirectoryTree
 from airgap.limits import MAX_SETTINGS, MAX_SIGNATURE_BLOB
@@ -34,8 +35,6 @@ from airgap.yamlnodes.nodes import Fields, Items, Node
 #: What a plain file is, as an artifact.
 FILE_TYPE = "application/vnd.airgap.file.v1"
 CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json"
-CHART_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-CHART_PROVENANCE = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 
 _PROVENANCE = ".prov"
 #: Members of a chart's archive that are looked at before its ``Chart.yaml``; ``helm package`` writes it first.

@@ -6,8 +6,9 @@ It is built once, at the start. A request is then a look-up in dictionaries: not
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from airgap.archives.titles import has_name
 from airgap.errors import Damaged, NotFound, UsageError
 from airgap.limits import MAX_LEVELS
 from airgap.oci import media
@@ -23,12 +24,13 @@ from airgap.text import printable
 
 @dataclass(frozen=True)
 class ContentFacts:
-    """The facts about a manifest that stay in memory."""
+    """The facts about a manifest that stay in memory; ``titled`` are the layers that are files with names."""
 
     descriptor: Descriptor
     children: tuple[Digest, ...]
     blobs: tuple[Digest, ...]
     subject: Digest | None
+    titled: tuple[Descriptor, ...] = ()
 
 
 @dataclass
@@ -124,12 +126,13 @@ class Catalogue:
         """The size of a blob in bytes, or None if the store does not have it."""
         return self._browsable.find_blob(digest)
 
-    def open_whole(self, digest: Digest, size: int) -> Reader:
-        """Stream a blob. Where blobs are hashed, a damaged one raises instead of giving its last bytes."""
+    def open_whole(self, digest: Digest, size: int, *, hashing: bool = False) -> Reader:
+        """Stream a blob. Where blobs are hashed, or with ``hashing``, a damaged one raises instead of giving its last bytes."""
         reader = self._browsable.open_blob(digest)
-        if not self._hashing:
+        if not (self._hashing or hashing):
             return reader
-        return VerifiedReader(reader, Descriptor("", digest, size), "the media: `airgap media check` says which volume is damaged")
+        where = "the media: `airgap media check` says which volume is damaged" if self._hashing else "the store"
+        return VerifiedReader(reader, Descriptor("", digest, size), where)
 
     def open_blob(self, digest: Digest, offset: int) -> Reader:
         """Stream a blob from ``offset``."""
@@ -227,4 +230,10 @@ def _facts(manifest: Manifest) -> ContentFacts:
         children=tuple(child.digest for child in manifest.children if child.media_type in media.MANIFESTS),
         blobs=tuple(blob.digest for blob in (*manifest.blobs(), *others)),
         subject=None if manifest.subject is None else manifest.subject.digest,
+        titled=tuple(_title_only(layer) for layer in manifest.layers if has_name(layer)),
     )
+
+
+def _title_only(layer: Descriptor) -> Descriptor:
+    """It stays in memory for as long as it is served; other annotations may be large."""
+    return replace(layer, annotations={media.TITLE: layer.annotations[media.TITLE]} if media.TITLE in layer.annotations else {})

@@ -18,6 +18,7 @@ from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.server.catalogue import Catalogue, ContentFacts, Served
+from airgap.server.files import BARE, PREFIX, content, offer
 from airgap.server.wire import JSON, Response, problem
 from airgap.text import printable
 
@@ -30,7 +31,6 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*", re.ASCII)
 _CONTENT = re.compile(r"/v2/(.+)/(manifests|blobs|referrers)/([^/]+)")
 _TAGS = re.compile(r"/v2/(.+)/tags/list")
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 Query = Mapping[str, str]
 
@@ -61,6 +61,8 @@ def answer(catalogue: Catalogue, target: str, headers: Mapping[str, str]) -> Res
     if content := _CONTENT.fullmatch(path):
         request = RoutedRequest(path, content[1], content[3], query, headers)
         return _in_repository(catalogue, request, _ENDPOINTS[content[2]]).at(content[2])
+    if path == BARE or path.startswith(PREFIX):
+        return offer(catalogue, path, headers).at("files")
     if tags := _TAGS.fullmatch(path):
         return _in_repository(catalogue, RoutedRequest(path, tags[1], "", query, headers), _tags).at("tags")
     return problem(HTTPStatus.NOT_FOUND, "UNSUPPORTED", "no such endpoint")
@@ -114,39 +116,8 @@ def _blob(catalogue: Catalogue, served: Served, request: RoutedRequest) -> Respo
     size = catalogue.blob_size(digest) if digest in served.blobs else None
     if size is None:
         return problem(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "no such blob here")
-    etag = f'"{digest}"'
-    headers = {"Content-Type": media.OCTETS, "Docker-Content-Digest": digest, "ETag": etag, "Accept-Ranges": "bytes"}
-    whole = Response(headers=headers, content=lambda: catalogue.open_whole(digest, size), length=size)
-    wanted = request.headers.get("range")
-    if wanted is None or request.headers.get("if-range", etag) != etag:
-        return whole
-    stretch = byte_range(wanted, size)
-    if stretch is None:
-        return whole
-    start, end = stretch
-    if start >= end:
-        unsatisfiable = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
-        return problem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "SIZE_INVALID", "the range is outside the blob", unsatisfiable)
-    partial = {**headers, "Content-Range": f"bytes {start}-{end - 1}/{size}"}
-    return Response(HTTPStatus.PARTIAL_CONTENT, partial, content=lambda: catalogue.open_blob(digest, start), length=end - start)
-
-
-def byte_range(text: str, size: int) -> tuple[int, int] | None:
-    """Read one closed (``bytes=0-99``), open (``bytes=100-``) or suffix (``bytes=-100``) range.
-
-    Returns:
-        Start and exclusive end; not ascending when it cannot be satisfied; None when it is to be ignored, as several ranges
-        at once are (RFC 9110, section 14.2).
-    """
-    match = _RANGE.fullmatch(text.strip())
-    if match is None or not (match[1] or match[2]):
-        return None
-    if not match[1]:
-        return max(0, size - int(match[2])), size
-    start = int(match[1])
-    if match[2] and int(match[2]) < start:
-        return None
-    return start, min(size, int(match[2]) + 1) if match[2] else size
+    headers = {"Content-Type": media.OCTETS, "Docker-Content-Digest": digest}
+    return content(catalogue, digest, size, headers, request.headers)
 
 
 def _referrers(catalogue: Catalogue, served: Served, request: RoutedRequest) -> Response:

@@ -1,7 +1,4 @@
-"""Take files out of an artifact: each layer that has a name becomes a file again, byte for byte.
-
-The name is the layer's title (image-spec, ``annotations.md``; ORAS). A Helm chart has none: it is called as ``helm pull`` calls it.
-"""
+"""Take files out of an artifact: each layer that has a name (``archives/titles.py``) becomes a file again, byte for byte."""
 
 from __future__ import annotations
 
@@ -10,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
-from airgap.archives.made import CHART_LAYER, CHART_PROVENANCE
-from airgap.errors import Refused, UsageError
-from airgap.oci import media
+from airgap.archives.titles import named_files
+from airgap.errors import UsageError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Source
 from airgap.oci.verify import CHUNK, VerifiedReader
 from airgap.text import listing, printable
-
-_LONGEST = 255  # bytes; no file system has longer names
 
 
 @dataclass(frozen=True)
@@ -29,32 +23,6 @@ class WrittenFile:
 
     path: Path
     layer: Descriptor
-
-
-def named_files(manifest: Manifest, reference: Reference) -> dict[str, Descriptor]:
-    """The files in an artifact, each by its name.
-
-    Raises:
-        UsageError: it holds none: it is an image, or an index of several.
-        Refused: a name leads elsewhere than into a directory, or two files have the same.
-    """
-    found: dict[str, Descriptor] = {}
-    for layer in manifest.layers:
-        name = layer.annotations.get(media.TITLE, "") or _chart_name(layer, reference)
-        if not name:
-            continue
-        if name in (".", "..") or "/" in name or "\0" in name or printable(name) != name or len(name.encode()) > _LONGEST:
-            raise Refused("an artifact names a file that cannot be one", where=str(reference), got=printable(name, 200))
-        if found.setdefault(name, layer) is not layer:
-            raise Refused("an artifact has two files of one name", where=str(reference), got=name)
-    if not found:
-        raise UsageError(
-            "no files can be taken out of this: it is an image, not an artifact of files",
-            where=str(reference),
-            expected="layers with a title, such as file: in an image list makes, or a Helm chart",
-            hint="copy an image with skopeo or podman",
-        )
-    return found
 
 
 def take(
@@ -72,7 +40,7 @@ def take(
 
     Raises:
         UsageError: there are no files, several for one name, or one that is there already.
-        Refused: as :func:`named_files`.
+        Refused: as ``named_files``.
         Damaged, RegistryError, MediaError: the bytes are wrong, cannot be had, or cannot be written.
     """
     files = named_files(manifest, reference)
@@ -104,11 +72,3 @@ def _written(source: Source, repository: Repository, layer: Descriptor, path: Pa
     finally:
         reader.close()
     return layer
-
-
-def _chart_name(layer: Descriptor, reference: Reference) -> str:
-    if layer.media_type not in (CHART_LAYER, CHART_PROVENANCE):
-        return ""
-    version = (reference.tag or layer.digest.short).replace("_", "+")
-    name = f"{reference.repository.path.rpartition('/')[2]}-{version}.tgz"
-    return name if layer.media_type == CHART_LAYER else f"{name}.prov"

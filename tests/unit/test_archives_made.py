@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airgap.archives.made import CHART_CONFIG, CHART_LAYER, CHART_PROVENANCE, FILE_TYPE, chart_artifact, file_artifact
+from airgap.archives.made import CHART_CONFIG, FILE_TYPE, chart_artifact, file_artifact
+from airgap.archives.titles import CHART_LAYER, CHART_PROVENANCE, named_files
 from airgap.errors import Lacking, Refused, UsageError
 from airgap.layout.index import NAMELESS
 from airgap.lists import parse_list
@@ -18,7 +19,6 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Reference
 from airgap.oci.verify import read_all
-from airgap.sources.taking import named_files
 
 CHART_YAML = b"apiVersion: v2\nname: web\nversion: 1.4.0\ndeprecated: false\nkeywords: [a, '1']\nannotations: {x: null}\n"
 
