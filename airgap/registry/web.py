@@ -102,5 +102,7 @@ def web_url(url: str) -> SplitResult:
         "not a valid URL of a web server",
         expected="http(s)://HOST[:PORT]/PATH",
         got=redact(url),
-        hint="credentials belong in the auth file, as for a registry: airgap login HOST" if "@" in url.partition("/")[2] else "",
+        hint="credentials belong in the auth file (--authfile), under the HOST or HOST/PATH of the URL"
+        if "@" in url.partition("/")[2]
+        else "",
     )

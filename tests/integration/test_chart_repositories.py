@@ -163,7 +163,7 @@ def test_a_keyring_in_the_list_decides_whether_a_chart_is_taken(site: Site, web:
     ("text", "code", "said"),
     [
         ("charts: [{repo: 'http://charts.example.com/a', name: web}]", USAGE, "--insecure-registry"),
-        ("charts: [{repo: 'https://u:secret@charts.example.com/a', name: web}]", USAGE, "airgap login"),
+        ("charts: [{repo: 'https://u:secret@charts.example.com/a', name: web}]", USAGE, "--authfile"),
         ("charts: [{repo: 'WEB', version: 1.x}]", USAGE, "name:"),
         ("charts: [{repo: 'WEB', name: web, path: x}]", USAGE, "repo:"),
         ("charts: [{repo: 'oci://a.example/b', name: web, keyring: x}]", USAGE, "keyring"),
