@@ -13,7 +13,7 @@ from airgap.lists.kinds import charts, gitlabci, hauler, imgpkg, ocmirror, regsy
 from airgap.lists.kinds.skopeosync import is_skopeo_sync, parse_skopeo_sync
 from airgap.lists.mistakes import Mistakes, Spot
 from airgap.lists.placed import ChartImages, Places, by_name, images_unknown, placed_images
-from airgap.lists.values import MAX_ENTRIES, too_many, wished_reference
+from airgap.lists.values import MAX_ENTRIES, too_many, wished_platform, wished_reference
 from airgap.lists.yamllist import parse_yaml_list
 from airgap.lists.yamltree import ListReader, compose, peek
 from airgap.oci.places import is_place
@@ -27,6 +27,7 @@ _INVISIBLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\
 _YAML_START = re.compile(r"---(\s|$)|%YAML|[\[{&*!|>]|-(\s|$)|(\"[^\"]*\"|'[^']*'|[^\s#\"']+?)\s*:(\s|$)|\?\s")
 _ADDRESS_START = re.compile(r"\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?/")  # an image of a host without a name: no YAML goes on like this
 _COMMENT = re.compile(r"(^|\s)#.*")
+_FOR_PLATFORM = re.compile(r"--platform[=\s]\s*(\S+)\s+")  # as `docker pull` takes it, in lists that scripts read line by line
 
 _Parser = Callable[[Node, ListReader], Wishes]
 #: Manifests that say what they are: the group of their ``apiVersion``, the kinds (any, where empty), the versions, the parser.
@@ -67,7 +68,8 @@ def parse_list(
         allows_left_out: leave out what such a list asks for and airgap does not carry, and say so (``Wishes.left_out``).
 
     Raises:
-        UsageError: the list has a mistake (with file:line:column) or several (all of them in one error), or is empty.
+        UsageError: the list has a mistake (with file:line:column) or several (all of them in one error), or is empty. One of
+            which everything was left out is not: other lists may stand beside it.
     """
     mistakes = Mistakes(name)
     if len(data) > MAX_INPUT:
@@ -87,7 +89,7 @@ def parse_list(
     else:
         wishes = Wishes(tuple(_parse_text(text, mistakes, places, expand)))
     mistakes.raise_any()
-    if not wishes.wanted:
+    if not (wishes.wanted or wishes.left_out):
         raise UsageError(
             "the image list is empty",
             where=f"{mistakes.name}:1:1",
@@ -196,7 +198,9 @@ def _parse_text(text: str, mistakes: Mistakes, places: Places, expand: Callable[
             placed = placed_images(content, places, spot, mistakes)
             entries += [Entry(reference, (), mistakes.origin(spot), source=source) for reference, source in placed]
             continue
-        reference = wished_reference(content, spot, mistakes, expand=expand)
+        platform = _FOR_PLATFORM.match(content)
+        chosen = wished_platform(platform[1], spot, mistakes) if platform else None
+        reference = wished_reference(content[platform.end() :] if platform else content, spot, mistakes, expand=expand)
         if reference is not None:
-            entries.append(Entry(reference, (), mistakes.origin(spot)))
+            entries.append(Entry(reference, (chosen,) if chosen else (), mistakes.origin(spot)))
     return entries

@@ -22,6 +22,7 @@ OCI = "oci://"
 MAX_ENTRIES = 100_000
 
 # Stricter than Platform.parse: "linux/amd64, linux/arm64" in one string has three parts too.
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,99})\}", re.ASCII)  # what envsubst fills in
 _PLATFORM = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){1,2}", re.IGNORECASE | re.ASCII)
 
 
@@ -78,8 +79,10 @@ def wished_platform(text: str, spot: Spot, mistakes: Mistakes) -> Platform | Non
 
 
 def read_reference(reader: ListReader, node: Node, registry: str = "", what: str = "an image reference") -> Reference | None:
-    """The reference that a node holds; None when it is a mistake."""
+    """The reference that a node holds, ``${NAME}`` in it filled; None when it is a mistake, or when a name has no value."""
     text = reader.text(node, what)
+    if text is not None and "${" in text:
+        text = reader.filled(node, _VARIABLE) or None
     return None if text is None else wished_reference(text, spot_of(node), reader.mistakes, registry, reader.expand)
 
 

@@ -34,8 +34,11 @@ def compose(text: str, mistakes: Mistakes, *, lenient: Callable[[Node], bool] | 
         read, still = nodes.compose(text, bounds=_LENIENT)
         if not still and all(is_null(node) or lenient(node) for node in read):
             documents, problems = read, []
+        elif "{{" in text:
+            problems = still or problems
+    hint = "it is a template: render it first" if "{{" in text else ""
     for problem in problems:
-        mistakes.add(Spot(problem.line, problem.column), "not valid YAML", got=problem.what)
+        mistakes.add(Spot(problem.line, problem.column), "not valid YAML", got=problem.what, hint=hint)
     return [] if problems else [node for node in documents if not is_null(node)]
 
 

@@ -1,9 +1,13 @@
 """Lists of other tools: what is taken of them, and that nothing they ask for is missing in silence."""
 
+from pathlib import Path
+
 import pytest
 
+from airgap.cli.options.inputs import read_lists
 from airgap.errors import UsageError
 from airgap.lists import Entry, RegistrySettings, Selection, Wishes, parse_list
+from airgap.lists.placed import by_name
 from airgap.lists.templatevalues import parse_values
 
 HAULER = "apiVersion: content.hauler.cattle.io/v1\nkind: %s\nspec:\n"
@@ -86,9 +90,55 @@ def test_what_cannot_be_carried_stops_unless_the_operator_goes_on_without_it(tex
     assert len(found.wanted) == 1
 
 
-def test_a_file_of_which_nothing_can_be_carried_is_an_empty_list_even_then() -> None:
-    with pytest.raises(UsageError, match="the image list is empty"):
-        without(f"{HAULER % 'Files'}  files: [{{path: x}}]\n")
+def test_a_file_of_which_nothing_can_be_carried_stands_beside_others_but_not_alone(tmp_path: Path) -> None:
+    files, images = tmp_path / "tools.yaml", tmp_path / "images.yaml"
+    files.write_text(f"{HAULER % 'Files'}  files: [{{path: x}}]\n")
+    images.write_text(f"{HAULER % 'Images'}  images: [{{name: a/b:1}}]\n")
+    found = read_lists([str(files), str(images)], (), by_name, allows_left_out=True)
+    assert isinstance(found, Wishes)
+    assert (len(found.wanted), len(found.left_out)) == (1, 1)
+    with pytest.raises(UsageError, match="nothing that the lists ask for is carried") as caught:
+        read_lists([str(files)], (), by_name, allows_left_out=True)
+    assert "left out: kind: Files" in caught.value.got
+
+
+# -- written like what real repositories have (docs/lists.md, "Tried on real files")
+
+
+def test_a_line_of_a_list_for_docker_pull_may_say_its_platform() -> None:
+    text = "--platform=linux/arm64 team/app:1\n--platform linux/amd64   base:2 # why\n"
+    assert shown(parsed(text)) == ["docker.io/team/app:1 linux/arm64", "docker.io/library/base:2 linux/amd64"]
+    assert "not a valid platform" in mistakes("--platform=arm64 app:1\n")
+
+
+@pytest.mark.parametrize("line", ["--platform=linux/arm64\n", "--all a/b:1\n"])
+def test_other_options_of_such_a_line_are_mistakes(line: str) -> None:
+    assert "not a valid image reference" in mistakes(line)
+
+
+def test_a_variable_in_a_manifest_has_the_value_that_is_given_or_is_left_out() -> None:
+    text = HAULER % "Images" + "  images: [{name: 'r.example/a:v${A_VERSION}'}, {name: b/c:1}]\n"
+    assert shown(parsed(text, A_VERSION="1.2")) == ["r.example/a:v1.2", "docker.io/b/c:1"]
+    assert "A_VERSION has no value" in mistakes(text)
+    assert shown(without(text)) == ["docker.io/b/c:1"]
+
+
+def test_a_template_is_told_to_be_one_and_not_to_have_anchors() -> None:
+    text = "templates:\n  a: &a {x: 1}\nreleases:\n- chart: r/c\n  installed: {{ eq .E.Name `x` | toYaml }}\n  <<: *a\n"
+    assert "it is a template: render it first" in mistakes(text)
+    assert "anchors" not in mistakes(text)
+
+
+def test_a_helmfile_that_only_names_others_is_one() -> None:
+    assert "helmfiles: (other files) is not carried" in mistakes("bases: [e.yaml]\nhelmfiles: [a.yaml, b.yaml]\n")
+
+
+def test_what_a_hidden_job_has_in_an_images_place_need_not_be_one() -> None:
+    text = ".base: {image: {name: _, entrypoint: [x]}}\nbuild: {image: a/b:1, script: [x]}\n"
+    found = parsed(text)
+    assert shown(found) == ["docker.io/a/b:1"]
+    assert found.notices == ("list:1: _ is no image; the job is hidden",)
+    assert "not a valid image reference" in mistakes("build: {image: _, script: [x]}\n")
 
 
 def test_what_is_left_out_of_several_documents_is_told_for_each() -> None:

@@ -56,6 +56,7 @@ OptionalKeys = Annotated[list[str] | None, KeyOption.__metadata__[0]]
 
 _MAX_LIST = 256 * 1024 * 1024
 _SECRET_VARIABLE = "AIRGAP_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
+_MOST_SHOWN = 100
 _DAYS = re.compile(r"(\d{1,5})d")
 
 
@@ -77,7 +78,7 @@ def read_lists(
     ``allows_left_out`` are for the lists of other tools, ``chart_images`` for charts, as in ``parse_list``.
 
     Raises:
-        UsageError: a mistake in a list, lists that contradict each other, or a lock among several inputs.
+        UsageError: a mistake in a list, lists that contradict each other, a lock among several inputs, or everything was left out.
     """
     wanted = tuple(Platform.parse(text) for text in platforms)
     found: list[Wishes] = []
@@ -98,7 +99,11 @@ def read_lists(
             mistakes.append(error)
     if mistakes:
         raise together(mistakes)
-    return merge_wishes(found)
+    merged = merge_wishes(found)
+    if not merged.wanted:
+        got = "\n".join(merged.left_out[:_MOST_SHOWN])
+        raise UsageError("nothing that the lists ask for is carried by airgap", where=", ".join(map(printable, names)), got=got)
+    return merged
 
 
 def _read(name: str) -> tuple[bytes, str]:

@@ -133,9 +133,9 @@ def _platforms(node: Node | None, reader: ListReader) -> Iterator[Platform]:
 
 
 def is_helmfile(root: Node) -> bool:
-    """Whether a document is a ``helmfile.yaml``: releases, each with a chart."""
-    releases = peek(root).get("releases")
-    return isinstance(releases, Items) and any("chart" in peek(item) for item in releases.items)
+    """Whether a document is a ``helmfile.yaml``: releases, each with a chart, or a list of other helmfiles."""
+    top = peek(root)
+    return bool(_items(top.get("helmfiles"))) or any("chart" in peek(item) for item in _items(top.get("releases")))
 
 
 def parse_helmfile(root: Node, reader: ListReader) -> Wishes:

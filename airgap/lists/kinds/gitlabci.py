@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterator, Mapping
 
 from airgap.lists.entry import Entry, Wishes
+from airgap.lists.mistakes import Mistakes
 from airgap.lists.values import wished_platform, wished_reference
 from airgap.lists.yamltree import ListReader, is_empty, peek, spot_of
 from airgap.oci.descriptor import Platform
+from airgap.text import printable
 from airgap.yamlnodes.nodes import Items, Node, Scalar, is_null, text_of
 
 _JOB_KEYS = frozenset({"script", "extends", "trigger"})
@@ -39,7 +41,8 @@ def parse_gitlab_ci(root: Node, reader: ListReader) -> Wishes:
     for name, node in top.items():
         job = peek(node)
         if name not in _RESERVED and job:
-            found += _images(job, shared | _variables(job.get("variables")), reader)
+            hidden = name.startswith(".")
+            found += _images(job, shared | _variables(job.get("variables")), reader, hidden=hidden)
     return Wishes(tuple(found))
 
 
@@ -49,7 +52,10 @@ def _variables(node: Node | None) -> dict[str, str]:
     return {name: text_of(value) for name, value in pairs if isinstance(value, Scalar)}
 
 
-def _images(fields: Mapping[str, Node], variables: Mapping[str, str], reader: ListReader) -> Iterator[Entry]:
+def _images(
+    fields: Mapping[str, Node], variables: Mapping[str, str], reader: ListReader, *, hidden: bool = False
+) -> Iterator[Entry]:
+    """The images of a job. A hidden one never runs by itself, so what stands there in an image's place may be none."""
     services = fields.get("services")
     nodes = [fields["image"]] if "image" in fields else []
     nodes += services.items if isinstance(services, Items) else []
@@ -63,8 +69,11 @@ def _images(fields: Mapping[str, Node], variables: Mapping[str, str], reader: Li
             continue
         text = _expanded(image, variables, reader)
         if text:
-            reference = wished_reference(text, spot_of(image), reader.mistakes, "", reader.expand)
-            if reference is not None:
+            mistakes = Mistakes("") if hidden else reader.mistakes
+            reference = wished_reference(text, spot_of(image), mistakes, "", reader.expand)
+            if reference is None and hidden:
+                reader.notices.append(f"{reader.origin(image)}: {printable(text, 200)} is no image; the job is hidden")
+            elif reference is not None:
                 yield Entry(reference, tuple(_platforms(inside, reader)), reader.origin(image))
 
 
