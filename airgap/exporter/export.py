@@ -108,7 +108,7 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
                 return replace(_finished(request, same, lock, False, progress), unchanged=True)
             judged = _judge(request, lock, progress)
             if patch == "never" or not (bases or patch == "always"):
-                preflight.check(request.lay_out(lock, {}), request.out, paths.partial)  # nothing is created before it can succeed
+                _require_room(request, request.lay_out(lock, {}), paths)  # nothing is created before it can succeed
             return _noting(unlike, _write(request, paths, (lock, judged), state, progress))
         case Unfinished(paths):
             unlike = _tell_unlike(request, paths, state, progress)
@@ -187,9 +187,17 @@ def _fill(
     request: ExportRequest, paths: Paths, lock: Lock, journal: Journal, progress: Progress
 ) -> tuple[Plan, ContentKey | None, Filled]:
     plan = request.lay_out(lock, _patches(request, lock, paths.work / SCRATCH, progress))
-    preflight.check(plan, request.out, paths.partial)
+    _require_room(request, plan, paths)
+    if request.crew is not None:
+        return plan, None, request.crew.fill(plan, paths.partial, paths.serial, progress)
     key = content_key(paths.work, plan, journal) if request.packing.recipients else None
     return plan, key, fill(plan, paths.partial, request.cargo.source, journal, progress, request.threads, key)
+
+
+def _require_room(request: ExportRequest, plan: Plan, paths: Paths) -> None:
+    """As ``preflight.check``, unless the volumes go to another place. Raises ``MediaError``."""
+    if request.crew is None or not request.crew.is_away:
+        preflight.check(plan, request.out, paths.partial)
 
 
 def _previous(request: ExportRequest, serial: int, state: State) -> Digest | None:

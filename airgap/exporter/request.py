@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from airgap.cipher.sites import SiteKey
 from airgap.delta.bases import Base, held_by
+from airgap.exporter.fill import Filled
 from airgap.exporter.gates import Gates
 from airgap.exporter.roots import CarriedRoot
 from airgap.format.times import format_time
@@ -116,6 +117,17 @@ class Demands:
     gates: Gates | None = None
 
 
+class Crew(Protocol):
+    """Other machines that fill volumes."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether volumes do not come into the bundle's directory here, but go where the bundle will be."""
+
+    def fill(self, plan: Plan, partial: Path, serial: int, progress: Progress) -> Filled:
+        """Have every volume of the plan filled; ``partial`` is the unfinished bundle. Raises as ``exporter.fill.fill``."""
+
+
 @dataclass(frozen=True)
 class ExportRequest:
     """What the operator asked for.
@@ -126,6 +138,7 @@ class ExportRequest:
         restart: discard an unfinished bundle instead of going on with it.
         wait: seconds to wait for another command that makes a bundle of the stream.
         again: make the bundle even if the stream's latest one lies in ``out`` and has just that content.
+        crew: fills the volumes on other machines; None: this one does.
         taken: serials that bundles of the stream have in a place that is not on this machine.
         root: what is carried of a TUF repository. Its bytes change every day, so only whether there is one makes another request.
     """
@@ -143,6 +156,7 @@ class ExportRequest:
     again: bool = True
     root: CarriedRoot | None = None
     taken: frozenset[int] = frozenset()
+    crew: Crew | None = None
 
     def lock(self, progress: Progress) -> Lock:
         """As ``Cargo.lock``."""

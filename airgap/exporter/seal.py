@@ -144,8 +144,9 @@ def finish(partial: Path) -> Path:
     with fsio.disk_errors("cannot finish the bundle", partial):
         for leftover in (LOCK, names.JOURNAL):
             (partial / leftover).unlink(missing_ok=True)
-        if (partial / SCRATCH).is_dir():
-            shutil.rmtree(partial / SCRATCH)
+        for directory in (partial / SCRATCH, partial / names.FILLED):
+            if directory.is_dir():
+                shutil.rmtree(directory)
         fsio.sweep(partial)
         fsio.sync_directory(partial)
     fsio.rename_durable(partial, final)

@@ -20,6 +20,8 @@ CUSTODY = "custody.jsonl"
 TRUSTED_ROOT = "trusted-root.json"
 PARTIAL = ".partial"
 JOURNAL = "journal.jsonl"
+#: The directory of an unfinished bundle in which what workers have answered is kept.
+FILLED = "filled"
 
 BLOCK_SIZE = 16 * 1024 * 1024
 MAX_SERIAL = 2**53 - 1

@@ -47,6 +47,7 @@ HOMES = {
     "backports": ("patch",),
     "re2": ("lists",),
     "zfec": ("format",), "segno": ("html",),
+    "distributed": ("crew",),
     "boto3": ("buckets",), "botocore": ("buckets",),
     "bcrypt": ("server",), "prometheus_client": ("server",),
 }  # fmt: skip

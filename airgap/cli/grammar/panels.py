@@ -19,7 +19,7 @@ _PANELS = {
     "Custody": "who where at note",
     "Incremental": "since patch patch-level",
     "Reaching registries": "authfile registries-conf registries-d cert-dir insecure-registry no-referrers-api",
-    "Speed": "threads per-host limit-rate min-rate registry-patience",
+    "Speed": "threads scheduler per-host limit-rate min-rate registry-patience",
     "State and turns": "state init-state wait no-lease break-lease",
     "Watching": "once interval settle patience",
     "Serving": "listen admin tls-cert tls-key htpasswd max-connections grace",

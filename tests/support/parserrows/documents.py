@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airgap.bundle.supplement import Supplement
+from airgap.crew.volume import FilledVolume
 from airgap.documents.custody import Log, read_result
 from airgap.documents.receipt import Receipt
 from airgap.documents.request import ResendRequest
@@ -107,6 +108,13 @@ def rows() -> Iterator[Parser]:
         "airgap.trust.sigstore.installed:Installed.parse",
         grow={"roots": seeds.of_value(lambda n: {**installed, "roots": {str(i): seeds.digest(i) for i in range(n)}})},
         most=8 << 20,
+    )
+    yield document(
+        "answer of a worker",
+        lambda raw: FilledVolume.from_bytes(raw, 512, WHERE),
+        FilledVolume("0" * 64, ("1" * 64,)).to_bytes(),
+        "airgap.crew.volume:FilledVolume.from_bytes",
+        grow={"blocks": lambda n: FilledVolume("0" * 64, ("1" * 64,) * n).to_bytes()},
     )
     yield document(
         "receipt",

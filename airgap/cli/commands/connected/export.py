@@ -12,6 +12,7 @@ import typer
 from airgap.cli.commands.connected.away import Out
 from airgap.cli.commands.connected.making import Making, parity_lines
 from airgap.cli.commands.connected.resend import Resending, ResendOption, require
+from airgap.cli.commands.connected.volumework import Machines
 from airgap.cli.options import gates, inputs
 from airgap.cli.options.asking import Asking, OptionalLists, remark_lines
 from airgap.cli.options.bases import PatchLevelOption, PatchOption, Since, SinceKeyOption, SinceOption, open_bases
@@ -61,6 +62,14 @@ def export_command(
         bool, typer.Option("--again", help="Make a new bundle even if the stream's latest one lies in OUT and would not differ.")
     ] = False,
     encrypt_to: EncryptOption = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Let the workers of this Dask scheduler fill the volumes, such as tcp://HOST:8786.",
+        ),
+    ] = "",
     resend: ResendOption = None,
     wait: StreamWaitOption = WAIT,
     init_state: inputs.InitStateOption = False,
@@ -91,6 +100,11 @@ def export_command(
 
     Example: airgap export images.txt --out /mnt/usb --stream prod-site --key keys/airgap.key --encrypt-to site.pub
 
+    With --scheduler the volumes are filled by several machines, each with its own credentials.
+
+    Example: airgap export images.txt --out s3://outgoing/site-a --stream prod-site --key keys/airgap.key --volume-size 20GB
+    --scheduler tcp://10.0.0.5:8786
+
     With --resend, export answers a request from `airgap media repair` with a supplement: only the damaged or lost blocks, read from
     the bundle if it still exists, else from the sources.
 
@@ -105,6 +119,7 @@ def export_command(
     with asking.read(lists, reach, threads, console) as asked:
         label, packing = making.label(stream), making.packing(patch, patch_level, encrypt_to)
         to = Out.of(out, stream, label.serial, asking.scratch or asking.directory, console)
+        machines = Machines.of(scheduler, to.place, stream, packing, (bool(since), bool(gate)), reach, asked.settings, threads)
         attached = gates.attached_by(attach or ())
         terms = gates.terms_of(verify_images, require_signed, unnamed, attestations, rooted, asking.directory, console.say)
         demands = Demands(terms, gates.gates_of(gate or (), gate_timeout, asking.scratch, console))
@@ -118,7 +133,20 @@ def export_command(
             far_side = FarSide(bases)
             carried = carried_from(carry_root, store.fetch_file)
             request = ExportRequest(
-                label, cargo, to.directory, signers, packing, far_side, demands, threads, restart, wait, again, carried, to.taken
+                label,
+                cargo,
+                to.directory,
+                signers,
+                packing,
+                far_side,
+                demands,
+                threads,
+                restart,
+                wait,
+                again,
+                carried,
+                to.taken,
+                machines,
             )
             done = export(request, memory, console)
             with to.shipped(done, console) as path:
