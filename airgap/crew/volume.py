@@ -16,7 +16,8 @@ from airgap.format.names import BLOCK_SIZE
 from airgap.oci import strictjson
 from airgap.oci.stores import Reader, Source
 from airgap.oci.verify import CHUNK, BytesReader, VerifiedReader
-from airgap.planning.plan import PlacedMember, Plan
+from airgap.planning.placed import PlacedMember
+from airgap.planning.plan import Plan
 from airgap.work import Pool
 
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -15,8 +15,8 @@ from typing import Self
 
 from airgap import fsio
 from airgap.archives import MadeArtifact, PlacedImage, PlacedSource
-from airgap.archives.made import CHART_LAYER
 from airgap.archives.placed import Signatures
+from airgap.archives.titles import CHART_LAYER
 from airgap.errors import Damaged, UsageError
 from airgap.limits import MAX_CHART
 from airgap.lists import Entry, Selection, Wish
