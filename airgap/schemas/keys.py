@@ -283,6 +283,7 @@ KEYS: Keys = {
     ),
     "sources": ("texts", "repositories, without ref, that a SLSA provenance states as its sources"),
     "spare_blocks": ("number", "blocks that parity could have rebuilt in the worst row; negative: so many too few"),
+    "standalone": ("texts", "builds with the interpreter inside that the toolkit has"),
     "state": ("text", "state of a file"),
     "status": ("number or null", "exit status of a gate, negative for a signal; null: it took too long"),
     "status_url": ("text", "URL of the status page"),

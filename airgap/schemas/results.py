@@ -145,7 +145,7 @@ _SINGLE: dict[str, tuple[str, str]] = {
         "at event message url? status_url? tls? passwords? verified? bundles(bundle stream serial catalog)?",
     ),
     "sign": ("another signature of a bundle", "bundle signatures"),
-    "toolkit": ("a written toolkit", "toolkit bytes machines lacking wheels(file sha256)"),
+    "toolkit": ("a written toolkit", "toolkit bytes machines lacking standalone wheels(file sha256)"),
     "toolkit-checker": ("a written checker, with --check-only", "checker"),
     "trust-pin": ("a pinned root of a Sigstore instance", "root_version root_digest already_there"),
     "trust-show": (

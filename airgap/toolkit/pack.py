@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ WHEELS = "wheels"
 #: The installing pip comes along: a bare machine's Python may have none.
 _PIP = "pip"
 _MAX_FILE = 1024 * 1024 * 1024
+#: What ``scripts/release`` calls a build with the interpreter inside; install.sh looks for this name.
+_STANDALONE = re.compile(rf"airgap-{re.escape(__version__)}-linux-[a-z0-9_]+-standalone\.tar\.gz", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ def write_checker(directory: Path, entry: str) -> Path:
     return path
 
 
-def make_toolkit(directory: Path, machines: Sequence[Machine], entry: str, progress: Progress) -> Toolkit:
+def make_toolkit(
+    directory: Path, machines: Sequence[Machine], entry: str, progress: Progress, standalone: Sequence[Path] = ()
+) -> Toolkit:
     """Make the directory: all of it, or nothing.
 
     Args:
@@ -57,13 +62,17 @@ def make_toolkit(directory: Path, machines: Sequence[Machine], entry: str, progr
         machines: for which it is.
         entry: the module with the checker's ``main``.
         progress: told about the steps.
+        standalone: builds with the interpreter inside, of this version, for machines without Python.
 
     Raises:
-        UsageError: the directory has something in it, or this airgap or pip is not as it should be.
+        UsageError: the directory has something in it, a build is not one of this version, or this airgap or pip is not as it
+            should be.
         RegistryError: pip did not get the packages.
         MediaError: the disk refuses.
     """
     _check_new(directory)
+    for build in standalone:
+        _check_build(build)
     fsio.make_directory(directory.parent, fsio.UNCHANGEABLE)
     package = running_package()
     with fsio.disk_errors("cannot make the toolkit", directory):
@@ -78,6 +87,8 @@ def make_toolkit(directory: Path, machines: Sequence[Machine], entry: str, progr
             found = _fetch(package.requires, machine, work, wheels)
             lacking += [f"{name} on {machine.title}" for name in OPTIONAL if all(one.name != name for one in found)]
             fsio.write_durable(work / f"requirements-{machine.name}.txt", _requirements([own, *found]))
+        for build in standalone:
+            fsio.write_durable(work / build.name, fsio.read_input(build, _MAX_FILE, "standalone build"))
         _write_rest(work, machines, lacking, entry)
         size = _write_sums(work)
         with fsio.disk_errors("cannot make the toolkit", directory):
@@ -95,6 +106,16 @@ def _check_new(directory: Path) -> None:
                 expected="a new or empty directory",
                 hint="choose another --out, or use --check-only, which can write anywhere",
             )
+
+
+def _check_build(build: Path) -> None:
+    if _STANDALONE.fullmatch(build.name) is None:
+        raise UsageError(
+            "not a standalone build of this version",
+            where=f"--standalone {printable(str(build))}",
+            expected=f"a file of the release, named airgap-{__version__}-linux-MACHINE-standalone.tar.gz",
+            hint="take the build and this airgap from the same release",
+        )
 
 
 def _fetch(requires: Sequence[str], machine: Machine, work: Path, wheels: dict[str, Wheel]) -> list[Wheel]:

@@ -5,77 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from airgap.toolkit.packages import Machine
-from airgap.toolkit.wheel import running_package
 from tests.support.bundles import flip
 from tests.support.cli import NETWORK, USAGE, failed
 from tests.support.desks import Made
-from tests.support.tools import require
-from tests.support.wheels import wheel_house
+from tests.support.toolkits import THIS, Kit, edit_sums, toolkit
 
 pytestmark = pytest.mark.slow("starts real skopeo, podman or containerd many times")
-
-THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-@dataclass(frozen=True)
-class Kit:
-    """A toolkit, the wheels that it was made from, and what installs from it."""
-
-    path: Path
-    house: Path
-    work: Path
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """Nothing of this environment's, and no index that could be reached."""
-        fixed = {"PATH": os.environ["PATH"], "HOME": str(self.work), "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}
-        return {
-            **fixed,
-            "PIP_INDEX_URL": f"http://127.0.0.1:{free_port()}/simple",
-            "AIRGAP_STATE": str(self.work / "state"),
-            **more,
-        }
-
-    def install(
-        self, kit: Path, target: Path, cwd: Path | None = None, umask: int = -1, **more: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the install script."""
-        command = [require("dash"), str(kit / "install.sh"), str(target)]
-        environment = self.environment(**{"PYTHON": sys.executable, **more})
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=cwd, umask=umask)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def toolkit(
-    out: Path, environment: dict[str, str], *options: str, python: Path = Path(sys.executable)
-) -> subprocess.CompletedProcess[str]:
-    command = [str(python), "-m", "airgap", "toolkit", "--out", str(out), "--glibc", "2.44", *options]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=environment["HOME"], check=False)
 
 
 @pytest.fixture(scope="module")
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
-    work = tmp_path_factory.mktemp("kit")
-    made = Kit(work / "kit", wheel_house(work / "house", running_package().requires), work)
-    done = toolkit(made.path, made.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(made.house)), "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["machines"] == [Machine.parse("linux/amd64", THIS, "2.44").name]
-    return made
+    return Kit.make(tmp_path_factory.mktemp("kit"))
 
 
 @pytest.fixture(scope="module")
@@ -168,10 +116,6 @@ def _modules(kit: Path) -> None:
         (kit / f"{name}.py").write_text(_owned(kit))
 
 
-def _line(kit: Path, edit: Callable[[bytes], bytes]) -> None:
-    (kit / "SHA256SUMS").write_bytes(edit((kit / "SHA256SUMS").read_bytes()))
-
-
 def _behind_a_link(kit: Path) -> None:
     (kit / "wheels").rename(kit.parent / "elsewhere")
     (kit / "wheels").symlink_to(kit.parent / "elsewhere")
@@ -204,14 +148,16 @@ INTRUDERS: dict[str, Callable[[Path], object]] = {
     "the wheels behind a link": _behind_a_link,
     "a link in place of a file": _link_for_a_file,
     "a FIFO in place of a file": _fifo_for_a_file,
-    "a name twice": lambda kit: _line(kit, lambda sums: sums + sums.splitlines(keepends=True)[0]),
-    "a name twice with another sum": lambda kit: _line(kit, lambda sums: sums + b"0" * 64 + sums.splitlines(keepends=True)[0][64:]),
-    "the line ends of Windows": lambda kit: _line(kit, lambda sums: sums.replace(b"\n", b"\r\n")),
-    "a binary marker": lambda kit: _line(kit, lambda sums: sums.replace(b"  ", b" *")),
-    "a file outside": lambda kit: _line(kit, lambda sums: sums + b"0" * 64 + b"  ../owned\n"),
-    "no last line feed": lambda kit: _line(kit, lambda sums: sums[:-1]),
-    "no sums at all": lambda kit: _line(kit, lambda _: b""),
-    "a sum too few": lambda kit: _line(kit, lambda sums: b"".join(sums.splitlines(keepends=True)[1:])),
+    "a name twice": lambda kit: edit_sums(kit, lambda sums: sums + sums.splitlines(keepends=True)[0]),
+    "a name twice with another sum": lambda kit: edit_sums(
+        kit, lambda sums: sums + b"0" * 64 + sums.splitlines(keepends=True)[0][64:]
+    ),
+    "the line ends of Windows": lambda kit: edit_sums(kit, lambda sums: sums.replace(b"\n", b"\r\n")),
+    "a binary marker": lambda kit: edit_sums(kit, lambda sums: sums.replace(b"  ", b" *")),
+    "a file outside": lambda kit: edit_sums(kit, lambda sums: sums + b"0" * 64 + b"  ../owned\n"),
+    "no last line feed": lambda kit: edit_sums(kit, lambda sums: sums[:-1]),
+    "no sums at all": lambda kit: edit_sums(kit, lambda _: b""),
+    "a sum too few": lambda kit: edit_sums(kit, lambda sums: b"".join(sums.splitlines(keepends=True)[1:])),
 }
 
 
@@ -293,7 +239,7 @@ def test_man_pages_documents_and_samples_come_along(kit, installed, tmp_path):
     done = subprocess.run(
         [installed / "bin/airgap", "docs"], capture_output=True, text=True, env=kit.environment(), cwd=tmp_path, check=True
     )
-    documents = Path(done.stdout.strip())
+    documents = Path(done.stdout.splitlines()[0])
     assert documents.is_relative_to(installed)
     assert (documents / "docs/tutorials/site.md").is_file()
     assert (documents / "samples/layout/oci-layout").is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import webbrowser
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -23,13 +24,16 @@ def docs_command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="A new directory to copy them to.", show_default=False)
     ] = None,
+    opens: Annotated[bool, typer.Option("--open", help="Show the site of the documents in a browser.")] = False,
     said: Said = Said(),
 ) -> None:
     """Show where the documents are, or copy them: all that came with this airgap, and samples.
 
-    A release also has them as a site: open site/index.html in a browser, no server is needed.
+    A release also has them as a site, whose first page is named, too: a browser shows it without a server or a network.
 
     Example: airgap docs --out airgap-docs
+
+    Example: airgap docs --open
     """
     files = {
         name.removeprefix(f"{DOCUMENTS}/"): path for name, path in shared_files(package_directory()).items() if DOCUMENTS in name
@@ -42,8 +46,23 @@ def docs_command(
         _copy(files, out)
         documents = out
     page = out / "site/index.html" if out is not None else files.get("site/index.html", Path())
-    facts = {"documents": str(documents), "page": str(page) if page.is_file() else None}
-    said.console().result(facts, [str(documents)])
+    there = page.is_file()
+    facts = {"documents": str(documents), "page": str(page) if there else None}
+    said.console().result(facts, [str(documents), *([str(page)] if there else [])])
+    if opens:
+        _show(page.absolute().as_uri() if there else None, documents)
+
+
+def _show(page: str | None, documents: Path) -> None:
+    if page is None:
+        hint = f"read the Markdown in {documents}/docs; the wheel of a release has the site"
+        raise UsageError("this airgap came without the site of its documents", hint=hint)
+    try:
+        shown = webbrowser.open(page)
+    except webbrowser.Error:
+        shown = False
+    if not shown:
+        raise UsageError("there is no browser here", hint=f"name one in the variable BROWSER, or open it elsewhere: {page}")
 
 
 def _copy(files: Mapping[str, Path], out: Path) -> None:

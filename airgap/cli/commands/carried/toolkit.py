@@ -39,6 +39,15 @@ def toolkit_command(
             "--musl", metavar="VERSION", help="For machines with this musl or newer (Alpine) in place of glibc.", show_default=False
         ),
     ] = "",
+    standalone: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--standalone",
+            metavar="FILE",
+            help="The release's build with the interpreter inside, for machines without Python; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     check_only: Annotated[
         bool, typer.Option("--check-only", help="Write only airgap-check.pyz, which checks media; any directory will do.")
     ] = False,
@@ -64,12 +73,14 @@ def toolkit_command(
         for one in dict.fromkeys(platform or [_this_platform()])
         for version in dict.fromkeys(python or [f"{sys.version_info.major}.{sys.version_info.minor}"])
     ]
-    kit = make_toolkit(Path(os.path.abspath(out)), machines, CHECKER_ENTRY, console)  # noqa: PTH100 - links stay as they are
+    builds = list(dict.fromkeys(standalone or ()))
+    kit = make_toolkit(Path(os.path.abspath(out)), machines, CHECKER_ENTRY, console, builds)  # noqa: PTH100 - links stay as they are
     facts = {
         "toolkit": str(kit.path),
         "bytes": kit.size,
         "machines": [machine.name for machine in machines],
         "lacking": list(kit.lacking),
+        "standalone": [build.name for build in builds],
         "wheels": [{"file": one.path.name, "sha256": one.sha256} for one in kit.wheels],
     }
     console.result(facts, describe(kit))
