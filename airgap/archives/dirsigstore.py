@@ -3,7 +3,7 @@
     \\0 sigstore-json \\n {"mimeType": ..., "payload": BASE64, "annotations": {...}}
 
 The manifest for the tag ``sha256-HEX.sig`` has a layer for each signature: its payload, with its annotations. What is said in the
-signature is carried byte for byte. The manifest around it is ours: no skopeo that makes one was at hand to compare it with.
+signature is carried byte for byte, and the manifest around it is the one that ``skopeo copy dir:... docker://...`` writes.
 (containers/image, internal/signature; cosign, "Signature Specification".)
 """
 
@@ -25,6 +25,7 @@ _HEAD = b"\0sigstore-json\n"
 _FIELDS = ("mimeType", "payload", "annotations")
 #: How containers/image marks every kind of signature but GPG's.
 _OTHER = b"\0"
+_ESCAPED = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
 
 
 @dataclass(frozen=True)
@@ -100,5 +101,6 @@ def _described(media_type: str, raw: bytes, blobs: dict[Digest, bytes]) -> dict[
 
 
 def _compact(value: object) -> bytes:
-    """As Go's encoder writes it: no spaces, fields in their order."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    """As Go's encoder writes it: no spaces, fields in their order, and what HTML would take for its own escaped."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.translate(_ESCAPED).encode()

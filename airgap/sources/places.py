@@ -134,9 +134,12 @@ class _LayoutPlace:
     def placed(self, repository: Repository, root: Manifest) -> PlacedImage:
 
         def way_out() -> str:
-            return Inside.of(self._layout, root).way_out(printable(self._place))
+            return self.inside(root).way_out(printable(self._place))
 
         return PlacedImage(self._layout, repository, root, self._where, way_out=way_out)
+
+    def inside(self, root: Manifest) -> Inside:
+        return Inside.of(self._layout, root)
 
 
 class _ArchivePlace:
@@ -144,33 +147,36 @@ class _ArchivePlace:
 
     def __init__(self, archive: DockerArchive, layout: LayoutReader | None, place: Place, say: Callable[[str], None]) -> None:
         self._archive = archive
-        self._layout = layout
-        self._place = place
+        self._layout = None if layout is None else _LayoutPlace(layout, Place("oci-archive", place.path, ""))
+        #: what only the layout names: containerd lists one name of images that share what it exports, none of foreign platforms
+        self._beside = [] if self._layout is None else [one for one in self._layout.names() if one not in archive.names()]
         self._where = printable(str(place))
         self._single = place.transport == "docker-daemon"
         self._say = say
         self._said: set[Digest] = set()
 
     def names(self) -> list[str]:
-        return self._archive.names()
+        return [*self._archive.names(), *self._beside]
 
     def pick(self, name: str) -> PlacedImage:
         name = "" if self._single else _full(name)
+        if self._layout is not None and self._beside and (not name or name in self._beside):
+            return self._layout.pick(name)
         tags = self._archive.tags(name)
         if self._layout is not None and tags:
+            tag = name if name in tags else tags[0]  # images with two names here may be two indexes there
             with contextlib.suppress(UsageError):  # not in the layout under this name: then as a plain archive
-                found = self._in_layout(self._layout, tags[0], self._archive.config(name))
+                found = self._in_layout(self._layout, tag, self._archive.config(name))
                 if found is not None:
                     return found
         root = self._archive.pick(name)
         repository = Reference.parse(tags[0]).repository if tags else NAMELESS
         return PlacedImage(self._archive, repository, root, self._where)
 
-    def _in_layout(self, layout: LayoutReader, tag: str, config: Digest) -> PlacedImage | None:
+    def _in_layout(self, place: _LayoutPlace, tag: str, config: Digest) -> PlacedImage | None:
         """What the layout has under a name; of an index that is not all there the image that manifest.json names, as skopeo."""
-        place = _LayoutPlace(layout, self._place)
         whole = place.pick(tag)
-        inside = Inside.of(layout, whole.root)
+        inside = place.inside(whole.root)
         if not inside.lacking:
             return whole
         one = inside.instance(config)

@@ -20,7 +20,6 @@ from airgap.oci.reference import Repository
 from tests.support import images, signing
 from tests.support.archives import skopeo
 from tests.support.cli import DAMAGED, USAGE, here
-from tests.support.containerd import running_containerd
 from tests.support.dockerregistry import DockerRegistry
 from tests.support.site import Site
 from tests.support.walk import walk
@@ -201,31 +200,6 @@ def test_compressed_archives_are_read_through_a_scratch_directory_that_is_empty_
         assert f"{archive}: uncompressed ({program}), " in done.stderr
         assert [image["digest"] for image in json.loads(done.stdout)["images"]] == [WEB.digest]
         assert list((tmp_path / "scratch").iterdir()) == []
-
-
-@pytest.mark.slow("starts a real containerd and a registry")
-def test_what_containerd_exports_is_read_whole_or_as_the_one_platform_that_it_has(tmp_path: Path) -> None:
-    with LayoutStore(tmp_path / "origin") as store:
-        images.publish(store, "vendor.example/shop/web:1", WEB)
-        store.commit()
-    with running_containerd() as containerd, DockerRegistry(tmp_path / "registry") as registry:
-        with LayoutStore(tmp_path / "origin") as store:
-            images.push_layout_to_registry(store, registry.address)
-        name = f"{registry.address}/shop/web:1"
-        for file, platforms in (("one", ("--platform", "linux/amd64")), ("all", ("--all-platforms",))):
-            for words in (("content", "fetch", "--plain-http"), ("images", "export")):
-                more = (tmp_path / f"{file}.tar",) if "export" in words else ()
-                done = containerd.ctr(*words, *platforms, *more, name)
-                assert done.returncode == 0, done.stderr
-    for file, transport, digest in (
-        ("one", "docker-archive", WEB.children[0].digest),
-        ("all", "docker-archive", WEB.digest),
-        ("all", "oci-archive", WEB.digest),
-    ):
-        image = resolved(f"{transport}:{tmp_path / file}.tar", tmp_path)
-        assert (image["reference"], image["digest"]) == (name, digest)
-    assert "--platform linux/amd64" in refused(f"oci-archive:{tmp_path}/one.tar", tmp_path)
-    assert resolved(f"oci-archive:{tmp_path}/one.tar", tmp_path, "--platform", "linux/amd64")["digest"] == WEB.digest
 
 
 @pytest.mark.slow("runs a whole export and import against a real registry")
