@@ -65,6 +65,9 @@ MAX_CHART = 32 * _MIB
 #: All charts from chart repositories in one run.
 MAX_CHARTS = 256 * _MIB
 
+#: A file behind a URL, which is streamed.
+MAX_WEB_FILE = 64 * 1024 * _MIB
+
 # What people write.
 
 #: A policy (containers-policy.json(5)).

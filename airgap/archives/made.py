@@ -99,6 +99,12 @@ def file_artifact(path: Path) -> MadeArtifact:
     return _made(path.parent, FILE_TYPE, (media.OCI_EMPTY, media.EMPTY), [layer])
 
 
+def file_manifest(name: str, digest: Digest, size: int, where: str) -> Manifest:
+    """The manifest that a plain file of this name and content has as an artifact."""
+    layer = Descriptor(_file_type(name), digest, size, annotations={media.TITLE: name})
+    return _manifest(FILE_TYPE, (media.OCI_EMPTY, media.EMPTY), [layer], where)
+
+
 def chart_artifact(path: Path) -> MadeArtifact:
     """A packaged Helm chart as an artifact, with the provenance file beside it, if there is one.
 

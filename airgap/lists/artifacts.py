@@ -3,6 +3,7 @@
 files:
   - ./install.sh                                    # airgap.local/files/install.sh:latest
   - {path: ./tools.tar.gz, name: tools, version: "2.1"}
+  - {url: "https://get.example.com/cli-1.9.tgz", sha256: 9f86d081..., name: cli, version: "1.9"}
 charts:
   - oci://ghcr.io/shop/charts/web:1.4.0             # in a registry: an image like any other
   - {path: ./api-2.1.0.tgz}                         # airgap.local/charts/api:2.1.0
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
+from urllib.parse import quote, unquote, urlsplit
 
 from airgap.errors import UsageError
 from airgap.lists.entry import Entry, Wish
@@ -52,9 +54,11 @@ def wished_artifacts(node: Node, kind: str, reader: ListReader, image: Callable[
         fields = {"path": item}
         if isinstance(item, Fields):
             chart = kind == "chart"
-            fields = reader.fields(
-                item, f"a {kind}", ("path", "name", "version", *(("repo", "keyring", "images", "values") if chart else ()))
-            )
+            more = ("repo", "keyring", "images", "values") if chart else ("url", "sha256")
+            fields = reader.fields(item, f"a {kind}", ("path", "name", "version", *more))
+            if "url" in fields:
+                yield from _behind_url(item, fields, reader)
+                continue
             if "repo" in fields:
                 yield from _with_images(item, fields, list(_in_repository(item, fields, reader)), reader, image)
                 continue
@@ -93,6 +97,34 @@ def _with_images(
         yield from (image(reference, reader.origin(item)) for reference in found)
 
 
+def _behind_url(item: Node, fields: dict[str, Node], reader: ListReader) -> Iterator[Entry]:
+    said = {name: reader.text(node, name, numbers=name == "version") or "" for name, node in fields.items()}
+    if "path" in fields or not said["url"].startswith(WEB):
+        expected = "url: https://HOST/PATH, and perhaps sha256:, name: and version:"
+        reader.wrong(item, "not a valid file behind a URL", expected, got=said["url"] or ", ".join(fields))
+        return
+    yield from wished_file(item, said["url"], said.get("sha256", ""), said.get("name", ""), said.get("version", ""), reader)
+
+
+def wished_file(item: Node, path: str, digest: str, name: str, version: str, reader: ListReader) -> Iterator[Entry]:
+    """The entry of one file, by path or URL.
+
+    Args:
+        item: names it, for messages.
+        path: a path, or an ``https://`` or ``http://`` URL.
+        digest: what the list says of its content: ``""``, 64 hexadecimal digits, or those after ``sha256:``.
+        name: what the site calls it; ``""`` for its own name.
+        version: ``""`` for ``latest``.
+    """
+    fragment = f"sha256={digest.removeprefix('sha256:').lower()}" if digest else ""
+    file = path
+    if path.startswith(WEB):
+        file = unquote(urlsplit(path).path.rpartition("/")[2])
+        fragment += "" if file or not name else f"{'&' if fragment else ''}title={quote(name.rpartition('/')[2], safe='')}"
+        path = f"{path}#{fragment}" if fragment else path
+    yield from _placed(item, "file", path, name or PurePath(file).name, version or _LATEST, reader)
+
+
 def _in_repository(item: Node, fields: dict[str, Node], reader: ListReader) -> Iterator[Wish]:
     named = ((name, fields[name]) for name in ("repo", "name", "version", "keyring") if name in fields)
     said = {name: reader.text(node, name, numbers=name == "version") or "" for name, node in named}
@@ -114,8 +146,11 @@ def _entry(item: Node, kind: str, path: str, fields: dict[str, Node], reader: Li
         name = reader.text(fields["name"], "a name") or ""
     if "version" in fields:
         version = reader.text(fields["version"], "a version", numbers=True) or ""
-    if not (name and version):
-        return
+    if name and version:
+        yield from _placed(item, kind, path, name, version, reader)
+
+
+def _placed(item: Node, kind: str, path: str, name: str, version: str, reader: ListReader) -> Iterator[Entry]:
     try:
         reference = Reference.parse(f"{HOST}/{kind}s/{name.lower()}:{version.replace('+', '_')}")
         places = list(reader.places(Place(kind, path, ""), reference))
@@ -127,6 +162,6 @@ def _entry(item: Node, kind: str, path: str, fields: dict[str, Node], reader: Li
 
 def _called(path: str, kind: str) -> tuple[str, str]:
     """The name and version of a file that the list does not say."""
-    file = PurePath(path).name
+    file = unquote(urlsplit(path).path.rpartition("/")[2]) if path.startswith(WEB) else PurePath(path).name
     chart = _CHART.fullmatch(file) if kind == "chart" else None
     return (chart[1], chart[2]) if chart else (file, _LATEST)

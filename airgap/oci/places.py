@@ -17,7 +17,7 @@ WEB = ("https://", "http://")
 #: What a person may write, for messages.
 EXPECTED = (
     "docker://REF, oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF|:@INDEX], dir:DIR, containers-storage:REF, "
-    "docker-daemon:REF, bundle:DIR[:REF], file:FILE, chart:FILE or chart:https://HOST/PATH/NAME:VERSION"
+    "docker-daemon:REF, bundle:DIR[:REF], file:FILE, file:https://HOST/PATH[#sha256=HEX], chart:FILE or chart:https://HOST/PATH/NAME:VERSION"
 )
 
 
@@ -58,7 +58,7 @@ class Place:
     @property
     def is_remote(self) -> bool:
         """Whether it is on a web server."""
-        return self.transport == "chart" and self.path.startswith(WEB)
+        return self.transport in ("file", "chart") and self.path.startswith(WEB)
 
     def called(self, name: str) -> Place:
         """The same place, with an image in it."""

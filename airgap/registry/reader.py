@@ -9,7 +9,7 @@ from airgap.errors import RegistryError
 from airgap.oci.descriptor import Descriptor
 from airgap.registry.http.failures import NETWORK, is_too_slow, network_failure, redact
 from airgap.registry.http.refusals import refusal
-from airgap.registry.http.transport import Call, Transport
+from airgap.registry.http.transport import Call, FileCall, Transport
 from airgap.registry.http.wire import Answer
 from airgap.text import printable
 
@@ -33,11 +33,11 @@ class BlobReader:
 
     failure = RegistryError
 
-    def __init__(self, transport: Transport, call: Call, descriptor: Descriptor, offset: int) -> None:
+    def __init__(self, transport: Transport, call: Call | FileCall, descriptor: Descriptor, offset: int) -> None:
         self._transport = transport
         self._call = call
         self._size = descriptor.size
-        self._what = f"blob {descriptor.digest}"
+        self._what = f"blob {descriptor.digest}" if isinstance(call, Call) else "the file"
         self._position = offset
         self._to_skip = 0
         self._stalls = 0
@@ -46,7 +46,7 @@ class BlobReader:
         self._answer: Answer | None = None
         self._bucket = transport.options.bucket
         self._piece = self._size if self._bucket is None else self._bucket.piece
-        self._release = transport.slots.acquire(call.repository.host)
+        self._release = transport.slots.acquire(call.host)
         try:
             if offset == 0 or offset < self._size:
                 self._connect()
@@ -95,7 +95,7 @@ class BlobReader:
         if self._position:
             # A closed range: some registries answer 416 to an open one. Accept-Ranges does not matter: most do not send it.
             call = replace(call, headers={**call.headers, "Range": f"bytes={self._position}-{self._size - 1}"})
-        answer = self._transport.call(call)
+        answer = self._transport.ask(call)
         self._brought = 0
         self._to_skip = 0
         if answer.status == 206 and self._position:
@@ -104,7 +104,7 @@ class BlobReader:
             self._check_length(answer, self._size)
             self._restart(answer)
         elif answer.status >= 400:
-            raise refusal(answer)
+            raise refusal(answer, "" if isinstance(call, Call) else "the web server does not return the file")
         else:
             raise self._wrong(answer, "status 200, or 206 to a range", f"status {answer.status}")
         self._answer = answer

@@ -11,14 +11,20 @@ from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
 
 from airgap.errors import NotFound, Refused, UsageError
+from airgap.oci import media
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
 from airgap.oci.hosts import canonical_host
-from airgap.registry.http.failures import redact
+from airgap.registry.http.failures import NETWORK, network_failure, redact
 from airgap.registry.http.refusals import refusal
-from airgap.registry.http.transport import Transport
+from airgap.registry.http.transport import FileCall, Transport
+from airgap.registry.http.wire import Answer
+from airgap.registry.reader import BlobReader
 from airgap.registry.settings.options import Endpoint, RegistryOptions, is_loopback, origin
 
 #: Seconds for one file, however slowly it comes: ten megabytes over a line of a village are no failure.
 _SECONDS = 1800.0
+_CHUNK = 256 * 1024
 
 
 class WebFiles:
@@ -68,15 +74,74 @@ class WebFiles:
             raise refusal(answer, "the web server does not return the file")
         return raw
 
+    def size(self, url: str, *, proven: bool) -> int | None:
+        """The bytes of a file, as the server says in answer to HEAD; None when it does not say. Raises as :meth:`read`."""
+        answer = self._transport.ask(self._call("HEAD", url, proven))
+        answer.finish()
+        if answer.status in (404, 410):
+            raise NotFound("the web server has no such file", where=redact(url))
+        return answer.length if answer.status == 200 else None
+
+    def read(self, url: str, digest: Digest, size: int, offset: int = 0, *, proven: bool) -> BlobReader:
+        """A file as a stream that is continued where a connection breaks; its size is checked, its digest is not.
+
+        Args:
+            url: absolute.
+            digest: what the bytes should turn out to be.
+            size: in bytes.
+            offset: the byte to begin with.
+            proven: whether a digest that the operator gave proves the file, so that it may come without TLS.
+
+        Raises:
+            UsageError: not such a URL, or without TLS and proof, which the operator has not allowed.
+            RegistryError: the server does not deliver the file, or in another size.
+        """
+        return BlobReader(self._transport, self._call("GET", url, proven), Descriptor(media.OCTETS, digest, size), offset)
+
+    def pinned(self, url: str, most: int, *, proven: bool) -> tuple[Digest, int]:
+        """The digest and size of a file, read once to its end without keeping it.
+
+        Raises:
+            UsageError: as :meth:`read`, or it has more than ``most`` bytes.
+            RegistryError: the server does not deliver it whole.
+        """
+        size = self.size(url, proven=proven)
+        hasher, count, buffer = Digest.of(b"").hasher(), 0, memoryview(bytearray(_CHUNK))
+        reader = self._unsized(url, proven) if size is None else self.read(url, Digest.of(b""), size, proven=proven)
+        try:
+            while got := reader.readinto(buffer):
+                hasher.update(buffer[:got])
+                count += got
+                if count > most:
+                    raise UsageError("a file on a web server is too large", where=redact(url), expected=f"at most {most} bytes")
+        except NETWORK as error:
+            raise network_failure(error, "GET", url) from None
+        finally:
+            reader.close()
+        return Digest.sealed(hasher), count
+
+    def _unsized(self, url: str, proven: bool) -> Answer:
+        answer = self._transport.ask(self._call("GET", url, proven))
+        if answer.status != 200:
+            raise refusal(answer, "the web server does not return the file")
+        return answer
+
+    def _call(self, method: str, url: str, proven: bool) -> FileCall:
+        parts = web_url(url)
+        endpoint = self._endpoint(parts, proven=proven)
+        credential = self._options.credential(endpoint.host, parts.path.strip("/")) if parts.scheme == "https" else None
+        authorization = credential.basic() if credential is not None and credential.username else ""
+        return FileCall(method, url, endpoint, authorization)
+
     def close(self) -> None:
         """Close idle connections."""
         self._transport.close()
 
-    def _endpoint(self, parts: SplitResult) -> Endpoint:
+    def _endpoint(self, parts: SplitResult, *, proven: bool = False) -> Endpoint:
         host = canonical_host(parts.netloc)
         self._options.rules.check_open(host, parts.path.strip("/"))
         insecure = self._options.is_insecure(host, parts.path.strip("/"))
-        if parts.scheme == "http" and not insecure and not is_loopback(host):
+        if parts.scheme == "http" and not (proven or insecure or is_loopback(host)):
             raise UsageError(
                 "a web server would be read without TLS",
                 where=redact(parts.geturl()),

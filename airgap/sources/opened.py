@@ -26,10 +26,12 @@ from airgap.oci.reference import Reference, Repository
 from airgap.oci.stores import Source
 from airgap.oci.verify import read_all
 from airgap.planning.lock import Lock
+from airgap.registry import WebFiles
 from airgap.sources.chartaddress import ChartAddress
 from airgap.sources.chartimages import chart_images
 from airgap.sources.chartrepo import ChartRepositories, RemoteChart
 from airgap.sources.places import MadePlace, OpenPlace, PlaceOptions, open_place
+from airgap.sources.webfile import FileAddress, WebFile, find_file
 from airgap.text import listing, printable
 
 #: Stores that hold many images and tell the one that is meant in the name itself.
@@ -48,6 +50,8 @@ class OpenPlaces:
         self._stack = contextlib.ExitStack()
         self._opened: dict[str, OpenPlace] = {}
         self._placed: dict[str, PlacedImage] = {}
+        self._files: WebFiles | None = None
+        self._from_web: dict[str, WebFile] = {}
         self._charts: ChartRepositories | None = None
 
     def __enter__(self) -> Self:
@@ -71,6 +75,8 @@ class OpenPlaces:
             place = self._found(place)
             self._image(place, reference)
             return [(reference, place)]
+        if place.is_remote and place.transport == "file":
+            raise _nameless(place)
         if place.is_remote:
             chart = self._chart(place)
             return [(chart.reference, _place_of(chart))]
@@ -131,16 +137,28 @@ class OpenPlaces:
         return PlacedSource(registry, lookaside, images, asked)
 
     def _found(self, place: Place) -> Place:
-        """The place itself, or of a chart on a web server the version that was found for the range."""
+        """The place itself, or of what is on a web server the one content that was found."""
+        if place.is_remote and place.transport == "file":
+            return Place("file", str(self._file(place).address), "")
         return _place_of(self._chart(place)) if place.is_remote else place
+
+    def _web(self, place: Place) -> WebFiles:
+        if self._files is None:
+            if self._options.web is None:
+                raise UsageError("web servers are not read here", where=printable(str(place)))
+            self._files = self._stack.enter_context(contextlib.closing(self._options.web()))
+        return self._files
 
     def _chart(self, place: Place) -> RemoteChart:
         if self._charts is None:
-            if self._options.web is None:
-                raise UsageError("charts on web servers are not read here", where=printable(str(place)))
-            files = self._stack.enter_context(contextlib.closing(self._options.web()))
-            self._charts = ChartRepositories(files, self._options.say)
+            self._charts = ChartRepositories(self._web(place), self._options.say)
         return self._charts.find(ChartAddress.parse(place.path))
+
+    def _file(self, place: Place) -> WebFile:
+        if place.path not in self._from_web:
+            found = find_file(FileAddress.parse(place.path), self._web(place), self._options.say)
+            self._from_web[place.path] = self._from_web[str(found.address)] = found
+        return self._from_web[place.path]
 
     def _own_name(self, place: Place) -> Reference:
         """The reference that a name in a place is by itself."""
@@ -165,7 +183,8 @@ class OpenPlaces:
     def _open(self, place: Place) -> OpenPlace:
         key = str(place if place.transport in _ENGINES else place.called(""))
         if place.is_remote:
-            return MadePlace(self._chart(place).artifact, str(place))
+            artifact = self._file(place) if place.transport == "file" else self._chart(place).artifact
+            return MadePlace(artifact, str(place))
         if key not in self._opened:
             self._opened[key] = open_place(place, self._options, self._stack)
         return self._opened[key]

@@ -1,17 +1,18 @@
-"""Hauler's manifests of kind ``Images`` and ``Charts`` (content.hauler.cattle.io/v1 and v1alpha1).
+"""Hauler's manifests of kind ``Images``, ``Charts`` and ``Files`` (content.hauler.cattle.io/v1 and v1alpha1).
 
     kind: Images
     metadata: {name: x, annotations: {hauler.dev/registry: quay.io, hauler.dev/platform: linux/amd64}}
     spec: {images: [{name: busybox:stable, platform: linux/amd64, key: cosign.pub}]}
 
 Names, platforms and the default registry are taken as they are; what verifies or renames is answered with a notice. Charts in
-registries and on web servers are carried; files, and the images that Hauler would find inside charts, are left out.
+registries and on web servers are carried, and files by path or URL; the images that Hauler would find inside charts are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from airgap.lists.artifacts import wished_file
 from airgap.lists.entry import Entry, Wish, Wishes
 from airgap.lists.kinds.charts import wished_chart
 from airgap.lists.values import read_platform, read_reference, wished_registry
@@ -58,6 +59,8 @@ def parse_hauler(root: Node, reader: ListReader) -> Wishes:
     kind = text_of(top["kind"])
     if kind == "Charts":
         return _charts(root, reader)
+    if kind == "Files":
+        return _files(root, reader)
     if kind != "Images":
         reader.leave_out(top["kind"], f"kind: {kind}")
         return Wishes()
@@ -73,6 +76,22 @@ def parse_hauler(root: Node, reader: ListReader) -> Wishes:
         notices += _undone(image, reader)
         wanted += _entry(node, image, defaults, registry, reader)
     return Wishes(tuple(wanted), (), tuple(notices))
+
+
+def _files(root: Node, reader: ListReader) -> Wishes:
+    spec = peek(peek(root).get("spec"))
+    if "files" not in spec:
+        reader.wrong(root, "the manifest has no files", "spec: with files: and a list", got=", ".join(spec) or "nothing")
+        return Wishes()
+    wanted: list[Wish] = []
+    for node in reader.items(spec["files"], "files"):
+        file = reader.taken(node, "a file", ("path", "name"))
+        path = text_of(file.get("path"))
+        if path:
+            wanted += wished_file(file["path"], path, "", text_of(file.get("name")), "", reader)
+        elif isinstance(node, Fields):
+            reader.wrong(node, "a file has no path", "path: and a file or URL", got=", ".join(file))
+    return Wishes(tuple(wanted))
 
 
 def _charts(root: Node, reader: ListReader) -> Wishes:

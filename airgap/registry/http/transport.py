@@ -105,6 +105,26 @@ class HostCall(Message):
         return Access(endpoint, self.name, self.scopes)
 
 
+@dataclass(frozen=True)
+class FileCall(Message):
+    """One request for a file of a web server that is no registry.
+
+    Args:
+        url: of the file.
+        endpoint: how the server is spoken to.
+        authorization: goes to the URL's own scheme, host and port, and not where it redirects to; empty: nobody's.
+    """
+
+    url: str
+    endpoint: Endpoint
+    authorization: str = ""
+
+    @property
+    def host(self) -> str:
+        """The server."""
+        return self.endpoint.host
+
+
 AnyCall: TypeAlias = Call | HostCall
 
 
@@ -161,6 +181,12 @@ class Transport:
         """
 
         return self._persist(call, self.url(call), lambda: self.once(call))
+
+    def ask(self, call: Call | FileCall) -> Answer:
+        """As :meth:`call`, also for files of web servers."""
+        if isinstance(call, Call):
+            return self.call(call)
+        return self._persist(call, call.url, lambda: self._follow(call, call.endpoint, call.url, call.authorization))
 
     def fetch(self, call: AnyCall, limit: int) -> tuple[Answer, bytes]:
         """Make a call and read the small body of a status 200; of any other answer nothing is read yet.
