@@ -164,7 +164,7 @@ class DockerArchive:
             raise Damaged("a config has the wrong digest", where=self._where, expected=item.config, got=config.digest)
         where = f"{self._where}: {printable(item.config, 100)}"
         rootfs = strictjson.mapping(strictjson.parse_object(raw, where).get("rootfs"), f"{where}: rootfs")
-        contents = [Digest.parse(value, f"{where}: diff_ids") for value in strictjson.array(rootfs.get("diff_ids"), where)]
+        contents = [Digest.parse(value, f"{where}: diff_ids") for value in _list(rootfs.get("diff_ids"), where)]
         if len(contents) != len(item.layers):
             raise Damaged(
                 "the layers of an image contradict its config",
@@ -201,15 +201,20 @@ class DockerArchive:
 def _item(value: object, where: str) -> _Item:
     fields = strictjson.mapping(value, where)
     strictjson.refuse_lookalikes(fields, _FIELDS, where)
-    layers = [strictjson.string(name, where) for name in strictjson.array(fields.get("Layers"), f"{where}: Layers")]
+    layers = [strictjson.string(name, where) for name in _list(fields.get("Layers"), f"{where}: Layers")]
     if len(layers) > _MAX_LAYERS:
         raise Damaged("an image has too many layers", where=where, expected=f"at most {_MAX_LAYERS}", got=str(len(layers)))
-    tags = [strictjson.string(tag, where) for tag in strictjson.array(fields.get("RepoTags") or [], f"{where}: RepoTags")]
+    tags = [strictjson.string(tag, where) for tag in _list(fields.get("RepoTags"), f"{where}: RepoTags")]
     try:
         names = tuple(str(Reference.parse(tag)) for tag in tags)
     except UsageError as error:
         raise Damaged(error.what, where=where, got=error.got) from error
     return _Item(strictjson.string(fields.get("Config"), f"{where}: Config"), names, tuple(layers))
+
+
+def _list(value: object, where: str) -> list[Any]:
+    """A list; Go's writers leave an empty one out or write null."""
+    return [] if value is None else strictjson.array(value, where)
 
 
 def _document(config: Descriptor, layers: list[Descriptor]) -> bytes:

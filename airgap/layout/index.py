@@ -74,7 +74,7 @@ class Index:
         """
         value = strictjson.parse_object(raw, where)
         strictjson.refuse_lookalikes(value, _FIELDS, where)
-        if value.get("schemaVersion") != 2 or value.get("mediaType", media.OCI_INDEX) != media.OCI_INDEX:
+        if value.get("schemaVersion") != 2 or (value.get("mediaType") or media.OCI_INDEX) != media.OCI_INDEX:
             raise Damaged("not the index of an OCI image layout", where=where, expected="schemaVersion 2, an OCI image index")
         items = strictjson.array(value.get("manifests"), f"{where}: manifests")
         entries = (Descriptor.from_json(item, f"{where}: manifests[{i}]") for i, item in enumerate(items))

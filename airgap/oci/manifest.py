@@ -104,7 +104,7 @@ def _check_kind(value: dict[str, Any], media_type: str, where: str) -> None:
             hint="ask the publisher for an image in a current format" if ".v1+" in media_type else "",
         )
     stated = value.get("mediaType")
-    if stated is not None and stated != media_type:
+    if stated not in (None, "", media_type):  # Go writes "" for what nobody set
         raise Damaged("the manifest contradicts its media type", where=where, expected=media_type, got=printable(str(stated), 120))
     if value.get("schemaVersion") != 2:
         raise Damaged(

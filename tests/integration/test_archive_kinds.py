@@ -18,7 +18,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference, Repository
 from airgap.registry import RegistryStore
 from tests.support import images
-from tests.support.archives import Storage, own_storage, skopeo, skopeo_digest
+from tests.support.archives import Storage, docker_archive, member, own_storage, skopeo, skopeo_digest
 from tests.support.cli import here
 from tests.support.containerd import running_containerd
 from tests.support.dockerregistry import DockerRegistry
@@ -169,6 +169,15 @@ def test_tags_of_a_layout_that_umoci_keeps_are_told_apart(yard: Yard) -> None:
     for tag in tags:
         assert resolved(f"oci:{path}:{tag} as {NAME}") == {NAME: skopeo_digest(f"oci:{path}:{tag}")}
     assert skopeo_digest(f"oci:{path}:same") == IMAGE.digest
+
+
+@pytest.mark.parametrize("rootfs", [{"type": "layers"}, {"type": "layers", "diff_ids": None}], ids=["left-out", "null"])
+def test_an_image_without_layers_in_a_docker_archive_is_read_as_skopeo_reads_it(tmp_path: Path, rootfs: dict[str, Any]) -> None:
+    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs}).encode()
+    name = f"{Digest.of(config).hex}.json"
+    items: list[dict[str, Any]] = [{"Config": name, "RepoTags": [NAME], "Layers": None}]
+    path = docker_archive(tmp_path / "empty.tar", [member(name, data=config)], items)
+    assert resolved(f"docker-archive:{path}") == {NAME: skopeo_digest(f"docker-archive:{path}")}
 
 
 @pytest.fixture(scope="module")

@@ -97,6 +97,12 @@ def test_containerd_names_are_preferred_to_the_plain_tag(layout, web):
     assert LayoutStore(layout).manifest(Repository("quay.io", "a/b"), "1.0").digest == web.digest
 
 
+@pytest.mark.parametrize("stated", [None, "", media.OCI_INDEX])
+def test_an_index_json_that_leaves_its_media_type_empty_is_one(layout, stated):
+    edit_index(layout, lambda v: v.update(mediaType=stated))
+    assert [name.tag for name in LayoutStore(layout).names()]
+
+
 def test_a_manifest_without_a_media_type_takes_it_from_its_descriptor(tmp_path):
     plain = images.image([images.layer("x")])
     value = json.loads(plain.manifest.raw)

@@ -37,6 +37,7 @@ def test_a_manifest_is_kept_byte_for_byte() -> None:
 def test_what_go_reads_as_nothing_is_nothing_where_nothing_is_at_stake() -> None:
     found = parse({**IMAGE, "layers": None, "subject": None, "artifactType": None, "annotations": None})
     assert (found.layers, found.subject, found.artifact_type, found.annotations) == ((), None, "", {})
+    assert parse({**IMAGE, "mediaType": ""}).layers == parse(IMAGE).layers
     platform = {"os": None, "architecture": None, "variant": None}
     (child,) = parse(
         {**INDEX, "manifests": [{**LAYER, "mediaType": media.OCI_MANIFEST, "platform": platform}]}, media.OCI_INDEX
