@@ -17,7 +17,9 @@ import pytest
 
 import airgap
 from airgap.toolkit.shared import DISTRIBUTION
+from airgap.toolkit.wheel import running_package
 from tests.support import images
+from tests.support.wheels import wheel_house
 
 ROOT = Path(__file__).parents[2]
 CONTENT = ("airgap", "docs", "manifests", "samples", "share", "pyproject.toml", "setup.py", "MANIFEST.in")
@@ -59,8 +61,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built.make(tmp_path_factory.mktemp("one"))
 
 
-def pythons() -> list[Path]:
-    """Every Python from 3.11 on that this machine has, one of each version."""
+def pythons() -> dict[tuple[int, ...], Path]:
+    """Every Python from 3.11 on that this machine has, one of each version, by that."""
     found = [Path(path) for minor in range(11, 20) if (path := shutil.which(f"python3.{minor}"))]
     found += sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3"))
     said: dict[tuple[int, ...], Path] = {}
@@ -69,7 +71,7 @@ def pythons() -> list[Path]:
         version = tuple(map(int, done.stdout.split()))
         if version >= (3, 11):
             said.setdefault(version, one)
-    return list(said.values())
+    return said
 
 
 def test_the_same_source_gives_the_same_bytes_in_another_directory(built: Built, tmp_path: Path) -> None:
@@ -105,6 +107,70 @@ def test_the_wheel_and_the_source_have_documents_man_pages_and_completions(built
     assert {"docs/vectors/expected.json", "airgap/native/_tokens.h", "manifests/edge-site.yaml", "CHANGELOG.md"} <= source
 
 
+_TYPED = "COMP_LINE='airgap ver'; COMP_POINT=10; COMP_WORDS=(airgap ver); COMP_CWORD=1"
+
+
+def fresh(python: Path, wheel: Path, work: Path, *options: str | Path) -> Path:
+    """The wheel in an environment in which nothing else is; its directory. Skips where the index has not what it requires."""
+    commands: list[list[str | Path]] = [
+        [python, "-m", "venv", work / "env"],
+        [work / "env/bin/python", "-m", "pip", "download", "--quiet", "--dest", work / "wheels", *options, wheel],
+    ]
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"{python} does not get what the wheel requires: {done.stderr[-300:]}")
+    pip = [work / "env/bin/python", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", work / "wheels", wheel]
+    subprocess.run(pip, capture_output=True, check=True)
+    return work / "env"
+
+
+def works(environment: Path, home: Path) -> None:
+    """Command, man page, completion, documents and the compiled codec: in a shell that knows nothing of this checkout."""
+    clean = {"HOME": str(home), "PATH": f"{environment / 'bin'}:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+    def said(*command: str | Path) -> str:
+        done = subprocess.run(command, env=clean, cwd=home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert said("airgap", "version") == f"airgap {airgap.__version__}\n"
+    assert said("airgap", "man", "import").startswith('.TH "AIRGAP')
+    assert (environment / "share/man/man1/airgap-import.1").is_file()
+    completion = environment / "share/bash-completion/completions/airgap"
+    listed = said("bash", "-c", f". {completion}; {_TYPED}; _airgap airgap; echo ${{COMPREPLY[@]}}")
+    assert {"verify", "version"} <= set(listed.split())
+    assert said("python", "-c", "from airgap.native import _columns, _deflate, _sha256; print(_deflate.__file__)").startswith(
+        str(environment)
+    )
+    documents = Path(said("airgap", "docs").splitlines()[0])
+    assert documents.is_relative_to(environment)
+    vectors = documents / "docs/vectors"
+    assert said("airgap", "policy", "init", "--public-key", vectors / "keys/sender.pub", "-o", "policy.json")
+    for bundle in ("plain/plain-0001", "incremental/plain-0002"):  # the second has patches
+        said("airgap", "import", vectors / bundle, "--to", "oci:store", "--policy", "policy.json")
+
+
+@pytest.mark.parametrize("minor", [11, 12, 13, 14])
+def test_the_wheel_works_in_a_fresh_environment_of_each_python(built: Built, tmp_path: Path, minor: int) -> None:
+    python = pythons().get((3, minor))
+    if python is None:
+        pytest.skip(f"there is no Python 3.{minor} here")
+    works(fresh(python, built.wheel, tmp_path), tmp_path)
+
+
+def test_the_source_archive_gives_the_same_wheel_which_works(built: Built, tmp_path: Path) -> None:
+    with tarfile.open(built.source) as opened:
+        opened.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path / "out", source]
+    subprocess.run(pip, env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}, capture_output=True, check=True)
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+    assert wheel.read_bytes() == built.wheel.read_bytes()
+    house = wheel_house(tmp_path / "house", running_package().requires)
+    works(fresh(Path(sys.executable), wheel, tmp_path, "--no-index", "--find-links", house), tmp_path)
+
+
 def test_name_and_version_are_said_in_one_place(built: Built) -> None:
     metadata = zipfile.ZipFile(built.wheel).read(f"airgap_bundles-{airgap.__version__}.dist-info/METADATA").decode()
     assert f"\nName: {DISTRIBUTION}\nVersion: {airgap.__version__}\n" in metadata
@@ -125,7 +191,7 @@ def test_the_compiled_codec_of_the_wheel_does_the_same_under_every_python_at_han
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "wheel")}
     said = {}
-    for python in pythons():
+    for python in pythons().values():
         done = subprocess.run([python, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{python}: {done.stderr}"
         said[python] = done.stdout
