@@ -1,4 +1,7 @@
-"""Documents: receipts, custody logs, resend requests, supplements, disks (docs/receipts.md, custody.md, format.md, media.md)."""
+"""Documents: receipts, custody logs, resend requests, supplements, disks (docs/receipts.md, custody.md, format.md, media.md).
+
+And locks, plans of a removal, results of checks and of watch (docs/json.md).
+"""
 
 from __future__ import annotations
 
@@ -119,3 +122,80 @@ def disks(raw: bytes) -> dict[str, Any]:
     want(top["schema"] == "airgap.disks/1" and top["disk"] in top["disks"], "not a list of disks")
     want(all(re.fullmatch(r"[A-Z]{1,3}", label) for label in top["disks"]), "a label")
     return top
+
+
+def lock(raw: bytes) -> tuple[dict[str, str], dict[str, int]]:
+    """The images of a lock, and every blob that they need with its size."""
+    top = parse(raw)
+    want(top["schema"] == "airgap.lock/1", "not a lock")
+    nodes = {one["digest"]: one for one in top["manifests"]}
+    blobs: dict[str, int] = {}
+    for image in top["images"]:
+        omitted, todo = set(image.get("omitted", [])), [image, *image.get("attachments", [])]
+        while todo:
+            digest = todo.pop()["digest"]
+            if digest in omitted or digest in blobs:
+                continue
+            want(digest in nodes, f"no manifest {digest}")
+            node = nodes[digest]
+            blobs[digest] = number(node["size"])
+            blobs |= {one["digest"]: number(one["size"]) for one in node.get("blobs", [])}
+            todo += node.get("children", [])
+    named = {image["reference"] for image in top["images"]}
+    want(set(top.get("places", {})) <= named, "a place of no image")
+    for digest, data in top.get("made", {}).items():
+        want(digest_of(base64.b64decode(data, validate=True), digest) == digest, "made content with another digest")
+    return {image["reference"]: image["digest"] for image in top["images"]}, blobs
+
+
+def prune(raw: bytes) -> dict[str, Any]:
+    """The plan of a removal: unchanged, and nothing in it is removed that a name needs."""
+    top = parse(raw)
+    want(top["schema"] == "airgap.prune/1", "not a plan")
+    want(top.pop("digest") == digest_of(canonical(top)), "a plan that was changed")
+    for step in top["steps"]:
+        stay = {one["digest"] for one in step["names"]}
+        want(not stay & set(step["remove"]["manifests"]), "a name without its manifest")
+        want(all(number(one["size"]) >= 0 for one in step["remove"]["blobs"]), "a blob")
+    return top
+
+
+def check(raw: bytes) -> dict[str, Any]:
+    """The result of a check; ``bad`` are the files of which there is no good copy, by bundle."""
+    top = parse(raw)
+    want(top["schema"] == "airgap.check/1", "not the result of a check")
+    order = ["good", "damaged", "incomplete", "unreadable"]
+    want(top["result"] in order and all(one["result"] in order for one in top["bundles"]), "unknown result")
+    want((top["exit_code"] == 0) == (top["result"] == "good"), "an exit code that does not fit")
+    bad = {}
+    for bundle in top["bundles"]:
+        files = bundle["files"]
+        bad[bundle["bundle"]] = [one["name"] for one in files if not any(copy["good"] for copy in one["copies"])]
+        volumes = [name for name in bad[bundle["bundle"]] if name.startswith("volume-")]
+        want(bundle["complete"] == (not volumes), "complete without all volumes, or not with them")
+    return top | {"bad": bad}
+
+
+def result(raw: bytes) -> dict[str, Any]:
+    """How the import of a bundle ended."""
+    top = parse(raw)
+    want(top["schema"] == "airgap.result/1", "not a result")
+    want(("error" in top and "exit_code" in top) == (top["outcome"] in ("refused", "failed")), "an error that does not fit")
+    return top
+
+
+def difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What `diff` has to say of two catalogs: references, and digests of what they stand for; patches are only a way to it."""
+    images = [{one["reference"]: one["digest"] for one in catalog["images"]} for catalog in (old, new)]
+    blobs = [
+        set(catalog["blobs"]) - {one["patch"]["blob"] for one in catalog["blobs"].values() if "patch" in one}
+        for catalog in (old, new)
+    ]
+    return {
+        "added": sorted(images[1].keys() - images[0].keys()),
+        "removed": sorted(images[0].keys() - images[1].keys()),
+        "unchanged_count": sum(images[1].get(name) == digest for name, digest in images[0].items()),
+        "shared": sorted(blobs[0] & blobs[1]),
+        "only_a": sorted(blobs[0] - blobs[1]),
+        "only_b": sorted(blobs[1] - blobs[0]),
+    }
