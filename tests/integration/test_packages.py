@@ -120,7 +120,17 @@ def fresh(python: Path, wheel: Path, work: Path, *options: str | Path) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"{python} does not get what the wheel requires: {done.stderr[-300:]}")
-    pip = [work / "env/bin/python", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", work / "wheels", wheel]
+    pip: list[str | Path] = [
+        work / "env/bin/python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--find-links",
+        work / "wheels",
+        wheel,
+    ]
     subprocess.run(pip, capture_output=True, check=True)
     return work / "env"
 
