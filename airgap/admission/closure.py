@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airgap.admission.rebuild import rebuild_index
@@ -10,8 +10,8 @@ from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, Refused
 from airgap.limits import MAX_LEVELS_TAKEN
 from airgap.oci import media
-from airgap.oci.descriptor import Descriptor, Platform
-from airgap.oci.digest import Digest
+from airgap.oci.descriptor import Descriptor, DescriptorsByDigest, Platform
+from airgap.oci.digest import Digest, DigestTable
 from airgap.oci.image import LOOKASIDE, REFERRERS_TAG, Attachment, Image, LookasideSignature
 from airgap.oci.manifest import Manifest
 from airgap.oci.selection import PlatformFilter, config_of, platform_in
@@ -20,7 +20,7 @@ from airgap.text import listing, plural
 from airgap.trust.judge.judging import Instances, instances_of
 
 
-@dataclass
+@dataclass(slots=True)
 class Closure:
     """One image as it will be loaded.
 
@@ -41,11 +41,11 @@ class Closure:
     root: Descriptor
     manifests: dict[Digest, Descriptor] = field(default_factory=dict)
     rebuilt: dict[Digest, Manifest] = field(default_factory=dict)
-    blobs: dict[Digest, Descriptor] = field(default_factory=dict)
+    blobs: Mapping[Digest, Descriptor] = field(default_factory=dict)
     attachments: list[Attachment] = field(default_factory=list)
     signatures: list[LookasideSignature] = field(default_factory=list)
-    replaced: set[Digest] = field(default_factory=set)
-    parts: list[Descriptor] = field(default_factory=list)
+    replaced: Collection[Digest] = ()
+    parts: Sequence[Descriptor] = ()
     is_artifact: bool = False
 
     @property
@@ -109,15 +109,17 @@ class PlatformsMissing(Refused):
 
 def check_extraneous(store: BundleStore, closures: Collection[Closure]) -> None:
     """Refuse a bundle with blobs that no image needs. The closures must be those of all images, without a platform filter."""
-    reached = {digest for closure in closures for digest in (*closure.manifests, *closure.blobs, *closure.replaced)}
-    reached |= {signature.digest for closure in closures for signature in closure.image.signatures}
-    todo = list(reached)
-    while todo:  # what blobs are made from belongs to them
-        blob = store.catalog.blobs.get(todo.pop())
-        parts = {blob.patch.blob, *([blob.patch.base] if blob.patch.base else [])} if blob and blob.patch else set()
-        todo += parts - reached
-        reached |= parts
-    extra = sorted(set(store.catalog.blobs) - reached)
+    reached = DigestTable()
+    for closure in closures:
+        for digest in (*closure.manifests, *closure.blobs, *closure.replaced, *(one.digest for one in closure.image.signatures)):
+            reached.add(digest)
+    for digest in reached:  # what blobs are made from belongs to them: it is reached while this goes on
+        blob = store.catalog.blobs.get(digest)
+        if blob is not None and blob.patch is not None:
+            for part in (blob.patch.blob, blob.patch.base):
+                if part:
+                    reached.add(part)
+    extra = sorted(digest for digest in store.catalog.blobs if digest not in reached)
     if extra:
         raise Damaged("the catalog lists blobs that belong to no image", where=store.catalog.name, got=listing(list(extra), 5))
 
@@ -130,6 +132,8 @@ class _ClosureWalk:
         self._without = without
         self._closure = Closure(image, image.root)
         self._placed: dict[Digest, Descriptor] = {}
+        self._blobs: dict[Digest, Descriptor] = {}
+        self._replaced: set[Digest] = set()
 
     def run(self) -> Closure:
         closure = self._closure
@@ -142,7 +146,7 @@ class _ClosureWalk:
             raise Damaged("the bundle carries no child of an index", where=str(self._image.reference), got=self._image.root.digest)
         closure.root = root
         closure.is_artifact = self._filter.is_beside_the_point
-        closure.parts = list(closure.manifests.values())
+        closure.parts = tuple(closure.manifests.values())
         loaded = set(self._placed)
         signatures = () if LOOKASIDE in self._without else self._image.signatures
         closure.signatures = [signature for signature in signatures if signature.subject in loaded]
@@ -156,6 +160,8 @@ class _ClosureWalk:
             if attachment.subject in loaded and self._manifest(attachment.descriptor, 1, PlatformFilter(())):
                 loaded.add(attachment.descriptor.digest)
                 closure.attachments.append(attachment)
+        closure.blobs = DescriptorsByDigest(self._blobs.values())
+        closure.replaced = frozenset(self._replaced)
         return closure
 
     def _manifest(self, descriptor: Descriptor, depth: int, wanted: PlatformFilter) -> Descriptor | None:
@@ -169,7 +175,7 @@ class _ClosureWalk:
         for blob in manifest.blobs():
             if blob.digest not in self._image.foreign or not media.is_foreign(blob.media_type):
                 self._check_blob(blob, f"manifest {manifest.digest}")
-                self._closure.blobs[blob.digest] = blob
+                self._blobs[blob.digest] = blob
         self._placed[descriptor.digest] = placed
         self._closure.manifests[placed.digest] = placed
         return placed
@@ -181,7 +187,7 @@ class _ClosureWalk:
         same = len(kept) == len({child.digest for child in index.children}) and all(old == new.digest for old, new in kept.items())
         if same and (kept or not wanted.wishes):  # an index without children has none of the platforms
             return descriptor
-        self._closure.replaced.add(index.digest)
+        self._replaced.add(index.digest)
         if not kept:
             return None
         new = rebuild_index(index, kept)

@@ -12,12 +12,9 @@ from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 
 from airgap.format.entries import Blob
 from airgap.format.frame import Extent
-from airgap.oci.digest import Digest
+from airgap.oci.digest import Digest, DigestTable
 
 _KIND = "sha256:"
-_WIDTH = 32
-#: Slots of the index for each row, at least: the fewer are free, the longer the search.
-_SPARE = 2
 _MOST = 2**32
 
 
@@ -29,12 +26,11 @@ class BlobTable(Mapping[Digest, Blob]):
     """
 
     def __init__(self, entries: Iterable[tuple[Digest, Blob]] = ()) -> None:
-        self._digests = bytearray()
+        self._digests = DigestTable()
         self._sizes = array("Q")
         self._volumes = array("I")
         self._offsets = array("Q")
         self._others: dict[Digest, Blob] = {}
-        self._slots = array("I", bytes(array("I").itemsize * 16))  # row + 1, or 0
         for digest, blob in entries:
             self.add(digest, blob)
 
@@ -44,36 +40,32 @@ class BlobTable(Mapping[Digest, Blob]):
         Raises:
             ValueError: it is there.
         """
-        if digest in self:
+        plain = is_plain(digest, blob)
+        if digest in self._others or (self._digests.add(digest) < len(self._sizes) if plain else digest in self._digests):
             raise ValueError(f"duplicate key {str(digest)!r}")
-        if not is_plain(digest, blob):
+        if not plain:
             self._others[digest] = blob
             return
-        if _SPARE * (len(self._sizes) + 1) > len(self._slots):
-            self._grow()
         (extent,) = blob.extents
-        raw = bytes.fromhex(digest[len(_KIND) :])
-        self._digests += raw
         self._sizes.append(blob.size)
         self._volumes.append(extent.volume)
         self._offsets.append(extent.offset)
-        self._enter(raw, len(self._sizes))
 
     def __getitem__(self, digest: Digest) -> Blob:
         """The blob of a digest. Raises ``KeyError``."""
-        row = self._row(digest)
+        row = self._digests.number(digest)
         return self._others[digest] if row is None else self._blob(row)
 
     def get(self, digest: Digest, default: object = None) -> Blob | None:  # type: ignore[override]
         """The blob of a digest, or ``default``."""
-        row = self._row(digest)
+        row = self._digests.number(digest)
         return self._others.get(digest, default) if row is None else self._blob(row)  # type: ignore[arg-type]
 
     def __contains__(self, digest: object) -> bool:
-        return isinstance(digest, str) and (self._row(digest) is not None or digest in self._others)
+        return digest in self._digests or digest in self._others
 
     def __iter__(self) -> Iterator[Digest]:
-        yield from map(self._digest, range(len(self._sizes)))
+        yield from self._digests
         yield from self._others
 
     def __len__(self) -> int:
@@ -89,52 +81,34 @@ class BlobTable(Mapping[Digest, Blob]):
 
     def in_media_order(self) -> Iterator[tuple[Digest, Blob]]:
         """The blobs that are carried, in the order in which they lie on the media."""
-        rows = sorted(range(len(self._sizes)), key=lambda row: self._volumes[row] << 64 | self._offsets[row])
+        rows: dict[int, array[int]] = {}  # by volume, so that only few numbers are in memory at a time
+        for row, volume in enumerate(self._volumes):
+            rows.setdefault(volume, array("I")).append(row)
+        ordered = (row for volume in sorted(rows) for row in sorted(rows[volume], key=self._offsets.__getitem__))
         others = sorted(((digest, blob) for digest, blob in self._others.items() if blob.extents), key=_place)
-        return heapq.merge(((self._digest(row), self._blob(row)) for row in rows), others, key=_place)
+        return heapq.merge(((self._digests[row], self._blob(row)) for row in ordered), others, key=_place)
+
+    def in_digest_order(self) -> Iterator[tuple[Digest, Blob]]:
+        """The blobs in the order of their digests."""
+        rows = ((self._digests[row], self._blob(row)) for row in self._digests.in_order())
+        return heapq.merge(rows, sorted(self._others.items(), key=_digest_in), key=_digest_in)
+
+    def sizes(self) -> Iterator[tuple[Digest, int]]:
+        """Every digest and its size in bytes, without its place."""
+        yield from zip(self._digests, self._sizes, strict=True)
+        yield from ((digest, blob.size) for digest, blob in self._others.items())
 
     def _entries(self) -> Iterator[tuple[Digest, Blob]]:
-        yield from ((self._digest(row), self._blob(row)) for row in range(len(self._sizes)))
+        yield from ((self._digests[row], self._blob(row)) for row in range(len(self._sizes)))
         yield from self._others.items()
 
     def _blobs(self) -> Iterator[Blob]:
         yield from map(self._blob, range(len(self._sizes)))
         yield from self._others.values()
 
-    def _digest(self, row: int) -> Digest:
-        return Digest(_KIND + self._digests[row * _WIDTH : (row + 1) * _WIDTH].hex())
-
     def _blob(self, row: int) -> Blob:
         size = self._sizes[row]
         return Blob(size, (Extent(self._volumes[row], self._offsets[row], size),))
-
-    def _row(self, digest: str) -> int | None:
-        """The row of a digest; None where it has none."""
-        if not digest.startswith(_KIND) or not self._sizes:
-            return None
-        try:
-            raw = bytes.fromhex(digest[len(_KIND) :])
-        except ValueError:
-            return None
-        mask = len(self._slots) - 1
-        at = hash(raw) & mask  # secret to this process, so nobody can choose digests that meet in one place
-        while number := self._slots[at]:
-            if self._digests[(number - 1) * _WIDTH : number * _WIDTH] == raw:
-                return number - 1
-            at = (at + 1) & mask
-        return None
-
-    def _enter(self, raw: bytes, number: int) -> None:
-        mask = len(self._slots) - 1
-        at = hash(raw) & mask
-        while self._slots[at]:
-            at = (at + 1) & mask
-        self._slots[at] = number
-
-    def _grow(self) -> None:
-        self._slots = array("I", bytes(self._slots.itemsize * 2 * len(self._slots)))
-        for number in range(1, len(self._sizes) + 1):
-            self._enter(bytes(self._digests[(number - 1) * _WIDTH : number * _WIDTH]), number)
 
 
 class _Items(ItemsView[Digest, Blob]):
@@ -163,6 +137,10 @@ def memory_of(blob: Blob) -> int:
 
 def _place(entry: tuple[Digest, Blob]) -> tuple[Extent, Digest]:
     return entry[1].extents[0], entry[0]
+
+
+def _digest_in(entry: tuple[Digest, Blob]) -> Digest:
+    return entry[0]
 
 
 def is_plain(digest: Digest, blob: Blob) -> bool:

@@ -101,7 +101,7 @@ class Catalog(Outline):
         return document(top)
 
     def _blob_lines(self) -> Iterator[tuple[str, Any]]:
-        yield from ((digest, blob_json(self.blobs[digest])) for digest in sorted(self.blobs))
+        yield from ((digest, blob_json(blob)) for digest, blob in table_of(self.blobs).in_digest_order())
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Catalog:

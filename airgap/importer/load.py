@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from airgap.admission.closure import Closure, referrers_index
+from airgap.admission.wanted import Wanted
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotTaken
 from airgap.format.frame import Extent
@@ -132,22 +133,17 @@ class _Loader:
         self._streams = threading.Semaphore(max(1, self._threads))
         # rebuilding takes a core and memory, sending takes neither
         self._rebuilding = threading.Semaphore(max(1, min(self._threads, cores())))
-        self._owners: dict[Digest, Reference] = {}  # an image that each blob is for
         self.loaded = Loaded()
 
     def blobs(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
-        wanted: dict[Digest, tuple[Descriptor, dict[Repository, None]]] = {}
-        for closure, destination in placed:
-            for blob in closure.blobs.values():
-                wanted.setdefault(blob.digest, (blob, {}))[1][destination.repository] = None
-                self._owners.setdefault(blob.digest, destination)
-        self._progress.stage("loading", sum(blob.size for blob, _ in wanted.values()), len(wanted), "blob")
-        in_media_order = sorted(wanted.values(), key=lambda item: self._place(item[0].digest))
-        tasks = (_Task(blob, tuple(places), _Told(self._progress, blob.size, len(places))) for blob, places in in_media_order)
+        self._wanted = wanted = Wanted(placed)
+        self._progress.stage("loading", wanted.size, len(wanted), "blob")
+        placed_blobs = ((blob, wanted.repositories(blob.digest)) for blob in wanted.in_media_order(self._store.catalog))
+        tasks = (_Task(blob, places, _Told(self._progress, blob.size, len(places))) for blob, places in placed_blobs)
         self.pool.walk(self._blob, tasks)
 
     def _place(self, digest: Digest) -> tuple[Extent, ...]:
-        """The place of the bytes that a blob is read from (its patch if patched), for media order; held blobs come first."""
+        """The place of the bytes that a blob is read from (its patch if patched); held ones have none."""
         blob = self._store.catalog.blobs[digest]
         return self._store.catalog.blobs[blob.patch.blob].extents if blob.patch else blob.extents
 
@@ -156,7 +152,7 @@ class _Loader:
         blob = task.blob
         extents = self._place(blob.digest)
         volume = f"volume {extents[0].volume} of {len(self._store.catalog.volumes)}" if extents else ""
-        self._progress.at(str(self._owners[blob.digest]), volume)
+        self._progress.at(str(self._wanted.owner(blob.digest)), volume)
         holder = task.holder or self._held.get(blob.digest)
         first, *others = task.repositories
         self._provide(first, blob, holder, task.told)

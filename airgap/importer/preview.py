@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.admission.door import Found, Judged, Signed
 from airgap.admission.terms import Terms
+from airgap.admission.wanted import Wanted
 from airgap.bundle.check import check_volumes
 from airgap.bundle.diagnosis import diagnosing
 from airgap.errors import RegistryError
@@ -110,20 +111,26 @@ def _preview(signed: Signed, destination: Destination, terms: Terms, state: Stat
         names = [(closure, found.names[closure.image.reference]) for closure in found.closures]
         before = pool.map(target.resolve, (visible(name) for _, name in names))
         changes = tuple(Change(c.image.reference, name, old, c.root.digest) for (c, name), old in zip(names, before, strict=True))
-        wanted = _wanted(found)
-        there = dict(zip(wanted, pool.map(lambda item: _is_there(target, *item), wanted.values()), strict=True))
+        wanted = Wanted(names)
+        missing = 0
+        to_send = 0
+        progress.stage("asking for blobs", 0, len(wanted), "blob")
+        asked = pool.unordered(lambda blob: (blob, _is_there(target, blob, wanted.repositories(blob.digest))), wanted)
+        for blob, is_there in asked:
+            progress.advance(0, 1)
+            if not is_there and blob.digest not in held:
+                missing += 1
+                to_send += blob.size
         # what is new with every import is left alone only by a site that remembers to have made it
         settled = not isinstance(target, Limited) or _is_remembered(state, catalog, digest, destination.spec, terms)
-        missing = [wanted[blob][0] for blob, is_there in there.items() if not is_there and blob not in held]
-        to_send = sum(blob.size for blob in missing)
         if isinstance(target, Rehearsing) and not (settled and all(change.word == "same" for change in changes)):
             check_room(target.rehearse(), to_send)
     return Preview(
         found=found,
         changes=changes,
-        to_send=len(missing),
+        to_send=missing,
         to_send_bytes=to_send,
-        present=len(wanted) - len(missing),
+        present=len(wanted) - missing,
         held=len(held),
         remarks=(*remarks, *found.remarks),
         outlooks=outlooks,
@@ -175,15 +182,6 @@ def _unknown(outlooks: Sequence[Outlook], spec: TargetSpec) -> Iterator[str]:
         yield "how much space the unpacked images take in the storage"
 
 
-def _wanted(found: Examined) -> Mapping[Digest, tuple[Descriptor, dict[Repository, None]]]:
-    """Every blob with the repositories that will have it."""
-    wanted: dict[Digest, tuple[Descriptor, dict[Repository, None]]] = {}
-    for closure in found.closures:
-        for blob in closure.blobs.values():
-            wanted.setdefault(blob.digest, (blob, {}))[1][found.names[closure.image.reference].repository] = None
-    return wanted
-
-
-def _is_there(target: Target, blob: Descriptor, repositories: Mapping[Repository, None]) -> bool:
+def _is_there(target: Target, blob: Descriptor, repositories: Iterable[Repository]) -> bool:
     """Whether one of the repositories has it: the others can take it from there."""
     return any(target.has(repository, blob) for repository in repositories)

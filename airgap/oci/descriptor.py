@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, overload
 
 from airgap.errors import UsageError
 from airgap.oci import strictjson
-from airgap.oci.digest import Digest
+from airgap.oci.digest import Digest, DigestTable
 from airgap.text import printable
 
 _FIELDS = ("mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform")
@@ -18,7 +20,9 @@ PLATFORM_FIELDS = ("architecture", "os", "os.version", "os.features", "variant",
 _PART = re.compile(r"[a-z0-9_.-]+")
 #: What engines take an architecture without a variant for (containerd, platforms/database.go).
 _DEFAULT_VARIANTS = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
-_NONE: Mapping[str, str] = {}
+_NONE: Mapping[str, str] = MappingProxyType({})
+#: How a packed descriptor keeps its digest.
+_PACKED, _WIDTH = "sha256:", 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Descriptor:
     size: int
     platform: Platform | None = field(default=None, compare=False)
     artifact_type: str = field(default="", compare=False)
-    annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NONE, compare=False)
     urls: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -121,3 +125,131 @@ class Descriptor:
             }
             result["platform"] = {name: text for name, text in parts.items() if text}
         return result
+
+
+class Descriptors(Sequence[Descriptor]):
+    """Descriptors that say no more than type, digest and size, in a fifth of the memory; each is made when somebody asks.
+
+    Args:
+        items: plain descriptors (:func:`packed`).
+    """
+
+    __slots__ = ("_digests", "_sizes", "_types")
+
+    def __init__(self, items: Sequence[Descriptor]) -> None:
+        self._types = tuple(sys.intern(one.media_type) for one in items)
+        self._digests = b"".join(bytes.fromhex(one.digest.hex) for one in items)
+        self._sizes = array("Q", (one.size for one in items)).tobytes()
+
+    @overload
+    def __getitem__(self, number: int) -> Descriptor: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Descriptor]: ...
+    def __getitem__(self, number: int | slice) -> Descriptor | Sequence[Descriptor]:
+        """One, or a tuple of some."""
+        if isinstance(number, slice):
+            return tuple(map(self.__getitem__, range(*number.indices(len(self)))))
+        at = range(len(self))[number]
+        digest = Digest(_PACKED + self._digests[at * _WIDTH : (at + 1) * _WIDTH].hex())
+        return Descriptor(self._types[at], digest, memoryview(self._sizes).cast("Q")[at])
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, (Descriptors, tuple)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
+class DescriptorsByDigest(Mapping[Digest, Descriptor]):
+    """Descriptors of different content by their digests, in little memory. A single one is looked for from the first on.
+
+    Args:
+        items: the descriptors.
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[Descriptor] = ()) -> None:
+        self._items = packed(items)
+
+    def __getitem__(self, digest: Digest) -> Descriptor:
+        """The descriptor of a digest. Raises ``KeyError``."""
+        found = next((one for one in self._items if one.digest == digest), None)
+        if found is None:
+            raise KeyError(digest)
+        return found
+
+    def __iter__(self) -> Iterator[Digest]:
+        return (one.digest for one in self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def values(self) -> Sequence[Descriptor]:  # type: ignore[override]
+        """The descriptors, without a search for each."""
+        return self._items
+
+
+class DescriptorTable:
+    """Very many descriptors of different content in little memory, with numbers in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._digests = DigestTable()
+        self._sizes = array("Q")
+        self._types = array("I")
+        self._known: dict[str, int] = {}  # media types, which have numbers, too
+        self._names: list[str] = []
+        self._others: dict[int, Descriptor] = {}
+
+    def add(self, one: Descriptor) -> int:
+        """Add a descriptor, unless there is one of this content; the number of what is there then."""
+        number = self._digests.add(one.digest)
+        if number == len(self._sizes):
+            plain = _is_plain(one)
+            self._sizes.append(one.size if plain else 0)
+            self._types.append(self._known.setdefault(one.media_type, len(self._known)))
+            if len(self._known) > len(self._names):
+                self._names.append(one.media_type)
+            if not plain:
+                self._others[number] = one
+        return number
+
+    def number(self, digest: Digest) -> int | None:
+        """The number of a digest; None where it is not there."""
+        return self._digests.number(digest)
+
+    def __iter__(self) -> Iterator[Descriptor]:
+        return map(self.__getitem__, range(len(self)))
+
+    def digests(self) -> Iterator[Digest]:
+        """Their digests, in order."""
+        return iter(self._digests)
+
+    def size(self, number: int) -> int:
+        """The size of a descriptor's content in bytes."""
+        return self._others[number].size if number in self._others else self._sizes[number]
+
+    def __getitem__(self, number: int) -> Descriptor:
+        """The descriptor of a number. Raises ``IndexError``."""
+        digest = self._digests[number]
+        return self._others.get(number) or Descriptor(self._names[self._types[number]], digest, self._sizes[number])
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+
+def packed(items: Iterable[Descriptor]) -> Sequence[Descriptor]:
+    """The same descriptors in as little memory as they can be kept in."""
+    found = tuple(items)
+    return Descriptors(found) if len(found) > 1 and all(map(_is_plain, found)) else found
+
+
+def _is_plain(one: Descriptor) -> bool:
+    said = one.platform or one.artifact_type or one.annotations or one.urls
+    return not said and one.digest.startswith(_PACKED) and one.size < 2**64

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from airgap.errors import Damaged, UsageError
 from airgap.limits import MAX_CATALOG_MEMORY
 from airgap.oci import jsonparts, strictjson
-from airgap.oci.descriptor import Descriptor
-from airgap.oci.digest import Digest
+from airgap.oci.descriptor import Descriptor, Descriptors, packed
+from airgap.oci.digest import Digest, DigestTable
 from airgap.oci.image import Image
 from airgap.oci.manifest import Manifest
 from airgap.oci.places import Place
@@ -32,7 +33,7 @@ class Node:
     """
 
     descriptor: Descriptor
-    blobs: tuple[Descriptor, ...] = ()
+    blobs: Sequence[Descriptor] = ()
     children: tuple[Descriptor, ...] = ()
     repository: Repository | None = None
 
@@ -40,7 +41,7 @@ class Node:
     def of(cls, manifest: Manifest, repository: Repository | None = None) -> Node:
         """The lock's entry for a manifest."""
         plain = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
-        return cls(plain, tuple(manifest.blobs()), manifest.children, repository)
+        return cls(plain, packed(manifest.blobs()), manifest.children, repository)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form in the lock file."""
@@ -63,7 +64,7 @@ class Node:
         repository = fields.get("repository")
         return cls(
             Descriptor.from_json(fields, where),
-            items("blobs"),
+            packed(items("blobs")),
             items("children"),
             None if repository is None else _repository(strictjson.string(repository, where), where),
         )
@@ -137,13 +138,18 @@ class Lock:
 
     def to_bytes(self) -> bytes:
         """The lock file, with one image or manifest per line, so that versions compare well."""
-        images = ",\n".join(strictjson.canonical(image.to_json()).decode() for image in self.images)
-        nodes = ",\n".join(strictjson.canonical(self.manifests[digest].to_json()).decode() for digest in sorted(self.manifests))
-        places = f',"places":{strictjson.canonical(self.places).decode()}' if self.places else ""
+        out = io.BytesIO()  # part by part: all parts together would take several times the memory of their text
+        out.write(f'{{"schema":"{SCHEMA}","images":['.encode())
+        _put(out, (image.to_json() for image in self.images))
+        out.write(b'],"manifests":[')
+        _put(out, (self.manifests[digest].to_json() for digest in sorted(self.manifests)))
+        out.write(b"]")
         data = {digest: base64.b64encode(content).decode("ascii") for digest, content in self.made.items()}
-        made = f',"made":{strictjson.canonical(data).decode()}' if data else ""
-        remarks = f',"remarks":{strictjson.canonical(list(self.remarks)).decode()}' if self.remarks else ""
-        return f'{{"schema":"{SCHEMA}","images":[\n{images}\n],"manifests":[\n{nodes}\n]{places}{made}{remarks}}}\n'.encode()
+        for name, value in (("places", self.places), ("made", data), ("remarks", list(self.remarks))):
+            if value:
+                out.write(f',"{name}":'.encode() + strictjson.canonical(value))
+        out.write(b"}\n")
+        return out.getvalue()
 
     @classmethod
     def from_bytes(cls, raw: bytes, where: str) -> Lock:
@@ -193,8 +199,16 @@ def _read(raw: bytes, where: str) -> dict[str, Any]:
         else:
             node = Node.from_json(value, f"{where}: manifest {name + 1}")
             top[key].append(node)
-            memory.take(512 + 360 * (len(node.blobs) + len(node.children)))
+            memory.take(512 + (96 if isinstance(node.blobs, Descriptors) else 360) * len(node.blobs) + 360 * len(node.children))
     return top
+
+
+def _put(out: io.BytesIO, items: Iterable[object]) -> None:
+    """Write the parts of a list, each on a line of its own."""
+    out.write(b"\n")
+    for number, item in enumerate(items):
+        out.write((b",\n" if number else b"") + strictjson.canonical(item))
+    out.write(b"\n")
 
 
 def _made(fields: dict[str, Any], where: str) -> dict[Digest, bytes]:
@@ -221,7 +235,7 @@ def placed_blobs(lock: Lock) -> Iterator[tuple[Repository, Image, Descriptor, bo
     Manifests and configs of all images come first, then layers in image-list order; each digest appears once. A layer that is also
     a config is metadata.
     """
-    seen: set[Digest] = set()
+    seen = DigestTable()
     for metadata in (True, False):
         for image in lock.images:
             for repository, descriptor in _image_blobs(lock, image, metadata):

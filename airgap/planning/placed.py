@@ -1,13 +1,14 @@
-"""What is to be fetched and where it goes, for very many blobs: made when somebody asks, out of the lock and a table. Pure."""
+"""What is to be fetched and where it goes, for very many blobs: made when somebody asks, out of tables. Pure."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from airgap.format.blobtable import BlobTable
 from airgap.format.frame import Extent
-from airgap.oci.descriptor import Descriptor
+from airgap.oci.descriptor import Descriptor, DescriptorTable
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
 
@@ -22,29 +23,53 @@ class PlacedMember:
     metadata: bool
 
 
-@dataclass(frozen=True)
 class PlacedBlobs(Mapping[Digest, PlacedMember]):
     """Every blob to fetch, in media order.
 
     Attributes:
-        sources: where each is fetched from, and whether it is metadata.
         table: where each goes.
     """
 
-    sources: Mapping[Digest, tuple[Repository, Descriptor, bool]]
-    table: BlobTable
+    def __init__(self) -> None:
+        self.table = BlobTable()
+        self._descriptors = DescriptorTable()
+        self._repositories: dict[Repository, int] = {}
+        self._named: list[Repository] = []
+        self._from = array("I")
+        self._metadata = bytearray()
+
+    def add(self, repository: Repository, descriptor: Descriptor, metadata: bool) -> None:
+        """Add a blob behind all others, unless it is there; its place is told to ``table`` when all are there."""
+        if self._descriptors.add(descriptor) < len(self._from):
+            return
+        number = self._repositories.setdefault(repository, len(self._named))
+        if number == len(self._named):
+            self._named.append(repository)
+        self._from.append(number)
+        self._metadata.append(metadata)
 
     def __getitem__(self, digest: Digest) -> PlacedMember:
         """As a mapping. Raises ``KeyError``."""
-        repository, descriptor, metadata = self.sources[digest]
-        return PlacedMember(repository, descriptor, self.table[digest].extents, metadata)
+        number = self._descriptors.number(digest)
+        if number is None:
+            raise KeyError(digest)
+        repository, metadata = self._named[self._from[number]], bool(self._metadata[number])
+        return PlacedMember(repository, self._descriptors[number], self.table[digest].extents, metadata)
+
+    def __contains__(self, digest: object) -> bool:
+        return isinstance(digest, Digest) and self._descriptors.number(digest) is not None
 
     def __iter__(self) -> Iterator[Digest]:
-        return iter(self.sources)
+        return self._descriptors.digests()
+
+    def size(self, digest: Digest) -> int | None:
+        """The size of a blob in bytes; None where it is not there."""
+        number = self._descriptors.number(digest)
+        return None if number is None else self._descriptors.size(number)
 
     def sized(self) -> Iterator[tuple[Digest, int]]:
         """Every digest and its size in bytes, without its place."""
-        return ((digest, descriptor.size) for digest, (_, descriptor, _) in self.sources.items())
+        return ((digest, self._descriptors.size(number)) for number, digest in enumerate(self._descriptors.digests()))
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self._descriptors)

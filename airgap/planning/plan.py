@@ -16,9 +16,8 @@ from airgap.format.frame import Step
 from airgap.limits import MAX_ATTESTATION, MAX_CATALOG_MEMORY, MAX_SHARES, MAX_SIGNATURE_BLOB
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
-from airgap.oci.digest import Digest
+from airgap.oci.digest import Digest, DigestTable
 from airgap.oci.image import Image
-from airgap.oci.reference import Repository
 from airgap.planning.lock import Lock, placed_blobs
 from airgap.planning.placed import PlacedBlobs
 from airgap.text import plural
@@ -127,9 +126,9 @@ def lay_out(
         UsageError: there are too many volumes for the parity files, or more content than a catalog can hold.
     """
     held, patches = held or {}, patches or {}
-    free = holdable(lock)
-    absent = {digest: held[digest] for digest in free & held.keys()}
-    order: dict[Digest, tuple[Repository, Descriptor, bool]] = {}
+    free = holdable(lock) if held or patches else set[Digest]()
+    absent = {digest: held[digest] for digest in free if digest in held}
+    blobs = PlacedBlobs()
     patched: dict[Digest, tuple[Descriptor, Made]] = {}
     for repository, _, descriptor, metadata in placed_blobs(lock):
         if descriptor.digest in absent:
@@ -137,11 +136,10 @@ def lay_out(
         if descriptor.digest in free and (made := patches.get(descriptor.digest)):
             patched[descriptor.digest] = descriptor, made
             descriptor, metadata = Descriptor(media.OCTETS, made.patch.blob, made.size), False
-        order[descriptor.digest] = (repository, descriptor, metadata)
-    _check_sizes(lock, order, patched)
+        blobs.add(repository, descriptor, metadata)
+    _check_sizes(lock, blobs, patched)
     bases = {made.patch.base for _, made in patched.values() if made.patch.base}
-    absent |= {digest: held[digest] for digest in (bases & held.keys()) - order.keys()}  # a base may be carried as well
-    blobs = PlacedBlobs(order, BlobTable())
+    absent |= {digest: held[digest] for digest in bases & held.keys() if digest not in blobs}  # a base may be carried as well
     volumes: list[int] = []
     members = frame.measured(layout_members(lock.images, blobs.sized()), volume_size, volumes)
     for (digest, size), (_, extents) in zip(blobs.sized(), members, strict=True):
@@ -180,15 +178,16 @@ def _most(media_type: str) -> int:
 
 def _check_sizes(
     lock: Lock,
-    order: Mapping[Digest, tuple[Repository, Descriptor, bool]],
+    carried: PlacedBlobs,
     patched: Mapping[Digest, tuple[Descriptor, Made]],
 ) -> None:
-    sizes = {digest: one.size for digest, (one, _) in patched.items()}  # of what is not in the order
+    sizes = {digest: one.size for digest, (one, _) in patched.items()}  # of what is not carried whole
     for image in lock.images:
         for node in lock.walk(image):
             for descriptor in (node.descriptor, *node.blobs, *node.children):
-                found = order.get(descriptor.digest)
-                size = found[1].size if found else sizes.setdefault(descriptor.digest, descriptor.size)
+                size = carried.size(descriptor.digest)
+                if size is None:
+                    size = sizes.setdefault(descriptor.digest, descriptor.size)
                 if size != descriptor.size:
                     raise RegistryError(
                         "two descriptors of one blob state different sizes",
@@ -239,13 +238,14 @@ def _volumes(lock: Lock, blobs: BlobTable, patched: Mapping[Digest, tuple[Descri
 
 def summary(plan: Plan) -> dict[str, Any]:
     """The plan as facts for a table or ``--json``: per image its own and shared bytes, per volume its size."""
-    seen: set[Digest] = set()
+    seen = DigestTable()
     rows = []
     for image in plan.images:
         sizes = {d.digest: d.size for node in plan.lock.walk(image) for d in (node.descriptor, *node.blobs)}
         held = {digest: size for digest, size in sizes.items() if digest in plan.held}
         fresh = {d: size for d, size in sizes.items() if d not in seen and (d in plan.blobs or d in plan.patched)}
-        seen |= set(sizes)
+        for digest in sizes:
+            seen.add(digest)
         rows.append(
             {
                 "reference": str(image.reference),

@@ -45,6 +45,19 @@ from airgap.trust.keys.signers import KeySigner, generate
 from airgap.trust.policy.document import parse_policy
 from airgap.trust.policy.templates import PolicyKey, site_policy
 
+try:
+    from airgap.admission.wanted import Wanted
+except ImportError:  # an earlier version, which had a dictionary
+
+    def Wanted(placed: Any) -> Any:  # type: ignore[no-redef] # noqa: N802
+        """As importing did then."""
+        wanted: dict[Digest, tuple[Descriptor, dict[Repository, None]]] = {}
+        for closure, name in placed:
+            for blob in closure.blobs.values():
+                wanted.setdefault(blob.digest, (blob, {}))[1][name.repository] = None
+        return wanted
+
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -224,10 +237,7 @@ class Many:
         spec = RegistryTarget("site.example", "mirror")
         examined = examine(self._whole().judged(), spec)
         found = examined.names
-        wanted: dict[Digest, tuple[Descriptor, dict[Repository, None]]] = {}
-        for closure in examined.closures:
-            for blob in closure.blobs.values():
-                wanted.setdefault(blob.digest, (blob, {}))[1][found[closure.image.reference].repository] = None
+        wanted = Wanted((closure, found[closure.image.reference]) for closure in examined.closures)
         with State(self._at / f"state-{self._images}") as state:
             check_places(found, spec, state, replace=False)
             claim_places(found, spec, state, replace=False)
