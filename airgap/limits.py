@@ -62,6 +62,10 @@ MAX_TUF_REPOSITORY = 8 * _MIB
 MAX_CHART_INDEX = 64 * _MIB
 #: A packaged chart from there, which is kept in memory: Helm itself takes no file above 5 MiB in one.
 MAX_CHART = 32 * _MIB
+#: What is uncompressed of a chart until its ``Chart.yaml`` is found; Helm uncompresses no more either.
+MAX_PLAIN_CHART = 100 * _MIB
+#: Charts in an index; each may have many versions.
+MAX_INDEXED_CHARTS = 50_000
 #: All charts from chart repositories in one run.
 MAX_CHARTS = 256 * _MIB
 

@@ -20,7 +20,7 @@ from airgap import fsio
 from airgap.archives.titles import CHART_LAYER, CHART_PROVENANCE
 from airgap.errors import Lacking, UsageError
 from airgap.fsio import DirectoryTree
-from airgap.limits import MAX_SETTINGS, MAX_SIGNATURE_BLOB
+from airgap.limits import MAX_PLAIN_CHART, MAX_SETTINGS, MAX_SIGNATURE_BLOB
 from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -191,7 +191,7 @@ def chart_metadata(file: IO[bytes], where: str) -> bytes:
     """
     try:
         # tarfile's own streams of gzip cannot read the extra field that Helm writes (RFC 1952, section 2.3.1.1)
-        with gzip.GzipFile(fileobj=file) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+        with _Bounded(file) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             for count, member in enumerate(archive):
                 if count == _MOST_MEMBERS:
                     break
@@ -204,6 +204,21 @@ def chart_metadata(file: IO[bytes], where: str) -> bytes:
             "not a packaged chart", where=where, expected="what helm package writes", got=printable(str(error), 200)
         ) from error
     raise UsageError("not a packaged chart", where=where, expected="NAME/Chart.yaml in it", got="no such member")
+
+
+class _Bounded(gzip.GzipFile):
+    """What is read of a compressed file, up to a bound: a few kilobytes may become gigabytes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(fileobj=file, mode="rb")
+        self._left = MAX_PLAIN_CHART
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError(f"no Chart.yaml in its first {MAX_PLAIN_CHART >> 20} MiB, uncompressed")
+        return data
 
 
 def _as_json(raw: bytes, where: str) -> bytes:

@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
-from airgap.errors import Damaged, NotFound
+from airgap.errors import Damaged, NotFound, UsageError
+from airgap.limits import MAX_INDEXED_CHARTS
 from airgap.lists.semver import Range, Version
 from airgap.oci.digest import Digest
+from airgap.registry.web import web_url
 from airgap.text import like, listing, printable
 from airgap.yamlnodes import nodes
 from airgap.yamlnodes.nodes import Bounds, Fields, Items, Node, text_of
@@ -55,7 +57,7 @@ class ChartIndex:
         self._url = f"{url.rstrip('/')}/"
         self._where = f"{printable(self._url, 300)}index.yaml"
         try:
-            self._entries = spans(raw.decode("utf-8-sig"), "entries")
+            self._entries = spans(raw.decode("utf-8-sig"), "entries", MAX_INDEXED_CHARTS)
         except UnicodeDecodeError:
             raise self._damaged("not UTF-8 text") from None
         except NotYaml as error:
@@ -74,9 +76,8 @@ class ChartIndex:
             Damaged: the index cannot be read there.
         """
         if name not in self._entries:
-            raise NotFound(
-                "the chart repository has no such chart", where=self._where, got=f"{name}; it has {like(name, list(self._entries))}"
-            )
+            near = like(name, list(self._entries)) or "none"
+            raise NotFound("the chart repository has no such chart", where=self._where, got=f"{name}; it has {near}")
         versions = [(text_of(one.get("version")), one) for one in self._versions(name)]
         exact = next((one for version, one in versions if version and version == wanted), None)
         if exact is not None:
@@ -103,16 +104,22 @@ class ChartIndex:
         return [item for item in found.items if isinstance(item, Fields)]
 
     def _chart(self, name: str, fields: Fields) -> IndexedChart:
-        version, stated = text_of(fields.get("version")), text_of(fields.get("digest")).strip().lower()
+        version, digest_node = text_of(fields.get("version")), fields.get("digest")
+        stated = text_of(digest_node).strip().lower()
+        if isinstance(digest_node, Fields | Items):
+            raise self._damaged(f"{name} {version}: a digest that is no text")
         urls = fields.get("urls")
         first = next((text_of(url) for url in _items(urls) if text_of(url)), "")
         if not first:
             raise self._damaged(f"{name} {version}: no urls")
         try:
             url = urljoin(self._url, first)
+            web_url(url)
             digest = Digest.parse(f"sha256:{stated.removeprefix('sha256:')}", self._where) if stated else None
         except ValueError:
             raise self._damaged(f"{name} {version}: not a URL") from None
+        except UsageError as error:
+            raise self._damaged(f"{name} {version}: no URL of a web server: {error.got}") from None
         return IndexedChart(name, version, url, digest)
 
     def _damaged(self, got: str) -> Damaged:

@@ -136,7 +136,12 @@ class ChartRepositories:
 
 def _check_named(archive: bytes, chart: IndexedChart) -> None:
     where = printable(chart.url, 300)
-    own = strictjson.parse_object(chart_metadata(io.BytesIO(archive), where), where)
+    try:
+        own = strictjson.parse_object(chart_metadata(io.BytesIO(archive), where), where)
+    except UsageError as error:
+        raise Damaged(
+            "the chart repository gives what is no packaged chart", where=where, expected=error.expected, got=error.got
+        ) from error
     name, version = own.get("name"), str(own.get("version"))
     if name != chart.name or Version.parse(version) != Version.parse(chart.version):
         raise Damaged(

@@ -18,15 +18,20 @@ class NotYaml(ValueError):
     """A text that is not YAML, holds no such mapping, or says something twice; its message tells what."""
 
 
-def spans(text: str, key: str) -> dict[str, str]:
+def spans(text: str, key: str, most: int) -> dict[str, str]:
     """The values below ``key`` at the top of the text's first document, each as YAML of its own.
 
     Aliases are not followed: a value that holds one is no YAML by itself.
 
+    Args:
+        text: the document.
+        key: of the mapping that is wanted.
+        most: how many values there may be.
+
     Raises:
-        NotYaml: it cannot be read, there is no mapping under that key, or the key or a name in it is there twice.
+        NotYaml: it cannot be read, there is no mapping under that key, a name is there twice, or there are too many.
     """
-    cutter = _Cutter(text, key)
+    cutter = _Cutter(text, key, most)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             if cutter.take(event):
@@ -43,9 +48,9 @@ def spans(text: str, key: str) -> dict[str, str]:
 class _Cutter:
     """Follows the events of a document; ``found`` is the mapping as soon as it has begun."""
 
-    def __init__(self, text: str, key: str) -> None:
+    def __init__(self, text: str, key: str, most: int) -> None:
         self.found: dict[str, str] | None = None
-        self._text, self._wanted = text, key
+        self._text, self._wanted, self._most = text, key, most
         self._depth = 0
         self._inside = False
         self._key: str | None = None  # of the mapping that is being read at the top or inside, while its value is awaited
@@ -95,6 +100,8 @@ class _Cutter:
         name, start = self._key or "", self._start
         if self.found is None or name in self.found:
             raise NotYaml(f"{name[:80]!r} is there twice")
+        if len(self.found) == self._most:
+            raise NotYaml(f"more than {self._most} names under {self._wanted}:")
         inline = self._text[start.index : start.index + 1] in ("{", "[")
         self.found[name] = ("" if inline else " " * start.column) + self._text[start.index : end.index]
         self._key = self._start = None

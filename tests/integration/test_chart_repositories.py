@@ -119,6 +119,15 @@ def test_another_chart_than_the_index_says_is_damage(site: Site, web: WebFolder,
     assert "another chart" in said
 
 
+def test_an_archive_that_is_no_chart_is_the_damage_of_its_repository(site: Site, web: WebFolder, tmp_path: Path) -> None:
+    index = (web.folder / "index.yaml").read_text()
+    (web.folder / "index.yaml").write_text("".join(line for line in index.splitlines(True) if "digest:" not in line))
+    (web.folder / "web-1.4.0.tgz").write_bytes(b"<html>not here</html>")
+    code, said = failed(site, "plan", entries(tmp_path / "list.yaml", web, "web:1.4.0"))
+    assert code == DAMAGED
+    assert f"{web.url}/web-1.4.0.tgz" in said
+
+
 def test_credentials_go_to_the_repository_and_to_nobody_else(site: Site, tmp_path: Path) -> None:
     (tmp_path / "charts").mkdir()
     (tmp_path / "cdn").mkdir()

@@ -114,6 +114,16 @@ def test_what_is_no_packaged_chart_is_a_mistake(tmp_path: Path, members: list[tu
         chart_artifact(chart(tmp_path / "web-1.4.0.tgz", *members))
 
 
+def test_a_chart_that_grows_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """Each member of gzip holds 16 MiB of zeros, of a file whose header promises a terabyte."""
+    head = tarfile.TarInfo("web/values.yaml")
+    head.size = 1 << 40
+    (tmp_path / "web-1.4.0.tgz").write_bytes(gzip.compress(head.tobuf(tarfile.GNU_FORMAT)) + gzip.compress(bytes(16 << 20)) * 64)
+    with pytest.raises(UsageError) as caught:
+        chart_artifact(tmp_path / "web-1.4.0.tgz")
+    assert "in its first 100 MiB" in caught.value.got
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"no gzip", gzip.compress(b"no tar" * 200), gzip.compress(b"x" * 2000)[:-9]],

@@ -83,7 +83,14 @@ def test_what_is_no_index_is_damage(raw: bytes) -> None:
         ChartIndex(raw, URL)
 
 
-@pytest.mark.parametrize("value", ["x", "{a: b}", "[{version: 1.0.0}]", "[{version: 1.0.0, urls: [a], digest: 12}]", "[*a]"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x", "{a: b}", "[{version: 1.0.0}]", "[*a]",
+        *(f"[{{version: 1.0.0, urls: [a], digest: {digest}}}]" for digest in ("12", "[]", "{a: b}")),
+        *(f"[{{version: 1.0.0, urls: ['{url}']}}]" for url in ("file:///etc/passwd", "http://[::1/x", "https://u:p@a.example/x")),
+    ],
+)  # fmt: skip
 def test_what_is_no_list_of_versions_is_damage(value: str) -> None:
     found = ChartIndex(f"entries: {{web: {value}}}\n".encode(), URL)
     with pytest.raises(Damaged):
@@ -93,12 +100,14 @@ def test_what_is_no_list_of_versions_is_damage(value: str) -> None:
 def test_the_parts_of_a_mapping_are_cut_out_whatever_the_style() -> None:
     text = "x: {entries: {no: 1}}\nentries:\n  é:\n  - a: |\n      entries:\n        q: 1\n    b: '\n      c'\n"
     text += "  ß: 5\n  z: {a: [b]}\ny: 1\n"
-    found = spans(text, "entries")
+    found = spans(text, "entries", 3)
     assert {name: part.strip() for name, part in found.items()} == {
         "é": "- a: |\n      entries:\n        q: 1\n    b: '\n      c'", "ß": "5", "z": "{a: [b]}"
     }  # fmt: skip
     with pytest.raises(NotYaml):
-        spans("a: 1", "entries")
+        spans("a: 1", "entries", 3)
+    with pytest.raises(NotYaml, match="more than 2"):
+        spans(text, "entries", 2)
 
 
 @pytest.mark.parametrize(
