@@ -39,7 +39,7 @@ from airgap.exporter.seal import make_catalog, seal, signature_path
 from airgap.exporter.worlds import Fresh, NamedBundle, Paths, There, Unfinished, Unnamed, Untold, World, find, look
 from airgap.format import names, sealed
 from airgap.format.catalog import Catalog
-from airgap.format.outer import Sealed
+from airgap.format.outer import Sealed, Unverified
 from airgap.format.times import format_time
 from airgap.limits import MAX_LOCK
 from airgap.oci.digest import Digest
@@ -106,10 +106,11 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
             lock = request.lock(progress)
             if (same := unchanged(request, paths, lock, state)) is not None:
                 return replace(_finished(request, same, lock, False, progress), unchanged=True)
-            judged = _judge(request, lock, progress)
+            begun = _Begun(lock, _judge(request, lock, progress))
             if patch == "never" or not (bases or patch == "always"):
-                _require_room(request, request.lay_out(lock, {}), paths)  # nothing is created before it can succeed
-            return _noting(unlike, _write(request, paths, (lock, judged), state, progress))
+                begun = replace(begun, plan=(plan := request.lay_out(lock, {})))
+                _require_room(request, plan, paths)  # nothing is created before it can succeed
+            return _noting(unlike, _write(request, paths, begun, state, progress))
         case Unfinished(paths):
             unlike = _tell_unlike(request, paths, state, progress)
             return _noting(unlike, _write(request, paths, None, state, progress))
@@ -140,9 +141,16 @@ def _enter(world: World, request: ExportRequest, state: State, progress: Progres
             return done
 
 
-def _write(
-    request: ExportRequest, paths: Paths, begun: tuple[Lock, list[Judgement]] | None, state: State, progress: Progress
-) -> Exported:
+@dataclass(frozen=True)
+class _Begun:
+    """What is known before anything is created: ``plan`` where no layer is to be patched."""
+
+    lock: Lock
+    judged: list[Judgement]
+    plan: Plan | None = None
+
+
+def _write(request: ExportRequest, paths: Paths, begun: _Begun | None, state: State, progress: Progress) -> Exported:
     """Make the bundle of a lock whose images were judged, or what is missing of an unfinished one."""
     fsio.make_directory(paths.partial, fsio.UNCHANGEABLE)
     fsio.make_directory(paths.work, fsio.PRIVATE)
@@ -152,10 +160,13 @@ def _write(
         if fsio.is_there(paths.final):  # somebody with another state has finished it since we looked
             fsio.remove_if_empty(paths.partial)
             return _enter(look(request, paths), request, state, progress)
-        lock, journal = _begin(request, begun[0], paths) if begun else _resume(request, paths.work, progress)
+        lock, journal = _begin(request, begun.lock, paths) if begun else _resume(request, paths.work, progress)
         with contextlib.closing(journal):
-            judged = begun[1] if begun else _judge(request, lock, progress)
-            plan, key, filled = _fill(request, paths, lock, journal, progress)
+            judged = begun.judged if begun else _judge(request, lock, progress)
+            plan = begun.plan if begun else None
+            if plan is None:
+                plan = request.lay_out(lock, _patches(request, lock, paths.work / SCRATCH, progress))
+            key, filled = _fill(request, paths, plan, journal, progress)
         previous = _previous(request, paths.serial, state)
         catalog = make_catalog(request, paths.serial, journal.header, plan, filled, previous)
         pieces = Pieces(key, plan.sizes, filled.tags) if key else None
@@ -164,9 +175,10 @@ def _write(
         progress.stage("finishing", 0)
         sites = request.packing.recipients
         shown = sealed.close(catalog, key, sites, filled.tags) if key else catalog
-        state.record_sealing(catalog.stream, Sealing(paths.serial, Digest.of(shown.to_bytes()), request.asked))
-        seal(paths.partial, shown, request.signers, request.root)
-        path = publish(state, paths.partial)
+        made = Unverified(shown.to_bytes(), shown)
+        state.record_sealing(catalog.stream, Sealing(paths.serial, made.digest, request.asked))
+        seal(paths.partial, made, request.signers, request.root)
+        path = publish(state, paths.partial, made)
         state.catalogs.note(catalog.stream, catalog.serial, request.inputs)
         return Exported(path, catalog, True, judged, outcomes, [site.key_id for site in sites], lock.remarks, held=held.pop_all())
 
@@ -184,14 +196,13 @@ def _noting(remark: str, done: Exported) -> Exported:
 
 
 def _fill(
-    request: ExportRequest, paths: Paths, lock: Lock, journal: Journal, progress: Progress
-) -> tuple[Plan, ContentKey | None, Filled]:
-    plan = request.lay_out(lock, _patches(request, lock, paths.work / SCRATCH, progress))
+    request: ExportRequest, paths: Paths, plan: Plan, journal: Journal, progress: Progress
+) -> tuple[ContentKey | None, Filled]:
     _require_room(request, plan, paths)
     if request.crew is not None:
-        return plan, None, request.crew.fill(plan, paths.partial, paths.serial, progress)
+        return None, request.crew.fill(plan, paths.partial, paths.serial, progress)
     key = content_key(paths.work, plan, journal) if request.packing.recipients else None
-    return plan, key, fill(plan, paths.partial, request.cargo.source, journal, progress, request.threads, key)
+    return key, fill(plan, paths.partial, request.cargo.source, journal, progress, request.threads, key)
 
 
 def _require_room(request: ExportRequest, plan: Plan, paths: Paths) -> None:
@@ -230,12 +241,13 @@ def _begin(request: ExportRequest, lock: Lock, paths: Paths) -> tuple[Lock, Jour
     if paths.work != paths.partial:
         paths.work.chmod(0o700)
         _discard(paths.work)
-    fsio.write_durable(paths.work / LOCK, lock.to_bytes())
+    raw = lock.to_bytes()
+    fsio.write_durable(paths.work / LOCK, raw)
     created = request.label.created or format_time(dt.datetime.now(dt.UTC))
     header: dict[str, Any] = {
         "schema": SCHEMA,
         "inputs": request.inputs,
-        "lock": Digest.of(lock.to_bytes()),
+        "lock": Digest.of(raw),
         "stream": request.label.stream,
         "serial": paths.serial,
         "created": created,

@@ -59,36 +59,47 @@ def content_key(work: Path, plan: Plan, journal: Journal) -> ContentKey:
     return key
 
 
-def publish(state: State, partial: Path) -> Path:
+def publish(state: State, partial: Path, catalog: Unverified | None = None) -> Path:
     """Give a complete bundle its name and record it; returns the final path.
 
     What it was made of is stored before the bundle becomes visible: without space for that, there is no bundle either. If a run
     dies in here, the next one does the rest.
 
+    Args:
+        state: remembers it.
+        partial: the directory.
+        catalog: what was just written there as its catalog, so that it need not be parsed again.
+
     Raises:
+        Damaged: the catalog cannot be read.
         MediaError: the disk of the bundle or of the state fails.
     """
-    raw = fsio.read_capped(partial / names.CATALOG, MAX_CATALOG)
-    catalog = Unverified.read(raw).claims
-    locks = (work_of(state, catalog.stream, catalog.serial) / LOCK, partial / LOCK)
+    catalog = _catalog_in(partial, catalog)
+    stream, serial = catalog.claims.stream, catalog.claims.serial
+    locks = (work_of(state, stream, serial) / LOCK, partial / LOCK)
     lock = next((found for path in locks if (found := fsio.read_if_there(path, MAX_LOCK)) is not None), None)
     if lock is not None:
-        state.catalogs.keep(catalog.stream, catalog.serial, raw, signatures_in([partial]), lock)
+        state.catalogs.keep(stream, serial, catalog.raw, signatures_in([partial]), lock)
     final = finish(partial)
-    record(state, final)
+    record(state, final, catalog)
     return final
 
 
-def record(state: State, bundle: Path) -> None:
-    """Record a bundle that has its name, once; what it needed on this machine is removed."""
-    raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG)
-    catalog = Unverified.read(raw).claims
-    state.record_export(catalog.stream, catalog.serial, Digest.of(raw))
-    work = work_of(state, catalog.stream, catalog.serial)
+def record(state: State, bundle: Path, catalog: Unverified | None = None) -> None:
+    """Record a bundle that has its name, once; what it needed on this machine is removed. ``catalog`` as for :func:`publish`."""
+    catalog = _catalog_in(bundle, catalog)
+    stream, serial = catalog.claims.stream, catalog.claims.serial
+    state.record_export(stream, serial, catalog.digest)
+    work = work_of(state, stream, serial)
     with fsio.disk_errors("cannot remove the key of a finished bundle", work):
         if work.exists():
             (work / _KEY).unlink(missing_ok=True)
             shutil.rmtree(work)
+
+
+def _catalog_in(bundle: Path, known: Unverified | None) -> Unverified:
+    raw = fsio.read_capped(bundle / names.CATALOG, MAX_CATALOG)
+    return known if known is not None and known.raw == raw else Unverified.read(raw)
 
 
 def recover_others(request: ExportRequest, state: State, progress: Progress) -> None:

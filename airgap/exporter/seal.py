@@ -18,7 +18,7 @@ from airgap.exporter.request import ExportRequest
 from airgap.exporter.roots import CarriedRoot
 from airgap.format import checktxt, names
 from airgap.format.catalog import Catalog, Volume
-from airgap.format.outer import Sealed, Unverified
+from airgap.format.outer import Unverified
 from airgap.format.outline import Outline
 from airgap.limits import MAX_CATALOG, MAX_TUF_REPOSITORY
 from airgap.oci.digest import Digest
@@ -52,19 +52,19 @@ def make_catalog(
     )
 
 
-def seal(partial: Path, catalog: Catalog | Sealed, signers: Sequence[Signer], root: CarriedRoot | None = None) -> None:
+def seal(partial: Path, catalog: Unverified, signers: Sequence[Signer], root: CarriedRoot | None = None) -> None:
     """Write catalog, signatures and companion files, and what is carried of a TUF repository.
 
     The volumes are already on the disk. ``CHECK.txt`` is written last: if it exists, the bundle is complete and lacks only the
     rename (:func:`finish`).
     """
-    raw = catalog.to_bytes()
+    raw = catalog.raw
     _drop_signatures(partial)
     if root is not None:
         fsio.write_durable(partial / names.TRUSTED_ROOT, root.raw)
     fsio.write_durable(partial / names.CATALOG, raw)
     write_signatures(partial, raw, signers)
-    for name, content in _companions(catalog, raw).items():
+    for name, content in _companions(catalog.claims, raw).items():
         fsio.write_durable(partial / name, content)
 
 

@@ -25,7 +25,6 @@ from airgap.layout import LayoutStore
 from airgap.limits import MAX_ATTACHED_FILE
 from airgap.oci.stores import Browsable, Target
 from airgap.planning.attach import Attached, Wanted, check_sizes
-from airgap.server import Catalogue, RegistryServer
 from airgap.text import plural, printable
 from airgap.trust.judge.terms import ImageTerms
 
@@ -99,6 +98,8 @@ def gates_of(commands: Sequence[str], seconds: int, scratch: Path | None, consol
 
     @contextlib.contextmanager
     def serve(store: Browsable) -> Iterator[str]:
+        from airgap.server import Catalogue, RegistryServer  # here, for it takes time to load, and few have gates
+
         with RegistryServer(Catalogue(store), "127.0.0.1", 0, console.detail) as server:
             yield server.address
 

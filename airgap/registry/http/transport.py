@@ -167,9 +167,7 @@ class Transport:
 
     def url(self, call: AnyCall) -> str:
         """The absolute URL of a call."""
-        if "://" in call.path:
-            return call.path
-        return f"{self.endpoint(call).base}/v2/{call.below}"
+        return call.path if "://" in call.path else _url(call, self.endpoint(call))
 
     def call(self, call: AnyCall) -> Answer:
         """Make a call until it is answered with something that will not pass by itself.
@@ -222,15 +220,16 @@ class Transport:
             RegistryError: an answer that must not be followed or believed.
             One of ``NETWORK``: no answer.
         """
-        answer = self._authorised(call, call.access(self.endpoint(call)))
+        access = call.access(self.endpoint(call))
+        answer = self._authorised(call, access)
         self.slots.answered(call.host, refused=answer.status == 429)
         if answer.status in (401, 403) and answer.own:
-            answer.account = self._auth.account(call.access(self.endpoint(call)))
+            answer.account = self._auth.account(access)
         return answer
 
     def _authorised(self, call: AnyCall, access: Access) -> Answer:
         endpoint = access.endpoint
-        url = self.url(call)
+        url = _url(call, endpoint)
         own = endpoint.serves(url)
         offered = self._auth.header(access) if own else ""
         answer = self._follow(call, endpoint, url, offered)
@@ -340,6 +339,10 @@ class Transport:
             return answer
 
         return self._persist(Message(method), url, send)
+
+
+def _url(call: AnyCall, endpoint: Endpoint) -> str:
+    return call.path if "://" in call.path else f"{endpoint.base}/v2/{call.below}"
 
 
 def redirect_target(answer: Answer) -> str:
