@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from airgap.errors import RegistryError
+from airgap import fsio
+from airgap.errors import AirgapError, RegistryError
+from airgap.oci.digest import Digest
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 
 #: Bytes of manifests that are kept: 10,000 to 60,000 of them.
 _MOST_BYTES = 64 * 1024 * 1024
+#: Bytes of a file with all of them, in base64 with their names.
+_MOST_WRITTEN = 2 * _MOST_BYTES
 #: Tags of one repository that are kept.
 _MOST_TAGS = 100_000
 #: The tags that cosign and the referrers tag schema make of a digest: the only ones whose absence is believed.
@@ -54,13 +62,49 @@ class Once(Generic[K, V]):
 
 
 class KnownManifests:
-    """Manifests by digest, as long as they are not too many. Thread-safe."""
+    """Manifests by digest, as long as they are not too many; also from one run to the next. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[tuple[Repository, str], Manifest] = {}
         self._bytes = 0
         self._once = Once[tuple[Repository, str], Manifest]()
+        self._recalled: set[Repository] = set()
+
+    def write(self, file: Path) -> None:
+        """Write down what is known, for :meth:`recall` of a later run. Raises ``MediaError``."""
+        with self._lock:
+            kept = [(str(repository), digest, one) for (repository, digest), one in self._kept.items()]
+        lines = (f"{name} {digest} {one.media_type} {base64.b64encode(one.raw).decode()}\n" for name, digest, one in kept)
+        if kept:
+            fsio.write_durable(file, "".join(lines).encode(), 0o600)
+
+    def recall(self, file: Path) -> None:
+        """Know what an earlier run wrote down there, if there is such a file; what is damaged in it is not known."""
+        with contextlib.suppress(AirgapError):
+            for line in (fsio.read_if_there(file, _MOST_WRITTEN) or b"").splitlines():
+                with contextlib.suppress(AirgapError, ValueError, binascii.Error):
+                    name, digest, media_type, content = line.decode("ascii").split(" ")
+                    repository, own = Repository.parse(name), Digest.parse(digest)
+                    found = Manifest.parse(base64.b64decode(content, validate=True), media_type, name, own.algorithm)
+                    if found.digest == own:
+                        self._keep(repository, found)
+                        self._recalled.add(repository)
+
+    def recalled(self, repository: Repository, resolve: Callable[[], Digest | None]) -> Manifest | None:
+        """What a tag selects, if an earlier run has read it. Only its digest is asked for, which no allowance counts.
+
+        Args:
+            repository: of the tag.
+            resolve: what the tag refers to now. What it raises is nobody's failure: then nothing is known.
+        """
+        if repository not in self._recalled:
+            return None
+        try:
+            digest = resolve()
+        except RegistryError:
+            return None
+        return self._kept.get((repository, str(digest)))
 
     def get(self, repository: Repository, selector: str, ask: Callable[[], Manifest]) -> Manifest:
         """What a tag or digest selects: a digest is asked for once, what a tag means every time."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from airgap.errors import NotFound, RegistryError
+from airgap import fsio
+from airgap.errors import MediaError, NotFound, RegistryError
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -69,6 +72,8 @@ class MirroredSource:
         if self._tags.lacks(repository, selector):
             raise NotFound("no such manifest", where=f"{repository}:{selector}", got="a list of tags without it")
         places = self._rules.places(repository, ":" in selector)
+        if ":" not in selector and (found := self._manifests.recalled(repository, lambda: self._resolve(places, selector))):
+            return found
         ask = partial(self._first, places, lambda place: self._store.manifest(place.repository, selector))
         return self._manifests.get(repository, selector, ask)
 
@@ -151,6 +156,23 @@ class MirroredSource:
         """As ``RegistryStore.fetch_file``."""
         return self._store.fetch_file(url, limit, absent)
 
+    @contextlib.contextmanager
+    def recalling(self, file: Path) -> Iterator[None]:
+        """Where registries fail the block, the manifests that it has read are written to a file, for the next run with that file.
+
+        A registry may give fewer in some hours than a list has: no run would ever come to its end if each began anew.
+        """
+        self._manifests.recall(file)
+        try:
+            yield
+        except RegistryError:
+            with contextlib.suppress(MediaError):  # the registry's failure is what to tell
+                fsio.make_directory(file.parent, fsio.PRIVATE)
+                self._manifests.write(file)
+            raise
+        with fsio.disk_errors("cannot remove a file", file):
+            file.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close idle connections. Open readers stay usable."""
         self._store.close()
@@ -189,6 +211,15 @@ class MirroredSource:
         if places[-1].is_mirror:
             return list(places)
         return [place for place in places[:-1] if place.repository.host not in self._down] + [places[-1]]
+
+    def _resolve(self, places: Sequence[Location], tag: str) -> Digest:
+        def ask(place: Location) -> Digest:
+            digest = self._store.resolve(place.repository.tagged(tag))
+            if digest is None:
+                raise NotFound("no such manifest", where=f"{place.repository}:{tag}")
+            return digest
+
+        return self._first(places, ask)
 
     def _few_tags(self, repository: Repository) -> frozenset[str] | None:
         """Of the location: a mirror alone need not have all of them."""

@@ -16,6 +16,8 @@ from tests.support.gateway import Gateway
 from tests.support.ratelimit import Allowance
 
 IMAGES = 5
+#: What is read of them: a tag and three platforms each.
+MANIFESTS = 4 * IMAGES
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 #: Requests in flight: the most that can come before the first refusal is known.
 WIDTH = 32
@@ -34,10 +36,10 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]
             yield gateway
 
 
-def export(work: Path, source: Gateway) -> tuple[int, str]:
+def export(work: Path, source: Gateway, *options: object) -> tuple[int, str]:
     (work / "images.txt").write_text("".join(f"{source.address}/shop/web{number}:1\n" for number in range(IMAGES)))
     where = ("--out", work / "out", "--state", work / "state")
-    done = here("export", work / "images.txt", *where, "--stream", "prod", "--key", work / "keys/airgap.key")
+    done = here("export", work / "images.txt", *where, "--stream", "prod", "--key", work / "keys/airgap.key", *options)
     return done.returncode, done.stderr
 
 
@@ -74,3 +76,39 @@ def test_a_used_up_allowance_ends_the_export_at_once_and_the_next_run_asks_for_t
     now = {request.target for request in source.requests}
     assert [target for target in now if "/blobs/" not in target] == [], "the lock is kept"
     assert now < {target for target in before | now if "/blobs/" in target}, "and so is every blob that was fetched"
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["Retry-After", "without"])
+def test_an_allowance_of_manifests_is_waited_out_and_each_costs_one_of_it(tmp_path: Path, source: Gateway, told: bool) -> None:
+    source.before = pulls = Allowance(7, 1.0, told=told, counts="/manifests/", method="GET")
+    code, said = export(tmp_path, source)
+    assert (code, "answered 429 (too many requests), waiting" in said) == (0, True), said
+    assert len(pulls.answered) == len(set(pulls.answered)) == MANIFESTS
+    assert len(pulls.refused) <= WIDTH * (1 + MANIFESTS // 7)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["Retry-After", "without"])
+def test_an_allowance_for_a_part_of_a_list_is_used_run_by_run_and_no_manifest_costs_two(
+    tmp_path: Path, source: Gateway, told: bool
+) -> None:
+    answered: list[str] = []
+    for left in range(MANIFESTS, 0, -6):
+        source.before = pulls = Allowance(6, 3600.0, told=told, counts="/manifests/", method="GET")
+        code, said = export(tmp_path, source, "--registry-patience", 1)
+        assert code == (5 if left > 6 else 0), said
+        assert len(pulls.answered) == min(left, 6), "every run gets on"
+        answered += pulls.answered
+    assert len(answered) == len(set(answered)) == MANIFESTS
+    assert list((tmp_path / "state").rglob("*.manifests")) == [], "what was kept is needed no more"
+
+
+def test_what_an_earlier_run_has_read_is_not_believed_when_it_is_damaged(tmp_path: Path, source: Gateway) -> None:
+    source.before = Allowance(6, 3600.0, counts="/manifests/", method="GET")
+    assert export(tmp_path, source, "--registry-patience", 1)[0] == 5
+    (kept,) = (tmp_path / "state").rglob("*.manifests")
+    first, *others = kept.read_bytes().splitlines()
+    kept.write_bytes(b"\n".join([first[:-40] + b"A" * 40, b"\xff of no kind", *others]))
+    source.before = again = Allowance(100, 3600.0, counts="/manifests/", method="GET")
+    code, said = export(tmp_path, source)
+    assert code == 0, said
+    assert len(again.answered) == MANIFESTS - len(others)

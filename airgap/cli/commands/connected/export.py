@@ -148,7 +148,8 @@ def export_command(
                 to.taken,
                 machines,
             )
-            done = export(request, memory, console)
+            with store.recalling(memory.unfinished / f"{stream}.manifests"):
+                done = export(request, memory, console)
             with to.shipped(done, console) as path:
                 tell(console, memory, done, *export_result(done, signers, path))
 
