@@ -36,16 +36,33 @@ _WANTED_CPU, _WANTED_WALL = 1.6, 1.25
 _IMAGE = 41_361_800
 _BUFFER = 1 << 20
 
+#: Wall and processor seconds and peak memory, by who did what.
+Rows = dict[str, dict[str, float]]
+
 
 def main(arguments: list[str]) -> int:
     """Run the comparison; 1 when what is wanted was missed."""
     parser = stage.parser("scripts/bench bare", _DESCRIPTION, _EPILOG)
+    add_options(parser)
+    rows = run(parser.parse_args(arguments))
+    ours, loop = rows["airgap: export"], rows["bare loop: export"]
+    cpu, wall = ours["cpu"] / loop["cpu"], ours["wall"] / loop["wall"]
+    print(f"export, of the loop: processor {cpu:.2f} (at most {_WANTED_CPU}), wall with sync {wall:.2f} (at most {_WANTED_WALL})")
+    return 0 if cpu <= _WANTED_CPU and wall <= _WANTED_WALL else 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this part, which `scripts/bench small` has too."""
     stage.add_airgap(parser)
     parser.add_argument("--before", metavar="COMMAND", help="another airgap, measured beside this one")
     parser.add_argument("--rounds", type=int, default=3, help="rounds that count, after one to warm up (default: %(default)s)")
     parser.add_argument("--images", type=int, default=8, help="how many images (default: %(default)s)")
     parser.add_argument("--size", type=int, default=1430, help="size of all images in MB (default: %(default)s)")
-    options = parser.parse_args(arguments)
+    parser.set_defaults(peers=False)
+
+
+def run(options: argparse.Namespace) -> Rows:
+    """Make the images and take turns; what is printed: a row for each who did something."""
     options.cache.mkdir(parents=True, exist_ok=True)
     commands = {"airgap": options.airgap} | ({"airgap before": options.before} if options.before else {})
     with stage.work_directory(options) as work, Registry(work, work / "registry") as source:
@@ -53,7 +70,7 @@ def main(arguments: list[str]) -> int:
         for name, _ in images:
             _skopeo(work, source, name)
         shutil.rmtree(work / "store")
-        contest = _Contest(work, source, images)
+        contest = _Contest(work, source, images, peers=options.peers)
         rounds = [contest.round(number, commands) for number in range(options.rounds + 1)][1:]
     return _told(rounds, options)
 
@@ -76,8 +93,8 @@ def _skopeo(work: Path, source: Registry, name: str) -> None:
 class _Contest:
     """The work of one round, in a work directory."""
 
-    def __init__(self, work: Path, source: Registry, images: Images) -> None:
-        self._work, self._source, self._images = work, source, images
+    def __init__(self, work: Path, source: Registry, images: Images, *, peers: bool) -> None:
+        self._work, self._source, self._images, self._peers = work, source, images, peers
         (work / "blobs.json").write_text(json.dumps([source.address, images]))
 
     def round(self, number: int, commands: dict[str, str]) -> dict[str, Measured]:
@@ -86,6 +103,8 @@ class _Contest:
         turns: list[Callable[[], None]] = [partial(self._bare, done)]
         for name, command in commands.items():
             turns.append(partial(self._airgap, name, command, done))
+        if self._peers:
+            turns += [partial(self._peer, name, copy, done) for name, copy in self._copies().items()]
         for turn in turns[number % len(turns) :] + turns[: number % len(turns)]:
             turn()
         label = f"round {number}" if number else "warm-up"
@@ -97,6 +116,24 @@ class _Contest:
         code = "import sys; from benchmark import bare; bare.fetch(*sys.argv[1:])"
         environment = {"PYTHONPATH": str(stage.ROOT / "scripts")}
         done["bare loop: export"] = measure([[sys.executable, "-c", code, str(self._work / "blobs.json"), str(out)]], environment)
+        shutil.rmtree(out)
+
+    def _copies(self) -> dict[str, Callable[[str], list[str]]]:
+        """How those of the others that PATH has copy an image into a layout."""
+        ways: dict[str, Callable[[str], list[str]]] = {}
+        out, source = self._work / "layout", self._source.address
+        skopeo = ["skopeo", "copy", "-q", "--preserve-digests", "--src-tls-verify=false"]
+        ways["skopeo"] = lambda name: [*skopeo, f"docker://{source}/{name}:1", f"oci:{out}:{name}"]
+        if regctl := shutil.which("regctl"):
+            os.environ["REGCTL_CONFIG"] = str(self._work / "regctl.json")
+            measure([[regctl, "registry", "set", "--tls", "disabled", source]])
+            ways["regctl"] = lambda name: [regctl, "image", "copy", f"{source}/{name}:1", f"ocidir://{out}/{name}"]
+        return ways
+
+    def _peer(self, name: str, copy: Callable[[str], list[str]], done: dict[str, Measured]) -> None:
+        out = self._work / "layout"
+        out.mkdir()
+        done[f"{name}: export"] = measure([copy(image) for image, _ in self._images])
         shutil.rmtree(out)
 
     def _airgap(self, name: str, command: str, done: dict[str, Measured]) -> None:
@@ -138,7 +175,7 @@ def fetch(blobs: str, out: str) -> None:
                 raise SystemExit(f"bench: wrong digest of {digest}")
 
 
-def _told(rounds: list[dict[str, Measured]], options: argparse.Namespace) -> int:
+def _told(rounds: list[dict[str, Measured]], options: argparse.Namespace) -> Rows:
     def median(name: str, value: Callable[[Measured], float]) -> float:
         return statistics.median(value(one[name]) for one in rounds)
 
@@ -151,13 +188,9 @@ def _told(rounds: list[dict[str, Measured]], options: argparse.Namespace) -> int
         }
         for name in sorted(base)
     }
-    bare = rows["bare loop: export"]
     print(f"\nmedians of {len(rounds)} rounds{'':20} wall   processor   peak")
     for name, row in rows.items():
         print(f"{name:40} {row['wall']:6.2f} s  {row['cpu']:6.2f} s  {row['peak_rss'] / 1e6:5.0f} MB")
-    ours = rows["airgap: export"]
-    cpu, wall = ours["cpu"] / bare["cpu"], ours["wall"] / bare["wall"]
-    print(f"export, of the loop: processor {cpu:.2f} (at most {_WANTED_CPU}), wall with sync {wall:.2f} (at most {_WANTED_WALL})")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
-    return 0 if cpu <= _WANTED_CPU and wall <= _WANTED_WALL else 1
+    return rows

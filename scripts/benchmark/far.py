@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import statistics
@@ -39,6 +40,12 @@ _KINDS = {
 def main(arguments: list[str]) -> int:
     """Run the comparison; the exit code."""
     parser = stage.parser("scripts/bench far", _DESCRIPTION, _EPILOG)
+    add_options(parser)
+    return run(parser.parse_args(arguments))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this part, which `scripts/bench many` has too."""
     stage.add_airgap(parser)
     parser.add_argument("--before", metavar="COMMAND", help="another airgap, measured beside this one")
     parser.add_argument("--only", choices=("export", "import"), help="one direction only")
@@ -48,7 +55,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--platforms", type=int, default=2, help="platforms of each image (default: %(default)s)")
     parser.add_argument("--milliseconds", type=int, default=50, help="a round trip (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="rounds that count (default: %(default)s)")
-    options = parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """The comparison; the exit code."""
     options.cache.mkdir(parents=True, exist_ok=True)
     commands = {"airgap": options.airgap} | ({"airgap before": options.before} if options.before else {})
     facts = {}

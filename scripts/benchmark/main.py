@@ -8,7 +8,7 @@ import statistics
 import sys
 from dataclasses import asdict
 
-from benchmark import bare, corpus, far, incremental, media, parity, patches, scale, serving, stage, startup
+from benchmark import bare, corpus, far, incremental, many, media, parity, patches, scale, serving, small, stage, startup
 from benchmark.contest import Contest, Round
 from benchmark.registry import Registry
 
@@ -31,10 +31,12 @@ other parts, each with --help:
   scripts/bench far           export of small images from a registry that is 50 ms away, beside skopeo and regctl
   scripts/bench incremental   bytes that a bundle of v2 carries to a site with v1, checked with skopeo as the witness
   scripts/bench patches       speed and memory of patches, beside gzip -dc of the same layers
+  scripts/bench many          export and import of a thousand small images, near by
   scripts/bench media         media check beside sha256sum of the same volume
   scripts/bench parity        media repair beside sha256sum of the files that it reads
   scripts/bench scale         memory and time of bundles of very many blobs, planned, read, compared, and import-planned
   scripts/bench serve         64 parallel pulls from airgap serve, beside nginx with the same files
+  scripts/bench small         as bare, with 348 MB in four images, beside skopeo and regctl
   scripts/bench startup       the start of small commands, beside the import of typer
 """
 
@@ -42,11 +44,13 @@ _PARTS = {
     "bare": bare.main,
     "far": far.main,
     "incremental": incremental.main,
+    "many": many.main,
     "media": media.main,
     "parity": parity.main,
     "patches": patches.main,
     "scale": scale.main,
     "serve": serving.main,
+    "small": small.main,
     "startup": startup.main,
 }
 

@@ -32,7 +32,7 @@ _POOLS = 64
 #: One request, and its answer as it comes.
 _ONCE: Any = {"retries": False, "redirect": False, "assert_same_host": False, "preload_content": False, "decode_content": False}
 #: A URL that needs no normalising: where it leads, and what is asked for there.
-_PLAIN = re.compile(r"(https?://[a-z0-9.:-]+)(/[A-Za-z0-9/:?=&_~.-]*)", re.ASCII)
+_PLAIN = re.compile(r"(https?://[a-z0-9.:-]+)(/(?:[A-Za-z0-9/:?=&_~.-]|%[0-9A-F]{2})*)", re.ASCII)
 #: OpenSSL takes what it is given as one write, and that has only so long.
 _TLS_PIECE = 16 * 1024
 _PLAIN_PIECE = 1024 * 1024
