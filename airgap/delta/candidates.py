@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
 
 from airgap.delta.bases import Base, held_by
-from airgap.errors import Damaged, RegistryError
+from airgap.errors import Damaged, RegistryError, UsageError
 from airgap.oci import media
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.hosts import flat_host
 from airgap.oci.manifest import Manifest
 from airgap.oci.reference import Repository
 from airgap.oci.stores import Reader, Source
@@ -31,6 +35,9 @@ _KIN = 0.05
 _ALIKE = 8
 #: So many earlier versions of an image are looked at.
 _MAX_ROOTS = 16
+#: So many names of other repositories are looked at for one that is new to the site, and so many blobs of about one size.
+_MAX_ELSEWHERE = 4
+_MAX_NEAR = 256
 _DIGEST_TAG = re.compile(r":sha(?:256|512)-[0-9a-f]{64,}", re.ASCII)
 
 
@@ -86,24 +93,77 @@ def new_layers(lock: Lock, held: Collection[Digest]) -> list[Layer]:
     return found
 
 
-def old_layers(lock: Lock, bases: Sequence[Base], source: Source) -> list[Layer]:
+def old_layers(lock: Lock, bases: Sequence[Base], source: Source, new: Sequence[Layer] = ()) -> list[Layer]:
     """The layers of earlier versions of these images that the bases hold, as far as their manifests can be read.
 
     Args:
         lock: what will be exported.
         bases: what the site has.
         source: where old manifests are read from if no base has them at hand.
+        new: the layers to carry: for images of which no base has any version, other repositories are looked at, too.
     """
     found: dict[Layer, None] = {}
+    known: set[Repository] = set()
     tags: dict[Repository, list[str]] = {}
     for image in lock.images:
         tags.setdefault(image.reference.repository, []).append(image.reference.tag or "")
     for repository, wanted in tags.items():
         for base in bases:
             names = [name for name in base.holdings.images if _is_same(name, repository)]
+            known |= {repository} if names else set()
             roots = dict.fromkeys(base.holdings.images[name] for name in _most_alike(names, wanted))
             found |= dict.fromkeys(layer for root in roots for layer in _layers_of(base, repository, root, source))
-    return list(found)
+    first = [layer for layer in new if layer.repository in tags.keys() - known]
+    return list(found | dict.fromkeys(layer for base in bases for layer in _elsewhere(base, first, source)))
+
+
+def _elsewhere(base: Base, new: Sequence[Layer], source: Source) -> Iterator[Layer]:
+    """Layers of other repositories from which these may be made: builds of the same base image, images that moved.
+
+    Nobody is asked but who is asked for the new layers anyway: a base must not make an exporter talk to others.
+    """
+    hosts = {layer.repository.host for layer in new}
+    sizes = sorted((held.size, held.repositories) for held in base.holdings.blobs.values() if new and held.size >= SMALLEST)
+    places: dict[Repository, list[Layer]] = {}
+    for layer in new:
+        places.setdefault(layer.repository, []).append(layer)
+    for repository, own in places.items():
+        for name in _promising(base, repository, own, sizes):
+            origin = _origin(name, hosts)
+            for layer in _layers_of(base, origin, base.holdings.images[name], source) if origin else ():
+                if _moved(name, repository) or any(_is_kin(one, layer) for one in own):
+                    yield layer
+
+
+def _promising(base: Base, repository: Repository, new: Sequence[Layer], sizes: Sequence[tuple[int, tuple[str, ...]]]) -> list[str]:
+    """The names of a base worth looking at: of the same last part, else of repositories with blobs as large as the new layers."""
+    near: Counter[str] = Counter()
+    for size in {layer.descriptor.size for layer in new}:
+        start, end = (bisect_left(sizes, (int(size * part), ())) for part in (1 - _KIN, 1 + _KIN))
+        for _, repositories in sizes[start : min(end, start + _MAX_NEAR)]:
+            near.update(repositories)
+
+    def worth(name: str) -> tuple[bool, int, str]:
+        return _moved(name, repository), near[_path_of(name)], name
+
+    names = (name for name in base.holdings.images if not _DIGEST_TAG.search(name) and any(worth(name)[:2]))
+    return heapq.nlargest(_MAX_ELSEWHERE, names, key=worth)
+
+
+def _moved(name: str, repository: Repository) -> bool:
+    return _path_of(name).rpartition("/")[2] == repository.path.rpartition("/")[2]
+
+
+def _origin(name: str, hosts: Collection[str]) -> Repository | None:
+    """The repository that a name in a base stands for, by its own name or a mapping's, if it is at one of these registries."""
+    path = f"/{_path_of(name)}"
+    for host in sorted(hosts):
+        for part in dict.fromkeys((host, flat_host(host))):
+            _, found, rest = path.rpartition(f"/{part}/")
+            with contextlib.suppress(UsageError):
+                if found:
+                    return Repository(host, rest)
+    return None
 
 
 def _most_alike(names: Sequence[str], tags: Sequence[str]) -> list[str]:
@@ -225,7 +285,7 @@ def attempts_for(
     if patch == "never" or not (bases or patch == "always"):
         return []
     new = new_layers(lock, held_by(bases).keys() | set(given))
-    return attempts(new, old_layers(lock, bases, source) if new else (), patch == "always")
+    return attempts(new, old_layers(lock, bases, source, new) if new else (), patch == "always")
 
 
 def open_base(bases: Sequence[Base], source: Source, repository: Repository, layer: Descriptor) -> Reader:
@@ -278,10 +338,15 @@ def _manifest(base: Base, repository: Repository, digest: Digest, source: Source
 
 def _is_same(name: str, repository: Repository) -> bool:
     """Whether a name in a base is one of this source repository: by its own name, or by what a mapping makes of it."""
-    path = name.partition("@")[0]
-    path = path.rpartition(":")[0] if ":" in path.rpartition("/")[2] else path
+    path = _path_of(name)
     kept = f"{repository.flat_host}/{repository.path}"
     return path == str(repository) or path in (kept, repository.path) or path.endswith((f"/{kept}", f"/{repository.path}"))
+
+
+def _path_of(name: str) -> str:
+    """A name in a base without its tag and digest."""
+    path = name.partition("@")[0]
+    return path.rpartition(":")[0] if ":" in path.rpartition("/")[2] else path
 
 
 def _nearest(places: Sequence[Layer], among: Sequence[Layer]) -> Layer | None:

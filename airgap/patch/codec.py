@@ -166,8 +166,9 @@ class _Column:
         """Made once for as long as the window stands still: a patch may have a hundred segments for one window."""
         if self._prefix is None and sum(map(len, self._pieces)) >= MIN_PREFIX:
             self._sizes = [len(piece) for piece in self._pieces]
-            self._prefix = Prefix(b"".join(self._pieces))
-            self._pieces.clear()
+            content = b"".join(self._pieces)
+            self._pieces.clear()  # before the prefix copies the content
+            self._prefix = Prefix(content)
         return self._prefix
 
     def append(self, piece: bytes) -> None:

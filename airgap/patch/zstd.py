@@ -35,8 +35,13 @@ class Effort:
     segment: int = 16
 
 
-#: The fastest that is any good, the default, and the smallest patches.
-EFFORTS = {"fast": Effort(1, 24, 5, 21), "default": Effort(3, 16, 4, 22), "best": Effort(9, 12, 2, 25, 128, 64)}
+#: The fastest that is any good, the default, the best that takes seconds, and the smallest patches at any price.
+EFFORTS = {
+    "fast": Effort(1, 24, 5, 21),
+    "default": Effort(3, 16, 4, 22),
+    "best": Effort(9, 12, 2, 25, 128, 64),
+    "smallest": Effort(19, 12, 2, 25, 128, 64),
+}
 
 _WINDOW_LOG = 27
 

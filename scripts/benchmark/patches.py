@@ -93,7 +93,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--python", default=str(python), help="a Python that has airgap (default: %(default)s)")
     parser.add_argument("--pairs", type=int, default=4, help="how many layers (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="rounds that count, after one to warm up (default: %(default)s)")
-    parser.add_argument("--level", choices=("fast", "default", "best"), default="default", help="as export's --patch-level")
+    levels = ("fast", "default", "best", "smallest")
+    parser.add_argument("--level", choices=levels, default="default", help="as export's --patch-level")
     options = parser.parse_args(arguments)
     if options.runs < 1 or options.pairs < 1:
         parser.error("--runs and --pairs must be 1 at least")

@@ -145,6 +145,32 @@ def test_layers_of_every_kind_are_patched_or_carried_whole_and_never_wrong(tmp_p
     assert codecs[list(KINDS).index("gzip")] == "deflate-tokens/1"
 
 
+def test_an_image_that_is_new_to_the_site_is_made_from_the_base_image_of_another(tmp_path: Path) -> None:
+    """By a receipt, too, whose names are the site's."""
+    require("docker-registry")
+    sender = Sender.make(tmp_path / "sender")
+    with DockerRegistry(tmp_path / "source") as source, DockerRegistry(tmp_path / "far") as registry:
+        stream = Stream(tmp_path, sender, source, {}, {}, {})
+        for number, name in ((1, "old/app"), (2, "new/service")):
+            layers = [versions.layer("debian", number), versions.layer(name.partition("/")[2], size=90_000)]
+            with LayoutStore(tmp_path / f"layout-{number}") as layout:
+                images.publish(layout, f"{versions.HOST}/{name}:{number}", images.image(layers))
+                layout.commit()
+                images.push_layout_to_registry(layout, source.address)
+            listed, stream.locks[number] = tmp_path / f"{number}.txt", tmp_path / f"{number}.lock"
+            listed.write_text(f"{source.address}/{name}:{number}\n")
+            assert here("resolve", listed, "--lock", stream.locks[number]).returncode == 0
+        first, far = stream.export(1, tmp_path / "usb"), Far(stream, registry, tmp_path / "state")
+        far.takes(first)
+        receipt = tmp_path / "receipt.json"
+        assert here("receipt", far.target, "-o", receipt, "--state", far.state).returncode == 0
+        second, facts = stream.exported(2, tmp_path / "usb", "--since", first)
+        by_receipt = stream.exported(2, tmp_path / "more", "--since", receipt)[1]
+        assert facts["patched_blobs"] == by_receipt["patched_blobs"] == 1
+        far.takes(second)
+        assert far.contents() == walk(source.address)
+
+
 def test_a_base_that_nobody_has_any_more_only_costs_the_patch(stream: Stream, tmp_path: Path) -> None:
     with DockerRegistry(tmp_path / "source") as other:
         shutil.copytree(stream.source.root / "data", other.root / "data", dirs_exist_ok=True)

@@ -168,6 +168,66 @@ def test_old_layers_are_found_by_the_names_that_mappings_make(origin: Origin) ->
         assert bool(old_layers(lock, [named], origin)) == same, name
 
 
+def elsewhere(origin: Origin, name: str, size: int = BIG, platform: str = AMD) -> list[PatchAttempt]:
+    """What is tried for ``quay.io/new/service``, whose layer has 100,000 bytes, when the site has one image of another name."""
+    old = images.index([images.image([images.layer("old", size), images.layer("app", BIG)], platform=platform)])
+    new = images.index([images.image([images.layer("new", BIG)], platform=AMD)])
+    for source in ("quay.io/shop/web", "quay.io/old/service", "ghcr.io/shop/web"):
+        origin.push(f"{source}:1", old)
+    path = name.rpartition(":")[0]
+    blobs = {blob.descriptor.digest: Held(blob.descriptor.size, (path,)) for part in old.everything() for blob in part.blobs}
+    base = Base("base", old.digest, Holdings(blobs, {name: old.digest}))
+    return attempts_for(locked(origin, origin.push("quay.io/new/service:1", new)), [base], "auto", origin)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "platform", "found"),
+    [
+        ("quay.io/shop/web:1", BIG, AMD, True),
+        ("mirror/quay.io/shop/web:1", BIG + 4000, AMD, True),
+        ("mirror/quay.io/shop/web:1", BIG * 2, AMD, False),
+        ("mirror/quay.io/shop/web:1", BIG, ARM, False),
+        ("mirror/quay.io/old/service:1", BIG * 2, AMD, True),
+        ("mirror/ghcr.io/shop/web:1", BIG, AMD, False),
+        ("mirror/shop/web:1", BIG, AMD, False),
+        ("mirror/quay.io/:1", BIG, AMD, False),
+    ],
+)
+def test_an_image_new_to_the_site_is_made_from_others_of_the_same_base_image_or_last_name(
+    origin: Origin, name: str, size: int, platform: str, found: bool
+) -> None:
+    tried = elsewhere(origin, name, size, platform)
+    assert len(tried) == found
+    assert all(attempt.origin and attempt.origin.host == "quay.io" for attempt in tried)
+
+
+def test_other_repositories_are_left_alone_where_the_site_has_the_image_itself(origin: Origin) -> None:
+    lock, base = versions(origin)
+    other = images.image([images.layer("other", BIG)])
+    origin.push("docker.io/shop/other:1", other)
+    blobs = {blob.descriptor.digest: Held(blob.descriptor.size, ("docker.io/shop/other",)) for blob in other.blobs}
+    more = Holdings({**base.holdings.blobs, **blobs}, {**base.holdings.images, "docker.io/shop/other:1": other.digest})
+    with_other = replace(base, holdings=more)
+    new = new_layers(lock, more.blobs)
+    assert old_layers(lock, [with_other], origin, new) == old_layers(lock, [base], origin)
+
+
+def test_few_names_of_other_repositories_are_looked_at_the_likeliest_first(origin: Origin) -> None:
+    built = {number: images.image([images.layer(f"old {number}", BIG)]) for number in range(40)}
+    for number, one in built.items():
+        origin.push(f"docker.io/old/app{number}:1", one)
+    blobs = {one.blobs[1].descriptor.digest: Held(BIG, (f"docker.io/old/app{number}",)) for number, one in built.items()}
+    moved = images.image([images.layer("moved", BIG)])
+    origin.push("docker.io/before/web:1", moved)
+    blobs[moved.blobs[1].descriptor.digest] = Held(BIG, ("docker.io/before/web",))
+    names = {f"docker.io/old/app{number}:1": one.digest for number, one in built.items()} | {"docker.io/before/web:1": moved.digest}
+    base = Base("base", moved.digest, Holdings(blobs, names))
+    lock = locked(origin, origin.push(f"{WEB}:1", images.image([images.layer("new", BIG)])))
+    found = old_layers(lock, [base], origin, new_layers(lock, blobs))
+    assert len(found) == 4
+    assert found[0].repository == Repository("docker.io", "before/web")
+
+
 def test_of_hundreds_of_earlier_versions_those_with_the_most_alike_tags_are_looked_at(origin: Origin) -> None:
     built = {f"{n}.{m}": images.image([images.layer(f"{n}.{m}", BIG)]) for n in range(1, 6) for m in range(8)}
     for tag, one in built.items():

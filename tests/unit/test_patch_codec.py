@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +22,7 @@ from tests.support.gzipkinds import deflated
 from tests.support.patchparts import PIECE, SMALL, make, rebuild, segments, small_pieces, verified, versions
 
 GOOD = gzipkinds.representable()
-#: The three efforts with tables that take no time to clear; windows and segments as they are.
+#: All efforts with tables that take no time to clear; windows and segments as they are.
 TABLES = {name: Effort(e.level, e.match, e.rate, 14, e.window, e.segment) for name, e in EFFORTS.items()}
 
 seeds = st.integers(0, 1 << 30)
@@ -154,6 +155,23 @@ def test_pieces_of_their_true_size(monkeypatch):
         parts = segments(comes_back(made, base, kind, effort), kind)
         assert len(parts) > 1
         assert parts[-1].window[0] > 0
+
+
+def test_memory_for_a_window_is_twice_its_size_at_most(monkeypatch):
+    monkeypatch.setattr(codec, "PIECE", 1 << 16)
+    base = random.Random(8).randbytes(64 << 16)
+    new = base[: 60 << 16]
+    patch = make(new, base, PLAIN, Effort(1, 24, 5, 16, window=64, segment=4))
+    tracemalloc.start()
+    try:
+        reader = codec.rebuild(BytesReader(patch), lambda: BytesReader(base), PLAIN, "patch")
+        buffer = memoryview(bytearray(1 << 16))
+        while reader.readinto(buffer):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.4 * len(base)
 
 
 @settings(max_examples=12, deadline=None)

@@ -54,7 +54,7 @@ PatchOption = Annotated[
     ),
 ]
 PatchLevelOption = Annotated[
-    str, typer.Option("--patch-level", metavar="fast|default|best", help="Effort spent on making patches small.")
+    str, typer.Option("--patch-level", metavar="fast|default|best|smallest", help="Effort spent on making patches small.")
 ]
 
 
