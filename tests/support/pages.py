@@ -32,9 +32,14 @@ def run_page(page: Path, home: Path, *, first: str = "") -> subprocess.Completed
         home: an empty directory: HOME, and where the shell begins.
         first: commands that stand for what the page says one needs, such as another page.
     """
+    return run_commands("\n".join([first, *blocks(page)]), home)
+
+
+def run_commands(commands: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run commands of pages, as :func:`run_page` does."""
     program = Path(sys.executable).parent
     script = "\n".join([f"{sys.executable} -c '{_LOOPBACK}'", "set -eo pipefail", "trap 'echo \"failed: $BASH_COMMAND\" >&2' ERR",
-                        "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", first, *blocks(page)])  # fmt: skip
+                        "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", commands])  # fmt: skip
     environment = {"HOME": str(home), "PATH": f"{program}:{os.environ['PATH']}", "LANG": "C.UTF-8", "USER": "reader"}
     command = [*_ALONE, "bash", "-c", script]
     return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
