@@ -87,14 +87,14 @@ MAX_SETTINGS = _MIB
 
 # Documents of ours.
 
-#: A catalog: 375,000 blobs. Often there is no signature, so it may be anybody's.
-MAX_CATALOG = 64 * _MIB
-#: What may be kept in memory of a catalog or a lock while it is read: 375,000 blobs.
-MAX_CATALOG_MEMORY = 152 * _MIB
+#: A catalog: a million blobs in 100,000 images, and the blocks of 10 TB. Often there is no signature, so it may be anybody's.
+MAX_CATALOG = 256 * _MIB
+#: What may be kept in memory of a catalog or a lock while it is read: as many.
+MAX_CATALOG_MEMORY = 416 * _MIB
 #: A lock: as many blobs as a catalog, and the manifests that lead to them.
-MAX_LOCK = 96 * _MIB
-#: A receipt: 300,000 blobs.
-MAX_RECEIPT = 13 * _MIB
+MAX_LOCK = 256 * _MIB
+#: A receipt: as many, and the memory that it may take as JSON.
+MAX_RECEIPT, MAX_RECEIPT_MEMORY = 64 * _MIB, 192 * _MIB
 #: A custody log: 10,000 entries.
 MAX_LOG = 4 * _MIB
 #: A request to send blocks again.

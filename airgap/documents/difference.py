@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from airgap.documents.holdings import SizeTable
 from airgap.documents.receipt import Receipt
+from airgap.format.blobtable import table_of
 from airgap.format.catalog import Catalog, savings
 from airgap.oci.digest import Digest
 from airgap.oci.image import LOOKASIDE, REFERRER, TAG_KINDS, Image, counts
@@ -196,9 +198,9 @@ class Difference:
             "changed": [change.facts() for change in self.changed],
             "unchanged_count": self.unchanged,
             "compared_blobs": {
-                "shared": _blobs(b, a.keys() & b.keys()),
-                "only_a": _blobs(a, a.keys() - b.keys()),
-                "only_b": _blobs(b, b.keys() - a.keys()),
+                "shared": _blobs((digest, size) for digest, size in b.items() if digest in a),
+                "only_a": _blobs((digest, size) for digest, size in a.items() if digest not in b),
+                "only_b": _blobs((digest, size) for digest, size in b.items() if digest not in a),
             },
         }
 
@@ -207,7 +209,7 @@ def of_catalog(catalog: Catalog) -> Compared:
     """A bundle. Held blobs that only patches need are no content of it, as far as a catalog tells which those are."""
     patches = {blob.patch.blob for blob in catalog.blobs.values() if blob.patch}
     bases = {blob.patch.base for blob in catalog.blobs.values() if blob.patch}
-    blobs = {digest: blob.size for digest, blob in catalog.blobs.items() if digest not in patches}
+    blobs = SizeTable((digest, size) for digest, size in table_of(catalog.blobs).sizes() if digest not in patches)
     only_bases = {digest for digest in bases if digest and catalog.blobs[digest].held}
     full = sum(size for digest, size in blobs.items() if digest not in only_bases)
     return Compared(catalog.name, "bundle", shown_images(catalog.images), blobs, catalog.total_size, full, savings(catalog.blobs))
@@ -215,7 +217,7 @@ def of_catalog(catalog: Catalog) -> Compared:
 
 def of_receipt(receipt: Receipt) -> Compared:
     """What a site holds. A receipt knows names and digests; attachments appear in it under their own names."""
-    blobs = {digest: held.size for digest, held in receipt.holdings.blobs.items()}
+    blobs = SizeTable((digest, held.size) for digest, held in receipt.holdings.blobs.items())
     images = {name: Shown(digest, is_signature=name.endswith(_SIG)) for name, digest in receipt.holdings.images.items()}
     label = f"{receipt.site} at {receipt.created}"
     return Compared(label, "receipt", images, blobs, None, sum(blobs.values()))
@@ -285,6 +287,10 @@ def _sorts(found: Counter[Sort]) -> list[dict[str, Any]]:
     ]
 
 
-def _blobs(sizes: Mapping[Digest, int], chosen: Iterable[Digest]) -> dict[str, Any]:
-    digests = sorted(chosen)
-    return {"count": len(digests), "bytes": sum(sizes[digest] for digest in digests), "digests": digests}
+def _blobs(chosen: Iterable[tuple[Digest, int]]) -> dict[str, Any]:
+    digests, total = list[Digest](), 0
+    for digest, size in chosen:
+        digests.append(digest)
+        total += size
+    digests.sort()
+    return {"count": len(digests), "bytes": total, "digests": digests}

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airgap.documents.holdings import Held, Holdings
+from airgap.documents.holdings import Held, HeldTable, Holdings
 from airgap.errors import Damaged, UsageError
 from airgap.format.times import check_time
-from airgap.limits import MAX_RECEIPT, MAX_STREAM
+from airgap.limits import MAX_RECEIPT, MAX_RECEIPT_MEMORY, MAX_STREAM
 from airgap.oci import strictjson
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Repository
@@ -28,6 +30,7 @@ _FIELDS = ("schema", "site", "created", "tool", "target", "streams", "repositori
 _ROWS = ("manifests", "blobs")
 _MAX_TEXT = 4096
 _RAW_SIZES = {"sha256": 32, "sha512": 64}
+_SIZE = 8  # bytes of a size that is sorted by
 _WHERE = "receipt"
 _SPLIT = "make a receipt of one part: give a prefix in the target, or --repository"
 
@@ -85,13 +88,19 @@ class Receipt:
             "repositories": sorted(named),
             "images": _grouped(held.images),
         }
-        lines = [f'"{key}":{strictjson.canonical(value).decode()}' for key, value in top.items()]
+        out = io.BytesIO()  # part by part: all parts together would take several times the memory of their text
+        for number, (key, value) in enumerate(top.items()):
+            out.write((b",\n" if number else b"{\n") + f'"{key}":'.encode() + strictjson.canonical(value))
         manifests = ((digest, one) for digest, one in held.blobs.items() if digest in held.manifests)
         others = ((digest, one) for digest, one in held.blobs.items() if digest not in held.manifests)
         for key, entries in zip(_ROWS, (manifests, others), strict=True):
-            rows = ",\n".join(strictjson.canonical(row).decode() for row in _pack(entries, numbers))
-            lines.append(f'"{key}":[\n{rows}\n]' if rows else f'"{key}":[]')
-        return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+            out.write(f',\n"{key}":['.encode())
+            count = 0
+            for count, row in enumerate(_pack(entries, numbers), 1):
+                out.write((b",\n" if count > 1 else b"\n") + strictjson.canonical(row))
+            out.write(b"\n]" if count else b"]")
+        out.write(b"\n}\n")
+        return out.getvalue()
 
     @classmethod
     def from_bytes(cls, raw: bytes, where: str = _WHERE) -> Receipt:
@@ -106,16 +115,16 @@ class Receipt:
         """
         if len(raw) > MAX_RECEIPT:
             raise Damaged("the receipt is too large", where=where, expected=f"at most {MAX_RECEIPT} bytes", got=str(len(raw)))
-        top = strictjson.parse_object(raw, where)
+        top = strictjson.parse_object(raw, where, MAX_RECEIPT_MEMORY)
         _check_schema(top, where)
         repositories = [_repository(item, where) for item in strictjson.array(top["repositories"], f"{where}: repositories")]
-        blobs: dict[Digest, Held] = {}
+        blobs = HeldTable()
         ends = []
         for key in _ROWS:
             for number, row in enumerate(strictjson.array(top.pop(key), f"{where}: {key}"), 1):
                 _unpack(row, repositories, blobs, f"{where}: {key}, row {number}")
             ends.append(len(blobs))
-        manifests = frozenset(list(blobs)[: ends[0]])
+        manifests = frozenset(itertools.islice(blobs, ends[0]))
         receipt = cls(
             site=_site(top["site"], where),
             created=check_time(top["created"], f"{where}: created"),
@@ -156,27 +165,29 @@ def _grouped(images: Mapping[str, Digest]) -> dict[str, dict[str, Digest]]:
 
 def _distinct(held: Holdings) -> Iterable[tuple[str, ...]]:
     """The tuples of repositories that there are: many blobs share one, and a long one is not gone through for each of them."""
-    return {id(one.repositories): one.repositories for one in held.blobs.values()}.values()
+    return {id(one.repositories): one.repositories for _, one in held.blobs.items()}.values()
 
 
 def _pack(entries: Iterable[tuple[Digest, Held]], numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     """One row for each set of repositories (and algorithm): by size, then digest; of the sizes only the steps."""
-    rows: dict[tuple[str, tuple[int, ...]], list[tuple[int, Digest]]] = {}
-    known: dict[tuple[str, int], list[tuple[int, Digest]]] = {}  # the row of the very same tuple of repositories
+    rows: dict[tuple[str, tuple[int, ...]], list[bytes]] = {}  # a size and a digest in one: so they take a third of the memory
+    known: dict[tuple[str, int], list[bytes]] = {}  # the row of the very same tuple of repositories
     for digest, held in entries:
         found = known.get((digest.algorithm, id(held.repositories)))
         if found is None:
             key = digest.algorithm, tuple(sorted(numbers[repository] for repository in held.repositories))
             found = known[digest.algorithm, id(held.repositories)] = rows.setdefault(key, [])
-        found.append((held.size, digest))
+        found.append(held.size.to_bytes(_SIZE, "big") + bytes.fromhex(digest.hex))
     for algorithm, places in sorted(rows):
-        row = sorted(rows[algorithm, places])
+        row = rows.pop((algorithm, places))
+        row.sort()
         sizes = bytearray()
         before = 0
-        for size, _ in row:
+        for one in row:
+            size = int.from_bytes(one[:_SIZE], "big")
             _put_number(sizes, size - before)
             before = size
-        digests = bytes.fromhex("".join(digest.hex for _, digest in row))
+        digests = b"".join(one[_SIZE:] for one in row)
         yield {
             "repositories": list(places),
             algorithm: base64.b64encode(digests).decode("ascii"),
@@ -184,7 +195,7 @@ def _pack(entries: Iterable[tuple[Digest, Held]], numbers: Mapping[str, int]) ->
         }
 
 
-def _unpack(value: object, repositories: list[str], blobs: dict[Digest, Held], where: str) -> None:
+def _unpack(value: object, repositories: list[str], blobs: HeldTable, where: str) -> None:
     """Add the blobs of one row to ``blobs``."""
     row = strictjson.mapping(value, where)
     algorithms = [name for name in _RAW_SIZES if name in row]
@@ -203,11 +214,9 @@ def _unpack(value: object, repositories: list[str], blobs: dict[Digest, Held], w
             expected=f"{width} bytes for each of {len(sizes)} sizes",
             got=f"{len(digests)} bytes",
         )
-    count = len(blobs)
     for i, size in enumerate(sizes):
-        blobs[Digest(f"{algorithm}:{digests[i * width : (i + 1) * width].hex()}")] = Held(size, places)
-    if len(blobs) != count + len(sizes):
-        raise Damaged("a blob is listed twice", where=where)
+        if not blobs.add(Digest(f"{algorithm}:{digests[i * width : (i + 1) * width].hex()}"), size, places):
+            raise Damaged("a blob is listed twice", where=where)
 
 
 def _put_number(out: bytearray, number: int) -> None:

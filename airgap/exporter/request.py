@@ -23,7 +23,7 @@ from airgap.oci.stores import Source
 from airgap.planning.attach import Attached, attach
 from airgap.planning.lock import Lock
 from airgap.planning.near import near_tags
-from airgap.planning.plan import Made, Plan, lay_out
+from airgap.planning.plan import Made, Plan, check_sealable, lay_out
 from airgap.planning.resolve import Lookaside, resolve
 from airgap.planning.selecting import Tags, expand
 from airgap.progress import Progress
@@ -165,7 +165,10 @@ class ExportRequest:
     def lay_out(self, lock: Lock, patches: Mapping[Digest, Made]) -> Plan:
         """The plan of the bundle. Raises as :func:`airgap.planning.plan.lay_out`."""
         known = self.far_side
-        return lay_out(lock, self.packing.volume_size, held_by(known.bases), {**known.given, **patches}, self.packing.parity)
+        plan = lay_out(lock, self.packing.volume_size, held_by(known.bases), {**known.given, **patches}, self.packing.parity)
+        if self.packing.recipients:
+            check_sealable(plan)
+        return plan
 
     @cached_property
     def inputs(self) -> str:

@@ -130,8 +130,10 @@ def table_of(blobs: Mapping[Digest, Blob]) -> BlobTable:
     return blobs if isinstance(blobs, BlobTable) else BlobTable(blobs.items())
 
 
-def memory_of(blob: Blob) -> int:
+def memory_of(digest: Digest, blob: Blob) -> int:
     """What a blob counts for against the limit of readers, in bytes: more than it takes in a table."""
+    if is_plain(digest, blob):
+        return 104
     return 360 + 64 * len(blob.extents) + 128 * len(blob.repositories) + 256 * (blob.patch is not None)
 
 

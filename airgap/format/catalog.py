@@ -178,7 +178,7 @@ def _part(top: dict[str, Any], blobs: BlobTable, key: str, name: str | int, valu
             blobs.add(digest, blob)
         except ValueError as error:
             raise Damaged(f"not acceptable JSON: {error}", where=names.CATALOG) from error
-        return memory_of(blob)
+        return memory_of(digest, blob)
     if not isinstance(name, int):
         raise Damaged("not a list", where=f"{names.CATALOG}: {key}")
     if key == "images":
@@ -187,16 +187,24 @@ def _part(top: dict[str, Any], blobs: BlobTable, key: str, name: str | int, valu
     own = names.volume_name(name + 1) if key == "volumes" else names.parity_name(name + 1)
     file = file_of(value, own, f"{names.CATALOG}: {'volume' if key == 'volumes' else 'parity'} {name + 1}")
     top[key].append(file)
-    return 512 + 136 * len(file.blocks)
+    return _file_memory(len(file.blocks))
 
 
-def memory_needed(images: Iterable[Image], blobs: Mapping[Digest, Blob]) -> int:
-    """What a reader counts for images and blobs, in bytes: no more than ``MAX_CATALOG_MEMORY``."""
-    return sum(_image_memory(image.to_json()) for image in images) + sum(map(memory_of, blobs.values()))
+def memory_needed(images: Iterable[Image], blobs: Mapping[Digest, Blob], files: Iterable[int] = ()) -> int:
+    """What a reader counts for images, blobs and files (by their sizes), in bytes: no more than ``MAX_CATALOG_MEMORY``."""
+    return (
+        sum(_file_memory(-(-size // names.BLOCK_SIZE)) for size in files)
+        + sum(_image_memory(image.to_json()) for image in images)
+        + sum(memory_of(*item) for item in blobs.items())
+    )
+
+
+def _file_memory(blocks: int) -> int:
+    return 512 + 136 * blocks
 
 
 def _image_memory(value: object) -> int:
-    return strictjson.memory_of(strictjson.canonical(value))
+    return strictjson.memory_of(strictjson.canonical(value), keys=False)
 
 
 def savings(blobs: Mapping[Digest, Blob]) -> dict[str, int]:

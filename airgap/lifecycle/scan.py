@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from airgap.documents.holdings import Held, Holdings
+from airgap.documents.holdings import Held, HeldTable, Holdings
 from airgap.documents.receipt import Taken
 from airgap.errors import AirgapError, Damaged, NotFound, RegistryError
 from airgap.naming.mapping import LayoutTarget, StoreSpec
@@ -164,7 +164,10 @@ def scan_store(store: Scannable, progress: Progress, known: Iterable[Digest] = (
                 continue
             manifests.add(descriptor.digest)
             todo += [*manifest.children, *manifest.blobs()]
-    found = {digest: Held(size) for digest, size in blobs.items() if digest not in wrong}
+    found = HeldTable()
+    for digest, size in blobs.items():
+        if digest not in wrong:
+            found.add(digest, size)
     manifests -= wrong
     images = {f"{n.path}:{n.tag}": n.descriptor.digest for n in names if n.tag and n.descriptor.digest in manifests}
     return Holdings(found, images, frozenset(manifests))

@@ -52,16 +52,18 @@ def parse(raw: bytes, where: str, most: int = MAX_MEMORY) -> Any:
     return value
 
 
-def memory_of(raw: bytes | str) -> int:
+def memory_of(raw: bytes | str, *, keys: bool = True) -> int:
     """The most memory that a document can take as Python's objects, in bytes: counted by its signs, so that it need not be parsed.
 
     A few bytes of JSON may become a hundred and more. Strings count with their text twice, once as the document and once as values.
+    Without ``keys`` it is that of what is made of them, whose keys are not kept.
     """
     comma, brackets, braces, colon, quote = (",", "[", "{", ":", '"') if isinstance(raw, str) else (b",", b"[", b"{", b":", b'"')
     wide = 1 if raw.isascii() else 4
-    values, keys = raw.count(comma), min(raw.count(colon), raw.count(quote) // 2)  # type: ignore[arg-type]
+    values = raw.count(comma)  # type: ignore[arg-type]
+    named = min(raw.count(colon), raw.count(quote) // 2) if keys else 0  # type: ignore[arg-type]
     held = 48 * values + 96 * raw.count(brackets) + 224 * raw.count(braces) + 64 * (raw.count(quote) // 2)  # type: ignore[arg-type]
-    return held + 160 * keys + 2 * wide * len(raw)
+    return held + 160 * named + 2 * wide * len(raw)
 
 
 def check_memory(needed: int, most: int, where: str) -> None:

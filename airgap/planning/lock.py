@@ -195,7 +195,7 @@ def _read(raw: bytes, where: str) -> dict[str, Any]:
             raise Damaged("not a list", where=f"{where}: {key}")
         elif key == "images":
             top[key].append(Image.from_json(value, f"{where}: image {name + 1}"))
-            memory.take(strictjson.memory_of(strictjson.canonical(value)))
+            memory.take(strictjson.memory_of(strictjson.canonical(value), keys=False))
         else:
             node = Node.from_json(value, f"{where}: manifest {name + 1}")
             top[key].append(node)

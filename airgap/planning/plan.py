@@ -7,14 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from airgap.cipher.forms import PIECE, TAG_SIZE
 from airgap.documents.holdings import Held
 from airgap.errors import RegistryError, UsageError
 from airgap.format import frame, names
 from airgap.format.blobtable import BlobTable
 from airgap.format.catalog import Blob, Patch, layout_members, memory_needed
+from airgap.format.entries import blob_json
 from airgap.format.frame import Step
-from airgap.limits import MAX_ATTESTATION, MAX_CATALOG_MEMORY, MAX_SHARES, MAX_SIGNATURE_BLOB
-from airgap.oci import media
+from airgap.limits import MAX_ATTESTATION, MAX_CATALOG_MEMORY, MAX_RECIPIENTS, MAX_SHARES, MAX_SIGNATURE_BLOB
+from airgap.oci import media, strictjson
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, DigestTable
 from airgap.oci.image import Image
@@ -25,6 +27,8 @@ from airgap.trust.keys.evidence import DSSE_ENVELOPE, SIGSTORE_BUNDLE
 
 #: A base layer may be in hundreds of repositories: so many are named, and where the image goes is looked at anyway.
 _MAX_HINTS = 16
+#: What a block's digest and a file take in a catalog, and a block's digest more when it is parsed, in bytes: at most.
+_BLOCK, _FILE, _PARSED = 67, 256, 112
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +204,33 @@ def _check_sizes(
 def _check_readable(plan: Plan) -> None:
     """Nobody could open a bundle with more in its catalog than readers take."""
     blobs = plan.catalog_blobs
-    needed = memory_needed(plan.images, blobs)
+    needed = memory_needed(plan.images, blobs, (*plan.sizes, *plan.parity_sizes))
     if needed > MAX_CATALOG_MEMORY:
         raise UsageError(
             "there are more images and blobs than one bundle can hold",
-            expected=f"what takes {MAX_CATALOG_MEMORY >> 20} MiB to read, such as 250,000 blobs in 5,000 images",
+            expected=f"what takes {MAX_CATALOG_MEMORY >> 20} MiB to read, such as a million blobs in 100,000 images",
             got=f"{plural(len(plan.images), 'image')} and {plural(len(blobs), 'blob')}, {needed >> 20} MiB",
+            hint="split the list and export each part as its own stream",
+        )
+
+
+def check_sealable(plan: Plan) -> None:
+    """Nobody could open an encrypted bundle with more in its catalog than readers take of one that is encrypted.
+
+    Raises:
+        UsageError: there is more.
+    """
+    files = (*plan.sizes, *plan.parity_sizes)
+    blocks = sum(-(-size // names.BLOCK_SIZE) for size in files)
+    inside = sum(len(strictjson.canonical(image.to_json())) + 1 for image in plan.images) + _BLOCK * blocks + _FILE * len(files)
+    inside += sum(len(digest) + 4 + len(strictjson.canonical(blob_json(blob))) for digest, blob in plan.catalog_blobs.items())
+    tags = sum(-(-size // PIECE) * TAG_SIZE for size in plan.sizes)
+    text = (inside + tags) * 4 // 3 + _BLOCK * blocks + _FILE * (len(files) + MAX_RECIPIENTS)
+    if 2 * text + _PARSED * blocks > strictjson.MAX_MEMORY:
+        raise UsageError(
+            "there is more than one encrypted bundle can hold",
+            expected=f"a catalog that takes {strictjson.MAX_MEMORY >> 20} MiB to read, such as 250,000 blobs in 1 TB",
+            got=f"{plural(len(plan.images), 'image')}, {plural(len(plan.blobs), 'blob')} and {plan.written >> 30} GiB",
             hint="split the list and export each part as its own stream",
         )
 

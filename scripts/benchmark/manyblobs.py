@@ -19,7 +19,7 @@ from typing import Any
 
 from airgap.admission.door import Found, Whole
 from airgap.admission.terms import Terms
-from airgap.documents import difference
+from airgap.documents import difference, holdings
 from airgap.documents.holdings import Held, Holdings
 from airgap.documents.receipt import Receipt
 from airgap.errors import NotFound
@@ -57,6 +57,15 @@ except ImportError:  # an earlier version, which had a dictionary
                 wanted.setdefault(blob.digest, (blob, {}))[1][name.repository] = None
         return wanted
 
+
+class _HeldDictionary(dict[Digest, Held]):
+    """What holdings were in an earlier version."""
+
+    def add(self, digest: Digest, size: int, repositories: tuple[str, ...]) -> None:
+        self[digest] = Held(size, repositories)
+
+
+HeldTable = getattr(holdings, "HeldTable", _HeldDictionary)
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -224,7 +233,9 @@ class Many:
         catalog = Catalog.from_bytes((self._bundle / names.CATALOG).read_bytes())
         images = {f"mirror/{one.reference.repository.path}:{one.reference.tag}": one.root.digest for one in catalog.images}
         places = ("mirror/all",)
-        held = {digest: Held(blob.size, places) for digest, blob in catalog.blobs.items()}
+        held: Any = HeldTable()
+        for digest, blob in catalog.blobs.items():
+            held.add(digest, blob.size, places)
         made = Receipt("plant", "2026-02-01T00:00:00Z", "bench", "docker://site.example", {}, Holdings(
             held, images, frozenset(images.values())))  # fmt: skip
         del catalog

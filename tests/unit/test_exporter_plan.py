@@ -18,7 +18,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.image import digest_tag
 from airgap.oci.reference import Reference
 from airgap.planning.lock import Lock, is_lock, placed_blobs
-from airgap.planning.plan import Made, holdable, lay_out, summary
+from airgap.planning.plan import Made, check_sealable, holdable, lay_out, summary
 from airgap.planning.resolve import resolve
 from airgap.progress import Silent
 from airgap.trust.keys import evidence as ev
@@ -222,3 +222,11 @@ def test_more_than_a_reader_takes_is_not_planned(lock: Lock, monkeypatch: pytest
     monkeypatch.setattr("airgap.planning.plan.MAX_CATALOG_MEMORY", 10_000)
     with pytest.raises(UsageError, match="more images and blobs than one bundle can hold"):
         lay_out(lock, None)
+
+
+def test_more_than_a_reader_of_encrypted_catalogs_takes_is_not_planned(lock: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = lay_out(lock, None)
+    check_sealable(plan)
+    monkeypatch.setattr("airgap.oci.strictjson.MAX_MEMORY", 10_000)
+    with pytest.raises(UsageError, match="more than one encrypted bundle can hold"):
+        check_sealable(plan)

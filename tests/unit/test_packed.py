@@ -6,6 +6,7 @@ import tracemalloc
 
 import pytest
 
+from airgap.documents.holdings import Held, HeldTable, SizeTable
 from airgap.oci.descriptor import Descriptor, DescriptorsByDigest, DescriptorTable, Platform, packed
 from airgap.oci.digest import Digest, DigestTable
 
@@ -73,3 +74,19 @@ def test_runs_and_sets_take_little_memory() -> None:
         assert (tracemalloc.get_traced_memory()[0] - before) / len(table) < 64
     finally:
         tracemalloc.stop()
+
+
+def test_what_is_held_is_kept_with_its_repositories() -> None:
+    table = HeldTable()
+    entries = {one.digest: Held(one.size, ("shop/web",) if one.size % 2 else ()) for one in (*LAYERS, LONG)}
+    assert all(table.add(digest, held.size, held.repositories) for digest, held in entries.items())
+    assert not table.add(LONG.digest, 6, ("other",))
+    assert dict(table.items()) == dict(table) == entries
+    assert Digest.of(b"missing") not in table
+
+
+def test_sizes_are_those_that_were_added_first() -> None:
+    sizes = SizeTable((one.digest, one.size) for one in (*LAYERS, LONG))
+    assert dict(sizes.items()) == dict(sizes) == {one.digest: one.size for one in (*LAYERS, LONG)}
+    with pytest.raises(KeyError):
+        sizes[Digest.of(b"missing")]

@@ -13,6 +13,7 @@ from airgap.bundle.media import Media
 from airgap.cli.options.groups import grouped
 from airgap.cli.terminal.console import Each, InAll, Said
 from airgap.documents.difference import Changed, Compared, Difference, Shown, Sort, compare, of_catalog, of_receipt, shown_images
+from airgap.documents.holdings import SizeTable
 from airgap.documents.receipt import Receipt
 from airgap.errors import Damaged, UsageError
 from airgap.format.outer import Unverified
@@ -61,7 +62,7 @@ def read_content(path: Path) -> Compared:
 
 def of_lock(name: str, lock: Lock) -> Compared:
     """A lock as one side of a comparison."""
-    blobs = {descriptor.digest: descriptor.size for _, _, descriptor, _ in placed_blobs(lock)}
+    blobs = SizeTable((descriptor.digest, descriptor.size) for _, _, descriptor, _ in placed_blobs(lock))
     return Compared(name, "lock", shown_images(lock.images), blobs, None, sum(blobs.values()))
 
 
