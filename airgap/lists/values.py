@@ -21,9 +21,10 @@ OCI = "oci://"
 #: No image list may ask for more images.
 MAX_ENTRIES = 100_000
 
-# Stricter than Platform.parse: "linux/amd64, linux/arm64" in one string has three parts too.
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,99})\}", re.ASCII)  # what envsubst fills in
+# Stricter than Platform.parse: "linux/amd64, linux/arm64" in one string has three parts too.
 _PLATFORM = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){1,2}", re.IGNORECASE | re.ASCII)
+_KERNELS_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}  # what uname says, and docker and podman take, too
 
 
 def wished_reference(
@@ -73,7 +74,8 @@ def wished_platform(text: str, spot: Spot, mistakes: Mistakes) -> Platform | Non
     """A platform; None when it is a mistake."""
     with contextlib.suppress(UsageError):
         if _PLATFORM.fullmatch(text):
-            return Platform.parse(text)
+            parts = text.split("/")
+            return Platform.parse("/".join((parts[0], _KERNELS_NAMES.get(parts[1].lower(), parts[1]), *parts[2:])))
     mistakes.add(spot, "not a valid platform", expected="os/architecture[/variant], such as linux/arm64", got=text)
     return None
 

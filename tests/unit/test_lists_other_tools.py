@@ -206,6 +206,15 @@ def test_zarf_fills_templates_and_narrows_to_the_architecture_of_the_component()
     assert shown(parsed(text, V="7")) == wanted
 
 
+def test_zarf_packages_that_a_script_fills_in_first_take_the_values_too() -> None:
+    text = "kind: ZarfPackageConfig\ncomponents:\n- name: a\n  images: ['${IMAGE_REF}', 'a/b:${TAG}-###ZARF_PKG_TMPL_V###']\n"
+    assert shown(parsed(text, IMAGE_REF="a/c:1", TAG="2", V="3")) == ["docker.io/a/c:1", "docker.io/a/b:2-3"]
+    assert without(text).left_out == (
+        "list:4: left out: ${IMAGE_REF}: IMAGE_REF has no value",
+        "list:4: left out: a/b:${TAG}-###ZARF_PKG_TMPL_V###: TAG has no value",
+    )
+
+
 def test_zarfs_second_version_names_images_and_charts_by_mappings() -> None:
     text = (
         "apiVersion: zarf.dev/v1beta1\nkind: ZarfPackageConfig\ncomponents:\n- name: a\n  optional: true\n"
@@ -262,6 +271,19 @@ def test_oc_mirrors_platforms_of_an_image(platforms: str) -> None:
         assert shown(parsed(text)) == ["docker.io/a/b:1 linux/arm64"]
     else:
         assert "not a valid platform" in mistakes(text)
+
+
+def test_oc_mirror_reads_keys_in_upper_and_lower_case_alike() -> None:
+    images = "  - NAME: a/b:1\n  - Name: a/c:1\n    Platforms: [{OS: linux, Architecture: arm64}]\n"
+    text = f"{OC_MIRROR}  additionalimages:\n{images}"
+    assert shown(parsed(text)) == ["docker.io/a/b:1", "docker.io/a/c:1 linux/arm64"]
+    with pytest.raises(UsageError, match="an unknown key"):
+        parsed(f"{OC_MIRROR}  additionalImages: [{{name: a/b:1, NAME: a/c:1}}]\n")
+
+
+def test_a_platform_may_have_the_kernels_name_of_it() -> None:
+    text = "--platform=linux/x86_64 a/b:1\n--platform linux/AARCH64 a/c:1\n"
+    assert shown(parsed(text)) == ["docker.io/a/b:1 linux/amd64", "docker.io/a/c:1 linux/arm64"]
 
 
 def test_oc_mirrors_blocked_images_are_taken_out_and_told() -> None:

@@ -4,19 +4,21 @@
     mirror: {additionalImages: [{name: registry.redhat.io/ubi9/ubi:latest}]}
 
 Everything else in it stands for images that only oc-mirror can find: such a section is left out. ``blockedImages`` are
-expressions that are taken out of the others, as oc-mirror does.
+expressions that are taken out of the others, as oc-mirror does. oc-mirror reads keys in upper and lower case alike, and so they
+are here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from airgap.lists.entry import Entry, Wishes
 from airgap.lists.values import read_reference, wished_platform
 from airgap.lists.yamllist import read_pattern
 from airgap.lists.yamltree import ListReader, is_empty, spot_of
 from airgap.oci.descriptor import Platform
-from airgap.yamlnodes.nodes import Fields, Node, text_of
+from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar, text_of
 
 GROUP = "mirror.openshift.io/"
 KIND = "ImageSetConfiguration"
@@ -26,11 +28,14 @@ _BLOCKED = "blockedImages"
 _OTHER = ("platform", "operators", "helm", "samples", "ocp")
 _TOP_UNDONE = {"archiveSize": "use export --volume-size", "storageConfig": "airgap keeps its own state (--state)"}
 _IMAGE_UNDONE = dict.fromkeys(("targetRepo", "targetTag"), "import --map sets the names at the destination")
+_KEYS = ("mirror", _ADDITIONAL, _BLOCKED, *_OTHER, *_TOP_UNDONE, "name", "platforms", "os", "architecture", *_IMAGE_UNDONE)
+_SPELLED = {key.lower(): key for key in _KEYS}
 _HINT = "mirror it with oc-mirror, or list its images one by one"
 
 
 def parse_oc_mirror(root: Node, reader: ListReader) -> Wishes:
     """Read one document; what is wrong with it goes into the reader's mistakes."""
+    root = _spelled(root)
     fields = reader.fields(root, "the configuration", ("apiVersion", "kind", "metadata", "mirror", *_TOP_UNDONE))
     notices = _undone(fields, _TOP_UNDONE, reader)
     if "mirror" not in fields:
@@ -44,6 +49,18 @@ def parse_oc_mirror(root: Node, reader: ListReader) -> Wishes:
         wanted += _entry(node, image, reader)
     kept, without = _unblocked(wanted, blocked, reader)
     return Wishes(kept, (), (*notices, *without))
+
+
+def _spelled(node: Node) -> Node:
+    """A node whose known keys have their one spelling; one that stands beside that spelling keeps its own, and is a mistake."""
+    if isinstance(node, Items):
+        return replace(node, items=[_spelled(item) for item in node.items])
+    if not isinstance(node, Fields):
+        return node
+    given = {name for name, _ in node.entries}
+    names = {name: spelled for name in given if (spelled := _SPELLED.get(name.lower(), name)) not in given}
+    keys = [replace(key, text=names.get(key.text, key.text)) if isinstance(key, Scalar) else key for key in node.keys]
+    return replace(node, entries=[(names.get(name, name), _spelled(value)) for name, value in node.entries], keys=keys)
 
 
 def _sections(mirror: Node, reader: ListReader) -> tuple[Node | None, Node | None]:

@@ -4,7 +4,8 @@
     metadata: {name: shop, architecture: amd64}
     components: [{name: web, only: {cluster: {architecture: arm64}}, images: [...], charts: [{name, url: oci://..., version}]}]
 
-``###ZARF_PKG_TMPL_NAME###`` stands for a value that is given (``--values``). The rest of a package that is content is left out.
+``###ZARF_PKG_TMPL_NAME###`` stands for a value that is given (``--values``), and so does the ``${NAME}`` of packages that scripts
+fill in first. The rest of a package that is content is left out.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _CHART_SETTINGS = (
 #: Where charts of v1beta1 may be that are in no registry.
 _ELSEWHERE = ("git", "local")
 _CHOICES = ("only", "selector", "import", "manifests")
-_TEMPLATE = re.compile(r"###ZARF_(?:PKG_TMPL_|PKG_VAR_)?([A-Z0-9_]{1,80})###", re.ASCII)
+_TEMPLATE = re.compile(
+    r"(?:###ZARF_(?:PKG_TMPL_|PKG_VAR_)?(?=[A-Z0-9_]{1,80}###)|\$\{(?=[A-Za-z_][A-Za-z0-9_]{0,99}\}))([A-Za-z0-9_]{1,100})(?:###|\})",
+    re.ASCII,
+)
 _ARCHITECTURE = "PKG_ARCH"
 
 
