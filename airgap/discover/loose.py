@@ -14,6 +14,7 @@ _VERSION = ("tag", "version", "imageTag")
 _REGISTRY = ("registry", "imageRegistry", "hub")
 # What a job's container may be called: a name with a tag.
 _BOUNDED = re.compile(r"[a-z0-9][A-Za-z0-9._/-]*+:[A-Za-z0-9_][A-Za-z0-9_.-]*+(?:@sha256:[0-9a-f]{64})?", re.ASCII)
+_SHORT = re.compile(r"[a-z0-9][a-z0-9._-]*+", re.ASCII)  # a name alone, which is an image where a container stands
 # Written like a reference, but perhaps with upper case or an invalid digest.
 _NEARLY = re.compile(r"(?!\w+://)[\w.:-]+/[\w./-]+[:@][\w.:@-]+", re.ASCII)
 _IMAGE_ONLY = re.compile(r"image([_-]?(name|ref|reference|url))?$", re.IGNORECASE)
@@ -33,6 +34,7 @@ def find_possible(node: Node, sheet: Sheet, key: str = "") -> None:
         _named_value(node, sheet)
         _ci(node, sheet)
         _chart(node, key, sheet)
+        _container(node, key, sheet)
         for name, value in node.entries:
             if not (done and name == "image" and isinstance(value, Scalar)):
                 find_possible(value, sheet, name)
@@ -52,6 +54,13 @@ def _ci(node: Fields, sheet: Sheet) -> None:
         for item in value.items if isinstance(value, Items) else [value]:
             if isinstance(item, Scalar) and _BOUNDED.fullmatch(item.text) and looks_like_image(item.text):
                 sheet.image(item.text, item.line, sure=False)
+
+
+def _container(node: Fields, key: str, sheet: Sheet) -> None:
+    """A container in values, whose image may be a name alone."""
+    image = node.get("image")
+    if key.lower().endswith("containers") and isinstance(image, Scalar) and _SHORT.fullmatch(image.text):
+        sheet.image(f"docker.io/library/{image.text}", image.line, sure=False, written=image.text)
 
 
 def _chart(node: Fields, key: str, sheet: Sheet) -> None:
@@ -117,3 +126,5 @@ def _named_value(node: Fields, sheet: Sheet) -> None:
             text = line.partition("=")[2] or line
             if _beyond_doubt(text) and looks_like_image(text):
                 sheet.image(text, value.line, sure=False)
+            elif _IMAGE_ONLY.search(name) and "/" in text and ("$" in text or "{{" in text):
+                sheet.open(value.line, "an image that is filled in elsewhere", text)

@@ -13,6 +13,7 @@ _FLAG = re.compile(r"--?([A-Za-z0-9][A-Za-z0-9_.-]*+)(?:=(.*))?", re.ASCII | re.
 # Flags and variables whose value is an image however short it is written.
 _KNOWN_FLAGS = frozenset(("prometheus-config-reloader", "acme-http01-solver-image"))
 _KNOWN_VARIABLES = re.compile(r"RELATED_IMAGES?_\w+|OPERAND_IMAGE_\w+", re.ASCII)
+_BUILT_BY_KO = "ko://"  # before the package of a Go program, in sources of what is released with images in their place
 _NAMES_ONE = re.compile(r".*image", re.IGNORECASE)
 
 
@@ -42,5 +43,7 @@ def _setting(name: str, value: str, line: int, sheet: Sheet, known: bool) -> Non
     filled_in = ("$" in value or "{{" in value) and ("/" in value or _NAMES_ONE.fullmatch(name) is not None)
     if known or filled_in or is_full(value):
         sheet.image(value, line, remark=f"the value of {printable(name, 60)}", written=value)
+    elif value.startswith(_BUILT_BY_KO):
+        sheet.unresolved(line, "an image that ko builds", value, "render it with ko resolve, or use the release's manifests")
     elif "/" in value:
         sheet.image(value, line, sure=False, remark=f"the value of {printable(name, 60)}")

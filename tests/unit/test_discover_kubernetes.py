@@ -172,6 +172,21 @@ def test_defaults_of_substituted_variables_are_taken():
     assert "TAG has its default value" in found.images[0].remarks
 
 
+def test_images_that_ko_builds_are_told_also_in_variables():
+    found = look(
+        resource("Pod", '{containers: [{image: a/b:1, env: [{name: IMAGE_PROXY, value: "ko://github.com/a/b/cmd/proxy"}]}]}')
+    )
+    assert [(one.what, one.got) for one in found.unresolved] == [("an image that ko builds", "ko://github.com/a/b/cmd/proxy")]
+
+
+def test_a_parameter_called_image_is_told_though_its_value_has_no_tag():
+    task = (
+        "{taskRef: {name: kaniko}, params: [{name: IMAGE, value: $(params.registry)/shop}, {name: CONTEXT, value: $(params.a)/b}]}"
+    )
+    found = look(resource("PipelineRun", f"{{pipelineSpec: {{tasks: [{task}]}}}}"))
+    assert [one.got for one in found.unresolved] == ["$(params.registry)/shop"]
+
+
 def test_embedded_documents_and_values_are_possible():
     text = """
         apiVersion: v1

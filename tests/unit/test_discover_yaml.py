@@ -121,3 +121,9 @@ def test_no_text_makes_it_fail_and_what_it_finds_is_a_list(text, name):
         wanted = {str(image.reference) for image in found.images}
         for form in (as_text, as_yaml):
             assert {str(reference) for reference in listed(form(found))} == wanted
+
+
+def test_a_container_in_values_may_name_an_image_by_its_short_name():
+    text = "core:\n  initContainers:\n  - {name: wait, image: busybox}\n  extraContainers: [{image: redis}]\nimage: plain\n"
+    found = look(text, "values.yaml")
+    assert possible(found) == ["busybox:latest", "redis:latest"]
