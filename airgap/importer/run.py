@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from airgap.admission.closure import Closure, walk_all
+from airgap.admission.databases import stale_databases
 from airgap.admission.door import Found, Judged, Whole
 from airgap.admission.gate import next_floor
 from airgap.admission.terms import Terms
@@ -236,9 +237,10 @@ class Examined:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Remarks on images that state no platform."""
+        """Remarks on images that state no platform, and on databases of scanners that are old."""
         whole = [closure.image.reference for closure in self.closures if closure.is_artifact]
-        return tuple(f"{name} states no platform, so it is loaded whole as an artifact" for name in whole)
+        stale = stale_databases(self.opened.store, self.closures, self.opened.terms.now)
+        return (*(f"{name} states no platform, so it is loaded whole as an artifact" for name in whole), *stale)
 
 
 def examine(opened: Judged, spec: TargetSpec) -> Examined:

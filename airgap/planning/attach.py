@@ -21,11 +21,13 @@ from airgap.planning.lock import Lock, Node
 from airgap.text import human_size, listing, printable
 
 #: What may be written in place of a media type. There is no registered one for scanners' own reports.
+#: That of OpenVEX is the one that tools agree on.
 KINDS = {
     "sbom-spdx": "application/spdx+json",
     "sbom-cyclonedx": "application/vnd.cyclonedx+json",
     "sarif": "application/sarif+json",
     "vuln": "application/vnd.airgap.vulnerabilities.v1+json",
+    "vex": "application/vnd.openvex+json",
 }
 #: Bytes of all files together: they are kept in memory and in the lock.
 MAX_ALL = 128 * 1024 * 1024

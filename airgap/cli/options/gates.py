@@ -54,7 +54,8 @@ AttachOption = Annotated[
     typer.Option(
         "--attach",
         metavar="[IMAGE::]KIND=FILE",
-        help="Attach a file to an image as referrer; may be repeated. KIND: sbom-spdx, sbom-cyclonedx, sarif, vuln or a media type",
+        help="Attach a file to an image as referrer; may be repeated. KIND: sbom-spdx, sbom-cyclonedx, sarif, vuln, vex or a media "
+        "type",
     ),
 ]
 
