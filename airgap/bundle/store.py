@@ -68,7 +68,7 @@ class BundleStore:
         self.catalog = catalog
         self.kept = kept
         self._outside = outside
-        self._volumes = volumes if isinstance(volumes, Volumes) else Volumes(volumes, pieces=catalog.pieces)
+        self.volumes = volumes if isinstance(volumes, Volumes) else Volumes(volumes, pieces=catalog.pieces)
         self._names = {(n.path, n.tag or n.descriptor.digest): n.descriptor for n in self.names()}
         self._kinds = {n.descriptor.digest: n.descriptor.media_type for n in self.names()}
 
@@ -143,7 +143,7 @@ class BundleStore:
             return skipped(self._open_held(digest), offset)
         if blob.patch is not None:
             return skipped(self._rebuilt(digest, blob.patch), offset)
-        return self._volumes.open(blob.extents, offset)
+        return self.volumes.open(blob.extents, offset)
 
     def _rebuilt(self, digest: Digest, patch: Patch) -> Reader:
         where = f"{self.place(digest)}: blob {digest}"
@@ -171,7 +171,7 @@ class BundleStore:
         blob = self.catalog.blobs[digest]
         if blob.patch is not None:
             return f"patch in {self.place(blob.patch.blob)}"
-        return self._volumes.place(blob.extents[:3]) or self.catalog.name
+        return self.volumes.place(blob.extents[:3]) or self.catalog.name
 
 
 class _MadeReader:

@@ -1,4 +1,4 @@
-"""One attempt at an import: what is rebuilt for it, and how it ends.
+"""One attempt at an import: who helps with it, what is rebuilt for it, and how it ends.
 
 The history has every attempt, refused, failed and interrupted ones as well, and those whose command is killed.
 """
@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 from airgap.admission.door import Signed
 from airgap.bundle.damage import Damage
+from airgap.bundle.store import BundleStore
 from airgap.errors import AirgapError, Interrupted, Refused, exit_code, system_error
 from airgap.format.times import format_time
+from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.reference import Repository
+from airgap.progress import Progress
 from airgap.state import Beginning, Event, State
 from airgap.text import plural
 
@@ -58,6 +62,18 @@ class Mended:
 
 #: Rebuilds what is damaged of the bundle on some media, until the block ends. Raises ``Damaged`` and ``MediaError``.
 Mend: TypeAlias = Callable[[Damage, Sequence[Path]], contextlib.AbstractContextManager[Mended]]
+
+#: Blobs, each with a repository that gets it.
+Sending: TypeAlias = Sequence[tuple[Repository, Descriptor]]
+
+
+class Crew(Protocol):
+    """Other machines that send blobs."""
+
+    def send(
+        self, store: BundleStore, wanted: Sending, held: Mapping[Digest, Repository], progress: Progress
+    ) -> Collection[Digest]:
+        """Send blobs to the target; those that were not there before. Nobody relies on that: the target is asked."""
 
 
 class Attempt:

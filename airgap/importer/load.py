@@ -19,6 +19,7 @@ from airgap.admission.wanted import Wanted
 from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged, NotTaken
 from airgap.format.frame import Extent
+from airgap.importer.attempt import Crew
 from airgap.importer.cosign import CosignSignature
 from airgap.importer.signing import (
     MERGED_KINDS,
@@ -80,6 +81,7 @@ def load(
     signing: SiteSigning | None = None,
     held: Mapping[Digest, Repository] | None = None,
     new: Collection[Repository] = (),
+    crew: Crew | None = None,
 ) -> Loaded:
     """Load every image, then set the names.
 
@@ -94,6 +96,7 @@ def load(
         signing: the signatures that the site adds.
         held: where at the target the blobs are that the bundle does not carry (``held.locate``).
         new: repositories into which nobody has imported before: what is small is sent there unasked.
+        crew: sends large blobs first; what it has not sent is sent from here.
 
     Raises:
         Damaged: a blob on the media does not match the catalog; no name was changed.
@@ -102,7 +105,7 @@ def load(
     placed = [(closure, destinations[closure.image.reference]) for closure in closures]
     far = isinstance(target, Foretelling)
     with Pool(width(target, threads), "load") as pool:
-        loader = _Loader(store, target, progress, pool, threads, signing or SiteSigning(), held or {}, frozenset(new), far)
+        loader = _Loader(store, target, progress, pool, threads, signing or SiteSigning(), held or {}, frozenset(new), far, crew)
         loader.blobs(placed)
         loader.manifests(placed)
     still()
@@ -128,15 +131,22 @@ class _Loader:
     _held: Mapping[Digest, Repository]
     _new: Collection[Repository]
     _far: bool
+    _crew: Crew | None
 
     def __post_init__(self) -> None:
         self._streams = threading.Semaphore(max(1, self._threads))
         # rebuilding takes a core and memory, sending takes neither
         self._rebuilding = threading.Semaphore(max(1, min(self._threads, cores())))
+        self._sent: Collection[Digest] = ()  # by the crew
         self.loaded = Loaded()
 
     def blobs(self, placed: Sequence[tuple[Closure, Reference]]) -> None:
         self._wanted = wanted = Wanted(placed)
+        if self._crew is not None:
+            blobs = wanted.in_media_order(self._store.catalog)
+            large = [one for one in blobs if one.size > SMALL_BLOB and one.digest not in self._held]
+            theirs = [(wanted.repositories(one.digest)[0], one) for one in large]
+            self._sent = self._crew.send(self._store, theirs, self._held, self._progress)
         self._progress.stage("loading", wanted.size, len(wanted), "blob")
         placed_blobs = ((blob, wanted.repositories(blob.digest)) for blob in wanted.in_media_order(self._store.catalog))
         tasks = (_Task(blob, places, _Told(self._progress, blob.size, len(places))) for blob, places in placed_blobs)
@@ -162,7 +172,10 @@ class _Loader:
     def _provide(self, repository: Repository, blob: Descriptor, holder: Repository | None, told: _Told) -> None:
         """There already, mounted from a repository that has it, or sent."""
         if self._is_there(repository, blob, holder):
-            self.loaded.count("present_blobs")
+            if holder is None and blob.digest in self._sent:
+                self._count_sent(blob)
+            else:
+                self.loaded.count("present_blobs")
         elif holder is not None and self._target.mount(repository, blob, holder):
             self.loaded.count("mounted_blobs")
         else:
@@ -185,8 +198,11 @@ class _Loader:
             if rebuilt:
                 stack.enter_context(self._rebuilding)
             self._target.write(repository, blob, lambda: self._open(blob, told))
+        self._count_sent(blob)
+
+    def _count_sent(self, blob: Descriptor) -> None:
         self.loaded.count("sent_blobs", blob.size)
-        if rebuilt:
+        if self._store.catalog.blobs[blob.digest].patch is not None:
             self.loaded.count("rebuilt_blobs")
 
     def _open(self, blob: Descriptor, told: _Told) -> Reader:

@@ -19,7 +19,7 @@ from airgap.bundle.store import BundleStore
 from airgap.errors import Damaged
 from airgap.format.catalog import Catalog
 from airgap.format.times import parse_time
-from airgap.importer.attempt import Attempt, Mended, MendedVolume
+from airgap.importer.attempt import Attempt, Crew, Mended, MendedVolume
 from airgap.importer.bringing import brought
 from airgap.importer.custody import check_custody, remarks_of, remember_custody
 from airgap.importer.deep import Rebuilt, rebuild_all
@@ -71,10 +71,11 @@ class Imported:
 
 @dataclass(frozen=True)
 class Destination:
-    """A target as named on the command line, and a function that opens it for the bundle of a given name."""
+    """A target as named on the command line, a function that opens it for the bundle of a given name, and who sends blobs there."""
 
     spec: TargetSpec
     build: Callable[[str], contextlib.AbstractContextManager[Target]]
+    crew: Crew | None = None
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,8 @@ def load_bundle(
             new = unclaimed(names, spec, state)
             claim_places(names, spec, state, replace=terms.replace_names)
             still = partial(turn.check, spec.exclusive_place)
-            store = _completed(opened, held, target)
-            loaded = load(store, closures, names, target, progress, still, terms.threads, signing, held, new)
+            store, crew = _completed(opened, held, target), destination.crew
+            loaded = load(store, closures, names, target, progress, still, terms.threads, signing, held, new, crew)
             not_held = tuple(target.left_out) if isinstance(target, Limited) else ()
         _remember_generation(found, spec, target, terms, state, digest, signing, loaded)
     outcome = f"loaded {plural(len(closures), 'image')}"

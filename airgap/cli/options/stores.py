@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -113,6 +113,16 @@ class Reach:
         """The rules of registries.conf. Raises ``UsageError``."""
         return load_rules(self.registries_conf, os.environ)
 
+    def elsewhere(self) -> Reach:
+        """The same for another machine, where files lie under the same paths; nothing secret is in it."""
+        return replace(
+            self,
+            cert_dir=[_from_root(text) for text in self.cert_dir] if self.cert_dir else None,
+            authfile=self.authfile.absolute() if self.authfile else None,
+            registries_conf=self.registries_conf.absolute() if self.registries_conf else None,
+            heard=set(),
+        )
+
     def options(
         self,
         threads: int,
@@ -155,6 +165,11 @@ def _canonical(text: str) -> str:
     """``HOST[:PORT]`` or ``HOST[:PORT]/PATH`` in its one spelling. Raises ``UsageError``."""
     host, slash, path = text.strip("/").partition("/")
     return f"{canonical_host(host)}{slash}{path}"
+
+
+def _from_root(text: str) -> str:
+    host, equals, name = text.rpartition("=")
+    return f"{host}{equals}{Path(name).absolute()}"
 
 
 def _cert_dirs(given: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:

@@ -9,7 +9,7 @@ import functools
 import secrets
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import fsio
@@ -17,24 +17,19 @@ from airgap.buckets.place import BucketPlace
 from airgap.cli.options.stores import Reach, registries
 from airgap.cli.terminal.console import Console
 from airgap.crew import scheduler
+from airgap.crew.answers import answer_of, read_answer
 from airgap.crew.volume import FilledVolume, fill_volume, record_of
-from airgap.errors import AirgapError, Damaged, Lacking, MediaError, NotFound, Refused, RegistryError, UsageError
+from airgap.errors import Damaged, MediaError, UsageError
 from airgap.exporter.fill import Filled
 from airgap.exporter.request import Packing
 from airgap.format import names
 from airgap.format.entries import Volume
 from airgap.limits import MAX_CATALOG
 from airgap.lists import RegistrySettings
-from airgap.oci import strictjson
 from airgap.planning.lock import Lock
 from airgap.planning.plan import Plan, lay_out
 from airgap.progress import Progress, Silent
 from airgap.text import printable
-
-_KINDS: dict[str, type[AirgapError]] = {
-    one.__name__: one for one in (UsageError, Refused, Damaged, Lacking, NotFound, RegistryError, MediaError)
-}
-_ERROR = "error"
 
 
 @dataclass(frozen=True)
@@ -68,22 +63,7 @@ class VolumeTask:
 
 def fill_on_worker(task: VolumeTask) -> bytes:
     """Fill a volume and answer with its digests, or with the facts of an error; runs on a worker."""
-    try:
-        if task.versions != scheduler.versions():
-            raise UsageError(
-                "client and worker differ in their versions",
-                expected=_told(task.versions),
-                got=_told(scheduler.versions()),
-                hint="install the same versions on all machines",
-            )
-        return _fill(task).to_bytes()
-    except AirgapError as error:
-        facts = {"what": error.what, "where": error.where, "expected": error.expected, "got": error.got, "hint": error.hint}
-        return strictjson.canonical({_ERROR: {"kind": type(error).__name__, **facts}})
-
-
-def _told(found: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+    return answer_of(task.versions, lambda: _fill(task).to_bytes())
 
 
 @functools.lru_cache(maxsize=1)
@@ -194,8 +174,7 @@ class Machines:
             if given:
                 hint = "give every worker its own auth file" if "login" in option else f"omit {option} or --scheduler"
                 raise UsageError(f"{option} does not go with --scheduler here", where="--scheduler", got=why, hint=hint)
-        shown = replace(reach, heard=set(), authfile=reach.authfile.absolute() if reach.authfile else None)
-        return cls(address, place, stream, shown, tuple(settings), threads)
+        return cls(address, place, stream, reach.elsewhere(), tuple(settings), threads)
 
     @property
     def is_away(self) -> bool:
@@ -252,11 +231,7 @@ def _answered(answer: bytes, size: int, where: Path | BucketPlace, number: int) 
     """What a worker answered of a volume of ``size`` bytes. Raises what it failed with, and ``MediaError`` without a volume."""
     name = names.volume_name(number)
     at = f"the answer of a worker about {name}"
-    top = strictjson.parse_object(answer, at)
-    if _ERROR in top:
-        facts = {key: strictjson.string(value, at) for key, value in strictjson.mapping(top[_ERROR], at).items()}
-        told = {key: printable(facts.get(key, ""), 1000) for key in ("where", "expected", "got", "hint")}
-        raise _KINDS.get(facts.get("kind", ""), RegistryError)(printable(f"a worker failed: {facts.get('what', '')}", 1000), **told)
+    read_answer(answer, at)
     filled = FilledVolume.from_bytes(answer, size, at)
     if isinstance(where, Path):
         path = where / name

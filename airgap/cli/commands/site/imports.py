@@ -14,6 +14,7 @@ from airgap.admission.door import believed_by
 from airgap.admission.terms import Terms
 from airgap.bundle.media import Media
 from airgap.bundle.several import OnMedia, several
+from airgap.cli.commands.site.importwork import Senders
 from airgap.cli.commands.site.repairing import mender
 from airgap.cli.options import inputs
 from airgap.cli.options.groups import grouped
@@ -79,6 +80,14 @@ def import_command(
     require_custody: RequireCustody = False,
     custody_key: CustodyKey = None,
     break_lease: BreakLeaseOption = False,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Let the workers of this Dask scheduler send large blobs to the registry, such as tcp://HOST:8786.",
+        ),
+    ] = "",
     reach: Reach = Reach(),
     init_state: inputs.InitStateOption = False,
     said: Said = Said(),
@@ -92,10 +101,15 @@ def import_command(
 
     Example: airgap import /mnt/usb --to docker://registry.site:5000/mirror --policy policy.json --map prefix=docker.io/library=base
     --dry-run
+
+    With --scheduler several machines send the large blobs, each with its own credentials; PATH must be the same on all of them.
+
+    Example: airgap import /shared/in --to docker://registry.site:5000/mirror --policy policy.json --scheduler tcp://10.0.0.5:8786
     """
     console = said.console()
     spec = parse_target(to, read_map(loading.rules))
     where, threads = trusting.directory, loading.threads
+    crew = Senders.of(scheduler, spec, loading.repair, reach, threads)
     custody_keys = tuple(site.read_key(str(key)) for key in custody_key or ())
 
     def terms(say: Callable[[str], None] | None = None) -> Terms:
@@ -142,7 +156,7 @@ def import_command(
             why = order.passed_over(one, found, memory, run.memory_key(spec, terms(), signing), allow_older) if one else ""
             if why:
                 return PassedOver(why)
-            destination = Destination(spec, target_builder(spec, reach, threads, console, loading.files(signing)))
+            destination = Destination(spec, target_builder(spec, reach, threads, console, loading.files(signing)), crew)
             done = import_bundle(directories, destination, terms(), memory, console, turn, signing, mend)
         return import_result(done, str(spec), said.verbose)
 
