@@ -25,10 +25,16 @@ _LONGEST = 300
 
 @dataclass(frozen=True, order=True)
 class Object:
-    """An object: its name below the place that was listed, and its size in bytes."""
+    """An object: its name below the place that was listed, its size in bytes, and a tag that changes with its content."""
 
     name: str
     size: int
+    tag: str = ""
+
+    @property
+    def stamp(self) -> str:
+        """What tells this content of it from another."""
+        return f"{self.size} {self.tag}"
 
 
 class Bucket:
@@ -58,7 +64,9 @@ class Bucket:
         found: list[Object] = []
         with _asking("cannot list the bucket", str(place)):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start):
-                found += [Object(str(one["Key"]).removeprefix(start), int(one["Size"])) for one in page.get("Contents", ())]
+                for one in page.get("Contents", ()):
+                    tag = printable(str(one.get("ETag", "")), _LONGEST)
+                    found.append(Object(str(one["Key"]).removeprefix(start), int(one["Size"]), tag))
                 if len(found) > most:
                     raise Damaged("too many objects", where=str(place), expected=f"at most {most}", hint="name a longer prefix")
         return sorted(found)

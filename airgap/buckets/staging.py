@@ -67,8 +67,16 @@ def _named(local: Mapping[Path, Path], places: Mapping[Path, BucketPlace]) -> It
         raise
 
 
-def objects_of(bucket: Bucket, place: BucketPlace) -> list[Object]:
-    """The files of bundles in a place or one level below it. Raises as :meth:`Bucket.list`, and ``Damaged`` for one too large."""
+def objects_of(bucket: Bucket, place: BucketPlace, passed_over: list[AirgapError] | None = None) -> list[Object]:
+    """The files of bundles in a place or one level below it.
+
+    Args:
+        passed_over: takes the errors of objects that are too large, which are left out then.
+
+    Raises:
+        Damaged: one is too large, and nobody takes that.
+        UsageError, RegistryError: as :meth:`Bucket.list`.
+    """
     found = []
     for one in bucket.list(place, MAX_FOLDER):
         folder, _, name = one.name.rpartition("/")
@@ -78,7 +86,11 @@ def objects_of(bucket: Bucket, place: BucketPlace) -> list[Object]:
         if printable(folder) != folder or len(os.fsencode(folder)) > 255:  # it becomes the name of a directory
             continue
         if not large and one.size > _MOST_SMALL:
-            raise Damaged("an object is too large", where=str(place.below(one.name)), expected=f"at most {_MOST_SMALL} bytes")
+            error = Damaged("an object is too large", where=str(place.below(one.name)), expected=f"at most {_MOST_SMALL} bytes")
+            if passed_over is None:
+                raise error
+            passed_over.append(error)
+            continue
         found.append(one)
     return found
 
@@ -97,7 +109,7 @@ def _copy(place: BucketPlace, directory: Path, progress: Progress, *, whole: boo
             got=f"only volumes, in {listing([str(place.below(name)) for name in begun], 3)}" if begun else "",
             hint="the last object of an upload is the catalog: run the export again" if begun else hint,
         )
-    wanted = [one for one in found if whole or not _is_large(one)]
+    wanted = [one for one in found if whole or not is_large(one)]
     needed = sum(one.size for one in wanted)
     fsio.make_directory(directory, fsio.PRIVATE)
     hint = "free some space, or name another directory with --scratch (import) or TMPDIR"
@@ -121,6 +133,7 @@ def _parts(name: str) -> tuple[str, str]:
     return folder, last
 
 
-def _is_large(one: Object) -> bool:
+def is_large(one: Object) -> bool:
+    """Whether it is a volume, a parity file, or blocks of a supplement."""
     name = _parts(one.name)[1]
     return names.is_volume(name) or names.is_parity(name) or names.is_resend(name)

@@ -345,14 +345,14 @@ class Watcher:
 
     @property
     def _purpose(self) -> str:
-        return _hash(self._site.purpose)
+        return hashed(self._site.purpose)
 
     def _key(self, bundle: Gathered, outcome: str) -> str:
         """What must change before a bundle is tried again: for one that waits for its base, also what was imported since."""
         if outcome == "imported":
             return self._purpose
         since = sorted(self._attempts.imported(self._purpose)) if outcome == "waiting" else []
-        return _hash([self._site.purpose, self._conditions, *(folder.stamps() for folder in bundle.folders), since])
+        return hashed([self._site.purpose, self._conditions, *(folder.stamps() for folder in bundle.folders), since])
 
     def _tell_new(self, events: Mapping[str, WatchEvent], present: set[str]) -> None:
         """Report new events, and forget those that no longer apply."""
@@ -396,5 +396,5 @@ def _is_older(one: Gathered, other: Gathered) -> bool:
     return mine is not None and others is not None and mine.stream == others.stream and mine.serial < others.serial
 
 
-def _hash(value: object) -> str:
+def hashed(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()

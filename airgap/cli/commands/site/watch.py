@@ -15,6 +15,7 @@ import typer
 from airgap import fsio
 from airgap.admission import site
 from airgap.admission.roots import stamp
+from airgap.cli.commands.site.landing import FromBucket, landing_of
 from airgap.cli.commands.site.repairing import mender
 from airgap.cli.options.groups import grouped
 from airgap.cli.options.loading import Loading, Trusting
@@ -42,7 +43,10 @@ _LONGEST = 4000  # characters of one line
 
 @grouped
 def watch_command(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where media are mounted, or where a data diode drops files.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Where media are mounted, or where a data diode drops files; or s3://BUCKET/PREFIX."),
+    ],
     to: Annotated[
         str,
         typer.Option("--to", metavar="TARGET", help="docker://HOST[:PORT][/PREFIX], oci:DIR, k3s:DIR or containers-storage:."),
@@ -81,6 +85,8 @@ def watch_command(
     Example: airgap watch /srv/drop --to docker://registry.site:5000/mirror --policy policy.json
 
     Example: airgap watch /media --to oci:/srv/store --policy policy.json --once --json
+
+    Example: airgap watch s3://incoming/site-a --to docker://registry.site:5000/mirror --policy policy.json
     """
     console = Console(as_json, quiet or as_json, verbose)
     spec = _target(to, loading.rules)
@@ -124,19 +130,25 @@ def watch_command(
     busy = UsageError("another airgap watch is using this state", where=printable(str(where)), hint="give each its own --state")
     with fsio.exclusive(where / "watch.lock", busy):
         attempts = Attempts(where / "watch.json")
-        shown = _Log(as_json, quiet, console)
+        landing = landing_of(directory, service, attempts, loading.scratch or where, where / "results", results, console)
+        shown = _Log(as_json, quiet, console, landing)
         if attempts.remark:
             shown(WatchEvent("remark", attempts.remark))
         watcher = Watcher(
             site=service,
-            arrivals=Arrivals(directory, settle),
+            arrivals=landing.arrivals if landing else Arrivals(directory, settle),
             attempts=attempts,
-            results=Results(directory, results, where / "results"),
+            results=landing.results if landing else Results(directory, results, where / "results"),
             patience=0.0 if once else patience,
             progress=console,
             tell=shown,
         )
-        code = _run(watcher, shown, f"{directory} for {spec}", lambda: watch(watcher, interval, settle, once))
+        code = _run(
+            watcher,
+            shown,
+            f"{landing.place if landing else directory} for {spec}",
+            lambda: watch(watcher, interval, 0.0 if landing else settle, once),
+        )
     if code:
         raise typer.Exit(code)
 
@@ -214,13 +226,15 @@ def _stamp(path: Path) -> tuple[str, int, int, int] | None:
 class _Log:
     """One line for every event, on standard output."""
 
-    def __init__(self, as_json: bool, quiet: bool, console: Console) -> None:
+    def __init__(self, as_json: bool, quiet: bool, console: Console, landing: FromBucket | None) -> None:
         self._as_json = as_json
+        self._landing = landing
         self._console = console
         self._quiet = quiet
 
     def __call__(self, event: WatchEvent) -> None:
         self._console.end()
+        event = self._landing.renamed_event(event) if self._landing else event
         if self._as_json:
             at = format_time(dt.datetime.now(dt.UTC))
             head = {"at": at, "event": event.kind, "bundle": event.bundle, "message": event.text}
