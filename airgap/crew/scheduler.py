@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pkgutil
 import platform
 import re
 import threading
@@ -72,6 +73,7 @@ def run_all(
     client = _connect(distributed, address)
     try:
         _await_worker(client, address)
+        _check_workers(client)
         news = threading.Event()
         waiting: dict[Any, int] = {}
         for number, task in tasks.items():
@@ -81,7 +83,10 @@ def run_all(
         crew = -1
         alone_since: float | None = None
         while waiting:
-            now = len(client.scheduler_info(n_workers=-1)["workers"])
+            try:
+                now = len(client.scheduler_info(n_workers=-1)["workers"])
+            except OSError as error:
+                raise _lost(address, "the scheduler is lost", printable(one_line(str(error)), _LONGEST)) from error
             if now != crew:
                 say(f"{plural(now, 'worker')} at {address}, {plural(len(waiting), 'volume')} to do")
             crew = now
@@ -107,7 +112,7 @@ def _answer(future: Any, address: str) -> bytes:
         if name == "KilledWorker":
             hint = "look at the memory and the disks of the workers, then run the same command again to continue"
             raise RegistryError("a volume has cost several workers their lives", where=address, got=said, hint=hint) from error
-        hint = "install the same airgap with the extra `dask` on every worker"
+        hint = "install the same airgap with the extra `dask` on the scheduler's machine and on every worker"
         raise UsageError("a worker cannot do the work", where=address, got=f"{name}: {said}", hint=hint) from error
     answer = future.result(timeout=_CONNECT)
     if not isinstance(answer, bytes):
@@ -150,6 +155,23 @@ def _await_worker(client: Any, address: str) -> None:
     except (TimeoutError, OSError) as error:
         hint = f"start some on each machine: dask worker {address} --nthreads 1"
         raise RegistryError(f"the scheduler has no worker within {_FIRST} seconds", where=address, hint=hint) from error
+
+
+def _check_workers(client: Any) -> None:
+    """Ask for airgap on every worker before any gets a task: one without it would not refuse the task but die of it.
+
+    Raises:
+        UsageError: a worker has none, or another version.
+    """
+    for worker, told in client.run(pkgutil.resolve_name, "airgap:__version__", on_error="return").items():
+        if told == __version__:
+            continue
+        hint = "install the same airgap with the extra `dask` on every worker and on the scheduler's machine"
+        if isinstance(told, str):
+            what, got = "client and worker differ in their versions", f"airgap {printable(told, _LONGEST)}"
+        else:
+            what, got = "a worker has no airgap", printable(one_line(str(told)), _LONGEST)
+        raise UsageError(what, where=printable(str(worker)), expected=f"airgap {__version__}", got=got, hint=hint)
 
 
 def _lost(address: str, what: str, got: str) -> AirgapError:

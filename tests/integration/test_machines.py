@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import airgap
 from airgap.layout import LayoutStore
 from tests.support import images
 from tests.support.bundles import CREATED
@@ -24,6 +28,7 @@ from tests.support.s3server import S3Server, s3_server
 from tests.support.site import Site
 from tests.support.tools import require
 
+INTERRUPTED = 130
 #: Bytes a second of each machine, so that a volume takes a while.
 SLOW = ("--limit-rate", "150kB")
 
@@ -51,9 +56,9 @@ class Yard:
             (home / ".docker/config.json").write_text(json.dumps(logins))
         return {"PATH": os.environ["PATH"], "HOME": str(home), **self.s3.environment}
 
-    def workers(self, count: int, *, auth: bool = True) -> None:
+    def workers(self, count: int, *, auth: bool = True, **more: str) -> None:
         for number in range(count):
-            self.cluster.add(f"worker-{number}", self.environment(f"worker-{number}", auth=auth))
+            self.cluster.add(f"worker-{number}", self.environment(f"worker-{number}", auth=auth) | more)
         self.cluster.ready(count)
 
     def start(self, out: object, *options: object, state: str) -> subprocess.Popen[str]:
@@ -152,25 +157,119 @@ def test_worker_without_a_login_of_its_own_gets_none_from_the_client(yard: Yard)
     assert not (yard.root / "shared/prod-0001").exists()
 
 
-def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parity_and_gates_go_with_a_file_system_that_all_share(yard: Yard) -> None:
+    asked = ("--parity", 1, "--gate", "true {layout}")
+    expected = files_of(Path(yard.export(yard.root / "usb", *asked, state="one")["path"]))
+    assert [name for name in expected if name.startswith("parity-")]
+    yard.workers(2)
+    shared = Path(yard.export(yard.root / "shared", *asked, "--scheduler", yard.cluster.address, state="many")["path"])
+    assert files_of(shared) == expected
+
+
+def test_interrupted_export_ends_at_once_and_continues(yard: Yard) -> None:
+    expected = files_of(Path(yard.export(yard.root / "usb", state="one")["path"]))
+    yard.workers(2)
+    process = yard.start(yard.root / "shared", "--scheduler", yard.cluster.address, *SLOW, state="many")
+    yard.cluster.busy(process)
+    process.send_signal(signal.SIGINT)
+    done = yard.finish(process)
+    assert done.returncode == INTERRUPTED, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (yard.root / "shared/prod-0001").exists()
+    yard.export(yard.root / "shared", "--scheduler", yard.cluster.address, state="many")
+    assert files_of(yard.root / "shared/prod-0001") == expected
+
+
+def test_scheduler_that_is_lost_is_named_and_the_export_continues_with_another(yard: Yard) -> None:
+    expected = files_of(Path(yard.export(yard.root / "usb", state="one")["path"]))
+    yard.workers(2)
+    process = yard.start(yard.root / "shared", "--scheduler", yard.cluster.address, *SLOW, state="many")
+    yard.cluster.busy(process)
+    yard.cluster.scheduler.kill()
+    done = yard.finish(process)
+    assert done.returncode == NETWORK, done.stderr
+    assert yard.cluster.address in done.stderr
+    assert re.search("the scheduler (is lost|has dropped the work)", done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    with dask_cluster(yard.root / "another") as cluster:
+        yard.cluster = cluster
+        yard.workers(1)
+        yard.export(yard.root / "shared", "--scheduler", cluster.address, state="many")
+    assert files_of(yard.root / "shared/prod-0001") == expected
+
+
+def test_worker_of_another_version_is_refused_with_both(yard: Yard) -> None:
+    other = yard.root / "other"
+    shutil.copytree(Path(airgap.__file__).parent, other / "airgap", ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "airgap/__init__.py").write_text('__version__ = "0.1.7"\n')
+    yard.workers(1, PYTHONPATH=str(other))
+    done = yard.finish(yard.start(yard.root / "shared", "--scheduler", yard.cluster.address, state="many"))
+    assert done.returncode == USAGE, done.stderr
+    assert "client and worker differ in their versions" in done.stderr
+    assert "airgap 0.1.7" in done.stderr
+    assert f"airgap {airgap.__version__}" in done.stderr
+
+
+def test_worker_without_airgap_is_named(yard: Yard) -> None:
+    without = yard.root / "without"
+    (without / "airgap").mkdir(parents=True)
+    (without / "airgap/__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'airgap'\")\n")
+    yard.workers(1, PYTHONPATH=str(without))
+    done = yard.finish(yard.start(yard.root / "shared", "--scheduler", yard.cluster.address, state="many"))
+    assert done.returncode == USAGE, done.stderr
+    assert "a worker has no airgap" in done.stderr
+    assert "No module named 'airgap'" in done.stderr
+    assert "install the same airgap" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@dataclass
+class Desk:
+    """An exporter without a cluster: what it asks for is refused before anybody is asked."""
+
+    root: Path
+    site: Site
+
+    def export(self, out: object, address: str, *options: object) -> subprocess.CompletedProcess[str]:
+        fixed = ("--out", out, "--stream", "prod", "--key", self.site.key, "--state", self.root / "state")
+        return here("export", self.root / "images.txt", *fixed, "--scheduler", address, *options)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "images.txt").write_text("origin.example/shop/web:1\n")
-    fixed = [
-        "export",
-        tmp_path / "images.txt",
-        "--out",
-        tmp_path / "usb",
-        "--stream",
-        "prod",
-        "--key",
-        Site.make(tmp_path / "site").key,
-    ]
-    fixed += ["--state", tmp_path / "state", "--scheduler"]
-    failed(here(*fixed, "here"), USAGE, "not the address of a scheduler")
-    address = "tcp://127.0.0.1:1"
-    failed(here(*fixed, address, "--patch", "always"), USAGE, "--since does not go with --scheduler")
+    return Desk(tmp_path, Site.make(tmp_path / "site"))
+
+
+def test_mistakes_are_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed(desk.export(desk.root / "usb", "here"), USAGE, "not the address of a scheduler")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    failed(here(*fixed, address), USAGE, "airgap-bundles[dask]")
+    failed(desk.export(desk.root / "usb", "tcp://127.0.0.1:1"), USAGE, "airgap-bundles[dask]")
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "said"),
+    [
+        ("usb", ("--patch", "always"), "--since"),
+        ("usb", ("--since", "BASE"), "--since"),
+        ("usb", ("--encrypt-to", "SITE"), "--encrypt-to"),
+        ("s3://landing/x", ("--parity", 1), "--parity"),
+        ("s3://landing/x", ("--gate", "true {layout}"), "--gate"),
+    ],
+    ids=["patches", "increments", "encrypted", "parity in a bucket", "gates in a bucket"],
+)
+def test_what_workers_cannot_do_is_refused_before_anybody_is_asked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, out: str, options: tuple[object, ...], said: str
+) -> None:
+    with s3_server(desk.root / "s3.log") as s3:
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
+        assert here("keys", "generate", "--no-passphrase", "--out", desk.root / "their", "--type", "x25519").returncode == 0
+        places = {"SITE": desk.root / "their/airgap.pub", "BASE": desk.root / "base.json"}
+        asked = [places.get(str(one), one) for one in options]
+        to = out if "://" in out else desk.root / out
+        failed(desk.export(to, "tcp://127.0.0.1:1", *asked), USAGE, f"{said} does not go with --scheduler")
 
 
 def test_scheduler_that_does_not_answer_is_named(yard: Yard) -> None:

@@ -16,10 +16,11 @@ import distributed
 
 @dataclass
 class Cluster:
-    """Its scheduler's address, and the processes of its workers by their names."""
+    """Its scheduler's address, and its processes: those of workers by their names."""
 
     address: str
     directory: Path
+    scheduler: subprocess.Popen[bytes]
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def add(self, name: str, environment: Mapping[str, str]) -> None:
@@ -75,7 +76,7 @@ def dask_cluster(directory: Path) -> Iterator[Cluster]:
         while (found := re.search(r"Scheduler at:\s+(tcp://[0-9.:]+)", log.read_text())) is None:
             if process.poll() is not None:
                 raise RuntimeError(log.read_text())
-        cluster = Cluster(found[1], directory)
+        cluster = Cluster(found[1], directory, process)
         yield cluster
     finally:
         for one in (*(cluster.workers.values() if cluster else ()), process):
