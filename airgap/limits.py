@@ -72,6 +72,11 @@ MAX_CHARTS = 256 * _MIB
 #: A file behind a URL, which is streamed.
 MAX_WEB_FILE = 64 * 1024 * _MIB
 
+#: A git repository with its refs, as a file.
+MAX_GIT = 16 * 1024 * _MIB
+#: What git answers to a question, such as the refs of a repository.
+MAX_GIT_ANSWER = 64 * _MIB
+
 # What people write.
 
 #: A policy (containers-policy.json(5)).

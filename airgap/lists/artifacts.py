@@ -122,7 +122,7 @@ def wished_file(item: Node, path: str, digest: str, name: str, version: str, rea
         file = unquote(urlsplit(path).path.rpartition("/")[2])
         fragment += "" if file or not name else f"{'&' if fragment else ''}title={quote(name.rpartition('/')[2], safe='')}"
         path = f"{path}#{fragment}" if fragment else path
-    yield from _placed(item, "file", path, name or PurePath(file).name, version or _LATEST, reader)
+    yield from placed(item, "file", path, name or PurePath(file).name, version or _LATEST, reader)
 
 
 def _in_repository(item: Node, fields: dict[str, Node], reader: ListReader) -> Iterator[Wish]:
@@ -147,10 +147,11 @@ def _entry(item: Node, kind: str, path: str, fields: dict[str, Node], reader: Li
     if "version" in fields:
         version = reader.text(fields["version"], "a version", numbers=True) or ""
     if name and version:
-        yield from _placed(item, kind, path, name, version, reader)
+        yield from placed(item, kind, path, name, version, reader)
 
 
-def _placed(item: Node, kind: str, path: str, name: str, version: str, reader: ListReader) -> Iterator[Entry]:
+def placed(item: Node, kind: str, path: str, name: str, version: str, reader: ListReader) -> Iterator[Entry]:
+    """The entry ``airgap.local/KINDs/NAME:VERSION`` of what is at a path, by the transport ``kind``."""
     try:
         reference = Reference.parse(f"{HOST}/{kind}s/{name.lower()}:{version.replace('+', '_')}")
         places = list(reader.places(Place(kind, path, ""), reference))

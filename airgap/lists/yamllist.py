@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from airgap.errors import UsageError
 from airgap.lists.artifacts import wished_artifacts
 from airgap.lists.entry import Entry, Selection, Wish, Wishes
+from airgap.lists.gits import wished_gits
 from airgap.lists.semver import Range
 from airgap.lists.tags import MAX_CHOSEN, Pattern, TagRule
 from airgap.lists.values import read_images, read_platform, read_repository, wished_registry
@@ -33,8 +34,8 @@ from airgap.yamlnodes.nodes import Fields, Items, Node, Scalar
 
 #: The kinds of attachments a list can ask for; the tag that lists referrers belongs to the referrers.
 ATTACHMENTS = (*TAG_KINDS.values(), REFERRER, LOOKASIDE)
-TOP_KEYS = ("images", "files", "charts", "defaults")
-_CONTENT = ("images", "files", "charts")
+TOP_KEYS = ("images", "files", "charts", "gits", "defaults")
+_CONTENT = ("images", "files", "charts", "gits")
 _CHOICES = ("platforms", "attachments", "attachments-from")
 _RULE = ("regex", "semver", "newest", "exclude", "exclude-regex")
 
@@ -65,6 +66,7 @@ def parse_yaml_list(root: Node, reader: ListReader) -> Wishes:
     wanted = [wish for node in images for wish in _wishes(node, defaults, reader)]
     for name in ("files", "charts"):
         wanted += wished_artifacts(fields[name], name.removesuffix("s"), reader, defaults.entry) if name in fields else ()
+    wanted += wished_gits(fields["gits"], reader) if "gits" in fields else ()
     return Wishes(tuple(wanted))
 
 

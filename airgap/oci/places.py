@@ -9,7 +9,7 @@ from airgap.text import printable
 
 #: Transports whose rest is ``PATH[:NAME]``. skopeo, too, ends the path at the first colon.
 _PATH_AND_NAME = frozenset({"oci", "oci-archive", "docker-archive", "bundle"})
-_PATH = frozenset({"dir", "file", "chart"})
+_PATH = frozenset({"dir", "file", "chart", "git"})
 _NAME = frozenset({"containers-storage", "docker-daemon"})
 TRANSPORTS = _PATH_AND_NAME | _PATH | _NAME
 #: How the address of a chart begins that is in a repository on a web server.
@@ -17,7 +17,8 @@ WEB = ("https://", "http://")
 #: What a person may write, for messages.
 EXPECTED = (
     "docker://REF, oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF|:@INDEX], dir:DIR, containers-storage:REF, "
-    "docker-daemon:REF, bundle:DIR[:REF], file:FILE, file:https://HOST/PATH[#sha256=HEX], chart:FILE or chart:https://HOST/PATH/NAME:VERSION"
+    "docker-daemon:REF, bundle:DIR[:REF], file:FILE, file:https://HOST/PATH[#sha256=HEX], chart:FILE, "
+    "chart:https://HOST/PATH/NAME:VERSION, or git:https://HOST/PATH[#ref=NAME] or git:DIRECTORY[#ref=NAME]"
 )
 
 
@@ -57,8 +58,8 @@ class Place:
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is on a web server."""
-        return self.transport in ("file", "chart") and self.path.startswith(WEB)
+        """Whether it has to be asked what it holds now: on a web server, or a git repository anywhere."""
+        return self.transport == "git" or (self.transport in ("file", "chart") and self.path.startswith(WEB))
 
     def called(self, name: str) -> Place:
         """The same place, with an image in it."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
+
+import urllib3
 
 from airgap.errors import NotFound, Refused, UsageError
 from airgap.oci import media
@@ -16,15 +19,34 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.hosts import canonical_host
 from airgap.registry.http.failures import NETWORK, network_failure, redact
+from airgap.registry.http.proxies import Proxies
 from airgap.registry.http.refusals import refusal
 from airgap.registry.http.transport import FileCall, Transport
 from airgap.registry.http.wire import Answer
 from airgap.registry.reader import BlobReader
+from airgap.registry.settings.certificates import Certificates
 from airgap.registry.settings.options import Endpoint, RegistryOptions, is_loopback, origin
 
 #: Seconds for one file, however slowly it comes: ten megabytes over a line of a village are no failure.
 _SECONDS = 1800.0
 _CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True)
+class WebAccess:
+    """How another program is to speak to a web server.
+
+    Attributes:
+        authorization: for the URL's own scheme, host and port; empty: nobody's.
+        verified: whether the certificate must prove itself.
+        authorities: the CA certificates for it, PEM.
+        proxy: the URL of the proxy, with its login; empty for none.
+    """
+
+    authorization: str
+    verified: bool
+    authorities: bytes
+    proxy: str
 
 
 class WebFiles:
@@ -132,6 +154,19 @@ class WebFiles:
         credential = self._options.credential(endpoint.host, parts.path.strip("/")) if parts.scheme == "https" else None
         authorization = credential.basic() if credential is not None and credential.username else ""
         return FileCall(method, url, endpoint, authorization)
+
+    def access(self, url: str) -> WebAccess:
+        """How a program that speaks for us is to read a URL.
+
+        Raises:
+            UsageError: as :meth:`read`, or a file of certificates or the proxy cannot be used.
+        """
+        call = self._call("GET", url, False)
+        options = self._options
+        certificates = Certificates(options.cert_dirs, options.cert_dir, options.certs_d)
+        proxy = Proxies().of(urllib3.util.parse_url(url))
+        authorities = certificates.authorities(call.endpoint.host)
+        return WebAccess(call.authorization, call.endpoint.verified, authorities, "" if proxy is None else proxy.url)
 
     def close(self) -> None:
         """Close idle connections."""

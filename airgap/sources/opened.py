@@ -30,12 +30,16 @@ from airgap.registry import WebFiles
 from airgap.sources.chartaddress import ChartAddress
 from airgap.sources.chartimages import chart_images
 from airgap.sources.chartrepo import ChartRepositories, RemoteChart
+from airgap.sources.gitaddress import GitAddress
+from airgap.sources.gitrepo import GitBundle
 from airgap.sources.places import MadePlace, OpenPlace, PlaceOptions, open_place
 from airgap.sources.webfile import FileAddress, WebFile, find_file
 from airgap.text import listing, printable
 
 #: Stores that hold many images and tell the one that is meant in the name itself.
 _ENGINES = ("containers-storage", "docker-daemon")
+
+_REPACKED = "of a git repository: another version of git may pack the same refs in other bytes"
 
 
 class OpenPlaces:
@@ -53,6 +57,7 @@ class OpenPlaces:
         self._files: WebFiles | None = None
         self._from_web: dict[str, WebFile] = {}
         self._charts: ChartRepositories | None = None
+        self._gits: dict[str, GitBundle] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +80,7 @@ class OpenPlaces:
             place = self._found(place)
             self._image(place, reference)
             return [(reference, place)]
-        if place.is_remote and place.transport == "file":
+        if place.is_remote and place.transport in ("file", "git"):
             raise _nameless(place)
         if place.is_remote:
             chart = self._chart(place)
@@ -140,6 +145,8 @@ class OpenPlaces:
         """The place itself, or of what is on a web server the one content that was found."""
         if place.is_remote and place.transport == "file":
             return Place("file", str(self._file(place).address), "")
+        if place.transport == "git":
+            return Place("git", str(self._git(place).address), "")
         return _place_of(self._chart(place)) if place.is_remote else place
 
     def _web(self, place: Place) -> WebFiles:
@@ -159,6 +166,18 @@ class OpenPlaces:
             found = find_file(FileAddress.parse(place.path), self._web(place), self._options.say)
             self._from_web[place.path] = self._from_web[str(found.address)] = found
         return self._from_web[place.path]
+
+    def _git(self, place: Place) -> GitBundle:
+        if place.path not in self._gits:
+            address = GitAddress.parse(place.path)
+            directory = self._options.scratch or Path(tempfile.gettempdir())
+            if self._options.scratch is not None:
+                fsio.make_directory(directory, fsio.PRIVATE)
+            with fsio.disk_errors("cannot create a directory", directory):
+                scratch = self._stack.enter_context(fsio.TemporaryDirectory(directory.resolve() / "git"))
+            found = GitBundle(address, scratch, lambda: self._web(place), self._options.say)
+            self._gits[place.path] = self._gits[str(found.address)] = found
+        return self._gits[place.path]
 
     def _own_name(self, place: Place) -> Reference:
         """The reference that a name in a place is by itself."""
@@ -183,11 +202,15 @@ class OpenPlaces:
     def _open(self, place: Place) -> OpenPlace:
         key = str(place if place.transport in _ENGINES else place.called(""))
         if place.is_remote:
-            artifact = self._file(place) if place.transport == "file" else self._chart(place).artifact
-            return MadePlace(artifact, str(place))
+            return MadePlace(self._remote(place), str(place))
         if key not in self._opened:
             self._opened[key] = open_place(place, self._options, self._stack)
         return self._opened[key]
+
+    def _remote(self, place: Place) -> MadeArtifact:
+        if place.transport == "git":
+            return self._git(place).artifact
+        return self._file(place) if place.transport == "file" else self._chart(place).artifact
 
     def _image(self, place: Place, reference: Reference) -> PlacedImage:
         key = str(place)
@@ -212,11 +235,11 @@ def _check_locked(found: PlacedImage, locked: Digest) -> None:
     """Artifacts are made of what is there now, so that one of other files is another one."""
     if isinstance(found.source, MadeArtifact) and found.root.digest != locked:
         raise Damaged(
-            "a file or chart is no longer what the lock says",
+            "a file, chart or git repository is no longer what the lock says",
             where=found.where,
             expected=locked,
             got=found.root.digest,
-            hint="find out why; airgap resolve --lock FILE --update takes it as it is now",
+            hint=f"find out why ({_REPACKED}); airgap resolve --lock FILE --update takes it as it is now",
         )
 
 

@@ -166,7 +166,7 @@ def test_skopeo_yaml_is_told_by_its_content(host: str) -> None:
         (HAULER + "    - {name: a, platform: amd64}\n", "5:27", "linux/arm64"),
         (HAULER + "    - {name: a, plaftorm: linux/amd64}\n", "5:17", "platform"),
         (HAULER + "    - a\n", "5:7", "a mapping"),
-        (HAULER.replace("Images", "Files").replace("images", "files") + "    - {path: x}\n", "2:7", "kind: Files is not carried"),
+        (HAULER.replace("Images", "ImageTxts") + "    - {path: x}\n", "2:7", "kind: ImageTxts is not carried"),
         (HAULER.replace("Images", "Charts").replace("images", "charts") + "    - {name: x}\n", "5:14", "chart x is not carried"),
         (HAULER.replace("/v1", "/v9") + "    - {name: x}\n", "1:13", "content.hauler.cattle.io/v1"),
         (HAULER.replace("spec:\n  images:\n", "spec: {}\n"), "1:1", "spec: with images:"),

@@ -45,8 +45,8 @@ def shown(wishes: Wishes) -> list[str]:
     ("text", "left_out"),
     [
         (
-            f"{HAULER % 'Images'}  images: [{{name: a/b:1}}]\n---\n{HAULER % 'Files'}  files: [{{path: x}}]\n",
-            "list:7: left out: kind: Files",
+            f"{HAULER % 'Images'}  images: [{{name: a/b:1}}]\n---\n{HAULER % 'ImageTxts'}  x: [{{path: x}}]\n",
+            "list:7: left out: kind: ImageTxts",
         ),
         (
             f"{HAULER % 'Images'}  images: [{{name: a/b:1}}]\n---\n{HAULER % 'Charts'}"
@@ -54,7 +54,7 @@ def shown(wishes: Wishes) -> list[str]:
             "list:9: left out: chart ./x 1.0.0",
         ),
         (f"{HAULER % 'Images'}  images: [{{name: a/b:1}}, {{name: c, local: true}}]\n", "list:4: left out: c of the local engine"),
-        (ZARF + "  images: [a/b:1]\n  repos: [https://git.example/x]\n", "list:5: left out: repos: of a component"),
+        (ZARF + "  images: [a/b:1]\n  repos: ['ssh://git.example/x']\n", "list:5: left out: git repository ssh://git.example/x"),
         (ZARF + "  images: [a/b:1]\n  import: {path: ../b}\n", "list:5: left out: import: (components of another package)"),
         (ZARF + "  images: [a/b:1]\n  novelty: [x]\n", "list:5: left out: novelty: of a component"),
         (ZARF + "  images: [a/b:1, 'a/c:###ZARF_PKG_TMPL_V###']\n", "list:4: left out: a/c:###ZARF_PKG_TMPL_V###: V has no value"),
@@ -92,14 +92,14 @@ def test_what_cannot_be_carried_stops_unless_the_operator_goes_on_without_it(tex
 
 def test_a_file_of_which_nothing_can_be_carried_stands_beside_others_but_not_alone(tmp_path: Path) -> None:
     files, images = tmp_path / "tools.yaml", tmp_path / "images.yaml"
-    files.write_text(f"{HAULER % 'Files'}  files: [{{path: x}}]\n")
+    files.write_text(f"{HAULER % 'ImageTxts'}  x: [{{path: x}}]\n")
     images.write_text(f"{HAULER % 'Images'}  images: [{{name: a/b:1}}]\n")
     found = read_lists([str(files), str(images)], (), by_name, allows_left_out=True)
     assert isinstance(found, Wishes)
     assert (len(found.wanted), len(found.left_out)) == (1, 1)
     with pytest.raises(UsageError, match="nothing that the lists ask for is carried") as caught:
         read_lists([str(files)], (), by_name, allows_left_out=True)
-    assert "left out: kind: Files" in caught.value.got
+    assert "left out: kind: ImageTxts" in caught.value.got
 
 
 # -- written like what real repositories have (docs/lists.md, "Tried on real files")
@@ -142,8 +142,10 @@ def test_what_a_hidden_job_has_in_an_images_place_need_not_be_one() -> None:
 
 
 def test_what_is_left_out_of_several_documents_is_told_for_each() -> None:
-    text = f"{HAULER % 'Images'}  images: [{{name: a/b:1}}]\n---\n{HAULER % 'Files'}  x: 1\n---\n{HAULER % 'ImageTxts'}  x: 1\n"
-    assert without(text).left_out == ("list:7: left out: kind: Files", "list:12: left out: kind: ImageTxts")
+    text = (
+        f"{HAULER % 'Images'}  images: [{{name: a/b:1}}]\n---\n{HAULER % 'ThickCharts'}  x: 1\n---\n{HAULER % 'ImageTxts'}  x: 1\n"
+    )
+    assert without(text).left_out == ("list:7: left out: kind: ThickCharts", "list:12: left out: kind: ImageTxts")
 
 
 # -- charts
@@ -213,6 +215,18 @@ def test_zarf_packages_that_a_script_fills_in_first_take_the_values_too() -> Non
         "list:4: left out: ${IMAGE_REF}: IMAGE_REF has no value",
         "list:4: left out: a/b:${TAG}-###ZARF_PKG_TMPL_V###: TAG has no value",
     )
+
+
+def test_zarfs_git_repositories_are_named_by_where_they_are_and_taken_whole_without_a_ref() -> None:
+    found = parsed(
+        ZARF
+        + "  repos: ['https://git.example/a/x.git', 'https://git.example/b/x.git@v1.2', 'https://git.example/x@refs/heads/a/b']\n"
+    )
+    assert [(str(wish.reference), wish.source) for wish in found.wanted if isinstance(wish, Entry)] == [
+        ("airgap.local/gits/git.example/a/x:latest", "git:https://git.example/a/x.git#ref=*"),
+        ("airgap.local/gits/git.example/b/x:v1.2", "git:https://git.example/b/x.git#ref=v1.2"),
+        ("airgap.local/gits/git.example/x:a-b", "git:https://git.example/x#ref=refs/heads/a/b"),
+    ]
 
 
 def test_zarfs_second_version_names_images_and_charts_by_mappings() -> None:

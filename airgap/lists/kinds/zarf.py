@@ -1,8 +1,9 @@
-"""Zarf's packages (zarf.dev/v1alpha1 and v1beta1): the images and registry charts of all components.
+"""Zarf's packages (zarf.dev/v1alpha1 and v1beta1): the images, charts and git repositories of all components.
 
     kind: ZarfPackageConfig
     metadata: {name: shop, architecture: amd64}
-    components: [{name: web, only: {cluster: {architecture: arm64}}, images: [...], charts: [{name, url: oci://..., version}]}]
+    components: [{name: web, only: {cluster: {architecture: arm64}}, images: [...], charts: [{name, url: oci://..., version}],
+                  repos: [https://git.example.com/shop/deploy.git@v1.2]}]
 
 ``###ZARF_PKG_TMPL_NAME###`` stands for a value that is given (``--values``), and so does the ``${NAME}`` of packages that scripts
 fill in first. The rest of a package that is content is left out.
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 
 from airgap.errors import UsageError
 from airgap.lists.entry import Entry, Wish, Wishes
+from airgap.lists.gits import wished_git
 from airgap.lists.kinds.charts import BY_OTHER_MEANS, wished_chart
 from airgap.lists.values import wished_reference
 from airgap.lists.yamltree import ListReader, is_empty, peek, spot_of
@@ -28,13 +30,15 @@ _SETTINGS = (
     *("name", "description", "default", "required", "group", "healthChecks", "stateAccess", "actions", "scripts"),
     *("cosignKeyPath", "optional", "service", "target"),
 )
-_CONTENT = ("files", "repos", "repositories", "imageArchives", "dataInjections")
+_CONTENT = ("files", "repositories", "imageArchives", "dataInjections")
 _CHART_SETTINGS = (
     *("namespace", "releaseName", "noWait", "valuesFiles", "templatedValuesFiles", "variables", "values", "schemaValidation"),
     *("serverSideApply", "skipWait", "skipSchemaValidation"),
 )
 #: Where charts of v1beta1 may be that are in no registry.
 _ELSEWHERE = ("git", "local")
+#: What to do with a repository that is not on a web server.
+BY_CLONE = "clone it to this machine (git clone --mirror) and list the directory under gits:"
 _CHOICES = ("only", "selector", "import", "manifests")
 _TEMPLATE = re.compile(
     r"(?:###ZARF_(?:PKG_TMPL_|PKG_VAR_)?(?=[A-Z0-9_]{1,80}###)|\$\{(?=[A-Za-z_][A-Za-z0-9_]{0,99}\}))([A-Za-z0-9_]{1,100})(?:###|\})",
@@ -58,7 +62,7 @@ def parse_zarf(root: Node, reader: ListReader) -> Wishes:
 
 
 def _component(node: Node, architecture: str, reader: ListReader) -> Iterator[Wish]:
-    fields = reader.taken(node, "a component", ("images", "charts", *_CHOICES), _SETTINGS, _CONTENT)
+    fields = reader.taken(node, "a component", ("images", "charts", "repos", *_CHOICES), _SETTINGS, _CONTENT)
     if "import" in fields and not is_empty(fields["import"]):
         reader.leave_out(fields["import"], "import: (components of another package)", "list that package, too")
     if "manifests" in fields and not is_empty(fields["manifests"]):
@@ -77,6 +81,8 @@ def _component(node: Node, architecture: str, reader: ListReader) -> Iterator[Wi
             yield Entry(reference, platforms, reader.origin(image))
     for chart in reader.items(fields["charts"], "charts") if _given(fields, "charts") else []:
         yield from _chart(chart, only, reader)
+    for repo in reader.items(fields["repos"], "repos") if _given(fields, "repos") else []:
+        yield from _repository(repo, only, reader)
 
 
 def _chart(node: Node, architecture: str, reader: ListReader) -> Iterator[Wish]:
@@ -106,6 +112,20 @@ def _chart(node: Node, architecture: str, reader: ListReader) -> Iterator[Wish]:
         reader.leave_out(fields["url"], f"chart {where} in git", BY_OTHER_MEANS)
         return
     yield from wished_chart(fields.get("url", node), where, said.get("version", ""), reader)
+
+
+def _repository(node: Node, architecture: str, reader: ListReader) -> Iterator[Entry]:
+    """A git repository, ``URL[@REF]``; without a ref Zarf takes all of it. Its name tells where it is: others end alike."""
+    text = _filled(node, architecture, reader)
+    if text and not text.startswith(WEB):
+        reader.leave_out(node, f"git repository {text}", BY_CLONE)
+    elif text:
+        host, _, path = text.split("://", 1)[1].partition("/")
+        path, _, ref = path.partition("@")
+        name = f"{host.replace(':', '-')}/{path.rstrip('/').removesuffix('.git')}"
+        version = ref.removeprefix("refs/heads/").removeprefix("refs/tags/").replace("/", "-")
+        url = text.removesuffix(f"@{ref}") if ref else text
+        yield from wished_git(node, url, [ref or "*"], name, version, reader)
 
 
 def _artifact(node: Node, architecture: str, reader: ListReader) -> Iterator[Entry]:

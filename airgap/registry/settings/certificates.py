@@ -69,6 +69,16 @@ class Certificates:
         directory = self.directory(host)
         return self._ca_file if directory is None else f"{self._ca_file} and {directory}"
 
+    def authorities(self, host: str) -> bytes:
+        """The CA certificates for ``host`` as one PEM file, for another program. Raises as :meth:`own`."""
+        directory = self.directory(host)
+        names = () if directory is None else [str(directory / name) for name in _entries(directory) if name.endswith(".crt")]
+        found = []
+        for path in (self._ca_file, *names):
+            with _pem_file(path):
+                found.append(Path(path).read_bytes())
+        return b"\n".join(found)
+
     def named(self, host: str) -> Path | None:
         """The directory that is meant for this registry alone."""
         if host not in self._found:
