@@ -52,7 +52,7 @@ class GitAddress:
         refs = tuple(_asked(part, text) for part in fragment.split("&")) if mark else ()
         if url.startswith(WEB):
             web_url(url)
-        elif "://" in url or re.match(r"[^/]+@[^/]+:", url):
+        elif "://" in url or ":" in url.partition("/")[0].partition("@")[2]:
             hint = "mirror it to this machine (git clone --mirror URL DIRECTORY), and list the directory"
             raise UsageError("git is not spoken to in this way", expected=_EXPECTED, got=printable(url, 300), hint=hint)
         found = cls(url, refs)

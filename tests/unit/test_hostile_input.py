@@ -105,6 +105,7 @@ _EXCUSED = {
     "airgap.fsio.trees:DirectoryTree.read": "a name",
     "airgap.fsio.trees:Tree.read": "a name",
     "airgap.toolkit.packages:Machine.parse": "the operator's options",
+    "airgap.registry.web:WebFiles.read": "a name",
     "airgap.state.custody:Custodians.read": "a name",
     "airgap.state.generations:Generations.read": "a name",
     "airgap.state.history:History.read": "a name",

@@ -1,4 +1,4 @@
-"""The index of a chart repository, addresses of charts, and their provenance files."""
+"""The index of a chart repository, addresses of charts, files and git repositories, and provenance files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from airgap.sources.chartaddress import ChartAddress
 from airgap.sources.chartindex import ChartIndex
+from airgap.sources.gitaddress import GitAddress
 from airgap.sources.provenance import signed_digest
+from airgap.sources.webfile import FileAddress
 from tests.support.parserrow import Parser, text
 from tests.support.parserseeds import numbered, repeated
 
@@ -34,6 +36,27 @@ def rows() -> Iterator[Parser]:
         (b"https://charts.example.com/a/web:1.0.0", b"https://a.example/web:1@sha256:aa#keyring=x"),
         {"slashes": repeated("a/", b"https://a.example/", b"web:1"), "marks": repeated("@#:", b"https://a.example/web:1")},
         ("airgap.sources.chartaddress:ChartAddress.parse",),
+    )
+    yield Parser(
+        "address of a file",
+        text(FileAddress.parse),
+        (b"https://get.example.com/tool.tgz", b"https://a.example/x#sha256=" + b"0" * 64 + b"&size=5&title=y"),
+        {
+            "slashes": repeated("a/", b"https://a.example/", b"x"),
+            "facts": repeated("&size=1", b"https://a.example/" + b"x" * 300 + b"#size=1"),
+        },
+        ("airgap.sources.webfile:FileAddress.parse",),
+    )
+    yield Parser(
+        "address of a git repository",
+        text(GitAddress.parse),
+        (b"https://git.example.com/shop/web.git#ref=main&ref=v1.*", b"/srv/git/x#ref=refs/heads/main@" + b"0" * 40),
+        {
+            "slashes": repeated("a/", b"https://a.example/", b"x"),
+            "marks": repeated("@:", b"a"),
+            "refs": numbered("&ref=r%d", "https://a.example/x#ref=main"),
+        },
+        ("airgap.sources.gitaddress:GitAddress.parse",),
     )
     yield Parser(
         "text of a provenance file",
