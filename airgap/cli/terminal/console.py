@@ -19,7 +19,9 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from airgap.cli.terminal import colours
+from airgap.cli.terminal.cells import cells
 from airgap.cli.terminal.meter import Meter
+from airgap.cli.terminal.translated import label, translated
 from airgap.errors import AirgapError, Damaged, Interrupted, MediaError, Refused, RegistryError, UsageError, exit_code
 from airgap.format.times import format_time
 from airgap.limits import MAX_LINE
@@ -142,7 +144,7 @@ class Console:
             self._wipe()
             if self._meter is None:  # many short stages one after the other are one long silence
                 self._spoken = self._clock()
-            self._meter = meter = Meter(printable(name), total, items, noun, self._clock)
+            self._meter = meter = Meter(label(printable(name), sys.stderr), total, items, noun, self._clock)
             if not self._live and (total or self._verbose):
                 self._line(meter.opening())
             if self._ticks and self._ended is None:
@@ -160,7 +162,7 @@ class Console:
         """As ``Progress.at``."""
         with self._lock:
             if self._meter is not None:
-                self._meter.what, self._meter.where = printable(what), printable(where)
+                self._meter.what, self._meter.where = printable(what), translated(printable(where), sys.stderr)
 
     def say(self, message: str) -> None:
         """As ``Progress.say``."""
@@ -274,8 +276,9 @@ def report_error(error: AirgapError | Interrupted, as_json: bool) -> int:
     what = f"error: {printable(facts.pop('error'), 4000)}"
     lines = [f"airgap: {colours.coloured(what, sys.stderr)}"]
     for name, value in facts.items():
-        shown = "\n".join(printable(line, 1000) for line in value.split("\n"))
-        lines.append(f"  {name + ':':<10}{shown}")
+        shown = translated("\n".join(printable(line, 1000) for line in value.split("\n")), sys.stderr)
+        word = f"{label(name, sys.stderr)}:"
+        lines.append(f"  {word}{' ' * max(1, 10 - cells(word))}{shown}")
     begin = "\n" if isinstance(error, Interrupted) and sys.stderr.isatty() else ""  # behind the terminal's ^C
     sys.stderr.write(begin + "\n".join(lines) + "\n")
     if as_json:
