@@ -197,9 +197,9 @@ class Far:
         self.registry.restart()
 
 
-def size_of(bundle: Path) -> int:
-    """Bytes of everything in a bundle's directory."""
-    return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+def size_of(bundle: Path, *, volumes: bool = False) -> int:
+    """Bytes of everything in a bundle's directory, or of its volumes alone."""
+    return sum(path.stat().st_size for path in bundle.rglob("*.tar" if volumes else "*") if path.is_file())
 
 
 def blobs_of(bundle: Path) -> dict[str, Any]:
