@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airgap.bundle.supplement import Supplement
+from airgap.crew.answers import read_answer
 from airgap.crew.volume import FilledVolume
 from airgap.documents.custody import Log, read_result
 from airgap.documents.receipt import Receipt
@@ -115,6 +116,13 @@ def rows() -> Iterator[Parser]:
         FilledVolume("0" * 64, ("1" * 64,)).to_bytes(),
         "airgap.crew.volume:FilledVolume.from_bytes",
         grow={"blocks": lambda n: FilledVolume("0" * 64, ("1" * 64,) * n).to_bytes()},
+    )
+    yield document(
+        "what a worker has sent",
+        lambda raw: read_answer(raw, WHERE),
+        b'{"sent":["sha256:1"]}',
+        "airgap.crew.answers:read_answer",
+        grow={"sent": lambda n: strictjson.canonical({"sent": ["sha256:1"] * n})},
     )
     yield document(
         "receipt",
