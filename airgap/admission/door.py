@@ -194,7 +194,7 @@ class Judged(Whole):
 
 @dataclass(frozen=True)
 class UnverifiedBundle:
-    """A bundle for which nobody vouches, as its operator takes it deliberately: no rung, so no flow of a site accepts it."""
+    """A bundle whose signature was not verified, taken deliberately: no rung, so no flow of a site accepts it."""
 
     digest: Digest
     catalog: Catalog

@@ -1,1 +1,1 @@
-"""What the far side has already, and what therefore need not be carried, or only as a patch."""
+"""What the site has already, and what therefore need not be carried, or only as a patch."""

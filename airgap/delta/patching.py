@@ -33,7 +33,7 @@ from airgap.work import Pool, cores
 
 #: The directory in the unfinished bundle where patches lie until they are in their places.
 SCRATCH = "patches"
-#: A patch must be smaller than this part of what it makes; else the layer is carried whole, which costs the far side less work.
+#: A patch must be smaller than this part of what it makes; else the layer is carried whole, which costs the site less work.
 _WORTH = 0.95
 _MAX_NOTE = 4096
 

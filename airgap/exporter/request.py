@@ -98,7 +98,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class FarSide:
-    """What the far side has: ``bases`` tell.
+    """What the site has: ``bases`` tell.
 
     A merge has patches besides (``given``), of layers that its source does not have, and comes after the last of its bundles
     (``follows``), whether that was exported from here or not.

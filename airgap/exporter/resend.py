@@ -348,7 +348,7 @@ class SourceBlocks:
             repository, descriptor = self._placed[digest]
             return lambda position: self._source.open(repository, descriptor, position)
         patches = {blob.patch.blob for blob in self._catalog.blobs.values() if blob.patch}
-        why = "it is a patch, which every export creates anew" if digest in patches else "no source is known to have it"
+        why = "it is a patch, which every export creates again" if digest in patches else "no source is known to have it"
         raise NotFound(
             f"blob {digest} cannot be fetched again: {why}",
             where=self._catalog.name,

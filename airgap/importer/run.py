@@ -290,7 +290,7 @@ def _remember_generation(
     signing: SiteSigning | None,
     loaded: Loaded | None,
 ) -> None:
-    """A target that every import creates anew can be neither pruned nor rolled back."""
+    """A target that every import creates afresh can be neither pruned nor rolled back."""
     if not isinstance(spec, FileTarget):
         catalog = found.opened.catalog
         attached = loaded.attached if loaded else {}

@@ -206,7 +206,7 @@ class Pruner:
             raise _stale("the state's record of the target", [bundle_name(*key) for key in changed])
 
     def _check_step(self, step: PlanStep, kept: Sequence[Brought], leaving: Sequence[Brought]) -> set[tuple[str, Digest]]:
-        """Nothing has come, gone or moved; and nothing that stays needs what goes, however the plan came about.
+        """Nothing has come, gone or moved; and nothing that stays needs what goes, however the plan was made.
 
         Returns:
             What of that which may go is not there: a run that died before it was remembered may have removed it.

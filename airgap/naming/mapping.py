@@ -20,7 +20,7 @@ from airgap.text import printable
 
 
 class Form(enum.StrEnum):
-    """A target that every import creates anew, by its transport's name."""
+    """A target that every import creates afresh, by its transport's name."""
 
     OCI_ARCHIVE = "oci-archive"
     DOCKER_ARCHIVE = "docker-archive"
@@ -187,7 +187,7 @@ def parse_store(text: str) -> StoreSpec:
     """Read a TARGET whose content can be listed.
 
     Raises:
-        UsageError: as :func:`parse_target`, or every import creates it anew.
+        UsageError: as :func:`parse_target`, or every import creates it afresh.
     """
     spec = parse_target(text)
     if isinstance(spec, FileTarget):

@@ -160,7 +160,7 @@ class MirroredSource:
     def recalling(self, file: Path) -> Iterator[None]:
         """Where registries fail the block, the manifests that it has read are written to a file, for the next run with that file.
 
-        A registry may give fewer in some hours than a list has: no run would ever come to its end if each began anew.
+        A registry may give fewer in some hours than a list has: no run would ever finish if each started again.
         """
         self._manifests.recall(file)
         try:

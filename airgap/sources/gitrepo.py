@@ -1,7 +1,7 @@
 """Git repositories, each carried as the one file that ``git bundle create`` writes of the refs that were asked for.
 
 git is another program that reads what a server sends, so it is started with no configuration but ours, no hooks, no way to ask a
-person, one protocol, and limits of size and time. What it fetched is packed anew by one thread from the objects alone: the same
+person, one protocol, and limits of size and time. What it fetched is packed again by one thread from the objects alone: the same
 refs and the same git give the same bytes, whatever the server had packed.
 """
 

@@ -60,7 +60,7 @@ class PlaceOptions:
     Attributes:
         scratch: where copies out of container engines may be put; None when nowhere.
         terms: makes the site's terms for other bundles; None when no policy vouches for them.
-        accept_unverified: take bundles for which nobody vouches.
+        accept_unverified: take bundles whose signature has not been verified.
         allow_expired: take bundles that have expired.
         say: tells the operator something.
         web: opens what reads web servers; None where the command reads none.

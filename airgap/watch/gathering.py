@@ -77,7 +77,7 @@ class Gathered:
         return damage is not None and damage.healable and not arriving
 
     def damage(self) -> Damage | None:
-        """What is wrong with the volumes by their sizes; None if nothing is, or nobody vouches for the catalog.
+        """What is wrong with the volumes by their sizes; None if nothing is, or the catalog has no accepted signature.
 
         Raises:
             Damaged, MediaError: a supplement cannot be used.

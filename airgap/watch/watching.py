@@ -35,7 +35,7 @@ from airgap.watch.results import Results
 
 #: Seconds: a registry that failed is left alone for so long at first, and at most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 15.0, 900.0
-#: So many bundles that nobody vouches for are refused in one round, so that they do not keep others waiting.
+#: At most this many unsigned bundles are refused in one round, so that they do not keep others waiting.
 _UNTRUSTED_A_ROUND = 20
 #: So many things that are odd are told at a time.
 _MAX_REMARKS = 50

@@ -17,6 +17,7 @@ from airgap.registry import RegistryStore
 from tests.support import images
 from tests.support.chartyard import WebFolder, helm, web_folder
 from tests.support.dockerregistry import DockerRegistry
+from tests.support.gityard import Repository, git
 from tests.support.site import Site
 from tests.support.trustkit import gpg_home
 
@@ -89,7 +90,7 @@ def test_helm_installs_from_the_sites_registry_what_its_publisher_signed(publish
         assert "Chart Hash Verified" in said
 
 
-def test_a_platform_of_a_chart_its_image_and_two_files_is_installed_from_the_registry_alone(
+def test_a_platform_of_a_chart_its_image_two_files_and_a_repository_is_installed_from_the_registry_alone(
     publisher: Publisher, tmp_path: Path
 ) -> None:
     site = Site.make(tmp_path / "machine")
@@ -103,9 +104,11 @@ def test_a_platform_of_a_chart_its_image_and_two_files_is_installed_from_the_reg
         packed = publisher.publish("1.4.0", f"image: {image}\n")
         (tmp_path / "install.sh").write_text("#!/bin/sh\necho installed\n")
         (tmp_path / "tool.bin").write_bytes(bytes(range(256)) * 40)
+        deploy = Repository.make(tmp_path / "deploy")
         wanted = tmp_path / "list.yaml"
         wanted.write_text(
             f"files: ['{tmp_path}/install.sh', '{tmp_path}/tool.bin']\n"
+            f"gits: [{{path: '{deploy.path}', refs: [main, v1.1]}}]\n"
             f"charts: [{{repo: '{publisher.web.url}', name: web, keyring: '{publisher.keyring}', images: discover}}]\n"
         )
         bundle = site.export(wanted, tmp_path / "usb")
@@ -115,6 +118,9 @@ def test_a_platform_of_a_chart_its_image_and_two_files_is_installed_from_the_reg
         for name in ("install.sh", "tool.bin"):
             site.run("get", f"{mirror}/airgap.local/files/{name}:latest", "-o", tmp_path / "got", state="site-state")
             assert (tmp_path / "got" / name).read_bytes() == (tmp_path / name).read_bytes()
+        site.run("get", f"{mirror}/airgap.local/gits/deploy:latest", "-o", tmp_path / "got", state="site-state")
+        git("clone", "--quiet", tmp_path / "got/deploy.bundle", tmp_path / "clone")
+        assert git("-C", tmp_path / "clone", "rev-parse", "HEAD", "v1.1") == deploy.git("rev-parse", "main", "v1.1")
         there = f"{mirror}/{vendor.address.replace(':', '-')}/shop/web:1"
         where = f"oci://{mirror}/{publisher.web.address.replace(':', '-')}/web"
         said = publisher.helm("template", "x", where, "--plain-http", "--set", f"image={there}")

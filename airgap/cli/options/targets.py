@@ -1,4 +1,4 @@
-"""Build the targets that every import creates anew: archives, directories, podman's storage, the images directory of k3s."""
+"""Build the targets that every import creates afresh: archives, directories, podman's storage, the images directory of k3s."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_unreached(error: BaseException) -> bool:
-    """Whether no connection came about at all: then the address may be wrong, and waiting for it is no use."""
+    """Whether no connection was made at all: then the address may be wrong, and waiting does not help."""
     kinds = (*_NO_WAY, ProxyFailure, socket.gaierror, ConnectionRefusedError)
     return any(isinstance(cause, kinds) for cause in _chain(error))
 
