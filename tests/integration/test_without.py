@@ -28,6 +28,7 @@ WEB = images.image([images.layer("web")])
 SBOM = images.artifact(WEB, SPDX, b"{}")
 SIGNATURE = images.cosign_signature(b"payload", "c2ln")
 REFUSAL = Reply(400, b'{"errors":[{"code":"MANIFEST_INVALID","message":"unknown artifact type"}]}')
+IMMUTABLE = Reply(409, b'{"errors":[{"code":"DENIED","message":"tag is immutable"}]}')
 
 
 class Desk:
@@ -125,6 +126,17 @@ def test_immutable_signature_tag_is_told_with_advice_about_signatures(desk: Desk
     assert desk.loaded() == {}
     facts(desk.import_("--without", "signatures", "--json"))
     assert desk.loaded() == {"1": WEB.digest}
+
+
+def test_immutable_fallback_tag_is_told_with_advice_about_referrers(desk: Desk) -> None:
+    facts(desk.export("--json"))
+    desk.target.without_api = {desk.name}
+    tag = digest_tag(WEB.digest)
+    desk.target.refuse = lambda key, manifest: IMMUTABLE if key == tag else None
+    failed(desk.import_(), NETWORK, "--without referrers", tag, "immutable")
+    assert desk.loaded() == {}
+    facts(desk.import_("--without", "referrers", "--json"))
+    assert desk.loaded()["1"] == WEB.digest
 
 
 def test_everything_hanging_can_be_left_out_and_a_kind_that_is_none_is_a_mistake(desk: Desk) -> None:
