@@ -7,8 +7,8 @@ _PANELS = {
     "What": "stream platform without attach resend lock update allow-lost-signatures strict include-possible ignore apply keep "
     "values allow-left-out "
     "unlisted remove-new partial repair dry-run yes replace names scan source repository trust-manifests deep held-at "
-    "subset custody carry-root generations limit show list format mode exact site type check-only python glibc musl all user "
-    "password-stdin bundle any media rate namespace for",
+    "subset custody carry-root generations limit show list format mode exact site type check-only python glibc musl standalone "
+    "all user password-stdin bundle any media rate namespace for",
     "Where to": "out bundles to plan request result results in-place map replace-names digest-tags lookaside scratch force ca",
     "The bundle": "again serial volume-size parity created expires encrypt-to restart",
     "Trust": "key no-passphrase public-key passphrase-file policy bundle-policy accept-unverified-bundles allow-expired-bundles "
@@ -23,7 +23,7 @@ _PANELS = {
     "State and turns": "state init-state wait no-lease break-lease",
     "Watching": "once interval settle patience",
     "Serving": "listen admin tls-cert tls-key htpasswd max-connections grace",
-    "Output": "json quiet verbose config version help",
+    "Output": "open json quiet verbose config version help",
 }
 _OTHER = "Other options"
 HEADINGS = (*_PANELS, _OTHER)
