@@ -132,7 +132,8 @@ def _library(address: str) -> Any:
             expected="distributed",
             hint="install it: pip install 'airgap-bundles[dask]'",
         ) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it reports what we say in our own words
+    for logger in ("distributed", "distributed.client", "tornado.application"):  # each has a level of its own there
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # it reports what we say in our own words
     return distributed
 
 

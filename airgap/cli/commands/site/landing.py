@@ -11,9 +11,9 @@ from typing import Any
 from airgap.admission.door import believed_by
 from airgap.buckets.landing import Landing
 from airgap.buckets.place import BucketPlace, place_of
+from airgap.cli.terminal.console import Console
 from airgap.errors import MediaError
 from airgap.oci.digest import Digest
-from airgap.progress import Progress
 from airgap.watch.arrivals import Arrivals, Folder
 from airgap.watch.attempts import Attempts
 from airgap.watch.results import Results
@@ -46,7 +46,7 @@ class FromBucket:
 
 
 def landing_of(
-    directory: Path, site: Site, attempts: Attempts, scratch: Path, state: Path, results: Path | None, progress: Progress
+    directory: Path, site: Site, attempts: Attempts, scratch: Path, state: Path, results: Path | None, console: Console
 ) -> FromBucket | None:
     """The place in a bucket that the argument names; None for a directory.
 
@@ -57,7 +57,7 @@ def landing_of(
         scratch: a directory that is there at the next start, with room for the bundles that wait.
         state: a directory for results.
         results: the directory for them that the operator chose.
-        progress: told about every byte.
+        console: told about every byte.
 
     Raises:
         UsageError: it is no place, or the extra is not installed.
@@ -71,7 +71,13 @@ def landing_of(
         done = str(catalog) in attempts.imported(hashed(site.purpose))
         return not done and believed_by(site.terms())([copy]) is not None
 
-    arrivals = _Arrivals(landing, lambda: landing.refresh(wanted, progress))
+    def refresh() -> None:
+        try:
+            landing.refresh(wanted, console)
+        finally:
+            console.end()  # what was copied may not be news: then no event ends the stage
+
+    arrivals = _Arrivals(landing, refresh)
     return FromBucket(place, landing.root, arrivals, _Results(landing.root, results or state, place))
 
 
